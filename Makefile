@@ -1,0 +1,40 @@
+# Everything a contributor runs. Needs Python 3.11+ only; the rest is installed into .venv from requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(shell find proto/trunkline_proto -name '*.proto')
+
+.PHONY: up test check proto lock bench clean
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+up: $(STAMP)            ## set up .venv, then run the gateway until Ctrl-C
+	$(BIN)/trunkline up
+
+test: $(STAMP)          ## set up .venv, then run every test
+	$(BIN)/python -m pytest
+
+check: $(STAMP)         ## style, types, import contracts, generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_proto.py --check
+
+proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
+	$(BIN)/python scripts/generate_proto.py
+
+lock: $(STAMP)          ## bring requirements.lock up to date with pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+bench: $(STAMP)         ## the gateway beside a bare Envoy, in one run
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist data .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,76 @@
+"""Generate `proto/trunkline_proto`'s modules and the descriptor set for Envoy's transcoder.
+
+`--check` regenerates into a scratch directory and fails if a committed file differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import importlib.resources
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+DESCRIPTORS = Path("trunkline_proto/descriptors.binpb")
+
+
+def generate(out: Path) -> list[Path]:
+    """Write every generated file below `out`; returns their paths relative to it."""
+    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    well_known = importlib.resources.files("grpc_tools") / "_proto"
+    google_api = next(path for path in map(Path, sys.path) if (path / "google/api/annotations.proto").is_file())
+    (out / DESCRIPTORS.parent).mkdir(parents=True, exist_ok=True)
+    scripts = Path(sys.executable).parent
+    status = protoc.main(
+        [
+            "protoc",
+            f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+            f"--proto_path={PROTO}",
+            f"--proto_path={google_api}",
+            f"--proto_path={well_known}",
+            f"--python_out={out}",
+            f"--grpc_python_out={out}",
+            f"--mypy_out={out}",
+            f"--mypy_grpc_out={out}",
+            f"--descriptor_set_out={out / DESCRIPTORS}",
+            "--include_imports",
+            *sources,
+        ]
+    )
+    if status != 0:
+        sys.exit(f"protoc failed with status {status}")
+    for stub in out.rglob("*_pb2_grpc.py*"):
+        if "Stub" not in stub.read_text():  # a file without a service
+            stub.unlink()
+    return sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        generated = generate(out)
+        if check:
+            stale = [p for p in generated if not _same(out / p, PROTO / p)]
+            if stale:
+                sys.exit(f"generated code is stale, run `make proto`: {', '.join(map(str, stale))}")
+            return
+        for path in generated:
+            shutil.copyfile(out / path, PROTO / path)
+
+
+def _same(a: Path, b: Path) -> bool:
+    return b.is_file() and filecmp.cmp(a, b, shallow=False)
+
+
+if __name__ == "__main__":
+    main()

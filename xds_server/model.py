@@ -1,0 +1,188 @@
+"""The desired state as plain values: what the store loads and the resource builders read.
+
+Every object here is frozen and compares by value, so a builder may cache by it. Times are Unix seconds, money is
+micro-USD per million tokens, durations are milliseconds where the name says `_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class Strategy(StrEnum):
+    """How tiers and weights are computed from a route's targets."""
+
+    WEIGHTED = "weighted"
+    PRIORITY = "priority"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    OWN_FIRST = "own-first"
+
+
+class Privacy(StrEnum):
+    """Where a route's requests may go at all."""
+
+    ANY = "any"
+    OWN_NODES = "own-nodes"
+
+
+class Metric(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    COST_USD = "cost_usd"
+    CONCURRENCY = "concurrency"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`amount` is requests, tokens, micro-USD or concurrent requests; `per_seconds` is 0 for concurrency."""
+
+    metric: Metric
+    per_seconds: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-USD per million tokens."""
+
+    input: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One base URL. `credentials` are in the clear here and nowhere else: never log or export this object."""
+
+    name: str
+    base_url: str
+    dialect: str = "openai"
+    credentials: tuple[str, ...] = field(default=(), repr=False)
+    ca_file: str = ""
+    stream_usage: bool = True
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTarget:
+    """A model at a provider."""
+
+    provider: str
+    model: str
+    weight: int = 1
+    tier: int = 0
+    price: Price = Price()
+
+    @property
+    def id(self) -> str:
+        """As in the response header `x-trunkline-target`."""
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodesTarget:
+    """A model on any node that offers it."""
+
+    model: str
+    weight: int = 1
+    tier: int = 0
+    price: Price = Price()
+
+    @property
+    def id(self) -> str:
+        """As in the response header `x-trunkline-target`."""
+        return f"nodes/{self.model}"
+
+
+Target = ProviderTarget | NodesTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Milliseconds; 0 means the default, which the resource builder knows."""
+
+    first_byte_ms: int = 0
+    idle_ms: int = 0
+    connect_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public model name; `organisation_id` is empty for a route that everybody sees."""
+
+    id: str
+    model: str
+    targets: tuple[Target, ...]
+    organisation_id: str = ""
+    strategy: Strategy = Strategy.WEIGHTED
+    timeouts: Timeouts = Timeouts()
+    cache_ttl_seconds: int = 0
+    privacy: Privacy = Privacy.ANY
+    created_at: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    id: str
+    name: str
+    limits: tuple[Limit, ...] = ()
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`hash` is the SHA-256 of the whole key, 32 bytes; revoked keys are not part of the desired state."""
+
+    id: str
+    organisation_id: str
+    name: str
+    hash: bytes = field(repr=False)
+    models: tuple[str, ...] = ("*",)
+    limits: tuple[Limit, ...] = ()
+    expires_at: int = 0
+    created_at: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything desired at one revision. Mappings are by name (providers) or id."""
+
+    revision: int
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    organisations: Mapping[str, Organisation] = field(default_factory=dict)
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+
+Health = Literal["healthy", "unhealthy", "draining"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One node's place in a pool. Live state: reported by nodes, never stored.
+
+    `address` is host:port the gateway can reach; `tunnel_id` instead names a node behind its tunnel.
+    """
+
+    node_id: str
+    address: str = ""
+    tunnel_id: str = ""
+    health: Health = "healthy"
+    weight: int = 1
+    organisation_id: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The nodes that offer one model."""
+
+    model: str
+    endpoints: tuple[Endpoint, ...] = ()

@@ -1,0 +1,52 @@
+"""What the protocol core serves: encoded resources, and the difference between two states of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+TYPE_PREFIX = "type.googleapis.com/"
+CLUSTER = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+POLICY_ORGANISATION = TYPE_PREFIX + "trunkline.policy.v1.Organisation"
+POLICY_KEY = TYPE_PREFIX + "trunkline.policy.v1.Key"
+POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
+
+#: Make before break (xDS protocol, "Eventual consistency considerations"): additions in this order, removals in
+#: the reverse one.
+PUSH_ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One encoded resource.
+
+    `body` is the message itself, without its `google.protobuf.Any`; `version` depends on the content alone, so it
+    survives a restart of the server.
+    """
+
+    name: str
+    type_url: str
+    body: bytes = field(repr=False)
+    version: str
+
+    @classmethod
+    def of(cls, type_url: str, name: str, body: bytes) -> Resource:
+        return cls(name, type_url, body, blake2b(body, digest_size=8).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every resource at one revision: type URL → name → resource.
+
+    A builder shares the inner mapping with the previous snapshot where a type did not change; `changes` uses that.
+    """
+
+    revision: int
+    resources: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
+
+    def of_type(self, type_url: str) -> Mapping[str, Resource]:
+        return self.resources.get(type_url, {})
