@@ -1,0 +1,63 @@
+"""How the fake provider is told to behave: values set over its control API."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+MODES = (
+    "ok",
+    "status",  # answer `status` in OpenAI's error shape
+    "hang",  # read the request, never answer
+    "reset",  # RST after reading the request
+    "trickle_headers",  # one byte of the head every `interval_ms`, for ever
+    "headers_then_silence",  # 200 and SSE headers, then no event
+    "die_mid_stream",  # close after `after_events` events, without the last chunk
+    "refuse",  # nobody listens on the port: connection refused; open connections are closed
+    "drop_syn",  # the port's SYNs are dropped: connecting never ends; open connections are closed
+    "slow",  # ok, the first byte after `delay_ms`
+)
+PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Milliseconds where the name says `_ms`. `times` is how many requests it lasts (then ok); 0: until changed.
+
+    `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
+    size of each piece, `interval_ms` the time between events of a stream.
+    """
+
+    mode: str = "ok"
+    status: int = 500
+    retry_after: str = ""
+    delay_ms: int = 0
+    after_events: int = 2
+    events: int = 0
+    event_bytes: int = 0
+    interval_ms: int = 0
+    times: int = 0
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        """From the control API's JSON; `mode` may be `status:429`. Raises ValueError on anything unknown."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown fields {unknown}, known are {sorted(known)}")
+        values = dict(fields)
+        mode, _, code = str(values.get("mode", "ok")).partition(":")
+        if mode not in MODES:
+            raise ValueError(f"unknown mode {mode!r}, known are {MODES}")
+        values["mode"] = mode
+        if code:
+            values["status"] = int(code)
+        return cls(**values)
+
+    def paced_by(self, model: object) -> Behaviour:
+        """A model named `paced-<events>-<interval_ms>` sets the pace of its own answer."""
+        match = PACED_MODEL.search(model) if isinstance(model, str) else None
+        if match is None:
+            return self
+        return dataclasses.replace(self, events=int(match[1]), interval_ms=int(match[2]))

@@ -1,0 +1,377 @@
+"""What an OpenAI-compatible provider answers, without I/O: a request and a pace in, an answer out.
+
+Everything is deterministic. A prompt counts one token per word and 85 per image, an answer one per piece of
+content (a streamed event carries one piece), so usage can be checked to the token.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.http11 import Request
+from tests.fakes.json_schema import example
+
+CREATED = 1_700_000_000
+IMAGE_TOKENS = 85
+MODELS = ("gpt-4.1", "gpt-4.1-mini", "text-embedding-3-small")
+ONE_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+SPEECH = b"ID3\x04" + bytes(range(256)) * 8
+Json = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """The provider's own refusal: becomes OpenAI's error object with `status`."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param = status, code, param
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """Server-sent events, each framed with its blank line."""
+
+    events: Iterator[bytes]
+
+
+def error(status: int, message: str, code: str | None = None, param: str | None = None) -> Answer:
+    """OpenAI's error object."""
+    kinds = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return _json({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
+
+
+def answer(request: Request, name: str, behaviour: Behaviour) -> Answer | EventStream:
+    """The answer of the provider called `name`. Never raises: refusals are answers."""
+    try:
+        if request.path == "/v1/models" and request.method == "GET":
+            return _json({"object": "list", "data": [_model(model, name) for model in MODELS]})
+        if request.path.startswith("/v1/models/") and request.method == "GET":
+            return _json(_model(request.path.removeprefix("/v1/models/"), name))
+        if request.path == "/v1/audio/transcriptions" and request.method == "POST":
+            return _transcription(request)
+        endpoint = ENDPOINTS.get(request.path)
+        if endpoint is None:
+            raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")  # noqa: TRY301
+        if request.method != "POST":
+            raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")  # noqa: TRY301
+        body = _parse(request.body)
+        return endpoint(body, name, behaviour.paced_by(body.get("model")))
+    except RefusedError as refused:
+        return error(refused.status, str(refused), refused.code, refused.param)
+
+
+def _parse(data: bytes) -> Json:
+    try:
+        body = json.loads(data)
+    except ValueError as invalid:
+        raise RefusedError(400, "We could not parse the JSON body of your request.") from invalid
+    if not isinstance(body, dict):
+        raise RefusedError(400, "The JSON body of your request is not an object.")
+    if not isinstance(body.get("model"), str):
+        raise RefusedError(400, "you must provide a model parameter", param="model")
+    return body
+
+
+def _json(value: Json, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(value).encode())
+
+
+def _event(value: Json, kind: str = "") -> bytes:
+    prefix = f"event: {kind}\n" if kind else ""
+    return f"{prefix}data: {json.dumps(value)}\n\n".encode()
+
+
+def _model(model: str, name: str) -> Json:
+    return {"id": model, "object": "model", "created": CREATED, "owned_by": name}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\S+\s*", text)
+
+
+def _pieces(name: str, behaviour: Behaviour) -> list[str]:
+    """The content, in the pieces a stream sends it in."""
+    if behaviour.events:
+        return ["x" * (behaviour.event_bytes - 1) + " " if behaviour.event_bytes else "word "] * behaviour.events
+    return _words(f"Hello from provider {name}.")
+
+
+def _content_tokens(content: object) -> int:
+    if isinstance(content, str):
+        return len(content.split())
+    total = 0
+    for part in content if isinstance(content, list) else []:
+        if part.get("type") in {"text", "input_text"}:
+            total += len(part["text"].split())
+        elif part.get("type") == "image_url":
+            if not str(part.get("image_url", {}).get("url", "")).startswith(
+                ("https://", "http://", "data:image/")
+            ):
+                raise RefusedError(400, "Invalid image URL.", "invalid_image_url", "messages")
+            total += IMAGE_TOKENS
+        elif part.get("type") == "input_image":
+            total += IMAGE_TOKENS
+        else:
+            raise RefusedError(400, f"Invalid content type {part.get('type')!r}.", param="messages")
+    return total
+
+
+def _usage(prompt: int, completion: int) -> Json:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    }
+
+
+def _called_function(body: Json) -> Json | None:
+    """The function a tool call goes to: the forced one or the first, unless a tool has just answered."""
+    choice = body.get("tool_choice", "auto")
+    functions: list[Json] = [
+        tool["function"] for tool in body.get("tools") or [] if tool.get("type") == "function"
+    ]
+    if not functions or choice == "none" or body["messages"][-1].get("role") == "tool":
+        return None
+    if isinstance(choice, dict):
+        wanted = choice["function"]["name"]
+        return next((function for function in functions if function["name"] == wanted), functions[0])
+    return functions[0]
+
+
+def _cut(pieces: list[str], body: Json) -> tuple[list[str], str]:
+    limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
+    if isinstance(limit, int) and limit < len(pieces):
+        return pieces[:limit], "length"
+    return pieces, "stop"
+
+
+def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise RefusedError(
+            400, "Missing required parameter: 'messages'.", "missing_required_parameter", "messages"
+        )
+    prompt = sum(_content_tokens(message.get("content")) for message in messages)
+    function = _called_function(body)
+    response_format = body.get("response_format") or {}
+    call: Json | None = None
+    if function is not None:
+        arguments = json.dumps(example(function.get("parameters") or {"type": "object"}))
+        pieces, finish = re.findall(r".{1,8}", arguments), "tool_calls"
+        call = {"id": "call_fake0001", "type": "function", "function": {"name": function["name"], "arguments": ""}}
+    elif response_format.get("type") == "json_schema":
+        text = json.dumps(example(response_format["json_schema"].get("schema", {})))
+        pieces, finish = re.findall(r".{1,8}", text), "stop"
+    elif response_format.get("type") == "json_object":
+        pieces, finish = ['{"provider": ', json.dumps(name), "}"], "stop"
+    else:
+        pieces, finish = _cut(_pieces(name, behaviour), body)
+    usage = _usage(prompt, len(pieces))
+    base = {
+        "id": f"chatcmpl-{name}",
+        "object": "chat.completion",
+        "created": CREATED,
+        "model": body["model"],
+        "service_tier": "default",
+        "system_fingerprint": f"fp_{name}",
+    }
+    if body.get("stream"):
+        include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        return EventStream(_chat_events(base, call, pieces, finish, usage if include_usage else None))
+    message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
+    if call is not None:
+        call["function"]["arguments"] = "".join(pieces)
+        message |= {"content": None, "tool_calls": [call]}
+    choices = [
+        {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
+        for index in range(body.get("n") or 1)
+    ]
+    return _json({**base, "choices": choices, "usage": usage})
+
+
+def _chat_events(
+    base: Json, call: Json | None, pieces: list[str], finish: str, usage: Json | None
+) -> Iterator[bytes]:
+    def event(delta: Json, finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk = {**base, "object": "chat.completion.chunk", "choices": [choice]}
+        return _event(chunk if usage is None else {**chunk, "usage": None})
+
+    if call is None:
+        yield event({"role": "assistant", "content": "", "refusal": None})
+    else:
+        yield event({"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]})
+    for piece in pieces:
+        yield event(
+            {"content": piece}
+            if call is None
+            else {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+        )
+    yield event({}, finish)
+    if usage is not None:
+        yield _event({**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _completion(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
+    prompts = body.get("prompt", "")
+    prompt = sum(_content_tokens(text) for text in (prompts if isinstance(prompts, list) else [prompts]))
+    pieces, finish = _cut(_pieces(name, behaviour), body)
+    usage = _usage(prompt, len(pieces))
+    base = {"id": f"cmpl-{name}", "object": "text_completion", "created": CREATED, "model": body["model"]}
+
+    def choice(text: str, reason: str | None) -> Json:
+        return {**base, "choices": [{"text": text, "index": 0, "logprobs": None, "finish_reason": reason}]}
+
+    def events() -> Iterator[bytes]:
+        for piece in pieces:
+            yield _event(choice(piece, None))
+        yield _event(choice("", finish))
+        if (body.get("stream_options") or {}).get("include_usage"):
+            yield _event({**base, "choices": [], "usage": usage})
+        yield b"data: [DONE]\n\n"
+
+    if body.get("stream"):
+        return EventStream(events())
+    return _json({**choice("".join(pieces), finish), "usage": usage})
+
+
+def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
+    given = body.get("input")
+    if given is None or given in ("", []):
+        raise RefusedError(400, "'$.input' is invalid.", param="input")
+    inputs = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+    size = body.get("dimensions") or 8
+    data: list[Json] = []
+    tokens = 0
+    for index, item in enumerate(inputs):
+        tokens += len(item.split()) if isinstance(item, str) else len(item)
+        digest = hashlib.sha256(json.dumps(item).encode()).digest()
+        vector = [(digest[place % 32] - 128) / 128 for place in range(size)]
+        packed = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
+        embedding = packed if body.get("encoding_format") == "base64" else vector
+        data.append({"object": "embedding", "index": index, "embedding": embedding})
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _json({"object": "list", "data": data, "model": body["model"], "usage": usage})
+
+
+def _responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
+    given = body.get("input", "")
+    if isinstance(given, str):
+        prompt = _content_tokens(given)
+    else:
+        prompt = sum(_content_tokens(item.get("content")) for item in given)
+    pieces, _finish = _cut(_pieces(name, behaviour), body)
+    part = {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": []}
+    item = {"id": f"msg_{name}", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    usage = {
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": len(pieces),
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": prompt + len(pieces),
+    }
+    whole: Json = {
+        "id": f"resp_{name}",
+        "object": "response",
+        "created_at": CREATED,
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.get("instructions"),
+        "metadata": {},
+        "model": body["model"],
+        "output": [item],
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": usage,
+    }
+    return EventStream(_response_events(whole, item, part, pieces)) if body.get("stream") else _json(whole)
+
+
+def _response_events(whole: Json, item: Json, part: Json, pieces: list[str]) -> Iterator[bytes]:
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    opened = {**item, "status": "in_progress", "content": []}
+    sequence: list[tuple[str, Json]] = [
+        ("response.created", {"response": begun}),
+        ("response.in_progress", {"response": begun}),
+        ("response.output_item.added", {"output_index": 0, "item": opened}),
+        ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
+        *(("response.output_text.delta", {**place, "delta": piece, "logprobs": []}) for piece in pieces),
+        ("response.output_text.done", {**place, "text": part["text"], "logprobs": []}),
+        ("response.content_part.done", {**place, "part": part}),
+        ("response.output_item.done", {"output_index": 0, "item": item}),
+        ("response.completed", {"response": whole}),
+    ]
+    for number, (kind, fields) in enumerate(sequence):
+        yield _event({"type": kind, "sequence_number": number, **fields}, kind)
+
+
+def _image(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
+    prompt = _content_tokens(body.get("prompt", ""))
+    usage = {
+        "input_tokens": prompt,
+        "input_tokens_details": {"text_tokens": prompt, "image_tokens": 0},
+        "output_tokens": 100,
+        "total_tokens": prompt + 100,
+    }
+    return _json(
+        {"created": CREATED, "data": [{"b64_json": ONE_PIXEL_PNG}] * (body.get("n") or 1), "usage": usage}
+    )
+
+
+def _speech(_body: Json, _name: str, _behaviour: Behaviour) -> Answer:
+    return Answer(200, SPEECH, "audio/mpeg")
+
+
+def _transcription(request: Request) -> Answer:
+    boundary = re.search(r'boundary="?([^";]+)"?', request.header("content-type"))
+    if boundary is None:
+        raise RefusedError(400, "Expected multipart/form-data.")
+    fields: dict[str, bytes] = {}
+    for part in request.body.split(b"--" + boundary[1].encode())[1:-1]:
+        part_head, _, content = part.partition(b"\r\n\r\n")
+        if (found := re.search(rb'name="([^"]+)"', part_head)) is not None:
+            fields[found[1].decode()] = content.removesuffix(b"\r\n")
+    for needed in ("file", "model"):
+        if needed not in fields:
+            raise RefusedError(400, f"Missing required parameter: '{needed}'.", param=needed)
+    text = f"Heard {len(fields['file'])} bytes."
+    if fields.get("response_format") == b"text":
+        return Answer(200, text.encode() + b"\n", "text/plain; charset=utf-8")
+    return _json({"text": text, "usage": {"type": "duration", "seconds": 1}})
+
+
+ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {
+    "/v1/chat/completions": _chat,
+    "/v1/completions": _completion,
+    "/v1/embeddings": _embeddings,
+    "/v1/responses": _responses,
+    "/v1/images/generations": _image,
+    "/v1/audio/speech": _speech,
+}
