@@ -1,0 +1,77 @@
+-- Dresses one attempt for the target it goes to. Runs as an upstream filter on every chain, once per attempt.
+--
+-- What is the same for all attempts comes as dynamic metadata from the translator, which has read the body once:
+--   x-trunkline-path   path and query below the API version, e.g. /chat/completions
+--   x-trunkline-model  <offset>:<length> of the model's JSON value in the body; with :form, of a form part's text
+--   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
+-- What belongs to the target comes from its endpoint metadata, in headers that the filter before this one sets:
+--   x-trunkline-prefix what stands before the path there, e.g. /v1
+--   x-trunkline-rename the model's name there, as a JSON string
+--   x-trunkline-flags  u: the target understands stream_options; k: it needs a credential
+--
+-- Headers persist into the next attempt and the body does not, so every header is written anew each time.
+
+local NAMESPACE = "envoy.filters.http.ext_authz"
+
+local function splice(body, edits)
+  local parts, position = {}, 1
+  for _, edit in ipairs(edits) do
+    parts[#parts + 1] = body:sub(position, edit.offset)
+    parts[#parts + 1] = edit.text
+    position = edit.offset + edit.length + 1
+  end
+  parts[#parts + 1] = body:sub(position)
+  return table.concat(parts)
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local request = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
+  local rename = headers:get("x-trunkline-rename")
+  local flags = headers:get("x-trunkline-flags")
+  headers:replace(":path", headers:get("x-trunkline-prefix") .. request["x-trunkline-path"])
+  headers:remove("x-trunkline-prefix")
+  headers:remove("x-trunkline-rename")
+  headers:remove("x-trunkline-flags")
+  if not flags:find("k", 1, true) then
+    headers:remove("authorization")
+  end
+
+  local edits = {}
+  local model = request["x-trunkline-model"]
+  if model then
+    local offset, length, kind = model:match("^(%d+):(%d+):?(%a*)$")
+    local text = kind == "form" and rename:sub(2, -2) or rename
+    edits[1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+  end
+  local usage = request["x-trunkline-usage"]
+  if usage and flags:find("u", 1, true) then
+    local offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
+    edits[#edits + 1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+  end
+  if #edits == 0 then
+    return
+  end
+  table.sort(edits, function(a, b) return a.offset < b.offset end)
+  local body = handle:body()
+  body:setBytes(splice(body:getBytes(0, body:length()), edits)) -- sets content-length too
+end
+
+-- A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
+-- quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
+function envoy_on_response(handle)
+  local status = handle:headers():get(":status")
+  if status ~= "401" and status ~= "403" then
+    return
+  end
+  local body = handle:body(true)
+  body:setBytes(
+    '{"error":{"message":"The target refused the gateway\'s own credential (' .. status .. '). This is for the ' ..
+    'gateway\'s operator to mend; your key is fine.","type":"server_error","param":null,' ..
+    '"code":"upstream_authentication_failed"}}'
+  )
+  local headers = handle:headers()
+  headers:replace(":status", "502")
+  headers:replace("content-type", "application/json")
+  headers:remove("www-authenticate")
+end

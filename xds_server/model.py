@@ -166,18 +166,13 @@ Health = Literal["healthy", "unhealthy", "draining"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One node's place in a pool. Live state: reported by nodes, never stored.
-
-    `address` is host:port the gateway can reach; `tunnel_id` instead names a node behind its tunnel.
-    """
+    """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000."""
 
     node_id: str
-    address: str = ""
-    tunnel_id: str = ""
+    host: str
+    port: int
     health: Health = "healthy"
     weight: int = 1
-    organisation_id: str = ""
-    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,9 +219,8 @@ class Route(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    STREAM_FIRST_BYTE_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Stable id, `rt_…`; the value of `x-trunkline-route` inside Envoy."""
+    """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
     """What clients put into `model`."""
     organisation_id: _builtins.str
@@ -230,8 +229,6 @@ class Route(_message.Message):
     """
     created_at: _builtins.int
     """Unix seconds; `created` of `/v1/models`."""
-    stream_first_byte_ms: _builtins.int
-    """Limit to the first byte of a streamed answer, in milliseconds; 0 = the same as for a plain answer."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     def __init__(
@@ -242,11 +239,10 @@ class Route(_message.Message):
         organisation_id: _builtins.str = ...,
         targets: _abc.Iterable[Global___Target] | None = ...,
         created_at: _builtins.int = ...,
-        stream_first_byte_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "model", b"model", "organisation_id", b"organisation_id", "stream_first_byte_ms", b"stream_first_byte_ms", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "model", b"model", "organisation_id", b"organisation_id", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,206 @@
+"""The two listeners: `openai` for clients, `admin` for operators. Both are the same on every Envoy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib import resources
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation as Mutation,
+    HeaderMutationRemoveOnMatch,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Http2ProtocolOptions,
+    HttpProtocolOptions,
+    HttpProtocolOptionsHeadersWithUnderscoresAction as Underscores,
+    HttpUri,
+    RetryPolicy,
+)
+from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    AuthorizationResponse,
+    BufferSettings,
+    ExtAuthz,
+    HttpService,
+)
+from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
+    GrpcJsonTranscoder,
+    GrpcJsonTranscoderPrintOptions,
+)
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerPathWithEscapedSlashesAction as EscapedSlashes,
+    HttpFilter,
+    Rds,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    HeaderMutation as EarlyHeaderMutation,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+
+from xds_server.resources import names
+from xds_server.resources.encoding import extension, pack, tcp
+from xds_server.resources.local_replies import local_replies
+from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.targets import ADS
+
+#: Everything a client might send in the gateway's own namespaces, except its label `x-trunkline-tag`. RE2 has no
+#: look-ahead, hence the spelling out of "not tag".
+FORGED_HEADERS = r"x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
+AUTHORISE_PREFIX = "/authorise"
+AUTHORISE_TIMEOUT = timedelta(seconds=10)
+
+
+def openai_listener(edge: EdgeSettings) -> Listener:
+    """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
+    manager = _manager("openai", edge)
+    manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
+    manager.http_filters = [
+        HttpFilter(
+            name="envoy.filters.http.ext_authz",
+            typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
+        ),
+        _router(),
+    ]
+    return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager)
+
+
+def admin_listener(edge: EdgeSettings) -> Listener:
+    """Operators' listener: health, metrics, and the Admin API as REST through the transcoder."""
+    manager = _manager("admin", edge)
+    manager.route_config = RouteConfiguration(
+        name="admin",
+        virtual_hosts=[
+            VirtualHost(
+                name="admin",
+                domains=["*"],
+                routes=[
+                    Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
+                    _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
+                    _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
+                    _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
+                ],
+            )
+        ],
+    )
+    descriptors = (resources.files("trunkline_proto") / "descriptors.binpb").read_bytes()
+    manager.http_filters = [
+        HttpFilter(
+            name="envoy.filters.http.grpc_json_transcoder",
+            typed_config=pack(
+                "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+                GrpcJsonTranscoder(
+                    proto_descriptor_bin=descriptors,
+                    services=["trunkline.admin.v1.Admin"],
+                    match_incoming_request_route=True,
+                    convert_grpc_status=True,
+                    print_options=GrpcJsonTranscoderPrintOptions(preserve_proto_field_names=True),
+                ),
+            ),
+        ),
+        _router(),
+    ]
+    return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager)
+
+
+def _authorise(edge: EdgeSettings) -> ExtAuthz:
+    """The body goes along as bytes; the answer's `x-trunkline-*` become the route header and dynamic metadata."""
+    return ExtAuthz(
+        http_service=HttpService(
+            server_uri=HttpUri(
+                uri="http://translator", cluster=names.TRANSLATOR_CLUSTER, timeout=AUTHORISE_TIMEOUT
+            ),
+            path_prefix=AUTHORISE_PREFIX,
+            authorization_response=AuthorizationResponse(
+                allowed_upstream_headers=_headers(names.ROUTE_HEADER),
+                allowed_client_headers=_headers("allow", "content-type", "retry-after", prefix="x-ratelimit-"),
+                allowed_client_headers_on_success=_headers(prefix="x-ratelimit-"),
+                dynamic_metadata_from_headers=_headers(prefix="x-trunkline-"),
+            ),
+            # Authorising has no effect that a second time would double, so a translator that died under a
+            # request is simply asked again when it is back.
+            retry_policy=RetryPolicy(retry_on="connect-failure,refused-stream,reset", num_retries=1),
+        ),
+        allowed_headers=_headers(
+            "api-key", "content-encoding", "content-type", "x-api-key", "x-request-id", "x-trunkline-tag"
+        ),
+        with_request_body=BufferSettings(max_request_bytes=edge.max_body_bytes, pack_as_bytes=True),
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        clear_route_cache=True,
+    )
+
+
+def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
+    return HttpConnectionManager(
+        stat_prefix=name,
+        server_name="trunkline",
+        use_remote_address=True,
+        skip_xff_append=True,
+        generate_request_id=True,
+        always_set_request_id_in_response=True,
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action=EscapedSlashes.REJECT_REQUEST,
+        common_http_protocol_options=HttpProtocolOptions(
+            headers_with_underscores_action=Underscores.REJECT_REQUEST, idle_timeout=timedelta(hours=1)
+        ),
+        http2_protocol_options=Http2ProtocolOptions(max_concurrent_streams=1024),
+        # Slow senders are bounded here; answers are bounded per route.
+        request_headers_timeout=timedelta(seconds=30),
+        stream_idle_timeout=timedelta(seconds=300),
+        early_header_mutation_extensions=[
+            extension(
+                "envoy.http.early_header_mutation.header_mutation",
+                "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                EarlyHeaderMutation(mutations=[_remove_matching(FORGED_HEADERS)]),
+            )
+        ],
+        local_reply_config=local_replies(edge.max_body_bytes),
+    )
+
+
+def _listener(name: str, listen: tuple[str, int], manager: HttpConnectionManager) -> Listener:
+    network_filter = Filter(
+        name="envoy.filters.network.http_connection_manager",
+        typed_config=pack(
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager
+        ),
+    )
+    return Listener(name=name, address=tcp(*listen), filter_chains=[FilterChain(filters=[network_filter])])
+
+
+def _router() -> HttpFilter:
+    router = Router(suppress_envoy_headers=True)
+    return HttpFilter(
+        name="envoy.filters.http.router",
+        typed_config=pack("envoy.extensions.filters.http.router.v3.Router", router),
+    )
+
+
+def _to(match: RouteMatch, cluster: str, *, rewrite: str = "") -> Route:
+    action = RouteAction(cluster=cluster, timeout=timedelta(seconds=60))
+    if rewrite:
+        action.prefix_rewrite = rewrite
+    return Route(match=match, route=action)
+
+
+def _headers(*exact: str, prefix: str = "") -> ListStringMatcher:
+    patterns = [StringMatcher(exact=name) for name in exact]
+    if prefix:
+        patterns.append(StringMatcher(prefix=prefix))
+    return ListStringMatcher(patterns=patterns)
+
+
+def _remove_matching(pattern: str) -> Mutation:
+    matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
+    return Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))

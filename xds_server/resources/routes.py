@@ -1,0 +1,151 @@
+"""The route configuration: from `x-trunkline-route` to weighted chains, with retries and time limits."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    RetryPolicy,
+    RetryPolicyRetryBackOff,
+    RetryPolicyRetryHostPredicate,
+    RetryPolicyRetryPriority,
+    Route as EnvoyRoute,
+    RouteAction,
+    RouteMatch,
+    WeightedCluster,
+    WeightedClusterClusterWeight,
+)
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
+from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities.v3 import PreviousPrioritiesConfig
+
+from xds_server.model import Route, Timeouts
+from xds_server.resources.encoding import pack
+from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE, chain_cluster, route_key
+from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.strategy import Chain
+
+#: A plain answer's first byte comes when the whole answer is ready; a stream's comes with its first token.
+DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
+DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
+DEFAULT_IDLE_MS = 60_000
+
+RETRY_ON = "connect-failure,refused-stream,reset,5xx,retriable-status-codes"
+#: A provider's own 401 and 403 are about the gateway's credential; 429 about its quota there.
+RETRIABLE_STATUS_CODES = [401, 403, 429]
+
+
+def model_route(route: Route, chains: list[Chain], edge: EdgeSettings, *, stream: bool) -> EnvoyRoute:
+    """The Envoy route of one model, for streams or for plain answers: they differ in their time limits."""
+    return EnvoyRoute(
+        name=route_key(route.id, stream=stream),
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(
+            weighted_clusters=WeightedCluster(
+                clusters=[
+                    WeightedClusterClusterWeight(
+                        name=chain_cluster(route.id, chain.hops[0].cluster), weight=chain.weight
+                    )
+                    for chain in chains
+                ]
+            ),
+            auto_host_rewrite=True,
+            # Time is bounded per attempt: a stream as a whole may last for hours.
+            timeout=timedelta(),
+            idle_timeout=timedelta(),
+            retry_policy=_retries(route.timeouts, chains, stream=stream),
+        ),
+        request_body_buffer_limit=edge.max_body_bytes,
+        response_headers_to_add=[
+            # The chain takes x-request-id off the request, so Envoy cannot copy it into the answer by itself.
+            _add("x-request-id", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-request)%"),
+            _add("x-trunkline-target", f"%UPSTREAM_METADATA({METADATA}:target)%"),
+            _add("x-trunkline-attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+        ],
+    )
+
+
+def translator_route() -> EnvoyRoute:
+    """The route to what the translator answers itself."""
+    return EnvoyRoute(
+        name=TRANSLATOR_ROUTE,
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(cluster=TRANSLATOR_CLUSTER, timeout=timedelta(seconds=10)),
+        request_headers_to_add=[
+            _add("x-trunkline-key", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-key)%")
+        ],
+    )
+
+
+def no_route() -> EnvoyRoute:
+    """What a request meets before it is authorised (Envoy's ext_authz skips requests without any route), and after
+    it if this Envoy does not have the translator's route yet.
+    """
+    error = {
+        "message": "This model's route is not in place at this gateway yet. Send the request again.",
+        "type": "server_error",
+        "param": None,
+        "code": "route_not_ready",
+    }
+    return EnvoyRoute(
+        name="none",
+        match=RouteMatch(prefix="/"),
+        direct_response=DirectResponseAction(
+            status=503, body=DataSource(inline_string=json.dumps({"error": error}))
+        ),
+        response_headers_to_add=[_add("content-type", "application/json"), _add("retry-after", "1")],
+    )
+
+
+def _retries(timeouts: Timeouts, chains: list[Chain], *, stream: bool) -> RetryPolicy:
+    """Every target once, a lone one twice; before the first byte only.
+
+    Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte too.
+    A plain answer is silent until it is complete, so there the idle limit is never shorter than that wait.
+    """
+    first_byte = timeouts.first_byte_ms or (
+        DEFAULT_STREAM_FIRST_BYTE_MS if stream else DEFAULT_PLAIN_FIRST_BYTE_MS
+    )
+    idle = timeouts.idle_ms or DEFAULT_IDLE_MS
+    return RetryPolicy(
+        retry_on=RETRY_ON,
+        retriable_status_codes=RETRIABLE_STATUS_CODES,
+        num_retries=max(1, max(len(chain.hops) for chain in chains) - 1),
+        per_try_timeout=timedelta(milliseconds=first_byte),
+        per_try_idle_timeout=timedelta(milliseconds=idle if stream else max(idle, first_byte)),
+        retry_priority=RetryPolicyRetryPriority(
+            name="envoy.retry_priorities.previous_priorities",
+            typed_config=pack(
+                "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+                PreviousPrioritiesConfig(update_frequency=1),
+            ),
+        ),
+        retry_host_predicate=[
+            RetryPolicyRetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=pack(
+                    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+                    PreviousHostsPredicate(),
+                ),
+            )
+        ],
+        host_selection_retry_max_attempts=5,
+        # The next attempt goes elsewhere, so there is nobody to spare by waiting.
+        retry_back_off=RetryPolicyRetryBackOff(
+            base_interval=timedelta(milliseconds=2), max_interval=timedelta(milliseconds=20)
+        ),
+    )
+
+
+def _add(key: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=key, value=value),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )

@@ -1,0 +1,20 @@
+"""What the resource builders need to know about the place where Envoy runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """The listeners and limits of every Envoy this control plane serves.
+
+    Addresses are `(host, port)`; sizes are bytes; paths are paths as Envoy sees them.
+    """
+
+    openai_listen: tuple[str, int] = ("127.0.0.1", 8080)
+    admin_listen: tuple[str, int] = ("127.0.0.1", 8081)
+    #: A larger request body is refused with 413; it is also what Envoy keeps of a body to send it again.
+    max_body_bytes: int = 32 * 1024 * 1024
+    #: PEM file with the CAs to trust for https providers that name no `ca_file` of their own.
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"

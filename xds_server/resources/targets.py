@@ -1,0 +1,204 @@
+"""One cluster per target: where it is, how it is reached, when it is ejected, what a request needs there."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from datetime import timedelta
+from urllib.parse import SplitResult, urlsplit
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakers,
+    CircuitBreakersThresholds,
+    Cluster,
+    ClusterCommonLbConfig,
+    ClusterDiscoveryType,
+    ClusterDnsLookupFamily,
+    ClusterEdsClusterConfig,
+    ClusterLbPolicy,
+    OutlierDetection,
+    UpstreamConnectionOptions,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    DataSource,
+    Http1ProtocolOptions,
+    Http2ProtocolOptions,
+    HttpProtocolOptions as CommonHttpProtocolOptions,
+    KeepaliveSettings,
+    TcpKeepalive,
+    TransportSocket,
+)
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    ClusterLoadAssignmentPolicy,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
+    CertificateValidationContext,
+    CommonTlsContext,
+    UpstreamTlsContext,
+)
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsAutoHttpConfig,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any
+
+from xds_server.model import NodesTarget, Provider, ProviderTarget
+from xds_server.resources.encoding import metadata, pack, tcp
+from xds_server.resources.names import METADATA, target_cluster
+from xds_server.resources.settings import EdgeSettings
+
+PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+DEFAULT_CONNECT_MS = 2_000
+
+#: A target is never the place to limit concurrency: Envoy's default of 3 parallel retries would stop failover
+#: under load, and its default of 1,024 requests would stop long streams.
+UNLIMITED = CircuitBreakers(
+    thresholds=[
+        CircuitBreakersThresholds(
+            max_connections=1_000_000,
+            max_pending_requests=1_000_000,
+            max_requests=1_000_000,
+            max_retries=1_000_000,
+        )
+    ]
+)
+#: With no panic threshold a tier without a healthy endpoint is skipped instead of tried.
+NO_PANIC = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0.0))
+#: At the default of 140, half of a tier down would send traffic on to the next tier while healthy hosts have room.
+FULL_TIERS = ClusterLoadAssignmentPolicy(overprovisioning_factor=100_000)
+ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+#: Idle upstream connections are closed before the providers (60 s and more) close them under a request.
+IDLE = timedelta(seconds=50)
+
+
+def provider_cluster(
+    target: ProviderTarget, provider: Provider, credential: int, connect_ms: int, edge: EdgeSettings
+) -> Cluster:
+    """The cluster `provider/model` (`#2` for the second credential): one logical host by DNS or address."""
+    url = urlsplit(provider.base_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    name = target_cluster(target, credential)
+    endpoint = LbEndpoint(
+        endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc),
+        metadata=metadata(METADATA, _dressing(target, provider, credential, url)),
+    )
+    tls = url.scheme == "https"
+    return Cluster(
+        name=name,
+        type=ClusterDiscoveryType.STATIC if _is_address(host) else ClusterDiscoveryType.LOGICAL_DNS,
+        dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
+        connect_timeout=timedelta(milliseconds=connect_ms or DEFAULT_CONNECT_MS),
+        load_assignment=ClusterLoadAssignment(
+            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])], policy=FULL_TIERS
+        ),
+        transport_socket=_tls(provider.ca_file or edge.ca_file, host) if tls else None,
+        typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=tls)},
+        outlier_detection=_ejection(),
+        common_lb_config=NO_PANIC,
+        circuit_breakers=UNLIMITED,
+        upstream_connection_options=_keepalive(),
+    )
+
+
+def pool_cluster(target: NodesTarget, connect_ms: int) -> Cluster:
+    """The cluster `nodes/model`: its endpoints come over EDS."""
+    return Cluster(
+        name=target.id,
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
+        lb_policy=ClusterLbPolicy.LEAST_REQUEST,
+        connect_timeout=timedelta(milliseconds=connect_ms or DEFAULT_CONNECT_MS),
+        typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=False)},
+        outlier_detection=_ejection(),
+        # Envoy's default would hold back health changes for a second.
+        common_lb_config=ClusterCommonLbConfig(
+            healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()
+        ),
+        circuit_breakers=UNLIMITED,
+        upstream_connection_options=_keepalive(),
+    )
+
+
+def _dressing(target: ProviderTarget, provider: Provider, credential: int, url: SplitResult) -> dict[str, str]:
+    """What the chain's filters need to know of this target; every key is always there (see chain.lua)."""
+    secret = provider.credentials[credential] if provider.credentials else ""
+    return {
+        "target": target.id,
+        "authorization": f"Bearer {secret}",
+        "prefix": url.path.rstrip("/") or "/",
+        "rename": json.dumps(target.model),
+        "flags": "-" + ("u" if provider.stream_usage else "") + ("k" if secret else ""),
+    }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _tls(ca_file: str, host: str) -> TransportSocket:
+    context = UpstreamTlsContext(
+        auto_host_sni=not _is_address(host),
+        auto_sni_san_validation=not _is_address(host),
+        common_tls_context=CommonTlsContext(
+            alpn_protocols=["h2", "http/1.1"],
+            validation_context=CertificateValidationContext(trusted_ca=DataSource(filename=ca_file)),
+        ),
+    )
+    return TransportSocket(
+        name="envoy.transport_sockets.tls",
+        typed_config=pack("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", context),
+    )
+
+
+def _protocol(*, negotiate: bool) -> Any:
+    """HTTP/2 or HTTP/1.1 by ALPN where there is TLS, else HTTP/1.1."""
+    common = CommonHttpProtocolOptions(idle_timeout=IDLE)
+    if negotiate:
+        ping = KeepaliveSettings(interval=timedelta(seconds=30), timeout=timedelta(seconds=5))
+        options = HttpProtocolOptions(
+            common_http_protocol_options=common,
+            auto_config=HttpProtocolOptionsAutoHttpConfig(
+                http_protocol_options=Http1ProtocolOptions(),
+                http2_protocol_options=Http2ProtocolOptions(connection_keepalive=ping),
+            ),
+        )
+    else:
+        options = HttpProtocolOptions(
+            common_http_protocol_options=common,
+            explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
+                http_protocol_options=Http1ProtocolOptions()
+            ),
+        )
+    return pack(PROTOCOL_OPTIONS, options)
+
+
+def _ejection() -> OutlierDetection:
+    """Three failures in a row eject a host for 5 s, longer each time up to 60 s; live traffic then probes it."""
+    return OutlierDetection(
+        consecutive_5xx=3,
+        interval=timedelta(seconds=1),
+        base_ejection_time=timedelta(seconds=5),
+        max_ejection_time=timedelta(seconds=60),
+        max_ejection_percent=100,
+        enforcing_consecutive_gateway_failure=0,
+        enforcing_success_rate=0,
+    )
+
+
+def _keepalive() -> UpstreamConnectionOptions:
+    return UpstreamConnectionOptions(
+        tcp_keepalive=TcpKeepalive(keepalive_probes=3, keepalive_time=15, keepalive_interval=5)
+    )
