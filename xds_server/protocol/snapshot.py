@@ -19,6 +19,10 @@ POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
 #: the reverse one.
 PUSH_ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
 
+#: Types that a client may ask for as a whole ("*" or an empty first request), and whose state-of-the-world
+#: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Ours follow CDS and LDS.
+WILDCARD_TYPES = frozenset({CLUSTER, LISTENER, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE})
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:

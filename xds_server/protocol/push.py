@@ -1,0 +1,48 @@
+"""What a stream hands to its transport and tells about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One response, ready to be written.
+
+    `names` are the resources that it adds or changes: in a state-of-the-world response of CDS or LDS the unchanged
+    ones are in `payload` too, but not named here. `removed` are those the client is told not to exist.
+    """
+
+    type_url: str
+    nonce: str
+    payload: bytes = field(repr=False)
+    names: tuple[str, ...]
+    removed: tuple[str, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A NACK: which resources of one push, in the client's own words, and the snapshot's revision."""
+
+    type_url: str
+    names: tuple[str, ...]
+    reason: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeProgress:
+    """How far a client is with one type.
+
+    `refusal` stands until what was refused is accepted in another form; `unanswered` is the nonce of the push in
+    flight, or empty; `waiting` is true while changes are held back.
+    """
+
+    type_url: str
+    accepted_revision: int
+    unanswered: str
+    waiting: bool
+    refusal: Refusal | None
+    acks: int
+    nacks: int

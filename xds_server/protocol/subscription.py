@@ -1,0 +1,206 @@
+"""How far one client is with one type: what it holds, what it is owed, what it has not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set as AbstractSet
+from dataclasses import dataclass
+
+from xds_server.protocol.interest import Interest
+from xds_server.protocol.push import Push, Refusal, TypeProgress
+from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource
+
+#: Stands for a version where the client was told that the name does not exist. Real versions are never empty.
+ABSENT = ""
+
+
+class Backlog:
+    """Names to send, with the first and the last point in time (stream sequence) that put one there."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.owed = False
+        self.since = 0
+        self.at = 0
+
+    def __bool__(self) -> bool:
+        return self.owed or bool(self.names)
+
+    def add(self, name: str, sequence: int) -> None:
+        self._mark(sequence)
+        self.names.add(name)
+
+    def owe(self, sequence: int) -> None:
+        """A response is due even if it turns out empty."""
+        self._mark(sequence)
+        self.owed = True
+
+    def clear(self) -> None:
+        self.names = set()
+        self.owed = False
+
+    def reaches(self, sequence: int) -> bool:
+        """Whether something from `sequence` or before is still here."""
+        return bool(self) and self.since <= sequence
+
+    def _mark(self, sequence: int) -> None:
+        if not self:
+            self.since = sequence
+        self.at = sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The one unanswered push; `since` is the oldest change in it."""
+
+    push: Push
+    since: int
+    removal: bool
+
+
+class Subscription:
+    """State of one (stream, type).
+
+    `tells_absence`: the protocol variant can say that a name does not exist. `tells_removal`: it can say that a
+    name exists no longer.
+    """
+
+    def __init__(self, type_url: str, *, tells_absence: bool, tells_removal: bool, full_state: bool) -> None:
+        self.type_url = type_url
+        self.interest = Interest(legacy_wildcard=type_url in WILDCARD_TYPES)
+        self.full_state = full_state
+        self.held: dict[str, str] = {}
+        self.forced: set[str] = set()
+        self.updates = Backlog()
+        self.removals = Backlog()
+        self.pending: Pending | None = None
+        self.last_nonce = ""
+        self._tells_absence = tells_absence
+        self._tells_removal = tells_removal
+        self._rejected: set[str] = set()
+        self._refusal: Refusal | None = None
+        self._accepted_revision = 0
+        self._acks = 0
+        self._nacks = 0
+
+    def known_names(self) -> set[str]:
+        """Every name that this subscription has an opinion about."""
+        return self.held.keys() | self.updates.names | self.removals.names | self.forced
+
+    def note_changes(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
+        """The content of `names` changed.
+
+        A refused push is taken back as one: a client may have refused a good resource for a bad neighbour, so the
+        neighbours go out again with the first change to any of them.
+        """
+        if self._rejected and not self._rejected.isdisjoint(names):
+            self.forced |= self._rejected
+            names |= self._rejected
+        self.refresh(names if self.interest.wildcard else names & self.interest.named, resources, sequence)
+
+    def force(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
+        """Send `names` whether or not the client holds them."""
+        self.forced |= names
+        self.refresh(names, resources, sequence)
+
+    def refresh(self, names: Iterable[str], resources: Mapping[str, Resource], sequence: int) -> None:
+        """Sort `names` into updates, removals or neither, by what is wanted, held and there."""
+        for name in names:
+            resource = resources.get(name)
+            update = removal = False
+            if not self.interest.wants(name):
+                self._forget(name)
+                self.forced.discard(name)
+            elif resource is not None:
+                update = name in self.forced or self.held.get(name) != resource.version
+            elif name in self.forced and self._tells_absence:
+                update = True
+            elif self.held.get(name, ABSENT) != ABSENT:
+                removal = self._tells_removal
+                if not removal:
+                    self._forget(name)
+            _place(self.updates, name, update, sequence)
+            _place(self.removals, name, removal, sequence)
+
+    def sent(self, push: Push, versions: Mapping[str, str], *, removal: bool) -> None:
+        """`push` is on its way; `versions` are those of `push.names`."""
+        backlog = self.removals if removal else self.updates
+        self.pending = Pending(push, backlog.since, removal)
+        self.last_nonce = push.nonce
+        self.held.update(versions)
+        for name in push.removed:
+            if name in self.interest.named:
+                self.held[name] = ABSENT
+            else:
+                self.held.pop(name, None)
+        self.forced.difference_update(push.names, push.removed)
+        backlog.clear()
+
+    def accepted(self) -> None:
+        """The pending push was acknowledged."""
+        push = self._take_pending()
+        self._acks += 1
+        self._accepted_revision = push.revision
+        self._rejected.difference_update(push.names, push.removed)
+        if self.full_state:
+            self._rejected.clear()
+        if not self._rejected:
+            self._refusal = None
+
+    def refused(self, reason: str) -> Refusal:
+        """The pending push was refused, for `reason` in the client's own words."""
+        push = self._take_pending()
+        self._nacks += 1
+        self._rejected.update(push.names)
+        self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
+        return self._refusal
+
+    def unsent(self, sequence: int) -> bool:
+        """Whether an addition or update from `sequence` or before waits to be sent."""
+        return self.updates.reaches(sequence)
+
+    def unanswered(self, sequence: int) -> bool:
+        """Whether an addition or update from `sequence` or before is in flight."""
+        return self.pending is not None and not self.pending.removal and self.pending.since <= sequence
+
+    def settled(self, sequence: int) -> bool:
+        """Whether everything up to `sequence` was sent and answered, removals included."""
+        if self.updates.reaches(sequence) or self.removals.reaches(sequence):
+            return False
+        return self.pending is None or self.pending.since > sequence
+
+    def keep_up(self, revision: int) -> None:
+        """The client runs `revision` if there is nothing left to send it, answer or correct."""
+        if self.pending is None and self._refusal is None and not self.updates and not self.removals:
+            self._accepted_revision = revision
+
+    def _take_pending(self) -> Push:
+        if self.pending is None:
+            raise RuntimeError(f"no push of {self.type_url} is waiting for an answer")
+        push, self.pending = self.pending.push, None
+        return push
+
+    def _forget(self, name: str) -> None:
+        """The client has no use for the name, or the protocol variant has no way to take it back."""
+        self.held.pop(name, None)
+        if name in self._rejected:
+            self._rejected.discard(name)
+            if not self._rejected:
+                self._refusal = None
+
+    def progress(self) -> TypeProgress:
+        return TypeProgress(
+            type_url=self.type_url,
+            accepted_revision=self._accepted_revision,
+            unanswered=self.pending.push.nonce if self.pending else "",
+            waiting=bool(self.updates) or bool(self.removals),
+            refusal=self._refusal,
+            acks=self._acks,
+            nacks=self._nacks,
+        )
+
+
+def _place(backlog: Backlog, name: str, belongs: bool, sequence: int) -> None:
+    if belongs:
+        backlog.add(name, sequence)
+    else:
+        backlog.names.discard(name)
