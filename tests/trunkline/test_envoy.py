@@ -1,0 +1,46 @@
+"""The bootstrap file, as Envoy itself sees it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trunkline import envoy
+from trunkline.layout import Layout
+
+
+@pytest.mark.parametrize("name", ["data", 'we"ird ${xds_socket} #: dir'])
+def test_envoy_accepts_the_bootstrap(tmp_path: Path, name: str) -> None:
+    layout = Layout(tmp_path / name)
+    layout.prepare()
+    layout.bootstrap.write_text(envoy.bootstrap(layout))
+
+    done = subprocess.run(
+        [
+            envoy.binary(),
+            "--mode",
+            "validate",
+            "-c",
+            layout.bootstrap,
+            "--service-node",
+            "n",
+            "--service-cluster",
+            "c",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_envoys_admin_is_on_a_unix_socket_only(tmp_path: Path) -> None:
+    document = yaml.safe_load(envoy.bootstrap(Layout(tmp_path)))
+    assert document["admin"]["address"] == {
+        "pipe": {"path": str(tmp_path / "run" / "envoy-admin.sock"), "mode": 0o600}
+    }
+    assert "socket_address" not in envoy.bootstrap(Layout(tmp_path))

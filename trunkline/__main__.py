@@ -1,0 +1,75 @@
+"""`trunkline`: the gateway on one machine, and the operator's verbs.
+
+Verbs are imported when they are called, so that `trunkline up` does not pay for what only `apply` needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from trunkline.errors import TrunklineError
+
+_VERBS = {
+    "up": "trunkline.verbs.up:up",
+    "apply": "trunkline.verbs.apply:apply",
+    "export": "trunkline.verbs.export:export",
+    "status": "trunkline.verbs.status:status",
+    "providers": "trunkline.verbs.providers:providers",
+    "routes": "trunkline.verbs.routes:routes",
+    "orgs": "trunkline.verbs.orgs:orgs",
+    "keys": "trunkline.verbs.keys:keys",
+    "audit": "trunkline.verbs.audit:audit",
+}
+_SUMMARIES = {
+    "up": "Run the gateway on this machine until Ctrl-C.",
+    "apply": "Make the gateway what a file says.",
+    "export": "Print the gateway's state as a file for `apply`.",
+    "status": "Every Envoy and translator: what it runs, what it refused.",
+    "providers": "Where models are: base URLs and credentials.",
+    "routes": "What clients ask for, and which targets serve it.",
+    "orgs": "Organisations, which own keys and limits.",
+    "keys": "API keys: create, list, revoke.",
+    "audit": "Who changed what, newest first.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported on use; their errors become one clear line and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module, _, attribute = _VERBS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrunklineError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trunkline")
+def main() -> None:
+    """A self-hosted, OpenAI-compatible gateway.
+
+    The admin verbs find the control plane and the admin token in ./data/credentials.json (or --data-dir), or in
+    TRUNKLINE_CONTROL (host:port) and TRUNKLINE_ADMIN_TOKEN.
+    """
+
+
+if __name__ == "__main__":
+    main()

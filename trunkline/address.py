@@ -1,0 +1,69 @@
+"""`HOST:PORT` flags."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from trunkline.errors import UsageError
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A numeric address to listen on. `str()` gives HOST:PORT, with brackets around IPv6."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def local(self) -> Address:
+        """Where this machine reaches it: a wildcard becomes loopback."""
+        return Address(_WILDCARDS.get(self.host, self.host), self.port)
+
+
+def parse(text: str, *, flag: str) -> Address:
+    """`HOST:PORT` with a name or a number; names are resolved once, here. Port 0 stays 0.
+
+    Raises:
+        UsageError: names `flag`.
+    """
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise UsageError(f"{flag} {text}: expected HOST:PORT, for example 127.0.0.1:8080")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise UsageError(f"{flag} {text}: cannot resolve {host}: {error.strerror}") from error
+    return Address(str(found[0][4][0]), int(port))
+
+
+@contextmanager
+def claimed(address: Address, *, flag: str) -> Iterator[Address]:
+    """Makes sure that a child can listen there afterwards; port 0 becomes a port that is free.
+
+    Envoy listens with SO_REUSEPORT and would quietly share a port with another Envoy, so it is checked here.
+
+    Raises:
+        UsageError: names `flag`.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+            probe.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"{address} is in use by another program: stop that one, or choose with {flag} HOST:PORT"
+                ) from error
+            raise UsageError(f"cannot listen on {address} ({flag}): {error.strerror}") from error
+        yield Address(address.host, int(probe.getsockname()[1]))

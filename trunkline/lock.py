@@ -1,0 +1,36 @@
+"""One `trunkline up` per data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trunkline.errors import AlreadyRunningError
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds the lock file `path`, which names our pid. The kernel lets go of it however this process ends.
+
+    Raises:
+        AlreadyRunningError: another process holds it; the message names its pid.
+    """
+    # Not truncated on open: until we have the lock, the content is the other process's.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
+            raise AlreadyRunningError(
+                f"`trunkline up` is already running on {path.parent} (pid {pid}): stop it with `kill {pid}` or "
+                "Ctrl-C in its terminal, or choose another --data-dir"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

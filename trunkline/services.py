@@ -1,0 +1,89 @@
+"""The command lines of what `trunkline up` runs: the interface to the services, which are never imported."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline import environment
+from trunkline.address import Address
+from trunkline.layout import Layout
+from trunkline.supervisor.spawn import Command
+
+# -P: the operator's current directory must not shadow what we import.
+_PYTHON = (sys.executable, "-P", "-m")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `trunkline up` was asked for. `config` is None to start without a file."""
+
+    layout: Layout
+    openai: Address
+    admin: Address
+    control: Address
+    database_url: str
+    config: Path | None
+    envoy_binary: Path
+    envoy_concurrency: int
+    log_level: str
+
+
+def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
+    """In the order of starting; stopped in reverse: Envoy first, so that the others see its last requests."""
+    layout = settings.layout
+    clean = environment.without_keys(inherited) | {"PYTHONUNBUFFERED": "1"}
+    return (
+        Command(
+            "xds_server",
+            (
+                *(*_PYTHON, "xds_server"),
+                *("--database-url", settings.database_url),
+                *("--data-dir", str(layout.data_dir)),
+                *("--control-listen", str(settings.control)),
+                *("--ads-socket", str(layout.xds_socket)),
+                *("--admin-token-file", str(layout.admin_token)),
+                *("--openai-listen", str(settings.openai)),
+                *("--admin-listen", str(settings.admin)),
+                *("--translator-socket", str(layout.translator_socket)),
+                *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
+                *("--bootstrap-key-file", str(layout.first_key)),
+            ),
+            clean,
+            layout.log("xds_server"),
+        ),
+        Command(
+            "translator",
+            (
+                *(*_PYTHON, "translator"),
+                *("--control", f"unix:{layout.xds_socket}"),
+                *("--state-dir", str(layout.translator_state)),
+                *("--id", "translator-local"),
+            ),
+            clean,
+            layout.log("translator"),
+            listen=translator,
+        ),
+        Command(
+            "envoy",
+            (
+                str(settings.envoy_binary),
+                *("-c", str(layout.bootstrap)),
+                *("--concurrency", str(settings.envoy_concurrency)),
+                *("--service-node", "envoy-local", "--service-cluster", "envoy"),
+                *("--log-level", settings.log_level),
+                "--disable-hot-restart",
+            ),
+            clean,
+            layout.log("envoy"),
+        ),
+    )
+
+
+def admin_verb(settings: Settings, token: str, inherited: Mapping[str, str], *verb: str, nice: int = 0) -> Command:
+    """An admin verb of our own in a child: gRPC starts threads, and the supervisor must not have any."""
+    control = {"TRUNKLINE_CONTROL": f"unix:{settings.layout.xds_socket}", "TRUNKLINE_ADMIN_TOKEN": token}
+    return Command(f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**inherited, **control}, nice=nice)

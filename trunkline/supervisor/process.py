@@ -1,0 +1,74 @@
+"""Running children as asyncio sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from types import TracebackType
+
+from trunkline.supervisor.lifeline import Lifeline
+from trunkline.supervisor.spawn import Command, spawn
+
+
+class Process:
+    """One started child. `ended` becomes its exit status: the code, or minus the signal."""
+
+    def __init__(self, command: Command, pid: int) -> None:
+        self.command = command
+        self.pid = pid
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._started = time.monotonic()
+
+    @property
+    def lived(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    def send(self, number: signal.Signals) -> None:
+        """Nothing happens once it has ended; until then the pid is ours, because only we reap it."""
+        if not self.ended.done():
+            os.kill(self.pid, number)
+
+
+class Nursery:
+    """Starts children and reaps them on SIGCHLD. Use as a context manager in the main thread's event loop."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+        self._running: dict[int, Process] = {}
+
+    def __enter__(self) -> Nursery:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Whatever still runs is killed."""
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
+        for process in self._running.values():
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
+        self._running.clear()
+
+    def start(self, command: Command) -> Process:
+        process = Process(command, spawn(command))
+        self._running[process.pid] = process
+        self._lifeline.attach(process.pid)
+        return process
+
+    def _reap(self) -> None:
+        """One SIGCHLD may stand for several children."""
+        for pid, process in list(self._running.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                del self._running[pid]
+                self._lifeline.release(pid)
+                process.ended.set_result(os.waitstatus_to_exitcode(status))
+
+
+def describe(status: int) -> str:
+    """An exit status in words, e.g. `signal SIGKILL` or `exit code 1`."""
+    return f"exit code {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"

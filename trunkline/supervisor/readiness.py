@@ -1,0 +1,55 @@
+"""Whether a request would pass, asked over plain HTTP without a client library: `up` has to start fast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from trunkline.address import Address
+
+_POLL_SECONDS = 0.025
+_ANSWER_SECONDS = 2.0
+_SAY_EVERY_SECONDS = 5.0
+
+
+async def wait_until_ready(admin: Address, openai: Address, notice: Callable[[str], None]) -> None:
+    """Returns once /readyz on `admin` answers 200 and `openai` accepts connections; says what it waits for."""
+    loop = asyncio.get_running_loop()
+    spoken = loop.time()
+    while missing := await _missing(admin, openai):
+        if loop.time() - spoken > _SAY_EVERY_SECONDS:
+            spoken = loop.time()
+            notice(f"still waiting: {missing}")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _missing(admin: Address, openai: Address) -> str:
+    """What is not there yet; empty once everything is."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            status = await _status(admin, "/readyz")
+    except (OSError, EOFError, ValueError):
+        return f"Envoy does not listen on {admin} yet (it waits for its configuration from the control plane)"
+    except TimeoutError:
+        return f"http://{admin}/readyz does not answer"
+    if status != 200:
+        return f"http://{admin}/readyz answers {status}"
+    try:
+        _, writer = await asyncio.open_connection(openai.host, openai.port)
+    except OSError:
+        return f"Envoy does not listen on {openai} yet"
+    writer.close()
+    return ""
+
+
+async def _status(address: Address, path: str) -> int:
+    """The status code of `GET path`. Raises OSError, EOFError or ValueError where there is no HTTP answer."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode())
+        line = await reader.readuntil(b"\r\n")
+        return int(line.split(b" ")[1])
+    except IndexError as error:
+        raise ValueError(line) from error
+    finally:
+        writer.close()

@@ -1,0 +1,113 @@
+"""`trunkline up`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from trunkline import address, envoy
+from trunkline.gateway import notice, run
+from trunkline.layout import Layout
+from trunkline.services import Settings
+
+_DEFAULT_CONFIG = Path("trunkline.yaml")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  trunkline up
+  OPENAI_API_KEY=… trunkline up
+  trunkline up --config trunkline.yaml --listen 0.0.0.0:8080 --data-dir /var/lib/trunkline
+"""
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="All it keeps.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Applied at the start.  [default: ./trunkline.yaml if there is one]",
+)
+@click.option(
+    "--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="The OpenAI-compatible API."
+)
+@click.option(
+    "--admin-listen",
+    default="127.0.0.1:8081",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Health, metrics, admin API.",
+)
+@click.option(
+    "--control-listen",
+    default="127.0.0.1:18000",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The control plane's gRPC.",
+)
+@click.option("--tunnel-listen", metavar="HOST:PORT", help="For nodes' tunnels; not used by this version.")
+@click.option(
+    "--database-url",
+    metavar="URL",
+    envvar="TRUNKLINE_DATABASE_URL",
+    help="PostgreSQL, for example.  [default: SQLite in the data directory]",
+)
+@click.option(
+    "--envoy-concurrency",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    help="Envoy's worker threads.  [default: one per CPU]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["trace", "debug", "info", "warning", "error", "critical", "off"]),
+    default="warning",
+    show_default=True,
+    help="Envoy's.",
+)
+def up(
+    *,
+    data_dir: Path,
+    config: Path | None,
+    listen: str,
+    admin_listen: str,
+    control_listen: str,
+    tunnel_listen: str | None,
+    database_url: str | None,
+    envoy_concurrency: int,
+    log_level: str,
+) -> None:
+    """Run the gateway on this machine until Ctrl-C.
+
+    Starts Envoy, the control plane and the translator, and restarts what crashes. Prints one line that begins with
+    `ready` once a request would pass. The first API key and the admin token are in DATA_DIR/credentials.json, logs
+    below DATA_DIR/log.
+
+    Without a config file, the first start takes providers from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY,
+    GEMINI_API_KEY, …) and from a local Ollama or vLLM.
+    """
+    if tunnel_listen is not None:
+        notice("--tunnel-listen is not used: this version has no nodes")
+    if config is None and _DEFAULT_CONFIG.is_file():
+        config = _DEFAULT_CONFIG
+    layout = Layout(data_dir.absolute())
+    run(
+        Settings(
+            layout=layout,
+            openai=address.parse(listen, flag="--listen"),
+            admin=address.parse(admin_listen, flag="--admin-listen"),
+            control=address.parse(control_listen, flag="--control-listen"),
+            database_url=database_url or f"sqlite:///{layout.database}",
+            config=config,
+            envoy_binary=envoy.binary(),
+            envoy_concurrency=envoy_concurrency,
+            log_level=log_level,
+        )
+    )
