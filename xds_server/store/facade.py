@@ -1,0 +1,37 @@
+"""The store for asyncio: every call runs in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from xds_server.model import State
+from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
+from xds_server.store.store import Committed, Store
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class AsyncStore:
+    """A cancelled `write` still finishes in its thread: shield what must follow it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def load(self) -> State:
+        return await asyncio.to_thread(self._store.load)
+
+    async def keys(self, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
+        return await asyncio.to_thread(
+            self._store.keys, organisation=organisation, include_revoked=include_revoked
+        )
+
+    async def audit_events(self, query: AuditQuery) -> list[AuditEvent]:
+        return await asyncio.to_thread(self._store.audit_events, query)
+
+    async def write(self, actor: str, work: Callable[[Transaction], T], *, dry_run: bool = False) -> Committed[T]:
+        return await asyncio.to_thread(self._store.write, actor, work, dry_run=dry_run)

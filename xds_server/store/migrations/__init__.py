@@ -1,0 +1,1 @@
+"""Alembic's scripts; `xds_server.store.migrate` runs them."""

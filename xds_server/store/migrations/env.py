@@ -1,0 +1,12 @@
+"""Alembic's entry: runs on the connection, and in the transaction, that `migrate.upgrade` opened."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+connection = context.config.attributes["connection"]
+if not isinstance(connection, Connection):
+    raise TypeError("run migrations through xds_server.store.migrate")
+context.configure(connection=connection, transactional_ddl=False)
+context.run_migrations()

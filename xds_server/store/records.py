@@ -1,0 +1,60 @@
+"""What the store gives beside the desired state: revoked keys and the audit trail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from xds_server.model import Key
+
+
+class ObjectType(StrEnum):
+    """The kinds of objects that events speak of."""
+
+    PROVIDER = "provider"
+    ROUTE = "route"
+    ORGANISATION = "organisation"
+    KEY = "key"
+
+
+class Action(StrEnum):
+    """What was done to one."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REVOKE = "revoke"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key with its organisation's name; `revoked_at` is Unix seconds, 0 = not revoked."""
+
+    key: Key
+    organisation: str
+    revoked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """`before` and `after` are JSON objects without secrets, or empty; `at_us` is Unix microseconds."""
+
+    id: int
+    at_us: int
+    actor: str
+    action: Action
+    object_type: ObjectType
+    object_name: str
+    before: str
+    after: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Newest first; `before_id` 0 begins at the newest, empty strings match everything."""
+
+    limit: int = 100
+    before_id: int = 0
+    object_type: str = ""
+    object_name: str = ""

@@ -1,0 +1,179 @@
+"""The desired state in SQL: synchronous, thread-safe, and shared with other replicas where it is PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from xds_server.errors import SecretKeyError
+from xds_server.model import State
+from xds_server.store import reading, schema
+from xds_server.store.connection import Reader, open_reader
+from xds_server.store.crypto import Cipher
+from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
+from xds_server.store.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from xds_server.store.writing.transaction import Event, Transaction
+
+T = TypeVar("T")
+
+#: The organisation that the first start makes.
+DEFAULT_ORGANISATION = "default"
+
+_KEY_SETTING = "secret_key_fingerprint"
+_BOOTSTRAP_SETTING = "bootstrapped"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """What a write gave: its result, the revision of the state after it, and what changed (nothing: no events).
+
+    Of a dry run, `revision` is that of the state as it still is.
+    """
+
+    value: T
+    revision: int
+    events: tuple[Event, ...]
+
+
+class Store:
+    """Reads run beside writes and beside each other's connections; writes follow one another."""
+
+    def __init__(self, url: DatabaseUrl, reader: Reader, cipher: Cipher) -> None:
+        """Use `open`."""
+        self.url = url
+        self._reader = reader
+        self._cipher = cipher
+        self._engine: Engine | None = None
+        self._write_lock = threading.Lock()
+        self._load_lock = threading.Lock()
+        self._loaded: reading.Loaded | None = None
+
+    @classmethod
+    def open(cls, url: DatabaseUrl, *, key_file: Path | None = None, key: str | None = None) -> Store:
+        """Opens the database, makes or migrates its schema, and checks the secret key.
+
+        Either `key`, 32 bytes in base64, or `key_file`, which is made (mode 0600) for a database without a key.
+        Raises DatabaseUnavailableError, SchemaError, SecretKeyError.
+        """
+        if (key_file is None) == (key is None):
+            raise ValueError("give either key_file or key")
+        reader = open_reader(url)
+        try:
+            schema.bring_to_head(reader, url)
+            with reader.snapshot() as snapshot:
+                rows = snapshot.rows("SELECT value FROM setting WHERE name = ?", _KEY_SETTING)
+            if key is not None:
+                cipher = Cipher.of_text(key, "the secret key given")
+            elif key_file is not None:
+                cipher = Cipher.of_file(key_file, create=not rows)
+            store = cls(url, reader, cipher)
+            fingerprint = str(rows[0][0]) if rows else store._adopt_key()
+            if fingerprint != cipher.fingerprint():
+                raise SecretKeyError(
+                    f"{cipher.origin}: this is not the key that the database's credentials were sealed with; put "
+                    "back the key file that belongs to this database (replicas of one database share one key)"
+                )
+        except BaseException:
+            reader.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        with self._write_lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+        self._reader.close()
+
+    def load(self) -> State:
+        """The state now; the same object as long as nothing changed. Mappings that did not change are shared."""
+        with self._load_lock:
+            with self._reader.snapshot() as snapshot:
+                self._loaded = reading.load(snapshot, self._cipher, self._loaded)
+            return self._loaded.state
+
+    def keys(self, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
+        """By organisation and name; `organisation` is a name, empty for all."""
+        with self._reader.snapshot() as snapshot:
+            return reading.key_records(snapshot, organisation=organisation, include_revoked=include_revoked)
+
+    def audit_events(self, query: AuditQuery) -> list[AuditEvent]:
+        """Newest first."""
+        with self._reader.snapshot() as snapshot:
+            return reading.audit_events(snapshot, query)
+
+    def write(self, actor: str, work: Callable[[Transaction], T], *, dry_run: bool = False) -> Committed[T]:
+        """Runs `work` in one transaction: all of it is stored, with its audit events, or none.
+
+        `work` holds the write lock: it must not wait for anything. Raises what `work` raises, and
+        DatabaseUnavailableError.
+        """
+        from sqlmodel import Session  # noqa: PLC0415  # 0.4 s that a start with nothing to change does not pay
+
+        from xds_server.store.engine import unavailable  # noqa: PLC0415
+        from xds_server.store.writing.transaction import Transaction  # noqa: PLC0415
+
+        with self._write_lock, unavailable(), Session(self._writer(), expire_on_commit=False) as session:
+            transaction = Transaction(session, self._cipher, actor)
+            value = work(transaction)
+            revision = transaction.finish()
+            if dry_run:
+                session.rollback()
+                revision = transaction.base_revision
+            else:
+                session.commit()
+            return Committed(value, revision, tuple(transaction.events))
+
+    def warm(self) -> None:
+        """Imports and connects what the first write needs. For a thread after the start, when time is free."""
+        self.write("warm", lambda transaction: transaction.provider_names(), dry_run=True)
+
+    def bootstrap(self, deliver: Callable[[str], None] = lambda _: None) -> str | None:
+        """On the first start, makes the organisation `default` with one API key and returns the key's value.
+
+        `deliver` gets the value before it is stored, so that a crash between the two costs nothing: the next start
+        makes another. None if the database was bootstrapped before.
+        """
+        with self._reader.snapshot() as snapshot:
+            if snapshot.rows("SELECT 1 FROM setting WHERE name = ?", _BOOTSTRAP_SETTING):
+                return None
+        from xds_server.store.tables import SettingRow  # noqa: PLC0415
+        from xds_server.store.writing import keys, organisations  # noqa: PLC0415
+
+        def work(transaction: Transaction) -> str | None:
+            if transaction.session.get(SettingRow, _BOOTSTRAP_SETTING) is not None:
+                return None
+            transaction.session.add(SettingRow(name=_BOOTSTRAP_SETTING, value=str(transaction.now)))
+            organisations.put(transaction, DEFAULT_ORGANISATION, limits=(), expected=None)
+            _, value = keys.create(transaction, DEFAULT_ORGANISATION, "first", keys.KeySettings())
+            deliver(value)
+            return value
+
+        return self.write("bootstrap", work).value
+
+    def _adopt_key(self) -> str:
+        """Ties the database to this key unless another replica was faster. Returns the fingerprint that counts."""
+        from xds_server.store.tables import SettingRow  # noqa: PLC0415
+
+        def work(transaction: Transaction) -> str:
+            row = transaction.session.get(SettingRow, _KEY_SETTING)
+            if row is None:
+                row = SettingRow(name=_KEY_SETTING, value=self._cipher.fingerprint())
+                transaction.session.add(row)
+            return row.value
+
+        return self.write("bootstrap", work).value
+
+    def _writer(self) -> Engine:
+        from xds_server.store.engine import make_engine  # noqa: PLC0415
+
+        if self._engine is None:
+            self._engine = make_engine(self.url)
+        return self._engine

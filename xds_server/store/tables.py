@@ -1,0 +1,127 @@
+"""The SQL schema as SQLModel tables; `migrations/` makes it. Imported by the write side only: reading needs no ORM.
+
+Every `version` is the revision of the object's last change, so a deleted and recreated object never has a version
+that somebody read before.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
+from sqlmodel import Field, SQLModel
+
+#: The partial indices' condition, in the words both databases take.
+_NOT_REVOKED = {"sqlite_where": text("revoked_at = 0"), "postgresql_where": text("revoked_at = 0")}
+_GLOBAL = {"sqlite_where": text("organisation_id IS NULL"), "postgresql_where": text("organisation_id IS NULL")}
+_AuditId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
+
+
+class RevisionRow(SQLModel, table=True):
+    """`state` counts every changing transaction; the kinds hold the revision of their last change."""
+
+    __tablename__ = "revision"
+    kind: str = Field(primary_key=True)
+    value: int = Field(sa_type=BigInteger)
+
+
+class SettingRow(SQLModel, table=True):
+    """Facts about the database itself: the secret key's fingerprint, whether it was bootstrapped."""
+
+    __tablename__ = "setting"
+    name: str = Field(primary_key=True)
+    value: str = Field(sa_type=Text)
+
+
+class OrganisationRow(SQLModel, table=True):
+    """`limits` is JSON."""
+
+    __tablename__ = "organisation"
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    limits: str = Field(sa_type=Text)
+    version: int = Field(sa_type=BigInteger)
+
+
+class KeyRow(SQLModel, table=True):
+    """`hash` is the SHA-256 of the value; `models` and `limits` are JSON; times are Unix seconds, 0 = never."""
+
+    __tablename__ = "api_key"
+    __table_args__: ClassVar = (
+        Index("api_key_name", "organisation_id", "name", unique=True, **_NOT_REVOKED),
+        Index("api_key_hash", "hash", unique=True, **_NOT_REVOKED),
+    )
+    id: str = Field(primary_key=True)
+    organisation_id: str = Field(foreign_key="organisation.id", ondelete="CASCADE")
+    name: str
+    hash: bytes = Field(sa_type=LargeBinary)
+    models: str = Field(sa_type=Text)
+    limits: str = Field(sa_type=Text)
+    expires_at: int = Field(sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
+    revoked_at: int = Field(sa_type=BigInteger)
+    version: int = Field(sa_type=BigInteger)
+
+
+class ProviderRow(SQLModel, table=True):
+    """`credentials` is the sealed JSON list, tied to the provider's name."""
+
+    __tablename__ = "provider"
+    name: str = Field(primary_key=True)
+    dialect: str
+    base_url: str
+    credentials: bytes = Field(sa_type=LargeBinary)
+    ca_file: str
+    stream_usage: bool
+    version: int = Field(sa_type=BigInteger)
+
+
+class RouteRow(SQLModel, table=True):
+    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named."""
+
+    __tablename__ = "route"
+    __table_args__: ClassVar = (
+        Index("route_global_model", "model", unique=True, **_GLOBAL),
+        Index("route_organisation_model", "organisation_id", "model", unique=True),
+    )
+    id: str = Field(primary_key=True)
+    organisation_id: str | None = Field(foreign_key="organisation.id", ondelete="CASCADE")
+    model: str
+    strategy: str
+    first_byte_ms: int
+    idle_ms: int
+    connect_ms: int
+    cache_ttl_seconds: int
+    privacy: str
+    created_at: int = Field(sa_type=BigInteger)
+    version: int = Field(sa_type=BigInteger)
+
+
+class TargetRow(SQLModel, table=True):
+    """A provider's model, or (no provider) a model on the nodes that offer it. Prices as in model.Price."""
+
+    __tablename__ = "target"
+    route_id: str = Field(primary_key=True, foreign_key="route.id", ondelete="CASCADE")
+    position: int = Field(primary_key=True)
+    provider: str | None = Field(foreign_key="provider.name", ondelete="RESTRICT", index=True)
+    model: str
+    weight: int
+    tier: int
+    price_input: int = Field(sa_type=BigInteger)
+    price_output: int = Field(sa_type=BigInteger)
+
+
+class AuditRow(SQLModel, table=True):
+    """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty."""
+
+    __tablename__ = "audit_event"
+    __table_args__: ClassVar = (Index("audit_event_object", "object_type", "object_name", "id"),)
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AuditId)  # type: ignore[call-overload]
+    at_us: int = Field(sa_type=BigInteger)
+    actor: str
+    action: str
+    object_type: str
+    object_name: str
+    before: str = Field(sa_type=Text)
+    after: str = Field(sa_type=Text)
+    revision: int = Field(sa_type=BigInteger)

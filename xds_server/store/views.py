@@ -1,0 +1,64 @@
+"""Objects as JSON for the audit trail and for differences: secrets as `***`, no ids, no versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xds_server.model import Key, Limit, NodesTarget, Organisation, Provider, Route, Target
+
+MASK = "***"
+
+#: Field → JSON value.
+View = Mapping[str, Any]
+
+
+def provider(value: Provider) -> View:
+    return {
+        "dialect": value.dialect,
+        "base_url": value.base_url,
+        "credentials": [MASK for _ in value.credentials],
+        "ca_file": value.ca_file,
+        "stream_usage": value.stream_usage,
+    }
+
+
+def organisation(value: Organisation) -> View:
+    return {"limits": [_limit(limit) for limit in value.limits]}
+
+
+def key(value: Key) -> View:
+    """The public id tells which key of this name it was."""
+    return {
+        "id": value.id,
+        "value": MASK,
+        "models": list(value.models),
+        "limits": [_limit(limit) for limit in value.limits],
+        "expires_at": value.expires_at,
+    }
+
+
+def route(value: Route) -> View:
+    return {
+        "strategy": value.strategy.value,
+        "targets": [_target(target) for target in value.targets],
+        "timeouts": {
+            "first_byte_ms": value.timeouts.first_byte_ms,
+            "idle_ms": value.timeouts.idle_ms,
+            "connect_ms": value.timeouts.connect_ms,
+        },
+        "cache_ttl_seconds": value.cache_ttl_seconds,
+        "privacy": value.privacy.value,
+    }
+
+
+def _limit(limit: Limit) -> View:
+    return {"metric": limit.metric.value, "per_seconds": limit.per_seconds, "amount": limit.amount}
+
+
+def _target(target: Target) -> View:
+    place = {"nodes": target.model}
+    if not isinstance(target, NodesTarget):
+        place = {"provider": target.provider, "model": target.model}
+    price = {"input": target.price.input, "output": target.price.output}
+    return {**place, "weight": target.weight, "tier": target.tier, "price": price}

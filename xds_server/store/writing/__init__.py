@@ -1,0 +1,1 @@
+"""The write side: one locked transaction, and per kind of object the changes it may make."""

@@ -1,0 +1,142 @@
+"""Making, changing and revoking API keys. A key's value never changes: another value is another key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlmodel import select
+
+from xds_server.errors import AlreadyExistsError, NotFoundError
+from xds_server.model import Key, Limit
+from xds_server.store import api_keys, codec, views
+from xds_server.store.records import Action, KeyRecord, ObjectType
+from xds_server.store.tables import KeyRow, OrganisationRow
+from xds_server.store.writing.transaction import Transaction
+from xds_server.store.writing.versions import check_current
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What an operator may choose and change; `expires_at` is Unix seconds, 0 = never."""
+
+    models: tuple[str, ...] = ("*",)
+    limits: tuple[Limit, ...] = ()
+    expires_at: int = 0
+
+
+def create(
+    transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, value: str = ""
+) -> tuple[Key, str]:
+    """The key, and its value, which is made here if none is given and kept nowhere.
+
+    Raises NotFoundError for the organisation, AlreadyExistsError for the name or the value.
+    """
+    session = transaction.session
+    owner = session.exec(select(OrganisationRow).where(OrganisationRow.name == organisation)).first()
+    if owner is None:
+        raise NotFoundError(f'no organisation "{organisation}"')
+    label = display_name(organisation, name)
+    if _find(transaction, owner.id, name) is not None:
+        raise AlreadyExistsError(f'key "{label}" exists: revoke it first, or choose another name')
+    public_id = _free_id(transaction, value)
+    value = value or api_keys.new_value(public_id)
+    hash_ = api_keys.hash_of(value)
+    twin = session.exec(select(KeyRow.id).where(KeyRow.hash == hash_, KeyRow.revoked_at == 0)).first()
+    if twin is not None:
+        raise AlreadyExistsError(f'key "{label}": the value given is already in use by the key with id {twin}')
+    row = KeyRow(
+        id=public_id,
+        organisation_id=owner.id,
+        name=name,
+        hash=hash_,
+        models=codec.encode_strings(settings.models),
+        limits=codec.encode_limits(settings.limits),
+        expires_at=settings.expires_at,
+        created_at=transaction.now,
+        revoked_at=0,
+        version=transaction.revision,
+    )
+    session.add(row)
+    key = _decode(row)
+    transaction.record(Action.CREATE, ObjectType.KEY, label, None, views.key(key))
+    return key, value
+
+
+def update(transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0) -> Key:
+    """Changes what the key may do. `expected` 0: whatever its version. Raises NotFoundError, StaleWriteError."""
+    owner = transaction.session.exec(select(OrganisationRow.id).where(OrganisationRow.name == organisation)).first()
+    row = _find(transaction, owner, name) if owner else None
+    label = display_name(organisation, name)
+    check_current(ObjectType.KEY, label, current=row.version if row else None, expected=expected)
+    if row is None:
+        raise NotFoundError(f'no key "{label}"')
+    before = _decode(row)
+    after = replace(before, models=settings.models, limits=settings.limits, expires_at=settings.expires_at)
+    if after == before:
+        return before
+    row.models = codec.encode_strings(after.models)
+    row.limits = codec.encode_limits(after.limits)
+    row.expires_at = after.expires_at
+    row.version = transaction.revision
+    transaction.session.add(row)
+    transaction.record(Action.UPDATE, ObjectType.KEY, label, views.key(before), views.key(after))
+    return replace(after, version=row.version)
+
+
+def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
+    """Revoking a revoked key changes nothing. Raises NotFoundError."""
+    row = transaction.session.get(KeyRow, key_id)
+    if row is None:
+        raise NotFoundError(f'no key with id "{key_id}"')
+    owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
+    if row.revoked_at == 0:
+        row.revoked_at = transaction.now
+        row.version = transaction.revision
+        transaction.session.add(row)
+        transaction.session.flush()
+        label = display_name(owner.name, row.name)
+        transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(_decode(row)), None)
+    return KeyRecord(_decode(row), owner.name, row.revoked_at)
+
+
+def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
+    """With its organisation; a key that was revoked before leaves without an event."""
+    if row.revoked_at == 0:
+        label = display_name(organisation, row.name)
+        transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(_decode(row)), None)
+    transaction.session.delete(row)
+
+
+def display_name(organisation: str, name: str) -> str:
+    """As in audit events and differences."""
+    return f"{organisation}/{name}"
+
+
+def _free_id(transaction: Transaction, value: str) -> str:
+    """The id inside a value that another Trunkline made, if it is free here; else a new one."""
+    candidate = api_keys.public_id(value) or api_keys.new_id()
+    while transaction.session.get(KeyRow, candidate) is not None:
+        candidate = api_keys.new_id()
+    return candidate
+
+
+def _find(transaction: Transaction, organisation_id: str, name: str) -> KeyRow | None:
+    return transaction.session.exec(
+        select(KeyRow).where(
+            KeyRow.organisation_id == organisation_id, KeyRow.name == name, KeyRow.revoked_at == 0
+        )
+    ).first()
+
+
+def _decode(row: KeyRow) -> Key:
+    return codec.decode_key(
+        row.id,
+        row.organisation_id,
+        row.name,
+        row.hash,
+        row.models,
+        row.limits,
+        row.expires_at,
+        row.created_at,
+        row.version,
+    )

@@ -1,0 +1,77 @@
+"""Creating, replacing and removing organisations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlmodel import col, select
+
+from xds_server.errors import NotFoundError
+from xds_server.model import Limit, Organisation
+from xds_server.store import codec, views
+from xds_server.store.api_keys import new_id
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.tables import KeyRow, OrganisationRow, RouteRow
+from xds_server.store.writing import keys, routes
+from xds_server.store.writing.transaction import Transaction
+from xds_server.store.writing.versions import check_current, check_put
+
+
+def put(
+    transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expected: int | None
+) -> Organisation:
+    """Returns the organisation as stored. `expected` as in versions.check_put; raises what that raises."""
+    row = _find(transaction, name)
+    check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
+    before = _decode(row) if row else None
+    if before is not None and before.limits == limits:
+        return before
+    if row is None:
+        row = OrganisationRow(id=f"org_{new_id()}", name=name, limits="", version=0)
+    row.limits = codec.encode_limits(limits)
+    row.version = transaction.revision
+    transaction.session.add(row)
+    # Rows that refer to it by id may be added next; without ORM relationships nobody else orders the inserts.
+    transaction.session.flush()
+    stored = replace(_decode(row), limits=limits)
+    transaction.record(
+        Action.CREATE if before is None else Action.UPDATE,
+        ObjectType.ORGANISATION,
+        name,
+        views.organisation(before) if before else None,
+        views.organisation(stored),
+    )
+    return stored
+
+
+def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
+    """Removes its keys and its own routes with it, each with its event. Raises NotFoundError, StaleWriteError."""
+    row = _find(transaction, name)
+    check_current(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
+    if row is None:
+        return
+    session = transaction.session
+    for model in session.exec(select(RouteRow.model).where(RouteRow.organisation_id == row.id)).all():
+        routes.delete(transaction, model, organisation=name)
+    for key in session.exec(select(KeyRow).where(KeyRow.organisation_id == row.id).order_by(col(KeyRow.name))).all():
+        keys.delete(transaction, key, organisation=name)
+    session.flush()
+    session.delete(row)
+    session.flush()
+    transaction.record(Action.DELETE, ObjectType.ORGANISATION, name, views.organisation(_decode(row)), None)
+
+
+def require(transaction: Transaction, name: str) -> OrganisationRow:
+    """Raises NotFoundError."""
+    row = _find(transaction, name)
+    if row is None:
+        raise NotFoundError(f'no organisation "{name}"')
+    return row
+
+
+def _find(transaction: Transaction, name: str) -> OrganisationRow | None:
+    return transaction.session.exec(select(OrganisationRow).where(OrganisationRow.name == name)).first()
+
+
+def _decode(row: OrganisationRow) -> Organisation:
+    return codec.decode_organisation(row.id, row.name, row.limits, row.version)

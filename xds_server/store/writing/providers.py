@@ -1,0 +1,83 @@
+"""Creating, replacing and removing providers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlmodel import select
+
+from xds_server.errors import InUseError
+from xds_server.model import Provider
+from xds_server.store import codec, views
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.tables import OrganisationRow, ProviderRow, RouteRow, TargetRow
+from xds_server.store.writing.transaction import Transaction
+from xds_server.store.writing.versions import check_current, check_put
+
+
+def put(
+    transaction: Transaction, provider: Provider, *, expected: int | None, keep_credentials: bool = False
+) -> Provider:
+    """Returns the provider as stored. `expected` as in versions.check_put; raises what that raises."""
+    row = transaction.session.get(ProviderRow, provider.name)
+    check_put(ObjectType.PROVIDER, provider.name, current=row.version if row else None, expected=expected)
+    before = _decode(transaction, row) if row else None
+    if keep_credentials and before is not None:
+        provider = replace(provider, credentials=before.credentials)
+    if before is not None and replace(provider, version=before.version) == before:
+        return before
+    stored = replace(provider, version=transaction.revision)
+    if row is None:
+        row = ProviderRow(name=stored.name, dialect="", base_url="", credentials=b"", ca_file="", version=0)
+    row.dialect = stored.dialect
+    row.base_url = stored.base_url
+    row.ca_file = stored.ca_file
+    row.stream_usage = stored.stream_usage
+    row.version = stored.version
+    renewed = before is None or before.credentials != stored.credentials
+    if renewed:
+        row.credentials = codec.seal_credentials(transaction.cipher, stored.name, stored.credentials)
+    transaction.session.add(row)
+    transaction.record(
+        Action.CREATE if before is None else Action.UPDATE,
+        ObjectType.PROVIDER,
+        stored.name,
+        views.provider(before) if before else None,
+        views.provider(stored),
+        secrets_changed=["credentials"] if before is not None and renewed else [],
+    )
+    return stored
+
+
+def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
+    """Raises NotFoundError, StaleWriteError, or InUseError naming the routes."""
+    row = transaction.session.get(ProviderRow, name)
+    check_current(ObjectType.PROVIDER, name, current=row.version if row else None, expected=expected)
+    if row is None:
+        return
+    transaction.session.flush()
+    users = transaction.session.exec(
+        select(RouteRow.model, OrganisationRow.name)
+        .join(TargetRow, TargetRow.route_id == RouteRow.id)  # type: ignore[arg-type]
+        .join(OrganisationRow, OrganisationRow.id == RouteRow.organisation_id, isouter=True)  # type: ignore[arg-type]
+        .where(TargetRow.provider == name)
+        .distinct()
+    ).all()
+    if users:
+        names = ", ".join(sorted(f"{owner}/{model}" if owner else model for model, owner in users))
+        raise InUseError(f'provider "{name}" is used by these routes: {names}; take it out of their targets first')
+    transaction.session.delete(row)
+    transaction.record(Action.DELETE, ObjectType.PROVIDER, name, views.provider(_decode(transaction, row)), None)
+
+
+def _decode(transaction: Transaction, row: ProviderRow) -> Provider:
+    return codec.decode_provider(
+        transaction.cipher,
+        row.name,
+        row.dialect,
+        row.base_url,
+        row.credentials,
+        row.ca_file,
+        row.stream_usage,
+        row.version,
+    )

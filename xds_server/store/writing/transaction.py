@@ -1,0 +1,122 @@
+"""One changing transaction: the write lock, the revision it makes, and the audit events of what it did."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from xds_server.model import State
+from xds_server.store import reading
+from xds_server.store.connection import Snapshot, snapshot_of
+from xds_server.store.crypto import Cipher
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.tables import AuditRow, OrganisationRow, ProviderRow, RevisionRow
+from xds_server.store.views import View
+
+#: PostgreSQL's notification channel; the payload is the revision.
+CHANNEL = "trunkline_state"
+
+_KINDS = {
+    ObjectType.PROVIDER: "providers",
+    ObjectType.ROUTE: "routes",
+    ObjectType.ORGANISATION: "organisations",
+    ObjectType.KEY: "keys",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one object. `changed` has the fields that differ, secrets too, whose views look alike."""
+
+    action: Action
+    object_type: ObjectType
+    object_name: str
+    before: View | None
+    after: View | None
+    changed: frozenset[str]
+
+
+class Transaction:
+    """Holds the write lock from the beginning, so that writers follow one another in the order of their revisions.
+
+    `revision` is what the state will be at if anything changes, and the version of every object changed.
+    """
+
+    def __init__(self, session: Session, cipher: Cipher, actor: str) -> None:
+        self.session = session
+        self.cipher = cipher
+        self.actor = actor
+        self.now_us = time.time_ns() // 1000
+        self.events: list[Event] = []
+        locked = session.exec(select(RevisionRow).where(RevisionRow.kind == "state").with_for_update()).one()
+        self.base_revision = locked.value
+        self.revision = self.base_revision + 1
+
+    @property
+    def now(self) -> int:
+        """Unix seconds."""
+        return self.now_us // 1_000_000
+
+    def record(
+        self,
+        action: Action,
+        object_type: ObjectType,
+        object_name: str,
+        before: View | None,
+        after: View | None,
+        *,
+        secrets_changed: Iterable[str] = (),
+    ) -> None:
+        """Every change of an object passes through here."""
+        fields = {**(before or {}), **(after or {})}
+        changed = {name for name in fields if (before or {}).get(name) != (after or {}).get(name)}
+        self.events.append(
+            Event(action, object_type, object_name, before, after, frozenset(changed.union(secrets_changed)))
+        )
+
+    def state(self) -> State:
+        """The desired state, the changes of this transaction included."""
+        return reading.load(self.snapshot(), self.cipher).state
+
+    def snapshot(self) -> Snapshot:
+        self.session.flush()
+        return snapshot_of(self.session.connection().connection.dbapi_connection)
+
+    def provider_names(self) -> frozenset[str]:
+        return frozenset(self.session.exec(select(ProviderRow.name)))
+
+    def organisation_names(self) -> frozenset[str]:
+        return frozenset(self.session.exec(select(OrganisationRow.name)))
+
+    def finish(self) -> int:
+        """Writes the audit events, raises the counters, tells other replicas. Returns the revision."""
+        if not self.events:
+            return self.base_revision
+        self.session.add_all(
+            AuditRow(
+                at_us=self.now_us,
+                actor=self.actor,
+                action=event.action.value,
+                object_type=event.object_type.value,
+                object_name=event.object_name,
+                before=_json(event.before),
+                after=_json(event.after),
+                revision=self.revision,
+            )
+            for event in self.events
+        )
+        kinds = {"state", *(_KINDS[event.object_type] for event in self.events)}
+        self.session.exec(update(RevisionRow).where(col(RevisionRow.kind).in_(kinds)).values(value=self.revision))
+        self.session.flush()
+        if not self.snapshot().is_sqlite:
+            self.snapshot().rows("SELECT pg_notify(?, ?)", CHANNEL, str(self.revision))
+        return self.revision
+
+
+def _json(view: View | None) -> str:
+    return "" if view is None else json.dumps(view, separators=(",", ":"), ensure_ascii=False)
