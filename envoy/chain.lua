@@ -1,4 +1,4 @@
--- Dresses one attempt for the target it goes to. Runs as an upstream filter on every chain, once per attempt.
+-- Dresses one attempt for the target it goes to. Runs as an upstream filter, once per attempt.
 --
 -- What is the same for all attempts comes as dynamic metadata from the translator, which has read the body once:
 --   x-trunkline-path   path and query below the API version, e.g. /chat/completions

@@ -1,61 +1,14 @@
-"""A chain: the aggregate cluster that starts at one target and goes on through the others, and its filters."""
+"""A chain: the aggregate cluster that starts at one target and goes on through the others."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
-from importlib import resources
-from pathlib import Path
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterCustomClusterType, ClusterLbPolicy
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
-    HeaderMutation as Mutation,
-    HeaderMutationRemoveOnMatch,
-)
-from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
-    HeaderValue,
-    HeaderValueOption,
-    HeaderValueOptionHeaderAppendAction,
-    Http1ProtocolOptions,
-)
 from envoy_data_plane.envoy.extensions.clusters.aggregate.v3 import ClusterConfig
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation, Mutations
-from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
-from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
-    HttpProtocolOptions,
-    HttpProtocolOptionsExplicitHttpConfig,
-)
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
-from envoy_data_plane.google.protobuf import Any
 
 from xds_server.resources.encoding import pack
-from xds_server.resources.names import METADATA, ROUTE_HEADER
-from xds_server.resources.targets import NO_PANIC, PROTOCOL_OPTIONS, UNLIMITED
-
-#: The client's credentials in every form that an SDK may send them, and what only concerns the gateway.
-REMOVED_FROM_REQUESTS = (
-    "api-key",
-    "cookie",
-    "forwarded",
-    "openai-organization",
-    "openai-project",
-    "x-api-key",
-    "x-envoy-external-address",
-    "x-envoy-internal",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-goog-api-key",
-    "x-request-id",
-    ROUTE_HEADER,
-    "x-trunkline-tag",
-)
-#: What a provider says about its own account or session is not the client's business.
-REMOVED_FROM_RESPONSES = (
-    r"x-ratelimit-.*|x-trunkline-.*|x-envoy-.*|x-request-id|set-cookie|openai-organization|openai-project"
-)
+from xds_server.resources.targets import NO_PANIC, UNLIMITED
 
 
 def chain(name: str, hops: list[str]) -> Cluster:
@@ -70,81 +23,6 @@ def chain(name: str, hops: list[str]) -> Cluster:
                 "envoy.extensions.clusters.aggregate.v3.ClusterConfig", ClusterConfig(clusters=hops)
             ),
         ),
-        typed_extension_protocol_options={PROTOCOL_OPTIONS: _filters()},
         common_lb_config=NO_PANIC,
         circuit_breakers=UNLIMITED,
     )
-
-
-@cache
-def _filters() -> Any:
-    """The upstream HTTP filters, the same for every chain: they read what differs from the chosen endpoint."""
-    dress = Mutations(
-        request_mutations=[
-            *(Mutation(remove=name) for name in REMOVED_FROM_REQUESTS),
-            *(
-                _overwrite(header, f"%UPSTREAM_METADATA({METADATA}:{key})%")
-                for header, key in (
-                    ("authorization", "authorization"),
-                    ("x-trunkline-prefix", "prefix"),
-                    ("x-trunkline-rename", "rename"),
-                    ("x-trunkline-flags", "flags"),
-                )
-            ),
-        ],
-        response_mutations=[
-            Mutation(
-                remove_on_match=HeaderMutationRemoveOnMatch(
-                    key_matcher=StringMatcher(safe_regex=RegexMatcher(regex=REMOVED_FROM_RESPONSES))
-                )
-            )
-        ],
-    )
-    return pack(
-        PROTOCOL_OPTIONS,
-        HttpProtocolOptions(
-            # Required by Envoy and without effect: each member speaks its own protocol.
-            explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
-                http_protocol_options=Http1ProtocolOptions()
-            ),
-            http_filters=[
-                HttpFilter(
-                    name="envoy.filters.http.header_mutation",
-                    typed_config=pack(
-                        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                        HeaderMutation(mutations=dress),
-                    ),
-                ),
-                HttpFilter(
-                    name="envoy.filters.http.lua",
-                    typed_config=pack(
-                        "envoy.extensions.filters.http.lua.v3.Lua",
-                        Lua(default_source_code=DataSource(inline_string=chain_lua())),
-                    ),
-                ),
-                HttpFilter(
-                    name="envoy.filters.http.upstream_codec",
-                    typed_config=pack(
-                        "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", UpstreamCodec()
-                    ),
-                ),
-            ],
-        ),
-    )
-
-
-def _overwrite(header: str, value: str) -> Mutation:
-    return Mutation(
-        append=HeaderValueOption(
-            header=HeaderValue(key=header, value=value),
-            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-    )
-
-
-def chain_lua() -> str:
-    """The source of `envoy/chain.lua`: inside the package in a wheel, beside it in a checkout."""
-    packaged = resources.files("xds_server") / "_envoy" / "chain.lua"
-    if packaged.is_file():
-        return packaged.read_text()
-    return (Path(__file__).parents[2] / "envoy" / "chain.lua").read_text()

@@ -49,6 +49,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatch
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from xds_server.resources import names
+from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import local_replies
 from xds_server.resources.settings import EdgeSettings
@@ -70,7 +71,7 @@ def openai_listener(edge: EdgeSettings) -> Listener:
             name="envoy.filters.http.ext_authz",
             typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
         ),
-        _router(),
+        _router(upstream=dressing_filters()),
     ]
     return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager)
 
@@ -108,7 +109,7 @@ def admin_listener(edge: EdgeSettings) -> Listener:
                 ),
             ),
         ),
-        _router(),
+        _router(upstream=[]),
     ]
     return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager)
 
@@ -179,8 +180,8 @@ def _listener(name: str, listen: tuple[str, int], manager: HttpConnectionManager
     return Listener(name=name, address=tcp(*listen), filter_chains=[FilterChain(filters=[network_filter])])
 
 
-def _router() -> HttpFilter:
-    router = Router(suppress_envoy_headers=True)
+def _router(*, upstream: list[HttpFilter]) -> HttpFilter:
+    router = Router(suppress_envoy_headers=True, upstream_http_filters=upstream)
     return HttpFilter(
         name="envoy.filters.http.router",
         typed_config=pack("envoy.extensions.filters.http.router.v3.Router", router),

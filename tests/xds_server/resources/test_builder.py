@@ -1,0 +1,94 @@
+"""A change encodes what changed; everything else is shared with the snapshot before."""
+
+from dataclasses import replace
+
+import pytest
+
+from xds_server.model import Endpoint, Key, NodesTarget, Organisation, Pool, Provider, ProviderTarget, Route, State
+from xds_server.protocol import snapshot as types
+from xds_server.resources import pools
+from xds_server.resources.builder import Builder
+from xds_server.resources.settings import EdgeSettings
+
+STATE = State(
+    revision=1,
+    providers={"a": Provider("a", "https://a.example/v1", credentials=("secret-a",))},
+    routes={
+        "rt_1": Route("rt_1", "gpt", (ProviderTarget("a", "gpt"),)),
+        "rt_2": Route("rt_2", "llama", (NodesTarget("llama"), ProviderTarget("a", "llama", tier=1))),
+    },
+    organisations={"org_1": Organisation("org_1", "acme")},
+    keys={"k1": Key("k1", "org_1", "ci", b"h" * 32)},
+)
+LIVE = {"llama": Pool("llama", (Endpoint("n1", "10.0.0.1", 80), Endpoint("n2", "10.0.0.2", 80)))}
+
+
+@pytest.fixture
+def builder() -> Builder:
+    return Builder(EdgeSettings())
+
+
+def test_a_snapshot_names_every_target_chain_pool_and_policy(builder: Builder) -> None:
+    snapshot = builder.build(1, STATE, LIVE)
+    assert set(snapshot.of_type(types.CLUSTER)) == {
+        "a/gpt",
+        "a/llama",
+        "nodes/llama",
+        "rt_1>a/gpt",
+        "rt_2>nodes/llama",
+    }
+    assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama"}
+    assert set(snapshot.of_type(types.LISTENER)) == {"openai", "admin"}
+    assert set(snapshot.of_type(types.POLICY_KEY)) == {"k1"}
+
+
+def test_the_same_state_read_again_shares_every_type(builder: Builder) -> None:
+    first = builder.build(1, STATE, LIVE)
+    second = builder.build(2, replace(STATE, revision=2), LIVE)
+    for url, mapping in first.resources.items():
+        assert second.of_type(url) is mapping
+
+
+def test_versions_survive_a_restart() -> None:
+    first, second = (Builder(EdgeSettings()).build(1, STATE, LIVE) for _ in range(2))
+    assert first.resources == second.resources
+
+
+def test_a_weight_change_touches_the_route_table_alone(builder: Builder) -> None:
+    first = builder.build(1, STATE, LIVE)
+    heavier = replace(STATE.routes["rt_1"], targets=(ProviderTarget("a", "gpt", weight=7),))
+    second = builder.build(2, replace(STATE, routes={**STATE.routes, "rt_1": heavier}), LIVE)
+    changed = {url for url, mapping in first.resources.items() if second.of_type(url) is not mapping}
+    assert changed == {types.ROUTE}
+
+
+def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder.build(1, STATE, LIVE)
+    encoded: list[str] = []
+    original = pools.lb_endpoint
+
+    def counting(model: str, endpoint: Endpoint) -> bytes:
+        encoded.append(endpoint.node_id)
+        return original(model, endpoint)
+
+    monkeypatch.setattr(pools, "lb_endpoint", counting)
+    first, second = LIVE["llama"].endpoints
+    flipped = {"llama": Pool("llama", (first, replace(second, health="unhealthy")))}
+    builder.build(2, STATE, flipped)
+    assert encoded == ["n2"]
+
+
+def test_an_emptied_pool_keeps_an_empty_assignment(builder: Builder) -> None:
+    snapshot = builder.build(1, STATE, {})
+    assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama"}
+    full = builder.build(2, STATE, LIVE).of_type(types.ENDPOINT)["nodes/llama"]
+    emptied = builder.build(3, STATE, {}).of_type(types.ENDPOINT)["nodes/llama"]
+    assert len(emptied.body) < len(full.body)
+    assert emptied == snapshot.of_type(types.ENDPOINT)["nodes/llama"]
+
+
+def test_no_policy_resource_carries_a_credential(builder: Builder) -> None:
+    snapshot = builder.build(1, STATE, LIVE)
+    for url in (types.POLICY_ORGANISATION, types.POLICY_KEY, types.POLICY_ROUTE):
+        for resource in snapshot.of_type(url).values():
+            assert b"secret-a" not in resource.body

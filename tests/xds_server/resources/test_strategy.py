@@ -1,0 +1,58 @@
+"""Tiers, weights and failover order."""
+
+import pytest
+
+from xds_server.model import NodesTarget, Price, Provider, ProviderTarget, Route, Strategy
+from xds_server.resources.strategy import chains
+
+PROVIDERS = {
+    "a": Provider("a", "https://a.example/v1", credentials=("one", "two")),
+    "b": Provider("b", "https://b.example/v1", credentials=("one",)),
+    "c": Provider("c", "https://c.example/v1"),
+}
+
+
+def plan(
+    *targets: ProviderTarget | NodesTarget, strategy: Strategy = Strategy.WEIGHTED
+) -> list[tuple[int, list[str]]]:
+    route = Route("rt_1", "m", targets, strategy=strategy)
+    return [(chain.weight, [hop.cluster for hop in chain.hops]) for chain in chains(route, PROVIDERS)]
+
+
+def test_each_first_tier_target_starts_a_chain_through_all_others() -> None:
+    assert plan(
+        ProviderTarget("b", "m", weight=80), ProviderTarget("c", "m", weight=20), NodesTarget("m", tier=1)
+    ) == [
+        (80, ["b/m", "c/m", "nodes/m"]),
+        (20, ["c/m", "b/m", "nodes/m"]),
+    ]
+
+
+def test_credentials_split_a_targets_weight_and_are_tried_before_other_targets() -> None:
+    assert plan(ProviderTarget("a", "m", weight=3), ProviderTarget("b", "m", weight=1)) == [
+        (3, ["a/m", "a/m#2", "b/m"]),
+        (3, ["a/m#2", "a/m", "b/m"]),
+        (2, ["b/m", "a/m", "a/m#2"]),
+    ]
+
+
+def test_weight_zero_serves_as_a_fallback_only() -> None:
+    assert plan(ProviderTarget("b", "m", weight=0), ProviderTarget("c", "m")) == [(1, ["c/m", "b/m"])]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first"),
+    [
+        (Strategy.WEIGHTED, ["c/m", "b/m", "nodes/m"]),
+        (Strategy.PRIORITY, ["c/m", "nodes/m", "b/m"]),
+        (Strategy.CHEAPEST, ["b/m", "c/m", "nodes/m"]),
+        (Strategy.OWN_FIRST, ["nodes/m", "c/m", "b/m"]),
+    ],
+)
+def test_strategies_order_the_same_targets_differently(strategy: Strategy, first: list[str]) -> None:
+    targets = (
+        ProviderTarget("c", "m", weight=2, price=Price(2, 2)),
+        NodesTarget("m", tier=1, price=Price(3, 3)),
+        ProviderTarget("b", "m", price=Price(1, 1)),
+    )
+    assert plan(*targets, strategy=strategy)[0][1] == first
