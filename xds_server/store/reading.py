@@ -25,7 +25,7 @@ class Loaded:
 
 def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Loaded:
     """The state now. A kind of object that has not changed since `last` is shared with it, not read again."""
-    revisions: dict[str, int] = dict(snapshot.rows("SELECT kind, value FROM revision"))  # type: ignore[arg-type]
+    revisions: dict[str, int] = dict(snapshot.rows("SELECT kind, value FROM revision"))
     if last is not None and revisions == last.revisions:
         return last
 
@@ -93,8 +93,8 @@ def key_records(snapshot: Snapshot, *, organisation: str = "", include_revoked: 
 
 def audit_events(snapshot: Snapshot, query: AuditQuery) -> list[AuditEvent]:
     """Newest first."""
-    conditions, parameters = ["id < ?"], [query.before_id or (1 << 62)]
-    arguments: list[Any] = list(parameters)
+    conditions = ["id < ?"]
+    arguments: list[Any] = [query.before_id or 1 << 62]
     for column, wanted in (("object_type", query.object_type), ("object_name", query.object_name)):
         if wanted:
             conditions.append(f"{column} = ?")
@@ -105,10 +105,13 @@ def audit_events(snapshot: Snapshot, query: AuditQuery) -> list[AuditEvent]:
         *arguments,
         query.limit,
     )
-    return [AuditEvent(*row[:3], Action(row[3]), ObjectType(row[4]), *row[5:]) for row in rows]
+    return [
+        AuditEvent(id_, at_us, actor, Action(action), ObjectType(object_type), *columns)
+        for id_, at_us, actor, action, object_type, *columns in rows
+    ]
 
 
-def _route(
+def _route(  # noqa: PLR0917  # takes a row
     targets: tuple[Target, ...],
     id_: str,
     organisation_id: str | None,

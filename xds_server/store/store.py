@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from xds_server.errors import SecretKeyError
 from xds_server.model import State
 from xds_server.store import reading, schema
 from xds_server.store.connection import Reader, open_reader
@@ -75,11 +74,7 @@ class Store:
                 cipher = Cipher.of_file(key_file, create=not rows)
             store = cls(url, reader, cipher)
             fingerprint = str(rows[0][0]) if rows else store._adopt_key()
-            if fingerprint != cipher.fingerprint():
-                raise SecretKeyError(
-                    f"{cipher.origin}: this is not the key that the database's credentials were sealed with; put "
-                    "back the key file that belongs to this database (replicas of one database share one key)"
-                )
+            cipher.require(fingerprint)
         except BaseException:
             reader.close()
             raise

@@ -1,4 +1,4 @@
-"""The SQL schema as SQLModel tables; `migrations/` makes it. Imported by the write side only: reading needs no ORM.
+"""The SQL schema as SQLModel tables; `migrations/` makes it. Only the write side imports it: reads need no ORM.
 
 Every `version` is the revision of the object's last change, so a deleted and recreated object never has a version
 that somebody read before.
@@ -6,14 +6,17 @@ that somebody read before.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 #: The partial indices' condition, in the words both databases take.
-_NOT_REVOKED = {"sqlite_where": text("revoked_at = 0"), "postgresql_where": text("revoked_at = 0")}
-_GLOBAL = {"sqlite_where": text("organisation_id IS NULL"), "postgresql_where": text("organisation_id IS NULL")}
+_NOT_REVOKED: dict[str, Any] = {"sqlite_where": text("revoked_at = 0"), "postgresql_where": text("revoked_at = 0")}
+_GLOBAL: dict[str, Any] = {
+    "sqlite_where": text("organisation_id IS NULL"),
+    "postgresql_where": text("organisation_id IS NULL"),
+}
 _AuditId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
 
 
@@ -116,7 +119,7 @@ class AuditRow(SQLModel, table=True):
 
     __tablename__ = "audit_event"
     __table_args__: ClassVar = (Index("audit_event_object", "object_type", "object_name", "id"),)
-    id: int | None = Field(default=None, primary_key=True, sa_type=_AuditId)  # type: ignore[call-overload]
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AuditId)
     at_us: int = Field(sa_type=BigInteger)
     actor: str
     action: str

@@ -27,12 +27,16 @@ class DatabaseUrl:
         if url.startswith(_SQLITE):
             name = unquote(url.removeprefix(_SQLITE))
             if not name or name.startswith((":memory:", "?")) or "?" in name:
-                raise ValueError("database URL: SQLite needs a file and no options, e.g. sqlite:///data/trunkline.db")
+                raise ValueError(
+                    "database URL: SQLite needs a file and no options, e.g. sqlite:///data/trunkline.db"
+                )
             return cls(path=Path(name))
         for scheme in _POSTGRESQL:
             if url.startswith(scheme):
                 return cls(conninfo="postgresql://" + url.removeprefix(scheme))
-        raise ValueError("database URL: accepted are sqlite:///PATH and postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        raise ValueError(
+            "database URL: accepted are sqlite:///PATH and postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        )
 
     @classmethod
     def of_file(cls, path: Path) -> DatabaseUrl:

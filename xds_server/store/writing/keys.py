@@ -31,22 +31,21 @@ def create(
 
     Raises NotFoundError for the organisation, AlreadyExistsError for the name or the value.
     """
-    session = transaction.session
-    owner = session.exec(select(OrganisationRow).where(OrganisationRow.name == organisation)).first()
-    if owner is None:
-        raise NotFoundError(f'no organisation "{organisation}"')
+    organisation_id = transaction.organisation_id(organisation)
     label = display_name(organisation, name)
-    if _find(transaction, owner.id, name) is not None:
+    index = transaction.keys()
+    if (organisation_id, name) in index.names:
         raise AlreadyExistsError(f'key "{label}" exists: revoke it first, or choose another name')
-    public_id = _free_id(transaction, value)
+    public_id = index.free_id(value)
     value = value or api_keys.new_value(public_id)
     hash_ = api_keys.hash_of(value)
-    twin = session.exec(select(KeyRow.id).where(KeyRow.hash == hash_, KeyRow.revoked_at == 0)).first()
-    if twin is not None:
-        raise AlreadyExistsError(f'key "{label}": the value given is already in use by the key with id {twin}')
+    if hash_ in index.hashes:
+        raise AlreadyExistsError(
+            f'key "{label}": the value given is in use by the key with id {index.hashes[hash_]}; choose another'
+        )
     row = KeyRow(
         id=public_id,
-        organisation_id=owner.id,
+        organisation_id=organisation_id,
         name=name,
         hash=hash_,
         models=codec.encode_strings(settings.models),
@@ -56,16 +55,18 @@ def create(
         revoked_at=0,
         version=transaction.revision,
     )
-    session.add(row)
+    transaction.session.add(row)
+    index.add(row)
     key = _decode(row)
     transaction.record(Action.CREATE, ObjectType.KEY, label, None, views.key(key))
     return key, value
 
 
-def update(transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0) -> Key:
+def update(
+    transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0
+) -> Key:
     """Changes what the key may do. `expected` 0: whatever its version. Raises NotFoundError, StaleWriteError."""
-    owner = transaction.session.exec(select(OrganisationRow.id).where(OrganisationRow.name == organisation)).first()
-    row = _find(transaction, owner, name) if owner else None
+    row = _find(transaction, transaction.organisation_id(organisation), name)
     label = display_name(organisation, name)
     check_current(ObjectType.KEY, label, current=row.version if row else None, expected=expected)
     if row is None:
@@ -90,6 +91,7 @@ def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
         raise NotFoundError(f'no key with id "{key_id}"')
     owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
     if row.revoked_at == 0:
+        transaction.keys().discard(row)
         row.revoked_at = transaction.now
         row.version = transaction.revision
         transaction.session.add(row)
@@ -104,20 +106,13 @@ def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
     if row.revoked_at == 0:
         label = display_name(organisation, row.name)
         transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(_decode(row)), None)
+    transaction.keys().discard(row)
     transaction.session.delete(row)
 
 
 def display_name(organisation: str, name: str) -> str:
     """As in audit events and differences."""
     return f"{organisation}/{name}"
-
-
-def _free_id(transaction: Transaction, value: str) -> str:
-    """The id inside a value that another Trunkline made, if it is free here; else a new one."""
-    candidate = api_keys.public_id(value) or api_keys.new_id()
-    while transaction.session.get(KeyRow, candidate) is not None:
-        candidate = api_keys.new_id()
-    return candidate
 
 
 def _find(transaction: Transaction, organisation_id: str, name: str) -> KeyRow | None:

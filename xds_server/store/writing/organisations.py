@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from sqlmodel import col, select
 
-from xds_server.errors import NotFoundError
 from xds_server.model import Limit, Organisation
 from xds_server.store import codec, views
 from xds_server.store.api_keys import new_id
@@ -17,9 +16,7 @@ from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
 
-def put(
-    transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expected: int | None
-) -> Organisation:
+def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expected: int | None) -> Organisation:
     """Returns the organisation as stored. `expected` as in versions.check_put; raises what that raises."""
     row = _find(transaction, name)
     check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
@@ -33,6 +30,7 @@ def put(
     transaction.session.add(row)
     # Rows that refer to it by id may be added next; without ORM relationships nobody else orders the inserts.
     transaction.session.flush()
+    transaction.organisation_ids[name] = row.id
     stored = replace(_decode(row), limits=limits)
     transaction.record(
         Action.CREATE if before is None else Action.UPDATE,
@@ -53,20 +51,14 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     session = transaction.session
     for model in session.exec(select(RouteRow.model).where(RouteRow.organisation_id == row.id)).all():
         routes.delete(transaction, model, organisation=name)
-    for key in session.exec(select(KeyRow).where(KeyRow.organisation_id == row.id).order_by(col(KeyRow.name))).all():
+    owned = select(KeyRow).where(KeyRow.organisation_id == row.id).order_by(col(KeyRow.name))
+    for key in session.exec(owned).all():
         keys.delete(transaction, key, organisation=name)
     session.flush()
     session.delete(row)
     session.flush()
+    del transaction.organisation_ids[name]
     transaction.record(Action.DELETE, ObjectType.ORGANISATION, name, views.organisation(_decode(row)), None)
-
-
-def require(transaction: Transaction, name: str) -> OrganisationRow:
-    """Raises NotFoundError."""
-    row = _find(transaction, name)
-    if row is None:
-        raise NotFoundError(f'no organisation "{name}"')
-    return row
 
 
 def _find(transaction: Transaction, name: str) -> OrganisationRow | None:

@@ -27,24 +27,25 @@ def put(
     if before is not None and replace(provider, version=before.version) == before:
         return before
     stored = replace(provider, version=transaction.revision)
-    if row is None:
-        row = ProviderRow(name=stored.name, dialect="", base_url="", credentials=b"", ca_file="", version=0)
-    row.dialect = stored.dialect
-    row.base_url = stored.base_url
-    row.ca_file = stored.ca_file
-    row.stream_usage = stored.stream_usage
-    row.version = stored.version
-    renewed = before is None or before.credentials != stored.credentials
-    if renewed:
-        row.credentials = codec.seal_credentials(transaction.cipher, stored.name, stored.credentials)
-    transaction.session.add(row)
+    renewed = before is not None and before.credentials != stored.credentials
+    transaction.session.merge(
+        ProviderRow(
+            name=stored.name,
+            dialect=stored.dialect,
+            base_url=stored.base_url,
+            credentials=codec.seal_credentials(transaction.cipher, stored.name, stored.credentials),
+            ca_file=stored.ca_file,
+            stream_usage=stored.stream_usage,
+            version=stored.version,
+        )
+    )
     transaction.record(
         Action.CREATE if before is None else Action.UPDATE,
         ObjectType.PROVIDER,
         stored.name,
         views.provider(before) if before else None,
         views.provider(stored),
-        secrets_changed=["credentials"] if before is not None and renewed else [],
+        secrets_changed=["credentials"] if renewed else [],
     )
     return stored
 

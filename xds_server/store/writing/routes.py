@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from sqlmodel import col, select
 
-from xds_server.errors import NotFoundError
 from xds_server.model import NodesTarget, Privacy, Route, Strategy, Target, Timeouts
 from xds_server.store import codec, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
-from xds_server.store.tables import OrganisationRow, RouteRow, TargetRow
+from xds_server.store.tables import RouteRow, TargetRow
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
@@ -19,23 +18,24 @@ from xds_server.store.writing.versions import check_current, check_put
 def put(transaction: Transaction, route: Route, *, organisation: str, expected: int | None) -> Route:
     """Returns the route as stored; its id, organisation id and times are the store's own.
 
-    `organisation` is a name, empty for a route that everybody sees. `expected` as in versions.check_put; raises what
-    that raises, and NotFoundError for an unknown organisation.
+    `organisation` is a name, empty for a route that everybody sees. `expected` as in versions.check_put;
+    raises what that raises, and NotFoundError for an unknown organisation.
     """
-    organisation_id = _organisation_id(transaction, organisation)
+    organisation_id = _owner_id(transaction, organisation)
     name = display_name(route.model, organisation)
     row = _find(transaction, route.model, organisation_id)
     check_put(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     before = _decode(transaction, row) if row else None
-    identity = {
-        "id": before.id if before else f"rt_{new_id()}",
-        "created_at": before.created_at if before else transaction.now,
-        "organisation_id": organisation_id or "",
-    }
-    if before is not None and replace(route, **identity, version=before.version) == before:
+    route = replace(
+        route,
+        id=before.id if before else f"rt_{new_id()}",
+        created_at=before.created_at if before else transaction.now,
+        organisation_id=organisation_id or "",
+    )
+    if before is not None and replace(route, version=before.version) == before:
         return before
-    stored = replace(route, **identity, version=transaction.revision)
-    _write(transaction, row or RouteRow(id=stored.id, organisation_id=organisation_id, model=stored.model), stored)
+    stored = replace(route, version=transaction.revision)
+    _write(transaction, stored)
     transaction.record(
         Action.CREATE if before is None else Action.UPDATE,
         ObjectType.ROUTE,
@@ -49,7 +49,7 @@ def put(transaction: Transaction, route: Route, *, organisation: str, expected: 
 def delete(transaction: Transaction, model: str, *, organisation: str, expected: int = 0) -> None:
     """Raises NotFoundError, StaleWriteError."""
     name = display_name(model, organisation)
-    row = _find(transaction, model, _organisation_id(transaction, organisation))
+    row = _find(transaction, model, _owner_id(transaction, organisation))
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
@@ -65,13 +65,8 @@ def display_name(model: str, organisation: str) -> str:
     return f"{organisation}/{model}" if organisation else model
 
 
-def _organisation_id(transaction: Transaction, name: str) -> str | None:
-    if not name:
-        return None
-    found = transaction.session.exec(select(OrganisationRow.id).where(OrganisationRow.name == name)).first()
-    if found is None:
-        raise NotFoundError(f'no organisation "{name}"')
-    return found
+def _owner_id(transaction: Transaction, organisation: str) -> str | None:
+    return transaction.organisation_id(organisation) if organisation else None
 
 
 def _find(transaction: Transaction, model: str, organisation_id: str | None) -> RouteRow | None:
@@ -80,20 +75,25 @@ def _find(transaction: Transaction, model: str, organisation_id: str | None) -> 
     ).first()
 
 
-def _write(transaction: Transaction, row: RouteRow, route: Route) -> None:
-    row.strategy = route.strategy.value
-    row.first_byte_ms = route.timeouts.first_byte_ms
-    row.idle_ms = route.timeouts.idle_ms
-    row.connect_ms = route.timeouts.connect_ms
-    row.cache_ttl_seconds = route.cache_ttl_seconds
-    row.privacy = route.privacy.value
-    row.created_at = route.created_at
-    row.version = route.version
-    transaction.session.add(row)
+def _write(transaction: Transaction, route: Route) -> None:
+    columns = RouteRow(
+        id=route.id,
+        organisation_id=route.organisation_id or None,
+        model=route.model,
+        strategy=route.strategy.value,
+        first_byte_ms=route.timeouts.first_byte_ms,
+        idle_ms=route.timeouts.idle_ms,
+        connect_ms=route.timeouts.connect_ms,
+        cache_ttl_seconds=route.cache_ttl_seconds,
+        privacy=route.privacy.value,
+        created_at=route.created_at,
+        version=route.version,
+    )
+    transaction.session.merge(columns)
     transaction.session.flush()
-    _remove_targets(transaction, row.id)
+    _remove_targets(transaction, route.id)
     for position, target in enumerate(route.targets):
-        transaction.session.add(_target_row(row.id, position, target))
+        transaction.session.add(_target_row(route.id, position, target))
 
 
 def _remove_targets(transaction: Transaction, route_id: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from xds_server.errors import NotFoundError
 from xds_server.model import State
 from xds_server.store import reading
 from xds_server.store.connection import Snapshot, snapshot_of
@@ -17,6 +18,7 @@ from xds_server.store.crypto import Cipher
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import AuditRow, OrganisationRow, ProviderRow, RevisionRow
 from xds_server.store.views import View
+from xds_server.store.writing.key_index import KeyIndex
 
 #: PostgreSQL's notification channel; the payload is the revision.
 CHANNEL = "trunkline_state"
@@ -56,6 +58,11 @@ class Transaction:
         locked = session.exec(select(RevisionRow).where(RevisionRow.kind == "state").with_for_update()).one()
         self.base_revision = locked.value
         self.revision = self.base_revision + 1
+        self.key_index: KeyIndex | None = None
+        #: By name; organisations.put and delete keep it.
+        self.organisation_ids: dict[str, str] = dict(
+            session.exec(select(OrganisationRow.name, OrganisationRow.id)).all()
+        )
 
     @property
     def now(self) -> int:
@@ -90,8 +97,18 @@ class Transaction:
     def provider_names(self) -> frozenset[str]:
         return frozenset(self.session.exec(select(ProviderRow.name)))
 
-    def organisation_names(self) -> frozenset[str]:
-        return frozenset(self.session.exec(select(OrganisationRow.name)))
+    def organisation_id(self, name: str) -> str:
+        """Raises NotFoundError."""
+        try:
+            return self.organisation_ids[name]
+        except KeyError:
+            raise NotFoundError(f'no organisation "{name}"') from None
+
+    def keys(self) -> KeyIndex:
+        """What must be unique among the keys; loaded once, kept by the functions of `keys`."""
+        if self.key_index is None:
+            self.key_index = KeyIndex.load(self.snapshot())
+        return self.key_index
 
     def finish(self) -> int:
         """Writes the audit events, raises the counters, tells other replicas. Returns the revision."""

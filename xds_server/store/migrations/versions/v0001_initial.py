@@ -15,10 +15,10 @@ _APPEND_ONLY = {
         for verb in ("update", "delete")
     ],
     "postgresql": [
-        "CREATE FUNCTION trunkline_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'audit events are append-only'; END $$",
-        "CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event "
-        "FOR EACH STATEMENT EXECUTE FUNCTION trunkline_append_only()",
+        """CREATE FUNCTION trunkline_append_only() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE EXCEPTION 'audit events are append-only'; END $$""",
+        """CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event
+        FOR EACH STATEMENT EXECUTE FUNCTION trunkline_append_only()""",
     ],
 }
 
