@@ -48,8 +48,6 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-token-file", str(layout.admin_token)),
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
-                *("--translator-socket", str(layout.translator_socket)),
-                *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--bootstrap-key-file", str(layout.first_key)),
             ),
             clean,

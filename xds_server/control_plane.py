@@ -1,0 +1,87 @@
+"""From a changed state to published resources: load, build, publish, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.model import Pool, State
+from xds_server.protocol.snapshot import Snapshot
+from xds_server.resources.builder import Builder
+
+#: Seconds between tries to read a database that does not answer. Clients keep what they run meanwhile.
+_RETRY = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class StateSource(Protocol):
+    """Where the desired state comes from."""
+
+    async def load(self) -> State: ...
+
+
+class SnapshotSink(Protocol):
+    """Where finished snapshots go."""
+
+    def publish(self, snapshot: Snapshot) -> None: ...
+
+
+class ControlPlane:
+    """Reconciles what is published with the store and the live pools; changes during a round are merged."""
+
+    def __init__(self, source: StateSource, builder: Builder, sink: SnapshotSink) -> None:
+        self._source = source
+        self._builder = builder
+        self._sink = sink
+        self._pools: dict[str, Pool] = {}
+        self._state: State | None = None
+        self._stale = True
+        self._changed = asyncio.Event()
+
+    def state_changed(self, revision: int) -> None:
+        """The store holds `revision` now, or a later one."""
+        if self._state is None or self._state.revision < revision:
+            self._stale = True
+            self._changed.set()
+
+    def pools_changed(self, pools: Mapping[str, Pool]) -> None:
+        """The live pools that differ now, by model."""
+        self._pools.update(pools)
+        self._changed.set()
+
+    async def start(self) -> None:
+        """Publish the stored state for the first time."""
+        await self._reconcile()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._reconcile()
+            except DatabaseUnavailableError as error:
+                _log.error("state not read, trying again", reason=str(error), seconds=_RETRY)
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+
+    async def _reconcile(self) -> None:
+        state = self._state
+        if self._stale or state is None:
+            self._stale = False  # before reading: what changes meanwhile is read in the next round
+            try:
+                state = await self._source.load()
+            except BaseException:
+                self._stale = True
+                raise
+            # In a thread: encoding a large state takes seconds, and health must get through meanwhile.
+            snapshot = await asyncio.to_thread(self._builder.build, state.revision, state, dict(self._pools))
+            self._state = state
+        else:
+            snapshot = self._builder.build(state.revision, state, self._pools)
+        self._sink.publish(snapshot)

@@ -1,0 +1,109 @@
+"""The control plane's settings, read once in `__main__`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xds_server.resources.settings import EdgeSettings
+from xds_server.store.url import DatabaseUrl
+
+#: Where distributions keep the CAs that programs should trust.
+_CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
+SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One control plane. `secret_key` is empty where `secret_key_file` is used."""
+
+    database: DatabaseUrl
+    secret_key_file: Path
+    admin_token: str = field(repr=False)
+    control_listen: str
+    ads_socket: Path
+    edge: EdgeSettings
+    secret_key: str = field(default="", repr=False)
+    bootstrap_key_file: Path | None = None
+    log_level: str = "info"
+    check_only: bool = False
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from the command line and the environment.
+
+    Raises SystemExit, as argparse does, with the flag and what it accepts.
+    """
+    parser = argparse.ArgumentParser(
+        prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
+    parser.add_argument("--database-url", required=True, help="sqlite:///PATH or postgresql://…")
+    parser.add_argument(
+        "--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, and ADS by token"
+    )
+    parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
+    parser.add_argument("--admin-token-file", type=Path, required=True)
+    parser.add_argument(
+        "--openai-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
+    )
+    parser.add_argument(
+        "--admin-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
+    )
+    parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
+    parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings.max_body_bytes, help="of one request")
+    parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
+    given = parser.parse_args(arguments)
+    try:
+        database = DatabaseUrl.parse(given.database_url)
+        token = given.admin_token_file.read_text().strip()
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"--admin-token-file: {error}")
+    if not token:
+        parser.error(f"--admin-token-file: {given.admin_token_file} is empty")
+    return Settings(
+        database=database,
+        secret_key_file=given.data_dir / "secret.key",
+        secret_key=environment.get(SECRET_KEY_VARIABLE, ""),
+        admin_token=token,
+        control_listen=given.control_listen,
+        ads_socket=given.ads_socket,
+        edge=EdgeSettings(
+            openai_listen=given.openai_listen,
+            admin_listen=given.admin_listen,
+            max_body_bytes=given.max_body_bytes,
+            ca_file=given.upstream_ca_file or _system_ca_file(),
+        ),
+        bootstrap_key_file=given.bootstrap_key_file,
+        log_level=given.log_level,
+        check_only=given.check_config,
+    )
+
+
+def from_process() -> Settings:
+    """The settings of this process. Nothing else reads its arguments or environment."""
+    return parse(sys.argv[1:], os.environ)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _system_ca_file() -> str:
+    return next((path for path in _CA_FILES if Path(path).is_file()), _CA_FILES[0])
