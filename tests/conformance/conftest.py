@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conformance.client import Client, DeltaClient, SotwClient
+from tests.conformance.driver import CoreServer, GrpcServer, Server
+
+
+@pytest.fixture(params=["core", "grpc"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """The same case against the core and over gRPC."""
+    server: Server
+    if request.param == "core":
+        server = CoreServer()
+    else:
+        server = GrpcServer()
+        await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture(params=[DeltaClient, SotwClient], ids=["delta", "sotw"])
+def variant(request: pytest.FixtureRequest) -> type[Client]:
+    """For cases that hold in both variants of the protocol."""
+    return request.param
