@@ -1,0 +1,143 @@
+"""Processes: started and stopped, and what they cost as Linux accounts for it in /proc."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.errors import ProcessFailedError
+
+TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+STOP_SECONDS = 20.0
+
+
+class Child:
+    """A process of ours. Its output goes to `log`; its standard input is a pipe that closes when we end."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._command = list(command)
+        self._environment = {**os.environ, **(environment or {})}
+        self.log = log
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for_line(self, pattern: str, timeout_seconds: float) -> re.Match[str]:
+        """Waits until a line of its output matches. Raises ProcessFailedError with its last words."""
+        deadline = time.monotonic() + timeout_seconds
+        while (found := re.search(pattern, self.output(), re.MULTILINE)) is None:
+            self._check(deadline, f"print {pattern!r}")
+            time.sleep(0.02)
+        return found
+
+    def wait_for_port(self, port: int, timeout_seconds: float) -> None:
+        """Waits until it accepts on a loopback port. Raises ProcessFailedError."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                self._check(deadline, f"listen on port {port}")
+                time.sleep(0.02)
+            else:
+                return
+
+    def _check(self, deadline: float, wanted: str) -> None:
+        code = self._process.poll()
+        if code is None and time.monotonic() < deadline:
+            return
+        what = "did not in time" if code is None else f"ended with status {code} and did not"
+        last_words = "\n".join(self.output().splitlines()[-15:])
+        raise ProcessFailedError(f"{' '.join(self._command[:4])} … {what} {wanted}. Its last words:\n{last_words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """KiB. `anonymous` leaves out files mapped in, such as the executable itself."""
+
+    peak: int
+    anonymous: int
+
+
+def cpu_us(pid: int) -> int:
+    """User and system time of all threads in microseconds; a process that has gone counts nothing."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (int(fields[11]) + int(fields[12])) * TICK_US
+
+
+def memory(pid: int) -> Memory:
+    """Raises FileNotFoundError when the process has gone."""
+    found = dict(
+        re.findall(r"^(VmHWM|RssAnon):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    )
+    return Memory(peak=int(found["VmHWM"]), anonymous=int(found["RssAnon"]))
+
+
+def descendants(root: int) -> dict[int, str]:
+    """The command lines (arguments joined by blanks) by pid of all processes below `root`, itself included."""
+    parents: dict[int, int] = {}
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            try:
+                fields = (directory / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents[int(directory.name)] = int(fields[1])
+    below = {root}
+    while more := {pid for pid, parent in parents.items() if parent in below and pid not in below}:
+        below |= more
+    return {pid: _command_line(pid) for pid in sorted(below)}
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

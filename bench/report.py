@@ -1,0 +1,139 @@
+"""The results as a table for people and as JSON for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.rounds import Measured, Outcome
+from bench.slow_streams import HeldStreams
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything one run found; `machine` says where."""
+
+    machine: Mapping[str, Any]
+    outcomes: Sequence[Outcome]
+    held: Mapping[str, HeldStreams]
+    peak_kib: Mapping[str, Mapping[str, int]]
+
+    @property
+    def errors(self) -> int:
+        """Requests that did not end in a whole 200: with any, the figures mean little."""
+        measured = [each for outcome in self.outcomes for each in outcome.by_subject.values()]
+        return sum(each.errors for each in measured) + sum(each.errors for each in self.held.values())
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """The whole of it; CPU in µs per unit by role, latencies in µs, memory in KiB."""
+    return {
+        "machine": dict(results.machine),
+        "errors": results.errors,
+        "scenarios": [
+            {
+                **dataclasses.asdict(outcome.scenario),
+                "subjects": {name: dataclasses.asdict(each) for name, each in outcome.by_subject.items()},
+                "cpu_ratio": _ratio(outcome),
+            }
+            for outcome in results.outcomes
+        ],
+        "slow_streams": {name: dataclasses.asdict(each) for name, each in results.held.items()},
+        "peak_rss_kib": {name: dict(roles) for name, roles in results.peak_kib.items()},
+    }
+
+
+def as_text(results: Results) -> str:
+    """Tables, the targets beside the ratios."""
+    parts = [
+        "CPU and throughput",
+        _cpu_table([outcome for outcome in results.outcomes if not outcome.scenario.against_direct]),
+        "Latency at 50 requests/s, and what is added to the direct way (ms; streams: first byte)",
+        _latency_table([outcome for outcome in results.outcomes if outcome.scenario.against_direct]),
+        "Concurrent slow streams, one event per second each",
+        _held_table(results.held),
+        "Peak resident memory (MiB)",
+        _peak_table(results.peak_kib),
+    ]
+    if results.errors:
+        parts.append(f"{results.errors} requests did not end in a whole 200: these figures mean little.")
+    return "\n\n".join(parts)
+
+
+def _ratio(outcome: Outcome) -> float | None:
+    gateway, bare = outcome.by_subject.get("gateway"), outcome.by_subject.get("bare")
+    return gateway.total / bare.total if gateway and bare and bare.total else None
+
+
+def _cpu_table(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for outcome in outcomes:
+        for name, each in outcome.by_subject.items():
+            ratio = _ratio(outcome) if name == "gateway" else None
+            target = outcome.scenario.target if ratio is not None else None
+            rows.append(
+                [
+                    outcome.scenario.name,
+                    name,
+                    f"{each.total:.1f}",
+                    f"{each.envoy:.1f}",
+                    _roles(each),
+                    f"{each.per_second:,.0f}/s",
+                    "" if ratio is None else f"{ratio:.2f}",
+                    ""
+                    if target is None or ratio is None
+                    else f"≤ {target:.1f} {'met' if ratio <= target else 'MISSED'}",
+                    each.errors,
+                ]
+            )
+    headers = ["", "", "CPU µs", "Envoy", "Python", "", "ratio", "target", "errors"]
+    units = "CPU per request, of streams per event."
+    return tabulate(rows, headers, disable_numparse=True) + f"\n{units}"
+
+
+def _roles(each: Measured) -> str:
+    parts = ", ".join(f"{role} {cost:.1f}" for role, cost in each.cpu.items() if role != "envoy" and cost >= 0.05)
+    return f"{each.python:.1f} ({parts})" if parts else ""
+
+
+def _latency_table(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for outcome in outcomes:
+        direct = outcome.by_subject["direct"]
+        for name, each in outcome.by_subject.items():
+            mine, floor = (
+                (each.first_byte, direct.first_byte) if outcome.scenario.stream else (each.whole, direct.whole)
+            )
+            added = ["", ""] if name == "direct" else [_ms(mine.p50 - floor.p50), _ms(mine.p99 - floor.p99)]
+            rows.append([outcome.scenario.name, name, _ms(mine.p50), _ms(mine.p99), *added, each.errors])
+    return tabulate(rows, ["", "", "p50", "p99", "+ p50", "+ p99", "errors"], disable_numparse=True)
+
+
+def _held_table(held: Mapping[str, HeldStreams]) -> str:
+    rows = [
+        [
+            name,
+            each.streams,
+            f"{sum(each.kib_per_stream.values()):.1f}",
+            ", ".join(f"{role} {kib:.1f}" for role, kib in each.kib_per_stream.items()),
+            f"{sum(each.cpu.values()):.1f}",
+            f"{each.events_per_second:,.0f}",
+            each.errors,
+        ]
+        for name, each in held.items()
+    ]
+    headers = ["", "streams", "KiB/stream", "of which", "CPU µs/event", "events/s", "errors"]
+    return tabulate(rows, headers, disable_numparse=True)
+
+
+def _peak_table(peaks: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [[name, role, f"{kib / 1024:.0f}"] for name, roles in peaks.items() for role, kib in roles.items()]
+    return tabulate(rows, disable_numparse=True)
+
+
+def _ms(microseconds: int) -> str:
+    return f"{microseconds / 1000:.2f}"

@@ -1,0 +1,109 @@
+"""Rounds: each scenario against each subject in turn, so that a noisy neighbour disturbs all alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import load
+from bench.load import Latency, LoadResult
+from bench.processes import cpu_us
+from bench.scenarios import Scenario
+from bench.subject import Subject
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One subject in one scenario: medians over the rounds, but errors in sum. CPU is µs per unit, by role."""
+
+    cpu: dict[str, float]
+    per_second: float
+    first_byte: Latency
+    whole: Latency
+    errors: int
+
+    @property
+    def envoy(self) -> float:
+        return self.cpu.get("envoy", 0.0)
+
+    @property
+    def python(self) -> float:
+        """All that is not Envoy."""
+        return sum(cost for role, cost in self.cpu.items() if role != "envoy")
+
+    @property
+    def total(self) -> float:
+        return sum(self.cpu.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A scenario and what each subject (by name) did in it."""
+
+    scenario: Scenario
+    by_subject: dict[str, Measured]
+
+
+def cpu_by_role(subject: Subject) -> dict[str, int]:
+    """Microseconds so far."""
+    return {role: sum(map(cpu_us, pids)) for role, pids in subject.roles.items()}
+
+
+def cpu_spent(before: dict[str, int], after: dict[str, int], units: int) -> dict[str, float]:
+    """Microseconds per unit, by role."""
+    return {role: (after[role] - before[role]) / max(1, units) for role in before}
+
+
+def measure(
+    scenario: Scenario, subjects: Sequence[Subject], rounds: int, directory: Path, progress: Progress
+) -> Outcome:
+    """Runs the rounds, after one short unmeasured one. Raises LoadFailedError."""
+    requests: dict[str, Path] = {}
+    for subject in subjects:
+        requests[subject.name] = directory / f"request-{subject.name}"
+        requests[subject.name].write_bytes(
+            load.request_bytes(scenario.model, scenario.prompt_bytes, subject.api_key, stream=scenario.stream)
+        )
+        load.run(subject, requests[subject.name], dataclasses.replace(scenario.load, seconds=0.3))
+    found: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}
+    for number in range(rounds):
+        for subject in subjects:
+            progress(f"{scenario.name}: round {number + 1} of {rounds}, {subject.name}")
+            before = cpu_by_role(subject)
+            result = load.run(subject, requests[subject.name], scenario.load)
+            after = cpu_by_role(subject)
+            found[subject.name].append(_measured(scenario, result, before, after))
+    return Outcome(scenario, {name: _medians(each) for name, each in found.items()})
+
+
+def _measured(scenario: Scenario, result: LoadResult, before: dict[str, int], after: dict[str, int]) -> Measured:
+    units = result.events if scenario.unit == "event" else result.completed
+    return Measured(
+        cpu=cpu_spent(before, after, units),
+        per_second=units / result.seconds,
+        first_byte=result.first_byte,
+        whole=result.whole,
+        errors=result.errors,
+    )
+
+
+def _medians(rounds: Sequence[Measured]) -> Measured:
+    return Measured(
+        cpu={role: median(each.cpu[role] for each in rounds) for role in rounds[0].cpu},
+        per_second=median(each.per_second for each in rounds),
+        first_byte=_median_latency([each.first_byte for each in rounds]),
+        whole=_median_latency([each.whole for each in rounds]),
+        errors=sum(each.errors for each in rounds),
+    )
+
+
+def _median_latency(latencies: Sequence[Latency]) -> Latency:
+    return Latency(
+        p50=round(median(latency.p50 for latency in latencies)),
+        p99=round(median(latency.p99 for latency in latencies)),
+    )

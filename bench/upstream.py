@@ -1,0 +1,36 @@
+"""The upstream that everything under test forwards to: the C program `upstream`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.native import program
+from bench.processes import Child
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A running upstream."""
+
+    port: int
+
+    def stats(self) -> dict[str, int]:
+        """connections, requests, streams, streams_finished, events, clients_gone: totals since it started."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", "/__stats")
+            return dict(json.loads(connection.getresponse().read()))
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_upstream(directory: Path) -> Iterator[Upstream]:
+    """Starts it; its log goes to `directory`. Raises BenchError."""
+    with Child([str(program("upstream"))], directory / "upstream.log") as child:
+        yield Upstream(port=int(child.wait_for_line(r'\{"port": (\d+)\}', 10)[1]))
