@@ -31,8 +31,8 @@ class Scenario:
 def scenarios(*, seconds: float) -> tuple[Scenario, ...]:
     """All of them, with rounds of that many seconds.
 
-    CPU per request is compared twice: at one rate that both hold, and in closed loops, where each runs as fast as it
-    can. A proxy that is saturated wakes up less often, so its requests are cheaper than at any rate below that.
+    CPU per request is compared twice: at one rate that both hold, and in closed loops, where each runs as fast as
+    it can. A proxy that is saturated wakes up less often, so its requests are cheaper than at any rate below that.
     """
     closed = Load(connections=16, seconds=seconds)
     streams = Load(connections=40, seconds=seconds)
