@@ -31,21 +31,23 @@ def configuration(upstream_port: int, models: Sequence[str]) -> str:
 
 
 def roles_below(root: int) -> dict[str, tuple[int, ...]]:
-    """Which pid plays which part, read off the command lines."""
-    roles: dict[str, list[int]] = {}
+    """Which pid plays which part, read off the command lines. Helpers that come and go have none."""
+    roles: dict[str, list[int]] = {"supervisor": [root]}
     for pid, command in descendants(root).items():
-        roles.setdefault("supervisor" if pid == root else _role(command), []).append(pid)
+        role = _role(command) if pid != root else None
+        if role is not None:
+            roles.setdefault(role, []).append(pid)
     return {role: tuple(pids) for role, pids in roles.items()}
 
 
-def _role(command: str) -> str:
+def _role(command: str) -> str | None:
     words = command.split(" ")
     if words[0].rpartition("/")[2] == "envoy":
         return "envoy"
     for role in ("translator", "xds_server"):
         if any(word == role or word.startswith(f"{role}.") for word in words):
             return role
-    return "supervisor"
+    return None
 
 
 @contextmanager
@@ -66,7 +68,12 @@ def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) 
         child.wait_for_line(r"^ready\b", START_SECONDS)
         api_key = json.loads((data / "credentials.json").read_text())["api_key"]
         _wait_for_200(port, api_key, models[0], child)
-        yield Subject(name="gateway", port=port, roles=roles_below(child.pid), api_key=api_key)
+        roles = roles_below(child.pid)
+        if missing := {"envoy", "translator", "xds_server"} - set(roles):
+            raise ProcessFailedError(
+                f"no process of the gateway looks like {sorted(missing)}; see bench/gateway.py"
+            )
+        yield Subject(name="gateway", port=port, roles=roles, api_key=api_key)
 
 
 def _wait_for_200(port: int, api_key: str, model: str, child: Child) -> None:

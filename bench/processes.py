@@ -106,10 +106,15 @@ def cpu_us(pid: int) -> int:
 
 
 def memory(pid: int) -> Memory:
-    """Raises FileNotFoundError when the process has gone."""
-    found = dict(
-        re.findall(r"^(VmHWM|RssAnon):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    )
+    """Raises ProcessFailedError when the process has gone: then it crashed while it was measured."""
+    gone = ProcessFailedError(f"process {pid} ended while it was measured")
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise gone from None
+    found = dict(re.findall(r"^(VmHWM|RssAnon):\s+(\d+) kB", status, re.MULTILINE))
+    if len(found) != 2:  # a zombie has no memory
+        raise gone
     return Memory(peak=int(found["VmHWM"]), anonymous=int(found["RssAnon"]))
 
 

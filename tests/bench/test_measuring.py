@@ -144,3 +144,10 @@ def test_errors_spoil_the_report() -> None:
     results = Results({}, [Outcome(plain, {"bare": measured({"envoy": 1.0}, errors=3)})], {}, {})
     assert results.errors == 3
     assert "3 requests did not end in a whole 200" in as_text(results)
+
+
+def test_a_process_that_crashed_is_not_measured_as_cheap() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait(20)
+        with pytest.raises(ProcessFailedError, match="ended while it was measured"):
+            memory(child.pid)
