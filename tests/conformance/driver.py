@@ -1,4 +1,4 @@
-"""How a case reaches a server: the core in this process, or the same over real gRPC. Requests in, responses out."""
+"""How a case reaches a server: the core in this process, or the same over real gRPC."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def snapshot_of(revision: int, content: Content) -> Snapshot:
     return Snapshot(
         revision,
         {
-            type_url: {name: Resource.of(type_url, name, f"{name}={text}".encode()) for name, text in names.items()}
+            type_url: {
+                name: Resource.of(type_url, name, f"{name}={text}".encode()) for name, text in names.items()
+            }
             for type_url, names in content.items()
         },
     )

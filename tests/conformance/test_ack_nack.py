@@ -113,7 +113,7 @@ async def test_two_streams_of_one_node(server: Server, variant: type[Client]) ->
 
 
 async def test_sotw_ignores_a_stale_nonce(server: Server) -> None:
-    """ "The management server should not send a DiscoveryResponse for any DiscoveryRequest that has a stale nonce"."""
+    """ "The management server should not send a DiscoveryResponse for any ... that has a stale nonce"."""
     await server.publish({ENDPOINT: {"a": "1", "b": "1"}})
     client = await SotwClient.connect(server)
     await client.subscribe(ENDPOINT, "a")

@@ -2,7 +2,8 @@
 
 Responses of CDS and LDS (and of Trunkline's own types) carry the whole set; those of EDS and RDS only what
 changed, which the protocol allows ("Grouping Resources into Responses"). `version_info` is the version of the
-whole set in both cases, so a client that comes back with it lacks nothing.
+whole set in both cases, so a client that comes back with it and the same names lacks nothing. (Except one that
+dropped a name, asked for it again and lost the stream before the answer: nothing in its request shows that.)
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ class SotwStream(Stream):
 
     def __init__(self, snapshot: Snapshot, encoder: ResponseEncoder) -> None:
         super().__init__(snapshot, encoder)
-        # What full-state types were last sent: a cluster whose removal is held back must be in the set meanwhile.
+        # What the client accepted of full-state types, and what it has not answered: a cluster whose removal is
+        # held back stays in the set, in the form that the client took.
         self._kept: dict[str, dict[str, Resource]] = {}
+        self._in_flight: dict[str, dict[str, Resource]] = {}
 
     def on_request(self, request: discovery_pb2.DiscoveryRequest) -> list[Push]:
         """A first request, an ACK, a NACK or a new list of names.
@@ -35,7 +38,8 @@ class SotwStream(Stream):
         subscription, first = self._subscription(request.type_url)
         if request.response_nonce != subscription.last_nonce and not first:
             return []
-        self._answered(subscription, request)
+        if self._answered(subscription, request) and subscription.full_state:
+            self._kept[subscription.type_url] = self._in_flight[subscription.type_url]
         self._change_interest(subscription, request, first=first)
         return self._pump()
 
@@ -51,7 +55,7 @@ class SotwStream(Stream):
         held_already = first and bool(request.version_info) and request.version_info == set_version(wanted)
         if held_already:
             subscription.held = {each.name: each.version for each in wanted}
-            self._keep(subscription, wanted)
+            self._kept[subscription.type_url] = _by_name(wanted)
         elif new:
             subscription.forced |= new - {WILDCARD}
             if subscription.full_state:
@@ -77,14 +81,15 @@ class SotwStream(Stream):
         if subscription.full_state:
             kept = self._kept.get(subscription.type_url, {})
             complete += [kept[name] for name in subscription.removals.names if name in kept]
-            self._keep(subscription, complete)
             return self._push(subscription, nonce, complete, complete, names=names)
         changed = [each for each in complete if each.name in subscription.updates.names]
+        # The version must not claim what the client refused: it would come back with it and be told nothing.
+        refused = subscription.refused_names() - subscription.updates.names
+        complete = [each for each in complete if each.name not in refused]
         return self._push(subscription, nonce, changed, complete, names=names)
 
     def _remove(self, subscription: Subscription, nonce: str) -> Push:
         complete = self._wanted(subscription)
-        self._keep(subscription, complete)
         removed = tuple(sorted(subscription.removals.names))
         return self._push(subscription, nonce, complete, complete, removed=removed)
 
@@ -98,11 +103,13 @@ class SotwStream(Stream):
         names: tuple[str, ...] = (),
         removed: tuple[str, ...] = (),
     ) -> Push:
+        if subscription.full_state:
+            self._in_flight[subscription.type_url] = _by_name(complete)
         payload = self._encoder.sotw(subscription.type_url, sent, version=set_version(complete), nonce=nonce)
         push = Push(subscription.type_url, nonce, payload, names, removed, self._snapshot.revision)
         subscription.sent(push, {each.name: each.version for each in sent}, removal=bool(removed))
         return push
 
-    def _keep(self, subscription: Subscription, resources: list[Resource]) -> None:
-        if subscription.full_state:
-            self._kept[subscription.type_url] = {each.name: each for each in resources}
+
+def _by_name(resources: list[Resource]) -> dict[str, Resource]:
+    return {each.name: each for each in resources}

@@ -105,14 +105,18 @@ class Stream(ABC):
         self,
         subscription: Subscription,
         request: discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest,
-    ) -> None:
+    ) -> bool:
+        """Takes the ACK or NACK that `request` may be; true for an ACK."""
         if subscription.pending is None or subscription.pending.push.nonce != request.response_nonce:
-            return
+            return False
         if not request.HasField("error_detail"):
             subscription.accepted()
-            return
+            return True
         error = request.error_detail
-        self._refusals.append(subscription.refused(error.message or f"no reason given (code {error.code})"))
+        reason = error.message or f"no reason given (code {error.code})"
+        resources = self._snapshot.of_type(subscription.type_url)
+        self._refusals.append(subscription.refused(reason, resources, self._sequence))
+        return False
 
     def _pump(self) -> list[Push]:
         pushes: list[Push] = []

@@ -82,6 +82,10 @@ class Subscription:
         self._acks = 0
         self._nacks = 0
 
+    def refused_names(self) -> AbstractSet[str]:
+        """Of pushes that the client refused and that were not corrected yet."""
+        return self._rejected
+
     def known_names(self) -> set[str]:
         """Every name that this subscription has an opinion about."""
         return self.held.keys() | self.updates.names | self.removals.names | self.forced
@@ -93,8 +97,7 @@ class Subscription:
         neighbours go out again with the first change to any of them.
         """
         if self._rejected and not self._rejected.isdisjoint(names):
-            self.forced |= self._rejected
-            names |= self._rejected
+            self._retry_rejected(resources, sequence)
         self.refresh(names if self.interest.wildcard else names & self.interest.named, resources, sequence)
 
     def force(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
@@ -104,11 +107,20 @@ class Subscription:
 
     def refresh(self, names: Iterable[str], resources: Mapping[str, Resource], sequence: int) -> None:
         """Sort `names` into updates, removals or neither, by what is wanted, held and there."""
+        self._sort(names, resources, sequence)
+        unwanted = {name for name in self._rejected if not self.interest.wants(name)}
+        if unwanted:
+            # The client no longer asks for what may have been the bad one, so its neighbours get another chance.
+            self._rejected -= unwanted
+            self._retry_rejected(resources, sequence)
+            self._clear_refusal()
+
+    def _sort(self, names: Iterable[str], resources: Mapping[str, Resource], sequence: int) -> None:
         for name in names:
             resource = resources.get(name)
             update = removal = False
             if not self.interest.wants(name):
-                self._forget(name)
+                self.held.pop(name, None)
                 self.forced.discard(name)
             elif resource is not None:
                 update = name in self.forced or self.held.get(name) != resource.version
@@ -117,7 +129,10 @@ class Subscription:
             elif self.held.get(name, ABSENT) != ABSENT:
                 removal = self._tells_removal
                 if not removal:
-                    self._forget(name)
+                    # This variant has no way to take it back, so it is not spoken of again.
+                    del self.held[name]
+                    self._rejected.discard(name)
+                    self._clear_refusal()
             _place(self.updates, name, update, sequence)
             _place(self.removals, name, removal, sequence)
 
@@ -143,14 +158,16 @@ class Subscription:
         self._rejected.difference_update(push.names, push.removed)
         if self.full_state:
             self._rejected.clear()
-        if not self._rejected:
-            self._refusal = None
+        self._clear_refusal()
 
-    def refused(self, reason: str) -> Refusal:
+    def refused(self, reason: str, resources: Mapping[str, Resource], sequence: int) -> Refusal:
         """The pending push was refused, for `reason` in the client's own words."""
         push = self._take_pending()
         self._nacks += 1
         self._rejected.update(push.names)
+        if not (self.updates.names | self.removals.names).isdisjoint(push.names):
+            # The content changed while the push was on its way: the correction may be here already.
+            self._retry_rejected(resources, sequence)
         self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
         return self._refusal
 
@@ -173,19 +190,20 @@ class Subscription:
         if self.pending is None and self._refusal is None and not self.updates and not self.removals:
             self._accepted_revision = revision
 
+    def _retry_rejected(self, resources: Mapping[str, Resource], sequence: int) -> None:
+        again = self._rejected & resources.keys()
+        self.forced |= again
+        self._sort(again, resources, sequence)
+
     def _take_pending(self) -> Push:
         if self.pending is None:
             raise RuntimeError(f"no push of {self.type_url} is waiting for an answer")
         push, self.pending = self.pending.push, None
         return push
 
-    def _forget(self, name: str) -> None:
-        """The client has no use for the name, or the protocol variant has no way to take it back."""
-        self.held.pop(name, None)
-        if name in self._rejected:
-            self._rejected.discard(name)
-            if not self._rejected:
-                self._refusal = None
+    def _clear_refusal(self) -> None:
+        if not self._rejected:
+            self._refusal = None
 
     def progress(self) -> TypeProgress:
         return TypeProgress(
