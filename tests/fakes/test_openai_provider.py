@@ -6,15 +6,18 @@ import hashlib
 import io
 import json
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import aiohttp
 import pytest
 
-from tests.fakes.provider_process import ProviderProcess
+from tests.fakes.provider_process import ROOT, ProviderProcess
 
 BODY = json.dumps({"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}).encode()
 STREAM = json.dumps({"model": "paced-1000-20", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
@@ -236,3 +239,15 @@ def test_killed_it_is_gone_and_comes_back_on_its_port() -> None:
         assert provider.port == port
         with send(provider) as connection:
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_it_ends_with_a_parent_that_was_killed() -> None:
+    script = (
+        "import os, signal; from tests.fakes.provider_process import ProviderProcess;"
+        "print(ProviderProcess('c').start().port, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with pytest.raises(ConnectionRefusedError):  # the test's time limit ends this loop if it lives on
+        while True:
+            socket.create_connection(("127.0.0.1", int(done.stdout)), timeout=20).close()
