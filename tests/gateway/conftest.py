@@ -1,0 +1,63 @@
+"""Providers and a gateway, shared by the tests of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.process import GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def provider_a() -> Iterator[ProviderProcess]:
+    with ProviderProcess("a", api_keys=["sk-provider-a"]) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def provider_b() -> Iterator[ProviderProcess]:
+    with ProviderProcess("b", api_keys=["sk-provider-b"]) as provider:
+        yield provider
+
+
+def provider_entry(provider: ProviderProcess) -> dict[str, Any]:
+    """As in trunkline.yaml; the credential comes from PROVIDER_CREDENTIALS."""
+    return {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "credentials": [f"env:TEST_KEY_{provider.name.upper()}"],
+    }
+
+
+#: For `env:` references of `provider_entry`.
+PROVIDER_CREDENTIALS = {"TEST_KEY_A": "sk-provider-a", "TEST_KEY_B": "sk-provider-b"}
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
+    """Two providers; `gpt-4.1` is served by a and backed up by b. Modules override this for routes of their own."""
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
+        "routes": [
+            {
+                "model": "gpt-4.1",
+                "targets": [
+                    {"provider": "a", "model": "gpt-4.1"},
+                    {"provider": "b", "model": "vendor/gpt-4.1", "tier": 1},
+                ],
+                "timeouts": {"first_byte": "2s", "idle": "2s", "connect": "1s"},
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
+        yield running

@@ -1,0 +1,180 @@
+"""The whole gateway as its users start it: `trunkline up` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "translator"}
+
+
+class GatewayProcess:
+    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and everything it started."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        config: Mapping[str, Any] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.data_dir = data_dir
+        self.config_file = data_dir.parent / f"{data_dir.name}.yaml"
+        self._config = config
+        self._environment = {**_clean_environment(), **(environment or {})}
+        self._arguments = arguments
+        self._process: subprocess.Popen[str] | None = None
+        self.ready_line = ""
+        self.ready_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start and wait for the `ready` line."""
+        command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
+        command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]
+        if self._config is not None:
+            self.config_file.write_text(yaml.safe_dump(dict(self._config)))
+            command += ["--config", str(self.config_file)]
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.errors_file = self.data_dir.parent / f"{self.data_dir.name}.stderr"
+        begun = time.monotonic()
+        with self.errors_file.open("a") as errors:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments],
+                cwd=self.data_dir.parent,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        readable, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
+        self.ready_line = self._process.stdout.readline() if readable else ""
+        self.ready_seconds = time.monotonic() - begun
+        if not self.ready_line.startswith("ready"):
+            self.stop()
+            raise AssertionError(f"no ready line within {START_SECONDS} s:\n{self.errors_file.read_text()}")
+        return self
+
+    def stop(self) -> int:
+        """SIGINT, as Ctrl-C sends it; returns the exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(signal.SIGINT)
+        try:
+            status = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        return status
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        values = json.loads((self.data_dir / "credentials.json").read_text())
+        return {str(name): str(value) for name, value in values.items()}
+
+    @property
+    def base_url(self) -> str:
+        return self.credentials["base_url"]
+
+    @property
+    def origin(self) -> str:
+        """Without the path, e.g. `http://127.0.0.1:8080`."""
+        return self.base_url.removesuffix("/v1")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.origin.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    @property
+    def api_key(self) -> str:
+        return self.credentials["api_key"]
+
+    @property
+    def admin_url(self) -> str:
+        return self.credentials["admin_url"]
+
+    def service_pid(self, name: str) -> int:
+        """The pid of `envoy`, `xds_server` or `translator`."""
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if parent == self.pid and any(Path(word.decode()).name == name for word in words[:5]):
+                return int(entry.name)
+        raise LookupError(f"no {name} below {self.pid}")
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to one service; returns the pid it had."""
+        pid = self.service_pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def run(self, *verb: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A `trunkline` verb against this gateway."""
+        known = self.credentials
+        done = subprocess.run(
+            [sys.executable, "-m", "trunkline", *verb],
+            cwd=self.data_dir.parent,
+            env={
+                **self._environment,
+                "TRUNKLINE_CONTROL": known["control"],
+                "TRUNKLINE_ADMIN_TOKEN": known["admin_token"],
+            },
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"trunkline {' '.join(verb)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+        return done
+
+    def apply(self, config: Mapping[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`trunkline apply -f` with this document."""
+        self.config_file.write_text(yaml.safe_dump(dict(config)))
+        return self.run("apply", "-f", str(self.config_file), check=check)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without providers' keys, so that a developer's own do not become providers."""
+    root = str(Path(__file__).parents[2])
+    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
+    return {**kept, "PYTHONPATH": root}

@@ -1,0 +1,233 @@
+"""The clients people already have, unchanged but for the base URL."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.process import GatewayProcess
+
+NODE = Path(__file__).parent / "node"
+HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
+MODELS = ("gpt-4.1", "text-embedding-3-small", "gpt-image-1", "whisper-1", "tts-1", "paced-50-100")
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a)],
+        "routes": [{"model": model, "targets": [{"provider": "a", "model": model}]} for model in MODELS],
+    }
+
+
+@pytest.fixture
+def client(gateway: GatewayProcess) -> OpenAI:
+    return OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0)
+
+
+def test_chat(client: OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model="gpt-4.1", messages=HELLO)
+    completion = raw.parse()
+    assert completion.choices[0].message.content
+    assert completion.usage is not None
+    assert raw.headers["x-trunkline-target"] == "a/gpt-4.1"
+    assert raw.headers["x-trunkline-attempts"] == "1"
+    assert raw.headers["x-request-id"]
+
+
+def test_streaming(client: OpenAI) -> None:
+    chunks = list(client.chat.completions.create(model="gpt-4.1", messages=HELLO, stream=True))
+    plain = client.chat.completions.create(model="gpt-4.1", messages=HELLO)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == plain.choices[0].message.content
+
+
+def test_tools_plain_and_streamed(client: OpenAI) -> None:
+    completion = client.chat.completions.create(model="gpt-4.1", messages=HELLO, tools=[WEATHER])
+    calls = completion.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].type == "function"
+    assert calls[0].function.name == "weather"
+    pieces = [
+        delta.function.arguments or ""
+        for chunk in client.chat.completions.create(model="gpt-4.1", messages=HELLO, tools=[WEATHER], stream=True)
+        for choice in chunk.choices
+        for delta in choice.delta.tool_calls or []
+        if delta.function
+    ]
+    assert json.loads("".join(pieces)) == json.loads(calls[0].function.arguments)
+
+
+def test_json_schema(client: OpenAI) -> None:
+    class Answer(BaseModel):
+        city: str
+        degrees: int
+
+    completion = client.chat.completions.parse(model="gpt-4.1", messages=HELLO, response_format=Answer)
+    assert isinstance(completion.choices[0].message.parsed, Answer)
+
+
+def test_image_input(client: OpenAI, provider_a: ProviderProcess) -> None:
+    url = "data:image/png;base64," + base64.b64encode(os.urandom(200_000)).decode()
+    content = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    provider_a.clear()
+    messages: list[Any] = [{"role": "user", "content": content}]
+    assert client.chat.completions.create(model="gpt-4.1", messages=messages).choices[0].message.content
+    assert provider_a.requests()[0].json()["messages"] == messages
+
+
+def test_embeddings(client: OpenAI) -> None:
+    result = client.embeddings.create(model="text-embedding-3-small", input=["one", "two"])
+    assert [len(item.embedding) > 0 for item in result.data] == [True, True]
+
+
+def test_responses(client: OpenAI) -> None:
+    assert client.responses.create(model="gpt-4.1", input="hello").output_text
+    kinds = [event.type for event in client.responses.create(model="gpt-4.1", input="hello", stream=True)]
+    assert kinds[-1] == "response.completed"
+
+
+def test_completions(client: OpenAI) -> None:
+    assert client.completions.create(model="gpt-4.1", prompt="hello").choices[0].text
+
+
+def test_images_and_audio(client: OpenAI) -> None:
+    assert client.images.generate(model="gpt-image-1", prompt="a trunk line").data
+    transcript = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF" + bytes(1000)))
+    assert transcript.text
+    assert client.audio.speech.create(model="tts-1", voice="alloy", input="hello").content
+
+
+def test_models(client: OpenAI) -> None:
+    assert {model.id for model in client.models.list()} == set(MODELS)
+    assert client.models.retrieve("gpt-4.1").object == "model"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("no-such-model")
+
+
+def test_errors_are_the_ones_the_sdk_knows(gateway: GatewayProcess, client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="no-such-model", messages=HELLO)
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(openai.AuthenticationError) as stranger:
+        OpenAI(base_url=gateway.base_url, api_key="sk-nobody", max_retries=0).models.list()
+    assert stranger.value.code == "invalid_api_key"
+
+
+def test_a_ten_megabyte_body(client: OpenAI, provider_a: ProviderProcess) -> None:
+    text = "ä" * 5_000_000
+    provider_a.clear()
+    completion = client.chat.completions.create(model="gpt-4.1", messages=[{"role": "user", "content": text}])
+    assert completion.choices[0].message.content
+    assert provider_a.requests()[0].body_bytes > 10_000_000
+
+
+async def test_many_at_once_with_the_async_client(gateway: GatewayProcess) -> None:
+    async with AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0) as client:
+        answers = await asyncio.gather(
+            *(client.chat.completions.create(model="gpt-4.1", messages=HELLO) for _ in range(50))
+        )
+    assert all(answer.choices[0].message.content for answer in answers)
+
+
+async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """Within 100 ms; the best of three, because the machine that runs this may pause us at any moment."""
+    delays = []
+    for _ in range(3):
+        await asyncio.to_thread(provider_a.clear)
+        async with AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0) as client:
+            stream = await client.chat.completions.create(model="paced-50-100", messages=HELLO, stream=True)
+            async for _chunk in stream:
+                break
+            left = time.monotonic()
+            await stream.close()
+        assert await provider_a.await_for("disconnects")
+        (request,) = await provider_a.arequests()
+        assert request.disconnected_monotonic is not None
+        assert request.events_sent < 50
+        delays.append(request.disconnected_monotonic - left)
+    assert min(delays) < 0.1
+
+
+def test_langchain(gateway: GatewayProcess) -> None:
+    @tool
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return city
+
+    model = ChatOpenAI(model="gpt-4.1", base_url=gateway.base_url, api_key=gateway.api_key)  # type: ignore[arg-type]
+    assert model.invoke("hello").content
+    assert "".join(str(chunk.content) for chunk in model.stream("hello"))
+    called = model.bind_tools([weather]).invoke("hello")
+    assert called.tool_calls[0]["name"] == "weather"  # type: ignore[attr-defined]
+
+
+def test_curl(gateway: GatewayProcess) -> None:
+    curl = shutil.which("curl")
+    assert curl, "curl is missing: apt-get install curl"
+    done = subprocess.run(
+        [
+            *(curl, "--silent", "--show-error", "--fail-with-body", f"{gateway.base_url}/chat/completions"),
+            *("-H", f"Authorization: Bearer {gateway.api_key}", "-H", "Content-Type: application/json"),
+            *("-d", json.dumps({"model": "gpt-4.1", "messages": HELLO})),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert json.loads(done.stdout)["choices"][0]["message"]["content"]
+
+
+def test_openai_node(gateway: GatewayProcess, tmp_path: Path) -> None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    assert npm, "npm is missing: apt-get install nodejs npm"
+    assert node, "node is missing: apt-get install nodejs npm"
+    for name in ("package.json", "package-lock.json", "suite.mjs"):
+        shutil.copy(NODE / name, tmp_path)
+    installed = subprocess.run(
+        [npm, "ci", "--no-audit", "--no-fund"], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert installed.returncode == 0, installed.stderr
+    done = subprocess.run(
+        [node, "suite.mjs"],
+        cwd=tmp_path,
+        env={**os.environ, "BASE_URL": gateway.base_url, "API_KEY": gateway.api_key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["chat"] == seen["streamed"]
+    assert seen["tool"] == "weather"
+    assert seen["dimensions"] > 0
+    assert set(seen["models"]) == set(MODELS)
+    assert seen["error"] == {"name": "NotFoundError", "status": 404, "code": "model_not_found"}

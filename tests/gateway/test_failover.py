@@ -1,0 +1,202 @@
+"""Whatever happens to an upstream before its first byte, its clients notice nothing but time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.load import Load
+from tests.gateway.process import GatewayProcess
+
+FIRST_BYTE_SECONDS = 1.0
+CONNECT_SECONDS = 0.5
+#: Two attempts at the dead target's limit, and a slow machine.
+MOST_EXTRA_SECONDS = 2 * FIRST_BYTE_SECONDS + 3.0
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
+    def route(model: str, upstream: str) -> dict[str, Any]:
+        return {
+            "model": model,
+            "targets": [
+                {"provider": "a", "model": upstream},
+                {"provider": "b", "model": upstream, "tier": 1},
+            ],
+            "timeouts": {"first_byte": f"{FIRST_BYTE_SECONDS}s", "idle": "5s", "connect": f"{CONNECT_SECONDS}s"},
+        }
+
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
+        "routes": [
+            route("plain", "plain"),
+            route("stream", "paced-10-100"),
+            {"model": "lone", "targets": [{"provider": "a", "model": "lone"}]},
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
+    yield
+    for provider in (provider_a, provider_b):
+        provider.behave("ok")
+
+
+def load_on(gateway: GatewayProcess) -> Load:
+    return Load(gateway.base_url, gateway.api_key, "plain", rate=50, streams=20, stream_model="stream")
+
+
+async def back_to(load: Load, target: str) -> None:
+    """Traffic returns once the ejection (5 s at first) is over."""
+    await load.wait_for(25, target=target, within=60)
+
+
+@pytest.mark.parametrize(
+    ("mode", "parameters"),
+    [
+        ("status:429", {}),
+        ("status:500", {}),
+        ("status:503", {}),
+        ("status:401", {}),
+        ("reset", {}),
+        ("hang", {}),
+        ("trickle_headers", {}),
+    ],
+)
+async def test_a_misbehaving_target_costs_time_and_nothing_else(
+    gateway: GatewayProcess, provider_a: ProviderProcess, mode: str, parameters: dict[str, Any]
+) -> None:
+    async with load_on(gateway) as load:
+        await load.wait_for(25, target="a/plain", within=60)
+        turned = time.monotonic()
+        await provider_a.abehave(mode, **parameters)
+        await load.wait_for(100)
+        served = load.targets(since=turned)
+        await provider_a.abehave("ok")
+        await back_to(load, "a/plain")
+    assert not load.problems
+    assert served["b/plain"] > 50
+    assert max(each.duration for each in load.outcomes) < MOST_EXTRA_SECONDS
+
+
+async def test_a_killed_target_costs_time_and_nothing_else(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """Streams that a was serving end visibly broken: their first byte was out."""
+    async with load_on(gateway) as load:
+        await load.wait_for(25, target="a/plain", within=60)
+        killed = time.monotonic()
+        await asyncio.to_thread(provider_a.kill)
+        await load.wait_for(100)
+        served = load.targets(since=killed)
+        await asyncio.to_thread(provider_a.start)
+        await back_to(load, "a/plain")
+    assert not [each for each in load.outcomes if each.problem]
+    assert not [each for each in load.stream_outcomes if each.problem and each.started > killed]
+    assert any(each.problem for each in load.stream_outcomes), "no stream was running when its target died"
+    assert served["b/plain"] > 50
+    assert max(each.duration for each in load.outcomes) < MOST_EXTRA_SECONDS
+
+
+async def test_a_frozen_target_costs_time_and_nothing_else(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """SIGSTOP: the kernel accepts connections, nobody answers."""
+    async with load_on(gateway) as load:
+        await load.wait_for(25, target="a/plain", within=60)
+        frozen = time.monotonic()
+        provider_a.freeze()
+        await load.wait_for(100)
+        served = load.targets(since=frozen)
+        provider_a.thaw()
+        await back_to(load, "a/plain")
+    assert not [each for each in load.outcomes if each.problem]
+    assert served["b/plain"] > 50
+    assert max(each.duration for each in load.outcomes) < MOST_EXTRA_SECONDS
+
+
+async def test_a_target_that_drops_syn_packets_costs_the_connect_limit(
+    gateway: GatewayProcess, config: dict[str, Any]
+) -> None:
+    """A listener whose accept queue is full leaves SYN packets unanswered."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        black_hole = {"name": "hole", "base_url": f"http://127.0.0.1:{port}/v1"}
+        route = {
+            "model": "holed",
+            "targets": [
+                {"provider": "hole", "model": "plain"},
+                {"provider": "b", "model": "plain", "tier": 1},
+            ],
+            "timeouts": {"connect": f"{CONNECT_SECONDS}s"},
+        }
+        gateway.apply(
+            {
+                **config,
+                "providers": [*config["providers"], black_hole],
+                "routes": [*config["routes"], route],
+            }
+        )
+        async with Load(gateway.base_url, gateway.api_key, "holed", rate=50) as load:
+            await load.wait_for(100)
+        for filler in fillers:
+            filler.close()
+    gateway.apply(config)
+    assert not load.problems
+    assert set(load.targets()) == {"b/plain"}
+    assert max(each.duration for each in load.outcomes) < CONNECT_SECONDS + 3.0
+
+
+async def test_with_every_target_down_the_answer_is_a_clear_503_at_once(
+    gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
+) -> None:
+    await asyncio.to_thread(provider_a.kill)
+    await asyncio.to_thread(provider_b.kill)
+    try:
+        async with Load(gateway.base_url, gateway.api_key, "plain", rate=20) as load:
+            await load.wait_for(40)
+    finally:
+        await asyncio.to_thread(provider_a.start)
+        await asyncio.to_thread(provider_b.start)
+    last = load.outcomes[-1]
+    assert {each.status for each in load.outcomes} == {503}
+    assert '"code":"no_healthy_upstream"' in last.problem
+    assert last.retry_after
+    assert last.duration < 2.0
+    async with Load(gateway.base_url, gateway.api_key, "plain", rate=20) as load:
+        await back_to(load, "a/plain")
+
+
+async def test_a_lone_targets_own_error_reaches_the_client(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("status:429", retry_after="7")
+    async with Load(gateway.base_url, gateway.api_key, "lone", rate=5) as load:
+        await load.wait_for(1)
+    assert load.outcomes[0].status == 429
+    assert load.outcomes[0].retry_after == "7"
+
+
+async def test_a_refused_credential_is_not_blamed_on_the_client(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("status:401")
+    async with Load(gateway.base_url, gateway.api_key, "lone", rate=5) as load:
+        await load.wait_for(1)
+    assert load.outcomes[0].status == 502
+    assert '"code":"upstream_authentication_failed"' in load.outcomes[0].problem
