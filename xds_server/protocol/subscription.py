@@ -168,8 +168,11 @@ class Subscription:
         if not (self.updates.names | self.removals.names).isdisjoint(push.names):
             # The content changed while the push was on its way: the correction may be here already.
             self._retry_rejected(resources, sequence)
-        self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
-        return self._refusal
+        refusal = self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
+        if not self._tells_removal:
+            self._rejected &= resources.keys()
+            self._clear_refusal()
+        return refusal
 
     def unsent(self, sequence: int) -> bool:
         """Whether an addition or update from `sequence` or before waits to be sent."""
