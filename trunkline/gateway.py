@@ -98,9 +98,10 @@ class _Gateway:
 
     async def _until_ready(self, known: Credentials, nursery: Nursery) -> None:
         settings = self._settings
+        wait = ("--wait", f"{_START_SECONDS:g}s")
         if settings.config is not None:
             notice(f"applying {settings.config}")
-            verb = ("apply", "--file", str(settings.config), "--wait", f"{_START_SECONDS:g}s")
+            verb = ("apply", "--file", str(settings.config), *wait)
             status = await nursery.start(admin_verb(settings, known.admin_token, os.environ, *verb)).ended
             if status == 2:
                 notice(f"{settings.config} was refused in part (above); the rest is served")
@@ -108,8 +109,8 @@ class _Gateway:
                 raise StartError(f"{settings.config} could not be applied: mend it, or start without it")
         elif not known.api_key:
             # Beside the start, and behind it where processors are scarce: what it finds is not needed to be ready.
-            verb = ("providers", "discover", "--first-start", "--wait", f"{_START_SECONDS:g}s")
-            nursery.start(admin_verb(settings, known.admin_token, os.environ, *verb, nice=10))
+            discover = ("providers", "discover", *wait)
+            nursery.start(admin_verb(settings, known.admin_token, os.environ, *discover, nice=10))
         await wait_until_ready(settings.admin.local, settings.openai.local, notice)
 
     def _credentials(self) -> Credentials:

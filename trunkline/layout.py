@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.errors import UsageError
 
-# sun_path of sockaddr_un without its final NUL: 108 bytes on Linux, 104 on macOS. We promise the same everywhere.
-_LONGEST_SOCKET_PATH = 107
+# sun_path of sockaddr_un without its final NUL.
+_LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from tests.trunkline.config.test_loader import FULL
+from trunkline.config import loader
+from trunkline.config.document import desired
+from trunkline.config.export import text
+from trunkline.config.secrets import Secrets
+
+
+def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
+    (tmp_path / "second").write_text("sk-2")
+    secrets = Secrets({"OPENAI_API_KEY": "sk-1", "ACME_CI_KEY": "sk-ci-0123456789"}, tmp_path)
+    applied = desired(loader.parse(FULL, "f", secrets), admin.Document())
+    # As the control plane returns it: without secrets.
+    for provider in applied.providers:
+        provider.credential_count = len(provider.credentials)
+        provider.ClearField("credentials")
+        provider.ClearField("clear_credentials")
+    for organisation in applied.organisations:
+        for key in organisation.keys:
+            key.value = ""
+
+    exported = text(applied)
+    again = desired(loader.parse(exported, "f", Secrets({}, tmp_path)), admin.Document())
+
+    for provider in applied.providers:
+        provider.credential_count = 0
+    assert again == applied
+    assert "# credentials: 2 stored" in exported
+    assert "sk-" not in exported
+    assert "output: 0.150001" in exported
+    assert "idle: 2m" in exported
+
+
+def test_an_empty_state_is_a_file_too() -> None:
+    assert text(admin.Document()) == "version: 1\nproviders: []\nroutes: []\norganisations: []\n"

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from trunkline.config import loader
+from trunkline.config.document import desired
+from trunkline.config.secrets import Secrets
+from trunkline.errors import ConfigError
+
+FULL = """\
+version: 1
+providers:
+  - name: openai
+    dialect: openai
+    base_url: https://api.openai.com/v1
+    credentials: [env:OPENAI_API_KEY, file:second]
+  - name: own
+    base_url: http://127.0.0.1:8000/v1
+    ca_file: /etc/ca.pem
+    stream_usage: false
+    credentials: []
+routes:
+  - model: gpt-4.1
+    strategy: priority
+    targets:
+      - {provider: openai, model: gpt-4.1, weight: 80, price: {input: 2.00, output: 0.150001}}
+      - {nodes: "llama3:70b", tier: 1, weight: 0}
+    timeouts: {first_byte: 30s, idle: 2m, connect: 500ms}
+    cache: {ttl: 1h}
+    privacy: own-nodes
+organisations:
+  - name: acme
+    limits:
+      - {metric: requests, per: 60s, amount: 600}
+      - {metric: cost_usd, per: 30d, amount: 500.25}
+      - {metric: concurrency, amount: 20}
+    keys:
+      - {name: ci, value: env:ACME_CI_KEY, models: ["gpt-*"], expires_at: 2030-01-01T00:00:00Z}
+      - {name: old, value: a-literal-key-of-a-test}
+"""
+
+
+def parse(text: str, directory: Path = Path("/nonexistent"), **environment: str) -> admin.Document:
+    file = loader.parse(text, "trunkline.yaml", Secrets(environment, directory))
+    return desired(file, admin.Document())
+
+
+def mistakes(text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, **environment)
+    return str(caught.value).splitlines()
+
+
+def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "second").write_text("sk-2\n")
+
+    document = parse(FULL, tmp_path, OPENAI_API_KEY="sk-1", ACME_CI_KEY="sk-ci-0123456789")
+
+    openai, own = document.providers
+    assert list(openai.credentials) == ["sk-1", "sk-2"]
+    assert not openai.clear_credentials
+    assert not openai.HasField("stream_usage")
+    assert own == admin.Provider(
+        name="own",
+        dialect="openai",
+        base_url="http://127.0.0.1:8000/v1",
+        ca_file="/etc/ca.pem",
+        stream_usage=False,
+        clear_credentials=True,
+    )
+    assert document.routes[0] == admin.Route(
+        model="gpt-4.1",
+        strategy=admin.STRATEGY_PRIORITY,
+        targets=[
+            admin.RouteTarget(
+                provider="openai", model="gpt-4.1", weight=80, price=policy.Price(input=2_000_000, output=150_001)
+            ),
+            admin.RouteTarget(nodes="llama3:70b", tier=1, weight=0),
+        ],
+        timeouts=admin.Timeouts(first_byte_ms=30_000, idle_ms=120_000, connect_ms=500),
+        cache_ttl_seconds=3600,
+        privacy=admin.PRIVACY_OWN_NODES,
+    )
+    acme = document.organisations[0]
+    assert list(acme.organisation.limits) == [
+        policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600),
+        policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=2_592_000, amount=500_250_000),
+        policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=20),
+    ]
+    ci, old = acme.keys
+    assert (ci.value, list(ci.key.models), ci.key.expires_at) == ("sk-ci-0123456789", ["gpt-*"], 1_893_456_000)
+    assert (old.value, list(old.key.models), old.key.organisation) == ("a-literal-key-of-a-test", ["*"], "acme")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "version: 1\nroutes:\n- model: m\n  targets:\n  - nodes: a\n  - nodes: b\n    wieght: 3\n",
+            "trunkline.yaml:7: routes[0].targets[1].wieght: unknown field; did you mean weight?",
+        ),
+        ("version: 1\nnodes: []\n", "trunkline.yaml:2: nodes: unknown field; known here: version, providers"),
+        ("version: 2\n", "trunkline.yaml:1: version: Input should be 1"),
+        ("providers: []\n", "trunkline.yaml:1: version: is required"),
+        ("- version\n", "trunkline.yaml:1: expected the fields version"),
+        ("", "trunkline.yaml:1: expected the fields version"),
+        ("version: 1\nroutes:\n\n  - model: m\n", "trunkline.yaml:4: routes[0].targets: is required"),
+        (
+            "version: 1\nroutes:\n  - {model: 4.1, targets: [{nodes: n}]}\n",
+            "trunkline.yaml:3: routes[0].model: expected text",
+        ),
+        (
+            "version: 1\nroutes:\n  - model: m\n    targets: [{provider: a}]\n",
+            "trunkline.yaml:4: routes[0].targets[0]: a target has `provider` and `model`, or `nodes`",
+        ),
+        (
+            "version: 1\nroutes:\n  - model: m\n    targets: [{nodes: m}]\n    timeouts:\n      idle: 30\n",
+            "trunkline.yaml:6: routes[0].timeouts.idle: expected a duration such as 500ms",
+        ),
+        (
+            "version: 1\nroutes:\n  - model: m\n    targets: [{nodes: m, price: {input: 0.0000001}}]\n",
+            "trunkline.yaml:4: routes[0].targets[0].price.input: expected an amount in USD of at most 6 decimals",
+        ),
+        (
+            "version: 1\norganisations:\n  - name: a\n    limits: [{metric: tokens, amount: 5}]\n",
+            "trunkline.yaml:4: organisations[0].limits[0]: a limit on tokens needs a window",
+        ),
+        (
+            "version: 1\norganisations:\n  - name: a\n    limits: [{metric: concurrency, per: 1s, amount: 5}]\n",
+            "trunkline.yaml:4: organisations[0].limits[0]: concurrency has no window",
+        ),
+        (
+            "version: 1\norganisations:\n  - name: a\n    limits: [{metric: requests, per: 1s, amount: 0.5}]\n",
+            "trunkline.yaml:4: organisations[0].limits[0]: requests are counted in whole numbers",
+        ),
+        ("version: 1\nproviders: [\n", "trunkline.yaml:3: not valid YAML"),
+        ("version: 1\nversion: 1\n", "trunkline.yaml:2: version is given twice"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(text: str, expected: str) -> None:
+    found = mistakes(text)
+    assert len(found) == 1
+    assert found[0].startswith(expected)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    found = mistakes("version: 1\nproviders:\n  - nmae: a\n    base_url: http://a\nroutes: 5\n")
+    assert [line.split(": ")[0] for line in found] == ["trunkline.yaml:3", "trunkline.yaml:3", "trunkline.yaml:5"]
+
+
+@pytest.mark.parametrize(
+    ("credential", "expected"),
+    [
+        ("env:ABSENT", "the environment variable ABSENT is not set"),
+        ("env:EMPTY", "the environment variable EMPTY is not set"),
+        ("file:/nonexistent/key", "cannot read /nonexistent/key: No such file or directory"),
+        ("sk-a-real-secret", "a credential is env:NAME or file:PATH"),
+    ],
+)
+def test_a_credential_is_a_reference_that_resolves(credential: str, expected: str) -> None:
+    text = f"version: 1\nproviders:\n  - name: a\n    base_url: http://a\n    credentials:\n      - {credential}\n"
+    found = mistakes(text, EMPTY="")
+    assert found[0].startswith(f"trunkline.yaml:6: providers[0].credentials[0]: {expected}")
+    assert "sk-a-real-secret" not in found[0]
+
+
+def test_no_message_repeats_a_value_that_may_be_a_secret() -> None:
+    found = mistakes("version: 1\norganisations:\n  - {name: a, keys: [{name: k, value: [sk-a-real-secret]}]}\n")
+    assert "sk-a-real-secret" not in "\n".join(found)
+
+
+def test_anchors_merge() -> None:
+    document = parse(
+        "version: 1\nroutes:\n  - &a\n    model: a\n    targets: [{nodes: n}]\n    privacy: own-nodes\n"
+        "  - <<: *a\n    model: b\n"
+    )
+    assert [(each.model, each.privacy) for each in document.routes] == [
+        ("a", admin.PRIVACY_OWN_NODES),
+        ("b", admin.PRIVACY_OWN_NODES),
+    ]
+
+
+def test_an_alias_to_itself_is_refused() -> None:
+    assert "an alias refers to what it is part of" in mistakes("version: 1\nroutes: &a [*a]\n")[0]
+
+
+def test_a_section_left_out_is_kept_and_default_stays() -> None:
+    default = admin.OrganisationDocument(organisation=admin.Organisation(name="default"))
+    other = admin.OrganisationDocument(organisation=admin.Organisation(name="other"))
+    stored = admin.Document(
+        providers=[admin.Provider(name="p")], routes=[admin.Route(model="m")], organisations=[default, other]
+    )
+    secrets = Secrets({}, Path())
+
+    empty = desired(loader.parse("version: 1\nroutes: []\n", "f", secrets), stored)
+    named = desired(loader.parse("version: 1\norganisations: [{name: acme}]\n", "f", secrets), stored)
+
+    assert [each.name for each in empty.providers] == ["p"]
+    assert list(empty.routes) == []
+    assert [each.organisation.name for each in empty.organisations] == ["default", "other"]
+    assert [each.organisation.name for each in named.organisations] == ["acme", "default"]

@@ -1,0 +1,125 @@
+"""Discovery against a local HTTP server that plays the providers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import discovery
+from trunkline.environment import KNOWN, Candidate, Known, candidates, without_keys
+
+MODELS = {"/a/v1/models": ["shared", "models/only-a", "shared"], "/b/v1/models": ["shared", "only-b"]}
+
+
+class _Provider(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("authorization", "")))
+        if self.path.startswith("/slow"):
+            self.server.release.wait()
+            return
+        status, body = 200, b"<html>"
+        if self.path in MODELS:
+            body = json.dumps({"data": [{"id": name} for name in MODELS[self.path]]}).encode()
+        elif self.path.startswith("/refused"):
+            status = 401
+        elif self.path.startswith("/away"):
+            status = 302
+        self.send_response(status)
+        if status == 302:
+            self.send_header("location", "/a/v1/models")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Provider)
+        self.asked: list[tuple[str, str]] = []
+        self.release = threading.Event()
+
+    def candidate(self, name: str, *, local: bool = False) -> Candidate:
+        base_url = f"http://127.0.0.1:{self.server_port}/{name}/v1"
+        return Candidate(name, base_url, "" if local else f"{name.upper()}_KEY")
+
+
+@pytest.fixture
+def providers() -> Iterator[_Server]:
+    server = _Server()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.release.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_models_come_from_every_provider_that_answers(providers: _Server) -> None:
+    asked = [providers.candidate(name) for name in ("a", "b", "refused", "slow", "html", "away")]
+
+    found = {each.candidate.name: each for each in discovery.ask(asked, {"A_KEY": "sk-a", "B_KEY": "sk-b"})}
+
+    assert found["a"].models == ("shared", "only-a")
+    assert found["b"].models == ("shared", "only-b")
+    assert ("/a/v1/models", "Bearer sk-a") in providers.asked
+    assert "is the key in REFUSED_KEY right?" in found["refused"].problem
+    assert "did not answer within 2 s" in found["slow"].problem
+    assert found["html"].problem
+    assert "answered 302" in found["away"].problem
+    assert all("trunkline providers discover" in each.problem for each in found.values() if not each.models)
+    assert "sk-a" not in repr(found)
+
+
+def test_a_local_server_that_is_not_there_is_not_worth_a_word(providers: _Server) -> None:
+    found = discovery.ask(
+        [Candidate("ollama", "http://127.0.0.1:9/v1", ""), providers.candidate("a", local=True)], {}
+    )
+    assert [(each.models, each.problem) for each in found] == [((), ""), (("shared", "only-a"), "")]
+    assert ("/a/v1/models", "") in providers.asked
+
+
+def test_what_is_stored_is_left_alone() -> None:
+    a, b = Candidate("a", "http://a/v1", "A"), Candidate("b", "http://b/v1", "")
+    stored = admin.Document(
+        providers=[admin.Provider(name="a", base_url="http://mine")],
+        routes=[admin.Route(model="mine", targets=[admin.RouteTarget(provider="a", model="other")])],
+    )
+
+    document = discovery.merged(
+        stored, [discovery.Found(a, "sk-a", ("mine", "x")), discovery.Found(b, "", ("x", "y"))]
+    )
+
+    assert document.providers[0] == stored.providers[0]
+    assert document.providers[1] == admin.Provider(name="b", dialect="openai", base_url="http://b/v1")
+    assert document.routes[0] == stored.routes[0]
+    assert {each.model: [(to.provider, to.tier) for to in each.targets] for each in document.routes[1:]} == {
+        "x": [("a", 0), ("b", 1)],
+        "y": [("b", 0)],
+    }
+
+
+def test_providers_are_chosen_by_their_variables() -> None:
+    found = candidates({"OPENAI_API_KEY": "sk", "OPENAI_BASE_URL": "https://eu.example/v1/", "GROQ_API_KEY": ""})
+    assert [(each.name, each.base_url) for each in found] == [
+        ("openai", "https://eu.example/v1"),
+        ("ollama", "http://127.0.0.1:11434/v1"),
+        ("vllm", "http://127.0.0.1:8000/v1"),
+    ]
+    assert candidates({}, (Known("x", "http://x", "X_KEY"),)) == ()
+
+
+def test_services_do_not_inherit_provider_keys() -> None:
+    environment = {each.key_variable: "secret" for each in KNOWN if each.key_variable} | {"PATH": "/bin"}
+    assert without_keys(environment) == {"PATH": "/bin"}

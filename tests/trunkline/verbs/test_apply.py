@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from tests.trunkline.conftest import Trunkline
+from tests.trunkline.fakes.admin import FakeAdmin
+
+FILE = """\
+version: 1
+providers:
+  - {name: openai, base_url: https://api.openai.com/v1, credentials: [env:SOME_KEY]}
+"""
+CHANGES = [
+    admin.Change(kind=admin.Change.KIND_CREATE, object_type="provider", object_name="openai"),
+    admin.Change(
+        kind=admin.Change.KIND_UPDATE,
+        object_type="route",
+        object_name="acme/gpt-4.1",
+        fields=[admin.FieldChange(field="targets", before='["a"]', after='["b"]'), admin.FieldChange(field="x")],
+    ),
+    admin.Change(kind=admin.Change.KIND_DELETE, object_type="key", object_name="acme/ci"),
+]
+DIFFERENCE = """\
++ provider openai
+~ route acme/gpt-4.1
+    targets: ["a"] -> ["b"]
+    x: null -> null
+- key acme/ci
+"""
+
+
+def _file(directory: Path, text: str = FILE) -> str:
+    path = directory / "trunkline.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_difference_and_who_took_it(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.ApplyRequest] = admin.ApplyResponse(
+        changes=CHANGES, propagation=admin.Propagation(revision=7, complete=True, accepted=2), warnings=["not yet"]
+    )
+    control.answers[admin.ExportRequest] = admin.ExportResponse(
+        document=admin.Document(routes=[admin.Route(model="kept")])
+    )
+
+    result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1")
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == DIFFERENCE
+    assert result.stderr == "warning: not yet\nrevision 7: in use by 2 clients\n"
+    sent = control.last(admin.ApplyRequest)
+    assert list(sent.document.providers[0].credentials) == ["sk-1"]
+    assert [each.model for each in sent.document.routes] == ["kept"]
+    assert not sent.dry_run
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.ApplyRequest] = admin.ApplyResponse(changes=CHANGES)
+    result = trunkline("apply", "-f", _file(tmp_path), "--dry-run", SOME_KEY="sk-1")
+    assert result.stdout == DIFFERENCE
+    assert result.stderr == ""
+    assert control.last(admin.ApplyRequest).dry_run
+
+
+def test_no_changes(tmp_path: Path, trunkline: Trunkline) -> None:
+    assert trunkline("apply", "-f", _file(tmp_path, "version: 1\n")).output == "no changes\n"
+
+
+def test_a_refusal_is_shown_and_ends_with_2(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    refused = admin.Rejection(
+        client_id="envoy-local",
+        type_url="type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        resource_names=["openai"],
+        reason="Unknown cluster",
+    )
+    control.answers[admin.ApplyRequest] = admin.ApplyResponse(
+        changes=CHANGES,
+        propagation=admin.Propagation(revision=8, accepted=1, rejections=[refused], waiting_for=["envoy-2"]),
+    )
+
+    result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1")
+
+    assert result.exit_code == 2
+    assert "REFUSED by envoy-local: RouteConfiguration openai: Unknown cluster" in result.stderr
+    assert "in use by 1 client\n" in result.stderr
+    assert "not answered yet: envoy-2" in result.stderr
+
+
+def test_a_mistake_in_the_file_reaches_nobody(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    path = _file(tmp_path)
+    result = trunkline("apply", "-f", path)
+    assert result.exit_code == 1
+    assert f"{path}:3: providers[0].credentials[0]: the environment variable SOME_KEY is not set" in result.stderr
+    assert control.asked == []
+
+
+def test_the_control_planes_words_are_passed_on(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "routes[0].model: expected 1 to 200 characters")
+    result = trunkline("apply", "-f", _file(tmp_path, "version: 1\n"))
+    assert result.exit_code == 1
+    assert result.output == "Error: routes[0].model: expected 1 to 200 characters\n"
+
+
+def test_an_unreachable_control_plane_is_named(trunkline: Trunkline) -> None:
+    result = trunkline("export", TRUNKLINE_CONTROL="127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "cannot reach the control plane at 127.0.0.1:1" in result.output
+    assert "TRUNKLINE_CONTROL=HOST:PORT" in result.output
+
+
+def test_a_wrong_token_is_explained(trunkline: Trunkline) -> None:
+    result = trunkline("export", TRUNKLINE_ADMIN_TOKEN="wrong")
+    assert result.exit_code == 1
+    assert "refused the admin token: set TRUNKLINE_ADMIN_TOKEN" in result.output
+    assert "wrong" not in result.output
+
+
+def test_nothing_known_says_how_to_point_it(tmp_path: Path, trunkline: Trunkline) -> None:
+    result = trunkline("export", "--data-dir", str(tmp_path), TRUNKLINE_CONTROL="")
+    assert result.exit_code == 1
+    assert f"there is no {tmp_path}/credentials.json" in result.output
+
+
+def test_the_data_directory_says_where_it_is(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    (tmp_path / "credentials.json").write_text(
+        f'{{"control": "{control.address}", "admin_token": "a-token-of-the-tests"}}'
+    )
+    result = trunkline("export", "--data-dir", str(tmp_path), TRUNKLINE_CONTROL="", TRUNKLINE_ADMIN_TOKEN="")
+    assert result.output.startswith("version: 1\n")

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import time
+
+import grpc
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.trunkline.conftest import Trunkline
+from tests.trunkline.fakes.admin import FakeAdmin
+
+PROVIDER = admin.Provider(name="openai", dialect="openai", base_url="https://a/v1", credential_count=1, version=4)
+ROUTE = admin.Route(
+    model="gpt-4.1",
+    strategy=admin.STRATEGY_WEIGHTED,
+    targets=[admin.RouteTarget(provider="openai", model="gpt-4.1")],
+    version=6,
+)
+
+
+@pytest.fixture(autouse=True)
+def _stored(control: FakeAdmin) -> None:
+    control.answers[admin.ListProvidersRequest] = admin.ListProvidersResponse(providers=[PROVIDER])
+    control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(routes=[ROUTE])
+
+
+def test_a_provider_is_added(control: FakeAdmin, trunkline: Trunkline) -> None:
+    result = trunkline(
+        *(
+            "providers",
+            "add",
+            "new",
+            "--base-url",
+            "http://n/v1",
+            "--credential",
+            "env:NEW_KEY",
+            "--no-stream-usage",
+        ),
+        NEW_KEY="sk-new",
+    )
+    assert result.stdout == "+ provider new\n"
+    assert control.last(admin.PutProviderRequest).provider == admin.Provider(
+        name="new", dialect="openai", base_url="http://n/v1", credentials=["sk-new"], stream_usage=False
+    )
+
+
+def test_a_credential_on_the_command_line_is_refused(control: FakeAdmin, trunkline: Trunkline) -> None:
+    result = trunkline("providers", "add", "new", "--base-url", "http://n/v1", "--credential", "sk-secret")
+    assert result.exit_code == 1
+    assert "env:NAME or file:PATH" in result.output
+    assert "sk-secret" not in result.output
+    assert control.asked == []
+
+
+def test_an_update_keeps_what_is_not_given(control: FakeAdmin, trunkline: Trunkline) -> None:
+    assert trunkline("providers", "update", "openai", "--base-url", "https://b/v1").exit_code == 0
+    sent = control.last(admin.PutProviderRequest).provider
+    assert (sent.base_url, sent.dialect, sent.version, list(sent.credentials)) == ("https://b/v1", "openai", 4, [])
+
+
+def test_a_change_meanwhile_says_to_repeat(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.refusal = (grpc.StatusCode.ABORTED, "provider openai is at version 5")
+    result = trunkline("providers", "remove", "openai")
+    assert result.output == "Error: provider openai is at version 5: repeat the command\n"
+
+
+def test_a_route_is_created(control: FakeAdmin, trunkline: Trunkline) -> None:
+    result = trunkline(
+        *("routes", "set", "new", "--target", "openai/vendor/m,weight=80,price=2.00:0.15"),
+        *("--target", "nodes/llama3:70b,tier=1", "--strategy", "priority", "--first-byte", "500ms"),
+    )
+    assert result.stdout == "+ route new\n"
+    assert control.last(admin.PutRouteRequest).route == admin.Route(
+        model="new",
+        strategy=admin.STRATEGY_PRIORITY,
+        targets=[
+            admin.RouteTarget(
+                provider="openai", model="vendor/m", weight=80, price=policy.Price(input=2_000_000, output=150_000)
+            ),
+            admin.RouteTarget(nodes="llama3:70b", tier=1),
+        ],
+        timeouts=admin.Timeouts(first_byte_ms=500),
+    )
+
+
+def test_a_route_is_changed(control: FakeAdmin, trunkline: Trunkline) -> None:
+    assert trunkline("routes", "set", "gpt-4.1", "--cache-ttl", "1h").stdout == "~ route gpt-4.1\n"
+    sent = control.last(admin.PutRouteRequest).route
+    assert (sent.version, sent.cache_ttl_seconds, sent.targets) == (6, 3600, ROUTE.targets)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("openai", "expected PROVIDER/MODEL"),
+        ("a/b,wieght=3", "expected weight=N"),
+        ("a/b,price=2", "price=IN:OUT"),
+        ("a/b,price=0.00000001:1", "price.input: expected an amount in USD"),
+    ],
+)
+def test_a_wrong_target_is_explained(trunkline: Trunkline, target: str, expected: str) -> None:
+    result = trunkline("routes", "set", "new", "--target", target)
+    assert result.exit_code == 2
+    assert expected in result.output
+
+
+def test_a_new_route_needs_a_target(trunkline: Trunkline) -> None:
+    result = trunkline("routes", "set", "new", "--strategy", "priority")
+    assert result.exit_code == 1
+    assert "give it a --target PROVIDER/MODEL" in result.output
+
+
+def test_an_organisation_with_limits(control: FakeAdmin, trunkline: Trunkline) -> None:
+    result = trunkline("orgs", "add", "acme", "--limit", "cost_usd/30d=0.5", "--limit", "concurrency=20")
+    assert result.stdout == "+ organisation acme\n"
+    assert list(control.last(admin.PutOrganisationRequest).organisation.limits) == [
+        policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=2_592_000, amount=500_000),
+        policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=20),
+    ]
+    assert "needs a window" in trunkline("orgs", "add", "acme", "--limit", "tokens=5").output
+
+
+def test_a_new_key_stands_alone_on_stdout(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.CreateKeyRequest] = admin.CreateKeyResponse(
+        key=admin.Key(id="k9"), value="sk-tl-k9-secret"
+    )
+    before = time.time()
+    result = trunkline("keys", "create", "--org", "acme", "--name", "ci", "--model", "gpt-*", "--expires", "30d")
+    assert result.stdout == "sk-tl-k9-secret\n"
+    sent = control.last(admin.CreateKeyRequest).key
+    assert (sent.organisation, sent.name, list(sent.models)) == ("acme", "ci", ["gpt-*"])
+    assert before + 2_592_000 - 1 <= sent.expires_at <= time.time() + 2_592_000
+
+
+def test_a_key_is_revoked_by_its_public_id(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.RevokeKeyRequest] = admin.RevokeKeyResponse(
+        key=admin.Key(id="k9", organisation="acme", name="ci")
+    )
+    assert trunkline("keys", "revoke", "k9").stdout == "- key k9 (acme/ci)\n"
+    assert control.last(admin.RevokeKeyRequest).id == "k9"

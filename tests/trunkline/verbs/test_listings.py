@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import csv
+import json
+from typing import Any
+
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.trunkline.conftest import Trunkline
+from tests.trunkline.fakes.admin import FakeAdmin
+
+LIMITS = [policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=2_592_000, amount=500_250_000)]
+ANSWERS: dict[type, Any] = {
+    admin.ListProvidersRequest: admin.ListProvidersResponse(
+        providers=[admin.Provider(name="openai", dialect="openai", base_url="https://a/v1", credential_count=2)]
+    ),
+    admin.ListRoutesRequest: admin.ListRoutesResponse(
+        routes=[
+            admin.Route(
+                model="gpt-4.1",
+                strategy=admin.STRATEGY_WEIGHTED,
+                targets=[
+                    admin.RouteTarget(provider="openai", model="gpt-4.1", weight=80),
+                    admin.RouteTarget(nodes="llama3:70b", tier=1),
+                ],
+            )
+        ]
+    ),
+    admin.ListOrganisationsRequest: admin.ListOrganisationsResponse(
+        organisations=[admin.Organisation(name="acme", limits=LIMITS)]
+    ),
+    admin.ListKeysRequest: admin.ListKeysResponse(
+        keys=[
+            admin.Key(
+                id="k1", organisation="acme", name="ci", models=["*"], limits=LIMITS, created_at=1_700_000_000
+            )
+        ]
+    ),
+    admin.ListAuditEventsRequest: admin.ListAuditEventsResponse(
+        events=[
+            admin.AuditEvent(
+                id=3,
+                at_us=1_700_000_000_000_000,
+                actor="admin",
+                action="create",
+                object_type="route",
+                object_name="gpt-4.1",
+                after="{}",
+                revision=9,
+            )
+        ]
+    ),
+    admin.GetStatusRequest: admin.GetStatusResponse(
+        revision=9,
+        clients=[
+            admin.ClientStatus(
+                client_id="envoy-local",
+                kind="envoy",
+                connected=True,
+                since=1_700_000_000,
+                types=[
+                    admin.TypeStatus(
+                        type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster",
+                        accepted_revision=8,
+                        acks=4,
+                        nacks=1,
+                        rejection=admin.Rejection(client_id="envoy-local", reason="no"),
+                    )
+                ],
+            ),
+            admin.ClientStatus(client_id="translator-local", kind="translator"),
+        ],
+        recent_rejections=[
+            admin.Rejection(
+                client_id="envoy-local",
+                type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster",
+                resource_names=["c"],
+                reason="no such thing",
+                at=1_700_000_000,
+            )
+        ],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _answers(control: FakeAdmin) -> None:
+    control.answers = dict(ANSWERS)
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        (("providers", "list"), {"name": "openai", "credentials": 2, "stream_usage": True}),
+        (("routes", "list"), {"model": "gpt-4.1", "targets": ["openai/gpt-4.1*80", "nodes/llama3:70b (tier 1)"]}),
+        (("orgs", "list"), {"name": "acme", "limits": ["cost_usd/30d=500.25"]}),
+        (("keys", "list"), {"id": "k1", "created": "2023-11-14T22:13:20Z", "expires": None}),
+        (("audit",), None),
+        (("audit", "list"), {"id": 3, "object": "route", "at": "2023-11-14T22:13:20Z", "after": "{}"}),
+    ],
+)
+def test_every_listing_in_every_form(
+    trunkline: Trunkline, verb: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    table = trunkline(*verb)
+    assert table.exit_code == 0, table.output
+    if expected is None:
+        assert "gpt-4.1" in table.stdout
+        return
+
+    from_json = json.loads(trunkline(*verb, "--output", "json").stdout)
+    from_csv = list(csv.DictReader(trunkline(*verb, "--output", "csv").stdout.splitlines()))
+
+    assert len(from_json) == len(from_csv) == 1
+    assert from_json[0].keys() == from_csv[0].keys()
+    for name, value in expected.items():
+        assert from_json[0][name] == value
+        assert from_csv[0][name] == _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return {"True": "yes", "None": ""}.get(str(value), str(value))
+
+
+def test_status_shows_who_refused_what(trunkline: Trunkline) -> None:
+    table = trunkline("status").stdout
+    assert "control plane: revision 9" in table
+    assert "REFUSED by envoy-local: Cluster c: no such thing" in table
+    found = json.loads(trunkline("status", "--output", "json").stdout)
+    assert [(each["client"], each["state"]) for each in found["clients"]] == [
+        ("envoy-local", "refused"),
+        ("translator-local", None),
+    ]
+    assert found["rejections"][0]["reason"] == "no such thing"
+
+
+def test_routes_show_is_yaml(trunkline: Trunkline) -> None:
+    shown = trunkline("routes", "show", "gpt-4.1").stdout
+    assert shown.startswith("routes:\n  - model: gpt-4.1\n")
+    missing = trunkline("routes", "show", "other")
+    assert missing.exit_code == 1
+    assert "there is no route other" in missing.output
+
+
+VERBS = """
+up, apply, export, status, audit list, providers list, providers add, providers update, providers remove,
+providers discover, routes list, routes show, routes set, routes remove, orgs list, orgs add, orgs remove,
+keys create, keys list, keys revoke
+"""
+
+
+@pytest.mark.parametrize("verb", [each.strip() for each in VERBS.split(",")])
+def test_every_verb_has_examples(trunkline: Trunkline, verb: str) -> None:
+    _, found, examples = trunkline(*verb.split(), "--help").stdout.partition("Examples:")
+    assert found
+    assert f"trunkline {verb}" in examples

@@ -1,0 +1,138 @@
+"""The connection of the admin verbs to the control plane."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2_grpc
+
+from trunkline import credentials
+from trunkline.errors import ControlError, UsageError
+
+_CALL_SECONDS = 30.0
+# A control plane that is starting is found as soon as it listens.
+_CHANNEL = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # Answers may hold every route and provider; the default of 4 MB is for strangers.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Where the control plane is (host:port, or unix:PATH) and the token that opens it.
+
+    `wait` is how many seconds to wait for it to listen; 0 fails at once.
+    """
+
+    address: str
+    token: str = field(repr=False)
+    wait: float = 0.0
+
+    @classmethod
+    def find(cls, data_dir: Path, environment: Mapping[str, str] = os.environ) -> Control:
+        """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory.
+
+        Raises:
+            UsageError: neither is there.
+        """
+        stored = credentials.load(data_dir / "credentials.json")
+        address = environment.get("TRUNKLINE_CONTROL") or stored.control
+        token = environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token
+        if not address or not token:
+            missing = "TRUNKLINE_CONTROL (host:port)" if not address else "TRUNKLINE_ADMIN_TOKEN"
+            raise UsageError(
+                f"no control plane known: there is no {data_dir / 'credentials.json'} and {missing} is not set; "
+                "start one with `trunkline up`, or set the variables, or choose with --data-dir"
+            )
+        return cls(address, token)
+
+    @contextmanager
+    def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:
+        """The Admin API with the token on every call. Raises ControlError for any call that fails."""
+        with grpc.insecure_channel(self.address, options=_CHANNEL) as channel:
+            try:
+                if self.wait:
+                    _wait_for(channel, self)
+                yield admin_pb2_grpc.AdminStub(grpc.intercept_channel(channel, _Caller(self.token)))
+            except grpc.RpcError as error:
+                raise ControlError(_explain(error, self.address)) from error
+
+
+class _Caller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    """Adds the token and a time limit."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        details = _Details(client_call_details.method, _CALL_SECONDS, self._metadata)
+        return continuation(details, request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Details(grpc.ClientCallDetails):
+    method: str
+    timeout: float
+    metadata: tuple[tuple[str, str], ...]
+    credentials: None = None
+    wait_for_ready: None = None
+    compression: None = None
+
+
+def _wait_for(channel: grpc.Channel, control: Control) -> None:
+    try:
+        grpc.channel_ready_future(channel).result(timeout=control.wait)
+    except grpc.FutureTimeoutError:
+        raise ControlError(f"no control plane at {control.address} within {control.wait:g} s") from None
+
+
+def _explain(error: grpc.RpcError, address: str) -> str:
+    """One line that says what to do; the control plane's own words where they are about the request."""
+    assert isinstance(error, grpc.Call)  # noqa: S101 - what a stub raises is both
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return (
+            f"cannot reach the control plane at {address}: is `trunkline up` running? Another one is chosen with "
+            "TRUNKLINE_CONTROL=HOST:PORT, or --data-dir"
+        )
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return f"the control plane at {address} refused the admin token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"the control plane at {address} did not answer within {_CALL_SECONDS:g} s"
+    if code is grpc.StatusCode.ABORTED:
+        return f"{details or 'it was changed meanwhile'}: repeat the command"
+    return details or f"the control plane answered {code.name}"
+
+
+def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --data-dir, and hands the verb `control`."""
+
+    @click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        default=Path("data"),
+        show_default=True,
+        help="Where `trunkline up` keeps credentials.json.",
+    )
+    def with_control(*, data_dir: Path, **given: Any) -> Any:
+        return verb(control=Control.find(data_dir), **given)
+
+    with_control.__doc__ = verb.__doc__
+    with_control.__name__ = verb.__name__
+    with_control.__click_params__ = [  # type: ignore[attr-defined]  # click keeps declared options here
+        *getattr(verb, "__click_params__", ()),
+        *getattr(with_control, "__click_params__", ()),
+    ]
+    return with_control

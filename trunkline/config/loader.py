@@ -1,0 +1,91 @@
+"""trunkline.yaml into its model, with every mistake at its line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from trunkline.config import positions
+from trunkline.config.model import File
+from trunkline.config.secrets import Secrets
+from trunkline.errors import ConfigError
+
+_TYPES = {
+    "string_type": "expected text; a number or true/false has to stand in quotes",
+    "missing": "is required",
+    "list_type": "expected a list",
+    "model_type": "expected fields",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "decimal_type": "expected a number",
+    "decimal_parsing": "expected a number",
+    "int_type": "expected a whole number",
+}
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
+    """Reads and checks `path`, resolving its secrets.
+
+    Raises:
+        ConfigError: one line per mistake, `trunkline.yaml:14: routes[0].targets[1].wieght: unknown field; …`.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
+    return parse(text, str(path), Secrets(environment, path.absolute().parent))
+
+
+def parse(text: str, name: str, secrets: Secrets) -> File:
+    """As `load`, for text; `name` stands for the file in messages."""
+    document = positions.load(text, name)
+    if not isinstance(document.value, dict):
+        raise ConfigError(f"{name}:1: expected the fields version, providers, routes and organisations")
+    try:
+        return File.model_validate(document.value, context=secrets)
+    except ValidationError as error:
+        found = sorted({(document.line(each["loc"]), _say(each)) for each in error.errors(include_url=False)})
+        raise ConfigError("\n".join(f"{name}:{line}: {said}" for line, said in found)) from error
+
+
+def _say(error: ErrorDetails) -> str:
+    """`path: what is wrong`; never with the value, which may be a secret."""
+    path = _written(error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = list(_fields(error["loc"][:-1]))
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return f"{path}: unknown field; {hint}"
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}"
+    return f"{path}: {_TYPES.get(error['type']) or error['msg']}"
+
+
+def _written(location: tuple[int | str, ...]) -> str:
+    """As a person would point at it: `routes[0].model`."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).lstrip(".") or "the file"
+
+
+def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
+    """The names that are known at a path."""
+    model: type[BaseModel] = File
+    for part in location:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    yield from model.model_fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `list[Model] | None` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -1,0 +1,45 @@
+"""Secrets in trunkline.yaml: `env:NAME` and `file:PATH`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Where secrets are looked up: the environment, and files relative to `directory` (that of trunkline.yaml)."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    directory: Path
+
+    def credential(self, text: str) -> str:
+        """The secret that `text` refers to. Raises ValueError, which never contains a secret."""
+        found = self._look_up(text)
+        if found is None:
+            raise ValueError("a credential is env:NAME or file:PATH; it is not written into this file")
+        return found
+
+    def value(self, text: str) -> str:
+        """As `credential`, but anything else is the value itself."""
+        found = self._look_up(text)
+        return text if found is None else found
+
+    def _look_up(self, text: str) -> str | None:
+        kind, _, rest = text.partition(":")
+        if kind == "env":
+            if not (secret := self.environment.get(rest, "").strip()):
+                raise ValueError(f"the environment variable {rest} is not set")
+            return secret
+        if kind == "file":
+            path = self.directory / Path(rest).expanduser()
+            try:
+                secret = path.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not text"
+                raise ValueError(f"cannot read {path}: {reason}") from error
+            if not secret:
+                raise ValueError(f"{path} is empty")
+            return secret
+        return None

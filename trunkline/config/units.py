@@ -1,0 +1,46 @@
+"""Durations and money as people write them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_MICRO = 1_000_000
+
+
+def milliseconds(text: str) -> int:
+    """`500ms`, `30s`, `2m`, `1h` or `30d`. Raises ValueError saying so."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a duration such as 500ms, 30s, 2m, 1h or 30d")
+    return int(match[1]) * _MILLISECONDS[match[2]]
+
+
+def seconds(text: str) -> int:
+    """A duration of whole seconds. Raises ValueError."""
+    whole, rest = divmod(milliseconds(text), 1000)
+    if rest:
+        raise ValueError("expected whole seconds, such as 30s, 2m, 1h or 30d")
+    return whole
+
+
+def duration(ms: int) -> str:
+    """The shortest form that `milliseconds` reads back, e.g. 90000 as `90s` and 120000 as `2m`."""
+    unit = next(unit for unit, factor in _MILLISECONDS.items() if ms % factor == 0)
+    return f"{ms // _MILLISECONDS[unit]}{unit}" if ms else "0s"
+
+
+def micro_usd(usd: Decimal) -> int:
+    """USD to micro-USD. Raises ValueError for what is not representable."""
+    micro = usd * _MICRO
+    if not micro.is_finite() or micro < 0 or micro != micro.to_integral_value():
+        raise ValueError("expected an amount in USD of at most 6 decimals, such as 0.15")
+    return int(micro)
+
+
+def usd(micro: int) -> Decimal:
+    """micro-USD to USD, without trailing zeros."""
+    amount = Decimal(micro) / _MICRO
+    return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()

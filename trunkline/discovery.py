@@ -1,0 +1,120 @@
+"""Which models the providers of the environment have: GET {base_url}/models, which is free, all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline.environment import Candidate
+
+_LIMIT_SECONDS = 2.0
+
+NOTHING_FOUND = """\
+No provider yet: no key of a known provider is in the environment, and no Ollama or vLLM answers on this machine.
+Add one, for example
+  trunkline providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
+  trunkline routes set gpt-4.1 --target openai/gpt-4.1
+or write trunkline.yaml and run `trunkline apply -f trunkline.yaml`:
+  version: 1
+  providers:
+    - {name: openai, base_url: https://api.openai.com/v1, credentials: [env:OPENAI_API_KEY]}
+  routes:
+    - {model: gpt-4.1, targets: [{provider: openai, model: gpt-4.1}]}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a candidate answered: the names of its models, or one sentence about the problem and what to do.
+
+    Neither for a local server that is not there.
+    """
+
+    candidate: Candidate
+    credential: str = field(repr=False)
+    models: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list[Found]:
+    """Asks them all, for at most 2 s, in the order given. Never raises for what they answer."""
+
+    async def together() -> list[Found]:
+        limit = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
+        async with aiohttp.ClientSession(timeout=limit, trust_env=True) as session:
+            return list(
+                await asyncio.gather(
+                    *(_ask(session, each, environment.get(each.key_variable, "").strip()) for each in candidates)
+                )
+            )
+
+    return asyncio.run(together())
+
+
+def merged(stored: admin.Document, found: Sequence[Found]) -> admin.Document:
+    """`stored` with the providers and routes that it does not have; what it has is left alone.
+
+    A model of several providers is served by the first, with the others as tiers behind it.
+    """
+    document = admin.Document()
+    document.CopyFrom(stored)
+    providers = {each.name for each in stored.providers}
+    routes = {each.model for each in stored.routes if not each.organisation}
+    added: dict[str, admin.Route] = {}
+    for each in found:
+        if each.candidate.name not in providers:
+            credentials = [each.credential] if each.credential else []
+            document.providers.add(
+                name=each.candidate.name,
+                dialect="openai",
+                base_url=each.candidate.base_url,
+                credentials=credentials,
+            )
+        for model in each.models:
+            if model in routes:
+                continue
+            route = added.setdefault(model, admin.Route(model=model, strategy=admin.STRATEGY_WEIGHTED))
+            route.targets.add(provider=each.candidate.name, model=model, tier=len(route.targets))
+    document.routes.extend(added.values())
+    return document
+
+
+async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential: str) -> Found:
+    url = f"{candidate.base_url}/models"
+    headers = {"authorization": f"Bearer {credential}"} if credential else {}
+    try:
+        # Redirects would carry the key to wherever the answer points.
+        async with session.get(url, headers=headers, allow_redirects=False) as answer:
+            if answer.status == 200:
+                return Found(candidate, credential, _models(await answer.json(content_type=None)))
+            problem = f"answered {answer.status}"
+            if answer.status in {401, 403}:
+                problem += f": is the key in {candidate.key_variable} right?"
+    except TimeoutError:
+        problem = f"did not answer within {_LIMIT_SECONDS:g} s"
+    except (aiohttp.ClientError, ValueError) as error:
+        problem = f"could not be asked ({type(error).__name__})"
+    return Found(candidate, credential, problem=_problem(candidate, problem))
+
+
+def _models(answer: Any) -> tuple[str, ...]:
+    """The ids of an OpenAI list of models, each once. Raises ValueError for anything else."""
+    try:
+        ids = [each["id"] for each in answer["data"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError("not a list of models") from error
+    # Gemini puts `models/` before the names that its chat endpoint takes.
+    return tuple(dict.fromkeys(each.removeprefix("models/") for each in ids if isinstance(each, str) and each))
+
+
+def _problem(candidate: Candidate, what: str) -> str:
+    if candidate.local:
+        return ""
+    return (
+        f"{candidate.name}: {candidate.base_url}/models {what}; no models were added. Try again with "
+        "`trunkline providers discover`, or add it with `trunkline providers add`"
+    )

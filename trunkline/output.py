@@ -1,0 +1,57 @@
+"""Listings as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+Row = Mapping[str, Any]
+
+output_option: Callable[..., Any] = click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
+
+
+def render(rows: Sequence[Row], columns: Sequence[str], output: str) -> str:
+    """`rows` with their `columns`, in that order. JSON keeps lists and numbers; the others get text."""
+    if output == "json":
+        return json.dumps([{name: row[name] for name in columns} for row in rows], indent=2, ensure_ascii=False)
+    cells = [[_cell(row[name]) for name in columns] for row in rows]
+    if output == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *cells])
+        return text.getvalue().rstrip("\n")
+    from tabulate import tabulate  # noqa: PLC0415 - only tables need it
+
+    headers = [name.replace("_", " ") for name in columns]
+    return str(tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True)) if rows else "(none)"
+
+
+def when(seconds: float) -> str | None:
+    """Unix seconds as UTC in ISO 8601; None for 0, which stands for never."""
+    return (
+        datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    )
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(_cell, value))
+        case _:
+            return str(value)

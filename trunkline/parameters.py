@@ -1,0 +1,98 @@
+"""Flags that are more than text: durations, limits and route targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from trunkline.config import model, units
+
+
+class Seconds(click.ParamType[int]):
+    """`30s`, `2m`, `1h` or `30d`, as whole seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else units.seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Milliseconds(click.ParamType[int]):
+    """As Seconds, with `500ms` too, in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else units.milliseconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class LimitFlag(click.ParamType[model.Limit]):
+    """`requests/60s=600`, `cost_usd/30d=500` or `concurrency=20`."""
+
+    name = "METRIC[/WINDOW]=AMOUNT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
+        what, equals, amount = str(value).partition("=")
+        metric, _, window = what.partition("/")
+        if not equals:
+            self.fail("expected METRIC/WINDOW=AMOUNT, such as requests/60s=600", param, ctx)
+        fields = {"metric": metric, "amount": amount} | ({"per": window} if window else {})
+        return _validate(self, model.Limit, fields, param, ctx)
+
+
+class TargetFlag(click.ParamType[model.Target]):
+    """`PROVIDER/MODEL` or `nodes/MODEL`; the price is in USD per million tokens."""
+
+    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
+        place, *options = str(value).split(",")
+        provider, slash, name = place.partition("/")
+        if not slash:
+            self.fail("expected PROVIDER/MODEL or nodes/MODEL", param, ctx)
+        fields: dict[str, Any] = {"nodes": name} if provider == "nodes" else {"provider": provider, "model": name}
+        for option in options:
+            key, _, text = option.partition("=")
+            if key == "price":
+                paid, _, generated = text.partition(":")
+                fields[key] = {"input": self._usd(paid, param, ctx), "output": self._usd(generated, param, ctx)}
+            elif key in {"weight", "tier"} and text.isdecimal():
+                fields[key] = int(text)
+            else:
+                self.fail(f"{option}: expected weight=N, tier=N or price=IN:OUT", param, ctx)
+        return _validate(self, model.Target, fields, param, ctx)
+
+    def _usd(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return Decimal(text)
+        except InvalidOperation:
+            self.fail("price=IN:OUT are USD per million tokens, such as price=2.00:8.00", param, ctx)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validate(
+    flag: click.ParamType[_Model],
+    of: type[_Model],
+    fields: Mapping[str, Any],
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> _Model:
+    try:
+        return of.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+        where = ".".join(map(str, first["loc"]))
+        flag.fail(f"{where}: {said}" if where else str(said), param, ctx)

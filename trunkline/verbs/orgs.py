@@ -1,0 +1,77 @@
+"""`trunkline orgs`."""
+
+from __future__ import annotations
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, control_options
+from trunkline.config import document, model
+from trunkline.config.export import limits
+from trunkline.output import output_option, render
+from trunkline.parameters import LimitFlag
+
+
+@click.group()
+def orgs() -> None:
+    """Organisations, which own keys and limits."""
+
+
+@orgs.command(
+    "list",
+    epilog="""\b
+Examples:
+  trunkline orgs list
+  trunkline orgs list --output csv
+""",
+)
+@output_option
+@control_options
+def list_orgs(*, control: Control, output: str) -> None:
+    """Every organisation with its limits."""
+    with control.connect() as api:
+        found = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
+    rows = [{"name": each.name, "limits": [written(limit) for limit in limits(each.limits)]} for each in found]
+    click.echo(render(rows, ("name", "limits"), output))
+
+
+@orgs.command(
+    epilog="""\b
+Examples:
+  trunkline orgs add acme
+  trunkline orgs add acme --limit requests/60s=600 --limit cost_usd/30d=500 --limit concurrency=20
+"""
+)
+@click.argument("name")
+@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
+@control_options
+def add(*, control: Control, name: str, given: tuple[model.Limit, ...]) -> None:
+    """Add the organisation NAME."""
+    organisation = admin.Organisation(name=name, limits=map(document.limit, given))
+    with control.connect() as api:
+        answer = api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
+    click.echo(f"+ organisation {name}")
+    changes.report(answer.propagation, answer.warnings)
+
+
+@orgs.command(
+    epilog="""\b
+Examples:
+  trunkline orgs remove acme
+"""
+)
+@click.argument("name")
+@control_options
+def remove(*, control: Control, name: str) -> None:
+    """Remove the organisation NAME with its keys and its own routes."""
+    with control.connect() as api:
+        answer = api.DeleteOrganisation(admin.DeleteOrganisationRequest(name=name))
+    click.echo(f"- organisation {name}")
+    changes.report(answer.propagation)
+
+
+def written(limit: dict[str, object]) -> str:
+    """A limit as --limit takes it."""
+    window = f"/{limit['per']}" if "per" in limit else ""
+    return f"{limit['metric']}{window}={limit['amount']}"

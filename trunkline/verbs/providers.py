@@ -1,0 +1,213 @@
+"""`trunkline providers`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, control_options
+from trunkline.config.secrets import Secrets
+from trunkline.environment import candidates
+from trunkline.errors import UsageError
+from trunkline.output import output_option, render
+from trunkline.parameters import Seconds
+
+_COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage")
+
+_base_url = click.option("--base-url", help="The part before /chat/completions.")
+_credential = click.option(
+    "--credential", "given", multiple=True, metavar="env:NAME|file:PATH", help="An API key; may be repeated."
+)
+_dialect = click.option("--dialect", help="What it speaks.  [default: openai]")
+_ca_file = click.option("--ca-file", help="PEM file with the CAs to trust, as Envoy sees the path.")
+_stream_usage = click.option(
+    "--stream-usage/--no-stream-usage", default=None, help="Ask for usage on streams whose client did not."
+)
+
+
+@click.group()
+def providers() -> None:
+    """Where models are: base URLs and credentials."""
+
+
+@providers.command(
+    "list",
+    epilog="""\b
+Examples:
+  trunkline providers list
+  trunkline providers list --output json
+""",
+)
+@output_option
+@control_options
+def list_providers(*, control: Control, output: str) -> None:
+    """Every provider, with the number of its credentials."""
+    with control.connect() as api:
+        found = api.ListProviders(admin.ListProvidersRequest()).providers
+    rows = [
+        {
+            "name": each.name,
+            "dialect": each.dialect,
+            "base_url": each.base_url,
+            "credentials": each.credential_count,
+            "ca_file": each.ca_file,
+            "stream_usage": each.stream_usage if each.HasField("stream_usage") else True,
+        }
+        for each in found
+    ]
+    click.echo(render(rows, _COLUMNS, output))
+
+
+@providers.command(
+    epilog="""\b
+Examples:
+  trunkline providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
+  trunkline providers add local --base-url http://127.0.0.1:8000/v1
+"""
+)
+@click.argument("name")
+@_base_url
+@_credential
+@_dialect
+@_ca_file
+@_stream_usage
+@control_options
+def add(
+    *,
+    control: Control,
+    name: str,
+    base_url: str | None,
+    given: tuple[str, ...],
+    dialect: str | None,
+    ca_file: str | None,
+    stream_usage: bool | None,
+) -> None:
+    """Add the provider NAME."""
+    if base_url is None:
+        raise click.UsageError("--base-url is required, such as --base-url https://api.openai.com/v1")
+    provider = admin.Provider(name=name, dialect="openai")
+    _fill(provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage)
+    with control.connect() as api:
+        answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
+    click.echo(f"+ provider {name}")
+    changes.report(answer.propagation)
+
+
+@providers.command(
+    epilog="""\b
+Examples:
+  trunkline providers update openai --credential file:/run/secrets/openai-1 --credential file:/run/secrets/openai-2
+  trunkline providers update local --no-stream-usage
+"""
+)
+@click.argument("name")
+@_base_url
+@_credential
+@click.option("--clear-credentials", is_flag=True, help="Remove the stored credentials.")
+@_dialect
+@_ca_file
+@_stream_usage
+@control_options
+def update(
+    *,
+    control: Control,
+    name: str,
+    base_url: str | None,
+    given: tuple[str, ...],
+    clear_credentials: bool,
+    dialect: str | None,
+    ca_file: str | None,
+    stream_usage: bool | None,
+) -> None:
+    """Change what is given of the provider NAME; --credential replaces all its credentials."""
+    with control.connect() as api:
+        found = api.ListProviders(admin.ListProvidersRequest()).providers
+        provider = next((each for each in found if each.name == name), None)
+        if provider is None:
+            raise UsageError(f"there is no provider {name}: see `trunkline providers list`")
+        _fill(
+            provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage
+        )
+        provider.clear_credentials = clear_credentials
+        answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
+    click.echo(f"~ provider {name}")
+    changes.report(answer.propagation)
+
+
+@providers.command(
+    epilog="""\b
+Examples:
+  trunkline providers remove openai
+"""
+)
+@click.argument("name")
+@control_options
+def remove(*, control: Control, name: str) -> None:
+    """Remove the provider NAME; refused while a route uses it."""
+    with control.connect() as api:
+        answer = api.DeleteProvider(admin.DeleteProviderRequest(name=name))
+    click.echo(f"- provider {name}")
+    changes.report(answer.propagation)
+
+
+@providers.command(
+    epilog="""\b
+Examples:
+  OPENAI_API_KEY=… trunkline providers discover
+"""
+)
+@click.option("--wait", type=Seconds(), default=0, help="How long to wait for a control plane that is starting.")
+@control_options
+def discover(*, control: Control, wait: int) -> None:
+    """Add the providers that the environment names, and a local Ollama or vLLM, with a route for every model.
+
+    Asks each for its list of models, which costs nothing. What is stored already is left alone; a model that
+    several of them have is served by the first, with the others as fallbacks.
+    """
+    # An HTTP client is a third of a second of imports that only this verb needs.
+    from trunkline import discovery  # noqa: PLC0415
+
+    found = discovery.ask(candidates(os.environ), os.environ)
+    for each in found:
+        if each.problem:
+            click.echo(f"warning: {each.problem}", err=True)
+    usable = [each for each in found if each.models]
+    if not usable:
+        click.echo(discovery.NOTHING_FOUND, err=True)
+        return
+    with dataclasses.replace(control, wait=wait).connect() as api:
+        document = discovery.merged(api.Export(admin.ExportRequest()).document, usable)
+        answer = api.Apply(admin.ApplyRequest(document=document))
+    for each in usable:
+        click.echo(f"{each.candidate.name}: {len(each.models)} models at {each.candidate.base_url}", err=True)
+    changes.report(answer.propagation, answer.warnings)
+
+
+def _fill(
+    provider: admin.Provider,
+    *,
+    base_url: str | None,
+    given: tuple[str, ...],
+    dialect: str | None,
+    ca_file: str | None,
+    stream_usage: bool | None,
+) -> None:
+    """Sets what was given."""
+    secrets = Secrets(os.environ, Path.cwd())
+    try:
+        provider.credentials.extend(secrets.credential(each) for each in given)
+    except ValueError as error:
+        raise UsageError(f"--credential: {error}") from error
+    if base_url is not None:
+        provider.base_url = base_url
+    if dialect is not None:
+        provider.dialect = dialect
+    if ca_file is not None:
+        provider.ca_file = ca_file
+    if stream_usage is not None:
+        provider.stream_usage = stream_usage

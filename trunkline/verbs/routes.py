@@ -1,0 +1,167 @@
+"""`trunkline routes`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, control_options
+from trunkline.config import document, model
+from trunkline.config.export import name_of, route_text
+from trunkline.errors import UsageError
+from trunkline.output import output_option, render
+from trunkline.parameters import Milliseconds, Seconds, TargetFlag
+
+_COLUMNS = ("model", "organisation", "strategy", "targets", "privacy")
+
+
+@click.group()
+def routes() -> None:
+    """What clients ask for, and which targets serve it."""
+
+
+@routes.command(
+    "list",
+    epilog="""\b
+Examples:
+  trunkline routes list
+  trunkline routes list --output json
+""",
+)
+@output_option
+@control_options
+def list_routes(*, control: Control, output: str) -> None:
+    """Every route, with its targets as TARGET*WEIGHT, tier by tier."""
+    with control.connect() as api:
+        found = api.ListRoutes(admin.ListRoutesRequest()).routes
+    rows = [
+        {
+            "model": each.model,
+            "organisation": each.organisation,
+            "strategy": name_of(document.STRATEGIES, each.strategy, "weighted"),
+            "targets": [_target(target) for target in each.targets],
+            "privacy": name_of(document.PRIVACIES, each.privacy, "any"),
+        }
+        for each in found
+    ]
+    click.echo(render(rows, _COLUMNS, output))
+
+
+@routes.command(
+    epilog="""\b
+Examples:
+  trunkline routes show gpt-4.1
+  trunkline routes show gpt-4.1 --org acme
+"""
+)
+@click.argument("model_name", metavar="MODEL")
+@click.option("--org", default="", help="The organisation's own route.")
+@control_options
+def show(*, control: Control, model_name: str, org: str) -> None:
+    """One route, as it stands in trunkline.yaml."""
+    with control.connect() as api:
+        found = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
+    if found is None:
+        raise UsageError(f"there is no route {_name(model_name, org)}: see `trunkline routes list`")
+    click.echo(route_text(found), nl=False)
+
+
+@routes.command(
+    "set",
+    epilog="""\b
+Examples:
+  trunkline routes set gpt-4.1 --target openai/gpt-4.1
+  trunkline routes set gpt-4.1 --target openai/gpt-4.1,weight=80,price=2.00:8.00 --target other/x/gpt-4.1,weight=20
+  trunkline routes set gpt-4.1 --first-byte 30s --strategy priority
+""",
+)
+@click.argument("model_name", metavar="MODEL")
+@click.option("--org", default="", help="Make it the organisation's own route.")
+@click.option(
+    "--target",
+    "targets",
+    type=TargetFlag(),
+    metavar=TargetFlag.name,
+    multiple=True,
+    help="Where it is served; may be repeated.",
+)
+@click.option("--strategy", type=click.Choice(list(document.STRATEGIES)), default=None)
+@click.option("--privacy", type=click.Choice(list(document.PRIVACIES)), default=None)
+@click.option("--first-byte", type=Milliseconds(), default=None, help="Limit to the first byte, per attempt.")
+@click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
+@click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
+@click.option("--cache-ttl", type=Seconds(), default=None, help="How long a cached answer lives; 0s: no cache.")
+@control_options
+def set_route(
+    *,
+    control: Control,
+    model_name: str,
+    org: str,
+    targets: tuple[model.Target, ...],
+    strategy: str | None,
+    privacy: str | None,
+    first_byte: int | None,
+    idle: int | None,
+    connect: int | None,
+    cache_ttl: int | None,
+) -> None:
+    """Create the route MODEL, or change what is given of it; --target replaces all its targets."""
+    with control.connect() as api:
+        stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
+        if stored is None and not targets:
+            raise UsageError(f"there is no route {_name(model_name, org)} yet: give it a --target PROVIDER/MODEL")
+        route = stored or admin.Route(model=model_name, organisation=org)
+        if targets:
+            del route.targets[:]
+            route.targets.extend(map(document.target, targets))
+        if strategy is not None:
+            route.strategy = document.STRATEGIES[strategy]
+        if privacy is not None:
+            route.privacy = document.PRIVACIES[privacy]
+        if first_byte is not None:
+            route.timeouts.first_byte_ms = first_byte
+        if idle is not None:
+            route.timeouts.idle_ms = idle
+        if connect is not None:
+            route.timeouts.connect_ms = connect
+        if cache_ttl is not None:
+            route.cache_ttl_seconds = cache_ttl
+        answer = api.PutRoute(admin.PutRouteRequest(route=route))
+    click.echo(f"{'~' if stored else '+'} route {_name(model_name, org)}")
+    changes.report(answer.propagation, answer.warnings)
+
+
+@routes.command(
+    epilog="""\b
+Examples:
+  trunkline routes remove gpt-4.1
+  trunkline routes remove gpt-4.1 --org acme
+"""
+)
+@click.argument("model_name", metavar="MODEL")
+@click.option("--org", default="", help="The organisation's own route.")
+@control_options
+def remove(*, control: Control, model_name: str, org: str) -> None:
+    """Remove the route MODEL."""
+    with control.connect() as api:
+        answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
+    click.echo(f"- route {_name(model_name, org)}")
+    changes.report(answer.propagation)
+
+
+def _find(routes: Sequence[admin.Route], model_name: str, org: str) -> admin.Route | None:
+    return next((each for each in routes if each.model == model_name and each.organisation == org), None)
+
+
+def _name(model_name: str, org: str) -> str:
+    return f"{org}/{model_name}" if org else model_name
+
+
+def _target(target: admin.RouteTarget) -> str:
+    """As in the response header x-trunkline-target, with its share and tier."""
+    place = f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
+    share = f"*{target.weight}" if target.HasField("weight") else ""
+    return f"{place}{share}" + (f" (tier {target.tier})" if target.tier else "")

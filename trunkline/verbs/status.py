@@ -1,0 +1,84 @@
+"""`trunkline status`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, control_options
+from trunkline.output import output_option, render, when
+
+_COLUMNS = ("client", "kind", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  trunkline status
+  trunkline status --output json
+"""
+)
+@output_option
+@control_options
+def status(*, control: Control, output: str) -> None:
+    """Every Envoy and translator: what it runs, what it refused.
+
+    One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. Refusals follow
+    with the resource and the client's own reason.
+    """
+    with control.connect() as api:
+        found = api.GetStatus(admin.GetStatusRequest())
+    rows = [row for client in found.clients for row in _rows(client)]
+    if output == "json":
+        refused = [
+            {
+                "client": each.client_id,
+                "type": each.type_url,
+                "resources": list(each.resource_names),
+                "reason": each.reason,
+                "at": when(each.at),
+            }
+            for each in found.recent_rejections
+        ]
+        click.echo(json.dumps({"revision": found.revision, "clients": rows, "rejections": refused}, indent=2))
+        return
+    click.echo(render(rows, _COLUMNS, output))
+    if output == "table":
+        click.echo(f"\ncontrol plane: revision {found.revision}")
+        for each in found.recent_rejections:
+            click.echo(f"{when(each.at)} {changes.rejection(each)}")
+
+
+def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
+    shared = {
+        "client": client.client_id,
+        "kind": client.kind,
+        "connected": client.connected,
+        "since": when(client.since),
+    }
+    if not client.types:
+        return [{**dict.fromkeys(_COLUMNS), **shared}]
+    return [
+        {
+            **shared,
+            "type": each.type_url.rpartition(".")[2],
+            "revision": each.accepted_revision,
+            "state": _state(client, each),
+            "acks": each.acks,
+            "nacks": each.nacks,
+            "ack_ms": each.last_ack_ms,
+        }
+        for each in client.types
+    ]
+
+
+def _state(client: admin.ClientStatus, of: admin.TypeStatus) -> str:
+    if of.HasField("rejection"):
+        return "refused"
+    if not client.connected:
+        return "away"
+    return "pending" if of.pending else "in sync"
