@@ -1,0 +1,91 @@
+"""Wires the parts together and runs them until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import signal
+import socket
+from contextlib import suppress
+from importlib.metadata import version
+
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.xds.v1 import discovery_pb2 as discovery
+
+from translator.errors import PolicyError, SnapshotError
+from translator.http.server import Server
+from translator.policy import snapshot
+from translator.policy.store import PolicyStore
+from translator.policy.subscription import Subscription
+from translator.service import Service
+from translator.settings import Settings
+
+
+async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger) -> None:
+    """Serves on `sock` until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    policy = PolicyStore()
+    _restore(policy, settings, log)
+    writer = snapshot.SnapshotWriter(
+        settings.snapshot,
+        policy.contents,
+        lambda error: log.error("snapshot not written", path=str(settings.snapshot), reason=error.strerror),
+        settings.snapshot_delay,
+    )
+    policy.on_change = writer.changed
+    server = Server(Service(policy, log).handle, settings.max_body)
+    await server.start(sock)
+    log.info("serving", policy=policy.source, **policy.counts)
+    tasks = [
+        asyncio.create_task(writer.run(), name="snapshot"),
+        asyncio.create_task(_follow(policy, settings, log), name="policy"),
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        stopping.cancel()
+        await server.stop(settings.grace)
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await writer.flush()
+        log.info("stopped")
+
+
+def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
+    """The policy of last time, if there is one that is whole."""
+    try:
+        saved = snapshot.load(settings.snapshot)
+        if saved is not None:
+            policy.restore(saved)
+    except (SnapshotError, PolicyError) as error:
+        # Without a traceback: what is wrong with the file is in the reason.
+        log.error("snapshot ignored", path=str(settings.snapshot), reason=str(error))  # noqa: TRY400
+
+
+async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
+    # Imported when requests are served already, and in a thread: gRPC takes a tenth of a second to load, which a
+    # restarted translator does not have.
+    await asyncio.to_thread(importlib.import_module, "grpc.aio")
+    from translator.policy import ads  # noqa: PLC0415
+
+    # What is there now stays: the collector need not look at it again.
+    gc.freeze()
+    node = discovery.Node(
+        id=settings.id,
+        cluster="translator",
+        user_agent_name="trunkline-translator",
+        user_agent_version=version("trunkline"),
+    )
+    control = ads.ControlPlane(settings.control, settings.control_token)
+    await ads.follow(control, lambda: Subscription(policy, node), log)

@@ -1,0 +1,120 @@
+"""Decides about one request: who, may they, which route. Envoy's ext_authz asks before every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from translator import credentials, endpoints
+from translator.body import JsonBody
+from translator.endpoints import BodyKind, Endpoint
+from translator.errors import Refusal
+from translator.form import FormBody
+from translator.http.message import Request, Response
+from translator.policy.index import Key, Route
+
+#: Value of `x-trunkline-route` for what the translator answers itself.
+TRANSLATOR_ROUTE = "translator"
+_VERSION = b"/v1"
+_SHOWN_MODEL = 200
+
+
+class Policy(Protocol):
+    """What the decision needs to know."""
+
+    @property
+    def held(self) -> bool: ...
+    def key_by_hash(self, digest: bytes) -> Key | None: ...
+    def has_organisation(self, organisation_id: str) -> bool: ...
+    def route(self, key: Key, model: str) -> Route | None: ...
+
+
+class Authoriser:
+    """`clock` gives Unix seconds."""
+
+    def __init__(self, policy: Policy, clock: Callable[[], float] = time.time) -> None:
+        self._policy = policy
+        self._clock = clock
+
+    def decide(self, request: Request, target: bytes) -> Response:
+        """200 with what Envoy needs to route the request to the client's `target` (path and query).
+
+        Raises:
+            Refusal: the client's answer.
+        """
+        path = target.partition(b"?")[0]
+        endpoint = endpoints.find(path)
+        if endpoint is None:
+            raise _unknown_url(request.method, path)
+        if request.method != endpoint.method:
+            message = f"{request.method} is not allowed here: use {endpoint.method}."
+            raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
+        key = self._key(request.headers)
+        if endpoint.body is BodyKind.NONE:
+            headers = {"x-trunkline-route": TRANSLATOR_ROUTE}
+        else:
+            headers = self._route(request, endpoint, key)
+        headers["x-trunkline-path"] = target[len(_VERSION) :].decode("latin-1")
+        headers["x-trunkline-key"] = key.id
+        headers["x-trunkline-org"] = key.organisation_id
+        request_id = request.headers.get(b"x-request-id")
+        if request_id is not None:
+            # For the answer's x-request-id: Envoy's chains take it off the request.
+            headers["x-trunkline-request"] = request_id.decode("latin-1")
+        return Response(200, headers)
+
+    def _key(self, headers: Mapping[bytes, bytes]) -> Key:
+        key = self._policy.key_by_hash(credentials.key_hash(headers))
+        if key is None:
+            if not self._policy.held:
+                # The one answer that Envoy shall take for a failure of this service, which it is: the client is
+                # told to try again instead of that its key is wrong.
+                raise Refusal(503, "policy_unavailable", "No policy has been received yet.", kind="server_error")
+            raise credentials.refused("This API key is unknown, or it has been revoked.")
+        if key.expires_at and key.expires_at <= self._clock():
+            raise credentials.refused("This API key has expired.")
+        if not self._policy.has_organisation(key.organisation_id):
+            raise credentials.refused("The organisation of this API key does not exist.")
+        return key
+
+    def _route(self, request: Request, endpoint: Endpoint, key: Key) -> dict[str, str]:
+        """The headers that tell where the request goes and what is rewritten in its body."""
+        encoding = request.headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() not in {b"", b"identity"}:
+            message = "The request body must not be compressed: send it without content-encoding."
+            raise Refusal(400, "unsupported_content_encoding", message)
+        body: JsonBody | FormBody
+        if endpoint.body is BodyKind.JSON:
+            body, form = JsonBody(request.body), ""
+        else:
+            body, form = FormBody(request.body, request.headers.get(b"content-type", b"")), ":form"
+        route = self._policy.route(key, body.model)
+        if route is None:
+            raise model_not_found(body.model)
+        stream = endpoint.streams and body.streams
+        offset, length = body.model_value()
+        headers = {
+            "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
+            "x-trunkline-model": f"{offset}:{length}{form}",
+        }
+        if stream and endpoint.stream_usage and isinstance(body, JsonBody):
+            edit = body.usage_edit()
+            if edit is not None:
+                headers["x-trunkline-usage"] = f"{edit.offset}:{edit.length}:{edit.text}"
+        return headers
+
+
+def model_not_found(model: str) -> Refusal:
+    """404, the same for a model that does not exist and for one that the key may not use."""
+    shown = model if len(model) <= _SHOWN_MODEL else model[:_SHOWN_MODEL] + "…"
+    message = (
+        f"The model '{shown}' does not exist or this API key may not use it. "
+        "GET /v1/models lists the models that it may use."
+    )
+    return Refusal(404, "model_not_found", message, param="model")
+
+
+def _unknown_url(method: str, path: bytes) -> Refusal:
+    shown = path.decode("utf-8", "replace")[:_SHOWN_MODEL]
+    return Refusal(404, "unknown_url", f"Unknown request URL: {method} {shown}. The API is below /v1.")

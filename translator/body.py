@@ -1,0 +1,177 @@
+"""Reads a JSON request body, and finds the places in it that are rewritten for a target.
+
+orjson is the only judge of the grammar: it validates the body once, and where the place of a key is not obvious it
+decides that too, on a copy in which every candidate is replaced by a marker of its own. There is no second parser
+that could disagree with it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from translator.errors import Refusal
+
+#: How any escaped letter of the keys begins: they all lie within U+005F to U+0075.
+_ESCAPED_LETTER = re.compile(rb"\\u00[567]")
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+#: Searched from inside a string: the first quote behind an even number of backslashes.
+_STRING_END = re.compile(rb'(?<!\\)(?:\\\\)*"')
+
+
+def _spellings(key: str) -> bytes:
+    """A pattern for every way to write `key`: letters have no other escape than `\\uXXXX` (RFC 8259 section 7)."""
+    return b"".join(b"(?:%c|\\\\u(?i:%04x))" % (ord(letter), ord(letter)) for letter in key)
+
+
+#: The keys that are interpreted here, in any spelling. In a valid document a match is a whole string, or the end
+#: of one in which the first quote is escaped; replacing what is between the quotes keeps the document's structure.
+_KEY = re.compile(
+    b'"(?:' + b"|".join(_spellings(key) for key in ("model", "stream", "stream_options", "include_usage")) + b')"'
+)
+_PLAIN = (("model", b'"model"'), ("stream", b'"stream"'), ("stream_options", b'"stream_options"'))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace `length` bytes at `offset` by `text`."""
+
+    offset: int
+    length: int
+    text: str
+
+
+class JsonBody:
+    """A body that is a JSON object with a model; anything else raises Refusal (400)."""
+
+    __slots__ = ("_body", "_keys", "_values", "model", "streams")
+
+    def __init__(self, body: bytes) -> None:
+        try:
+            values = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            # `from None`: the error holds the whole body.
+            raise Refusal(400, "invalid_json", f"The request body is not valid JSON: {error}.") from None
+        if type(values) is not dict:
+            raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
+        model = values.get("model")
+        if type(model) is not str or not model:
+            raise _wrong("model", "invalid_type" if "model" in values else "missing_model", "a non-empty string")
+        stream = values.get("stream")
+        # Servers disagree about what else means true, and a stream is accounted for differently.
+        if stream is not None and type(stream) is not bool:
+            raise _wrong("stream", "invalid_type", "true or false")
+        self._body = body
+        self._values: dict[str, Any] = values
+        self._keys = _obvious(body, values) or _located(body)
+        self.model = model
+        self.streams = stream is True
+
+    def model_value(self) -> tuple[int, int]:
+        """Offset and length in bytes of the model's JSON string, quotes included."""
+        start = self._value_of("model")
+        end = _STRING_END.search(self._body, start + 1)
+        assert end is not None  # noqa: S101 - orjson has seen it
+        return start, end.end() - start
+
+    def usage_edit(self) -> Edit | None:
+        """What asks for usage at the end of a stream. None where the client has decided about it, or has written
+        something that is for the target to refuse.
+        """
+        if "stream_options" not in self._values:
+            return Edit(self._body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
+        options = self._values["stream_options"]
+        start = self._value_of("stream_options")
+        if options is None:
+            return Edit(start, len("null"), '{"include_usage":true}')
+        if type(options) is not dict:
+            return None
+        if "include_usage" not in options:
+            return Edit(start + 1, 0, '"include_usage":true,' if options else '"include_usage":true')
+        if options["include_usage"] is None:
+            self._keys = _located(self._body)
+            return Edit(self._value_of("include_usage"), len("null"), "true")
+        return None
+
+    def _value_of(self, key: str) -> int:
+        """Where the value of a located key begins."""
+        colon = _COLON.match(self._body, self._keys[key])
+        assert colon is not None  # noqa: S101 - orjson has seen it
+        return colon.end()
+
+
+def _obvious(body: bytes, values: dict[str, Any]) -> dict[str, int] | None:
+    """Key → where it ends, or None if that takes a closer look.
+
+    Sound because the keys are known to exist: one that cannot be spelt with escapes, and that stands in the body
+    only once, is found there and nowhere else, and has no duplicate.
+    """
+    if b"\\u00" in body and _ESCAPED_LETTER.search(body):
+        return None
+    keys = {}
+    for key, spelt in _PLAIN:
+        if key in values:
+            end = body.index(spelt) + len(spelt)
+            if body.find(spelt, end) >= 0:
+                return None
+            keys[key] = end
+    return keys
+
+
+def _located(body: bytes) -> dict[str, int]:
+    """Key → where it ends, for the interpreted keys of the top level and `include_usage` of `stream_options`.
+
+    `body` is a valid JSON object. Raises Refusal (400) where a key of the top level occurs twice: parsers disagree
+    about which one counts.
+    """
+    marker = _absent_from(body)
+    names: list[str] = []
+    ends: list[int] = []
+    pieces: list[bytes] = []
+    copied = 0
+    for match in _KEY.finditer(body):
+        pieces += (body[copied : match.start()], b'"%b%d"' % (marker, len(ends)))
+        names.append(orjson.loads(match[0]))
+        copied = match.end()
+        ends.append(copied)
+    marked = orjson.loads(b"".join((*pieces, body[copied:])))
+    prefix = marker.decode()
+
+    def members(document: object) -> list[tuple[str, int, object]]:
+        """The marked keys of one object, in order: name, where it ends, value."""
+        found = []
+        if isinstance(document, dict):
+            for key, value in document.items():
+                if key.startswith(prefix):
+                    index = int(key[len(prefix) :])
+                    found.append((names[index], ends[index], value))
+        return found
+
+    keys: dict[str, int] = {}
+    for name, end, value in members(marked):
+        if name == "include_usage":
+            continue
+        if name in keys:
+            raise Refusal(
+                400, "duplicate_parameter", f"The request body has the member '{name}' more than once.", param=name
+            )
+        keys[name] = end
+        if name == "stream_options":
+            # Of duplicates the last one counts, for us as for orjson.
+            keys |= {inner: place for inner, place, _ in members(value) if inner == "include_usage"}
+    return keys
+
+
+def _absent_from(body: bytes) -> bytes:
+    """Letters and digits that occur nowhere in `body`."""
+    while (marker := secrets.token_hex(8).encode() + b"x") in body:
+        pass
+    return marker
+
+
+def _wrong(param: str, code: str, expected: str) -> Refusal:
+    return Refusal(400, code, f"The request body's '{param}' must be {expected}.", param=param)

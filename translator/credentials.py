@@ -1,0 +1,37 @@
+"""Finds the API key in a request's headers. Its value is hashed at once and never kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from translator.errors import Refusal
+
+#: Shorter ones cannot be created; longer ones than any real key are not worth hashing.
+_MIN_LENGTH = 16
+_MAX_LENGTH = 1024
+
+
+def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
+    """SHA-256 of the key in `Authorization: Bearer`, `x-api-key` or `api-key`, the first of them that is there.
+
+    Raises:
+        Refusal: 401, there is no key, or it cannot be one.
+    """
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        if authorization[:7].lower() != b"bearer ":
+            raise refused("The Authorization header must be `Authorization: Bearer <API key>`.")
+        value = authorization[7:].strip()
+    else:
+        value = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
+    if not value:
+        raise refused("No API key was sent. Send one as `Authorization: Bearer <API key>`.")
+    if not _MIN_LENGTH <= len(value) <= _MAX_LENGTH:
+        raise refused(f"The API key is malformed: it must have {_MIN_LENGTH} to {_MAX_LENGTH} characters.")
+    return hashlib.sha256(value).digest()
+
+
+def refused(message: str) -> Refusal:
+    """401 `invalid_api_key`; `message` must not repeat the key."""
+    return Refusal(401, "invalid_api_key", message)

@@ -1,0 +1,55 @@
+"""Every endpoint that a client may call. A path that is not here reaches no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class BodyKind(Enum):
+    """How a request names its model."""
+
+    NONE = auto()  # it names none; the translator answers by itself
+    JSON = auto()  # the top-level member `model`
+    FORM = auto()  # the field `model` of multipart/form-data
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`streams`: `"stream": true` means something here. `stream_usage`: usage of a stream has to be asked for."""
+
+    method: str
+    path: str
+    body: BodyKind
+    streams: bool = False
+    stream_usage: bool = False
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/v1/chat/completions", BodyKind.JSON, streams=True, stream_usage=True),
+    Endpoint("POST", "/v1/completions", BodyKind.JSON, streams=True, stream_usage=True),
+    Endpoint("POST", "/v1/responses", BodyKind.JSON, streams=True),
+    Endpoint("POST", "/v1/embeddings", BodyKind.JSON),
+    Endpoint("POST", "/v1/moderations", BodyKind.JSON),
+    Endpoint("POST", "/v1/rerank", BodyKind.JSON),
+    Endpoint("POST", "/v1/images/generations", BodyKind.JSON, streams=True),
+    Endpoint("POST", "/v1/images/edits", BodyKind.FORM, streams=True),
+    Endpoint("POST", "/v1/images/variations", BodyKind.FORM),
+    Endpoint("POST", "/v1/audio/speech", BodyKind.JSON),
+    Endpoint("POST", "/v1/audio/transcriptions", BodyKind.FORM, streams=True),
+    Endpoint("POST", "/v1/audio/translations", BodyKind.FORM),
+    Endpoint("GET", "/v1/models", BodyKind.NONE),
+)
+#: The one path with a parameter; a model's name may contain slashes.
+MODEL_PREFIX = b"/v1/models/"
+MODEL = Endpoint("GET", "/v1/models/{model}", BodyKind.NONE)
+
+_BY_PATH = {endpoint.path.encode(): endpoint for endpoint in ENDPOINTS}
+
+
+def find(path: bytes) -> Endpoint | None:
+    """The endpoint at exactly this path, without query; each path has one method."""
+    endpoint = _BY_PATH.get(path)
+    if endpoint is None and path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
+        return MODEL
+    return endpoint

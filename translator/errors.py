@@ -1,0 +1,75 @@
+"""Everything that can go wrong in the translator, and how it is told.
+
+TranslatorError
+├── Refusal                 the client's request is refused; carries the whole answer
+├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
+├── PolicyError             a policy response of the control plane is refused (NACK)
+├── SnapshotError           the stored policy cannot be used
+└── SettingsError           the command line asks for something that cannot work
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from translator.http.message import Response
+
+
+class TranslatorError(Exception):
+    """Base of all errors raised here."""
+
+
+class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as one
+    """A request that goes no further: what the client is told, in OpenAI's error shape.
+
+    `message` goes to the client, never to a log; it must not hold a key.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return Response.json(self.status, orjson.dumps({"error": error}), self.headers)
+
+
+class MalformedHttpError(TranslatorError):
+    """The connection cannot go on after this: `status` is answered and it is closed."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def response(self) -> Response:
+        refusal = Refusal(self.status, self.code, str(self), headers={"connection": "close"})
+        return refusal.response()
+
+
+class PolicyError(TranslatorError):
+    """A response of the control plane that is refused as a whole; the text becomes the NACK's reason."""
+
+
+class SnapshotError(TranslatorError):
+    """The stored policy is damaged, or of a format this version does not know."""
+
+
+class SettingsError(TranslatorError):
+    """Names the option and what would be accepted."""

@@ -1,0 +1,43 @@
+"""Requests and responses as values, and a response as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
+
+    Not frozen: that would cost more than parsing the request line.
+    """
+
+    method: str
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class Response:
+    """Header values must be Latin-1 without control characters."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @classmethod
+    def json(cls, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+        return cls(status, {"content-type": "application/json", **(headers or {})}, body)
+
+    def encode(self, *, head_only: bool = False) -> bytes:
+        """The response as sent; `head_only` for HEAD, whose answer has no body whatever its length says
+        (RFC 9110 section 9.3.2).
+        """
+        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        head = f"{_STATUS_LINES[self.status]}{''.join(lines)}content-length: {len(self.body)}\r\n\r\n"
+        return head.encode("latin-1") if head_only else head.encode("latin-1") + self.body

@@ -1,0 +1,52 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`: what one key may use, in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from translator.authorise import model_not_found
+from translator.credentials import refused
+from translator.endpoints import MODEL_PREFIX
+from translator.http.message import Request, Response
+from translator.policy.index import Key, Route
+
+
+class Policy(Protocol):
+    """What the answers are made of."""
+
+    def key_by_id(self, key_id: str) -> Key | None: ...
+    def route(self, key: Key, model: str) -> Route | None: ...
+    def routes(self, key: Key) -> list[Route]: ...
+
+
+class Models:
+    """Answers for the key whose id Envoy sends in `x-trunkline-key`, which it has from our own authorisation."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def list(self, request: Request) -> Response:
+        """All models, by name. Raises Refusal."""
+        routes = self._policy.routes(self._key(request))
+        return Response.json(200, orjson.dumps({"object": "list", "data": [_model(route) for route in routes]}))
+
+    def one(self, request: Request, path: bytes) -> Response:
+        """The model that `path` names. Raises Refusal: also if the key may not use it."""
+        name = unquote_to_bytes(path[len(MODEL_PREFIX) :]).decode("utf-8", "replace")
+        route = self._policy.route(self._key(request), name)
+        if route is None:
+            raise model_not_found(name)
+        return Response.json(200, orjson.dumps(_model(route)))
+
+    def _key(self, request: Request) -> Key:
+        key = self._policy.key_by_id(request.headers.get(b"x-trunkline-key", b"").decode("latin-1"))
+        if key is None:
+            raise refused("This API key has been revoked.")
+        return key
+
+
+def _model(route: Route) -> dict[str, str | int]:
+    return {"id": route.model, "object": "model", "created": route.created_at, "owned_by": "trunkline"}

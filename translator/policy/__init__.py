@@ -1,0 +1,1 @@
+"""What the control plane says about organisations, keys and routes: received, kept on disk, looked up."""

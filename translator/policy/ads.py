@@ -1,0 +1,106 @@
+"""The transport of the policy: one delta ADS stream over grpc.aio, opened again for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.xds.v1 import discovery_pb2 as discovery
+
+from translator.policy.subscription import Subscription
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+_FIRST_DELAY = 0.1
+_MAX_DELAY = 2.0
+_OPTIONS = [
+    # Finds a control plane that hangs, within what its server allows a client to ping.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Waiting is ours to do: with jitter, and short, for a control plane that restarts on the same machine.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", -1),
+]
+
+
+Stream = grpc.aio.StreamStreamCall[discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """`address` is `unix:PATH` or `host:port`; `token` is empty where the socket's permissions are enough."""
+
+    address: str
+    token: str
+
+
+async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], log: FilteringBoundLogger) -> None:
+    """Keeps the policy up to date until it is cancelled; `subscribe` begins a new stream's state."""
+    metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
+    delay, told = _FIRST_DELAY, ""
+    async with grpc.aio.insecure_channel(control.address, options=_OPTIONS) as channel:
+        open_stream: grpc.aio.StreamStreamMultiCallable[
+            discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse
+        ] = channel.stream_stream(
+            METHOD,
+            request_serializer=discovery.DeltaDiscoveryRequest.SerializeToString,
+            response_deserializer=discovery.DeltaDiscoveryResponse.FromString,
+        )
+        while True:
+            requests: asyncio.Queue[discovery.DeltaDiscoveryRequest] = asyncio.Queue()
+            stream = open_stream(_drain(requests), metadata=metadata)
+            answered, reason = await _exchange(stream, requests, subscribe(), log)
+            if answered:
+                delay, told = _FIRST_DELAY, ""
+            if reason != told:  # once, not with every attempt
+                log.warning("policy stream ended, serving the policy held", reason=reason)
+                told = reason
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+            delay = min(delay * 2, _MAX_DELAY)
+
+
+async def _drain(
+    requests: asyncio.Queue[discovery.DeltaDiscoveryRequest],
+) -> AsyncIterator[discovery.DeltaDiscoveryRequest]:
+    while True:
+        yield await requests.get()
+
+
+async def _exchange(
+    stream: Stream,
+    requests: asyncio.Queue[discovery.DeltaDiscoveryRequest],
+    subscription: Subscription,
+    log: FilteringBoundLogger,
+) -> tuple[bool, str]:
+    """One stream until its end: whether the control plane said anything, and why it ended."""
+    answered = False
+    try:
+        for request in subscription.opening():
+            requests.put_nowait(request)
+        async for response in stream:
+            if not answered:
+                answered = True
+                log.info("policy stream open")
+            answer = subscription.receive(response)
+            if answer.refused:
+                log.error("policy response refused", type_url=response.type_url, reason=answer.refused)
+            else:
+                log.debug(
+                    "policy response taken in",
+                    type_url=response.type_url,
+                    resources=len(response.resources),
+                    removed=len(response.removed_resources),
+                )
+            requests.put_nowait(answer.request)
+    except grpc.aio.AioRpcError as error:
+        return answered, f"{error.code().name}: {error.details()}"
+    finally:
+        stream.cancel()
+    return answered, "the control plane ended the stream"

@@ -1,0 +1,137 @@
+"""The policy in memory, in the shape in which requests ask for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Generic, TypeVar
+
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(slots=True, eq=False)
+class Key:
+    """What one API key may do. `expires_at` is Unix seconds, 0 = never."""
+
+    id: str
+    organisation_id: str
+    expires_at: int
+    patterns: tuple[str, ...]
+    _matches: Callable[[str], object] | None = field(repr=False)
+    _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, message: policy.Key) -> Key:
+        patterns = tuple(message.models)
+        # Empty would match everything as a pattern; a key without patterns may use nothing.
+        joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
+        matches = None if "*" in patterns else re.compile(joined).match
+        return cls(message.id, message.organisation_id, message.expires_at, patterns, matches)
+
+    def allows(self, model: str) -> bool:
+        """Asked for models that have a route only, so what is remembered is bounded by their number."""
+        if self._matches is None:
+            return True
+        allowed = self._allowed.get(model)
+        if allowed is None:
+            allowed = self._allowed[model] = self._matches(model) is not None
+        return allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`created_at` is Unix seconds."""
+
+    id: str
+    model: str
+    created_at: int
+
+
+class Claims(Generic[K, V]):
+    """Who holds a place, where resources with different ids may claim the same one for a moment.
+
+    When a route is replaced by another of the same model, the new one may arrive before the old one is removed:
+    the latest claim counts, and its end gives the place back to the one before.
+    """
+
+    def __init__(self) -> None:
+        self.holder: dict[K, V] = {}
+        self._claims: dict[K, dict[str, V]] = {}
+        self._places: dict[str, K] = {}
+
+    def claim(self, resource_id: str, place: K, value: V) -> None:
+        self.release(resource_id)
+        self._places[resource_id] = place
+        self._claims.setdefault(place, {})[resource_id] = value
+        self.holder[place] = value
+
+    def release(self, resource_id: str) -> None:
+        if resource_id not in self._places:
+            return
+        place = self._places.pop(resource_id)
+        claims = self._claims[place]
+        del claims[resource_id]
+        if claims:
+            self.holder[place] = next(reversed(claims.values()))
+        else:
+            del self._claims[place], self.holder[place]
+
+
+class PolicyIndex:
+    """Changed between two requests, never during one: there is one thread, and no `await` in a change."""
+
+    def __init__(self) -> None:
+        self._organisations: set[str] = set()
+        self._hashes: Claims[bytes, Key] = Claims()
+        self._ids: dict[str, Key] = {}
+        self._routes: Claims[tuple[str, str], Route] = Claims()
+
+    def key_by_hash(self, digest: bytes) -> Key | None:
+        return self._hashes.holder.get(digest)
+
+    def key_by_id(self, key_id: str) -> Key | None:
+        return self._ids.get(key_id)
+
+    def has_organisation(self, organisation_id: str) -> bool:
+        return organisation_id in self._organisations
+
+    def route(self, key: Key, model: str) -> Route | None:
+        """The route that a request of `key` for `model` takes; None also if it may not use it."""
+        routes = self._routes.holder
+        route = routes.get((key.organisation_id, model)) or routes.get(("", model))
+        return route if route is not None and key.allows(model) else None
+
+    def routes(self, key: Key) -> list[Route]:
+        """All that `key` may use, by name."""
+        mine = ("", key.organisation_id)
+        models = {model for organisation, model in self._routes.holder if organisation in mine}
+        return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
+
+    def put_organisation(self, message: policy.Organisation) -> None:
+        self._organisations.add(message.id)
+
+    def put_key(self, message: policy.Key) -> None:
+        key = Key.of(message)
+        self._ids[key.id] = key
+        self._hashes.claim(key.id, message.hash, key)
+
+    def put_route(self, message: policy.Route) -> None:
+        route = Route(message.id, message.model, message.created_at)
+        self._routes.claim(route.id, (message.organisation_id, route.model), route)
+
+    def remove_organisations(self, ids: Iterable[str]) -> None:
+        self._organisations.difference_update(ids)
+
+    def remove_keys(self, ids: Iterable[str]) -> None:
+        for key_id in ids:
+            self._ids.pop(key_id, None)
+            self._hashes.release(key_id)
+
+    def remove_routes(self, ids: Iterable[str]) -> None:
+        for route_id in ids:
+            self._routes.release(route_id)

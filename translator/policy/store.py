@@ -1,0 +1,179 @@
+"""What is held of the control plane's policy: received whole or not at all, with versions to continue from."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.xds.v1 import discovery_pb2 as discovery
+
+from translator.errors import PolicyError
+from translator.policy.index import PolicyIndex
+
+M = TypeVar("M", bound=Message)
+Source = Literal["none", "snapshot", "control plane"]
+
+#: Ids go into HTTP headers and Envoy's metadata.
+_ID = re.compile(r"[!-~]{1,200}")
+_HASH_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Type(Generic[M]):
+    """How the resources of one type get into the index and out of it."""
+
+    message: type[M]
+    check: Callable[[M], None]
+    put: Callable[[M], None]
+    remove: Callable[[Iterable[str]], None]
+
+
+class PolicyStore:
+    """The policy, by what is asked of it: see `PolicyIndex` for the look-ups.
+
+    `on_change` is called after every response that was taken in and changed something; `clock` gives seconds that
+    never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        index = PolicyIndex()
+        self.on_change: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._changed_at = clock()
+        self._types: dict[str, _Type[Any]] = {
+            type_url(policy.Organisation): _Type(
+                policy.Organisation, _check_nothing_more, index.put_organisation, index.remove_organisations
+            ),
+            type_url(policy.Key): _Type(policy.Key, _check_key, index.put_key, index.remove_keys),
+            type_url(policy.Route): _Type(policy.Route, _check_route, index.put_route, index.remove_routes),
+        }
+        self._resources: dict[str, dict[str, discovery.Resource]] = {url: {} for url in self._types}
+        self._received: set[str] = set()
+        self._restored = False
+        self.key_by_hash = index.key_by_hash
+        self.key_by_id = index.key_by_id
+        self.has_organisation = index.has_organisation
+        self.route = index.route
+        self.routes = index.routes
+
+    @property
+    def type_urls(self) -> tuple[str, ...]:
+        """In the order in which they are needed: a key's organisation before the key."""
+        return tuple(self._types)
+
+    @property
+    def source(self) -> Source:
+        """Where what is held comes from; the control plane once it has sent every type."""
+        if self._received.issuperset(self._types):
+            return "control plane"
+        return "snapshot" if self._restored else "none"
+
+    @property
+    def held(self) -> bool:
+        return self.source != "none"
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the policy is as it is, or since it was restored."""
+        return self._clock() - self._changed_at
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many are held, by the type's name in the plural."""
+        return {f"{url.rpartition('.')[2].lower()}s": len(held) for url, held in self._resources.items()}
+
+    def versions(self, url: str) -> dict[str, str]:
+        """Name → version of what is held of a type."""
+        return {name: resource.version for name, resource in self._resources[url].items()}
+
+    def apply(self, response: discovery.DeltaDiscoveryResponse) -> None:
+        """Takes in one response of the control plane.
+
+        Raises:
+            PolicyError: it is refused, and nothing of it has been taken in.
+        """
+        self._take(response, self._checked(response))
+        self._received.add(response.type_url)
+        if response.resources or response.removed_resources:
+            self._changed_at = self._clock()
+            self.on_change()
+
+    def restore(self, snapshot: Iterable[discovery.DeltaDiscoveryResponse]) -> None:
+        """Takes in what `contents` once gave. Raises PolicyError, and then has taken in nothing."""
+        checked = [(response, self._checked(response)) for response in snapshot]
+        for response, messages in checked:
+            self._take(response, messages)
+        self._restored = True
+
+    def contents(self) -> list[discovery.DeltaDiscoveryResponse]:
+        """All that is held, as one response per type."""
+        return [
+            discovery.DeltaDiscoveryResponse(type_url=url, resources=resources.values())
+            for url, resources in self._resources.items()
+        ]
+
+    def _checked(self, response: discovery.DeltaDiscoveryResponse) -> list[Message]:
+        """The messages of a response, in its order. Raises PolicyError."""
+        kind = self._types.get(response.type_url)
+        if kind is None:
+            raise PolicyError(
+                f"unknown type {response.type_url!r}: this translator knows {', '.join(self._types)}"
+            )
+        names = [resource.name for resource in response.resources]
+        twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+        twice.update(set(names).intersection(response.removed_resources))
+        if twice:
+            raise PolicyError(f"{min(twice)!r} is sent twice, or both sent and removed")
+        return [_decode(kind, response.type_url, resource) for resource in response.resources]
+
+    def _take(self, response: discovery.DeltaDiscoveryResponse, messages: list[Message]) -> None:
+        kind = self._types[response.type_url]
+        held = self._resources[response.type_url]
+        kind.remove(response.removed_resources)
+        for name in response.removed_resources:
+            held.pop(name, None)
+        for resource, message in zip(response.resources, messages, strict=True):
+            kind.put(message)
+            held[resource.name] = resource
+
+
+def type_url(message: type[Message]) -> str:
+    return f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
+
+
+def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
+    """The checked message of one resource. Raises PolicyError."""
+    name = resource.name
+    if resource.resource.type_url != url:
+        raise PolicyError(f"{name!r}: is a {resource.resource.type_url!r} in a response for {url!r}")
+    try:
+        message = kind.message.FromString(resource.resource.value)
+    except DecodeError:
+        raise PolicyError(f"{name!r}: does not decode as {url!r}") from None
+    if getattr(message, "id") != name:  # noqa: B009 - protobuf's base class does not know it
+        raise PolicyError(f"{name!r}: its id differs from its resource name")
+    if not _ID.fullmatch(name):
+        raise PolicyError(f"{name!r}: an id must be 1 to 200 visible ASCII characters")
+    kind.check(message)
+    return message
+
+
+def _check_nothing_more(message: policy.Organisation) -> None:
+    pass
+
+
+def _check_key(message: policy.Key) -> None:
+    if len(message.hash) != _HASH_BYTES:
+        raise PolicyError(f"{message.id!r}: hash has {len(message.hash)} bytes, not {_HASH_BYTES}")
+    if not _ID.fullmatch(message.organisation_id):
+        raise PolicyError(f"{message.id!r}: organisation_id must be 1 to 200 visible ASCII characters")
+
+
+def _check_route(message: policy.Route) -> None:
+    if not message.model:
+        raise PolicyError(f"{message.id!r}: model is empty")

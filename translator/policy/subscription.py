@@ -1,0 +1,59 @@
+"""The client's side of delta ADS, without I/O: which requests to send, what to answer to a response.
+
+https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#incremental-xds
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trunkline_proto.xds.v1 import discovery_pb2 as discovery
+
+from translator.errors import PolicyError
+from translator.policy.store import PolicyStore
+
+#: google.rpc.Code.INVALID_ARGUMENT
+_INVALID_ARGUMENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The ACK or NACK to send, and why it is a NACK (empty for an ACK)."""
+
+    request: discovery.DeltaDiscoveryRequest
+    refused: str
+
+
+class Subscription:
+    """One stream's state; a reconnect starts a new one over the same store."""
+
+    def __init__(self, store: PolicyStore, node: discovery.Node) -> None:
+        self._store = store
+        self._node = node
+
+    def opening(self) -> list[discovery.DeltaDiscoveryRequest]:
+        """The first requests of a stream: everything of every type, as a difference to what is held.
+
+        The node is in the first one only ("Node identifier").
+        """
+        requests = [
+            discovery.DeltaDiscoveryRequest(
+                type_url=url,
+                resource_names_subscribe=["*"],
+                initial_resource_versions=self._store.versions(url),
+            )
+            for url in self._store.type_urls
+        ]
+        requests[0].node.CopyFrom(self._node)
+        return requests
+
+    def receive(self, response: discovery.DeltaDiscoveryResponse) -> Answer:
+        """Takes the response in, or refuses it as a whole."""
+        request = discovery.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+        try:
+            self._store.apply(response)
+        except PolicyError as error:
+            request.error_detail.code = _INVALID_ARGUMENT
+            request.error_detail.message = str(error)
+            return Answer(request, str(error))
+        return Answer(request, "")

@@ -1,0 +1,52 @@
+"""What the socket serves: Envoy's questions below /authorise, and what Envoy passes on to be answered here."""
+
+from __future__ import annotations
+
+from structlog.typing import FilteringBoundLogger
+
+from translator import health, logs
+from translator.authorise import Authoriser
+from translator.endpoints import MODEL_PREFIX
+from translator.errors import Refusal
+from translator.http.message import Request, Response
+from translator.models import Models
+from translator.policy.store import PolicyStore
+
+_AUTHORISE = b"/authorise"
+
+
+class Service:
+    """The handler of the HTTP server."""
+
+    def __init__(self, policy: PolicyStore, log: FilteringBoundLogger) -> None:
+        self._policy = policy
+        self._log = log
+        self._authoriser = Authoriser(policy)
+        self._models = Models(policy)
+
+    def handle(self, request: Request) -> Response:
+        """Never raises: a defect of ours is a 500, which Envoy takes for a failure of this service."""
+        try:
+            if request.target.startswith(_AUTHORISE):
+                return self._authoriser.decide(request, request.target[len(_AUTHORISE) :])
+            return self._direct(request)
+        except Refusal as refusal:
+            self._log.debug("refused", status=refusal.status, code=refusal.code)
+            return refusal.response()
+        except Exception as error:  # noqa: BLE001 - the connection serves other requests too
+            self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
+            return Refusal(500, "internal_error", "The gateway failed.", kind="server_error").response()
+
+    def _direct(self, request: Request) -> Response:
+        path = request.target.partition(b"?")[0]
+        if request.method != "GET":
+            raise Refusal(405, "method_not_allowed", "Only GET is allowed here.", headers={"allow": "GET"})
+        if path == b"/v1/models":
+            return self._models.list(request)
+        if path.startswith(MODEL_PREFIX):
+            return self._models.one(request, path)
+        if path == b"/readyz":
+            return health.readyz(self._policy)
+        if path == b"/healthz":
+            return health.healthz()
+        raise Refusal(404, "unknown_url", "Nothing is served at this path.")
