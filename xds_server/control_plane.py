@@ -34,16 +34,15 @@ class SnapshotSink(Protocol):
 class ControlPlane:
     """Reconciles what is published with the store and the live pools; changes during a round are merged."""
 
-    def __init__(self, source: StateSource, builder: Builder, sink: SnapshotSink) -> None:
+    def __init__(self, source: StateSource, builder: Builder) -> None:
         self._source = source
         self._builder = builder
-        self._sink = sink
         self._pools: dict[str, Pool] = {}
         self._state: State | None = None
         self._stale = True
         self._changed = asyncio.Event()
 
-    def state_changed(self, revision: int) -> None:
+    async def state_changed(self, revision: int) -> None:
         """The store holds `revision` now, or a later one."""
         if self._state is None or self._state.revision < revision:
             self._stale = True
@@ -54,23 +53,23 @@ class ControlPlane:
         self._pools.update(pools)
         self._changed.set()
 
-    async def start(self) -> None:
-        """Publish the stored state for the first time."""
-        await self._reconcile()
+    async def snapshot(self) -> Snapshot:
+        """What is to be published now."""
+        return await self._reconcile()
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, sink: SnapshotSink) -> None:
+        """Publish every change, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self._reconcile()
+                sink.publish(await self._reconcile())
             except DatabaseUnavailableError as error:
                 _log.error("state not read, trying again", reason=str(error), seconds=_RETRY)
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self) -> Snapshot:
         state = self._state
         if self._stale or state is None:
             self._stale = False  # before reading: what changes meanwhile is read in the next round
@@ -82,6 +81,5 @@ class ControlPlane:
             # In a thread: encoding a large state takes seconds, and health must get through meanwhile.
             snapshot = await asyncio.to_thread(self._builder.build, state.revision, state, dict(self._pools))
             self._state = state
-        else:
-            snapshot = self._builder.build(state.revision, state, self._pools)
-        self._sink.publish(snapshot)
+            return snapshot
+        return self._builder.build(state.revision, state, self._pools)

@@ -3,6 +3,7 @@
 XdsServerError
 ├── InvalidFieldError          a request names a value that is not accepted
 ├── UnauthenticatedError       no admin token, or the wrong one
+├── ListenError                an address cannot be listened on
 └── StoreError
     ├── NotFoundError          the object does not exist
     ├── AlreadyExistsError     an object of this name exists
@@ -34,6 +35,10 @@ class InvalidFieldError(XdsServerError):
 
 class UnauthenticatedError(XdsServerError):
     """The caller did not prove that it may call."""
+
+
+class ListenError(XdsServerError):
+    """An address cannot be listened on; names the flag."""
 
 
 class StoreError(XdsServerError):

@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
     parser.add_argument("--database-url", required=True, help="sqlite:///PATH or postgresql://…")
     parser.add_argument(
-        "--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, and ADS by token"
+        "--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token"
     )
     parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
     parser.add_argument("--admin-token-file", type=Path, required=True)
@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         "--admin-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
     )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
-    parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings.max_body_bytes, help="of one request")
+    parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")

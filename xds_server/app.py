@@ -1,0 +1,108 @@
+"""Where the control plane's parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import structlog
+from trunkline_proto.admin.v1 import admin_pb2_grpc
+
+from xds_server.admin.auth import TokenInterceptor
+from xds_server.admin.service import AdminService
+from xds_server.clients import ClientRegistry
+from xds_server.control_plane import ControlPlane
+from xds_server.errors import ListenError
+from xds_server.resources.builder import Builder
+from xds_server.settings import Settings
+from xds_server.store import AsyncStore, Store
+from xds_server.store.notify import RevisionListener
+from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
+from xds_server.transport.authorise import bearer_token
+
+#: Seconds for running calls at the end; xDS streams never end by themselves.
+_GRACE = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        XdsServerError: the store cannot be opened, or an address cannot be listened on.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    store = await asyncio.to_thread(_open_store, settings)
+    try:
+        await _serve(settings, store, stopping)
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+async def _serve(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
+    clients = ClientRegistry()
+    async_store = AsyncStore(store)
+    control_plane = ControlPlane(async_store, await asyncio.to_thread(Builder, settings.edge))
+    ads = AdsServer(await control_plane.snapshot(), clients, authorise=bearer_token(settings.admin_token))
+
+    server = grpc.aio.server(interceptors=[TokenInterceptor(settings.admin_token)], options=SERVER_OPTIONS)
+    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(async_store, control_plane, clients), server)
+    server.add_generic_rpc_handlers([ads.handler()])
+    _listen(server, settings)
+    await server.start()
+    _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
+
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
+        background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
+        if not settings.database.is_sqlite:
+            listener = RevisionListener(settings.database, control_plane.state_changed)
+            background.append(tasks.create_task(listener.run(), name="replicas"))
+        await stopping.wait()
+        ads.close()
+        await server.stop(_GRACE)
+        for task in background:
+            task.cancel()
+
+
+def _open_store(settings: Settings) -> Store:
+    if settings.secret_key:
+        store = Store.open(settings.database, key=settings.secret_key)
+    else:
+        store = Store.open(settings.database, key_file=settings.secret_key_file)
+    key_file = settings.bootstrap_key_file
+    if key_file is not None:
+        store.bootstrap(lambda value: _write_private(key_file, value))
+    return store
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Durable and readable by us alone, before the key that it holds is stored as a hash for good."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> None:
+    settings.ads_socket.unlink(missing_ok=True)
+    for flag, address in (
+        ("--control-listen", settings.control_listen),
+        ("--ads-socket", f"unix:{settings.ads_socket}"),
+    ):
+        try:
+            bound = server.add_insecure_port(address)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise ListenError(f"{flag}: cannot listen on {address}; is it in use?")
