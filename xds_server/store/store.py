@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds_server.model import State
-from xds_server.store import reading, schema
+from xds_server.store import reading, schema, writing
 from xds_server.store.connection import Reader, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
+from xds_server.store.settings import KeySettings
 from xds_server.store.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -128,7 +129,13 @@ class Store:
 
     def warm(self) -> None:
         """Imports and connects what the first write needs. For a thread after the start, when time is free."""
-        self.write("warm", lambda transaction: transaction.provider_names(), dry_run=True)
+
+        def work(transaction: Transaction) -> None:
+            for name in writing.MODULES:
+                getattr(writing, name)
+            transaction.provider_names()
+
+        self.write("warm", work, dry_run=True)
 
     def bootstrap(self, deliver: Callable[[str], None] = lambda _: None) -> str | None:
         """On the first start, makes the organisation `default` with one API key and returns the key's value.
@@ -140,14 +147,13 @@ class Store:
             if snapshot.rows("SELECT 1 FROM setting WHERE name = ?", _BOOTSTRAP_SETTING):
                 return None
         from xds_server.store.tables import SettingRow  # noqa: PLC0415
-        from xds_server.store.writing import keys, organisations  # noqa: PLC0415
 
         def work(transaction: Transaction) -> str | None:
             if transaction.session.get(SettingRow, _BOOTSTRAP_SETTING) is not None:
                 return None
             transaction.session.add(SettingRow(name=_BOOTSTRAP_SETTING, value=str(transaction.now)))
-            organisations.put(transaction, DEFAULT_ORGANISATION, limits=(), expected=None)
-            _, value = keys.create(transaction, DEFAULT_ORGANISATION, "first", keys.KeySettings())
+            writing.organisations.put(transaction, DEFAULT_ORGANISATION, limits=(), expected=None)
+            _, value = writing.keys.create(transaction, DEFAULT_ORGANISATION, "first", KeySettings())
             deliver(value)
             return value
 

@@ -25,8 +25,8 @@ from xds_server.model import (
     Timeouts,
 )
 from xds_server.store import Store
+from xds_server.store.settings import KeySettings
 from xds_server.store.writing import keys, organisations, providers, routes
-from xds_server.store.writing.keys import KeySettings
 from xds_server.store.writing.transaction import Transaction
 
 OPENAI = Provider("openai", "https://api.example.com/v1", credentials=("cred-1", "cred-2"), ca_file="/ca.pem")

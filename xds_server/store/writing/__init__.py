@@ -1,1 +1,25 @@
-"""The write side: one locked transaction, and per kind of object the changes it may make."""
+"""The write side: one locked transaction, and per kind of object the changes it may make.
+
+Its modules need SQLModel, which takes 0.4 s to import. `writing.providers` and the others are imported when first
+used, so that a process may refer to them at its start and pay at its first write.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xds_server.store.writing import keys, organisations, providers, routes
+    from xds_server.store.writing.transaction import Event, Transaction
+
+__all__ = ["MODULES", "Event", "Transaction", "keys", "organisations", "providers", "routes"]
+
+#: What is imported when first used.
+MODULES = ("keys", "organisations", "providers", "routes")
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(name)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlmodel import select
 
 from xds_server.errors import AlreadyExistsError, NotFoundError
-from xds_server.model import Key, Limit
+from xds_server.model import Key
 from xds_server.store import api_keys, codec, views
 from xds_server.store.records import Action, KeyRecord, ObjectType
+from xds_server.store.settings import KeySettings
 from xds_server.store.tables import KeyRow, OrganisationRow
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
-
-
-@dataclass(frozen=True, slots=True)
-class KeySettings:
-    """What an operator may choose and change; `expires_at` is Unix seconds, 0 = never."""
-
-    models: tuple[str, ...] = ("*",)
-    limits: tuple[Limit, ...] = ()
-    expires_at: int = 0
 
 
 def create(

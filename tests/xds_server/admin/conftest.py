@@ -1,0 +1,87 @@
+"""The Admin service over a real gRPC server, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2_grpc
+
+from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from xds_server.admin import MAX_MESSAGE_BYTES, AdminService, TokenInterceptor
+from xds_server.clients import ClientStatus, Propagation, Rejection, TypeStatus
+from xds_server.store import AsyncStore, Store
+
+__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+
+TOKEN = "admin-token-of-the-tests-0123456789"
+REJECTION = Rejection("envoy-a", "type.googleapis.com/x", ("chain:1",), "bad weight", 1, 1_700_000_000.5)
+
+
+@dataclass
+class Clients:
+    """Stands for the xDS side: one Envoy that refuses everything, one translator that takes everything."""
+
+    published: list[int] = field(default_factory=list)
+    waited: list[tuple[int, float]] = field(default_factory=list)
+
+    async def state_changed(self, revision: int) -> None:
+        self.published.append(revision)
+
+    async def wait_settled(self, revision: int, timeout: float) -> Propagation:
+        self.waited.append((revision, timeout))
+        return Propagation(revision, False, 1, (REJECTION,), ("envoy-b",))
+
+    def clients(self) -> tuple[ClientStatus, ...]:
+        types = (TypeStatus("type.googleapis.com/x", 3, True, 5, 1, REJECTION, 12),)
+        return (ClientStatus("envoy-a", "envoy", "envoy/1.40", True, 1_700_000_000.9, types),)
+
+    def recent_rejections(self) -> tuple[Rejection, ...]:
+        return (REJECTION,)
+
+
+@dataclass
+class Admin:
+    """A client of the service; `calls` makes stubs with other metadata."""
+
+    stub: Any
+    address: str
+    clients: Clients
+    store: Store
+
+
+Connect = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+async def admin(store: Store) -> AsyncIterator[Admin]:
+    clients = Clients()
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(TOKEN)],
+        options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
+    )
+    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(AsyncStore(store), clients, clients), server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with grpc.aio.insecure_channel(
+        address, options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    ) as channel:
+        yield Admin(Authorised(admin_pb2_grpc.AdminStub(channel)), address, clients, store)
+    await server.stop(None)
+
+
+class Authorised:
+    """A stub whose calls carry the admin token."""
+
+    def __init__(self, stub: Any, **metadata: str) -> None:
+        self._stub = stub
+        self._metadata = (("authorization", f"Bearer {TOKEN}"), *metadata.items())
+
+    def acting_for(self, actor: str) -> Authorised:
+        return Authorised(self._stub, **{"x-trunkline-actor": actor})
+
+    def __getattr__(self, method: str) -> Callable[[Any], Awaitable[Any]]:
+        return lambda request: getattr(self._stub, method)(request, metadata=self._metadata)

@@ -1,0 +1,83 @@
+"""What every call of the Admin service shares: who calls, how a failure is told, and what follows a change."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+import structlog
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server.admin import status
+from xds_server.admin.grpc_errors import status_of
+from xds_server.admin.ports import Clients, Publisher
+from xds_server.errors import InvalidFieldError
+from xds_server.store import AsyncStore, Committed
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+T = TypeVar("T")
+Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]
+
+#: How long a change waits for the clients' answers unless the request says otherwise, seconds.
+SETTLE_SECONDS = 5.0
+
+_ACTOR_HEADER = "x-trunkline-actor"
+_log = structlog.get_logger(__name__)
+
+
+def reporting(method: Method[T]) -> Method[T]:
+    """Turns what `method` raises into its gRPC status."""
+
+    @functools.wraps(method)
+    async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
+        try:
+            return await method(service, request, context)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
+            code, message = status_of(error)
+        await context.abort(code, message)
+        raise AssertionError("abort returns never")
+
+    return call
+
+
+def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """`admin`, or who the caller says it acts for. Raises InvalidFieldError."""
+    for name, value in context.invocation_metadata() or ():
+        if name == _ACTOR_HEADER:
+            if not isinstance(value, str) or not 1 <= len(value) <= 100 or not value.isprintable():
+                raise InvalidFieldError([f"metadata {_ACTOR_HEADER}: accepted: 1 to 100 printable characters"])
+            return value
+    return "admin"
+
+
+class Changes:
+    """Writes, publishes, and waits for the clients."""
+
+    def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._clients = clients
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def write(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
+        """Stores and publishes; a caller that goes away in between stops neither."""
+        task = asyncio.create_task(self._store_and_publish(actor, work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def settled(self, revision: int, timeout: float = SETTLE_SECONDS) -> pb.Propagation:
+        """What became of `revision`, at most `timeout` seconds later."""
+        return status.propagation(await self._clients.wait_settled(revision, timeout))
+
+    async def _store_and_publish(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
+        committed = await self._store.write(actor, work)
+        if committed.events:
+            _log.info("admin.changed", actor=actor, revision=committed.revision, changes=len(committed.events))
+            await self._publisher.state_changed(committed.revision)
+        return committed

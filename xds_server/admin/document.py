@@ -1,0 +1,104 @@
+"""A whole document: its parts parsed, and what only shows when they are seen together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server.admin import parse, values
+from xds_server.admin.problems import Problems
+from xds_server.model import Limit
+from xds_server.store.settings import KeySettings
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """`value` is empty where the stored key stays; `path` is for a problem that shows later."""
+
+    name: str
+    settings: KeySettings
+    value: str
+    version: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedOrganisation:
+    name: str
+    limits: tuple[Limit, ...]
+    keys: tuple[ParsedKey, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """Everything that is to be."""
+
+    providers: tuple[parse.ParsedProvider, ...]
+    routes: tuple[parse.ParsedRoute, ...]
+    organisations: tuple[ParsedOrganisation, ...]
+
+
+def parse_document(
+    message: pb.Document, problems: Problems, *, surviving_organisations: Collection[str]
+) -> ParsedDocument:
+    """References are to the document itself, and to organisations that stay without being named in it."""
+    providers = tuple(
+        parse.provider(each, problems.at("providers", index)) for index, each in enumerate(message.providers)
+    )
+    organisations = tuple(
+        _organisation(each, problems.at("organisations", index))
+        for index, each in enumerate(message.organisations)
+    )
+    provider_names = {each.provider.name for each in providers}
+    organisation_names = {each.name for each in organisations}.union(surviving_organisations)
+    routes = tuple(
+        parse.route(each, problems.at("routes", index), providers=provider_names, organisations=organisation_names)
+        for index, each in enumerate(message.routes)
+    )
+    _unique((each.provider.name for each in providers), problems, "providers", "name")
+    _unique((each.name for each in organisations), problems, "organisations", "name")
+    _unique(((each.organisation, each.route.model) for each in routes), problems, "routes", "model")
+    _unique_key_values(message, problems)
+    return ParsedDocument(providers, routes, organisations)
+
+
+def _organisation(message: pb.OrganisationDocument, problems: Problems) -> ParsedOrganisation:
+    name = message.organisation.name
+    values.name(name, problems.at("name"))
+    keys = tuple(_key(each, name, problems.at("keys", index)) for index, each in enumerate(message.keys))
+    _unique((each.name for each in keys), problems, "keys", "name")
+    return ParsedOrganisation(
+        name, parse.limits(message.organisation.limits, problems), keys, message.organisation.version
+    )
+
+
+def _key(message: pb.KeyDocument, organisation: str, problems: Problems) -> ParsedKey:
+    if message.key.organisation not in {"", organisation}:
+        problems.at("organisation").note(
+            f"the key stands under the organisation {values.quoted(organisation)}; accepted: that name, or none"
+        )
+    if message.value:
+        values.key_value(message.value, problems.at("value"))
+    settings = parse.key_settings(message.key, problems)
+    return ParsedKey(message.key.name, settings, message.value, message.key.version, problems.at("value").path)
+
+
+def _unique(names: Iterable[Hashable], problems: Problems, field: str, part: str) -> None:
+    first_of: dict[Hashable, int] = {}
+    for index, name in enumerate(names):
+        first = first_of.setdefault(name, index)
+        if first != index:
+            problems.at(field, index).at(part).note(f"the same as {field}[{first}]; accepted: each once")
+
+
+def _unique_key_values(message: pb.Document, problems: Problems) -> None:
+    first_of: dict[str, str] = {}
+    for outer, owner in enumerate(message.organisations):
+        for inner, key in enumerate(owner.keys):
+            here = problems.at("organisations", outer).at("keys", inner).at("value")
+            first = first_of.setdefault(key.value, here.path) if key.value else here.path
+            if first != here.path:
+                here.note(f"the same value as {first} (not shown); accepted: a value of its own")

@@ -1,0 +1,41 @@
+"""The Admin API's enumerations ↔ the model's. Unspecified is the default; an unknown number is not there."""
+
+from __future__ import annotations
+
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.policy.v1 import policy_pb2
+
+from xds_server.model import Metric, Privacy, Strategy
+
+STRATEGIES: dict[int, Strategy] = {
+    pb.STRATEGY_UNSPECIFIED: Strategy.WEIGHTED,
+    pb.STRATEGY_WEIGHTED: Strategy.WEIGHTED,
+    pb.STRATEGY_PRIORITY: Strategy.PRIORITY,
+    pb.STRATEGY_CHEAPEST: Strategy.CHEAPEST,
+    pb.STRATEGY_FASTEST: Strategy.FASTEST,
+    pb.STRATEGY_OWN_FIRST: Strategy.OWN_FIRST,
+}
+PRIVACIES: dict[int, Privacy] = {
+    pb.PRIVACY_UNSPECIFIED: Privacy.ANY,
+    pb.PRIVACY_ANY: Privacy.ANY,
+    pb.PRIVACY_OWN_NODES: Privacy.OWN_NODES,
+}
+#: A limit without a metric means nothing, so nothing is the default.
+METRICS: dict[int, Metric] = {
+    policy_pb2.METRIC_REQUESTS: Metric.REQUESTS,
+    policy_pb2.METRIC_TOKENS: Metric.TOKENS,
+    policy_pb2.METRIC_COST_USD: Metric.COST_USD,
+    policy_pb2.METRIC_CONCURRENCY: Metric.CONCURRENCY,
+}
+
+
+def strategy(value: Strategy) -> pb.Strategy.ValueType:
+    return pb.Strategy.Value(f"STRATEGY_{value.name}")
+
+
+def privacy(value: Privacy) -> pb.Privacy.ValueType:
+    return pb.Privacy.Value(f"PRIVACY_{value.name}")
+
+
+def metric(value: Metric) -> policy_pb2.Metric.ValueType:
+    return policy_pb2.Metric.Value(f"METRIC_{value.name}")

@@ -1,0 +1,41 @@
+"""Exceptions → gRPC status, in one place."""
+
+from __future__ import annotations
+
+import grpc
+import structlog
+
+from xds_server import errors
+
+_CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
+    (errors.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
+    (errors.InvalidFieldError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.StaleWriteError, grpc.StatusCode.ABORTED),
+    (errors.InUseError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),
+)
+
+#: A gRPC status travels in HTTP/2 headers, of which peers take 8 KiB.
+_MESSAGE_BYTES = 4000
+
+_log = structlog.get_logger(__name__)
+
+
+def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """The status and its message. An error nobody foresaw is logged, and its text stays here."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code, _bounded(str(error))
+    _log.error("admin.unexpected_error", exc_info=error)
+    return grpc.StatusCode.INTERNAL, f"internal error ({type(error).__name__}); the control plane's log has more"
+
+
+def _bounded(message: str) -> str:
+    encoded = message.encode()
+    if len(encoded) <= _MESSAGE_BYTES:
+        return message
+    return encoded[:_MESSAGE_BYTES].decode(errors="ignore") + " …"

@@ -1,0 +1,232 @@
+"""Messages of the Admin API → values of the model, with everything that is wrong noted under its field's path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.policy.v1 import policy_pb2
+
+from xds_server.admin import values
+from xds_server.admin.enums import METRICS, PRIVACIES, STRATEGIES
+from xds_server.admin.problems import Problems, known
+from xds_server.model import (
+    Limit,
+    Metric,
+    NodesTarget,
+    Price,
+    Privacy,
+    Provider,
+    ProviderTarget,
+    Route,
+    Strategy,
+    Target,
+    Timeouts,
+)
+from xds_server.store.settings import KeySettings
+
+DIALECTS = ("openai",)
+_TARGETS, _CREDENTIALS, _LIMITS, _PATTERNS = 64, 32, 32, 1000
+_HOUR_MS = 3_600_000
+_LONGEST_WINDOW = 366 * 86_400
+_LONGEST_CACHE = 30 * 86_400
+_ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedProvider:
+    """`keep_credentials`: those of the value are none, and the stored ones stay. `version` is as sent."""
+
+    provider: Provider
+    keep_credentials: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRoute:
+    """`organisation` is a name, empty for a route that everybody sees."""
+
+    route: Route
+    organisation: str
+    version: int
+
+
+def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
+    values.name(message.name, problems.at("name"))
+    dialect = message.dialect or DIALECTS[0]
+    if dialect not in DIALECTS:
+        shown = values.quoted(dialect)
+        problems.at("dialect").note(f"{shown} is not spoken by this version; accepted: {', '.join(DIALECTS)}")
+    base_url = values.base_url(message.base_url, problems.at("base_url"))
+    _at_most(message.credentials, _CREDENTIALS, problems.at("credentials"))
+    for index, credential in enumerate(message.credentials):
+        values.credential(credential, problems.at("credentials", index))
+    if len(set(message.credentials)) < len(message.credentials):
+        problems.at("credentials").note("the same value twice (not shown); accepted: each once")
+    if message.clear_credentials and message.credentials:
+        problems.at("clear_credentials").note("accepted only without `credentials`")
+    _ca_file(message.ca_file, base_url, problems.at("ca_file"))
+    return ParsedProvider(
+        Provider(
+            name=message.name,
+            base_url=base_url,
+            dialect=dialect,
+            credentials=tuple(message.credentials),
+            ca_file=message.ca_file,
+            stream_usage=message.stream_usage if message.HasField("stream_usage") else True,
+        ),
+        keep_credentials=not message.credentials and not message.clear_credentials,
+        version=message.version,
+    )
+
+
+def route(
+    message: pb.Route, problems: Problems, *, providers: Collection[str], organisations: Collection[str]
+) -> ParsedRoute:
+    """`providers` and `organisations` are the names that may be referred to."""
+    values.model(message.model, problems.at("model"))
+    if message.organisation and message.organisation not in organisations:
+        shown = values.quoted(message.organisation)
+        problems.at("organisation").note(f"no organisation {shown}; {known(organisations)}")
+    targets = _targets(message, problems, providers)
+    values.number(
+        message.cache_ttl_seconds, 0, _LONGEST_CACHE, "seconds (0 = no caching)", problems.at("cache_ttl_seconds")
+    )
+    privacy = PRIVACIES.get(message.privacy)
+    if privacy is None:
+        problems.at("privacy").note(f"not a known value; accepted: {', '.join(Privacy)}")
+    if privacy is Privacy.OWN_NODES:
+        for index, target in enumerate(message.targets):
+            if target.provider:
+                problems.at("targets", index).at("provider").note(
+                    "a provider is not an own node, and this route's privacy is own-nodes; accepted: `nodes`, or "
+                    "privacy any"
+                )
+    return ParsedRoute(
+        Route(
+            id="",
+            model=message.model,
+            targets=targets,
+            strategy=_strategy(message, problems.at("strategy")),
+            timeouts=_timeouts(message.timeouts, problems.at("timeouts")),
+            cache_ttl_seconds=message.cache_ttl_seconds,
+            privacy=privacy or Privacy.ANY,
+        ),
+        message.organisation,
+        message.version,
+    )
+
+
+def limits(messages: Iterable[policy_pb2.Limit], problems: Problems) -> tuple[Limit, ...]:
+    """`problems` is at the message that has the field `limits`."""
+    parsed = tuple(_limit(message, problems.at("limits", index)) for index, message in enumerate(messages))
+    _at_most(parsed, _LIMITS, problems.at("limits"))
+    windows = [(limit.metric, limit.per_seconds) for limit in parsed]
+    if len(set(windows)) < len(windows):
+        problems.at("limits").note("two limits of one metric and window; accepted: one of each")
+    return parsed
+
+
+def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
+    """Of a key; its name is checked too."""
+    values.name(message.name, problems.at("name"))
+    _at_most(message.models, _PATTERNS, problems.at("models"))
+    for index, pattern in enumerate(message.models):
+        values.model(pattern, problems.at("models", index))
+    values.expiry(message.expires_at, problems.at("expires_at"))
+    return KeySettings(
+        models=tuple(message.models) or ("*",),
+        limits=limits(message.limits, problems),
+        expires_at=message.expires_at,
+    )
+
+
+def _targets(message: pb.Route, problems: Problems, providers: Collection[str]) -> tuple[Target, ...]:
+    if not message.targets:
+        problems.at("targets").note("a route needs at least one target")
+        return ()
+    _at_most(message.targets, _TARGETS, problems.at("targets"))
+    parsed = tuple(
+        _target(target, problems.at("targets", index), providers) for index, target in enumerate(message.targets)
+    )
+    first_of: dict[str, int] = {}
+    for index, target in enumerate(parsed):
+        first = first_of.setdefault(target.id, index)
+        if first != index:
+            problems.at("targets", index).note(
+                f"the same target as targets[{first}]; accepted: each once, with the sum of the weights"
+            )
+    first_tier = min(target.tier for target in parsed)
+    if not any(target.weight for target in parsed if target.tier == first_tier):
+        problems.at("targets").note(f"no target of the first tier ({first_tier}) has a weight above 0")
+    return parsed
+
+
+def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[str]) -> Target:
+    weight = message.weight if message.HasField("weight") else 1
+    values.number(weight, 0, 1_000_000, "", problems.at("weight"))
+    values.number(message.tier, 0, 63, "", problems.at("tier"))
+    for field in ("input", "output"):
+        amount = getattr(message.price, field)
+        unit = "micro-USD per million tokens"
+        values.number(amount, 0, values.LARGEST_AMOUNT, unit, problems.at("price").at(field))
+    price = Price(message.price.input, message.price.output)
+    if message.nodes:
+        if message.provider or message.model:
+            problems.note(f"`nodes` and `{'provider' if message.provider else 'model'}` together; {_ONE_PLACE}")
+        values.model(message.nodes, problems.at("nodes"))
+        return NodesTarget(message.nodes, weight, message.tier, price)
+    if not message.provider and not message.model:
+        problems.note(f"neither a provider nor nodes; {_ONE_PLACE}")
+    elif not message.provider:
+        problems.at("provider").note(f"missing beside `model`; {_ONE_PLACE}")
+    elif message.provider not in providers:
+        shown = values.quoted(message.provider)
+        problems.at("provider").note(f"no provider {shown}; {known(providers)}")
+    if message.provider:
+        values.model(message.model, problems.at("model"))
+    return ProviderTarget(message.provider, message.model, weight, message.tier, price)
+
+
+def _strategy(message: pb.Route, problems: Problems) -> Strategy:
+    strategy = STRATEGIES.get(message.strategy)
+    accepted = ", ".join(each for each in Strategy if each is not Strategy.FASTEST)
+    if strategy is Strategy.FASTEST:
+        problems.note(f"fastest needs usage records, which this version does not keep; accepted: {accepted}")
+    elif strategy is None:
+        problems.note(f"not a known value; accepted: {accepted}")
+    return strategy or Strategy.WEIGHTED
+
+
+def _timeouts(message: pb.Timeouts, problems: Problems) -> Timeouts:
+    for field, most in (("first_byte_ms", _HOUR_MS), ("idle_ms", _HOUR_MS), ("connect_ms", 60_000)):
+        values.number(getattr(message, field), 0, most, "milliseconds (0 = the default)", problems.at(field))
+    return Timeouts(message.first_byte_ms, message.idle_ms, message.connect_ms)
+
+
+def _limit(message: policy_pb2.Limit, problems: Problems) -> Limit:
+    metric = METRICS.get(message.metric)
+    if metric is None:
+        problems.at("metric").note(f"missing or not a known value; accepted: {', '.join(Metric)}")
+    if metric is Metric.CONCURRENCY:
+        if message.per_seconds:
+            problems.at("per_seconds").note("concurrency has no window; accepted: 0")
+    elif metric is not None:
+        values.number(message.per_seconds, 1, _LONGEST_WINDOW, "seconds", problems.at("per_seconds"))
+    values.number(message.amount, 0, values.LARGEST_AMOUNT, "", problems.at("amount"))
+    return Limit(metric or Metric.REQUESTS, message.per_seconds, message.amount)
+
+
+def _ca_file(path: str, base_url: str, problems: Problems) -> None:
+    if not path:
+        return
+    if not path.startswith("/") or len(path) > 4096 or not path.isprintable():
+        problems.note("accepted: the absolute path of a PEM file, as Envoy sees it")
+    elif not base_url.startswith("https://"):
+        problems.note("accepted only with an https base_url")
+
+
+def _at_most(items: Collection[object], most: int, problems: Problems) -> None:
+    if len(items) > most:
+        problems.note(f"{len(items)} items; accepted: at most {most}")

@@ -1,0 +1,56 @@
+"""Collecting what is wrong with a request, each problem under its field's path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from xds_server.errors import InvalidFieldError
+
+_MOST = 20
+_NAMES_SHOWN = 20
+
+
+class Problems:
+    """`at` moves to a field inside this one; both note into the same list.
+
+    Callers quote a value only where it cannot be a secret.
+    """
+
+    def __init__(self, path: str = "", found: list[str] | None = None) -> None:
+        self.path = path
+        self.found = found if found is not None else []
+
+    def at(self, field: str, index: int | None = None) -> Problems:
+        here = f"{self.path}.{field}" if self.path else field
+        return Problems(here if index is None else f"{here}[{index}]", self.found)
+
+    def note(self, problem: str) -> None:
+        self.found.append(f"{self.path}: {problem}" if self.path else problem)
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def raise_if_any(self) -> None:
+        """Raises InvalidFieldError with the first twenty."""
+        if self.found:
+            hidden = len(self.found) - _MOST
+            rest = [f"and {hidden} more"] if hidden > 0 else []
+            raise InvalidFieldError([*self.found[:_MOST], *rest])
+
+
+@contextmanager
+def checking(path: str = "") -> Iterator[Problems]:
+    """Gives a Problems and raises at the end what was noted."""
+    problems = Problems(path)
+    yield problems
+    problems.raise_if_any()
+
+
+def known(names: Collection[str]) -> str:
+    """`known: a, b`, for a name that is not among them."""
+    if not names:
+        return "there are none yet"
+    shown = sorted(names)[:_NAMES_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"known: {', '.join(shown)}{more}"

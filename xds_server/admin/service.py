@@ -1,0 +1,247 @@
+"""trunkline.admin.v1.Admin: each method parses, changes or reads, and renders."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+
+from xds_server.admin import parse, render, status, values, warnings
+from xds_server.admin.apply import apply, changes
+from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
+from xds_server.admin.ports import Clients, Publisher
+from xds_server.admin.problems import Problems, checking, known
+from xds_server.errors import NotFoundError
+from xds_server.store import AsyncStore, AuditQuery, writing
+from xds_server.store.records import ObjectType
+
+if TYPE_CHECKING:
+    from xds_server.model import Key, Organisation, Provider, Route
+    from xds_server.store import KeyRecord
+    from xds_server.store.writing.transaction import Transaction
+
+_LONGEST_WAIT_MS = 60_000
+_PAGE, _LARGEST_PAGE = 100, 1_000
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class AdminService(admin_pb2_grpc.AdminServicer):
+    """Stateless apart from what it is given; one per server."""
+
+    def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients) -> None:
+        self._store = store
+        self._clients = clients
+        self._changes = Changes(store, publisher, clients)
+
+    @reporting
+    async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
+        with checking() as problems:
+            values.number(request.wait_ms, 0, _LONGEST_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
+        document, actor = request.document, actor_of(context)
+        noted = list(warnings.of_document(document))
+        if request.dry_run:
+            draft = await self._store.write(actor, lambda tx: apply(tx, document), dry_run=True)
+            return pb.ApplyResponse(changes=changes(draft.events), warnings=noted)
+        committed = await self._changes.write(actor, lambda tx: apply(tx, document))
+        wait = request.wait_ms / 1000 or SETTLE_SECONDS
+        return pb.ApplyResponse(
+            changes=changes(committed.events),
+            propagation=await self._changes.settled(committed.revision, wait),
+            warnings=noted,
+        )
+
+    @reporting
+    async def Export(self, request: pb.ExportRequest, context: Context) -> pb.ExportResponse:
+        return pb.ExportResponse(document=render.document(await self._store.load()))
+
+    @reporting
+    async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
+        state = await self._store.load()
+        return pb.ListProvidersResponse(providers=[render.provider(each) for each in state.providers.values()])
+
+    @reporting
+    async def PutProvider(self, request: pb.PutProviderRequest, context: Context) -> pb.PutProviderResponse:
+        with checking("provider") as problems:
+            parsed = parse.provider(request.provider, problems)
+
+        def work(transaction: Transaction) -> Provider:
+            return writing.providers.put(
+                transaction,
+                parsed.provider,
+                expected=parsed.version,
+                keep_credentials=parsed.keep_credentials,
+            )
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.PutProviderResponse(
+            provider=render.provider(committed.value),
+            propagation=await self._changes.settled(committed.revision),
+        )
+
+    @reporting
+    async def DeleteProvider(
+        self, request: pb.DeleteProviderRequest, context: Context
+    ) -> pb.DeleteProviderResponse:
+        def work(transaction: Transaction) -> None:
+            writing.providers.delete(transaction, request.name, expected=request.version)
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.DeleteProviderResponse(propagation=await self._changes.settled(committed.revision))
+
+    @reporting
+    async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
+        return pb.ListRoutesResponse(routes=render.routes(await self._store.load()))
+
+    @reporting
+    async def PutRoute(self, request: pb.PutRouteRequest, context: Context) -> pb.PutRouteResponse:
+        def work(transaction: Transaction) -> Route:
+            with checking("route") as problems:
+                parsed = parse.route(
+                    request.route,
+                    problems,
+                    providers=transaction.provider_names(),
+                    organisations=transaction.organisation_ids,
+                )
+            return writing.routes.put(
+                transaction, parsed.route, organisation=parsed.organisation, expected=parsed.version
+            )
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.PutRouteResponse(
+            route=render.route(committed.value, request.route.organisation),
+            propagation=await self._changes.settled(committed.revision),
+            warnings=warnings.of_route(request.route, "route."),
+        )
+
+    @reporting
+    async def DeleteRoute(self, request: pb.DeleteRouteRequest, context: Context) -> pb.DeleteRouteResponse:
+        def work(transaction: Transaction) -> None:
+            writing.routes.delete(
+                transaction, request.model, organisation=request.organisation, expected=request.version
+            )
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.DeleteRouteResponse(propagation=await self._changes.settled(committed.revision))
+
+    @reporting
+    async def ListOrganisations(
+        self, request: pb.ListOrganisationsRequest, context: Context
+    ) -> pb.ListOrganisationsResponse:
+        found = (await self._store.load()).organisations.values()
+        ordered = sorted(found, key=lambda each: each.name)
+        return pb.ListOrganisationsResponse(organisations=[render.organisation(each) for each in ordered])
+
+    @reporting
+    async def PutOrganisation(
+        self, request: pb.PutOrganisationRequest, context: Context
+    ) -> pb.PutOrganisationResponse:
+        message = request.organisation
+        with checking("organisation") as problems:
+            values.name(message.name, problems.at("name"))
+            limits = parse.limits(message.limits, problems)
+
+        def work(transaction: Transaction) -> Organisation:
+            return writing.organisations.put(transaction, message.name, limits=limits, expected=message.version)
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.PutOrganisationResponse(
+            organisation=render.organisation(committed.value),
+            propagation=await self._changes.settled(committed.revision),
+            warnings=warnings.of_organisation(message, "organisation."),
+        )
+
+    @reporting
+    async def DeleteOrganisation(
+        self, request: pb.DeleteOrganisationRequest, context: Context
+    ) -> pb.DeleteOrganisationResponse:
+        def work(transaction: Transaction) -> None:
+            writing.organisations.delete(transaction, request.name, expected=request.version)
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.DeleteOrganisationResponse(propagation=await self._changes.settled(committed.revision))
+
+    @reporting
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        if request.organisation:
+            names = {each.name for each in (await self._store.load()).organisations.values()}
+            if request.organisation not in names:
+                raise NotFoundError(
+                    f"organisation: no organisation {values.quoted(request.organisation)}; {known(names)}"
+                )
+        records = await self._store.keys(
+            organisation=request.organisation, include_revoked=request.include_revoked
+        )
+        return pb.ListKeysResponse(
+            keys=[render.key(each.key, each.organisation, each.revoked_at) for each in records]
+        )
+
+    @reporting
+    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
+        message = request.key
+        with checking("key") as problems:
+            settings = parse.key_settings(message, problems)
+            if 0 < message.expires_at <= time.time():
+                problems.at("expires_at").note("in the past; accepted: a time to come, or 0 = never")
+            if request.value:
+                values.key_value(request.value, Problems("value", problems.found))
+
+        def work(transaction: Transaction) -> tuple[Key, str]:
+            with checking("key") as problems:
+                if message.organisation not in transaction.organisation_ids:
+                    problems.at("organisation").note(
+                        f"no organisation {values.quoted(message.organisation)}; "
+                        f"{known(transaction.organisation_ids)}"
+                    )
+            return writing.keys.create(
+                transaction, message.organisation, message.name, settings, value=request.value
+            )
+
+        committed = await self._changes.write(actor_of(context), work)
+        key, value = committed.value
+        return pb.CreateKeyResponse(
+            key=render.key(key, message.organisation),
+            value=value,
+            propagation=await self._changes.settled(committed.revision),
+            warnings=warnings.of_key(message, "key."),
+        )
+
+    @reporting
+    async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
+        def work(transaction: Transaction) -> KeyRecord:
+            return writing.keys.revoke(transaction, request.id)
+
+        committed = await self._changes.write(actor_of(context), work)
+        record = committed.value
+        return pb.RevokeKeyResponse(
+            key=render.key(record.key, record.organisation, record.revoked_at),
+            propagation=await self._changes.settled(committed.revision),
+        )
+
+    @reporting
+    async def ListAuditEvents(
+        self, request: pb.ListAuditEventsRequest, context: Context
+    ) -> pb.ListAuditEventsResponse:
+        with checking() as problems:
+            values.number(request.page_size, 0, _LARGEST_PAGE, "(0 = 100)", problems.at("page_size"))
+            values.number(request.before_id, 0, 2**62, "", problems.at("before_id"))
+            if request.object_type and request.object_type not in list(ObjectType):
+                shown = values.quoted(request.object_type)
+                problems.at("object_type").note(f"{shown} is not known; accepted: {', '.join(ObjectType)}")
+        query = AuditQuery(
+            limit=request.page_size or _PAGE,
+            before_id=request.before_id,
+            object_type=request.object_type,
+            object_name=request.object_name,
+        )
+        events = await self._store.audit_events(query)
+        return pb.ListAuditEventsResponse(events=[render.audit_event(each) for each in events])
+
+    @reporting
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        state = await self._store.load()
+        return status.status(state.revision, self._clients.clients(), self._clients.recent_rejections())

@@ -1,0 +1,62 @@
+"""Clients and what they refused, as the Admin API shows them."""
+
+from __future__ import annotations
+
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server import clients
+
+_RECENT_REJECTIONS = 50
+
+
+def propagation(value: clients.Propagation) -> pb.Propagation:
+    return pb.Propagation(
+        revision=value.revision,
+        complete=value.complete,
+        accepted=value.accepted,
+        rejections=[rejection(each) for each in value.rejections],
+        waiting_for=value.waiting_for,
+    )
+
+
+def rejection(value: clients.Rejection) -> pb.Rejection:
+    return pb.Rejection(
+        client_id=value.client_id,
+        type_url=value.type_url,
+        resource_names=value.resource_names,
+        reason=value.reason,
+        at=int(value.at),
+    )
+
+
+def status(
+    revision: int, connected: tuple[clients.ClientStatus, ...], rejections: tuple[clients.Rejection, ...]
+) -> pb.GetStatusResponse:
+    return pb.GetStatusResponse(
+        revision=revision,
+        clients=[_client(each) for each in connected],
+        recent_rejections=[rejection(each) for each in rejections[:_RECENT_REJECTIONS]],
+    )
+
+
+def _client(value: clients.ClientStatus) -> pb.ClientStatus:
+    return pb.ClientStatus(
+        client_id=value.client_id,
+        kind=value.kind,
+        software=value.software,
+        connected=value.connected,
+        since=int(value.since),
+        types=[_type(each) for each in value.types],
+    )
+
+
+def _type(value: clients.TypeStatus) -> pb.TypeStatus:
+    return pb.TypeStatus(
+        type_url=value.type_url,
+        accepted_revision=value.accepted_revision,
+        pending=value.pending,
+        acks=value.acks,
+        nacks=value.nacks,
+        rejection=None if value.rejection is None else rejection(value.rejection),
+        last_ack_ms=value.last_ack_ms,
+    )

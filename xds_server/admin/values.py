@@ -1,0 +1,83 @@
+"""Rules for single values: names, models, URLs, keys, numbers."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from xds_server.admin.problems import Problems
+
+NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`"
+MODEL_RULE = "1 to 200 printable characters without whitespace"
+CREDENTIAL_RULE = "1 to 4,096 printable ASCII characters without whitespace"
+KEY_RULE = "16 to 512 printable ASCII characters without whitespace"
+
+_NAME = re.compile(r"[a-z0-9._-]{1,63}")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+_CREDENTIAL = re.compile(r"[!-~]{1,4096}")
+_KEY = re.compile(r"[!-~]{16,512}")
+
+#: Fits a signed 64-bit column with room for sums.
+LARGEST_AMOUNT = 10**15
+_LAST_SECOND = 253_402_300_799  # 9999-12-31
+
+
+def name(text: str, problems: Problems) -> None:
+    if not _NAME.fullmatch(text):
+        problems.note(f"{quoted(text)} is not a name; accepted: {NAME_RULE}")
+
+
+def model(text: str, problems: Problems) -> None:
+    blank = any(character.isspace() for character in text)
+    if blank or not text.isprintable() or not 1 <= len(text) <= 200:
+        problems.note(f"{quoted(text)} is not accepted; accepted: {MODEL_RULE}")
+
+
+def base_url(text: str, problems: Problems) -> str:
+    """Its canonical form, without a trailing slash. Problems never quote the URL: it may hold a password."""
+    rule = "accepted: http(s)://host[:port][/path], without user, query and fragment"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        problems.note(f"not a URL; {rule}")
+        return text
+    if not all("!" <= character <= "~" for character in text):
+        problems.note(f"only printable ASCII characters without whitespace; {rule}")
+    elif parts.scheme not in {"http", "https"}:
+        problems.note(f"the scheme must be http or https; {rule}")
+    elif "@" in parts.netloc:
+        problems.note(f"a user or password does not belong here, use `credentials`; {rule}")
+    elif "?" in text or "#" in text:
+        problems.note(f"a query or fragment is not accepted; {rule}")
+    elif not _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) or port == 0:
+        problems.note(f"no valid host and port; {rule}")
+    elif not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
+        problems.note(f"the path has characters or segments that are not accepted; {rule}")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def credential(text: str, problems: Problems) -> None:
+    if not _CREDENTIAL.fullmatch(text):
+        problems.note(f"this value is not accepted (not shown); accepted: {CREDENTIAL_RULE}")
+
+
+def key_value(text: str, problems: Problems) -> None:
+    if not _KEY.fullmatch(text):
+        problems.note(f"this value is not accepted (not shown); accepted: {KEY_RULE}")
+
+
+def number(value: int, least: int, most: int, unit: str, problems: Problems) -> None:
+    if not least <= value <= most:
+        problems.note(f"{value} is out of range; accepted: {least:,} to {most:,}{' ' + unit if unit else ''}")
+
+
+def expiry(value: int, problems: Problems) -> None:
+    number(value, 0, _LAST_SECOND, "(Unix seconds; 0 = never)", problems)
+
+
+def quoted(text: str) -> str:
+    """Bounded, so that a message cannot be made of somebody else's megabyte."""
+    shown = text if len(text) <= 80 else text[:80] + "…"
+    return '"' + shown.encode("unicode_escape").decode() + '"'
