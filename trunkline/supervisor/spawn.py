@@ -20,6 +20,8 @@ from typing import NoReturn
 _INHERITED = 3  # SD_LISTEN_FDS_START
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 32 * 1024 * 1024
+# Linux closes a range in one system call; elsewhere it is one for each.
+_HIGHEST_DESCRIPTOR = 1 << 20 if sys.platform == "linux" else 4096
 _CANNOT_EXEC = 127  # as a shell says it
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
@@ -73,13 +75,15 @@ def _become(command: Command, parent: int, output: int, blocked: set[int | signa
         os.dup2(null, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        environment = dict(command.environment)
+        environment, first_closed = dict(command.environment), _INHERITED
         if command.listen is not None:
             if command.listen.fileno() == _INHERITED:
                 os.set_inheritable(_INHERITED, True)
             else:
                 os.dup2(command.listen.fileno(), _INHERITED)
+            first_closed += 1
             environment |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+        os.closerange(first_closed, _HIGHEST_DESCRIPTOR)  # what we were started with is not close-on-exec
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)  # exec resets handlers, but keeps what is ignored
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
