@@ -67,8 +67,8 @@ def run(options: argparse.Namespace) -> Results:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 0.6 s each: a smoke test")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds per scenario; medians are reported (5)")
-    parser.add_argument("--seconds", type=float, default=4, help="seconds per round (4)")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds per scenario; medians are reported (8)")
+    parser.add_argument("--seconds", type=float, default=2, help="seconds per round (2)")
     parser.add_argument("--streams", type=int, default=2000, help="concurrent slow streams, 0 for none (2000)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only scenarios whose name contains TEXT")
     parser.add_argument("--bare-only", action="store_true", help="without the gateway: how noisy is this machine?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from tabulate import tabulate
@@ -39,6 +40,7 @@ def as_json(results: Results) -> dict[str, Any]:
                 **dataclasses.asdict(outcome.scenario),
                 "subjects": {name: dataclasses.asdict(each) for name, each in outcome.by_subject.items()},
                 "cpu_ratio": _ratio(outcome),
+                "cpu_ratios": outcome.ratios,
             }
             for outcome in results.outcomes
         ],
@@ -65,8 +67,12 @@ def as_text(results: Results) -> str:
 
 
 def _ratio(outcome: Outcome) -> float | None:
-    gateway, bare = outcome.by_subject.get("gateway"), outcome.by_subject.get("bare")
-    return gateway.total / bare.total if gateway and bare and bare.total else None
+    return median(outcome.ratios) if outcome.ratios else None
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    """Lowest and highest round."""
+    return f"{min(ratios):.1f}-{max(ratios):.1f}"
 
 
 def _cpu_table(outcomes: Sequence[Outcome]) -> str:
@@ -83,7 +89,7 @@ def _cpu_table(outcomes: Sequence[Outcome]) -> str:
                     f"{each.envoy:.1f}",
                     _roles(each),
                     f"{each.per_second:,.0f}/s",
-                    "" if ratio is None else f"{ratio:.2f}",
+                    "" if ratio is None else f"{ratio:.2f} ({_spread(outcome.ratios)})",
                     ""
                     if target is None or ratio is None
                     else f"≤ {target:.1f} {'met' if ratio <= target else 'MISSED'}",
@@ -91,7 +97,7 @@ def _cpu_table(outcomes: Sequence[Outcome]) -> str:
                 ]
             )
     headers = ["", "", "CPU µs", "Envoy", "Python", "", "ratio", "target", "errors"]
-    units = "CPU per request, of streams per event."
+    units = "CPU per request, of streams per event. The ratio is the median of the rounds (lowest-highest)."
     return tabulate(rows, headers, disable_numparse=True) + f"\n{units}"
 
 

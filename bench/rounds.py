@@ -19,13 +19,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One subject in one scenario: medians over the rounds, but errors in sum. CPU is µs per unit, by role."""
+    """One subject in one scenario: medians over the rounds, but errors in sum. CPU is µs per unit, by role.
+
+    `cpu_by_round` holds the totals, for pairing with another subject's.
+    """
 
     cpu: dict[str, float]
     per_second: float
     first_byte: Latency
     whole: Latency
     errors: int
+    cpu_by_round: tuple[float, ...] = ()
 
     @property
     def envoy(self) -> float:
@@ -47,6 +51,14 @@ class Outcome:
 
     scenario: Scenario
     by_subject: dict[str, Measured]
+
+    @property
+    def ratios(self) -> list[float]:
+        """CPU gateway/bare of each round, which had the same neighbours; empty without a gateway."""
+        gateway, bare = self.by_subject.get("gateway"), self.by_subject.get("bare")
+        if gateway is None or bare is None:
+            return []
+        return [mine / its for mine, its in zip(gateway.cpu_by_round, bare.cpu_by_round, strict=True) if its]
 
 
 def cpu_by_role(subject: Subject) -> dict[str, int]:
@@ -72,7 +84,8 @@ def measure(
         load.run(subject, requests[subject.name], dataclasses.replace(scenario.load, seconds=0.3))
     found: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}
     for number in range(rounds):
-        for subject in subjects:
+        # There and back, so that neither always comes after the other.
+        for subject in subjects if number % 2 == 0 else reversed(subjects):
             progress(f"{scenario.name}: round {number + 1} of {rounds}, {subject.name}")
             before = cpu_by_role(subject)
             result = load.run(subject, requests[subject.name], scenario.load)
@@ -99,6 +112,7 @@ def _medians(rounds: Sequence[Measured]) -> Measured:
         first_byte=_median_latency([each.first_byte for each in rounds]),
         whole=_median_latency([each.whole for each in rounds]),
         errors=sum(each.errors for each in rounds),
+        cpu_by_round=tuple(each.total for each in rounds),
     )
 
 
