@@ -164,15 +164,19 @@ class Subscription:
         """The pending push was refused, for `reason` in the client's own words."""
         push = self._take_pending()
         self._nacks += 1
-        self._rejected.update(push.names)
-        if not (self.updates.names | self.removals.names).isdisjoint(push.names):
-            # The content changed while the push was on its way: the correction may be here already.
-            self._retry_rejected(resources, sequence)
         refusal = self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
-        if not self._tells_removal:
-            self._rejected &= resources.keys()
+        relevant = {name for name in push.names if self._can_be_corrected(name, resources)}
+        self._rejected |= relevant
+        changed = self.updates.names | self.removals.names
+        if len(relevant) < len(push.names) or not changed.isdisjoint(relevant):
+            # The content or the subscription changed while the push was on its way: this may be the correction.
+            self._retry_rejected(resources, sequence)
+        if push.names and not relevant:
             self._clear_refusal()
         return refusal
+
+    def _can_be_corrected(self, name: str, resources: Mapping[str, Resource]) -> bool:
+        return self.interest.wants(name) and (self._tells_removal or name in resources)
 
     def unsent(self, sequence: int) -> bool:
         """Whether an addition or update from `sequence` or before waits to be sent."""

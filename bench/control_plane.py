@@ -1,0 +1,290 @@
+"""`python -m bench.control_plane`: what one endpoint's health flip costs the control plane, and when it arrives.
+
+10,000 endpoints in 100 pools, 500 routes, 100 delta clients over gRPC in processes of their own. Prints a table
+and writes JSON to bench/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import grpc.aio
+import structlog
+
+from bench.errors import BenchError
+from xds_server.clients import ClientRegistry
+from xds_server.model import Endpoint, NodesTarget, Pool, Provider, ProviderTarget, Route, State
+from xds_server.protocol.changes import changes_between
+from xds_server.protocol.encoding import ResponseEncoder
+from xds_server.protocol.snapshot import Snapshot
+from xds_server.resources.builder import Builder
+from xds_server.resources.settings import EdgeSettings
+from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
+
+RESULTS = Path(__file__).parent / "results" / "control_plane.json"
+SETTLE_SECONDS = 60.0
+
+
+class Content(Protocol):
+    """What is served: a first snapshot, and one more per flip of one endpoint."""
+
+    def first(self) -> Snapshot: ...
+
+    def flip(self) -> Snapshot: ...
+
+
+class Gateway:
+    """The real builder over `pools` pools and `routes` routes; routes beyond the pools go to providers alone."""
+
+    def __init__(self, *, pools: int, endpoints: int, routes: int) -> None:
+        self._builder = Builder(EdgeSettings())
+        self._revision = 1
+        per_pool = endpoints // pools
+        self._live = {
+            f"model-{number}": Pool(
+                f"model-{number}",
+                tuple(
+                    Endpoint(f"node-{number}-{index}", f"10.{number}.{index // 250}.{index % 250 + 1}", 8443)
+                    for index in range(per_pool)
+                ),
+            )
+            for number in range(pools)
+        }
+        providers = {name: Provider(name, f"https://{name}.example/v1") for name in ("alpha", "beta", "gamma")}
+        self._state = State(1, providers, {each.id: each for each in _routes(routes, pools, tuple(providers))})
+
+    def first(self) -> Snapshot:
+        return self._builder.build(self._revision, self._state, self._live)
+
+    def flip(self) -> Snapshot:
+        self._revision += 1
+        model = f"model-{self._revision % len(self._live)}"
+        pool = self._live[model]
+        flipped = replace(
+            pool.endpoints[0], health="unhealthy" if pool.endpoints[0].health == "healthy" else "healthy"
+        )
+        self._live = {**self._live, model: replace(pool, endpoints=(flipped, *pool.endpoints[1:]))}
+        return self._builder.build(self._revision, self._state, self._live)
+
+
+def _routes(count: int, pools: int, providers: Sequence[str]) -> list[Route]:
+    routes = []
+    for number in range(count):
+        model = f"model-{number}"
+        cloud = ProviderTarget(providers[number % len(providers)], model)
+        nodes = (NodesTarget(model),) if number < pools else ()
+        routes.append(Route(f"route-{number}", model, (*nodes, cloud)))
+    return routes
+
+
+@dataclass(frozen=True)
+class Results:
+    """CPU in milliseconds per flip, latency in milliseconds (debounce of 20 ms included), memory in MiB."""
+
+    endpoints: int
+    pools: int
+    routes: int
+    clients: int
+    flips: int
+    first_build_ms: float
+    first_state_s: float
+    control_plane_cpu_ms: float
+    control_plane_cpu_ms_worst: float
+    fan_out_cpu_ms: float
+    fan_out_cpu_us_per_client: float
+    received_p50_ms: float
+    received_p99_ms: float
+    received_max_ms: float
+    response_kib: float
+    rss_content_mib: float
+    rss_clients_mib: float
+    rss_end_mib: float
+
+
+def _rss_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+
+
+@asynccontextmanager
+async def _clients(address: str, count: int, first: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bench.control_plane_clients",
+        address,
+        str(count),
+        str(first),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=64 * 1024 * 1024,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    if process.stdout is None:
+        raise BenchError("the clients were started without a pipe")
+    async with asyncio.timeout(SETTLE_SECONDS):
+        line = await process.stdout.readline()
+    if not line:
+        raise BenchError("the simulated clients ended early; what they said is above")
+    return line.decode()
+
+
+async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flips: int, processes: int) -> Results:
+    """One run. Flips are one at a time: the next begins when every client has accepted the last."""
+    started = time.process_time()
+    content: Content = Gateway(pools=pools, endpoints=endpoints, routes=routes)
+    before = content.first()
+    first_build = time.process_time() - started
+    rss_content = _rss_mib()
+    registry = ClientRegistry()
+    ads = AdsServer(before, registry)
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((ads.handler(),))
+    async with AsyncExitStack() as stack:
+        address = f"unix:{stack.enter_context(tempfile.TemporaryDirectory())}/xds.sock"
+        server.add_insecure_port(address)
+        await server.start()
+        stack.push_async_callback(server.stop, 0.2)
+        started = time.monotonic()
+        shares = [clients // processes + (number < clients % processes) for number in range(processes)]
+        started_clients = [
+            await stack.enter_async_context(_clients(address, share, sum(shares[:number])))
+            for number, share in enumerate(shares)
+        ]
+        for process in started_clients:
+            await _line(process)
+        first_state = time.monotonic() - started
+        await registry.wait_settled(before.revision, SETTLE_SECONDS)
+        rss_clients = _rss_mib()
+
+        flipped_at: dict[int, float] = {}
+        core: list[float] = []
+        total: list[float] = []
+        response = 0
+        for _ in range(flips):
+            cpu = time.process_time()
+            at = time.monotonic()
+            own = time.thread_time()
+            after = content.flip()
+            own = time.thread_time() - own
+            flipped_at[after.revision] = at
+            ads.publish(after)
+            propagation = await registry.wait_settled(after.revision, SETTLE_SECONDS)
+            if propagation.accepted != clients:
+                raise BenchError(f"{propagation.accepted} of {clients} clients took a flip: {propagation}")
+            total.append(time.process_time() - cpu)
+            # The part that is done once whatever the number of clients, again and by itself.
+            again = time.thread_time()
+            changes = changes_between(before, after)
+            encoder = ResponseEncoder()
+            for type_url, names in changes.items():
+                resources = [after.of_type(type_url)[name] for name in names]
+                response = len(encoder.delta(type_url, resources, (), nonce="1", revision=1))
+            core.append(own + time.thread_time() - again)
+            before = after
+        rss_end = _rss_mib()
+        delays = []
+        for process in started_clients:
+            if process.stdin is None:
+                raise BenchError("the clients were started without a pipe")
+            process.stdin.write(b"finish\n")
+            await process.stdin.drain()
+            for received in json.loads(await _line(process)):
+                got = {revision: moment for revision, moment in received if revision in flipped_at}
+                delays += [got[revision] - moment for revision, moment in flipped_at.items()]
+        ads.close()
+    delays.sort()
+    core_ms = statistics.fmean(core) * 1000
+    fan_out_ms = statistics.fmean(total) * 1000 - core_ms
+    return Results(
+        endpoints=endpoints,
+        pools=pools,
+        routes=routes,
+        clients=clients,
+        flips=flips,
+        first_build_ms=first_build * 1000,
+        first_state_s=first_state,
+        control_plane_cpu_ms=core_ms,
+        control_plane_cpu_ms_worst=max(core) * 1000,
+        fan_out_cpu_ms=fan_out_ms,
+        fan_out_cpu_us_per_client=fan_out_ms * 1000 / clients,
+        received_p50_ms=delays[len(delays) // 2] * 1000,
+        received_p99_ms=delays[int(len(delays) * 0.99)] * 1000,
+        received_max_ms=delays[-1] * 1000,
+        response_kib=response / 1024,
+        rss_content_mib=rss_content,
+        rss_clients_mib=rss_clients,
+        rss_end_mib=rss_end,
+    )
+
+
+LABELS = {
+    "first_build_ms": "first build, CPU ms",
+    "first_state_s": "all clients connected and in sync, s",
+    "control_plane_cpu_ms": "one flip: build, compare, encode, CPU ms",
+    "control_plane_cpu_ms_worst": "  the worst of them",
+    "fan_out_cpu_ms": "one flip: fan-out to all clients, CPU ms",
+    "fan_out_cpu_us_per_client": "  per client, CPU µs",
+    "received_p50_ms": "flip to received, p50 ms (debounce 20 ms included)",
+    "received_p99_ms": "flip to received, p99 ms",
+    "received_max_ms": "flip to received, worst ms",
+    "response_kib": "response of one flip, KiB",
+    "rss_content_mib": "memory with the content built, MiB",
+    "rss_clients_mib": "memory with all clients in sync, MiB",
+    "rss_end_mib": "memory after the flips, MiB",
+}
+
+
+def as_text(results: Results) -> str:
+    """The table."""
+    values = asdict(results)
+    title = (
+        f"{results.endpoints} endpoints in {results.pools} pools, {results.routes} routes, "
+        f"{results.clients} clients, {results.flips} flips"
+    )
+    return "\n".join([title, *(f"  {label:<52}{values[name]:>10.2f}" for name, label in LABELS.items())])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.control_plane", description=__doc__)
+    parser.add_argument("--endpoints", type=int, default=10_000)
+    parser.add_argument("--pools", type=int, default=100)
+    parser.add_argument("--routes", type=int, default=500)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--flips", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=2, help="processes that the clients are spread over")
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    options = vars(parser.parse_args())
+    path: Path = options.pop("json")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    results = asyncio.run(measure(**options))
+    print(as_text(results))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
+    path.write_text(json.dumps({"machine": machine, **asdict(results)}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
