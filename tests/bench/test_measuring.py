@@ -108,8 +108,14 @@ def test_free_ports_differ_from_used_ones() -> None:
 
 
 def measured(cpu: dict[str, float], errors: int = 0) -> Measured:
+    total = sum(cpu.values())
     return Measured(
-        cpu=cpu, per_second=1000, first_byte=Latency(900, 1900), whole=Latency(1000, 2000), errors=errors
+        cpu=cpu,
+        per_second=1000,
+        first_byte=Latency(900, 1900),
+        whole=Latency(1000, 2000),
+        errors=errors,
+        cpu_by_round=(total * 0.5, total, total * 2),
     )
 
 
@@ -130,7 +136,7 @@ def test_the_report_puts_ratio_and_target_side_by_side() -> None:
         peak_kib={"bare": {"envoy": 102400}},
     )
     text = as_text(results)
-    assert "3.50" in text
+    assert "3.50 (3.5-3.5)" in text
     assert "≤ 4.0 met" in text
     assert "≤ 1.6 MISSED" in text
     assert "100.0 (translator 100.0)" in text
