@@ -39,7 +39,7 @@ PROVIDER_CREDENTIALS = {"TEST_KEY_A": "sk-provider-a", "TEST_KEY_B": "sk-provide
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
-    """Two providers; `gpt-4.1` is served by a and backed up by b. Modules override this for routes of their own."""
+    """Two providers; `gpt-4.1` is served by a and backed up by b. Modules override this."""
     return {
         "version": 1,
         "providers": [provider_entry(provider_a), provider_entry(provider_b)],

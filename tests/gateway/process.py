@@ -76,7 +76,9 @@ class GatewayProcess:
         self.ready_seconds = time.monotonic() - begun
         if not self.ready_line.startswith("ready"):
             self.stop()
-            raise AssertionError(f"no ready line within {START_SECONDS} s:\n{self.errors_file.read_text()}")
+            raise AssertionError(
+                f"no ready line after {self.ready_seconds:.1f} s:\n{self.errors_file.read_text()}"
+            )
         return self
 
     def stop(self) -> int:
@@ -164,7 +166,9 @@ class GatewayProcess:
             check=False,
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"trunkline {' '.join(verb)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"trunkline {' '.join(verb)} failed ({done.returncode}):\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def apply(self, config: Mapping[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:

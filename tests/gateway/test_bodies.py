@@ -1,7 +1,8 @@
-"""What a client sends is what the upstream receives, byte for byte, apart from the model's name and the usage flag."""
+"""An upstream receives what its client sent, byte for byte, apart from the model's name and the usage flag."""
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -44,8 +45,9 @@ async def post(
         aiohttp.ClientSession() as session,
         session.post(
             gateway.base_url + path,
-            data=body,
+            data=io.BytesIO(body),
             headers={
+                "content-length": str(len(body)),
                 "authorization": f"Bearer {gateway.api_key}",
                 "content-type": "application/json",
                 **{name.replace("_", "-"): value for name, value in headers.items()},
@@ -66,14 +68,13 @@ async def received(provider: ProviderProcess) -> SeenRequest:
         b'{"model": "gpt", "messages": [{"role": "user", "content": "hi"}]}',
         b'{"messages":[{"role":"user","content":"the \\"model\\": \\"gpt\\" in a prompt"}],"model":"gpt"}',
         b'{"messages":[{"role":"user","content":"a \\\\"}],"model":"gpt","temperature":0.10}',
-        b'{"messages":[],"tools":[{"type":"function","function":{"name":"f","parameters":'
-        b'{"properties":{"model":{"type":"string","enum":["gpt"]}}}}}],"model":"gpt"}',
-        b'{"metadata":{"model":"gpt"},"model" :\n\t"gpt" ,"messages":[]}',
-        b'{"messages":[],"model":"g\\u0070t"}',
-        b'{"messages":[],"\\u006dodel":"gpt"}',
-        b'{"messages":["model"],"stop":"model","model":"gpt"}',
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"naïve 模型 🚂 model\"}],\"model\":\"gpt\"}".encode(),
-        b'  {"model":"gpt","messages":[],"seed":12345678901234567890,"top_p":1e-7}  ',
+        b'{"messages":[{"role":"user","content":"hi"}],"functions":[{"model":{"enum":["gpt"]}}],"model":"gpt"}',
+        b'{"metadata":{"model":"gpt"},"model" :\n\t"gpt" ,"messages":[{"role":"user","content":"hi"}]}',
+        b'{"messages":[{"role":"user","content":"hi"}],"model":"g\\u0070t"}',
+        b'{"messages":[{"role":"user","content":"hi"}],"\\u006dodel":"gpt"}',
+        b'{"stop":["model","x"],"messages":[{"role":"user","content":"hi"}],"model":"gpt"}',
+        '{"messages":[{"role":"user","content":"naïve 模型 🚂 model"}],"model":"gpt"}'.encode(),
+        b'  {"model":"gpt","messages":[{"role":"user","content":"hi"}],"seed":123456789012345678,"top_p":1e-7}  ',
     ],
 )
 async def test_only_the_models_value_is_replaced(
@@ -92,7 +93,9 @@ async def test_only_the_models_value_is_replaced(
     assert seen.header("content-length") == str(len(seen.body or b""))
 
 
-async def test_the_model_may_come_last_in_ten_megabytes(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+async def test_the_model_may_come_last_in_ten_megabytes(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
     text = b'he said \\"model\\": ' * 550_000
     body = b'{"messages":[{"role":"user","content":"' + text + b'"}],"model":"gpt"}'
     status, _ = await post(gateway, body)
@@ -103,12 +106,12 @@ async def test_the_model_may_come_last_in_ten_megabytes(gateway: GatewayProcess,
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"model":"gpt","messages":[],"model":"both"}',
-        b'{"model":"gpt","messages":[],"mod\\u0065l":"gpt"}',
+        b'{"model":"gpt","messages":[{"role":"user","content":"hi"}],"model":"both"}',
+        b'{"model":"gpt","messages":[{"role":"user","content":"hi"}],"mod\\u0065l":"gpt"}',
         b'{"model":"gpt","messages":[}',
         b'[{"model":"gpt"}]',
-        b'{"model":7,"messages":[]}',
-        b'{"messages":[]}',
+        b'{"model":7,"messages":[{"role":"user","content":"hi"}]}',
+        b'{"messages":[{"role":"user","content":"hi"}]}',
         b"",
         b'{"model":"gpt","messages":"\xff"}',
     ],
@@ -126,14 +129,18 @@ async def test_what_cannot_be_read_one_way_only_is_refused(
 async def test_usage_is_asked_for_where_the_client_did_not(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
-    await post(gateway, b'{"messages":[],"stream":true,"model":"gpt"}')
-    assert (await received(provider_a)).body == b'{' + USAGE + b'"messages":[],"stream":true,"model":' + UPSTREAM + b"}"
+    await post(gateway, b'{"messages":[{"role":"user","content":"hi"}],"stream":true,"model":"gpt"}')
+    assert (
+        (await received(provider_a)).body
+        == b"{" + USAGE + b'"messages":[{"role":"user","content":"hi"}],"stream":true,"model":' + UPSTREAM + b"}"
+    )
 
-    own = b'{"messages":[],"stream":true,"stream_options":{"include_usage":false},"model":"gpt"}'
+    declined = b'"stream":true,"stream_options":{"include_usage":false},"model":"gpt"}'
+    own = b'{"messages":[{"role":"user","content":"hi"}],' + declined
     await post(gateway, own)
     assert (await received(provider_a)).body == own.replace(b'"gpt"', UPSTREAM)
 
-    not_understood = b'{"messages":[],"stream":true,"model":"no-usage"}'
+    not_understood = b'{"messages":[{"role":"user","content":"hi"}],"stream":true,"model":"no-usage"}'
     await post(gateway, not_understood)
     assert (await received(provider_b)).body == not_understood
 
@@ -142,15 +149,18 @@ async def test_every_attempt_is_dressed_for_its_own_target(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
     await provider_a.abehave("status:500")
-    body = b'{"messages":[],"model":"both","stream":true}'
+    body = b'{"messages":[{"role":"user","content":"hi"}],"model":"both","stream":true}'
     try:
         status, _ = await post(gateway, body)
     finally:
         await provider_a.abehave("ok")
     assert status == 200
     first, second = await received(provider_a), await received(provider_b)
-    assert first.body == b"{" + USAGE + b'"messages":[],"model":"first/longer-name","stream":true}'
-    assert second.body == b'{"messages":[],"model":"second","stream":true}'
+    assert (
+        first.body
+        == b"{" + USAGE + b'"messages":[{"role":"user","content":"hi"}],"model":"first/longer-name","stream":true}'
+    )
+    assert second.body == b'{"messages":[{"role":"user","content":"hi"}],"model":"second","stream":true}'
     assert first.header("authorization") == "Bearer sk-provider-a"
     assert second.header("authorization") == "Bearer sk-provider-b"
     assert first.header("host") == f"127.0.0.1:{provider_a.port}"
@@ -158,7 +168,9 @@ async def test_every_attempt_is_dressed_for_its_own_target(
     assert first.target == second.target == "/v1/chat/completions"
 
 
-async def test_a_form_keeps_its_file_and_changes_its_model(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+async def test_a_form_keeps_its_file_and_changes_its_model(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
     audio = bytes(range(256)) * 100
     form = aiohttp.FormData()
     form.add_field("file", audio, filename="speech.wav", content_type="audio/wav")
@@ -174,7 +186,7 @@ async def test_a_form_keeps_its_file_and_changes_its_model(gateway: GatewayProce
 
 
 async def test_the_query_and_unknown_fields_pass(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
-    body = b'{"model":"gpt","messages":[],"x_vendor":{"deep":[1,2,{"a":null}]}}'
+    body = b'{"model":"gpt","messages":[{"role":"user","content":"hi"}],"x_vendor":{"deep":[1,2,{"a":null}]}}'
     await post(gateway, body, path="/chat/completions?api-version=2024&x=%20", user_agent="mine/1.0")
     seen = await received(provider_a)
     assert seen.target == "/v1/chat/completions?api-version=2024&x=%20"

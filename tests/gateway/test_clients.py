@@ -212,7 +212,12 @@ def test_openai_node(gateway: GatewayProcess, tmp_path: Path) -> None:
     for name in ("package.json", "package-lock.json", "suite.mjs"):
         shutil.copy(NODE / name, tmp_path)
     installed = subprocess.run(
-        [npm, "ci", "--no-audit", "--no-fund"], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        [npm, "ci", "--no-audit", "--no-fund"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert installed.returncode == 0, installed.stderr
     done = subprocess.run(

@@ -30,7 +30,9 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: GatewayProcess) -> None:
-    async with Load(gateway.base_url, gateway.api_key, "plain", rate=50, streams=20, stream_model="stream") as load:
+    async with Load(
+        gateway.base_url, gateway.api_key, "plain", rate=50, streams=20, stream_model="stream"
+    ) as load:
         await load.wait_for(50)
         for _ in range(3):
             killed = time.monotonic()
@@ -65,7 +67,11 @@ async def in_sync(gateway: GatewayProcess, since_pid: int, within: float = 15.0)
     async with asyncio.timeout(within):
         while True:
             done = await asyncio.to_thread(gateway.run, "status", "--output", "json", check=False)
-            if done.returncode == 0 and '"connected": false' not in done.stdout and gateway.service_pid("xds_server") != since_pid:
+            if (
+                done.returncode == 0
+                and '"connected": false' not in done.stdout
+                and gateway.service_pid("xds_server") != since_pid
+            ):
                 return time.monotonic() - begun
 
 
@@ -77,7 +83,10 @@ def pushes(gateway: GatewayProcess) -> dict[str, int]:
 def envoy_counters(gateway: GatewayProcess, names: tuple[str, ...]) -> dict[str, int]:
     async def read() -> str:
         connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
-        async with aiohttp.ClientSession(connector=connector) as session, session.get("http://envoy/stats") as answer:
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get("http://envoy/stats") as answer,
+        ):
             return await answer.text()
 
     lines = dict(line.split(": ", 1) for line in asyncio.run(read()).splitlines() if ": " in line)

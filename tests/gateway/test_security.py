@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import stat
@@ -97,7 +98,6 @@ async def test_without_a_valid_key_nothing_reaches_an_upstream(
         "/v1/../v1/unknown",
         "/v1/chat%2Fcompletions",
         "/v1/chat%2fcompletions",
-        "/v1/chat\\completions",
         "/v1/%2e%2e/authorise/v1/models",
         "/authorise/v1/chat/completions",
         "/v1/chat/completions/../../../etc/passwd",
@@ -121,7 +121,12 @@ async def test_odd_paths_reach_no_upstream(
 async def test_doubled_slashes_and_dots_mean_the_path_they_name(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    for path in ("//v1/chat/completions", "/v1//chat/completions", "/v1/./chat/x/../completions"):
+    for path in (
+        "//v1/chat/completions",
+        "/v1//chat/completions",
+        "/v1/./chat/x/../completions",
+        "/v1/chat\\completions",
+    ):
         status, _ = await exchange(gateway, request(gateway.api_key, path))
         assert status == 200
         assert (await provider_a.arequests())[-1].target == "/v1/chat/completions"
@@ -179,7 +184,10 @@ async def test_upstreams_see_neither_the_client_nor_the_gateway(
 @pytest.mark.parametrize(
     ("head", "body"),
     [
-        (["Content-Length: 5", "Transfer-Encoding: chunked"], b"0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (
+            ["Content-Length: 5", "Transfer-Encoding: chunked"],
+            b"0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
+        ),
         (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], b"0\r\n\r\n"),
         (["Transfer-Encoding: xchunked"], BODY),
         (["Content-Length: 5", "Content-Length: 6"], b"12345"),
@@ -211,19 +219,18 @@ async def test_a_key_reaches_only_its_own_models(gateway: GatewayProcess, provid
 
 
 async def test_too_large_a_body_is_refused_in_openais_shape(gateway: GatewayProcess) -> None:
+    body = io.BytesIO(bytes(33 * 1024 * 1024))
     async with (
         aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session,
-        session.post(f"{gateway.base_url}/chat/completions", data=bytes(33 * 1024 * 1024)) as answer,
+        session.post(f"{gateway.base_url}/chat/completions", data=body) as answer,
     ):
         assert answer.status == 413
         assert (await answer.json())["error"]["code"] == "request_too_large"
 
 
 async def test_a_revoked_key_stops_working_at_once(gateway: GatewayProcess) -> None:
-    created = json.loads(
-        gateway.run("keys", "create", "--org", "default", "--name", "brief", "--output", "json").stdout
-    )
-    value = re.search(r"sk-tl-[\w-]+", json.dumps(created))
+    created = gateway.run("keys", "create", "--org", "default", "--name", "brief").stdout
+    value = re.search(r"sk-tl-[\w-]+", created)
     assert value
     assert (await exchange(gateway, request(value[0])))[0] == 200
     listed = json.loads(gateway.run("keys", "list", "--output", "json").stdout)
@@ -261,7 +268,13 @@ async def test_no_secret_and_no_prompt_is_in_any_log(gateway: GatewayProcess) ->
     await exchange(gateway, request(gateway.api_key))
     await exchange(gateway, request(gateway.api_key, "/v1/unknown"))
     known = gateway.credentials
-    secrets = (known["api_key"], known["admin_token"], "sk-provider-a", "sk-acme-narrow-key-1234", "private prompt")
+    secrets = (
+        known["api_key"],
+        known["admin_token"],
+        "sk-provider-a",
+        "sk-acme-narrow-key-1234",
+        "private prompt",
+    )
     logs = [path.read_text() for path in (gateway.data_dir / "log").iterdir()] + [gateway.errors_file.read_text()]
     assert any(logs)
     for secret in secrets:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _MICRO = 1_000_000
 
 
 def milliseconds(text: str) -> int:
-    """`500ms`, `30s`, `2m`, `1h` or `30d`. Raises ValueError saying so."""
+    """`500ms`, `1.5s`, `30s`, `2m`, `1h` or `30d`. Raises ValueError saying so."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("expected a duration such as 500ms, 30s, 2m, 1h or 30d")
-    return int(match[1]) * _MILLISECONDS[match[2]]
+    amount = Decimal(match[1]) * _MILLISECONDS[match[2]]
+    if amount != amount.to_integral_value():
+        raise ValueError("expected whole milliseconds, such as 500ms or 1.5s")
+    return int(amount)
 
 
 def seconds(text: str) -> int:
