@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -15,6 +16,11 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
+
+OUTAGE_SECONDS = 60.0
+#: The goal is 2 s; the test machine may be busy.
+IN_SYNC_SECONDS = 10.0
+PUSHES = ("listener_manager.lds.update_success", "cluster_manager.cds.update_success")
 
 
 @pytest.fixture(scope="module")
@@ -29,65 +35,97 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
     }
 
 
+def load_on(gateway: GatewayProcess) -> Load:
+    return Load(gateway.base_url, gateway.api_key, "plain", rate=50, streams=20, stream_model="stream")
+
+
 async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: GatewayProcess) -> None:
-    async with Load(
-        gateway.base_url, gateway.api_key, "plain", rate=50, streams=20, stream_model="stream"
-    ) as load:
+    killed = []
+    async with load_on(gateway) as load:
         await load.wait_for(50)
         for _ in range(3):
-            killed = time.monotonic()
+            killed.append(time.monotonic())
             gateway.kill("translator")
             await load.wait_for(150)
-            assert max(each.duration for each in load.outcomes if each.started > killed) < 5.0
-    assert not [each for each in load.stream_outcomes if each.problem], "a running stream was disturbed"
     failed = [each for each in load.outcomes if each.problem]
     assert {(each.status, each.retry_after) for each in failed} <= {(503, "1")}
-    # 50 requests a second, a millisecond of authorising each: three kills meet a handful at the very most.
-    assert len(failed) <= 6
+    # Authorising takes a millisecond, so at 50 requests a second a kill meets one request or two.
+    assert len(failed) <= 2 * len(killed)
+    assert max(each.duration for each in load.outcomes) < IN_SYNC_SECONDS
+    # A stream that was running was past the translator; one that began at a kill may have been refused.
+    running = [each for each in load.stream_outcomes if not any(abs(each.started - at) < 0.2 for at in killed)]
+    assert running
+    assert not [each for each in running if each.problem]
 
 
-async def test_clients_do_not_notice_a_stopped_control_plane(gateway: GatewayProcess) -> None:
-    """A minute without it, under load; then it is in sync again without pushing what everybody has."""
-    before = pushes(gateway)
-    pid = gateway.kill("xds_server", signal.SIGSTOP)
-    async with Load(gateway.base_url, gateway.api_key, "plain", rate=20, streams=5, stream_model="stream") as load:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            await load.wait_for(100)
-        os.kill(pid, signal.SIGKILL)
-        await in_sync(gateway, since_pid=pid)
-        await load.wait_for(20)
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway: GatewayProcess) -> None:
+    """Killed again whenever it is restarted; then in sync without being sent what everybody has."""
+    before = await envoy_counters(gateway)
+    async with load_on(gateway) as load:
+        ends = time.monotonic() + OUTAGE_SECONDS
+        stopped = gateway.kill("xds_server", signal.SIGSTOP)
+        while time.monotonic() < ends:
+            await load.wait_for(50)
+        os.kill(stopped, signal.SIGKILL)
+        restarted = time.monotonic()
+        await in_sync(gateway)
+        took = time.monotonic() - restarted
+        await load.wait_for(50)
     assert not load.problems
-    assert pushes(gateway) == before
+    assert took < IN_SYNC_SECONDS
+    assert await envoy_counters(gateway) == before
 
 
-async def in_sync(gateway: GatewayProcess, since_pid: int, within: float = 15.0) -> float:
-    """Seconds until both clients run what a new control plane has."""
-    begun = time.monotonic()
-    async with asyncio.timeout(within):
+async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control_plane(
+    gateway: GatewayProcess,
+) -> None:
+    stopped = gateway.kill("xds_server", signal.SIGSTOP)
+    try:
+        async with Load(gateway.base_url, gateway.api_key, "plain", rate=20) as load:
+            await load.wait_for(10)
+            gateway.kill("translator")
+            await load.wait_for(60)
+        assert len(load.problems) <= 1
+        assert load.outcomes[-1].status == 200
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    await in_sync(gateway)
+
+
+async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) -> None:
+    """Its connections die with it; what is sent afterwards is served."""
+    gateway.kill("envoy")
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        headers = {"authorization": f"Bearer {gateway.api_key}"}
+        body = {"model": "plain", "messages": [{"role": "user", "content": "hi"}]}
+        while True:
+            try:
+                url = f"{gateway.base_url}/chat/completions"
+                async with session.post(url, json=body, headers=headers) as answer:
+                    if answer.status == 200:
+                        break
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)  # nothing to await: nobody listens
+
+
+async def in_sync(gateway: GatewayProcess) -> None:
+    """Until the control plane knows both its clients and has nothing to tell them."""
+    async with asyncio.timeout(3 * IN_SYNC_SECONDS):
         while True:
             done = await asyncio.to_thread(gateway.run, "status", "--output", "json", check=False)
-            if (
-                done.returncode == 0
-                and '"connected": false' not in done.stdout
-                and gateway.service_pid("xds_server") != since_pid
-            ):
-                return time.monotonic() - begun
+            if done.returncode == 0:
+                rows = json.loads(done.stdout)["clients"]
+                if {row["kind"] for row in rows} == {"envoy", "translator"} and all(
+                    row["connected"] and row["state"] == "in sync" for row in rows
+                ):
+                    return
 
 
-def pushes(gateway: GatewayProcess) -> dict[str, int]:
-    """Envoy's own count of configuration updates."""
-    return envoy_counters(gateway, ("listener_manager.lds.update_success", "cluster_manager.cds.update_success"))
-
-
-def envoy_counters(gateway: GatewayProcess, names: tuple[str, ...]) -> dict[str, int]:
-    async def read() -> str:
-        connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.get("http://envoy/stats") as answer,
-        ):
-            return await answer.text()
-
-    lines = dict(line.split(": ", 1) for line in asyncio.run(read()).splitlines() if ": " in line)
-    return {name: int(lines[name]) for name in names}
+async def envoy_counters(gateway: GatewayProcess) -> dict[str, int]:
+    """How often Envoy took a push of listeners and clusters."""
+    connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
+    async with aiohttp.ClientSession(connector=connector) as session, session.get("http://envoy/stats") as answer:
+        lines = (line.partition(": ") for line in (await answer.text()).splitlines())
+        return {name: int(value) for name, _, value in lines if name in PUSHES}

@@ -1,0 +1,104 @@
+"""A stream ends as it was, or visibly broken; never silently short, never for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.process import GatewayProcess
+
+IDLE_SECONDS = 1.0
+BODY = {"model": "stream", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess) -> dict[str, Any]:
+    timeouts = {"idle": f"{IDLE_SECONDS}s"}
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a)],
+        "routes": [
+            {"model": "stream", "targets": [{"provider": "a", "model": "paced-20-20"}], "timeouts": timeouts},
+            {"model": "quiet", "targets": [{"provider": "a", "model": "paced-6-700"}], "timeouts": timeouts},
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(provider_a: ProviderProcess) -> Iterator[None]:
+    yield
+    provider_a.behave("ok")
+
+
+async def read(gateway: GatewayProcess, body: dict[str, Any]) -> tuple[int, bytes, bool, float]:
+    """Status, bytes, whether it ended properly, seconds."""
+    begun = time.monotonic()
+    received = b""
+    headers = {"authorization": f"Bearer {gateway.api_key}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        try:
+            async with session.post(f"{gateway.base_url}/chat/completions", json=body) as answer:
+                async for piece in answer.content.iter_any():
+                    received += piece
+        except aiohttp.ClientPayloadError:
+            return answer.status, received, False, time.monotonic() - begun
+    return answer.status, received, True, time.monotonic() - begun
+
+
+async def test_events_arrive_as_they_are_sent(gateway: GatewayProcess) -> None:
+    headers = {"authorization": f"Bearer {gateway.api_key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{gateway.base_url}/chat/completions", json=BODY) as answer,
+    ):
+        arrivals = [piece async for piece in answer.content.iter_any()]
+    assert len(arrivals) > 10, "events were held back and joined"
+
+
+async def test_headers_and_then_silence_end_visibly_after_idle(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("headers_then_silence")
+    status, received, ended_well, seconds = await read(gateway, BODY)
+    assert (status, received, ended_well) == (200, b"", False)
+    assert IDLE_SECONDS * 0.9 < seconds < IDLE_SECONDS + 4
+    assert await provider_a.await_for("disconnects")
+
+
+async def test_an_upstream_that_dies_mid_stream_breaks_the_stream(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("die_mid_stream", after_events=5)
+    status, received, ended_well, _ = await read(gateway, BODY)
+    assert status == 200
+    assert received.count(b"data:") >= 5
+    assert b"[DONE]" not in received
+    assert not ended_well
+
+
+async def test_a_stream_that_is_slow_but_alive_is_left_alone(gateway: GatewayProcess) -> None:
+    """Six events 0.7 s apart: longer than `idle` as a whole, never silent for that long."""
+    status, received, ended_well, seconds = await read(gateway, {**BODY, "model": "quiet"})
+    assert (status, ended_well) == (200, True)
+    assert received.rstrip().endswith(b"data: [DONE]")
+    assert seconds > IDLE_SECONDS
+
+
+async def test_a_client_that_reads_slowly_gets_everything(gateway: GatewayProcess) -> None:
+    headers = {"authorization": f"Bearer {gateway.api_key}"}
+    received = b""
+    async with (
+        aiohttp.ClientSession(headers=headers, read_bufsize=1024) as session,
+        session.post(f"{gateway.base_url}/chat/completions", json=BODY) as answer,
+    ):
+        while piece := await answer.content.read(200):
+            received += piece
+            await asyncio.sleep(0.005)  # the slowness that is under test
+    assert received.rstrip().endswith(b"data: [DONE]")
