@@ -53,12 +53,19 @@ def list_events(
     click.echo(render(rows, _SHORT if output == "table" else _COLUMNS, output))
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def audit(ctx: click.Context) -> None:
+class _ListByDefault(click.Group):
+    """`trunkline audit --type route` is `trunkline audit list --type route`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        help_wanted = bool(args) and args[0] in ctx.help_option_names
+        if not args or (args[0].startswith("-") and not help_wanted):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ListByDefault)
+def audit() -> None:
     """Who changed what, newest first; `trunkline audit` alone is `trunkline audit list`."""
-    if ctx.invoked_subcommand is None:
-        list_events.main([], prog_name="trunkline audit list", standalone_mode=False)
 
 
 audit.add_command(list_events)

@@ -15,7 +15,7 @@ def test_durations_go_both_ways(text: str, ms: int) -> None:
     assert units.duration(ms) == text
 
 
-@pytest.mark.parametrize("text", ["", "30", "s", "1.5s", "-1s", " 1s", "1s ", "1w", "1s\n", "1s30s"])
+@pytest.mark.parametrize("text", ["", "30", "s", "1.s", ".5s", "-1s", " 1s", "1s ", "1w", "1s\n", "1s30s"])
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         units.milliseconds(text)
@@ -36,3 +36,9 @@ def test_money_goes_both_ways(usd: str, micro: int) -> None:
 def test_other_amounts_are_refused(usd: str) -> None:
     with pytest.raises(ValueError, match="at most 6 decimals"):
         units.micro_usd(Decimal(usd))
+
+
+def test_a_fraction_of_a_second_is_milliseconds() -> None:
+    assert units.milliseconds("1.5s") == 1500
+    with pytest.raises(ValueError, match="whole milliseconds"):
+        units.milliseconds("0.5ms")

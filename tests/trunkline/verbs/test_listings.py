@@ -126,6 +126,12 @@ def _as_text(value: Any) -> str:
     return {"True": "yes", "None": ""}.get(str(value), str(value))
 
 
+def test_audit_alone_takes_the_options_of_its_list(control: FakeAdmin, trunkline: Trunkline) -> None:
+    assert json.loads(trunkline("audit", "--type", "route", "-o", "json").stdout)[0]["id"] == 3
+    assert control.last(admin.ListAuditEventsRequest).object_type == "route"
+    assert "list" in trunkline("audit", "--help").stdout
+
+
 def test_status_shows_who_refused_what(trunkline: Trunkline) -> None:
     table = trunkline("status").stdout
     assert "control plane: revision 9" in table
