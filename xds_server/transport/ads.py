@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-import structlog
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
@@ -35,8 +34,6 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),
 )
 
-_log = structlog.get_logger(__name__)
-
 _Request = TypeVar("_Request", discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DiscoveryRequest)
 _Context = grpc.aio.ServicerContext[Any, bytes]
 
@@ -53,10 +50,12 @@ class _Connection:
             self._outgoing.put_nowait(push)
 
     async def write_to(self, context: _Context) -> None:
-        """Writes until cancelled; a slow client holds up only itself."""
-        while True:
-            push = await self._outgoing.get()
-            await context.write(push.payload)
+        """Writes until cancelled or the client is gone; a slow client holds up only itself."""
+        # InternalError is what a write to a cancelled call raises; the reader learns of the end by itself.
+        with suppress(grpc.aio.InternalError):
+            while True:
+                push = await self._outgoing.get()
+                await context.write(push.payload)
 
 
 class AdsServer:
@@ -143,16 +142,19 @@ class AdsServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, WHAT_IS_NEEDED)
         connection = _Connection(stream)
         self._connections.add(connection)
-        writer = asyncio.create_task(connection.write_to(context), name="ads-writer")
+        broken: ProtocolError | None = None
         try:
-            async for request in requests:
-                connection.send(on_request(request))
-                self._clients.observe(stream)
-        except ProtocolError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(connection.write_to(context), name="ads-writer")
+                try:
+                    async for request in requests:
+                        connection.send(on_request(request))
+                        self._clients.observe(stream)
+                except ProtocolError as error:
+                    broken = error
+                writer.cancel()
         finally:
             self._connections.discard(connection)
             self._clients.disconnected(stream)
-            writer.cancel()
-            with suppress(asyncio.CancelledError, grpc.aio.AioRpcError, grpc.aio.UsageError):
-                await writer
+        if broken is not None:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(broken))
