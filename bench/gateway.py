@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench.errors import ProcessFailedError
-from bench.processes import Child, descendants, free_port
+from bench.processes import Child, descendants
 from bench.subject import Subject
 
 START_SECONDS = 90.0
@@ -56,17 +57,19 @@ def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) 
     data = directory / "data"
     file = directory / "trunkline.yaml"
     file.write_text(configuration(upstream_port, models))
-    port = free_port()
     command = [
         *(sys.executable, "-m", "trunkline", "up"),
         *("--data-dir", str(data), "--config", str(file), "--envoy-concurrency", "1"),
-        *("--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{free_port()}"),
-        *("--control-listen", f"127.0.0.1:{free_port()}", "--tunnel-listen", f"127.0.0.1:{free_port()}"),
+        *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
+        *("--control-listen", "127.0.0.1:0", "--tunnel-listen", "127.0.0.1:0"),
     ]
     environment = {PROVIDER_KEY: "sk-bench-provider-key"}
     with Child(command, directory / "gateway.log", environment) as child:
         child.wait_for_line(r"^ready\b", START_SECONDS)
-        api_key = json.loads((data / "credentials.json").read_text())["api_key"]
+        credentials = json.loads((data / "credentials.json").read_text())
+        api_key, port = credentials["api_key"], urlsplit(credentials["base_url"]).port
+        if port is None:
+            raise ProcessFailedError(f"credentials.json has no port in base_url {credentials['base_url']}")
         _wait_for_200(port, api_key, models[0], child)
         roles = roles_below(child.pid)
         if missing := {"envoy", "translator", "xds_server"} - set(roles):
