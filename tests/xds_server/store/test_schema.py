@@ -1,0 +1,116 @@
+"""Migrations: they make what the tables say, run once, and refuse what they do not know."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel
+
+from tests.xds_server.store.databases import OpenStore
+from xds_server.errors import DatabaseUnavailableError, SchemaError
+from xds_server.store import AuditQuery, DatabaseUrl, Store, schema, writing
+from xds_server.store.engine import make_engine
+
+
+def test_head_is_the_newest_migration() -> None:
+    assert ScriptDirectory.from_config(schema.alembic_config()).get_current_head() == schema.HEAD
+
+
+def test_the_migrations_make_what_the_tables_say(store: Store, database: DatabaseUrl) -> None:
+    assert store.load().revision == 0
+    engine = make_engine(database)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_a_newer_schema_is_refused(open_store: OpenStore, database: DatabaseUrl) -> None:
+    open_store()
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SchemaError, match="newer than this version's"):
+        open_store()
+
+
+def test_replicas_that_start_at_once_migrate_once(open_store: OpenStore) -> None:
+    failures: list[Exception] = []
+    barrier = threading.Barrier(3)
+
+    def start() -> None:
+        barrier.wait(30)
+        try:
+            open_store().load()
+        except Exception as error:  # noqa: BLE001  # shown by the assertion
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit_event SET actor = 'nobody'", "DELETE FROM audit_event"])
+def test_audit_events_cannot_be_changed(store: Store, database: DatabaseUrl, statement: str) -> None:
+    store.write("admin", lambda tx: writing.organisations.put(tx, "acme", limits=(), expected=0))
+    engine = make_engine(database)
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+    (event,) = store.audit_events(AuditQuery())
+    assert event.actor == "admin"
+
+
+def test_an_up_to_date_start_imports_no_orm(tmp_path: Path) -> None:
+    database, key_file = tmp_path / "t.db", tmp_path / "t.key"
+    Store.open(DatabaseUrl.of_file(database), key_file=key_file).close()
+    program = (
+        "import sys; from pathlib import Path; import xds_server.admin;"
+        "from xds_server.store import DatabaseUrl, Store;"
+        f"Store.open(DatabaseUrl.of_file(Path({str(database)!r})), key_file=Path({str(key_file)!r})).load();"
+        "print(sorted({'sqlalchemy', 'sqlmodel', 'alembic', 'psycopg', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_sqlite_file_is_private_and_durable(tmp_path: Path) -> None:
+    database = tmp_path / "t.db"
+    store = Store.open(DatabaseUrl.of_file(database), key_file=tmp_path / "t.key")
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    with store._reader.snapshot() as snapshot:
+        assert snapshot.rows("PRAGMA journal_mode") == [("wal",)]
+        assert snapshot.rows("PRAGMA synchronous") == [(2,)]
+        assert snapshot.rows("PRAGMA foreign_keys") == [(1,)]
+    store.close()
+
+
+def test_a_database_that_cannot_be_opened_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="missing"):
+        Store.open(DatabaseUrl.of_file(tmp_path / "missing" / "t.db"), key_file=tmp_path / "t.key")
+    nowhere = DatabaseUrl.parse(f"postgresql://postgres:hidden@/x?host={tmp_path}")
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        Store.open(nowhere, key_file=tmp_path / "t.key")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://hidden@host/x", "sqlite://", "sqlite:///:memory:", "sqlite:///a?b=c", ""]
+)
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="database URL") as caught:
+        DatabaseUrl.parse(url)
+    assert "hidden" not in str(caught.value)
