@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import asyncio
+
+from trunkline_proto.xds.v1 import discovery_pb2
+
+from xds_server.clients import ClientRegistry
+from xds_server.protocol.changes import changes_between
+from xds_server.protocol.delta import DeltaStream
+from xds_server.protocol.encoding import ResponseEncoder
+from xds_server.protocol.push import Push
+from xds_server.protocol.snapshot import CLUSTER, Resource, Snapshot
+
+
+def content(revision: int) -> Snapshot:
+    return Snapshot(revision, {CLUSTER: {"a": Resource.of(CLUSTER, "a", b"%d" % revision)}})
+
+
+class Client:
+    """One stream of the core and the registry that hears of it, as the transport does it."""
+
+    def __init__(self, registry: ClientRegistry, node: str) -> None:
+        self.registry = registry
+        self.snapshot = content(1)
+        self.stream = DeltaStream(self.snapshot, ResponseEncoder())
+        self.pushes: list[Push] = []
+        self.request(
+            node=discovery_pb2.Node(id=node, cluster="envoy", user_agent_name="envoy", user_agent_version="1.40")
+        )
+        self.answer()
+
+    def request(self, **fields: object) -> None:
+        self.pushes += self.stream.on_request(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, **fields))
+        self.registry.observe(self.stream)
+
+    def publish(self, revision: int) -> None:
+        before, self.snapshot = self.snapshot, content(revision)
+        self.pushes += self.stream.on_snapshot(self.snapshot, changes_between(before, self.snapshot))
+        self.registry.observe(self.stream)
+
+    def answer(self, refusal: str = "") -> None:
+        error = discovery_pb2.Status(message=refusal) if refusal else None
+        self.request(response_nonce=self.pushes.pop().nonce, error_detail=error)
+
+
+async def test_status_of_a_client() -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    (status,) = registry.clients()
+    assert (status.client_id, status.kind, status.software, status.connected) == (
+        "edge",
+        "envoy",
+        "envoy 1.40",
+        True,
+    )
+    (type_status,) = status.types
+    assert (type_status.accepted_revision, type_status.pending, type_status.acks) == (1, False, 1)
+    client.publish(2)
+    assert registry.clients()[0].types[0].pending
+    registry.disconnected(client.stream)
+    (status,) = registry.clients()
+    assert not status.connected
+    assert status.types[0].accepted_revision == 1
+    assert registry.counters().connected == 0
+
+
+async def test_a_refusal_stands_until_it_is_corrected() -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    client.publish(2)
+    client.answer("no such thing")
+    (rejection,) = registry.recent_rejections()
+    assert (rejection.client_id, rejection.resource_names, rejection.reason) == ("edge", ("a",), "no such thing")
+    assert registry.clients()[0].types[0].rejection == rejection
+    client.publish(3)
+    client.answer()
+    assert registry.clients()[0].types[0].rejection is None
+    assert registry.recent_rejections() == (rejection,)
+    assert (registry.counters().acks, registry.counters().nacks) == (2, 1)
+
+
+async def test_the_history_is_bounded_and_newest_first() -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    for revision in range(2, 62):
+        client.publish(revision)
+        client.answer(f"refused {revision}")
+    rejections = registry.recent_rejections()
+    assert [each.revision for each in rejections] == list(range(61, 11, -1))
+
+
+async def test_waiting_for_all_clients() -> None:
+    registry = ClientRegistry()
+    good, bad = Client(registry, "good"), Client(registry, "bad")
+    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    await asyncio.sleep(0)
+    for client in (good, bad):
+        client.publish(2)
+    good.answer()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    bad.answer("no")
+    propagation = await waiting
+    assert (propagation.complete, propagation.accepted, propagation.waiting_for) == (True, 1, ())
+    assert [each.client_id for each in propagation.rejections] == ["bad"]
+
+
+async def test_an_old_refusal_is_not_blamed_on_a_new_revision() -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    client.publish(2)
+    client.answer("no")
+    client.stream.on_snapshot(Snapshot(3, client.snapshot.resources), {})
+    registry.observe(client.stream)
+    propagation = await registry.wait_settled(3, 20)
+    assert (propagation.complete, propagation.accepted, propagation.rejections) == (True, 1, ())
+
+
+async def test_who_does_not_answer_is_named() -> None:
+    registry = ClientRegistry()
+    Client(registry, "good").publish(2)
+    Client(registry, "silent")
+    propagation = await registry.wait_settled(2, 0.01)
+    assert not propagation.complete
+    assert propagation.waiting_for == ("good", "silent")
+
+
+async def test_a_client_that_goes_away_is_not_waited_for() -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    await asyncio.sleep(0)
+    registry.disconnected(client.stream)
+    assert (await waiting).complete
+
+
+async def test_two_streams_of_one_client() -> None:
+    registry = ClientRegistry()
+    old, new = Client(registry, "edge"), Client(registry, "edge")
+    registry.disconnected(old.stream)
+    (status,) = registry.clients()
+    assert status.connected
+    registry.disconnected(new.stream)
+    assert not registry.clients()[0].connected
+
+
+async def test_no_clients_is_settled() -> None:
+    assert (await ClientRegistry().wait_settled(1, 20)).complete
+
+
+async def test_old_clients_are_forgotten() -> None:
+    registry = ClientRegistry()
+    for number in range(210):
+        registry.disconnected(Client(registry, f"edge-{number}").stream)
+    assert len(registry.clients()) == 200
+    assert "edge-0" not in {each.client_id for each in registry.clients()}

@@ -1,0 +1,142 @@
+"""What gRPC adds to the protocol: permission, errors, back-pressure, streams that end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from trunkline_proto.xds.v1 import discovery_pb2
+
+from xds_server.clients import ClientRegistry
+from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE, Resource, Snapshot
+from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
+from xds_server.transport.authorise import bearer_token
+
+TOKEN = "token-of-control"
+METADATA = (("authorization", f"Bearer {TOKEN}"),)
+Open = Callable[..., grpc.aio.StreamStreamCall]
+
+
+class Running:
+    """A server on TCP and on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.unix = f"unix:{path}"
+        self.clients = ClientRegistry()
+        self.ads = AdsServer(content(1, b"1"), self.clients, authorise=bearer_token(TOKEN), quiet=0)
+        self.server = grpc.aio.server(options=SERVER_OPTIONS)
+        self.server.add_generic_rpc_handlers((self.ads.handler(),))
+        self.server.add_insecure_port(self.unix)
+        self.tcp = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+
+
+def content(revision: int, body: bytes, *types: str) -> Snapshot:
+    return Snapshot(revision, {each: {"a": Resource.of(each, "a", body)} for each in types or (CLUSTER,)})
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    running = Running(tmp_path / "xds.sock")
+    await running.server.start()
+    yield running
+    running.ads.close()
+    await running.server.stop(0.1)
+
+
+@pytest.fixture
+async def open_stream() -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+        channels: list[grpc.aio.Channel] = []
+
+        def open_stream(address: str, *, metadata: tuple[tuple[str, str], ...] = ()) -> grpc.aio.StreamStreamCall:
+            options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
+            channel = grpc.aio.insecure_channel(address, options=options)
+            channels.append(channel)
+            stack.push_async_callback(channel.close)
+            return channel.stream_stream(
+                f"/{SERVICE}/DeltaAggregatedResources",
+                request_serializer=discovery_pb2.DeltaDiscoveryRequest.SerializeToString,
+                response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString,
+            )(metadata=metadata)
+
+        yield open_stream
+
+
+def first(node: str, type_url: str = CLUSTER) -> discovery_pb2.DeltaDiscoveryRequest:
+    return discovery_pb2.DeltaDiscoveryRequest(
+        type_url=type_url, node=discovery_pb2.Node(id=node, cluster="translator")
+    )
+
+
+def ack(response: discovery_pb2.DeltaDiscoveryResponse) -> discovery_pb2.DeltaDiscoveryRequest:
+    return discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+
+
+async def test_tcp_needs_the_token(running: Running, open_stream: Open) -> None:
+    call = open_stream(running.tcp)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call.read()
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert "authorization: Bearer" in (refused.value.details() or "")
+    assert running.clients.clients() == ()
+    call = open_stream(running.tcp, metadata=METADATA)
+    await call.write(first("remote"))
+    assert (await call.read()).type_url == CLUSTER
+
+
+async def test_the_unix_socket_needs_none(running: Running, open_stream: Open) -> None:
+    call = open_stream(running.unix)
+    await call.write(first("local"))
+    assert [each.name for each in (await call.read()).resources] == ["a"]
+
+
+async def test_a_stream_without_a_node_is_told_so(running: Running, open_stream: Open) -> None:
+    call = open_stream(running.unix)
+    await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call.read()
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "node.id" in (refused.value.details() or "")
+
+
+async def test_a_client_that_does_not_read_delays_no_other(running: Running, open_stream: Open) -> None:
+    """16 MB per type is more than HTTP/2 flow control and the sockets take without a reader."""
+    types = (CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE)
+    running.ads.publish(content(2, bytes(16_000_000), *types))
+    slow = open_stream(running.unix)
+    for type_url in types:
+        await slow.write(first("slow", type_url))
+    quick = open_stream(running.unix)
+    await quick.write(first("quick"))
+    response = await quick.read()
+    while response.system_version_info != "2":
+        await quick.write(ack(response))
+        response = await quick.read()
+    await quick.write(ack(response))
+    running.ads.publish(content(3, b"3", *types))
+    assert (await quick.read()).resources[0].resource.value == b"3"
+    # The slow one gets what it missed, merged, once it reads.
+    seen: dict[str, bytes] = {}
+    while set(seen.values()) != {b"3"} or len(seen) < len(types):
+        async with asyncio.timeout(30):
+            response = await slow.read()
+        seen[response.type_url] = response.resources[0].resource.value
+        await slow.write(ack(response))
+
+
+async def test_publications_in_quick_succession_are_one(running: Running, open_stream: Open) -> None:
+    call = open_stream(running.unix)
+    await call.write(first("local"))
+    await call.write(ack(await call.read()))
+    for revision in range(2, 10):
+        running.ads.publish(content(revision, b"%d" % revision))
+    response = await call.read()
+    assert (response.system_version_info, response.resources[0].resource.value) == ("9", b"9")
+    await call.write(ack(response))
+    assert (await running.clients.wait_settled(9, 20)).accepted == 1
+    assert running.clients.counters().acks == 2
