@@ -54,8 +54,8 @@ class JsonBody:
         try:
             values = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            # `from None`: the error holds the whole body.
-            raise Refusal(400, "invalid_json", f"The request body is not valid JSON: {error}.") from None
+            message = f"The request body is not valid JSON: {_place(body, error)}."
+            raise Refusal(400, "invalid_json", message) from None  # the error holds the whole body
         if type(values) is not dict:
             raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
         model = values.get("model")
@@ -110,7 +110,7 @@ def _obvious(body: bytes, values: dict[str, Any]) -> dict[str, int] | None:
     Sound because the keys are known to exist: one that cannot be spelt with escapes, and that stands in the body
     only once, is found there and nowhere else, and has no duplicate.
     """
-    if b"\\u00" in body and _ESCAPED_LETTER.search(body):
+    if _ESCAPED_LETTER.search(body):
         return None
     keys = {}
     for key, spelt in _PLAIN:
@@ -164,6 +164,15 @@ def _located(body: bytes) -> dict[str, int]:
             # Of duplicates the last one counts, for us as for orjson.
             keys |= {inner: place for inner, place, _ in members(value) if inner == "include_usage"}
     return keys
+
+
+def _place(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """What is wrong where; orjson does not say where invalid UTF-8 is."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as unicode_error:
+        return f"invalid UTF-8 at byte {unicode_error.start}"
+    return str(error)
 
 
 def _absent_from(body: bytes) -> bytes:

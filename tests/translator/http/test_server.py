@@ -1,0 +1,110 @@
+"""The server on a real Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from translator.http.message import Request, Response
+from translator.http.server import Server
+
+
+def echo(request: Request) -> Response:
+    return Response(200, {"x-target": request.target.decode()}, request.body)
+
+
+@asynccontextmanager
+async def serving(path: Path, max_body: int = 1_000) -> AsyncIterator[Server]:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    sock.setblocking(False)
+    server = Server(echo, max_body)
+    await server.start(sock)
+    try:
+        yield server
+    finally:
+        await server.stop(0.0)
+
+
+@asynccontextmanager
+async def connected(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader, *, body: bool = True) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+    return head, await reader.readexactly(length) if body else b""
+
+
+async def test_one_connection_serves_request_after_request(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        for number in range(3):
+            writer.write(b"POST /%d HTTP/1.1\r\ncontent-length: 3\r\n\r\nab%d" % (number, number))
+            head, body = await answer(reader)
+            assert b"x-target: /%d\r\n" % number in head
+            assert body == b"ab%d" % number
+
+
+async def test_head_does_not_shift_the_answers_behind_it(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"HEAD /1 HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n")
+        head, _ = await answer(reader, body=False)
+        assert b"content-length: 3\r\n" in head
+        assert b"x-target: /2\r\n" in (await answer(reader))[0]
+
+
+async def test_a_body_of_ten_megabytes_comes_back_whole(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 40_000
+    async with serving(tmp_path / "s", len(content)), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(content) + content)
+        assert (await answer(reader))[1] == content
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 1001\r\n\r\n")
+        head, body = await answer(reader)
+        assert head.startswith(b"HTTP/1.1 413 ")
+        assert b'"request_too_large"' in body
+        assert await reader.read() == b""
+
+
+async def test_a_connection_ends_when_its_client_says_so(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+        await answer(reader)
+        assert await reader.read() == b""
+
+
+async def test_stop_answers_what_is_arriving_and_closes_what_is_idle(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path / "s") as server,
+        connected(tmp_path / "s") as (idle, _),
+        connected(tmp_path / "s") as (reader, writer),
+    ):
+        writer.write(b"GET /first HTTP/1.1\r\n\r\n")
+        await answer(reader)
+        writer.write(b"GET /first HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 3\r\n\r\na")
+        await answer(reader)
+        stopping = asyncio.create_task(server.stop(60.0))
+        assert await idle.read() == b""
+        writer.write(b"bc")
+        assert (await answer(reader))[1] == b"abc"
+        assert await reader.read() == b""
+        await stopping
+
+
+async def test_stop_does_not_wait_longer_than_it_may(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as server, connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 3\r\n\r\na")
+        await answer(reader)
+        await server.stop(0.05)
+        assert await reader.read() == b""

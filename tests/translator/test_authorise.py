@@ -1,0 +1,198 @@
+"""The decision, and the headers that tell Envoy about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.translator import policies
+from tests.translator.policies import OTHER_VALUE, VALUE
+from translator.authorise import Authoriser
+from translator.endpoints import ENDPOINTS, BodyKind
+from translator.errors import Refusal
+from translator.http.message import Request
+from translator.policy.store import PolicyStore
+
+NOW = 1_800_000_000.0
+CHAT = b"/v1/chat/completions"
+
+
+def ask(
+    body: object = None,
+    *,
+    store: PolicyStore | None = None,
+    target: bytes = CHAT,
+    method: str = "POST",
+    value: str = VALUE,
+    **headers: str,
+) -> dict[str, str]:
+    sent = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
+    content = (
+        body if isinstance(body, bytes) else json.dumps({"model": "gpt-4.1"} if body is None else body).encode()
+    )
+    request = Request(
+        method, b"/authorise" + target, {b"authorization": b"Bearer " + value.encode(), **sent}, content
+    )
+    response = Authoriser(store or policies.default_store(), lambda: NOW).decide(request, target)
+    assert (response.status, response.body) == (200, b"")
+    return dict(response.headers)
+
+
+def refusal(*args: Any, **options: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        ask(*args, **options)
+    return caught.value
+
+
+def test_a_request_is_let_through_with_its_route_and_ids() -> None:
+    assert ask(b' {"model" : "gpt-4.1"}', target=CHAT + b"?x=%2F1", x_request_id="r-1") == {
+        "x-trunkline-route": "rt_gpt",
+        "x-trunkline-path": "/chat/completions?x=%2F1",
+        "x-trunkline-model": "12:9",
+        "x-trunkline-key": "key_ci",
+        "x-trunkline-org": "org_acme",
+        "x-trunkline-request": "r-1",
+    }
+
+
+@pytest.mark.parametrize(
+    "endpoint", [each for each in ENDPOINTS if each.body is BodyKind.JSON], ids=lambda each: each.path
+)
+def test_streams_are_told_apart_where_they_exist(endpoint: Any) -> None:
+    headers = ask({"model": "gpt-4.1", "stream": True}, target=endpoint.path.encode())
+    assert headers["x-trunkline-route"] == ("rt_gpt:stream" if endpoint.streams else "rt_gpt")
+    expected = '1:0:"stream_options":{"include_usage":true},' if endpoint.stream_usage else None
+    assert headers.get("x-trunkline-usage") == expected
+
+
+def test_usage_is_not_asked_for_where_nothing_streams() -> None:
+    assert "x-trunkline-usage" not in ask({"model": "gpt-4.1", "stream": False})
+
+
+@pytest.mark.parametrize(
+    "endpoint", [each for each in ENDPOINTS if each.body is BodyKind.FORM], ids=lambda each: each.path
+)
+def test_forms(endpoint: Any) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4.1\r\n--b--\r\n'
+    headers = ask(body, target=endpoint.path.encode(), content_type="multipart/form-data; boundary=b")
+    assert headers["x-trunkline-model"] == f"{body.index(b'gpt-4.1')}:7:form"
+
+
+@pytest.mark.parametrize("target", [b"/v1/models", b"/v1/models/vendor/gpt-4.1", b"/v1/models?limit=1"])
+def test_the_translator_answers_about_models_itself(target: bytes) -> None:
+    headers = ask(b"", target=target, method="GET")
+    assert headers["x-trunkline-route"] == "translator"
+    assert "x-trunkline-model" not in headers
+    assert headers["x-trunkline-key"] == "key_ci"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/",
+        b"*",
+        b"/v1",
+        b"/v1/",
+        b"/v1/models/",
+        b"/v1/chat/completions/",
+        b"//v1/chat/completions",
+        b"/v1//chat/completions",
+        b"/v1/../v1/chat/completions",
+        b"/v1/chat%2fcompletions",
+        b"/V1/chat/completions",
+        b"/v1/chat/completions;x",
+        b"/v1/chat/completions#x",
+        b"/authorise/v1/chat/completions",
+        b"/v1/files",
+        b"/v1/fine_tuning/jobs",
+        b"/v1/chat/\xff",
+    ],
+)
+def test_unknown_paths_are_refused(target: bytes) -> None:
+    refused = refusal(target=target)
+    assert (refused.status, refused.code) == (404, "unknown_url")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allow"),
+    [(m, CHAT, "POST") for m in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "BREW")]
+    + [(m, b"/v1/models", "GET") for m in ("POST", "HEAD", "OPTIONS")]
+    + [("DELETE", b"/v1/models/gpt-4.1", "GET")],
+)
+def test_other_methods_are_refused(method: str, target: bytes, allow: str) -> None:
+    refused = refusal(method=method, target=target)
+    assert (refused.status, refused.code, dict(refused.headers)) == (405, "method_not_allowed", {"allow": allow})
+
+
+def test_a_model_that_does_not_exist_and_one_that_is_not_allowed_look_the_same() -> None:
+    store = policies.store(
+        policies.organisation(), policies.key(models=["gpt-*", "Mistral"]), policies.route(),
+        policies.route("rt_c", "claude"), policies.route("rt_m", "mistral"),
+    )  # fmt: skip
+    assert ask(store=store)["x-trunkline-route"] == "rt_gpt"
+    told = []
+    for model in ("claude", "nonesuch", "mistral"):
+        refused = refusal({"model": model}, store=store)
+        assert (refused.status, refused.code, refused.param) == (404, "model_not_found", "model")
+        assert "GET /v1/models" in refused.message
+        told.append(refused.message.replace(model, "…"))
+    assert len(set(told)) == 1
+
+
+def test_a_very_long_model_is_not_repeated_in_full() -> None:
+    assert len(refusal({"model": "m" * 1_000_000}).message) < 1_000
+
+
+def test_an_organisations_own_route_hides_the_global_one_from_its_keys_only() -> None:
+    store = policies.store(
+        policies.organisation(), policies.organisation("org_other"), policies.key(),
+        policies.key("key_other", value=OTHER_VALUE, org="org_other"), policies.route(),
+        policies.route("rt_own", org="org_acme"),
+    )  # fmt: skip
+    assert ask(store=store)["x-trunkline-route"] == "rt_own"
+    assert ask(store=store, value=OTHER_VALUE)["x-trunkline-route"] == "rt_gpt"
+
+
+def test_an_unknown_key() -> None:
+    refused = refusal(value=OTHER_VALUE)
+    assert (refused.status, refused.code) == (401, "invalid_api_key")
+    assert "revoked" in refused.message
+
+
+def test_a_revoked_key_stops_working_at_once() -> None:
+    store = policies.default_store()
+    ask(store=store)
+    store.apply(policies.response(policies.KEY, removed=["key_ci"]))
+    assert refusal(store=store).status == 401
+
+
+@pytest.mark.parametrize(("expires_at", "passes"), [(NOW - 1, False), (NOW, False), (NOW + 1, True)])
+def test_expiry(expires_at: float, *, passes: bool) -> None:
+    store = policies.store(policies.organisation(), policies.key(expires_at=int(expires_at)), policies.route())
+    if passes:
+        ask(store=store)
+    else:
+        refused = refusal(store=store)
+        assert (refused.status, "expired" in refused.message) == (401, True)
+
+
+def test_a_key_of_an_organisation_that_is_gone() -> None:
+    assert refusal(store=policies.store(policies.key(), policies.route())).status == 401
+
+
+def test_without_any_policy_the_service_says_that_it_is_not_ready_rather_than_that_the_key_is_wrong() -> None:
+    assert refusal(store=PolicyStore()).status == 503
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 400), ("br, gzip", 400), ("identity", 200)])
+def test_compressed_bodies_are_refused(encoding: str, status: int) -> None:
+    if status == 200:
+        ask(content_encoding=encoding)
+    else:
+        assert refusal(content_encoding=encoding).code == "unsupported_content_encoding"
+
+
+def test_the_key_is_looked_at_before_the_body() -> None:
+    assert refusal(b"{", value=OTHER_VALUE).status == 401

@@ -1,0 +1,199 @@
+"""Where things are in a JSON body: splicing at the place found must change what was meant, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, strategies as st
+
+from translator.body import JsonBody
+from translator.errors import Refusal
+
+NEW = "vendor/other"
+
+
+def renamed(body: bytes) -> Any:
+    """The body with another model spliced in, parsed."""
+    offset, length = JsonBody(body).model_value()
+    return json.loads(body[:offset] + json.dumps(NEW).encode() + body[offset + length :])
+
+
+def asked_for_usage(body: bytes) -> Any:
+    edit = JsonBody(body).usage_edit()
+    assert edit is not None
+    return json.loads(body[: edit.offset] + edit.text.encode() + body[edit.offset + edit.length :])
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    [
+        "model",
+        '"model"',
+        '{"model": "x"}',
+        "stream",
+        "stream_options",
+        "\\",
+        '\\"',
+        '"model":',
+        "mod\\u0065l",
+        "é\u2028",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+MODELS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+SPACE = st.text(" \t\r\n", max_size=3)
+
+
+@st.composite
+def spelt(draw: st.DrawFn, text: str) -> str:
+    """A JSON string for `text`, any character of it escaped or not."""
+    pieces = []
+    for character in text:
+        must = character in '"\\' or ord(character) < 0x20
+        if must or draw(st.integers(0, 5)) == 0:
+            units = character.encode("utf-16-be").hex()
+            hexadecimal = [units[i : i + 4] for i in range(0, len(units), 4)]
+            pieces += ["\\u" + (unit.upper() if draw(st.booleans()) else unit) for unit in hexadecimal]
+        else:
+            pieces.append(character)
+    return '"' + "".join(pieces) + '"'
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[bytes, str]:
+    """A body with exactly one top-level model somewhere, and the model."""
+    others = draw(
+        st.dictionaries(TEXT.filter(lambda key: key not in {"model", "stream", "stream_options"}), VALUES)
+    )
+    members = [(key, json.dumps(value, ensure_ascii=draw(st.booleans()))) for key, value in others.items()]
+    model = draw(MODELS)
+    members.append(("model", draw(spelt(model))))
+    if draw(st.booleans()):
+        members.append(("stream", draw(st.sampled_from(["true", "false", "null"]))))
+    if draw(st.booleans()):
+        options = st.sampled_from(
+            ["null", "{}", '{"include_usage":null}', '{"x":{"include_usage":1},"y":[]}', "[]"]
+        )
+        members.append(("stream_options", draw(options)))
+    members = draw(st.permutations(members))
+    pieces = [
+        f"{draw(SPACE)}{draw(spelt(key))}{draw(SPACE)}:{draw(SPACE)}{value}{draw(SPACE)}" for key, value in members
+    ]
+    return f"{draw(SPACE)}{{{','.join(pieces)}}}{draw(SPACE)}".encode(), model
+
+
+@given(documents())
+def test_only_the_model_changes(document: tuple[bytes, str]) -> None:
+    body, model = document
+    assert JsonBody(body).model == model
+    expected = json.loads(body)
+    assert renamed(body) == {**expected, "model": NEW}
+    assert list(renamed(body)) == list(expected)
+
+
+@given(documents())
+def test_only_the_wish_for_usage_is_added(document: tuple[bytes, str]) -> None:
+    body, _ = document
+    expected = json.loads(body)
+    options = expected.get("stream_options") if expected.get("stream_options") is not None else {}
+    if isinstance(options, list):
+        assert JsonBody(body).usage_edit() is None
+    else:
+        assert asked_for_usage(body) == {**expected, "stream_options": {**options, "include_usage": True}}
+
+
+@given(documents(), st.sampled_from(["model", "stream", "stream_options"]), st.data())
+def test_a_duplicate_in_any_spelling_is_refused(
+    document: tuple[bytes, str], name: str, data: st.DataObject
+) -> None:
+    body, _ = document
+    values = {"model": '"m"', "stream": "true", "stream_options": "{}"}
+    again = "".join(f",{data.draw(spelt(name))}:{values[name]}" for _ in range(2))
+    position = body.rindex(b"}")
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body[:position] + again.encode() + body[position:])
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "duplicate_parameter", name)
+
+
+@given(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
+@example(b'{"model":"\\ud800"}')
+@example(b'\xef\xbb\xbf{"model":"m"}')
+@example(b'{"model":"m","x":NaN}')
+@example(b'{"model":"m","x":1e999}')
+@example(b'{"model":"m","x":"\xff"}')
+@example(b'{"model":"m","x":' + b"[" * 5000 + b"]" * 5000 + b"}")
+@example(b'{"model":"m","x":' + b"9" * 5000 + b"}")
+@example(b"")
+def test_anything_else_is_a_refusal(body: bytes) -> None:
+    with suppress(Refusal):
+        JsonBody(body)
+        assert isinstance(orjson.loads(body)["model"], str)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"model":"m",}', "line 1 column 13 (char 12)"),
+        (b'{"model":"m"\n"x":1}', "line 2 column 1"),
+        (b'{"model":"m","x":"\xff"}', "invalid UTF-8 at byte 18"),
+        (b"[]", "must be a JSON object"),
+    ],
+)
+def test_the_refusal_says_where(body: bytes, text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body)
+    assert text in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        (b"{}", "model", "missing_model"),
+        (b'{"model":null}', "model", "invalid_type"),
+        (b'{"model":""}', "model", "invalid_type"),
+        (b'{"model":["m"]}', "model", "invalid_type"),
+        (b'{"model":"m","stream":"true"}', "stream", "invalid_type"),
+        (b'{"model":"m","stream":1}', "stream", "invalid_type"),
+    ],
+)
+def test_the_refusal_names_the_parameter(body: bytes, param: str, code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body)
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+@pytest.mark.parametrize("value", [b"true", b"false", b'"yes"'])
+def test_an_explicit_wish_about_usage_is_respected(value: bytes) -> None:
+    assert (
+        JsonBody(b'{"model":"m","stream":true,"stream_options":{"include_usage":' + value + b"}}").usage_edit()
+        is None
+    )
+
+
+def test_a_top_level_include_usage_is_not_the_one_of_the_options() -> None:
+    body = b'{"include_usage":null,"model":"m","stream_options":{"include_usage":null}}'
+    assert asked_for_usage(body) == {
+        "include_usage": None,
+        "model": "m",
+        "stream_options": {"include_usage": True},
+    }
+
+
+@pytest.mark.parametrize("key", [b'"model"', b'"mod\\u0065l"'])
+def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
+    prompt = json.dumps('say "model": \\ "x" \n' * 500_000).encode()
+    body = b'{"messages":[{"role":"user","content":' + prompt + b"}]," + key + b':"gpt-4.1"}'
+    assert len(body) > 10_000_000
+    assert JsonBody(body).model_value() == (len(body) - 10, 9)
+    assert renamed(body) == {**json.loads(body), "model": NEW}
