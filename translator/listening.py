@@ -51,6 +51,9 @@ def bind(path: Path) -> socket.socket:
         mask = os.umask(0o177)
         try:
             sock.bind(str(path))
+        except OSError:
+            sock.close()
+            raise
         finally:
             os.umask(mask)
     except OSError as error:

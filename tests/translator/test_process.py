@@ -1,0 +1,227 @@
+"""The service as a process: its socket, its snapshot across kill -9, its end, and its logs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.translator import policies
+from tests.translator.control_plane import ControlPlane
+from tests.translator.policies import OTHER_VALUE, VALUE
+
+PROMPT = "the-secret-of-the-prompt"
+#: What a supervisor does after the fork: the socket at descriptor 3, and the pid that only the child knows.
+INHERIT = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+@dataclass
+class Translator:
+    """A running process; `path` is its socket, `log` its standard error."""
+
+    process: asyncio.subprocess.Process
+    path: Path
+    log: Path
+
+    async def ask(
+        self, target: str, body: object = None, value: str = VALUE, **headers: str
+    ) -> tuple[int, Any, str]:
+        """Status, JSON and head of an answer; tries again until the socket is there."""
+        content = b"" if body is None else json.dumps(body).encode()
+        lines = {"authorization": f"Bearer {value}", "content-length": str(len(content)), "connection": "close"}
+        lines |= {name.replace("_", "-"): text for name, text in headers.items()}
+        method = "GET" if body is None else "POST"
+        head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    reader, writer = await asyncio.open_unix_connection(str(self.path))
+                    break
+                except (FileNotFoundError, ConnectionRefusedError):
+                    assert self.process.returncode is None, self.log.read_text()
+                    await asyncio.sleep(0.01)
+            writer.write(head.encode() + content)
+            answer = await reader.read()
+            writer.close()
+        answered, _, rest = answer.partition(b"\r\n\r\n")
+        return int(answered[9:12]), json.loads(rest) if rest else None, answered.decode()
+
+    async def until_ready(self) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                status, body, _ = await self.ask("/readyz")
+                if status == 200:
+                    return dict(body)
+                await asyncio.sleep(0.01)
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, inherited: socket.socket | None = None) -> AsyncIterator[Translator]:
+    path, log = tmp_path / "t.sock", tmp_path / "log"
+    arguments = [
+        "-P",
+        "-m",
+        "translator",
+        "--control",
+        f"unix:{tmp_path}/ads",
+        "--state-dir",
+        str(tmp_path / "state"),
+    ]
+    arguments += ["--id", "t1", "--log-level", "debug"]
+    descriptors: tuple[int, ...] = ()
+    if inherited is None:
+        arguments += ["--socket", str(path)]
+    else:
+        descriptors = (inherited.fileno(),)
+        arguments = ["-c", INHERIT, str(inherited.fileno()), *arguments]
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stderr=stderr, pass_fds=descriptors, env=dict(os.environ)
+        )
+    try:
+        yield Translator(process, path, log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def control_plane(tmp_path: Path) -> ControlPlane:
+    return ControlPlane(f"unix:{tmp_path}/ads", policies.organisation(), policies.key(), policies.route())
+
+
+async def test_it_serves_its_snapshot_after_kill_9_with_the_control_plane_away(tmp_path: Path) -> None:
+    chat = {"model": "gpt-4.1", "messages": [{"role": "user", "content": PROMPT}]}
+    async with control_plane(tmp_path) as control:
+        async with running(tmp_path) as translator:
+            await control.start()
+            assert (await translator.until_ready())["policy"] == "control plane"
+            status, _, head = await translator.ask("/authorise/v1/chat/completions", chat)
+            assert (status, "x-trunkline-route: rt_gpt\r\n" in head) == (200, True)
+            assert (await translator.ask("/v1/models", x_trunkline_key="key_ci"))[1]["data"][0]["id"] == "gpt-4.1"
+            snapshot = tmp_path / "state" / "policy.snapshot"
+            async with asyncio.timeout(60):
+                while not snapshot.exists() or b"rt_gpt" not in snapshot.read_bytes():
+                    await asyncio.sleep(0.01)
+            await control.stop()
+            assert (await translator.ask("/authorise/v1/chat/completions", chat))[0] == 200
+            await translator.kill()
+        async with running(tmp_path) as translator:
+            assert (await translator.ask("/authorise/v1/chat/completions", chat))[0] == 200
+            assert (await translator.until_ready())["policy"] == "snapshot"
+            control.remove(policies.key())
+            await control.start()
+            async with asyncio.timeout(60):
+                while (await translator.ask("/authorise/v1/chat/completions", chat))[0] != 401:
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_damaged_snapshot_is_reported_and_ignored(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "policy.snapshot").write_bytes(b"trunkline policy snapshot 1\nrubbish")
+    async with running(tmp_path) as translator:
+        assert (await translator.ask("/readyz"))[0] == 503
+        assert (await translator.ask("/healthz"))[0] == 200
+        assert '"message": "snapshot ignored"' in translator.log.read_text()
+
+
+async def test_an_inherited_socket_holds_connections_while_the_process_restarts(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "t.sock"))
+        sock.listen(16)
+        async with running(tmp_path, sock) as translator:
+            assert (await translator.ask("/healthz"))[0] == 200
+            await translator.kill()
+        waiting = asyncio.create_task(translator.ask("/healthz"))
+        async with running(tmp_path, sock):
+            assert (await waiting)[0] == 200
+
+
+async def test_sigterm_lets_the_request_that_is_arriving_finish_and_saves_the_policy(tmp_path: Path) -> None:
+    async with control_plane(tmp_path) as control, running(tmp_path) as translator:
+        await control.start()
+        await translator.until_ready()
+        reader, writer = await asyncio.open_unix_connection(str(translator.path))
+        body = b'{"model":"gpt-4.1"}'
+        # The first request's answer tells that the beginning of the second one has been read.
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\nPOST /authorise/v1/embeddings HTTP/1.1\r\n")
+        await reader.readuntil(b'{"status":"ok"}')
+        translator.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60):
+            while translator.path.exists() and await can_connect(translator.path):
+                await asyncio.sleep(0.01)
+        writer.write(f"authorization: Bearer {VALUE}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        assert await translator.process.wait() == 0
+        writer.close()
+        assert b"rt_gpt" in (tmp_path / "state" / "policy.snapshot").read_bytes()
+
+
+async def can_connect(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_nothing_secret_is_logged_or_stored(tmp_path: Path) -> None:
+    async with control_plane(tmp_path) as control, running(tmp_path) as translator:
+        await control.start()
+        await translator.until_ready()
+        target = f"/authorise/v1/chat/completions?q={PROMPT}"
+        for value in (VALUE, OTHER_VALUE, "short-secret"):
+            for body in (
+                {"model": "gpt-4.1", "prompt": PROMPT},
+                {"model": PROMPT},
+                {"model": [PROMPT]},
+                [PROMPT],
+                {"model": "gpt-4.1", "prompt": PROMPT, "stream": PROMPT},
+            ):
+                await translator.ask(target, body, value, content_type=PROMPT, x_trunkline_tag=PROMPT)
+        await translator.ask(f"/authorise/{PROMPT}", {"model": PROMPT})
+        await translator.ask("/authorise/v1/chat/completions", {"model": "gpt-4.1"}, content_encoding=PROMPT)
+        await translator.ask("/v1/models/x", x_trunkline_key=PROMPT)
+        translator.process.terminate()
+        assert await translator.process.wait() == 0
+        log = translator.log.read_text()
+        assert '"message": "refused"' in log
+        stored = (tmp_path / "state" / "policy.snapshot").read_bytes().decode("latin-1")
+        for text in (log, stored):
+            for secret in (PROMPT, VALUE[-10:], OTHER_VALUE, "short-secret", "Bearer"):
+                assert secret not in text
+        assert all(json.loads(line)["service"] == "translator" for line in log.splitlines())
+
+
+async def test_check_config(tmp_path: Path) -> None:
+    for control, status in (("unix:/x", 0), ("nonsense", 2)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "translator", "--control", control, "--id", "t1", "--check-config"),
+            *("--state-dir", str(tmp_path), "--socket", str(tmp_path / "s")),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == status
+        assert (b"valid" in output) == (status == 0)
+        assert (b"--control" in errors) == (status == 2)
+        assert not (tmp_path / "s").exists()
