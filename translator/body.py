@@ -33,7 +33,10 @@ def _spellings(key: str) -> bytes:
 _KEY = re.compile(
     b'"(?:' + b"|".join(_spellings(key) for key in ("model", "stream", "stream_options", "include_usage")) + b')"'
 )
-_PLAIN = (("model", b'"model"'), ("stream", b'"stream"'), ("stream_options", b'"stream_options"'))
+#: Searching for these as patterns is twice as fast as `bytes.find`.
+_PLAIN = tuple((key, re.compile(b'"%b"' % key.encode())) for key in ("model", "stream", "stream_options"))
+#: More candidates than any real body has; each costs about a microsecond, during which nobody else is served.
+_MAX_CANDIDATES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,13 @@ def _obvious(body: bytes, values: dict[str, Any]) -> dict[str, int] | None:
     if _ESCAPED_LETTER.search(body):
         return None
     keys = {}
-    for key, spelt in _PLAIN:
+    for key, plain in _PLAIN:
         if key in values:
-            end = body.index(spelt) + len(spelt)
-            if body.find(spelt, end) >= 0:
+            found = plain.search(body)
+            assert found is not None  # noqa: S101 - it exists, and there is no other spelling
+            keys[key] = found.end()
+            if plain.search(body, keys[key]):
                 return None
-            keys[key] = end
     return keys
 
 
@@ -126,18 +130,20 @@ def _located(body: bytes) -> dict[str, int]:
     """Key → where it ends, for the interpreted keys of the top level and `include_usage` of `stream_options`.
 
     `body` is a valid JSON object. Raises Refusal (400) where a key of the top level occurs twice: parsers disagree
-    about which one counts.
+    about which one counts. Also where finding that out would take too long.
     """
     marker = _absent_from(body)
-    names: list[str] = []
-    ends: list[int] = []
+    spans: list[tuple[int, int]] = []
     pieces: list[bytes] = []
     copied = 0
     for match in _KEY.finditer(body):
-        pieces += (body[copied : match.start()], b'"%b%d"' % (marker, len(ends)))
-        names.append(orjson.loads(match[0]))
-        copied = match.end()
-        ends.append(copied)
+        if len(spans) == _MAX_CANDIDATES:
+            message = f"The request body has the interpreted names in more than {_MAX_CANDIDATES} places."
+            raise Refusal(400, "body_too_complex", message)
+        start, end = match.span()
+        pieces += (body[copied:start], b'"%b%d"' % (marker, len(spans)))
+        spans.append((start, end))
+        copied = end
     marked = orjson.loads(b"".join((*pieces, body[copied:])))
     prefix = marker.decode()
 
@@ -147,8 +153,8 @@ def _located(body: bytes) -> dict[str, int]:
         if isinstance(document, dict):
             for key, value in document.items():
                 if key.startswith(prefix):
-                    index = int(key[len(prefix) :])
-                    found.append((names[index], ends[index], value))
+                    start, end = spans[int(key[len(prefix) :])]
+                    found.append((orjson.loads(body[start:end]), end, value))
         return found
 
     keys: dict[str, int] = {}

@@ -190,6 +190,16 @@ def test_a_top_level_include_usage_is_not_the_one_of_the_options() -> None:
     }
 
 
+def test_the_work_of_looking_closely_is_bounded() -> None:
+    def body(places: int) -> bytes:
+        return b'{"x":[' + b'"model",' * places + b'1],"model":"gpt-4.1"}'
+
+    assert JsonBody(body(99_999)).model == "gpt-4.1"
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body(100_000))
+    assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
+
+
 @pytest.mark.parametrize("key", [b'"model"', b'"mod\\u0065l"'])
 def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
     prompt = json.dumps('say "model": \\ "x" \n' * 500_000).encode()
