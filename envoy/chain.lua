@@ -2,12 +2,12 @@
 --
 -- What is the same for all attempts comes as dynamic metadata from the translator, which has read the body once:
 --   x-trunkline-path   path and query below the API version, e.g. /chat/completions
---   x-trunkline-model  <offset>:<length> of the model's JSON value in the body; with :form, of a form part's text
+--   x-trunkline-model  <offset>:<length>:<kind>:<bytes> of the model in the body: j, a JSON string with its quotes,
+--                      or f, the text of a form's part; <bytes> are those there, empty where no header can carry them
 --   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
--- What belongs to the target comes from its endpoint metadata, in headers that the filter before this one sets:
---   x-trunkline-prefix what stands before the path there, e.g. /v1
---   x-trunkline-rename the model's name there, as a JSON string
---   x-trunkline-flags  u: the target understands stream_options; k: it needs a credential
+-- What belongs to the target comes from its endpoint metadata, in one header that the filter before this one sets:
+--   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <model's name there, as a JSON string>
+--                      flags: u, the target understands stream_options
 --
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
@@ -27,22 +27,23 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local request = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
-  local rename = headers:get("x-trunkline-rename")
-  local flags = headers:get("x-trunkline-flags")
-  headers:replace(":path", headers:get("x-trunkline-prefix") .. request["x-trunkline-path"])
-  headers:remove("x-trunkline-prefix")
-  headers:remove("x-trunkline-rename")
-  headers:remove("x-trunkline-flags")
-  if not flags:find("k", 1, true) then
+  local flags, prefix, credential, name = headers:get("x-trunkline-dress"):match("^(%S+) (%S+) (%S+) (.*)$")
+  headers:remove("x-trunkline-dress")
+  headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
+  if credential == "-" then
     headers:remove("authorization")
+  else
+    headers:replace("authorization", "Bearer " .. credential)
   end
 
   local edits = {}
   local model = request["x-trunkline-model"]
   if model then
-    local offset, length, kind = model:match("^(%d+):(%d+):?(%a*)$")
-    local text = kind == "form" and rename:sub(2, -2) or rename
-    edits[1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+    local offset, length, kind, bytes = model:match("^(%d+):(%d+):(%a):(.*)$")
+    local text = kind == "f" and name:sub(2, -2) or name
+    if bytes ~= text then
+      edits[1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+    end
   end
   local usage = request["x-trunkline-usage"]
   if usage and flags:find("u", 1, true) then

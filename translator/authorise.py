@@ -86,17 +86,19 @@ class Authoriser:
             raise Refusal(400, "unsupported_content_encoding", message)
         body: JsonBody | FormBody
         if endpoint.body is BodyKind.JSON:
-            body, form = JsonBody(request.body), ""
+            body, kind = JsonBody(request.body), "j"
         else:
-            body, form = FormBody(request.body, request.headers.get(b"content-type", b"")), ":form"
+            body, kind = FormBody(request.body, request.headers.get(b"content-type", b"")), "f"
         route = self._policy.route(key, body.model)
         if route is None:
             raise model_not_found(body.model)
         stream = endpoint.streams and body.streams
         offset, length = body.model_value()
+        written = request.body[offset : offset + length]
         headers = {
             "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
-            "x-trunkline-model": f"{offset}:{length}{form}",
+            # A target that knows the model by this very name gets the body as it is.
+            "x-trunkline-model": f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}",
         }
         if stream and endpoint.stream_usage and isinstance(body, JsonBody):
             edit = body.usage_edit()

@@ -50,7 +50,7 @@ def test_a_request_is_let_through_with_its_route_and_ids() -> None:
     assert ask(b' {"model" : "gpt-4.1"}', target=CHAT + b"?x=%2F1", x_request_id="r-1") == {
         "x-trunkline-route": "rt_gpt",
         "x-trunkline-path": "/chat/completions?x=%2F1",
-        "x-trunkline-model": "12:9",
+        "x-trunkline-model": '12:9:j:"gpt-4.1"',
         "x-trunkline-key": "key_ci",
         "x-trunkline-org": "org_acme",
         "x-trunkline-request": "r-1",
@@ -77,7 +77,7 @@ def test_usage_is_not_asked_for_where_nothing_streams() -> None:
 def test_forms(endpoint: Any) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4.1\r\n--b--\r\n'
     headers = ask(body, target=endpoint.path.encode(), content_type="multipart/form-data; boundary=b")
-    assert headers["x-trunkline-model"] == f"{body.index(b'gpt-4.1')}:7:form"
+    assert headers["x-trunkline-model"] == f"{body.index(b'gpt-4.1')}:7:f:gpt-4.1"
 
 
 @pytest.mark.parametrize("target", [b"/v1/models", b"/v1/models/vendor/gpt-4.1", b"/v1/models?limit=1"])

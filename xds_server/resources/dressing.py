@@ -26,25 +26,8 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from xds_server.resources.encoding import pack
-from xds_server.resources.names import METADATA, ROUTE_HEADER
+from xds_server.resources.names import METADATA
 
-#: The client's credentials in every form that an SDK may send them, and what only concerns the gateway.
-REMOVED_FROM_REQUESTS = (
-    "api-key",
-    "cookie",
-    "forwarded",
-    "openai-organization",
-    "openai-project",
-    "x-api-key",
-    "x-envoy-external-address",
-    "x-envoy-internal",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-goog-api-key",
-    "x-request-id",
-    ROUTE_HEADER,
-    "x-trunkline-tag",
-)
 #: What a provider says about its own account or session is not the client's business.
 REMOVED_FROM_RESPONSES = (
     r"x-ratelimit-.*|x-trunkline-.*|x-envoy-.*|x-request-id|set-cookie|openai-organization|openai-project"
@@ -52,19 +35,15 @@ REMOVED_FROM_RESPONSES = (
 
 
 def dressing_filters() -> list[HttpFilter]:
-    """Take the client's credentials off, put the target's on, then splice path and body (chain.lua)."""
+    """Put the target's credential on, splice path and body (chain.lua), and clean the answer's headers."""
     dress = Mutations(
         request_mutations=[
-            *(Mutation(remove=name) for name in REMOVED_FROM_REQUESTS),
-            *(
-                _overwrite(header, f"%UPSTREAM_METADATA({METADATA}:{key})%")
-                for header, key in (
-                    ("authorization", "authorization"),
-                    ("x-trunkline-prefix", "prefix"),
-                    ("x-trunkline-rename", "rename"),
-                    ("x-trunkline-flags", "flags"),
+            Mutation(
+                append=HeaderValueOption(
+                    header=HeaderValue(key="x-trunkline-dress", value=f"%UPSTREAM_METADATA({METADATA}:dress)%"),
+                    append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
                 )
-            ),
+            )
         ],
         response_mutations=[
             Mutation(
@@ -93,15 +72,6 @@ def dressing_filters() -> list[HttpFilter]:
             typed_config=pack("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", UpstreamCodec()),
         ),
     ]
-
-
-def _overwrite(header: str, value: str) -> Mutation:
-    return Mutation(
-        append=HeaderValueOption(
-            header=HeaderValue(key=header, value=value),
-            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-    )
 
 
 def chain_lua() -> str:

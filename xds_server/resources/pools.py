@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from xds_server.protocol.snapshot import ENDPOINT, Resource
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp
 from xds_server.resources.names import METADATA
-from xds_server.resources.targets import FULL_TIERS
+from xds_server.resources.targets import FULL_TIERS, dressing
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
@@ -32,20 +31,13 @@ HEALTH: dict[Health, HealthStatus] = {
 
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
     """One encoded LbEndpoint, with what chain.lua needs to know of it."""
-    dressing = {
-        "target": f"nodes/{model}",
-        "node": endpoint.node_id,
-        "authorization": "",
-        "prefix": "/v1",
-        "rename": json.dumps(model),
-        "flags": "-u",
-    }
+    dress = dressing(NodesTarget(model).id, prefix="/v1", model=model, stream_usage=True)
     return bytes(
         LbEndpoint(
             endpoint=EnvoyEndpoint(address=tcp(endpoint.host, endpoint.port), hostname=endpoint.node_id),
             health_status=HEALTH[endpoint.health],
             load_balancing_weight=endpoint.weight,
-            metadata=metadata(METADATA, dressing),
+            metadata=metadata(METADATA, {**dress, "node": endpoint.node_id}),
         )
     )
 

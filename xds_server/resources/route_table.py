@@ -18,11 +18,30 @@ from xds_server.resources.encoding import pack
 from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
-_ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS = 1, 2
+_ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, _ROUTE_CONFIGURATION_REMOVE = 1, 2, 8
 _VIRTUAL_HOST_NAME, _VIRTUAL_HOST_DOMAINS, _VIRTUAL_HOST_MATCHER = 1, 2, 21
 _MATCHER_TREE, _MATCHER_ON_NO_MATCH = 2, 3
 _TREE_INPUT, _TREE_EXACT_MATCH_MAP = 1, 2
 _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
+
+#: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
+#: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.)
+REMOVED_FROM_REQUESTS = (
+    "api-key",
+    "cookie",
+    "forwarded",
+    "openai-organization",
+    "openai-project",
+    "x-api-key",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-goog-api-key",
+    "x-request-id",
+    "x-trunkline-tag",
+    ROUTE_HEADER,
+)
 
 
 def entry(key: str, route: EnvoyRoute) -> bytes:
@@ -59,6 +78,8 @@ def route_configuration(entries: Iterable[bytes], *, key_input: bytes, no_match:
         + text(_VIRTUAL_HOST_DOMAINS, "*")
         + length_delimited(_VIRTUAL_HOST_MATCHER, matcher)
     )
-    return text(_ROUTE_CONFIGURATION_NAME, ROUTE_CONFIGURATION) + length_delimited(
-        _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, virtual_host
+    return (
+        text(_ROUTE_CONFIGURATION_NAME, ROUTE_CONFIGURATION)
+        + length_delimited(_ROUTE_CONFIGURATION_VIRTUAL_HOSTS, virtual_host)
+        + b"".join(text(_ROUTE_CONFIGURATION_REMOVE, name) for name in REMOVED_FROM_REQUESTS)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from datetime import timedelta
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -87,9 +87,15 @@ def provider_cluster(
     url = urlsplit(provider.base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     name = target_cluster(target, credential)
+    dress = dressing(
+        target.id,
+        prefix=url.path.rstrip("/"),
+        model=target.model,
+        credential=provider.credentials[credential] if provider.credentials else "",
+        stream_usage=provider.stream_usage,
+    )
     endpoint = LbEndpoint(
-        endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc),
-        metadata=metadata(METADATA, _dressing(target, provider, credential, url)),
+        endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc), metadata=metadata(METADATA, dress)
     )
     tls = url.scheme == "https"
     return Cluster(
@@ -128,16 +134,13 @@ def pool_cluster(target: NodesTarget, connect_ms: int) -> Cluster:
     )
 
 
-def _dressing(target: ProviderTarget, provider: Provider, credential: int, url: SplitResult) -> dict[str, str]:
-    """What the chain's filters need to know of this target; every key is always there (see chain.lua)."""
-    secret = provider.credentials[credential] if provider.credentials else ""
-    return {
-        "target": target.id,
-        "authorization": f"Bearer {secret}",
-        "prefix": url.path.rstrip("/") or "/",
-        "rename": json.dumps(target.model),
-        "flags": "-" + ("u" if provider.stream_usage else "") + ("k" if secret else ""),
-    }
+def dressing(target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool) -> dict[str, str]:
+    """Endpoint metadata: the target's id, and what chain.lua needs to dress a request for it.
+
+    `prefix` stands before the path there; `model` is the model's name there.
+    """
+    flags = "-u" if stream_usage else "-"
+    return {"target": target, "dress": f"{flags} {prefix or '-'} {credential or '-'} {json.dumps(model)}"}
 
 
 def _is_address(host: str) -> bool:

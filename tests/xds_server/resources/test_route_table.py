@@ -18,6 +18,7 @@ def test_joined_bytes_parse_to_the_routes_they_were_joined_from() -> None:
     assert parsed.name == "openai"
     (host,) = parsed.virtual_hosts
     assert (host.name, host.domains) == ("openai", ["*"])
+    assert parsed.request_headers_to_remove == list(route_table.REMOVED_FROM_REQUESTS)
     assert host.matcher is not None
     tree = host.matcher.matcher_tree
     assert tree is not None
