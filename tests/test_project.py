@@ -1,0 +1,57 @@
+"""What `make check` asks, as part of the tests, and what the documents promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+CHECKS = {
+    "style": [BIN / "ruff", "check", "."],
+    "format": [BIN / "ruff", "format", "--check", "."],
+    "types": [BIN / "mypy"],
+    "imports": [BIN / "lint-imports"],
+    "generated code": [sys.executable, "scripts/generate_proto.py", "--check"],
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_check_passes(name: str) -> None:
+    done = subprocess.run(CHECKS[name], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert "make test" in (ROOT / "README.md").read_text()
+    assert (ROOT / ".ci/run").read_text().rstrip().endswith("exec make test")
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    reasons = (ROOT / "docs/dependencies.md").read_text().lower()
+    names = {re.split(r"[\[><=;~! ]", entry)[0].lower() for entry in listed}
+    unexplained = {name for name in names if name not in reasons and not name.startswith(("types-", "grpc-stubs"))}
+    assert not unexplained
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@pytest.mark.parametrize("package", ["xds_server", "translator", "trunkline"])
+def test_modules_stay_small(package: str) -> None:
+    sizes = {path: len(path.read_text().splitlines()) for path in (ROOT / package).rglob("*.py")}
+    assert not {str(path): lines for path, lines in sizes.items() if lines > 500}
