@@ -48,9 +48,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
     parser.add_argument("--database-url", required=True, help="sqlite:///PATH or postgresql://…")
-    parser.add_argument(
-        "--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token"
-    )
+    parser.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
     parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
     parser.add_argument("--admin-token-file", type=Path, required=True)
     parser.add_argument(
