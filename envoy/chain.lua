@@ -12,6 +12,8 @@
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
 local NAMESPACE = "envoy.filters.http.ext_authz"
+-- Where an attempt leaves word for its answer.
+local NOTES = "trunkline.attempt"
 
 local function splice(body, edits)
   local parts, position = {}, 1
@@ -49,6 +51,7 @@ function envoy_on_request(handle)
   if usage and flags:find("u", 1, true) then
     local offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
     edits[#edits + 1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+    handle:streamInfo():dynamicMetadata():set(NOTES, "asked_for_usage", true)
   end
   if #edits == 0 then
     return
@@ -60,13 +63,8 @@ end
 
 -- A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
 -- quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
-function envoy_on_response(handle)
-  local status = handle:headers():get(":status")
-  if status ~= "401" and status ~= "403" then
-    return
-  end
-  local body = handle:body(true)
-  body:setBytes(
+local function hide_refusal(handle, status)
+  handle:body(true):setBytes(
     '{"error":{"message":"The target refused the gateway\'s own credential (' .. status .. '). This is for the ' ..
     'gateway\'s operator to mend; your key is fine.","type":"server_error","param":null,' ..
     '"code":"upstream_authentication_failed"}}'
@@ -75,4 +73,55 @@ function envoy_on_response(handle)
   headers:replace(":status", "502")
   headers:replace("content-type", "application/json")
   headers:remove("www-authenticate")
+end
+
+-- Inside a JSON string the quotes would be escaped, so these bytes are a key and nothing else.
+local USAGE = '"usage"%s*:%s*{'
+local NO_CHOICES = '"choices"%s*:%s*%[%s*%]'
+
+-- The whole events of `text` without the one that reports usage, and what follows them.
+local function without_usage_event(text, delimiter)
+  local kept, position = {}, 1
+  while true do
+    local first, last = text:find(delimiter, position, true)
+    if not first then break end
+    local event = text:sub(position, last)
+    if not (event:find(USAGE) and event:find(NO_CHOICES)) then kept[#kept + 1] = event end
+    position = last + 1
+  end
+  return table.concat(kept), text:sub(position)
+end
+
+-- Takes out of a stream the event that reports usage, where the gateway asked for it and not the client: it has no
+-- choices, which many clients do not expect. Chunks that end with an event and hold no usage pass untouched. An
+-- event in pieces is held until it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
+local function hide_usage_event(handle)
+  local held, delimiter = "", nil
+  for chunk in handle:bodyChunks() do
+    local text = held .. chunk:getBytes(0, chunk:length())
+    if not delimiter and text:find("\n", 1, true) then
+      delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
+    end
+    if held ~= "" or not delimiter or text:sub(-#delimiter) ~= delimiter or text:find(USAGE) then
+      local events, tail = "", text
+      if delimiter then events, tail = without_usage_event(text, delimiter) end
+      local ending = tail:find("^data: %[DONE%]") and tail or ""
+      chunk:setBytes(events .. ending)
+      held = ending == "" and tail or ""
+    end
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get(":status")
+  if status == "401" or status == "403" then
+    hide_refusal(handle, status)
+  elseif (headers:get("content-type") or ""):find("^text/event%-stream") then
+    local notes = handle:streamInfo():dynamicMetadata():get(NOTES)
+    if notes and notes["asked_for_usage"] then
+      headers:remove("content-length")
+      hide_usage_event(handle)
+    end
+  end
 end
