@@ -15,6 +15,15 @@ from trunkline.supervisor.spawn import Command
 
 # -P: the operator's current directory must not shadow what we import.
 _PYTHON = (sys.executable, "-P", "-m")
+#: Envoy's levels in the services' words.
+_PYTHON_LEVELS = {
+    "trace": "debug",
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+    "error": "error",
+    "critical": "error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +44,13 @@ class Settings:
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
     """In the order of starting; stopped in reverse: Envoy first, so that the others see its last requests."""
     layout = settings.layout
+    level = _PYTHON_LEVELS[settings.log_level]
     clean = environment.without_keys(inherited) | {"PYTHONUNBUFFERED": "1"}
     return (
         Command(
             "xds_server",
             (
                 *(*_PYTHON, "xds_server"),
-                *("--database-url", settings.database_url),
                 *("--data-dir", str(layout.data_dir)),
                 *("--control-listen", str(settings.control)),
                 *("--ads-socket", str(layout.xds_socket)),
@@ -49,8 +58,10 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
                 *("--bootstrap-key-file", str(layout.first_key)),
+                *("--log-level", level),
             ),
-            clean,
+            # By environment: a password in the URL would be in every list of processes.
+            clean | {"TRUNKLINE_DATABASE_URL": settings.database_url},
             layout.log("xds_server"),
         ),
         Command(
@@ -60,6 +71,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--control", f"unix:{layout.xds_socket}"),
                 *("--state-dir", str(layout.translator_state)),
                 *("--id", "translator-local"),
+                *("--log-level", level),
             ),
             clean,
             layout.log("translator"),

@@ -67,10 +67,10 @@ Examples:
 )
 @click.option(
     "--log-level",
-    type=click.Choice(["trace", "debug", "info", "warning", "error", "critical", "off"]),
-    default="warning",
+    type=click.Choice(["trace", "debug", "info", "warning", "error", "critical"]),
+    default="info",
     show_default=True,
-    help="Envoy's.",
+    help="Of Envoy, the control plane and the translator, in their files below DATA_DIR/log.",
 )
 def up(
     *,
