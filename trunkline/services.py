@@ -24,6 +24,9 @@ _PYTHON_LEVELS = {
     "error": "error",
     "critical": "error",
 }
+#: What opens the store; the control plane's business alone.
+_DATABASE_URL = "TRUNKLINE_DATABASE_URL"
+_OF_THE_STORE = {_DATABASE_URL, "TRUNKLINE_SECRET_KEY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
     layout = settings.layout
     level = _PYTHON_LEVELS[settings.log_level]
     clean = environment.without_keys(inherited) | {"PYTHONUNBUFFERED": "1"}
+    edge = {name: value for name, value in clean.items() if name not in _OF_THE_STORE}
     return (
         Command(
             "xds_server",
@@ -61,7 +65,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--log-level", level),
             ),
             # By environment: a password in the URL would be in every list of processes.
-            clean | {"TRUNKLINE_DATABASE_URL": settings.database_url},
+            clean | {_DATABASE_URL: settings.database_url},
             layout.log("xds_server"),
         ),
         Command(
@@ -73,7 +77,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--id", "translator-local"),
                 *("--log-level", level),
             ),
-            clean,
+            edge,
             layout.log("translator"),
             listen=translator,
         ),
@@ -87,7 +91,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--log-level", settings.log_level),
                 "--disable-hot-restart",
             ),
-            clean,
+            edge,
             layout.log("envoy"),
         ),
     )
