@@ -34,7 +34,7 @@ proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
 lock: $(STAMP)          ## bring requirements.lock up to date with pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 
-bench: $(STAMP)         ## the gateway beside a bare Envoy, in one run
+bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
 	$(BIN)/python -m bench
 
 clean:

@@ -25,7 +25,9 @@ from typing import Protocol
 import grpc.aio
 import structlog
 
+from bench.control_plane_report import table
 from bench.errors import BenchError
+from bench.lock import exclusive
 from xds_server.clients import ClientRegistry
 from xds_server.model import Endpoint, NodesTarget, Pool, Provider, ProviderTarget, Route, State
 from xds_server.protocol.changes import changes_between
@@ -240,34 +242,7 @@ async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flip
     )
 
 
-LABELS = {
-    "first_build_ms": "first build, CPU ms",
-    "first_state_s": "all clients connected and in sync, s",
-    "control_plane_cpu_ms": "one flip: build, compare, encode, CPU ms",
-    "control_plane_cpu_ms_worst": "  the worst of them",
-    "fan_out_cpu_ms": "one flip: fan-out to all clients, CPU ms",
-    "fan_out_cpu_us_per_client": "  per client, CPU µs",
-    "received_p50_ms": "flip to received, p50 ms (debounce 20 ms included)",
-    "received_p99_ms": "flip to received, p99 ms",
-    "received_max_ms": "flip to received, worst ms",
-    "response_kib": "response of one flip, KiB",
-    "rss_content_mib": "memory with the content built, MiB",
-    "rss_clients_mib": "memory with all clients in sync, MiB",
-    "rss_end_mib": "memory after the flips, MiB",
-}
-
-
-def as_text(results: Results) -> str:
-    """The table."""
-    values = asdict(results)
-    title = (
-        f"{results.endpoints} endpoints in {results.pools} pools, {results.routes} routes, "
-        f"{results.clients} clients, {results.flips} flips"
-    )
-    return "\n".join([title, *(f"  {label:<52}{values[name]:>10.2f}" for name, label in LABELS.items())])
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.control_plane", description=__doc__)
     parser.add_argument("--endpoints", type=int, default=10_000)
     parser.add_argument("--pools", type=int, default=100)
@@ -279,12 +254,18 @@ def main() -> None:
     options = vars(parser.parse_args())
     path: Path = options.pop("json")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    results = asyncio.run(measure(**options))
-    print(as_text(results))
+    try:
+        with exclusive():
+            results = asdict(asyncio.run(measure(**options)))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(table(results))
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
-    path.write_text(json.dumps({"machine": machine, **asdict(results)}, indent=2) + "\n")
+    path.write_text(json.dumps({"machine": machine, **results}, indent=2) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

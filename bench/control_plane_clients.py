@@ -37,13 +37,13 @@ class Client:
             METHOD,
             request_serializer=discovery_pb2.DeltaDiscoveryRequest.SerializeToString,
             response_deserializer=None,
-        )()
+        )(None)
         await self.send(CLUSTER, node=self.node)
         waiting_for = {CLUSTER, ENDPOINT, LISTENER, ROUTE}
         while True:
             payload = await self.call.read()
             at = time.monotonic()
-            if payload is grpc.aio.EOF:
+            if not isinstance(payload, bytes):  # grpc.aio.EOF
                 return
             response = discovery_pb2.DeltaDiscoveryResponse.FromString(payload)
             self.received.append((int(response.system_version_info), at))
@@ -80,7 +80,7 @@ async def main(address: str, count: int, first: int) -> None:
     await asyncio.to_thread(sys.stdin.readline)
     for client in clients:
         client.call.cancel()
-        await client.channel.close()
+        await client.channel.close(None)
     await asyncio.gather(*tasks, return_exceptions=True)
     print(json.dumps([client.received for client in clients]), flush=True)
 

@@ -1,9 +1,11 @@
 """What can stop a benchmark.
 
 BenchError
+├── AlreadyRunningError    another benchmark runs on this machine
 ├── CompilerMissingError   no C compiler, or it failed
 ├── ProcessFailedError     something we started ended or did not become ready
-└── LoadFailedError        the load generator could not run
+├── LoadFailedError        the load generator could not run
+└── UnsettledError         a change or a fault did not show within its time
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from __future__ import annotations
 
 class BenchError(Exception):
     """Its text says what to do."""
+
+
+class AlreadyRunningError(BenchError):
+    """Another benchmark runs on this machine."""
 
 
 class CompilerMissingError(BenchError):
@@ -23,3 +29,7 @@ class ProcessFailedError(BenchError):
 
 class LoadFailedError(BenchError):
     """The load generator could not run."""
+
+
+class UnsettledError(BenchError):
+    """What was to be timed did not happen within its time."""

@@ -1,4 +1,4 @@
-"""The gateway as its users start it: `trunkline up`, with one provider, the bench's upstream."""
+"""The gateway as its users start it: `trunkline up`, with the bench's upstreams as providers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.errors import ProcessFailedError
@@ -19,16 +21,37 @@ START_SECONDS = 90.0
 PROVIDER_KEY = "TRUNKLINE_BENCH_PROVIDER_KEY"
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running `trunkline up`; `control` is the control plane's gRPC address. Seconds since it was started."""
+
+    child: Child
+    port: int
+    control: str
+    admin_token: str = field(repr=False)
+    api_key: str = field(repr=False)
+    ready_seconds: float
+    first_200_seconds: float
+
+
+def document(upstream_ports: Mapping[str, int], routes: Sequence[Mapping[str, Any]]) -> str:
+    """A trunkline.yaml (JSON is YAML) with an OpenAI provider per name and port."""
+    providers = [
+        {
+            "name": name,
+            "dialect": "openai",
+            "base_url": f"http://127.0.0.1:{port}/v1",
+            "credentials": [f"env:{PROVIDER_KEY}"],
+        }
+        for name, port in upstream_ports.items()
+    ]
+    return json.dumps({"version": 1, "providers": providers, "routes": list(routes)}, indent=2)
+
+
 def configuration(upstream_port: int, models: Sequence[str]) -> str:
-    """A trunkline.yaml (JSON is YAML): a route per model, each to the same name at the provider."""
+    """One provider, and a route per model to the same name there."""
     routes = [{"model": model, "targets": [{"provider": "bench", "model": model}]} for model in models]
-    provider = {
-        "name": "bench",
-        "dialect": "openai",
-        "base_url": f"http://127.0.0.1:{upstream_port}/v1",
-        "credentials": [f"env:{PROVIDER_KEY}"],
-    }
-    return json.dumps({"version": 1, "providers": [provider], "routes": routes}, indent=2)
+    return document({"bench": upstream_port}, routes)
 
 
 def roles_below(root: int) -> dict[str, tuple[int, ...]]:
@@ -52,31 +75,54 @@ def _role(command: str) -> str | None:
 
 
 @contextmanager
-def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) -> Iterator[Subject]:
-    """Starts it with one Envoy worker, and waits for a first 200. Raises BenchError."""
-    data = directory / "data"
-    file = directory / "trunkline.yaml"
-    file.write_text(configuration(upstream_port, models))
+def started(
+    directory: Path, name: str, config: str, *, ready_model: str, arguments: Sequence[str] = ()
+) -> Iterator[Gateway]:
+    """`trunkline up` on ports of the system's choice, with the data directory `directory/name`.
+
+    Waits for the `ready` line and for a first 200 of `ready_model`. Raises BenchError.
+    """
+    data = directory / name
+    file = directory / f"{name}.yaml"
+    file.write_text(config)
     command = [
         *(sys.executable, "-m", "trunkline", "up"),
-        *("--data-dir", str(data), "--config", str(file), "--envoy-concurrency", "1"),
-        *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
-        *("--control-listen", "127.0.0.1:0", "--tunnel-listen", "127.0.0.1:0"),
+        *("--data-dir", str(data), "--config", str(file), *arguments),
+        *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"),
     ]
-    environment = {PROVIDER_KEY: "sk-bench-provider-key"}
-    with Child(command, directory / "gateway.log", environment) as child:
+    begun = time.monotonic()
+    with Child(command, directory / f"{name}.log", {PROVIDER_KEY: "sk-bench-provider-key"}) as child:
         child.wait_for_line(r"^ready\b", START_SECONDS)
+        ready = time.monotonic() - begun
         credentials = json.loads((data / "credentials.json").read_text())
         api_key, port = credentials["api_key"], urlsplit(credentials["base_url"]).port
         if port is None:
             raise ProcessFailedError(f"credentials.json has no port in base_url {credentials['base_url']}")
-        _wait_for_200(port, api_key, models[0], child)
-        roles = roles_below(child.pid)
+        _wait_for_200(port, api_key, ready_model, child)
+        yield Gateway(
+            child=child,
+            port=port,
+            control=credentials["control"],
+            admin_token=credentials["admin_token"],
+            api_key=api_key,
+            ready_seconds=ready,
+            first_200_seconds=time.monotonic() - begun,
+        )
+
+
+@contextmanager
+def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) -> Iterator[Subject]:
+    """Starts it with one Envoy worker, as the bare Envoy has. Raises BenchError."""
+    config = configuration(upstream_port, models)
+    with started(
+        directory, "data", config, ready_model=models[0], arguments=("--envoy-concurrency", "1")
+    ) as gateway:
+        roles = roles_below(gateway.child.pid)
         if missing := {"envoy", "translator", "xds_server"} - set(roles):
             raise ProcessFailedError(
                 f"no process of the gateway looks like {sorted(missing)}; see bench/gateway.py"
             )
-        yield Subject(name="gateway", port=port, roles=roles, api_key=api_key)
+        yield Subject(name="gateway", port=gateway.port, roles=roles, api_key=gateway.api_key)
 
 
 def _wait_for_200(port: int, api_key: str, model: str, child: Child) -> None:
@@ -96,4 +142,4 @@ def _wait_for_200(port: int, api_key: str, model: str, child: Child) -> None:
             return
         if time.monotonic() > deadline:
             raise ProcessFailedError(f"the gateway's first request answers {status or 'nothing'}; see {child.log}")
-        time.sleep(0.1)
+        time.sleep(0.02)

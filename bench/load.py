@@ -96,6 +96,11 @@ def command(port: int, request: Path, load: Load) -> list[str]:
     return [str(program("loadgen")), *(str(word) for option in options.items() for word in option)]
 
 
+def unfinished(output: str) -> int:
+    """Requests without an answer when the run ended, from what loadgen prints."""
+    return int(json.loads(output)["unfinished"])
+
+
 def run(subject: Subject, request: Path, load: Load) -> LoadResult:
     """Runs to the end. Raises LoadFailedError."""
     limit = load.seconds + load.drain + 60

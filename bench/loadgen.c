@@ -1,53 +1,29 @@
 /* A load generator for HTTP/1.1 with keep-alive: one thread, epoll, plain answers and server-sent events.
  *
  *   loadgen --port N --request FILE [--request FILE …] [--connections N] [--seconds S] [--rate R] [--drain S]
- *           [--timeout S] [--ramp S]
+ *           [--timeout S] [--ramp S] [--log FILE] [--spread 1]
  *
  * Each FILE holds one whole request, head and body, sent as it is; several are taken in turn. Without --rate the
  * loop is closed: every connection sends its next request when the last answer is whole. With --rate, requests are
  * due at fixed times, whatever the answers do, and latencies count from when a request was due. --ramp spreads the
- * start of a closed loop's connections, for thousands of slow streams. After --seconds nothing new is sent; answers
- * are awaited for --drain seconds more. JSON goes to standard output; times in it are microseconds. */
+ * start of a closed loop's connections, for thousands of slow streams. After --seconds, or SIGTERM, nothing new is
+ * sent; answers are awaited for --drain seconds more. JSON goes to standard output; times in it are microseconds.
+ * --log writes a line per request that ended: when it was due and when it ended (microseconds of CLOCK_MONOTONIC), its
+ * status (0: none) and what x-trunkline-target said (-: nothing). --spread lets an open loop's connections take turns,
+ * where it otherwise uses as few as will do: the server's threads then all get requests. */
 #define _GNU_SOURCE
+#include "histogram.h"
 #include "http1.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Log-linear: 128 steps per power of two, so a value is at most 0.8 % above what was measured. */
-#define STEP_BITS 7
-#define STEPS (1u << STEP_BITS)
-struct histogram {
-    uint64_t counts[64 * STEPS], total, sum, max;
-};
-
-static void record(struct histogram *h, uint64_t value) {
-    unsigned shift = 0;
-    while (value >> shift >= 2 * STEPS) shift++;
-    h->counts[shift * STEPS + (value >> shift)]++;
-    h->total++;
-    h->sum += value;
-    if (value > h->max) h->max = value;
-}
-
-static uint64_t percentile(const struct histogram *h, double fraction) {
-    uint64_t wanted = (uint64_t)((double)h->total * fraction), seen = 0;
-    for (unsigned i = 0; i < 64 * STEPS; i++) {
-        seen += h->counts[i];
-        if (seen > wanted || (seen && seen == h->total)) {
-            unsigned shift = i < 2 * STEPS ? 0 : i / STEPS - 1;
-            uint64_t value = (((uint64_t)i - shift * STEPS + 1) << shift) - 1;
-            return value < h->max ? value : h->max;
-        }
-    }
-    return 0;
-}
 
 /* A failed connection rests, or a closed loop would hammer a target that refuses. */
 #define REST_US 10000
@@ -69,6 +45,8 @@ struct connection {
     enum body_kind kind;
     uint64_t left;
     struct chunked chunks;
+    const char *served_by; /* in `head` */
+    int served_by_size;
     struct connection *next_idle;
 };
 
@@ -81,7 +59,10 @@ static int epoll_fd;
 static struct sockaddr_in target;
 static struct text requests[64];
 static unsigned request_count, next_request, connection_count = 1;
-static struct connection *connections, *idle;
+static struct connection *connections, *idle, *last_idle;
+static bool spread;
+static FILE *request_log;
+static volatile sig_atomic_t told_to_end;
 static double seconds = 1, rate, drain = 2, timeout_seconds = 60, ramp;
 static uint64_t end_us;
 static unsigned long completed, events, connect_errors, broken, timeouts, sent_requests, statuses[600];
@@ -103,8 +84,16 @@ static void close_connection(struct connection *c) {
 }
 
 static void make_idle(struct connection *c) {
-    c->next_idle = idle;
-    idle = c;
+    c->next_idle = spread ? NULL : idle;
+    if (spread && idle) last_idle->next_idle = c;
+    else idle = c;
+    last_idle = c;
+}
+
+static void log_request(const struct connection *c, unsigned status) {
+    if (!request_log) return;
+    fprintf(request_log, "%llu %llu %u %.*s\n", (unsigned long long)c->due_us, (unsigned long long)now_us(), status,
+            status && c->served_by ? c->served_by_size : 1, status && c->served_by ? c->served_by : "-");
 }
 
 static void start(struct connection *c, uint64_t due);
@@ -119,6 +108,7 @@ static void take_next(struct connection *c, uint64_t now) {
 
 static void fail(struct connection *c, unsigned long *counter) {
     (*counter)++;
+    log_request(c, 0);
     close_connection(c);
     in_flight--;
     c->has_request = false;
@@ -130,6 +120,7 @@ static void finish(struct connection *c) {
     completed++;
     statuses[c->status < 600 ? c->status : 0]++;
     record(&whole, now_us() - c->due_us);
+    log_request(c, c->status);
     if (c->keep_alive) c->state = IDLE;
     else close_connection(c);
     in_flight--;
@@ -176,6 +167,7 @@ static void start(struct connection *c, uint64_t due) {
     c->sent = c->head_size = 0;
     c->got_byte = c->head_done = c->newline = false;
     c->status = 0;
+    c->served_by = NULL;
     sent_requests++;
     in_flight++;
     if (c->state == IDLE) {
@@ -211,6 +203,8 @@ static bool parse_head(struct connection *c, size_t head) {
     const char *length = header_value(c->head, head, "content-length");
     const char *coding = header_value(c->head, head, "transfer-encoding");
     const char *connection = header_value(c->head, head, "connection");
+    c->served_by = header_value(c->head, head, "x-trunkline-target");
+    if (c->served_by) c->served_by_size = (int)strcspn(c->served_by, " \t\r\n");
     c->keep_alive = !(connection && strncasecmp(connection, "close", 5) == 0);
     c->left = length ? strtoull(length, NULL, 10) : 0;
     c->chunks = (struct chunked){0};
@@ -350,6 +344,10 @@ static void run(void) {
     uint64_t stop = end_us + (uint64_t)(drain * 1e6);
     for (;;) {
         uint64_t now = now_us();
+        if (told_to_end && now < end_us) {
+            end_us = now;
+            stop = now + (uint64_t)(drain * 1e6);
+        }
         uint64_t due = now < end_us ? start_due(begun, now) : UINT64_MAX;
         if (now >= stop || (now >= end_us && in_flight == 0)) return;
         uint64_t wake = now < end_us ? end_us : stop;
@@ -403,6 +401,20 @@ static void report(double elapsed) {
     printf("}\n");
 }
 
+static void end_early(int number) {
+    (void)number;
+    told_to_end = 1;
+}
+
+static FILE *create_file(const char *path) {
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        perror(path);
+        exit(2);
+    }
+    return file;
+}
+
 static struct text read_file(const char *path) {
     struct text text = {0};
     FILE *file = fopen(path, "rb");
@@ -431,6 +443,8 @@ static void option(const char *name, const char *value) {
     else if (strcmp(name, "--drain") == 0) drain = number;
     else if (strcmp(name, "--timeout") == 0) timeout_seconds = number;
     else if (strcmp(name, "--ramp") == 0) ramp = number;
+    else if (strcmp(name, "--log") == 0 && !request_log) request_log = create_file(value);
+    else if (strcmp(name, "--spread") == 0) spread = number != 0;
     else {
         fprintf(stderr, "loadgen: %s %s is no option\n", name, value);
         exit(2);
@@ -446,6 +460,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     raise_descriptor_limit();
+    signal(SIGTERM, end_early);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     connections = calloc(connection_count, sizeof *connections);
     if (!connections) abort();
@@ -454,5 +469,9 @@ int main(int argc, char **argv) {
     uint64_t begun = now_us();
     run();
     report((double)(now_us() - begun) / 1e6);
+    if (request_log && fclose(request_log) != 0) {
+        perror("loadgen: --log");
+        return 1;
+    }
     return 0;
 }

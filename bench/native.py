@@ -19,7 +19,7 @@ INSTALL = "on Debian or Ubuntu: sudo apt-get install gcc libc6-dev"
 def program(name: Literal["loadgen", "upstream"], build: Path = BUILD) -> Path:
     """The path of an up-to-date executable. Raises CompilerMissingError with the compiler's words."""
     built = build / name
-    sources = [SOURCES / f"{name}.c", SOURCES / "http1.h"]
+    sources = [SOURCES / f"{name}.c", *SOURCES.glob("*.h")]
     if built.exists() and all(built.stat().st_mtime >= source.stat().st_mtime for source in sources):
         return built
     compiler = os.environ.get("CC") or "cc"

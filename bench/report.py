@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from tabulate import tabulate
 
+from bench.control_plane_report import table as control_plane_table
 from bench.rounds import Measured, Outcome
 from bench.slow_streams import HeldStreams
+from bench.timed import Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,15 @@ class Results:
     outcomes: Sequence[Outcome]
     held: Mapping[str, HeldStreams]
     peak_kib: Mapping[str, Mapping[str, int]]
+    timed: Sequence[Timed] = ()
+    control_plane: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
         """Requests that did not end in a whole 200: with any, the figures mean little."""
         measured = [each for outcome in self.outcomes for each in outcome.by_subject.values()]
-        return sum(each.errors for each in measured) + sum(each.errors for each in self.held.values())
+        timed = sum(each.failed for each in self.timed)
+        return timed + sum(each.errors for each in measured) + sum(each.errors for each in self.held.values())
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -46,21 +51,29 @@ def as_json(results: Results) -> dict[str, Any]:
         ],
         "slow_streams": {name: dataclasses.asdict(each) for name, each in results.held.items()},
         "peak_rss_kib": {name: dict(roles) for name, roles in results.peak_kib.items()},
+        "timed": [{**dataclasses.asdict(each), "met": each.met} for each in results.timed],
+        "control_plane": dict(results.control_plane),
     }
 
 
 def as_text(results: Results) -> str:
     """Tables, the targets beside the ratios."""
-    parts = [
-        "CPU and throughput",
-        _cpu_table([outcome for outcome in results.outcomes if not outcome.scenario.against_direct]),
-        "Latency at 50 requests/s, and what is added to the direct way (ms; streams: first byte)",
-        _latency_table([outcome for outcome in results.outcomes if outcome.scenario.against_direct]),
-        "Concurrent slow streams, one event per second each",
-        _held_table(results.held),
-        "Peak resident memory (MiB)",
-        _peak_table(results.peak_kib),
-    ]
+    cpu = [outcome for outcome in results.outcomes if not outcome.scenario.against_direct]
+    latency = [outcome for outcome in results.outcomes if outcome.scenario.against_direct]
+    parts: list[str] = []
+    if cpu:
+        parts += ["CPU and throughput", _cpu_table(cpu)]
+    if latency:
+        parts.append("Latency at 50 requests/s, and what is added to the direct way (ms; streams: first byte)")
+        parts.append(_latency_table(latency))
+    if results.held:
+        parts += ["Concurrent slow streams, one event per second each", _held_table(results.held)]
+    if results.peak_kib:
+        parts += ["Peak resident memory (MiB)", _peak_table(results.peak_kib)]
+    if results.timed:
+        parts += ["Start, changes and failover (ms; goals are for the worst)", _timed_table(results.timed)]
+    if results.control_plane:
+        parts += ["The control plane", control_plane_table(results.control_plane)]
     if results.errors:
         parts.append(f"{results.errors} requests did not end in a whole 200: these figures mean little.")
     return "\n\n".join(parts)
@@ -139,6 +152,21 @@ def _held_table(held: Mapping[str, HeldStreams]) -> str:
 def _peak_table(peaks: Mapping[str, Mapping[str, int]]) -> str:
     rows = [[name, role, f"{kib / 1024:.0f}"] for name, roles in peaks.items() for role, kib in roles.items()]
     return tabulate(rows, disable_numparse=True)
+
+
+def _timed_table(timed: Sequence[Timed]) -> str:
+    rows = [
+        [
+            each.group,
+            each.name,
+            each.samples,
+            *(f"{value:.0f}" for value in (each.p50, each.p99, each.worst)),
+            "" if each.goal is None else f"≤ {each.goal:.0f} {'met' if each.met else 'MISSED'}",
+            f"{each.failed} of {each.requests}" if each.requests else "",
+        ]
+        for each in timed
+    ]
+    return tabulate(rows, ["", "", "samples", "p50", "p99", "max", "goal", "failed"], disable_numparse=True)
 
 
 def _ms(microseconds: int) -> str:

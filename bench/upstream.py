@@ -30,7 +30,7 @@ class Upstream:
 
 
 @contextmanager
-def running_upstream(directory: Path) -> Iterator[Upstream]:
+def running_upstream(directory: Path, name: str = "upstream") -> Iterator[Upstream]:
     """Starts it; its log goes to `directory`. Raises BenchError."""
-    with Child([str(program("upstream"))], directory / "upstream.log") as child:
+    with Child([str(program("upstream"))], directory / f"{name}.log") as child:
         yield Upstream(port=int(child.wait_for_line(r'\{"port": (\d+)\}', 10)[1]))

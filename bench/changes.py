@@ -1,0 +1,173 @@
+"""What a change through the Admin API takes to act, and whether a request suffers from it.
+
+A weight change is timed from its call to the answer of the first request from which on only the new target serves,
+a revoked key likewise to 401. A second load shows the moment: 50 requests a second alone would hide it by up to
+20 ms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
+
+from bench.errors import ProcessFailedError
+from bench.gateway import Gateway, document, started
+from bench.load import request_bytes
+from bench.recorded import RecordedLoad, settled_after
+from bench.rounds import Progress
+from bench.scenarios import PLAIN_MODEL
+from bench.timed import Timed
+from bench.upstream import running_upstream
+
+GROUP = "changes"
+GOAL_SECONDS = 0.25
+LOAD_RATE, PROBE_RATE = 50, 250
+CONNECTIONS = 16
+# A change is watched for longer than its goal, or a target that came back would be missed.
+WATCH_SECONDS = 0.5
+_CALL_SECONDS = 30.0
+_OLD, _NEW = "old", "new"
+
+
+class _Admin:
+    """The calls that are timed. Raises ProcessFailedError when the gateway refuses one."""
+
+    def __init__(self, channel: grpc.Channel, token: str) -> None:
+        self._stub = admin_pb2_grpc.AdminStub(channel)
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    def route(self) -> admin_pb2.Route:
+        listed = self._stub.ListRoutes(
+            admin_pb2.ListRoutesRequest(), metadata=self._metadata, timeout=_CALL_SECONDS
+        )
+        return next(each for each in listed.routes if each.model == PLAIN_MODEL)
+
+    def weigh(self, route: admin_pb2.Route, old: int, new: int) -> tuple[float, admin_pb2.Route]:
+        """When the change was sent, and the route as it is now."""
+        changed = admin_pb2.Route()
+        changed.CopyFrom(route)
+        for target in changed.targets:
+            target.weight = old if target.provider == _OLD else new
+        sent = time.monotonic()
+        answer = self._stub.PutRoute(
+            admin_pb2.PutRouteRequest(route=changed), metadata=self._metadata, timeout=_CALL_SECONDS
+        )
+        if answer.propagation.rejections:
+            raise ProcessFailedError(f"Envoy refused a weight change: {answer.propagation.rejections[0].reason}")
+        return sent, answer.route
+
+    def create_key(self, name: str) -> tuple[str, str]:
+        """Its id and its value."""
+        key = admin_pb2.Key(organisation="default", name=name)
+        made = self._stub.CreateKey(
+            admin_pb2.CreateKeyRequest(key=key), metadata=self._metadata, timeout=_CALL_SECONDS
+        )
+        return made.key.id, made.value
+
+    def revoke(self, key_id: str) -> float:
+        """When it was sent."""
+        sent = time.monotonic()
+        self._stub.RevokeKey(admin_pb2.RevokeKeyRequest(id=key_id), metadata=self._metadata, timeout=_CALL_SECONDS)
+        return sent
+
+
+@contextmanager
+def _admin(gateway: Gateway) -> Iterator[_Admin]:
+    with grpc.insecure_channel(gateway.control) as channel:
+        yield _Admin(channel, gateway.admin_token)
+
+
+def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
+    """Each change `times` times, on one gateway. Raises BenchError."""
+    with running_upstream(directory, _OLD) as old, running_upstream(directory, _NEW) as new:
+        targets = [
+            {"provider": _OLD, "model": PLAIN_MODEL, "weight": 80},
+            {"provider": _NEW, "model": PLAIN_MODEL, "weight": 20},
+        ]
+        config = document({_OLD: old.port, _NEW: new.port}, [{"model": PLAIN_MODEL, "targets": targets}])
+        with (
+            started(directory, "changes", config, ready_model=PLAIN_MODEL) as gateway,
+            _admin(gateway) as admin,
+        ):
+            request = request_bytes(PLAIN_MODEL, 1024, gateway.api_key, stream=False)
+            load = RecordedLoad(
+                directory, "changes", gateway.port, request, rate=LOAD_RATE, connections=CONNECTIONS
+            )
+            with load:
+                weights, probed, lost = _weights(directory, gateway, admin, times, progress)
+                revoked, asked, refused_early = _keys(directory, gateway, admin, times, progress)
+    return [
+        Timed.of(
+            GROUP,
+            "weight change, until only the new target serves",
+            weights,
+            GOAL_SECONDS,
+            requests=probed,
+            failed=lost,
+        ),
+        Timed.of(
+            GROUP,
+            "revoked key, until every answer is 401",
+            revoked,
+            GOAL_SECONDS,
+            requests=len(load.requests) + asked,
+            failed=load.failed + refused_early,
+        ),
+    ]
+
+
+def _weights(
+    directory: Path, gateway: Gateway, admin: _Admin, times: int, progress: Progress
+) -> tuple[list[float], int, int]:
+    """Seconds of each change; the probe's requests and failures."""
+    request = request_bytes(PLAIN_MODEL, 1024, gateway.api_key, stream=False)
+    windows: list[tuple[float, float]] = []
+    probe = RecordedLoad(directory, "weights", gateway.port, request, rate=PROBE_RATE, connections=CONNECTIONS)
+    with probe:
+        route = admin.route()
+        for number in range(times):
+            progress(f"changes: weights, {number + 1} of {times}")
+            _, route = admin.weigh(route, 80, 20)
+            time.sleep(WATCH_SECONDS / 2)
+            sent, route = admin.weigh(route, 0, 100)
+            time.sleep(WATCH_SECONDS)
+            windows.append((sent, time.monotonic()))
+    target = f"{_NEW}/{PLAIN_MODEL}"
+    seconds = []
+    for sent, until in windows:
+        before = [each for each in probe.requests if sent - WATCH_SECONDS / 2 < each.due < sent]
+        if not any(each.target == f"{_OLD}/{PLAIN_MODEL}" for each in before):
+            raise ProcessFailedError("the old target served nothing before its weight became 0")
+        seconds.append(settled_after([each for each in probe.requests if each.due < until], sent, target))
+    return seconds, len(probe.requests), probe.failed
+
+
+def _keys(
+    directory: Path, gateway: Gateway, admin: _Admin, times: int, progress: Progress
+) -> tuple[list[float], int, int]:
+    """Seconds of each revocation; requests; those that failed in another way, or before their key was revoked."""
+    seconds, asked, failed = [], 0, 0
+    for number in range(times):
+        progress(f"changes: keys, {number + 1} of {times}")
+        key_id, value = admin.create_key(f"bench-{number}")
+        request = request_bytes(PLAIN_MODEL, 1024, value, stream=False)
+        probe = RecordedLoad(
+            directory, f"key-{number}", gateway.port, request, rate=PROBE_RATE, connections=CONNECTIONS
+        )
+        with probe:
+            time.sleep(WATCH_SECONDS / 2)
+            sent = admin.revoke(key_id)
+            time.sleep(WATCH_SECONDS)
+        if not any(each.status == 200 for each in probe.requests if each.ended < sent):
+            raise ProcessFailedError("a key that was to be revoked had no 200 before")
+        seconds.append(settled_after(probe.requests, sent, 401))
+        asked += len(probe.requests)
+        failed += probe.unanswered + sum(
+            each.status not in (200, 401) or (each.status == 401 and each.ended < sent) for each in probe.requests
+        )
+    return seconds, asked, failed

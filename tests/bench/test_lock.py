@@ -1,0 +1,50 @@
+"""One benchmark at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import AlreadyRunningError
+from bench.lock import exclusive
+
+ROOT = Path(__file__).parents[2]
+NAME = f"trunkline-bench-test-{os.getpid()}"
+HOLD = f"from bench.lock import exclusive\nwith exclusive({NAME!r}):\n    print('held', flush=True)\n    input()"
+
+
+def test_a_second_benchmark_is_refused_and_told_whose_the_first_is() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunningError, match=rf"pid {holder.pid}\b"), exclusive(NAME):
+            pass
+        holder.kill()
+        holder.wait(20)
+        with exclusive(NAME):  # gone with its process, however it ended
+            pass
+
+
+def test_what_the_holder_starts_is_part_of_its_run() -> None:
+    with exclusive(NAME):
+        done = subprocess.run(
+            [sys.executable, "-c", HOLD], cwd=ROOT, input="\n", capture_output=True, text=True, check=False
+        )
+        # But not what somebody else starts: here, a shell between the two.
+        stranger = subprocess.run(
+            ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, HOLD],
+            cwd=ROOT,
+            input="\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "held\n"
+    assert stranger.returncode != 0
+    assert f"pid {os.getpid()}" in stranger.stderr
