@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -60,7 +61,9 @@ class ControlPlane:
     async def run(self, sink: SnapshotSink) -> None:
         """Publish every change, until cancelled."""
         while True:
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._builder.expires_in):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 sink.publish(await self._reconcile())

@@ -7,6 +7,7 @@ without any change keeps its mapping, which tells the protocol core that there i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, ParamSpec, TypeVar
 
@@ -25,6 +26,9 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 H = TypeVar("H", bound=Hashable)
 P = ParamSpec("P")
+
+#: Longer than a request may wait for its authorisation.
+LINGER_SECONDS = 1.5 * listeners.AUTHORISE_TIMEOUT.total_seconds()
 
 
 class Generation(Generic[K, V]):
@@ -52,13 +56,16 @@ class Generation(Generic[K, V]):
 class Builder:
     """Builds snapshots for one edge configuration; one instance per control plane, not thread-safe."""
 
-    def __init__(self, edge: EdgeSettings) -> None:
+    def __init__(self, edge: EdgeSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._edge = edge
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
         self._assignments = Assignments()
         self._pool_models: list[str] = []
         self._state: State | None = None
+        self._clock = clock
+        self._wanted: Mapping[str, Resource] = {}
+        self._lingering: dict[str, tuple[Resource, float]] = {}
         self._last = Snapshot(revision=0)
         self._listeners = {
             names.OPENAI_LISTENER: Resource.of(
@@ -80,11 +87,37 @@ class Builder:
         built = dict(self._last.resources)
         if state is not self._state:
             built.update(self._desired(state))
+            self._wanted = built[types.CLUSTER]
             self._pool_models = _pool_models(state)
             self._state = state
+        built[types.CLUSTER] = self._with_lingering(self._wanted)
         built[types.ENDPOINT] = self._assignments.of(self._pool_models, live)
         self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
         return self._last
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until a build would drop a lingering cluster; None if there is none."""
+        ends = [end for _, end in self._lingering.values()]
+        return max(0.0, min(ends) - self._clock()) if ends else None
+
+    def _with_lingering(self, wanted: Mapping[str, Resource]) -> Mapping[str, Resource]:
+        """`wanted`, and for a while what was wanted before: Envoy has matched requests to it that still wait to be
+        authorised, and would answer them with 503.
+        """
+        now = self._clock()
+        before = self._last.of_type(types.CLUSTER)
+        if before is not wanted:
+            for name in before.keys() - wanted.keys():
+                self._lingering.setdefault(name, (before[name], now + LINGER_SECONDS))
+        self._lingering = {
+            name: (resource, end)
+            for name, (resource, end) in self._lingering.items()
+            if end > now and name not in wanted
+        }
+        if not self._lingering:
+            return wanted
+        return {**wanted, **{name: resource for name, (resource, _) in self._lingering.items()}}
 
     def _desired(self, state: State) -> dict[str, Mapping[str, Resource]]:
         """Everything that depends on the desired state alone."""

@@ -9,7 +9,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from xds_server.model import Endpoint, Key, NodesTarget, Organisation, Pool, Provider, ProviderTarget, Route, State
 from xds_server.protocol import snapshot as types
 from xds_server.resources import pools, targets
-from xds_server.resources.builder import Builder
+from xds_server.resources.builder import LINGER_SECONDS, Builder
 from xds_server.resources.settings import EdgeSettings
 
 STATE = State(
@@ -110,3 +110,29 @@ def test_no_policy_resource_carries_a_credential(builder: Builder) -> None:
     for url in (types.POLICY_ORGANISATION, types.POLICY_KEY, types.POLICY_ROUTE):
         for resource in snapshot.of_type(url).values():
             assert b"secret-a" not in resource.body
+
+
+def test_clusters_outlive_their_routes_for_requests_that_still_wait() -> None:
+    now = 0.0
+    builder = Builder(EdgeSettings(), clock=lambda: now)
+    before = builder.build(1, STATE, LIVE)
+    fewer = replace(STATE, revision=2, routes={"rt_2": STATE.routes["rt_2"]})
+    assert builder.expires_in is None
+    assert builder.build(2, fewer, LIVE).of_type(types.CLUSTER) == before.of_type(types.CLUSTER)
+    assert builder.expires_in == LINGER_SECONDS
+    now = LINGER_SECONDS
+    after = builder.build(2, fewer, LIVE).of_type(types.CLUSTER)
+    assert before.of_type(types.CLUSTER).keys() - after.keys() == {"a/gpt", "rt_1>a/gpt"}
+    assert builder.expires_in is None
+
+
+def test_a_cluster_that_is_wanted_again_stays() -> None:
+    now = 0.0
+    builder = Builder(EdgeSettings(), clock=lambda: now)
+    builder.build(1, STATE, LIVE)
+    builder.build(2, replace(STATE, revision=2, routes={}), LIVE)
+    again = builder.build(3, replace(STATE, revision=3), LIVE)
+    now = LINGER_SECONDS
+    assert builder.build(3, replace(STATE, revision=3), LIVE).of_type(types.CLUSTER) == again.of_type(
+        types.CLUSTER
+    )
