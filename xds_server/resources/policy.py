@@ -37,7 +37,7 @@ def route(value: Route) -> bytes:
         id=value.id,
         model=value.model,
         organisation_id=value.organisation_id,
-        targets=[policy_pb2.Target(id=target.id, price=_price(target.price)) for target in value.targets],
+        targets=[policy_pb2.Target(id=target.id, prices=[_price(target.price)]) for target in value.targets],
         created_at=value.created_at,
     )
     return _encode(message)
