@@ -6,12 +6,31 @@
 --                      or f, the text of a form's part; <bytes> are those there, empty where no header can carry them
 --   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
 -- What belongs to the target comes from its endpoint metadata, in one header that the filter before this one sets:
---   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <model's name there, as a JSON string>
---                      flags: u, the target understands stream_options
+--   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <target> <model's name there, as a JSON string>
+--                      flags: u, the target understands stream_options; target: its id, percent-encoded
 --
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
 local NAMESPACE = "envoy.filters.http.ext_authz"
+-- What the access log is told: `tried`, the targets of all attempts in order; `refused`, those that answered with an
+-- error, as <target>=<status>; `usage`, the target's own usage object as text; `events` of a stream.
+local LEDGER = "trunkline.ledger"
+
+-- Fetched anew each time: Envoy's objects do not outlive a wait for the body.
+local function note(handle, key, value)
+  handle:streamInfo():dynamicMetadata():set(LEDGER, key, value)
+end
+
+local function noted(handle, key)
+  local ledger = handle:streamInfo():dynamicMetadata():get(LEDGER)
+  return ledger and ledger[key]
+end
+
+-- Adds to a list that the attempts before may have begun.
+local function note_also(handle, key, value)
+  local before = noted(handle, key)
+  note(handle, key, before and before .. " " .. value or value)
+end
 
 local function splice(body, edits)
   local parts, position = {}, 1
@@ -27,8 +46,10 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local request = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
-  local flags, prefix, credential, name = headers:get("x-trunkline-dress"):match("^(%S+) (%S+) (%S+) (.*)$")
+  local dress = headers:get("x-trunkline-dress")
+  local flags, prefix, credential, target, name = dress:match("^(%S+) (%S+) (%S+) (%S+) (.*)$")
   headers:remove("x-trunkline-dress")
+  note_also(handle, "tried", target)
   headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
   if credential == "-" then
     headers:remove("authorization")
@@ -49,6 +70,7 @@ function envoy_on_request(handle)
   if usage and flags:find("u", 1, true) then
     local offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
     edits[#edits + 1] = { offset = tonumber(offset), length = tonumber(length), text = text }
+    note(handle, "asked", true)
   end
   if #edits == 0 then
     return
@@ -60,13 +82,8 @@ end
 
 -- A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
 -- quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
-function envoy_on_response(handle)
-  local status = handle:headers():get(":status")
-  if status ~= "401" and status ~= "403" then
-    return
-  end
-  local body = handle:body(true)
-  body:setBytes(
+local function hide_refusal(handle, status)
+  handle:body(true):setBytes(
     '{"error":{"message":"The target refused the gateway\'s own credential (' .. status .. '). This is for the ' ..
     'gateway\'s operator to mend; your key is fine.","type":"server_error","param":null,' ..
     '"code":"upstream_authentication_failed"}}'
@@ -75,4 +92,82 @@ function envoy_on_response(handle)
   headers:replace(":status", "502")
   headers:replace("content-type", "application/json")
   headers:remove("www-authenticate")
+end
+
+-- Inside a JSON string the quotes would be escaped, so these bytes are a key and nothing else.
+local USAGE = '"usage"%s*:%s*{'
+local USAGE_OBJECT = '"usage"%s*:%s*(%b{})'
+-- A usage object has a few hundred bytes; more than this is held for no chunk to come.
+local LONGEST_USAGE = 4096
+
+-- The last whole usage object in `text` counts: some servers report a running total in every event.
+local function note_usage(handle, text, from)
+  local found
+  for object in text:sub(from):gmatch(USAGE_OBJECT) do found = object end
+  if found and #found <= LONGEST_USAGE then note(handle, "usage", found) end
+end
+
+-- A plain answer: looks for its usage without holding the body back.
+local function follow_plain(handle)
+  local rest = ""
+  for chunk in handle:bodyChunks() do
+    local text = rest .. chunk:getBytes(0, chunk:length())
+    local at = text:find(USAGE)
+    if at then note_usage(handle, text, at) end
+    rest = text:sub(-LONGEST_USAGE)
+  end
+end
+
+-- Server-sent events: counts them and notes the usage. The event that reports usage to a client that did not ask
+-- for it (the gateway did) is taken out: it has no choices, which many clients do not expect.
+local function follow_events(handle)
+  local asked = noted(handle, "asked")
+  local events, rest, delimiter = 0, "", nil
+  for chunk in handle:bodyChunks() do
+    local text = rest .. chunk:getBytes(0, chunk:length())
+    delimiter = delimiter or (text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n")
+    local position, kept = 1, {}
+    while true do
+      local first, last = text:find(delimiter, position, true)
+      if not first then break end
+      events = events + 1
+      local event = text:sub(position, last)
+      if event:find(USAGE) then
+        note_usage(handle, event, 1)
+        if asked and event:find('"choices"%s*:%s*%[%s*%]') then event = "" end
+      end
+      kept[#kept + 1] = event
+      position = last + 1
+    end
+    -- Exact to an event at first, to sixteen later: a client may leave at any time, and each note costs.
+    if events <= 16 or events % 16 < #kept then note(handle, "events", events) end
+    local tail = text:sub(position)
+    if asked then
+      -- An event in pieces is held until it is whole, so that it can still be taken out; `[DONE]` ends the stream
+      -- and may lack its blank line.
+      local hold = tail ~= "" and not tail:find("^data: %[DONE%]")
+      chunk:setBytes(table.concat(kept) .. (hold and "" or tail))
+      rest = hold and tail or ""
+    else
+      rest = tail
+    end
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get(":status")
+  if tonumber(status) >= 400 then
+    local tried = noted(handle, "tried")
+    note_also(handle, "refused", tried:match("%S+$") .. "=" .. status)
+    if status == "401" or status == "403" then hide_refusal(handle, status) end
+    return
+  end
+  local kind = headers:get("content-type") or ""
+  if kind:find("^text/event%-stream") then
+    headers:remove("content-length")
+    follow_events(handle)
+  elseif kind:find("^application/json") then
+    follow_plain(handle)
+  end
 end

@@ -48,9 +48,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
     parser.add_argument("--database-url", required=True, help="sqlite:///PATH or postgresql://…")
-    parser.add_argument(
-        "--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token"
-    )
+    parser.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
     parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
     parser.add_argument("--admin-token-file", type=Path, required=True)
     parser.add_argument(
@@ -62,6 +60,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
+    parser.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)
@@ -86,6 +85,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             admin_listen=given.admin_listen,
             max_body_bytes=given.max_body_bytes,
             ca_file=given.upstream_ca_file or _system_ca_file(),
+            access_log=given.access_log,
         ),
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
