@@ -5,6 +5,7 @@ TranslatorError
 ├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
+├── LedgerFileError         a stored position or state of the ledger cannot be used
 └── SettingsError           the command line asks for something that cannot work
 """
 
@@ -69,6 +70,10 @@ class PolicyError(TranslatorError):
 
 class SnapshotError(TranslatorError):
     """The stored policy is damaged, or of a format this version does not know."""
+
+
+class LedgerFileError(TranslatorError):
+    """A checkpoint or snapshot of the ledger is damaged, or of a format this version does not know."""
 
 
 class SettingsError(TranslatorError):
