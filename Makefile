@@ -18,6 +18,7 @@ up: $(STAMP)            ## set up .venv, then run the gateway until Ctrl-C
 	$(BIN)/trunkline up
 
 test: $(STAMP)          ## set up .venv, then run every test
+	scripts/install_test_tools.sh
 	$(BIN)/python -m pytest
 
 check: $(STAMP)         ## style, types, import contracts, generated code

@@ -97,13 +97,14 @@ end
 -- Inside a JSON string the quotes would be escaped, so these bytes are a key and nothing else.
 local USAGE = '"usage"%s*:%s*{'
 local USAGE_OBJECT = '"usage"%s*:%s*(%b{})'
+local NO_CHOICES = '"choices"%s*:%s*%[%s*%]'
 -- A usage object has a few hundred bytes; more than this is held for no chunk to come.
 local LONGEST_USAGE = 4096
 
 -- The last whole usage object in `text` counts: some servers report a running total in every event.
-local function note_usage(handle, text, from)
+local function note_usage(handle, text)
   local found
-  for object in text:sub(from):gmatch(USAGE_OBJECT) do found = object end
+  for object in text:gmatch(USAGE_OBJECT) do found = object end
   if found and #found <= LONGEST_USAGE then note(handle, "usage", found) end
 end
 
@@ -113,44 +114,60 @@ local function follow_plain(handle)
   for chunk in handle:bodyChunks() do
     local text = rest .. chunk:getBytes(0, chunk:length())
     local at = text:find(USAGE)
-    if at then note_usage(handle, text, at) end
+    if at then note_usage(handle, text:sub(at)) end
     rest = text:sub(-LONGEST_USAGE)
   end
 end
 
--- Server-sent events: counts them and notes the usage. The event that reports usage to a client that did not ask
--- for it (the gateway did) is taken out: it has no choices, which many clients do not expect.
+-- How many events end in `text`, and where what follows them begins.
+local function count_events(text, delimiter)
+  local count, position = 0, 1
+  while delimiter do
+    local _, last = text:find(delimiter, position, true)
+    if not last then break end
+    count, position = count + 1, last + 1
+  end
+  return count, position
+end
+
+-- Whole events without the one that reports usage.
+local function without_usage_event(text, delimiter)
+  local kept, position = {}, 1
+  while position <= #text do
+    local _, last = text:find(delimiter, position, true)
+    local event = text:sub(position, last)
+    if not (event:find(USAGE) and event:find(NO_CHOICES)) then kept[#kept + 1] = event end
+    position = last + 1
+  end
+  return table.concat(kept)
+end
+
+-- Counts a stream's events, notes its usage, and takes the event that reports usage out where the gateway asked for
+-- it and not the client: it has no choices, which many clients do not expect. Then an event in pieces is held until
+-- it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
 local function follow_events(handle)
   local asked = noted(handle, "asked")
-  local events, rest, delimiter = 0, "", nil
+  local events, held, delimiter = 0, "", nil
   for chunk in handle:bodyChunks() do
-    local text = rest .. chunk:getBytes(0, chunk:length())
-    delimiter = delimiter or (text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n")
-    local position, kept = 1, {}
-    while true do
-      local first, last = text:find(delimiter, position, true)
-      if not first then break end
-      events = events + 1
-      local event = text:sub(position, last)
-      if event:find(USAGE) then
-        note_usage(handle, event, 1)
-        if asked and event:find('"choices"%s*:%s*%[%s*%]') then event = "" end
-      end
-      kept[#kept + 1] = event
-      position = last + 1
+    local text = held .. chunk:getBytes(0, chunk:length())
+    if not delimiter and text:find("\n", 1, true) then
+      delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     end
+    local usage = text:find(USAGE)
+    if usage then note_usage(handle, text:sub(usage)) end
+    local count, position = count_events(text, delimiter)
     -- Exact to an event at first, to sixteen later: a client may leave at any time, and each note costs.
-    if events <= 16 or events % 16 < #kept then note(handle, "events", events) end
+    if count > 0 and (events < 16 or events % 16 + count >= 16) then note(handle, "events", events + count) end
+    events = events + count
     local tail = text:sub(position)
-    if asked then
-      -- An event in pieces is held until it is whole, so that it can still be taken out; `[DONE]` ends the stream
-      -- and may lack its blank line.
-      local hold = tail ~= "" and not tail:find("^data: %[DONE%]")
-      chunk:setBytes(table.concat(kept) .. (hold and "" or tail))
-      rest = hold and tail or ""
-    else
-      rest = tail
+    if asked and (usage or held ~= "" or tail ~= "") then
+      local whole = text:sub(1, position - 1)
+      if usage then whole = without_usage_event(whole, delimiter) end
+      local ending = tail:find("^data: %[DONE%]") and tail or ""
+      chunk:setBytes(whole .. ending)
+      if ending ~= "" then tail = "" end
     end
+    held = tail
   end
 end
 

@@ -1,0 +1,12 @@
+#!/usr/bin/env sh
+# The tests drive curl and npm, the clients people have. Where they are missing and Debian's package manager may
+# install them, it does; elsewhere the tests that need them fail with the command to run.
+set -eu
+missing=""
+command -v curl >/dev/null || missing="$missing curl"
+command -v npm >/dev/null || missing="$missing nodejs npm"
+[ -z "$missing" ] && exit 0
+command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || exit 0
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of words
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
