@@ -19,6 +19,8 @@ from translator.ledger.segments import Position
 
 #: Records held; about 1 KB each.
 CAPACITY = 2_000
+#: Expired reservations held; they come in numbers only when Envoys are killed under load again and again.
+_MOST_EXPIRED = 20_000
 #: Requests whose failed attempts are held until their own line comes; Envoy killed in between leaves some behind.
 _MOST_PENDING = 2_000
 #: Attempts of one request that are kept; routes retry far less.
@@ -54,6 +56,8 @@ class Outbox:
         #: Expired reservations: not in the log, kept in the snapshot until they are acknowledged.
         self.expired: dict[str, ledger.UsageRecord] = {}
         self.shipped = 0
+        #: Expired reservations that there was no room for.
+        self.dropped = 0
 
     @property
     def room(self) -> bool:
@@ -80,6 +84,13 @@ class Outbox:
             attempts = self._attempts.pop(line.id, []) if self._attempts else []
             record = records.record(line, billed, [each.message for each in attempts])
             self._waiting.append(_Waiting(record, start, attempts))
+
+    def expire(self, record: ledger.UsageRecord) -> None:
+        """Takes a record that no line stands for."""
+        if len(self.expired) >= _MOST_EXPIRED:
+            self.dropped += 1
+            return
+        self.expired[record.id] = record
 
     def batch(self, most: int) -> list[ledger.UsageRecord]:
         """The oldest records, up to `most`; they stay until they are acknowledged."""
@@ -113,7 +124,7 @@ class Outbox:
         for waiting in self._waiting:
             attempts += [(waiting.record.id, each) for each in waiting.attempts if each.at < until]
         return {
-            "position": until,
+            "position": list(until),
             "attempts": [
                 [key, *each.at, each.message.target_id, each.message.status, each.message.reason]
                 for key, each in attempts

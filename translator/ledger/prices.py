@@ -44,8 +44,6 @@ class PriceBook:
 
     def __init__(self) -> None:
         self._prices: dict[str, dict[str, dict[int, Price]]] = {}
-        #: Rises with every change.
-        self.revision = 0
 
     def at(self, route: str, target: str, start: int) -> Price | None:
         """The price in force at `start` (Unix seconds): of those that were, the most recent; None without one."""
@@ -63,26 +61,21 @@ class PriceBook:
                 price = Price(
                     message.valid_from, message.version, message.input, message.output, cached, message.request
                 )
-                if known.get(price.version) != price:
-                    known[price.version] = price
-                    self.revision += 1
+                known[price.version] = price
             for version in sorted(known)[:-_REMEMBERED]:
                 del known[version]
-
-    def put_all(self, routes: Iterable[policy.Route]) -> None:
-        for route in routes:
-            self.put(route)
 
     def dump(self) -> dict[str, Any]:
         """As JSON values, for `restore`."""
         return {
-            route: {target: list(prices.values()) for target, prices in targets.items()}
+            route: {target: [list(each) for each in prices.values()] for target, prices in targets.items()}
             for route, targets in self._prices.items()
         }
 
     def restore(self, dumped: Mapping[str, Mapping[str, Iterable[Iterable[int]]]]) -> None:
+        """Adds what was known; what is known already is newer."""
         for route, targets in dumped.items():
-            self._prices[route] = {
-                target: {price.version: price for price in (Price(*each) for each in prices)}
-                for target, prices in targets.items()
-            }
+            for target, prices in targets.items():
+                known = self._prices.setdefault(route, {}).setdefault(target, {})
+                for price in (Price(*each) for each in prices):
+                    known.setdefault(price.version, price)

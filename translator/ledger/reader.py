@@ -37,6 +37,12 @@ class LogReader:
         self._ended_at: float | None = None
         self.position = position
 
+    @property
+    def is_last(self) -> bool:
+        """No file follows the one that is being read."""
+        number = self.position.file
+        return number >= self._segments.number or not self._segments.path(number + 1).exists()
+
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -46,13 +52,18 @@ class LogReader:
         """The next read begins there."""
         if position.file != self.position.file:
             self.close()
-        self.position, self._ended_at = position, None
+        if position != self.position:
+            self.position, self._ended_at = position, None
 
     def read(self, most: int) -> Lines:
         """Up to about `most` bytes of whole lines; none at the end of what is written. Raises OSError."""
         start = self.position
-        if self._descriptor is None and not self._open():
-            return Lines(start, [], start)
+        if self._descriptor is None:
+            first = self._segments.first
+            if start.file < first:
+                return self._go(Position(first, 0), 0)  # someone else deleted it
+            if not self._open():
+                return Lines(start, [], start)
         assert self._descriptor is not None  # noqa: S101 - opened above
         data = os.pread(self._descriptor, most, start.offset)
         whole = data.rfind(b"\n") + 1
@@ -85,9 +96,6 @@ class LogReader:
         return Lines(start, [], position, skipped)
 
     def _open(self) -> bool:
-        if self.position.file < self._segments.first:
-            # Deleted by someone else; what it held is beyond us.
-            self.position = Position(self._segments.first, 0)
         try:
             self._descriptor = os.open(self._segments.path(self.position.file), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:

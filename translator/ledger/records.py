@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
@@ -14,6 +15,23 @@ from translator.ledger.usage import NOTHING, Tokens, used
 RECORD_FORMAT = 1
 #: What the translator answers itself (models) is no use of a model.
 TRANSLATOR_ROUTE = "translator"
+
+
+class Reservation(NamedTuple):
+    """What a request that was let through holds. `at` is Unix seconds; `tokens` include the estimated `prompt`."""
+
+    id: str
+    at: float
+    organisation: str
+    key: str
+    route: str
+    model: str
+    tokens: int
+    cost: int
+    prompt: int
+    stream: bool
+    user: str
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +91,25 @@ def record(line: RequestLine, billed: Bill, failed: Iterable[ledger.FailedAttemp
         price_version=billed.price_version,
         failed_attempts=failed,
         stream=line.stream,
+    )
+
+
+def expired(reservation: Reservation) -> ledger.UsageRecord:
+    """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
+    return ledger.UsageRecord(
+        id=reservation.id,
+        format=RECORD_FORMAT,
+        started_at_us=round(reservation.at * 1e6),
+        organisation_id=reservation.organisation,
+        key_id=reservation.key,
+        route_id=reservation.route,
+        model=reservation.model,
+        prompt_tokens=reservation.prompt,
+        completion_tokens=max(0, reservation.tokens - reservation.prompt),
+        cost_micro_usd=reservation.cost,
+        estimated=True,
+        expired=True,
+        stream=reservation.stream,
+        end_user=reservation.user,
+        tag=reservation.tag,
     )

@@ -41,7 +41,9 @@ class PolicyStore:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        index = PolicyIndex()
+        self._index = index = PolicyIndex()
+        #: Called with every route that is taken in.
+        self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None
         self._clock = clock
         self._changed_at = clock()
@@ -50,7 +52,7 @@ class PolicyStore:
                 policy.Organisation, _check_nothing_more, index.put_organisation, index.remove_organisations
             ),
             type_url(policy.Key): _Type(policy.Key, _check_key, index.put_key, index.remove_keys),
-            type_url(policy.Route): _Type(policy.Route, _check_route, index.put_route, index.remove_routes),
+            type_url(policy.Route): _Type(policy.Route, _check_route, self._put_route, index.remove_routes),
         }
         self._resources: dict[str, dict[str, discovery.Resource]] = {url: {} for url in self._types}
         self._received: set[str] = set()
@@ -130,6 +132,10 @@ class PolicyStore:
         if twice:
             raise PolicyError(f"{min(twice)!r} is sent twice, or both sent and removed")
         return [_decode(kind, response.type_url, resource) for resource in response.resources]
+
+    def _put_route(self, message: policy.Route) -> None:
+        self._index.put_route(message)
+        self.on_route(message)
 
     def _take(self, response: discovery.DeltaDiscoveryResponse, messages: list[Message]) -> None:
         kind = self._types[response.type_url]
