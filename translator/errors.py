@@ -6,6 +6,7 @@ TranslatorError
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
 ├── LedgerFileError         a stored position or state of the ledger cannot be used
+├── LimitError              a limit cannot be kept here, or its stored state cannot be used
 └── SettingsError           the command line asks for something that cannot work
 """
 
@@ -74,6 +75,10 @@ class SnapshotError(TranslatorError):
 
 class LedgerFileError(TranslatorError):
     """A checkpoint or snapshot of the ledger is damaged, or of a format this version does not know."""
+
+
+class LimitError(TranslatorError):
+    """A limit's window or time zone is not known here, or the stored state of limits is damaged."""
 
 
 class SettingsError(TranslatorError):

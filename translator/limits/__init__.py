@@ -1,0 +1,17 @@
+"""Limits: pure logic without I/O, in whole requests, tokens and micro-USD. See `limiter` for the rule."""
+
+from translator.limits.limit import NO_LIMITS, Limit, LimitSet, Metric
+from translator.limits.limiter import Limiter
+from translator.limits.reservation import Refused, Reservation, Standing, Subject
+
+__all__ = [
+    "NO_LIMITS",
+    "Limit",
+    "LimitSet",
+    "Limiter",
+    "Metric",
+    "Refused",
+    "Reservation",
+    "Standing",
+    "Subject",
+]
