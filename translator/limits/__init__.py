@@ -2,7 +2,7 @@
 
 from translator.limits.limit import NO_LIMITS, Limit, LimitSet, Metric
 from translator.limits.limiter import Limiter
-from translator.limits.reservation import Refused, Reservation, Standing
+from translator.limits.reservation import Refused, Reservation, Standing, Subject
 
 __all__ = [
     "NO_LIMITS",
@@ -13,4 +13,5 @@ __all__ = [
     "Refused",
     "Reservation",
     "Standing",
+    "Subject",
 ]

@@ -13,35 +13,34 @@ Nothing here awaits, and there is one thread: what is checked together is reserv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from translator.errors import LimitError
 from translator.limits.counters import Bucket, Counter, counter
 from translator.limits.limit import Limit, Metric
-from translator.limits.reservation import Refused, Reservation, Standing
+from translator.limits.reservation import Refused, Reservation, Standing, Subject, reservation_fields
 
-#: The limits that apply to a request, by organisation, key, route (their ids) and model.
-LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
-#: Where a reservation counts: of each of its limits, tokens and cost last.
-Places = tuple[tuple[Counter, Bucket], ...]
-
+#: Expired reservations that are remembered, for a line that comes after all.
+REMEMBERED = 10_000
 _FORMAT = 1
 #: Counters that are looked at, whether they are still needed, for every new one.
 _EXAMINED = 2
+#: At one request: many are new after a restart.
+_EXAMINED_AT_MOST = 32
 
 
 class Limiter:
     """The counters of every limit and the outstanding reservations. Times are Unix seconds of one clock."""
 
-    def __init__(self, limits_of: LimitsOf) -> None:
-        self._limits_of = limits_of
+    def __init__(self) -> None:
         self._counters: dict[str, Counter] = {}
-        self._held: dict[str, tuple[Reservation, Places]] = {}
-        #: The counters' ids, in the order in which `_forget_idle` looks at them.
         self._examination: deque[str] = deque()
         #: New counters since `_forget_idle`.
         self._created = 0
+        #: By request id, in the order in which they were reserved.
+        self._held: dict[str, Reservation] = {}
+        self._expired: dict[str, Reservation] = {}
 
     @property
     def outstanding(self) -> int:
@@ -50,27 +49,32 @@ class Limiter:
 
     @property
     def counters(self) -> int:
-        """Limits of which something is counted, or was lately."""
+        """Limits of which something is counted."""
         return len(self._counters)
 
     def held(self, request_id: str) -> Reservation | None:
         """The outstanding reservation of a request."""
-        held = self._held.get(request_id)
-        return held[0] if held is not None else None
+        return self._held.get(request_id)
 
-    def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
-        """Takes one request, its tokens and its cost from all of `limits`, or nothing from any.
+    def held_since(self, before: float) -> Iterator[Reservation]:
+        """The outstanding reservations made before a moment, oldest first; do not change anything meanwhile."""
+        for reservation in self._held.values():
+            if reservation.at >= before:
+                return
+            yield reservation
 
-        `limits` are those of which `reservation` has the ids. A request that holds a reservation already keeps that
-        one. Of several limits that refuse, the one that renews last is named.
+    def reserve(
+        self, request_id: str, limits: Sequence[Limit], tokens: int, cost: int, *, at: float, subject: Subject
+    ) -> Reservation | Refused:
+        """Takes one request, `tokens` and `cost` (micro-USD) from all `limits`, or nothing from any.
+
+        A request that holds a reservation already keeps that one. Of several limits that refuse, the one that
+        renews last is named.
         """
-        if reservation.id in self._held:
-            return None
-        if not limits:
-            self._held[reservation.id] = (reservation, ())
-            return None
-        at = reservation.at
-        needs = (1, reservation.tokens, reservation.cost, 1)
+        held = self._held.get(request_id)
+        if held is not None:
+            return held
+        needs = (1, tokens, cost, 1)
         known = self._counters
         counters = []
         refusing = False
@@ -80,61 +84,76 @@ class Limiter:
             if found.total + needs[limit.metric] > limit.amount:
                 refusing = True
             counters.append(found)
-        refused = _strictest(limits, counters, needs) if refusing else None
-        if refused is None:
-            places = tuple([(found, found.add(needs[found.metric])) for found in counters])
-            self._held[reservation.id] = (reservation, places)
+        if refusing:
+            if self._created:
+                self._forget_idle(at)
+            return _strictest(limits, counters, needs)
+        places = tuple([(each, each.add(needs[each.metric])) for each in counters])
+        ids = tuple([limit.id for limit in limits])
+        reservation = Reservation(request_id, at, tokens, cost, subject, ids, places)
+        self._held[request_id] = reservation
         if self._created:
             self._forget_idle(at)
-        return refused
+        return reservation
 
-    def replay(self, reservation: Reservation) -> None:
-        """Takes back, unchecked, what was reserved before; nothing if it is outstanding already.
+    def replay_reserve(self, entry: Sequence[Any]) -> Reservation | None:
+        """Reserves again, unchecked, what `Reservation.entry` tells; None if that is outstanding already.
 
         Raises:
-            LimitError: it has the id of a limit that cannot be, and nothing has changed.
+            LimitError: it tells of no reservation.
         """
-        if reservation.id not in self._held:
-            places = self._add_at(reservation.limits, reservation.tokens, reservation.cost, reservation.at)
-            self._held[reservation.id] = (reservation, places)
+        try:
+            request_id, at, tokens, cost, ids, subject = reservation_fields(entry)
+        except (ValueError, TypeError):
+            raise LimitError("an entry is not a reservation") from None
+        if request_id in self._held:
+            return None
+        places = self._add_at(ids, tokens, cost, at)
+        reservation = Reservation(request_id, at, tokens, cost, subject, ids, places)
+        self._held[request_id] = reservation
+        return reservation
 
-    def settle(self, request_id: str, tokens: int, cost: int) -> bool:
+    def settle(self, request_id: str, tokens: int, cost: int) -> Reservation | None:
         """Replaces the reserved amounts by those that were used, in the windows in which they were reserved, and
-        ends the request's place among the concurrent ones.
+        ends the request's place among the concurrent ones. Also if it has expired.
 
-        False, and nothing changes, if no such reservation is outstanding.
+        None, and nothing changes, if there is no such reservation: it was settled before, or never made here.
         """
-        held = self._held.pop(request_id, None)
-        if held is None:
-            return False
-        reservation, places = held
-        changes = (0, tokens - reservation.tokens, cost - reservation.cost)
-        for found, bucket in places:
-            metric = found.metric
-            if metric is Metric.CONCURRENCY:
-                found.total -= 1
-            elif bucket.live:
-                bucket.amount += changes[metric]
-                found.total += changes[metric]
-        return True
+        reservation = self._held.pop(request_id, None)
+        if reservation is None:
+            reservation = self._expired.pop(request_id, None)
+            if reservation is None:
+                return None
+        else:
+            _end(reservation)
+        changes = (0, tokens - reservation.tokens, cost - reservation.cost, 0)
+        for found, bucket in reservation.places:
+            change = changes[found.metric]
+            if change and bucket.live:
+                bucket.amount += change
+                found.total += change
+        return reservation
 
-    def settle_unknown(
-        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
-    ) -> None:
+    def settle_unknown(self, limits: Sequence[Limit], tokens: int, cost: int, at: float) -> None:
         """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
-        they still count, of the limits there are now. The caller sees to it that it is counted once.
+        they still count. The caller sees to it that a request is counted once.
         """
-        limits = self._limits_of(organisation, key, route, model)
-        ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
-        self._add_at(ids, tokens, cost, at)
+        for found, _ in self._add_at([limit.id for limit in limits], tokens, cost, at):
+            if found.metric is Metric.CONCURRENCY:
+                found.total -= 1
 
-    def expire(self, request_id: str) -> bool:
+    def expire(self, request_id: str) -> Reservation | None:
         """Takes what was reserved for used, and ends the request's place among the concurrent ones.
 
-        False, and nothing changes, if no such reservation is outstanding.
+        None, and nothing changes, if the reservation is not outstanding.
         """
-        held = self._held.get(request_id)
-        return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
+        reservation = self._held.pop(request_id, None)
+        if reservation is not None:
+            _end(reservation)
+            self._expired[request_id] = reservation
+            if len(self._expired) > REMEMBERED:
+                del self._expired[next(iter(self._expired))]
+        return reservation
 
     def standing(self, limits: Sequence[Limit], metric: Metric, at: float) -> Standing | None:
         """Of the limit of this metric of which least is left; None without one."""
@@ -157,9 +176,8 @@ class Limiter:
         return {
             "format": _FORMAT,
             "counters": {name: found.state() for name, found in self._counters.items()},
-            "held": [
-                (reservation, [bucket.step for _, bucket in places]) for reservation, places in self._held.values()
-            ],
+            "held": [_dump(each) for each in self._held.values()],
+            "expired": [_dump(each) for each in self._expired.values()],
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -168,33 +186,30 @@ class Limiter:
         Raises:
             LimitError: it is nothing of the kind, and nothing has changed.
         """
-        restored = Limiter(self._limits_of)
+        restored = Limiter()
         try:
             if snapshot["format"] != _FORMAT:
                 raise LimitError("the limits' state is of a format that this version does not know")
             for name, state in snapshot["counters"].items():
                 restored._new(name).load(state)
-            for fields, steps in snapshot["held"]:
-                *rest, limits = fields
-                restored._take(Reservation(*rest, tuple(limits)), steps)
+            for dumped in snapshot["held"]:
+                reservation = restored._load(dumped)
+                restored._held[reservation.request_id] = reservation
+                for found, _ in reservation.places:
+                    if found.metric is Metric.CONCURRENCY:
+                        found.total += 1
+            for dumped in snapshot["expired"]:
+                reservation = restored._load(dumped)
+                restored._expired[reservation.request_id] = reservation
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
-        self._held = restored._held
+        self._held, self._expired = restored._held, restored._expired
 
-    def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
-        """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""
-        counters = [self._counters.get(each) or self._new(each) for each in reservation.limits]
-        for found in counters:
-            if found.metric is Metric.CONCURRENCY:
-                found.total += 1
-        places = tuple([(found, found.bucket(step)) for found, step in zip(counters, steps, strict=True)])
-        self._held[reservation.id] = (reservation, places)
-
-    def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
+    def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> tuple[tuple[Counter, Bucket], ...]:
         amounts = (1, tokens, cost, 1)
-        counters = [self._counters.get(each) or self._new(each) for each in ids]
-        return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
+        found = [self._counters.get(each) or self._new(each) for each in ids]
+        return tuple([(each, each.add_at(at, amounts[each.metric])) for each in found])
 
     def _new(self, limit_id: str) -> Counter:
         created = self._counters[limit_id] = counter(limit_id)
@@ -208,8 +223,8 @@ class Limiter:
 
         Not while a new one is made: it may be for a request that is about to count in one of the idle.
         """
-        examined = min(_EXAMINED * self._created, len(self._examination))
-        self._created = 0
+        examined = min(_EXAMINED * self._created, len(self._examination), _EXAMINED_AT_MOST)
+        self._created = max(0, self._created - _EXAMINED_AT_MOST // _EXAMINED)
         for _ in range(examined):
             name = self._examination.popleft()
             old = self._counters[name]
@@ -218,6 +233,24 @@ class Limiter:
                 del self._counters[name]
             else:
                 self._examination.append(name)
+
+    def _load(self, dumped: Sequence[Any]) -> Reservation:
+        entry, steps = dumped
+        request_id, at, tokens, cost, ids, subject = reservation_fields(entry)
+        counters = [self._counters.get(each) or self._new(each) for each in ids]
+        places = tuple([(each, each.bucket(step)) for each, step in zip(counters, steps, strict=True)])
+        return Reservation(request_id, at, tokens, cost, subject, ids, places)
+
+
+def _dump(reservation: Reservation) -> list[Any]:
+    return [reservation.entry(), [bucket.step for _, bucket in reservation.places]]
+
+
+def _end(reservation: Reservation) -> None:
+    """The request is no longer in flight."""
+    for found, _ in reservation.places:
+        if found.metric is Metric.CONCURRENCY:
+            found.total -= 1
 
 
 def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:

@@ -12,8 +12,10 @@ from google.protobuf.message import DecodeError, Message
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
-from translator.errors import PolicyError
+from translator.errors import LimitError, PolicyError
+from translator.limits.limit import Holder
 from translator.policy.index import PolicyIndex
+from translator.policy.limits import limits
 
 M = TypeVar("M", bound=Message)
 Source = Literal["none", "snapshot", "control plane"]
@@ -49,7 +51,7 @@ class PolicyStore:
         self._changed_at = clock()
         self._types: dict[str, _Type[Any]] = {
             type_url(policy.Organisation): _Type(
-                policy.Organisation, _check_nothing_more, index.put_organisation, index.remove_organisations
+                policy.Organisation, _check_organisation, index.put_organisation, index.remove_organisations
             ),
             type_url(policy.Key): _Type(policy.Key, _check_key, index.put_key, index.remove_keys),
             type_url(policy.Route): _Type(policy.Route, _check_route, self._put_route, index.remove_routes),
@@ -60,6 +62,8 @@ class PolicyStore:
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id
         self.has_organisation = index.has_organisation
+        self.limits = index.limits
+        self.limits_by_id = index.limits_by_id
         self.route = index.route
         self.routes = index.routes
 
@@ -169,8 +173,8 @@ def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
     return message
 
 
-def _check_nothing_more(message: policy.Organisation) -> None:
-    pass
+def _check_organisation(message: policy.Organisation) -> None:
+    _check_limits(message, "organisation")
 
 
 def _check_key(message: policy.Key) -> None:
@@ -178,8 +182,20 @@ def _check_key(message: policy.Key) -> None:
         raise PolicyError(f"{message.id!r}: hash has {len(message.hash)} bytes, not {_HASH_BYTES}")
     if not _ID.fullmatch(message.organisation_id):
         raise PolicyError(f"{message.id!r}: organisation_id must be 1 to 200 visible ASCII characters")
+    _check_limits(message, "key")
 
 
 def _check_route(message: policy.Route) -> None:
     if not message.model:
         raise PolicyError(f"{message.id!r}: model is empty")
+    _check_limits(message, "route")
+
+
+def _check_limits(message: policy.Organisation | policy.Key | policy.Route, holder: Holder) -> None:
+    """A limit that cannot be kept here is refused with everything it came with: to serve without it would be
+    worse, and the operator is told.
+    """
+    try:
+        limits(message.limits, holder, message.id, "")
+    except LimitError as error:
+        raise PolicyError(f"{message.id!r}: limits: {error}") from None
