@@ -2,7 +2,7 @@
 
 from translator.limits.limit import NO_LIMITS, Limit, LimitSet, Metric
 from translator.limits.limiter import Limiter
-from translator.limits.reservation import Refused, Reservation, Standing, Subject
+from translator.limits.reservation import Refused, Reservation, Standing
 
 __all__ = [
     "NO_LIMITS",
@@ -13,5 +13,4 @@ __all__ = [
     "Refused",
     "Reservation",
     "Standing",
-    "Subject",
 ]

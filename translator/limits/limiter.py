@@ -13,16 +13,19 @@ Nothing here awaits, and there is one thread: what is checked together is reserv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from translator.errors import LimitError
 from translator.limits.counters import Bucket, Counter, counter
 from translator.limits.limit import Limit, Metric
-from translator.limits.reservation import Refused, Reservation, Standing, Subject, reservation_fields
+from translator.limits.reservation import Refused, Reservation, Standing
 
-#: Expired reservations that are remembered, for a line that comes after all.
-REMEMBERED = 10_000
+#: The limits that apply to a request, by organisation, key, route (their ids) and model.
+LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
+#: Where a reservation counts: of each of its limits, tokens and cost last.
+Places = tuple[tuple[Counter, Bucket], ...]
+
 _FORMAT = 1
 #: Counters that are looked at, whether they are still needed, for every new one.
 _EXAMINED = 2
@@ -33,14 +36,14 @@ _EXAMINED_AT_MOST = 32
 class Limiter:
     """The counters of every limit and the outstanding reservations. Times are Unix seconds of one clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits_of: LimitsOf) -> None:
+        self._limits_of = limits_of
         self._counters: dict[str, Counter] = {}
+        self._held: dict[str, tuple[Reservation, Places]] = {}
+        #: The counters' ids, in the order in which `_forget_idle` looks at them.
         self._examination: deque[str] = deque()
         #: New counters since `_forget_idle`.
         self._created = 0
-        #: By request id, in the order in which they were reserved.
-        self._held: dict[str, Reservation] = {}
-        self._expired: dict[str, Reservation] = {}
 
     @property
     def outstanding(self) -> int:
@@ -49,32 +52,27 @@ class Limiter:
 
     @property
     def counters(self) -> int:
-        """Limits of which something is counted."""
+        """Limits of which something is counted, or was lately."""
         return len(self._counters)
 
     def held(self, request_id: str) -> Reservation | None:
         """The outstanding reservation of a request."""
-        return self._held.get(request_id)
-
-    def held_since(self, before: float) -> Iterator[Reservation]:
-        """The outstanding reservations made before a moment, oldest first; do not change anything meanwhile."""
-        for reservation in self._held.values():
-            if reservation.at >= before:
-                return
-            yield reservation
-
-    def reserve(
-        self, request_id: str, limits: Sequence[Limit], tokens: int, cost: int, *, at: float, subject: Subject
-    ) -> Reservation | Refused:
-        """Takes one request, `tokens` and `cost` (micro-USD) from all `limits`, or nothing from any.
-
-        A request that holds a reservation already keeps that one. Of several limits that refuse, the one that
-        renews last is named.
-        """
         held = self._held.get(request_id)
-        if held is not None:
-            return held
-        needs = (1, tokens, cost, 1)
+        return held[0] if held is not None else None
+
+    def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
+        """Takes one request, its tokens and its cost from all of `limits`, or nothing from any.
+
+        `limits` are those of which `reservation` has the ids. A request that holds a reservation already keeps
+        that one. Of several limits that refuse, the one that renews last is named.
+        """
+        if reservation.id in self._held:
+            return None
+        if not limits:
+            self._held[reservation.id] = (reservation, ())
+            return None
+        at = reservation.at
+        needs = (1, reservation.tokens, reservation.cost, 1)
         known = self._counters
         counters = []
         refusing = False
@@ -84,76 +82,61 @@ class Limiter:
             if found.total + needs[limit.metric] > limit.amount:
                 refusing = True
             counters.append(found)
-        if refusing:
-            if self._created:
-                self._forget_idle(at)
-            return _strictest(limits, counters, needs)
-        places = tuple([(each, each.add(needs[each.metric])) for each in counters])
-        ids = tuple([limit.id for limit in limits])
-        reservation = Reservation(request_id, at, tokens, cost, subject, ids, places)
-        self._held[request_id] = reservation
+        refused = _strictest(limits, counters, needs) if refusing else None
+        if refused is None:
+            places = tuple([(found, found.add(needs[found.metric])) for found in counters])
+            self._held[reservation.id] = (reservation, places)
         if self._created:
             self._forget_idle(at)
-        return reservation
+        return refused
 
-    def replay_reserve(self, entry: Sequence[Any]) -> Reservation | None:
-        """Reserves again, unchecked, what `Reservation.entry` tells; None if that is outstanding already.
+    def replay(self, reservation: Reservation) -> None:
+        """Takes back, unchecked, what was reserved before; nothing if it is outstanding already.
 
         Raises:
-            LimitError: it tells of no reservation.
+            LimitError: it has the id of a limit that cannot be, and nothing has changed.
         """
-        try:
-            request_id, at, tokens, cost, ids, subject = reservation_fields(entry)
-        except (ValueError, TypeError):
-            raise LimitError("an entry is not a reservation") from None
-        if request_id in self._held:
-            return None
-        places = self._add_at(ids, tokens, cost, at)
-        reservation = Reservation(request_id, at, tokens, cost, subject, ids, places)
-        self._held[request_id] = reservation
-        return reservation
+        if reservation.id not in self._held:
+            places = self._add_at(reservation.limits, reservation.tokens, reservation.cost, reservation.at)
+            self._held[reservation.id] = (reservation, places)
 
-    def settle(self, request_id: str, tokens: int, cost: int) -> Reservation | None:
+    def settle(self, request_id: str, tokens: int, cost: int) -> bool:
         """Replaces the reserved amounts by those that were used, in the windows in which they were reserved, and
-        ends the request's place among the concurrent ones. Also if it has expired.
+        ends the request's place among the concurrent ones.
 
-        None, and nothing changes, if there is no such reservation: it was settled before, or never made here.
+        False, and nothing changes, if no such reservation is outstanding.
         """
-        reservation = self._held.pop(request_id, None)
-        if reservation is None:
-            reservation = self._expired.pop(request_id, None)
-            if reservation is None:
-                return None
-        else:
-            _end(reservation)
-        changes = (0, tokens - reservation.tokens, cost - reservation.cost, 0)
-        for found, bucket in reservation.places:
-            change = changes[found.metric]
-            if change and bucket.live:
-                bucket.amount += change
-                found.total += change
-        return reservation
-
-    def settle_unknown(self, limits: Sequence[Limit], tokens: int, cost: int, at: float) -> None:
-        """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
-        they still count. The caller sees to it that a request is counted once.
-        """
-        for found, _ in self._add_at([limit.id for limit in limits], tokens, cost, at):
-            if found.metric is Metric.CONCURRENCY:
+        held = self._held.pop(request_id, None)
+        if held is None:
+            return False
+        reservation, places = held
+        changes = (0, tokens - reservation.tokens, cost - reservation.cost)
+        for found, bucket in places:
+            metric = found.metric
+            if metric is Metric.CONCURRENCY:
                 found.total -= 1
+            elif bucket.live:
+                bucket.amount += changes[metric]
+                found.total += changes[metric]
+        return True
 
-    def expire(self, request_id: str) -> Reservation | None:
+    def settle_unknown(
+        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
+    ) -> None:
+        """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
+        they still count, of the limits there are now. The caller sees to it that it is counted once.
+        """
+        limits = self._limits_of(organisation, key, route, model)
+        ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
+        self._add_at(ids, tokens, cost, at)
+
+    def expire(self, request_id: str) -> bool:
         """Takes what was reserved for used, and ends the request's place among the concurrent ones.
 
-        None, and nothing changes, if the reservation is not outstanding.
+        False, and nothing changes, if no such reservation is outstanding.
         """
-        reservation = self._held.pop(request_id, None)
-        if reservation is not None:
-            _end(reservation)
-            self._expired[request_id] = reservation
-            if len(self._expired) > REMEMBERED:
-                del self._expired[next(iter(self._expired))]
-        return reservation
+        held = self._held.get(request_id)
+        return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
 
     def standing(self, limits: Sequence[Limit], metric: Metric, at: float) -> Standing | None:
         """Of the limit of this metric of which least is left; None without one."""
@@ -176,8 +159,9 @@ class Limiter:
         return {
             "format": _FORMAT,
             "counters": {name: found.state() for name, found in self._counters.items()},
-            "held": [_dump(each) for each in self._held.values()],
-            "expired": [_dump(each) for each in self._expired.values()],
+            "held": [
+                (reservation, [bucket.step for _, bucket in places]) for reservation, places in self._held.values()
+            ],
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -186,30 +170,32 @@ class Limiter:
         Raises:
             LimitError: it is nothing of the kind, and nothing has changed.
         """
-        restored = Limiter()
+        restored = Limiter(self._limits_of)
         try:
             if snapshot["format"] != _FORMAT:
                 raise LimitError("the limits' state is of a format that this version does not know")
             for name, state in snapshot["counters"].items():
                 restored._new(name).load(state)
-            for dumped in snapshot["held"]:
-                reservation = restored._load(dumped)
-                restored._held[reservation.request_id] = reservation
-                for found, _ in reservation.places:
-                    if found.metric is Metric.CONCURRENCY:
-                        found.total += 1
-            for dumped in snapshot["expired"]:
-                reservation = restored._load(dumped)
-                restored._expired[reservation.request_id] = reservation
+            for fields, steps in snapshot["held"]:
+                restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
-        self._held, self._expired = restored._held, restored._expired
+        self._held = restored._held
 
-    def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> tuple[tuple[Counter, Bucket], ...]:
+    def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
+        """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""
+        counters = [self._counters.get(each) or self._new(each) for each in reservation.limits]
+        for found in counters:
+            if found.metric is Metric.CONCURRENCY:
+                found.total += 1
+        places = tuple([(found, found.bucket(step)) for found, step in zip(counters, steps, strict=True)])
+        self._held[reservation.id] = (reservation, places)
+
+    def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
         amounts = (1, tokens, cost, 1)
-        found = [self._counters.get(each) or self._new(each) for each in ids]
-        return tuple([(each, each.add_at(at, amounts[each.metric])) for each in found])
+        counters = [self._counters.get(each) or self._new(each) for each in ids]
+        return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
 
     def _new(self, limit_id: str) -> Counter:
         created = self._counters[limit_id] = counter(limit_id)
@@ -233,24 +219,6 @@ class Limiter:
                 del self._counters[name]
             else:
                 self._examination.append(name)
-
-    def _load(self, dumped: Sequence[Any]) -> Reservation:
-        entry, steps = dumped
-        request_id, at, tokens, cost, ids, subject = reservation_fields(entry)
-        counters = [self._counters.get(each) or self._new(each) for each in ids]
-        places = tuple([(each, each.bucket(step)) for each, step in zip(counters, steps, strict=True)])
-        return Reservation(request_id, at, tokens, cost, subject, ids, places)
-
-
-def _dump(reservation: Reservation) -> list[Any]:
-    return [reservation.entry(), [bucket.step for _, bucket in reservation.places]]
-
-
-def _end(reservation: Reservation) -> None:
-    """The request is no longer in flight."""
-    for found, _ in reservation.places:
-        if found.metric is Metric.CONCURRENCY:
-            found.total -= 1
 
 
 def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:

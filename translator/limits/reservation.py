@@ -1,47 +1,33 @@
-"""What a request holds from being let through until it is settled, and why one is not let through."""
+"""What a request takes from its limits before it is let through, and why one is not let through."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from translator.limits.counters import Bucket, Counter
 from translator.limits.limit import Limit
 
 
-class Subject(NamedTuple):
-    """Whose request it is, for the record of one that no line of the log ever settles.
+class Reservation(NamedTuple):
+    """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is micro-USD; `user` and `tag` are
+    percent-encoded. `limits` are the ids of the limits that it counts in.
 
-    `prompt` is the estimated prompt tokens; `user` and `tag` are percent-encoded.
+    The fields are JSON values, in the order in which they are journalled.
     """
 
+    id: str
+    at: float
     organisation: str
     key: str
     route: str
     model: str
-    stream: bool
-    prompt: int
-    user: str
-    tag: str
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """`tokens` and `cost` (micro-USD), taken from the limits with the ids `limits` at `at` (Unix seconds)."""
-
-    request_id: str
-    at: float
     tokens: int
     cost: int
-    subject: Subject
-    limits: tuple[str, ...]
-    #: Where each of `limits` counts it.
-    places: tuple[tuple[Counter, Bucket], ...]
-
-    def entry(self) -> list[Any]:
-        """As JSON values, for `Limiter.replay_reserve`."""
-        return [self.request_id, self.at, self.tokens, self.cost, self.limits, self.subject]
+    prompt: int
+    stream: bool
+    user: str
+    tag: str
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +50,3 @@ class Standing(NamedTuple):
     limit: int
     remaining: int
     resets: float
-
-
-def reservation_fields(entry: Sequence[Any]) -> tuple[str, float, int, int, tuple[str, ...], Subject]:
-    """What `Reservation.entry` gave. Raises ValueError or TypeError for anything else."""
-    request_id, at, tokens, cost, limits, subject = entry
-    return str(request_id), float(at), int(tokens), int(cost), tuple(map(str, limits)), Subject(*subject)
