@@ -43,7 +43,7 @@ class Journal:
         if self.suspended:
             self.errors += 1
             return False
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(entry, default=tuple, option=orjson.OPT_APPEND_NEWLINE)
         try:
             written = os.write(self._descriptor, line)
             if written != len(line):

@@ -28,13 +28,14 @@ The snapshot and the checkpoint may each be the older one: the head of the tail 
 log and the outbox at the second's.
 
 A reservation without a line expires (see `Settlement.log_read`): in the journal first, so that a new process
-expires it too, then in the limits, which keep it as used, and into a record that the snapshot holds until it is acknowledged.
-Should its line come after all, the limits stay as they are and its record is shipped under the same id: the
-control plane decides.
+expires it too, then in the limits, which keep it as used, and into a record that the snapshot holds until it is
+acknowledged.
+Should its line come after all (of a stream that ran for longer), the limits stay as they are and its
+record is shipped under the same id: the control plane decides.
 
 When the disk is full, Envoy's lines are lost without a word. Nothing here depends on them to keep limits: what
 was reserved stays reserved until it expires as used. The memory that is held is bounded: `outbox.CAPACITY`
-records, the reservations of the last `expire_after` seconds, `_MOST_LATE` ids.
+records and the reservations of the last `reservation_expiry` seconds.
 """
 
 from __future__ import annotations
@@ -49,17 +50,18 @@ from typing import Any, Protocol
 import orjson
 from structlog.typing import FilteringBoundLogger
 
+from translator.errors import LimitError
 from translator.ledger import durable, settlement
 from translator.ledger.disk import DiskState, DiskWatch
 from translator.ledger.envoy_admin import EnvoyAdmin
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
 from translator.ledger.prices import PriceBook
-from translator.ledger.records import Reservation
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
 from translator.ledger.state import Checkpoint, Snapshot
 from translator.ledger.tail import Tail
+from translator.limits import Reservation
 from translator.metrics import Sample
 from translator.settings import Settings
 
@@ -76,16 +78,18 @@ class Limits(settlement.Limits, Protocol):
     def snapshot(self) -> Any:
         """All of its state, as JSON values."""
 
-    def restore(self, snapshot: Any) -> None: ...
+    def restore(self, snapshot: Any) -> None:
+        """Raises LimitError."""
 
     def replay(self, reservation: Reservation) -> None:
-        """Takes back what was reserved before; no limit refuses it."""
+        """Takes back what was reserved before; no limit refuses it. Raises LimitError."""
 
 
 class Ledger:
     """Recovered when it is made, before the first request; then `run`.
 
-    `prices` follows the policy, and gets back what it remembered. Raises OSError where the directory cannot be used. `clock` gives Unix seconds.
+    `prices` follows the policy, and gets back what it remembered; `clock` gives Unix seconds. Raises OSError where
+    the directory cannot be used.
     """
 
     def __init__(
@@ -103,6 +107,8 @@ class Ledger:
         directory = settings.ledger_dir
         self._snapshot_path = directory / "limits.snapshot"
         self._checkpoint_path = directory / "checkpoint"
+        for left_over in directory.glob(".*"):
+            left_over.unlink()  # of a replacement that was killed
         checkpoint = Checkpoint.load(self._checkpoint_path, log)
         snapshot = Snapshot.load(self._snapshot_path, log) or Snapshot()
         self._stored_head, self._stored_outbox = snapshot.log, checkpoint.position
@@ -113,7 +119,12 @@ class Ledger:
         self._outbox = Outbox(checkpoint.position, checkpoint.attempts)
         self._journal = Journal(directory, snapshot.journal, log)
         self._settlement = Settlement(
-            limits, self._journal, self._outbox, expire_after=settings.reservation_expiry, log=log, clock=clock
+            limits,
+            self._journal,
+            self._outbox,
+            expire_after=settings.reservation_expiry,
+            log=log,
+            clock=clock,
         )
         self._recover(snapshot)
         self._tail = Tail(
@@ -134,19 +145,30 @@ class Ledger:
 
     def _recover(self, snapshot: Snapshot) -> None:
         if snapshot.limits is not None:
-            self._limits.restore(snapshot.limits)
+            try:
+                self._limits.restore(snapshot.limits)
+            except LimitError as error:
+                self._log.error("ignored", file=self._snapshot_path.name, reason=str(error))
         self._settlement.restore(snapshot.outstanding, snapshot.late)
         for record in snapshot.expired:
             self._outbox.expire(record)
         replayed = 0
         for entry in self._journal.entries(snapshot.journal):
             replayed += 1
-            reservation = self._settlement.replay(entry)
-            if reservation is not None:
-                self._limits.replay(reservation)
+            try:
+                reservation = self._settlement.replay(entry)
+                if reservation is not None:
+                    self._limits.replay(reservation)
+            except (LimitError, ValueError, TypeError, IndexError):
+                self._log.error("an entry of the journal is not readable")
         self._log.info(
             "ledger recovered", replayed=replayed, outstanding=self._settlement.outstanding, log=list(snapshot.log)
         )
+
+    @property
+    def outstanding(self) -> list[Reservation]:
+        """Reservations that are neither settled nor expired, oldest first."""
+        return self._settlement.reservations
 
     async def run(self) -> None:
         """Until it is cancelled; then call `close`."""
@@ -269,7 +291,7 @@ class Ledger:
             return
         current = self._segments.current
         try:
-            if current.stat().st_size < self._settings.log_rotation:
+            if current.stat().st_size < self._settings.log_rotation or not self._tail.in_current:
                 return
             self._segments.rotate()
         except FileNotFoundError:

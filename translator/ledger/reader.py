@@ -109,7 +109,9 @@ class LogReader:
 
     def _is_complete(self) -> bool:
         """Its successor has been there for long enough. Envoy closes the old file before it opens the new."""
-        if not self._segments.path(self.position.file + 1).exists():
+        if self.position.file + 1 < self._segments.number:
+            return True
+        if not self._segments.current.exists():
             return False
         if self._ended_at is None:
             self._ended_at = self._clock()

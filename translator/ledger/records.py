@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.ledger.lines import RequestLine, decoded, number, text
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
+from translator.limits import Reservation
 
 RECORD_FORMAT = 1
 #: What the translator answers itself (models) is no use of a model.
 TRANSLATOR_ROUTE = "translator"
-
-
-class Reservation(NamedTuple):
-    """What a request that was let through holds. `at` is Unix seconds; `tokens` include the estimated `prompt`."""
-
-    id: str
-    at: float
-    organisation: str
-    key: str
-    route: str
-    model: str
-    tokens: int
-    cost: int
-    prompt: int
-    stream: bool
-    user: str
-    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +78,12 @@ def record(line: RequestLine, billed: Bill, failed: Iterable[ledger.FailedAttemp
     )
 
 
+def reservation(fields: Sequence[Any]) -> Reservation:
+    """From its fields as JSON values. Raises ValueError or TypeError."""
+    *rest, limits = fields
+    return Reservation._make((*rest, tuple(limits)))
+
+
 def expired(reservation: Reservation) -> ledger.UsageRecord:
     """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
     return ledger.UsageRecord(
@@ -110,6 +100,6 @@ def expired(reservation: Reservation) -> ledger.UsageRecord:
         estimated=True,
         expired=True,
         stream=reservation.stream,
-        end_user=reservation.user,
-        tag=reservation.tag,
+        end_user=decoded(reservation.user),
+        tag=decoded(reservation.tag),
     )

@@ -13,7 +13,8 @@ from translator.ledger import records
 from translator.ledger.journal import Journal
 from translator.ledger.lines import RequestLine, decoded
 from translator.ledger.outbox import Outbox
-from translator.ledger.records import Bill, Reservation
+from translator.ledger.records import Bill
+from translator.limits import Reservation
 
 #: First field of the journal's entries: a reservation, and the end of one that has no line.
 RESERVED = "r"
@@ -92,7 +93,7 @@ class Settlement:
         if kind == EXPIRED:
             self._expire(values[0])
         elif kind == RESERVED:
-            reservation = Reservation(*values)
+            reservation = records.reservation(values)
             self._outstanding[reservation.id] = reservation
             return reservation
         return None

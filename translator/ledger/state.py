@@ -14,8 +14,9 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.errors import LedgerFileError
 from translator.ledger import durable
-from translator.ledger.records import Reservation
+from translator.ledger.records import reservation
 from translator.ledger.segments import START, Position
+from translator.limits import Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Snapshot:
             Position(*saved["log"]),
             saved["limits"],
             saved["prices"],
-            [Reservation(*each) for each in saved["outstanding"]],
+            [reservation(each) for each in saved["outstanding"]],
             saved["late"],
             expired,
         )
@@ -76,11 +77,11 @@ class Snapshot:
                 "log": list(self.log),
                 "limits": self.limits,
                 "prices": self.prices,
-                "outstanding": [list(each) for each in self.outstanding],
+                "outstanding": self.outstanding,
                 "late": self.late,
                 "expired": [base64.b64encode(each.SerializeToString()).decode() for each in self.expired],
             },
-            option=orjson.OPT_NON_STR_KEYS,
+            default=tuple,
         )
 
 

@@ -64,6 +64,11 @@ class Tail:
         """Every line before it is settled."""
         return self._head.position
 
+    @property
+    def in_current(self) -> bool:
+        """It is reading the file that Envoy writes to."""
+        return self.position.file == self._segments.number
+
     def lag(self) -> float:
         """Seconds since the log was read to its end."""
         return asyncio.get_running_loop().time() - self._ended_at
