@@ -15,6 +15,10 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
+from translator.ledger.ledger import Ledger
+from translator.ledger.prices import PriceBook
+from translator.limits import Limiter
+from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
@@ -29,8 +33,13 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    policy = PolicyStore()
+    policy, prices = PolicyStore(), PriceBook()
+    policy.on_route = prices.put
     _restore(policy, settings, log)
+    limiter = Limiter(policy.limits_by_id)
+    ledger = Ledger(settings, limiter, prices, log)
+    metrics = Metrics()
+    metrics.sources.append(ledger.samples)
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
         policy.contents,
@@ -38,12 +47,13 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
     policy.on_change = writer.changed
-    server = Server(Service(policy, log).handle, settings.max_body)
+    server = Server(Service(policy, log, metrics, ledger.status).handle, settings.max_body)
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
+        asyncio.create_task(ledger.run(), name="ledger"),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -58,6 +68,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await ledger.close()
         await writer.flush()
         log.info("stopped")
 

@@ -29,9 +29,12 @@ class Journal:
         self._failing = False
         #: Set while the disk is full: what is left is for Envoy's lines.
         self.suspended = False
-        self._descriptor = self._open()
-        self._size = os.fstat(self._descriptor).st_size
-        self._mend()
+        self._descriptor: int | None = None
+        self._size = 0
+        try:
+            self._open()
+        except OSError as error:
+            self._fail(error)
 
     @property
     def position(self) -> Position:
@@ -45,15 +48,14 @@ class Journal:
             return False
         line = orjson.dumps(entry, default=tuple, option=orjson.OPT_APPEND_NEWLINE)
         try:
-            written = os.write(self._descriptor, line)
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            written = os.write(descriptor, line)
             if written != len(line):
-                os.ftruncate(self._descriptor, self._size)
+                os.ftruncate(descriptor, self._size)
                 raise OSError(f"wrote {written} of {len(line)} bytes")  # noqa: TRY301 - told in one place
         except OSError as error:
             self.errors += 1
-            if not self._failing:
-                self._failing = True
-                self._log.error("reservations are not journalled", reason=error.strerror or str(error))
+            self._fail(error)
             return False
         self._failing = False
         self._size += len(line)
@@ -77,24 +79,30 @@ class Journal:
     def rotate(self) -> None:
         """Begins a new file; the old ones go with `forget`. Raises OSError."""
         self._segments.rotate()
-        os.close(self._descriptor)
-        self._descriptor, self._size = self._open(), 0
+        self.close()
+        self._size = 0
 
     def forget(self, before: Position) -> None:
         """Deletes the files that a stored snapshot has made needless. Raises OSError."""
         self._segments.remove_before(before.file)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _open(self) -> int:
+        """Raises OSError."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.open(self._segments.current, flags, 0o600)
-
-    def _mend(self) -> None:
-        """A last line without its end was never acted on: the answer follows the write."""
+        self._descriptor = os.open(self._segments.current, flags, 0o600)
+        # A last line without its end was never acted on: the answer follows the write.
         content = self._segments.current.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            os.ftruncate(self._descriptor, whole)
-            self._size = whole
+        self._size = content.rfind(b"\n") + 1
+        if self._size != len(content):
+            os.ftruncate(self._descriptor, self._size)
+        return self._descriptor
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            self._log.error("reservations are not journalled", reason=error.strerror or str(error))

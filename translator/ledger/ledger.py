@@ -244,13 +244,12 @@ class Ledger:
 
     async def _keep(self) -> None:
         """Once a round: looks at the disk, stores, rotates, deletes."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(_ROUND, self._settings.limits_interval))
             self._look_at_disk()
             await self._store_checkpoint()
-            if loop.time() >= self._snapshot_due:
-                self._snapshot_due = loop.time() + self._settings.limits_interval
+            if time.monotonic() >= self._snapshot_due:
+                self._snapshot_due = time.monotonic() + self._settings.limits_interval
                 await self._store_snapshot()
             await self._rotate()
             await self._tried(self._remove)

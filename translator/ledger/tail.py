@@ -8,6 +8,7 @@ While it does not, the outbox fills up and stays behind, and what is between the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -57,7 +58,7 @@ class Tail:
         self._is_at_end = False
         self.lines = 0
         self.skipped = 0
-        self._ended_at = 0.0
+        self._ended_at = time.monotonic()
 
     @property
     def position(self) -> Position:
@@ -71,11 +72,10 @@ class Tail:
 
     def lag(self) -> float:
         """Seconds since the log was read to its end."""
-        return asyncio.get_running_loop().time() - self._ended_at
+        return time.monotonic() - self._ended_at
 
     async def run(self) -> None:
         """Follows until it is cancelled."""
-        self._ended_at = asyncio.get_running_loop().time()
         delay = _BUSY_DELAY
         while True:
             try:
@@ -97,7 +97,7 @@ class Tail:
         caught_up = self._catch_up()
         self._is_at_end = found.end == found.start and self._head.is_last
         if self._is_at_end:
-            self._ended_at = asyncio.get_running_loop().time()
+            self._ended_at = time.monotonic()
             self._at_end()
         return caught_up or found.end != found.start
 
