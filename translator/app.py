@@ -13,6 +13,7 @@ from importlib.metadata import version
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
+from translator.authorise import Authoriser
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
@@ -47,7 +48,9 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
     policy.on_change = writer.changed
-    server = Server(Service(policy, log, metrics, ledger.status).handle, settings.max_body)
+    server = Server(
+        Service(policy, Authoriser(policy, limiter, ledger), log, metrics, ledger.status).handle, settings.max_body
+    )
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [

@@ -24,13 +24,14 @@ class Service:
     def __init__(
         self,
         policy: PolicyStore,
+        authoriser: Authoriser,
         log: FilteringBoundLogger,
         metrics: Metrics | None = None,
         ledger_status: Callable[[], Mapping[str, str | int | float]] = dict,
     ) -> None:
         self._policy = policy
         self._log = log
-        self._authoriser = Authoriser(policy)
+        self._authoriser = authoriser
         self._models = Models(policy)
         self._metrics = metrics if metrics is not None else Metrics()
         self._ledger_status = ledger_status
