@@ -65,7 +65,10 @@ def parse(line: bytes) -> RequestLine | AttemptLine | None:
     except orjson.JSONDecodeError:
         glued = line.rfind(_BEGINNING, 1)
         return parse(line[glued:]) if glued > 0 else None
-    if type(fields) is not dict or number(fields.get("v")) != FORMAT_VERSION:
+    if type(fields) is not dict:
+        return None
+    version = fields.get("v")
+    if version != FORMAT_VERSION and number(version) != FORMAT_VERSION:
         return None
     kind = fields.get("kind")
     if kind == "request":
@@ -118,6 +121,8 @@ def decoded(value: object) -> str:
 
 def number(value: object) -> int | None:
     """A whole number from 0 up, as number or text; None for anything else."""
+    if type(value) is int:  # nearly always
+        return value if 0 <= value < _LARGEST else None
     if type(value) is str:
         try:
             value = int(value)
@@ -131,17 +136,14 @@ def number(value: object) -> int | None:
 def _microseconds(value: object) -> int:
     """From `<seconds>.<fraction>`; 0 if it is nothing of the kind."""
     seconds, _, fraction = text(value).partition(".")
-    whole = number(seconds)
-    if whole is None or whole > _LARGEST // 1_000_000:
-        return 0
-    return whole * 1_000_000 + (number(fraction[:6].ljust(6, "0")) or 0)
+    return number(seconds + fraction[:6].ljust(6, "0")) or 0
 
 
 def _hold(value: object) -> Hold | None:
     if type(value) is not str:
         return None
-    numbers = [number(part) for part in value.split(":")]
-    match numbers:
-        case [int(tokens), int(cost), int(prompt)]:
-            return Hold(tokens, cost, prompt)
-    return None
+    try:
+        tokens, cost, prompt = map(int, value.split(":"))
+    except ValueError:
+        return None
+    return Hold(tokens, cost, prompt) if min(tokens, cost, prompt) >= 0 else None

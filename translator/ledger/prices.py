@@ -50,6 +50,9 @@ class PriceBook:
         known = self._prices.get(route, {}).get(target)
         if not known:
             return None
+        if len(known) == 1:  # nearly always
+            (only,) = known.values()
+            return only if only.valid_from <= start else None
         return max((each for each in known.values() if each.valid_from <= start), default=None)
 
     def put(self, route: policy.Route) -> None:
