@@ -12,6 +12,8 @@
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
 local NAMESPACE = "envoy.filters.http.ext_authz"
+-- Whether there is an access log to take notes for; the control plane writes `true` here where there is.
+local KEEPS_LEDGER = false
 -- What the access log is told: `tried`, the targets of all attempts in order; `refused`, those that answered with an
 -- error, as <target>=<status>; `usage`, the target's own usage object as text; `events` of a stream.
 local LEDGER = "trunkline.ledger"
@@ -49,7 +51,10 @@ function envoy_on_request(handle)
   local dress = headers:get("x-trunkline-dress")
   local flags, prefix, credential, target, name = dress:match("^(%S+) (%S+) (%S+) (%S+) (.*)$")
   headers:remove("x-trunkline-dress")
-  note_also(handle, "tried", target)
+  if KEEPS_LEDGER then
+    note_also(handle, "tried", target)
+    headers:remove("accept-encoding") -- a compressed answer would hide its usage
+  end
   headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
   if credential == "-" then
     headers:remove("authorization")
@@ -113,7 +118,7 @@ local function follow_plain(handle)
   local rest = ""
   for chunk in handle:bodyChunks() do
     local text = rest .. chunk:getBytes(0, chunk:length())
-    local at = text:find(USAGE)
+    local at = text:find('"usage"', 1, true)
     if at then note_usage(handle, text:sub(at)) end
     rest = text:sub(-LONGEST_USAGE)
   end
@@ -154,10 +159,10 @@ local function follow_events(handle)
       delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     end
     local usage = text:find(USAGE)
-    if usage then note_usage(handle, text:sub(usage)) end
+    if usage and KEEPS_LEDGER then note_usage(handle, text:sub(usage)) end
     local count, position = count_events(text, delimiter)
     -- Exact to an event at first, to sixteen later: a client may leave at any time, and each note costs.
-    if count > 0 and (events < 16 or events % 16 + count >= 16) then note(handle, "events", events + count) end
+    if KEEPS_LEDGER and count > 0 and (events < 16 or events % 16 + count >= 16) then note(handle, "events", events + count) end
     events = events + count
     local tail = text:sub(position)
     if asked and (usage or held ~= "" or tail ~= "") then
@@ -175,16 +180,19 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
   if tonumber(status) >= 400 then
-    local tried = noted(handle, "tried")
-    note_also(handle, "refused", tried:match("%S+$") .. "=" .. status)
+    if KEEPS_LEDGER then
+      note_also(handle, "refused", noted(handle, "tried"):match("%S+$") .. "=" .. status)
+    end
     if status == "401" or status == "403" then hide_refusal(handle, status) end
     return
   end
   local kind = headers:get("content-type") or ""
   if kind:find("^text/event%-stream") then
-    headers:remove("content-length")
-    follow_events(handle)
-  elseif kind:find("^application/json") then
+    if KEEPS_LEDGER or noted(handle, "asked") then
+      headers:remove("content-length")
+      follow_events(handle)
+    end
+  elseif KEEPS_LEDGER and kind:find("^application/json") then
     follow_plain(handle)
   end
 end

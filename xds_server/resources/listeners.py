@@ -72,7 +72,7 @@ def openai_listener(edge: EdgeSettings) -> Listener:
             name="envoy.filters.http.ext_authz",
             typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
         ),
-        _router(upstream=dressing_filters()),
+        _router(upstream=dressing_filters(keeps_ledger=bool(edge.access_log))),
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]

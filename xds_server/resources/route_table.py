@@ -27,7 +27,6 @@ _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
 #: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
 #: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.)
 REMOVED_FROM_REQUESTS = (
-    "accept-encoding",  # a compressed answer would hide its usage from the ledger
     "api-key",
     "cookie",
     "forwarded",
