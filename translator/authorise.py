@@ -49,7 +49,8 @@ class Journal(Protocol):
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without a `journal`, reservations end with this process.
+    """`clock` gives Unix seconds. Without a `limiter` nothing is limited; without a `journal`, reservations end with
+    this process.
 
     `unjournalled` counts the requests that passed although their reservations could not be written.
     """
@@ -57,7 +58,7 @@ class Authoriser:
     def __init__(
         self,
         policy: Policy,
-        limiter: Limiter,
+        limiter: Limiter | None,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -95,7 +96,15 @@ class Authoriser:
         return Response(200, headers)
 
     def _reserve(
-        self, request: Request, path: str, body: JsonBody | FormBody, key: Key, route: Route, *, stream: bool
+        self,
+        limiter: Limiter,
+        request: Request,
+        path: str,
+        body: JsonBody | FormBody,
+        key: Key,
+        route: Route,
+        *,
+        stream: bool,
     ) -> dict[str, str]:
         """The headers that tell what was reserved for whom. Raises Refusal (429)."""
         user = body.values.get("user") if isinstance(body, JsonBody) else None
@@ -113,7 +122,7 @@ class Authoriser:
         limits = self._policy.limits(key, route)
         sent_id = request.headers.get(b"x-request-id")
         request_id = secrets.token_hex(16) if sent_id is None else sent_id.decode("latin-1")
-        held = self._limiter.held(request_id)
+        held = limiter.held(request_id)
         if held is None:
             prompt = estimate.prompt_tokens(request.body, body)
             output = estimate.output_tokens(path, body, route.reserved_output)
@@ -122,9 +131,9 @@ class Authoriser:
                 route.ceiling.cost(prompt, output, at), prompt, stream, user, shown_tag,
                 tuple([limit.id for limit in limits]) if limits else (),
             )  # fmt: skip
-            refused = self._limiter.reserve(held, limits)
+            refused = limiter.reserve(held, limits)
             if refused is not None:
-                raise wire.refusal(refused, wire.headers(self._limiter, limits, at), at)
+                raise wire.refusal(refused, wire.headers(limiter, limits, at), at)
             if self._journal is not None:
                 try:
                     self._journal.reserved(held)
@@ -132,7 +141,7 @@ class Authoriser:
                     # Let through: the limits know of it, and its line in Envoy's log names what it held.
                     self.unjournalled += 1
         headers["x-trunkline-hold"] = f"{held.tokens}:{held.cost}:{held.prompt}"
-        return headers | wire.headers(self._limiter, limits, at) if limits else headers
+        return headers | wire.headers(limiter, limits, at) if limits else headers
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -174,8 +183,10 @@ class Authoriser:
             edit = body.usage_edit()
             if edit is not None:
                 headers["x-trunkline-usage"] = f"{edit.offset}:{edit.length}:{edit.text}"
+        if self._limiter is None:
+            return headers
         # Last: what is refused for another reason reserves nothing.
-        return headers | self._reserve(request, endpoint.path, body, key, route, stream=stream)
+        return headers | self._reserve(self._limiter, request, endpoint.path, body, key, route, stream=stream)
 
 
 def label(text: str) -> str:

@@ -22,7 +22,8 @@ class Settings:
     control: str
     control_token: str = field(repr=False)
     state_dir: Path
-    ledger_dir: Path
+    #: None: no ledger is kept.
+    ledger_dir: Path | None
     id: str
     socket: Path | None
     log_level: str
@@ -67,7 +68,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         "--ledger-dir",
         type=Path,
         metavar="DIR",
-        help="with Envoy's access.log (default: ledger beside --state-dir)",
+        help="with Envoy's access.log; without it nothing is metered and no limit enforced",
     )
     parser.add_argument(
         "--envoy-admin-socket", type=Path, metavar="PATH", help="for rotating its log; without it, it grows"
@@ -113,12 +114,11 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     if not given.limits_interval > 0:
         raise SettingsError("--limits-interval: must be above 0")
     state_dir = _directory(given.state_dir, "--state-dir")
-    ledger_dir = given.ledger_dir if given.ledger_dir is not None else state_dir.absolute().parent / "ledger"
     settings = Settings(
         control=given.control,
         control_token=_token(given.control_token_file),
         state_dir=state_dir,
-        ledger_dir=_directory(ledger_dir, "--ledger-dir"),
+        ledger_dir=None if given.ledger_dir is None else _directory(given.ledger_dir, "--ledger-dir"),
         id=given.id,
         socket=None if inherited else given.socket,
         log_level=given.log_level,

@@ -15,6 +15,18 @@ from trunkline.supervisor.spawn import Command
 
 # -P: the operator's current directory must not shadow what we import.
 _PYTHON = (sys.executable, "-P", "-m")
+#: Envoy's levels in the services' words.
+_PYTHON_LEVELS = {
+    "trace": "debug",
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+    "error": "error",
+    "critical": "error",
+}
+#: What opens the store; the control plane's business alone.
+_DATABASE_URL = "TRUNKLINE_DATABASE_URL"
+_OF_THE_STORE = {_DATABASE_URL, "TRUNKLINE_SECRET_KEY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +42,21 @@ class Settings:
     envoy_binary: Path
     envoy_concurrency: int
     log_level: str
+    #: Meter requests and enforce limits.
+    ledger: bool = False
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
     """In the order of starting; stopped in reverse: Envoy first, so that the others see its last requests."""
     layout = settings.layout
+    level = _PYTHON_LEVELS[settings.log_level]
     clean = environment.without_keys(inherited) | {"PYTHONUNBUFFERED": "1"}
+    edge = {name: value for name, value in clean.items() if name not in _OF_THE_STORE}
     return (
         Command(
             "xds_server",
             (
                 *(*_PYTHON, "xds_server"),
-                *("--database-url", settings.database_url),
                 *("--data-dir", str(layout.data_dir)),
                 *("--control-listen", str(settings.control)),
                 *("--ads-socket", str(layout.xds_socket)),
@@ -49,9 +64,11 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
                 *("--bootstrap-key-file", str(layout.first_key)),
-                *("--access-log", str(layout.access_log)),
+                *("--log-level", level),
+                *(("--access-log", str(layout.access_log)) if settings.ledger else ()),
             ),
-            clean,
+            # By environment: a password in the URL would be in every list of processes.
+            clean | {_DATABASE_URL: settings.database_url},
             layout.log("xds_server"),
         ),
         Command(
@@ -60,11 +77,12 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *(*_PYTHON, "translator"),
                 *("--control", f"unix:{layout.xds_socket}"),
                 *("--state-dir", str(layout.translator_state)),
-                *("--ledger-dir", str(layout.ledger)),
+                *(("--ledger-dir", str(layout.ledger)) if settings.ledger else ()),
                 *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--id", "translator-local"),
+                *("--log-level", level),
             ),
-            clean,
+            edge,
             layout.log("translator"),
             listen=translator,
         ),
@@ -80,7 +98,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--file-flush-interval-msec", "100", "--file-flush-min-size-kb", "4"),
                 "--disable-hot-restart",
             ),
-            clean,
+            edge,
             layout.log("envoy"),
         ),
     )

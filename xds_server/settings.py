@@ -20,6 +20,7 @@ _CA_FILES = (
     "/etc/ssl/cert.pem",  # macOS
 )
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
+DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
-    parser.add_argument("--database-url", required=True, help="sqlite:///PATH or postgresql://…")
+    parser.add_argument(
+        "--database-url",
+        default=environment.get(DATABASE_URL_VARIABLE, ""),
+        help=f"sqlite:///PATH or postgresql://…; default: ${DATABASE_URL_VARIABLE}",
+    )
     parser.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
     parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
     parser.add_argument("--admin-token-file", type=Path, required=True)

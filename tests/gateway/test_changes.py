@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import time
 from collections import Counter
 from typing import Any
@@ -99,3 +100,10 @@ async def test_a_refused_change_is_told_and_traffic_goes_on(
     assert not load.problems
     assert "  refused  " in status.stdout
     assert "  refused  " not in gateway.run("status").stdout
+
+
+def test_status_names_every_client_with_its_version(gateway: GatewayProcess) -> None:
+    rows = json.loads(gateway.run("status", "--output", "json").stdout)["clients"]
+    software = {row["client"]: row["software"] for row in rows}
+    assert software["envoy-local"].startswith("envoy 1.")
+    assert software["translator-local"].startswith("trunkline-translator ")

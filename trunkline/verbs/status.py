@@ -12,7 +12,7 @@ from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.output import output_option, render, when
 
-_COLUMNS = ("client", "kind", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
+_COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
 
 
 @click.command(
@@ -57,6 +57,7 @@ def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
     shared = {
         "client": client.client_id,
         "kind": client.kind,
+        "software": client.software,
         "connected": client.connected,
         "since": when(client.since),
     }

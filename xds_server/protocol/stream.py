@@ -88,8 +88,7 @@ class Stream(ABC):
             return
         if not node.id:
             raise MissingNodeError
-        software = f"{node.user_agent_name} {node.user_agent_version}".strip()
-        self.node = ClientNode(node.id, node.cluster, software)
+        self.node = ClientNode(node.id, node.cluster, _software(node))
 
     def _subscription(self, type_url: str) -> tuple[Subscription, bool]:
         """The subscription, and whether this is the stream's first request for the type."""
@@ -167,3 +166,12 @@ class Stream(ABC):
     @abstractmethod
     def _remove(self, subscription: Subscription, nonce: str) -> Push:
         """Takes the subscription's removals into a push."""
+
+
+def _software(node: discovery_pb2.Node) -> str:
+    """Name and version, as far as the client told them."""
+    version = node.user_agent_version
+    if node.HasField("user_agent_build_version"):
+        build = node.user_agent_build_version.version
+        version = f"{build.major_number}.{build.minor_number}.{build.patch}"
+    return f"{node.user_agent_name} {version}".strip()

@@ -1,13 +1,39 @@
-"""The two pieces of the protobuf wire format that responses are assembled from.
+"""The pieces of the protobuf wire format that resources and responses are assembled from.
 
-Length-delimited fields concatenate: the fields of one message may be written in any order and in separate pieces,
-so bytes shared by all clients can be followed by the few that belong to one of them.
+Fields concatenate: those of one message may be written in any order and in separate pieces, so bytes shared by all
+clients can be followed by the few that belong to one of them.
 https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
 
-_LENGTH_DELIMITED = 2
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+
+class WireType(IntEnum):
+    """How a field's value is written. The two group types are not used by any message of ours."""
+
+    VARINT = 0
+    I64 = 1
+    LENGTH_DELIMITED = 2
+    I32 = 5
+
+
+_WIRE_TYPES = {int(each): each for each in WireType}
+_FIXED_BYTES = {WireType.I64: 8, WireType.I32: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field as read: `value` without tag and length, `encoded` with both."""
+
+    number: int
+    wire_type: WireType
+    value: bytes
+    encoded: bytes
 
 
 def varint(value: int) -> bytes:
@@ -22,11 +48,50 @@ def varint(value: int) -> bytes:
     return bytes(encoded)
 
 
+@cache
+def tag(field: int, wire_type: WireType) -> bytes:
+    """What stands before a field's value."""
+    return varint(field << 3 | wire_type)
+
+
 def length_delimited(field: int, value: bytes) -> bytes:
     """A bytes or embedded message field: tag, length in bytes, value."""
-    return b"".join((varint(field << 3 | _LENGTH_DELIMITED), varint(len(value)), value))
+    return b"".join((tag(field, WireType.LENGTH_DELIMITED), varint(len(value)), value))
 
 
 def text(field: int, value: str) -> bytes:
     """A string field. The empty string is proto3's default, so nothing is written for it."""
     return length_delimited(field, value.encode()) if value else b""
+
+
+def fields(message: bytes) -> Iterator[Field]:
+    """The fields of an encoded message, in their order. Raises ValueError where it is not one."""
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = _read_varint(message, at)
+        wire_type = _WIRE_TYPES.get(key & 7)
+        if wire_type is None or not key >> 3:
+            raise ValueError(f"not a protobuf message: no field begins at byte {start}")
+        begin = at
+        if wire_type is WireType.VARINT:
+            _, at = _read_varint(message, at)
+        elif wire_type is WireType.LENGTH_DELIMITED:
+            length, begin = _read_varint(message, at)
+            at = begin + length
+        else:
+            at += _FIXED_BYTES[wire_type]
+        if at > len(message):
+            raise ValueError(f"not a protobuf message: it ends within the field at byte {start}")
+        yield Field(key >> 3, wire_type, message[begin:at], message[start:at])
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while at < len(message):
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+    raise ValueError("not a protobuf message: it ends within a varint")

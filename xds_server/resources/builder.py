@@ -1,8 +1,8 @@
 """From the desired state and the live pools to a snapshot of encoded resources.
 
-Encoding is what costs (about a millisecond for a small cluster), so every resource is kept by the values it was
-built from: a change encodes what changed and joins the rest. A type without any change keeps its mapping, which
-tells the protocol core that there is nothing to compare.
+Encoding is what costs (about a millisecond for a small cluster). Resources of one shape share a template, and
+every resource is kept by the values it was built from: a change encodes what changed and joins the rest. A type
+without any change keeps its mapping, which tells the protocol core that there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from xds_server.model import NodesTarget, Pool, Provider, ProviderTarget, Route,
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
 from xds_server.resources import listeners, names, policy, route_table
-from xds_server.resources.chain import chain
+from xds_server.resources.chain import encoded_chain
 from xds_server.resources.pools import Assignments
-from xds_server.resources.routes import model_route, no_route, translator_route
+from xds_server.resources.routes import no_route, translator_route
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.strategy import Chain, Hop, chains
-from xds_server.resources.targets import pool_cluster, provider_cluster
+from xds_server.resources.targets import encoded_pool_cluster, encoded_provider_cluster
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -131,8 +131,8 @@ class Builder:
         )
 
     def _provider(self, target: ProviderTarget, provider: Provider, credential: int, connect_ms: int) -> Resource:
-        cluster = provider_cluster(target, provider, credential, connect_ms, self._edge)
-        return Resource.of(types.CLUSTER, cluster.name, bytes(cluster))
+        body = encoded_provider_cluster(target, provider, credential, connect_ms, self._edge)
+        return Resource.of(types.CLUSTER, names.target_cluster(target, credential), body)
 
     def _routes(self, state: State, plans: Mapping[str, list[Chain]]) -> dict[str, Resource]:
         entries = [self._translator_entry]
@@ -143,14 +143,8 @@ class Builder:
     def _entries(self, route: Route, plan: list[Chain]) -> bytes:
         """A route's two entries: plain and streamed."""
         shape = tuple((each.weight, each.hops[0].cluster, len(each.hops)) for each in plan)
-        return self._route_entries.get((route.id, route.timeouts, shape), self._encode_entries, route, plan)
-
-    def _encode_entries(self, route: Route, plan: list[Chain]) -> bytes:
-        return b"".join(
-            route_table.entry(
-                names.route_key(route.id, stream=stream), model_route(route, plan, self._edge, stream=stream)
-            )
-            for stream in (False, True)
+        return self._route_entries.get(
+            (route.id, route.timeouts, shape), route_table.model_entries, route, plan, self._edge
         )
 
     def _policy(self, type_url: str, values: Mapping[str, H], encode: Callable[[H], bytes]) -> dict[str, Resource]:
@@ -165,11 +159,11 @@ def _encoded(type_url: str, name: str, value: H, encode: Callable[[H], bytes]) -
 
 
 def _chain(name: str, members: list[str]) -> Resource:
-    return Resource.of(types.CLUSTER, name, bytes(chain(name, members)))
+    return Resource.of(types.CLUSTER, name, encoded_chain(name, members))
 
 
 def _pool(target: NodesTarget, connect_ms: int) -> Resource:
-    return Resource.of(types.CLUSTER, target.id, bytes(pool_cluster(target, connect_ms)))
+    return Resource.of(types.CLUSTER, target.id, encoded_pool_cluster(target, connect_ms))
 
 
 def _pool_models(state: State) -> list[str]:

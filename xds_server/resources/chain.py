@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterCustomClusterType, ClusterLbPolicy
 from envoy_data_plane.envoy.extensions.clusters.aggregate.v3 import ClusterConfig
 
 from xds_server.resources.encoding import pack
 from xds_server.resources.targets import NO_PANIC, UNLIMITED
+from xds_server.resources.template import Template, text_hole
 
 
 def chain(name: str, hops: list[str]) -> Cluster:
@@ -26,3 +28,13 @@ def chain(name: str, hops: list[str]) -> Cluster:
         common_lb_config=NO_PANIC,
         circuit_breakers=UNLIMITED,
     )
+
+
+def encoded_chain(name: str, hops: list[str]) -> bytes:
+    """As `chain`."""
+    return _template(len(hops)).fill({"name": name, **{f"hop{at}": hop for at, hop in enumerate(hops)}})
+
+
+@lru_cache(maxsize=64)
+def _template(hops: int) -> Template:
+    return Template(bytes(chain(text_hole("name"), [text_hole(f"hop{at}") for at in range(hops)])))

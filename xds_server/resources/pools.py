@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from envoy_data_plane.envoy.config.core.v3 import HealthStatus
 from envoy_data_plane.envoy.config.endpoint.v3 import (
@@ -17,6 +18,7 @@ from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp
 from xds_server.resources.names import METADATA
 from xds_server.resources.targets import FULL_TIERS, dressing
+from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
@@ -32,13 +34,31 @@ HEALTH: dict[Health, HealthStatus] = {
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
     """One encoded LbEndpoint, with what chain.lua needs to know of it."""
     dress = dressing(NodesTarget(model).id, prefix="/v1", model=model, stream_usage=True)
-    return bytes(
-        LbEndpoint(
-            endpoint=EnvoyEndpoint(address=tcp(endpoint.host, endpoint.port), hostname=endpoint.node_id),
-            health_status=HEALTH[endpoint.health],
-            load_balancing_weight=endpoint.weight,
-            metadata=metadata(METADATA, {**dress, "node": endpoint.node_id}),
-        )
+    return _template(endpoint.health).fill(
+        {
+            **dress,
+            "node": endpoint.node_id,
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "weight": endpoint.weight,
+        }
+    )
+
+
+@cache
+def _template(health: Health) -> Template:
+    prototype = Endpoint(text_hole("node"), text_hole("host"), number_hole("port"), health, number_hole("weight"))
+    dress = {key: text_hole(key) for key in ("target", "dress")}
+    return Template(bytes(lb_endpoint_message(prototype, dress)), numbers=("port", "weight"))
+
+
+def lb_endpoint_message(endpoint: Endpoint, dress: Mapping[str, str]) -> LbEndpoint:
+    """What `lb_endpoint` encodes, in the generated classes."""
+    return LbEndpoint(
+        endpoint=EnvoyEndpoint(address=tcp(endpoint.host, endpoint.port), hostname=endpoint.node_id),
+        health_status=HEALTH[endpoint.health],
+        load_balancing_weight=endpoint.weight,
+        metadata=metadata(METADATA, {**dress, "node": endpoint.node_id}),
     )
 
 

@@ -7,15 +7,21 @@ entry is encoded once and the whole is joined from bytes. The tests hold the res
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.route.v3 import Route as EnvoyRoute
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 from envoy_data_plane.xds.core.v3 import TypedExtensionConfig
 from envoy_data_plane.xds.type.matcher.v3 import MatcherOnMatch
 
+from xds_server.model import Route
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import pack
-from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER
+from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, chain_cluster, route_key
+from xds_server.resources.routes import Attempts, model_route
+from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.strategy import Chain
+from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
 _ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, _ROUTE_CONFIGURATION_REMOVE = 1, 2, 8
@@ -46,8 +52,37 @@ REMOVED_FROM_REQUESTS = (
 
 def entry(key: str, route: EnvoyRoute) -> bytes:
     """One encoded entry of the matcher map: requests whose ROUTE_HEADER is `key` take `route`."""
-    on_match = text(_ENTRY_KEY, key) + length_delimited(_ENTRY_VALUE, on_match_of(route))
-    return length_delimited(_MAP_ENTRIES, on_match)
+    return _joined_entry(key, on_match_of(route))
+
+
+def _joined_entry(key: str, on_match: bytes) -> bytes:
+    return length_delimited(_MAP_ENTRIES, text(_ENTRY_KEY, key) + length_delimited(_ENTRY_VALUE, on_match))
+
+
+def model_entries(route: Route, plan: list[Chain], edge: EdgeSettings) -> bytes:
+    """The two encoded entries of a model's route: for plain answers, and for streams."""
+    return b"".join(
+        _model_entry(route, plan, edge, route_key(route.id, stream=stream), stream=stream)
+        for stream in (False, True)
+    )
+
+
+def _model_entry(route: Route, plan: list[Chain], edge: EdgeSettings, key: str, *, stream: bool) -> bytes:
+    values: dict[str, str | int] = {"name": key}
+    for at, chain in enumerate(plan):
+        values[f"chain{at}"] = chain_cluster(route.id, chain.hops[0].cluster)
+        values[f"weight{at}"] = chain.weight
+    template = _template(len(plan), Attempts.of(route.timeouts, plan, stream=stream), edge)
+    return _joined_entry(key, template.fill(values))
+
+
+@lru_cache(maxsize=256)
+def _template(chains: int, limits: Attempts, edge: EdgeSettings) -> Template:
+    weights = [(text_hole(f"chain{at}"), number_hole(f"weight{at}")) for at in range(chains)]
+    return Template(
+        on_match_of(model_route(text_hole("name"), weights, limits, edge)),
+        numbers=tuple(f"weight{at}" for at in range(chains)),
+    )
 
 
 def on_match_of(route: EnvoyRoute) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -26,9 +28,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities.v3 import PreviousPrioritiesConfig
 
-from xds_server.model import Route, Timeouts
+from xds_server.model import Timeouts
 from xds_server.resources.encoding import pack
-from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE, chain_cluster, route_key
+from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.strategy import Chain
 
@@ -42,25 +44,45 @@ RETRY_ON = "connect-failure,refused-stream,reset,5xx,retriable-status-codes"
 RETRIABLE_STATUS_CODES = [401, 403, 429]
 
 
-def model_route(route: Route, chains: list[Chain], edge: EdgeSettings, *, stream: bool) -> EnvoyRoute:
-    """The Envoy route of one model, for streams or for plain answers: they differ in their time limits."""
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How often a request is tried again, and how long one attempt may be silent, in milliseconds."""
+
+    retries: int
+    first_byte_ms: int
+    idle_ms: int
+
+    @classmethod
+    def of(cls, timeouts: Timeouts, chains: list[Chain], *, stream: bool) -> Attempts:
+        """Every target once, a lone one twice; before the first byte only.
+
+        Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte
+        too. A plain answer is silent until it is complete, so there it is never shorter than that wait.
+        """
+        default = DEFAULT_STREAM_FIRST_BYTE_MS if stream else DEFAULT_PLAIN_FIRST_BYTE_MS
+        first_byte = timeouts.first_byte_ms or default
+        idle = timeouts.idle_ms or DEFAULT_IDLE_MS
+        return cls(
+            retries=max(1, max(len(chain.hops) for chain in chains) - 1),
+            first_byte_ms=first_byte,
+            idle_ms=idle if stream else max(idle, first_byte),
+        )
+
+
+def model_route(name: str, weights: Sequence[tuple[str, int]], limits: Attempts, edge: EdgeSettings) -> EnvoyRoute:
+    """The Envoy route `name`: `weights` are the chains' clusters with the share of each."""
     return EnvoyRoute(
-        name=route_key(route.id, stream=stream),
+        name=name,
         match=RouteMatch(prefix="/"),
         route=RouteAction(
             weighted_clusters=WeightedCluster(
-                clusters=[
-                    WeightedClusterClusterWeight(
-                        name=chain_cluster(route.id, chain.hops[0].cluster), weight=chain.weight
-                    )
-                    for chain in chains
-                ]
+                clusters=[WeightedClusterClusterWeight(name=cluster, weight=weight) for cluster, weight in weights]
             ),
             auto_host_rewrite=True,
             # Time is bounded per attempt: a stream as a whole may last for hours.
             timeout=timedelta(),
             idle_timeout=timedelta(),
-            retry_policy=_retries(route.timeouts, chains, stream=stream),
+            retry_policy=_retries(limits),
         ),
         request_body_buffer_limit=edge.max_body_bytes,
         response_headers_to_add=[
@@ -104,22 +126,13 @@ def no_route() -> EnvoyRoute:
     )
 
 
-def _retries(timeouts: Timeouts, chains: list[Chain], *, stream: bool) -> RetryPolicy:
-    """Every target once, a lone one twice; before the first byte only.
-
-    Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte too.
-    A plain answer is silent until it is complete, so there the idle limit is never shorter than that wait.
-    """
-    first_byte = timeouts.first_byte_ms or (
-        DEFAULT_STREAM_FIRST_BYTE_MS if stream else DEFAULT_PLAIN_FIRST_BYTE_MS
-    )
-    idle = timeouts.idle_ms or DEFAULT_IDLE_MS
+def _retries(limits: Attempts) -> RetryPolicy:
     return RetryPolicy(
         retry_on=RETRY_ON,
         retriable_status_codes=RETRIABLE_STATUS_CODES,
-        num_retries=max(1, max(len(chain.hops) for chain in chains) - 1),
-        per_try_timeout=timedelta(milliseconds=first_byte),
-        per_try_idle_timeout=timedelta(milliseconds=idle if stream else max(idle, first_byte)),
+        num_retries=limits.retries,
+        per_try_timeout=timedelta(milliseconds=limits.first_byte_ms),
+        per_try_idle_timeout=timedelta(milliseconds=limits.idle_ms),
         retry_priority=RetryPolicyRetryPriority(
             name="envoy.retry_priorities.previous_priorities",
             typed_config=pack(

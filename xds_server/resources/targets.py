@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
@@ -55,6 +57,7 @@ from xds_server.model import NodesTarget, Provider, ProviderTarget
 from xds_server.resources.encoding import metadata, pack, tcp
 from xds_server.resources.names import METADATA, target_cluster
 from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.template import Template, text_hole
 
 PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 DEFAULT_CONNECT_MS = 2_000
@@ -80,20 +83,13 @@ ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion
 IDLE = timedelta(seconds=50)
 
 
-def provider_cluster(
-    target: ProviderTarget, provider: Provider, credential: int, connect_ms: int, edge: EdgeSettings
-) -> Cluster:
-    """The cluster `provider/model` (`#2` for the second credential): one logical host by DNS or address."""
-    url = urlsplit(provider.base_url)
+def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file: str, connect_ms: int) -> Cluster:
+    """The cluster `name`: one logical host by DNS or address, with `dress` as its metadata.
+
+    `ca_file` is what https is verified with; `connect_ms` 0 is the default.
+    """
+    url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    name = target_cluster(target, credential)
-    dress = dressing(
-        target.id,
-        prefix=url.path.rstrip("/"),
-        model=target.model,
-        credential=provider.credentials[credential] if provider.credentials else "",
-        stream_usage=provider.stream_usage,
-    )
     endpoint = LbEndpoint(
         endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc), metadata=metadata(METADATA, dress)
     )
@@ -106,7 +102,7 @@ def provider_cluster(
         load_assignment=ClusterLoadAssignment(
             cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])], policy=FULL_TIERS
         ),
-        transport_socket=_tls(provider.ca_file or edge.ca_file, host) if tls else None,
+        transport_socket=_tls(ca_file, host) if tls else None,
         typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=tls)},
         outlier_detection=_ejection(),
         common_lb_config=NO_PANIC,
@@ -115,10 +111,31 @@ def provider_cluster(
     )
 
 
-def pool_cluster(target: NodesTarget, connect_ms: int) -> Cluster:
-    """The cluster `nodes/model`: its endpoints come over EDS."""
+def encoded_provider_cluster(
+    target: ProviderTarget, provider: Provider, credential: int, connect_ms: int, edge: EdgeSettings
+) -> bytes:
+    """The cluster `provider/model` (`#2` for the second credential)."""
+    dress = dressing(
+        target.id,
+        prefix=urlsplit(provider.base_url).path.rstrip("/"),
+        model=target.model,
+        credential=provider.credentials[credential] if provider.credentials else "",
+        stream_usage=provider.stream_usage,
+    )
+    template = _provider_template(provider.base_url, provider.ca_file or edge.ca_file, connect_ms)
+    return template.fill({"name": target_cluster(target, credential), **dress})
+
+
+@lru_cache(maxsize=1024)
+def _provider_template(base_url: str, ca_file: str, connect_ms: int) -> Template:
+    dress = {key: text_hole(key) for key in ("target", "dress")}
+    return Template(bytes(provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms)))
+
+
+def pool_cluster(name: str, connect_ms: int) -> Cluster:
+    """The cluster `name`: its endpoints come over EDS."""
     return Cluster(
-        name=target.id,
+        name=name,
         type=ClusterDiscoveryType.EDS,
         eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
         lb_policy=ClusterLbPolicy.LEAST_REQUEST,
@@ -132,6 +149,16 @@ def pool_cluster(target: NodesTarget, connect_ms: int) -> Cluster:
         circuit_breakers=UNLIMITED,
         upstream_connection_options=_keepalive(),
     )
+
+
+def encoded_pool_cluster(target: NodesTarget, connect_ms: int) -> bytes:
+    """The cluster `nodes/model`."""
+    return _pool_template(connect_ms).fill({"name": target.id})
+
+
+@lru_cache(maxsize=64)
+def _pool_template(connect_ms: int) -> Template:
+    return Template(bytes(pool_cluster(text_hole("name"), connect_ms)))
 
 
 def dressing(target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool) -> dict[str, str]:

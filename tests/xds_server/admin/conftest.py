@@ -11,9 +11,10 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 
 from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
-from xds_server.admin import MAX_MESSAGE_BYTES, AdminService, TokenInterceptor
+from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.clients import ClientStatus, Propagation, Rejection, TypeStatus
 from xds_server.store import AsyncStore, Store
+from xds_server.transport.ads import SERVER_OPTIONS
 
 __all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
 
@@ -61,14 +62,12 @@ async def admin(store: Store) -> AsyncIterator[Admin]:
     clients = Clients()
     server = grpc.aio.server(
         interceptors=[TokenInterceptor(TOKEN)],
-        options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
+        options=SERVER_OPTIONS,
     )
     admin_pb2_grpc.add_AdminServicer_to_server(AdminService(AsyncStore(store), clients, clients), server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    async with grpc.aio.insecure_channel(
-        address, options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    ) as channel:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
         yield Admin(Authorised(admin_pb2_grpc.AdminStub(channel)), address, clients, store)
     await server.stop(None)
 

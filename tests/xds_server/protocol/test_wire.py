@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from google.protobuf.any_pb2 import Any
 from hypothesis import given, strategies as st
@@ -7,7 +9,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.protocol.encoding import ResponseEncoder, set_version
 from xds_server.protocol.snapshot import CLUSTER, Resource
-from xds_server.protocol.wire import length_delimited, text, varint
+from xds_server.protocol.wire import WireType, fields, length_delimited, tag, text, varint
 
 resources = st.dictionaries(st.text(min_size=1), st.binary(max_size=300), max_size=4).map(
     lambda bodies: [Resource.of(CLUSTER, name, body) for name, body in bodies.items()]
@@ -30,6 +32,34 @@ def test_varint_refuses_negative_numbers() -> None:
 @given(st.text(), st.binary(max_size=70_000))
 def test_fields_are_what_protobuf_reads(type_url: str, value: bytes) -> None:
     assert Any.FromString(text(1, type_url) + length_delimited(2, value)) == Any(type_url=type_url, value=value)
+
+
+@given(st.text(min_size=1), st.integers(1, 2**64 - 1), st.integers(1, 2**32 - 1), st.floats(1, 2))
+def test_fields_read_every_wire_type(name: str, large: int, small: int, real: float) -> None:
+    unknown = length_delimited(1, name.encode()) + tag(2, WireType.VARINT) + varint(large)
+    unknown += (
+        tag(3, WireType.I32) + small.to_bytes(4, "little") + tag(400, WireType.I64) + struct.pack("<d", real)
+    )
+    read = list(fields(unknown))
+    assert [(each.number, each.wire_type) for each in read] == [
+        (1, WireType.LENGTH_DELIMITED),
+        (2, WireType.VARINT),
+        (3, WireType.I32),
+        (400, WireType.I64),
+    ]
+    assert [each.value for each in read] == [
+        name.encode(),
+        varint(large),
+        small.to_bytes(4, "little"),
+        struct.pack("<d", real),
+    ]
+    assert b"".join(each.encoded for each in read) == unknown
+
+
+@pytest.mark.parametrize("broken", ["0a", "0a05ff", "08", "08ff", "0d0000", "0b", "0c", "0f", "0001", "80"])
+def test_fields_refuse_what_is_no_message(broken: str) -> None:
+    with pytest.raises(ValueError, match="not a protobuf message"):
+        list(fields(bytes.fromhex(broken)))
 
 
 @given(resources, st.lists(st.text(min_size=1), max_size=3))

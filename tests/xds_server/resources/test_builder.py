@@ -1,12 +1,14 @@
 """A change encodes what changed; everything else is shared with the snapshot before."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 
 from xds_server.model import Endpoint, Key, NodesTarget, Organisation, Pool, Provider, ProviderTarget, Route, State
 from xds_server.protocol import snapshot as types
-from xds_server.resources import pools
+from xds_server.resources import pools, targets
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 
@@ -76,6 +78,22 @@ def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.Mon
     flipped = {"llama": Pool("llama", (first, replace(second, health="unhealthy")))}
     builder.build(2, STATE, flipped)
     assert encoded == ["n2"]
+
+
+def test_resources_of_one_shape_are_encoded_once(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    original = targets.provider_cluster
+
+    def counting(name: str, *args: Any) -> Cluster:
+        encoded.append(name)
+        return original(name, *args)
+
+    monkeypatch.setattr(targets, "provider_cluster", counting)
+    provider = Provider("b", "https://encoded-once.example/v1")
+    routes = [Route(f"rt_{number}", f"m{number}", (ProviderTarget("b", f"m{number}"),)) for number in range(20)]
+    snapshot = builder.build(1, State(1, {"b": provider}, {each.id: each for each in routes}), {})
+    assert len(snapshot.of_type(types.CLUSTER)) == 40
+    assert len(encoded) == 1
 
 
 def test_an_emptied_pool_keeps_an_empty_assignment(builder: Builder) -> None:

@@ -14,7 +14,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE, Resource, Snapshot
-from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
+from xds_server.transport.ads import MAX_MESSAGE_BYTES, SERVER_OPTIONS, SERVICE, AdsServer
 from xds_server.transport.authorise import bearer_token
 
 TOKEN = "token-of-control"
@@ -140,3 +140,29 @@ async def test_publications_in_quick_succession_are_one(running: Running, open_s
     await call.write(ack(response))
     assert (await running.clients.wait_settled(9, 20)).accepted == 1
     assert running.clients.counters().acks == 2
+
+
+async def test_a_reconnecting_client_may_list_100_000_long_names(running: Running, open_stream: Open) -> None:
+    """13 MB; what it lists and does not exist is removed."""
+    call = open_stream(running.unix)
+    request = first("large")
+    request.resource_names_subscribe.append("*")
+    for number in range(100_000):
+        request.initial_resource_versions[f"{number:0110}"] = "0123456789abcdef"
+    await call.write(request)
+    names: set[str] = set()
+    while len(names) < 100_000:
+        async with asyncio.timeout(60):
+            response = await call.read()
+        names.update(response.removed_resources)
+        await call.write(ack(response))
+
+
+async def test_a_message_of_more_than_16_mib_is_refused(running: Running, open_stream: Open) -> None:
+    call = open_stream(running.unix)
+    request = first("larger")
+    request.resource_names_subscribe.append("x" * MAX_MESSAGE_BYTES)
+    await call.write(request)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call.read()
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

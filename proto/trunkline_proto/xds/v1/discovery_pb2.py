@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/xds/v1/discovery.proto\x12\x10trunkline.xds.v1\x1a\x19google/protobuf/any.proto\"X\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x1a\n\x12user_agent_version\x18\x07 \x01(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xc0\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12$\n\x04node\x18\x02 \x01(\x0b\x32\x16.trunkline.xds.v1.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12.\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x18.trunkline.xds.v1.Status\"\x83\x01\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\'\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63\x61nary\x18\x03 \x01(\x08\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\"\x86\x03\n\x15\x44\x65ltaDiscoveryRequest\x12$\n\x04node\x18\x01 \x01(\x0b\x32\x16.trunkline.xds.v1.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12g\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x44.trunkline.xds.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12.\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x18.trunkline.xds.v1.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa0\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12-\n\tresources\x18\x02 \x03(\x0b\x32\x1a.trunkline.xds.v1.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"Q\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x08resource\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04name\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/xds/v1/discovery.proto\x12\x10trunkline.xds.v1\x1a\x19google/protobuf/any.proto\"\x9a\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x17\n\x0fuser_agent_name\x18\x06 \x01(\t\x12\x1a\n\x12user_agent_version\x18\x07 \x01(\t\x12@\n\x18user_agent_build_version\x18\x08 \x01(\x0b\x32\x1e.trunkline.xds.v1.BuildVersion\"B\n\x0c\x42uildVersion\x12\x32\n\x07version\x18\x01 \x01(\x0b\x32!.trunkline.xds.v1.SemanticVersion\"L\n\x0fSemanticVersion\x12\x14\n\x0cmajor_number\x18\x01 \x01(\r\x12\x14\n\x0cminor_number\x18\x02 \x01(\r\x12\r\n\x05patch\x18\x03 \x01(\r\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xc0\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12$\n\x04node\x18\x02 \x01(\x0b\x32\x16.trunkline.xds.v1.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12.\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x18.trunkline.xds.v1.Status\"\x83\x01\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\'\n\tresources\x18\x02 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63\x61nary\x18\x03 \x01(\x08\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\"\x86\x03\n\x15\x44\x65ltaDiscoveryRequest\x12$\n\x04node\x18\x01 \x01(\x0b\x32\x16.trunkline.xds.v1.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12g\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x44.trunkline.xds.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12.\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x18.trunkline.xds.v1.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa0\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12-\n\tresources\x18\x02 \x03(\x0b\x32\x1a.trunkline.xds.v1.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"Q\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x08resource\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04name\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,20 +34,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._loaded_options = None
   _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_NODE']._serialized_start=87
-  _globals['_NODE']._serialized_end=175
-  _globals['_STATUS']._serialized_start=177
-  _globals['_STATUS']._serialized_end=216
-  _globals['_DISCOVERYREQUEST']._serialized_start=219
-  _globals['_DISCOVERYREQUEST']._serialized_end=411
-  _globals['_DISCOVERYRESPONSE']._serialized_start=414
-  _globals['_DISCOVERYRESPONSE']._serialized_end=545
-  _globals['_DELTADISCOVERYREQUEST']._serialized_start=548
-  _globals['_DELTADISCOVERYREQUEST']._serialized_end=938
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=876
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=938
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=941
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=1101
-  _globals['_RESOURCE']._serialized_start=1103
-  _globals['_RESOURCE']._serialized_end=1184
+  _globals['_NODE']._serialized_start=88
+  _globals['_NODE']._serialized_end=242
+  _globals['_BUILDVERSION']._serialized_start=244
+  _globals['_BUILDVERSION']._serialized_end=310
+  _globals['_SEMANTICVERSION']._serialized_start=312
+  _globals['_SEMANTICVERSION']._serialized_end=388
+  _globals['_STATUS']._serialized_start=390
+  _globals['_STATUS']._serialized_end=429
+  _globals['_DISCOVERYREQUEST']._serialized_start=432
+  _globals['_DISCOVERYREQUEST']._serialized_end=624
+  _globals['_DISCOVERYRESPONSE']._serialized_start=627
+  _globals['_DISCOVERYRESPONSE']._serialized_end=758
+  _globals['_DELTADISCOVERYREQUEST']._serialized_start=761
+  _globals['_DELTADISCOVERYREQUEST']._serialized_end=1151
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=1089
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=1151
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=1154
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=1314
+  _globals['_RESOURCE']._serialized_start=1316
+  _globals['_RESOURCE']._serialized_end=1397
 # @@protoc_insertion_point(module_scope)

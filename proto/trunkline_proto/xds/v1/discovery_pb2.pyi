@@ -35,6 +35,7 @@ class Node(_message.Message):
     CLUSTER_FIELD_NUMBER: _builtins.int
     USER_AGENT_NAME_FIELD_NUMBER: _builtins.int
     USER_AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    USER_AGENT_BUILD_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique among the control plane's clients, e.g. `envoy-edge-1` or `translator-edge-1`."""
     cluster: _builtins.str
@@ -42,7 +43,9 @@ class Node(_message.Message):
     user_agent_name: _builtins.str
     """The client's own build, e.g. `envoy`; shown by `trunkline status`."""
     user_agent_version: _builtins.str
-    """The client's own version text, where it has one."""
+    """The client's own version text, where it has one; Envoy sends the next field instead."""
+    @_builtins.property
+    def user_agent_build_version(self) -> Global___BuildVersion: ...
     def __init__(
         self,
         *,
@@ -50,14 +53,64 @@ class Node(_message.Message):
         cluster: _builtins.str = ...,
         user_agent_name: _builtins.str = ...,
         user_agent_version: _builtins.str = ...,
+        user_agent_build_version: Global___BuildVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user_agent_build_version", b"user_agent_build_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "id", b"id", "user_agent_name", b"user_agent_name", "user_agent_version", b"user_agent_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "id", b"id", "user_agent_build_version", b"user_agent_build_version", "user_agent_name", b"user_agent_name", "user_agent_version", b"user_agent_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Node: _TypeAlias = Node  # noqa: Y015
+
+@_typing.final
+class BuildVersion(_message.Message):
+    """A version in numbers, as Envoy sends its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def version(self) -> Global___SemanticVersion: ...
+    def __init__(
+        self,
+        *,
+        version: Global___SemanticVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildVersion: _TypeAlias = BuildVersion  # noqa: Y015
+
+@_typing.final
+class SemanticVersion(_message.Message):
+    """As `envoy.type.v3.SemanticVersion`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAJOR_NUMBER_FIELD_NUMBER: _builtins.int
+    MINOR_NUMBER_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    major_number: _builtins.int
+    minor_number: _builtins.int
+    patch: _builtins.int
+    def __init__(
+        self,
+        *,
+        major_number: _builtins.int = ...,
+        minor_number: _builtins.int = ...,
+        patch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["major_number", b"major_number", "minor_number", b"minor_number", "patch", b"patch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SemanticVersion: _TypeAlias = SemanticVersion  # noqa: Y015
 
 @_typing.final
 class Status(_message.Message):

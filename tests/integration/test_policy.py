@@ -1,0 +1,77 @@
+"""The control plane's ADS and the translator's policy stream, with nothing in between but gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import grpc.aio
+import structlog
+from trunkline_proto.xds.v1 import discovery_pb2 as discovery
+
+from translator.policy import ads
+from translator.policy.store import PolicyStore
+from translator.policy.subscription import Subscription
+from xds_server.clients import ClientRegistry
+from xds_server.model import Key, Organisation, State
+from xds_server.resources.builder import Builder
+from xds_server.resources.settings import EdgeSettings
+from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
+
+KEYS = 50_000
+ACME = Organisation("org_0123456789abcdef", "acme")
+
+
+def state() -> State:
+    ids = (f"{number:016}" for number in range(KEYS))
+    keys = {each: Key(each, ACME.id, f"key-{each}", sha256(each.encode()).digest()) for each in ids}
+    return State(1, organisations={ACME.id: ACME}, keys=keys)
+
+
+async def test_50_000_keys_arrive_and_one_less_after_a_restart_of_the_control_plane(tmp_path: Path) -> None:
+    """All keys in one response, which is twice gRPC's own limit of 4 MiB; all their versions in one request."""
+    address, first, builder = f"unix:{tmp_path}/xds", state(), Builder(EdgeSettings())
+    registry, store = ClientRegistry(), PolicyStore()
+    xds = AdsServer(builder.build(1, first, {}), registry, quiet=0)
+
+    async def arrived(revision: int, keys: int) -> None:
+        async with asyncio.timeout(60):
+            while store.counts != {"organisations": 1, "keys": keys, "routes": 0}:
+                await changed.wait()
+                changed.clear()
+        assert (await registry.wait_settled(revision, 60)).accepted == 1
+
+    changed = asyncio.Event()
+    store.on_change = changed.set
+    node = discovery.Node(id="t1", cluster="translator")
+    following = asyncio.create_task(
+        ads.follow(ads.ControlPlane(address, ""), lambda: Subscription(store, node), structlog.get_logger())
+    )
+    server = await serve(xds, address)
+    try:
+        await arrived(1, KEYS)
+        last = first.keys[f"{KEYS - 1:016}"]
+        assert store.key_by_hash(last.hash) is not None
+
+        await server.stop(None)
+        fewer = replace(first, revision=2, keys={each: key for each, key in first.keys.items() if key is not last})
+        xds.publish(builder.build(2, fewer, {}))
+        server = await serve(xds, address)
+        await arrived(2, KEYS - 1)
+        assert store.key_by_hash(last.hash) is None
+        assert registry.recent_rejections() == ()
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        xds.close()
+        await server.stop(None)
+
+
+async def serve(xds: AdsServer, address: str) -> grpc.aio.Server:
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((xds.handler(),))
+    server.add_insecure_port(address)
+    await server.start()
+    return server

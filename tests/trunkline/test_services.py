@@ -1,0 +1,51 @@
+"""What the services are started with."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from trunkline.address import Address
+from trunkline.layout import Layout
+from trunkline.services import Settings, services
+from trunkline.supervisor.spawn import Command
+
+URL = "postgresql://u:pass-in-url@db.example/trunkline"
+
+
+def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
+    settings = Settings(
+        layout=Layout(tmp_path),
+        openai=Address("127.0.0.1", 1),
+        admin=Address("127.0.0.1", 2),
+        control=Address("127.0.0.1", 3),
+        database_url=URL,
+        config=None,
+        envoy_binary=tmp_path / "envoy",
+        envoy_concurrency=1,
+        log_level=log_level,
+    )
+    inherited = {"PATH": "/bin", "OPENAI_API_KEY": "sk-of-a-provider", "TRUNKLINE_DATABASE_URL": URL}
+    inherited["TRUNKLINE_SECRET_KEY"] = "key-of-the-store"
+    with socket.socket(socket.AF_UNIX) as listening:
+        return {each.name: each for each in services(settings, listening, inherited)}
+
+
+def test_what_opens_the_store_is_on_no_command_line_and_reaches_the_control_plane_alone(tmp_path: Path) -> None:
+    started = commands(tmp_path, "info")
+    assert not [each for each in started.values() if "pass-in-url" in " ".join(each.argv)]
+    for secret in (URL, "key-of-the-store"):
+        assert [name for name, each in started.items() if secret in each.environment.values()] == ["xds_server"]
+    assert not [each for each in started.values() if "sk-of-a-provider" in each.environment.values()]
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"), [("trace", "debug"), ("info", "info"), ("warning", "warning"), ("critical", "error")]
+)
+def test_every_service_logs_at_the_level_asked_for(tmp_path: Path, given: str, passed: str) -> None:
+    levels = {
+        name: each.argv[each.argv.index("--log-level") + 1] for name, each in commands(tmp_path, given).items()
+    }
+    assert levels == {"xds_server": passed, "translator": passed, "envoy": given}
