@@ -66,6 +66,7 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
         log.write(attempt_line("a") + attempt_line("a", status=0) + request_line("a", attempts=3) + b"rubbish\n")
         await collector.until({"a"})
         assert used(limiter) == [1, 15, 60, 0]
+        await until(lambda: ledger.status()["records_pending"] == 0)
     (record,) = collector.records["a"]
     assert [(each.target_id, each.status, each.reason) for each in record.failed_attempts] == [
         ("other/gpt", 503, "UF"),
