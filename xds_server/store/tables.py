@@ -204,13 +204,15 @@ class UsageSeriesRow(SQLModel, table=True):
 class UsageHourRow(SQLModel, table=True):
     """Sums over one series in one Unix hour. `failed_attempts` are those at this target that went on to another.
 
-    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one.
+    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one. The rows lie in
+    the order in which reports add them up: SQLite would sort them otherwise.
     """
 
     __tablename__ = "usage_hour"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
-    hour: int = Field(primary_key=True)
     series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
     requests: int = Field(sa_type=BigInteger)
     errors: int = Field(sa_type=BigInteger)
     retries: int = Field(sa_type=BigInteger)

@@ -96,8 +96,9 @@ def _rollups() -> None:
     )
     op.create_table(
         "usage_hour",
-        sa.Column("hour", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("series_id", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("day", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("hour", sa.Integer(), primary_key=True, autoincrement=False),
         *_counts(
             "requests",
             "errors",
