@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import orjson
 
 FORMAT_VERSION = 1
-#: How every line begins, as Envoy writes it.
-_BEGINNING = b'{"v":'
+#: How every line begins, and nothing else in one: its values are no objects, and quotes in them are escaped.
+_BEGINNING = b'{"'
 #: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
 _LARGEST = 1 << 53
 
