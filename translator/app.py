@@ -19,6 +19,7 @@ from translator.http.server import Server
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
 from translator.limits import Limiter
+from translator.metering import Meter
 from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
@@ -38,10 +39,11 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     policy.on_route = prices.put
     _restore(policy, settings, log)
     metrics = Metrics()
-    limiter = ledger = None
+    ledger = meter = None
     if settings.ledger_dir is not None:
         limiter = Limiter(policy.limits_by_id)
         ledger = Ledger(settings, limiter, prices, log)
+        meter = Meter(policy, limiter, ledger)
         metrics.sources.append(ledger.samples)
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
@@ -51,9 +53,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     )
     policy.on_change = writer.changed
     status = ledger.status if ledger is not None else dict
-    server = Server(
-        Service(policy, Authoriser(policy, limiter, ledger), log, metrics, status).handle, settings.max_body
-    )
+    server = Server(Service(policy, Authoriser(policy, meter), log, metrics, status).handle, settings.max_body)
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [

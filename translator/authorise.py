@@ -4,30 +4,23 @@ request, and may ask again about the same one.
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
-from urllib.parse import quote
 
-from translator import credentials, endpoints, estimate
+from translator import credentials, endpoints
 from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.form import FormBody
 from translator.http.message import Request, Response
-from translator.limits import Limit, Limiter, Reservation, wire
+from translator.metering import Meter
 from translator.policy.index import Key, Route
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
 _VERSION = b"/v1"
 _SHOWN_MODEL = 200
-#: Bytes of a label, percent-encoded.
-_LABEL = 200
-#: Stands in a header and in Envoy's log as it is; a single `-` there is what is absent.
-_PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
 
 
 class Policy(Protocol):
@@ -38,35 +31,15 @@ class Policy(Protocol):
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
-    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]: ...
-
-
-class Journal(Protocol):
-    """Where reservations are written before Envoy hears of them, so that they survive this process."""
-
-    def reserved(self, reservation: Reservation) -> None:
-        """Raises OSError where it cannot be written."""
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without a `limiter` nothing is limited; without a `journal`, reservations end with
-    this process.
+    """`clock` gives Unix seconds. Without a `meter` nothing is counted or limited."""
 
-    `unjournalled` counts the requests that passed although their reservations could not be written.
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        limiter: Limiter | None,
-        journal: Journal | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, policy: Policy, meter: Meter | None = None, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
-        self._limiter = limiter
-        self._journal = journal
+        self._meter = meter
         self._clock = clock
-        self.unjournalled = 0
 
     def decide(self, request: Request, target: bytes) -> Response:
         """200 with what Envoy needs to route the request to the client's `target` (path and query).
@@ -94,54 +67,6 @@ class Authoriser:
             # For the answer's x-request-id: Envoy's chains take it off the request.
             headers["x-trunkline-request"] = request_id.decode("latin-1")
         return Response(200, headers)
-
-    def _reserve(
-        self,
-        limiter: Limiter,
-        request: Request,
-        path: str,
-        body: JsonBody | FormBody,
-        key: Key,
-        route: Route,
-        *,
-        stream: bool,
-    ) -> dict[str, str]:
-        """The headers that tell what was reserved for whom. Raises Refusal (429)."""
-        user = body.values.get("user") if isinstance(body, JsonBody) else None
-        tag = request.headers.get(b"x-trunkline-tag")
-        headers = {"x-trunkline-name": route.shown}
-        if user and type(user) is str:
-            headers["x-trunkline-user"] = user = label(user)
-        else:
-            user = ""
-        if tag:
-            headers["x-trunkline-label"] = shown_tag = label(tag.decode("utf-8", "replace"))
-        else:
-            shown_tag = ""
-        at = self._clock()
-        limits = self._policy.limits(key, route)
-        sent_id = request.headers.get(b"x-request-id")
-        request_id = secrets.token_hex(16) if sent_id is None else sent_id.decode("latin-1")
-        held = limiter.held(request_id)
-        if held is None:
-            prompt = estimate.prompt_tokens(request.body, body)
-            output = estimate.output_tokens(path, body, route.reserved_output)
-            held = Reservation(
-                request_id, at, key.organisation_id, key.id, route.id, route.model, prompt + output,
-                route.ceiling.cost(prompt, output, at), prompt, stream, user, shown_tag,
-                tuple([limit.id for limit in limits]) if limits else (),
-            )  # fmt: skip
-            refused = limiter.reserve(held, limits)
-            if refused is not None:
-                raise wire.refusal(refused, wire.headers(limiter, limits, at), at)
-            if self._journal is not None:
-                try:
-                    self._journal.reserved(held)
-                except OSError:
-                    # Let through: the limits know of it, and its line in Envoy's log names what it held.
-                    self.unjournalled += 1
-        headers["x-trunkline-hold"] = f"{held.tokens}:{held.cost}:{held.prompt}"
-        return headers | wire.headers(limiter, limits, at) if limits else headers
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -183,23 +108,10 @@ class Authoriser:
             edit = body.usage_edit()
             if edit is not None:
                 headers["x-trunkline-usage"] = f"{edit.offset}:{edit.length}:{edit.text}"
-        if self._limiter is None:
-            return headers
-        # Last: what is refused for another reason reserves nothing.
-        return headers | self._reserve(self._limiter, request, endpoint.path, body, key, route, stream=stream)
-
-
-def label(text: str) -> str:
-    """As it stands in a header: percent-encoded where needed, and cut to 200 bytes at a character."""
-    if _PLAIN_LABEL.fullmatch(text):
-        return text
-    shown = ""
-    for character in text[:_LABEL]:
-        encoded = quote(character, safe="/:@+,=~") if text != "-" else "%2D"
-        if len(shown) + len(encoded) > _LABEL:
-            break
-        shown += encoded
-    return shown
+        if self._meter is not None:
+            # Last: what is refused for another reason takes nothing from a limit.
+            self._meter.reserve(request, endpoint, body, key, route, headers)
+        return headers
 
 
 def model_not_found(model: str) -> Refusal:

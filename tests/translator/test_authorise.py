@@ -14,6 +14,7 @@ from translator.endpoints import ENDPOINTS, BodyKind
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter
+from translator.metering import Meter
 from translator.policy.store import PolicyStore
 
 NOW = 1_800_000_000.0
@@ -37,7 +38,8 @@ def ask(
         method, b"/authorise" + target, {b"authorization": b"Bearer " + value.encode(), **sent}, content
     )
     chosen = store or policies.default_store()
-    response = Authoriser(chosen, Limiter(chosen.limits_by_id), clock=lambda: NOW).decide(request, target)
+    meter = Meter(chosen, Limiter(chosen.limits_by_id), clock=lambda: NOW)
+    response = Authoriser(chosen, meter, lambda: NOW).decide(request, target)
     assert (response.status, response.body) == (200, b"")
     return dict(response.headers)
 

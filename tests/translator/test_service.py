@@ -12,12 +12,13 @@ from tests.translator import policies
 from translator.authorise import Authoriser
 from translator.http.message import Request, Response
 from translator.limits import Limiter
+from translator.metering import Meter
 from translator.policy.store import PolicyStore
 from translator.service import Service
 
 
 def _service(store: PolicyStore) -> Service:
-    return Service(store, Authoriser(store, Limiter(store.limits_by_id)), structlog.get_logger())
+    return Service(store, Authoriser(store, Meter(store, Limiter(store.limits_by_id))), structlog.get_logger())
 
 
 def get(target: bytes, store: PolicyStore | None = None, key: bytes = b"key_ci", method: str = "GET") -> Response:

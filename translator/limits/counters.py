@@ -104,6 +104,10 @@ class SlidingCounter:
                 break
         return (step + SUBDIVISIONS + 1) / self._rate
 
+    def cleared(self) -> float:
+        """When all that is taken will be free, in Unix seconds; 0 if nothing is."""
+        return (self._buckets[-1].step + SUBDIVISIONS + 1) / self._rate if self._buckets else 0.0
+
     def state(self) -> list[int]:
         """For `load`: the head, then step and amount of every bucket."""
         flat = [self._head]
@@ -165,6 +169,9 @@ class WindowCounter:
     def renews(self, excess: int) -> float:
         return self._end
 
+    def cleared(self) -> float:
+        return self._end if self._bucket.live else 0.0
+
     def state(self) -> list[int]:
         return [self._bucket.step, self._bucket.amount] if self._bucket.live else []
 
@@ -203,6 +210,9 @@ class InFlightCounter:
 
     def renews(self, excess: int) -> float:
         """Nobody knows when a request ends: at once, to be asked again."""
+        return 0.0
+
+    def cleared(self) -> float:
         return 0.0
 
     def state(self) -> list[int]:

@@ -138,21 +138,25 @@ class Limiter:
         held = self._held.get(request_id)
         return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
 
-    def standing(self, limits: Sequence[Limit], metric: Metric, at: float) -> Standing | None:
-        """Of the limit of this metric of which least is left; None without one."""
-        tightest: Standing | None = None
+    def standing(self, limits: Sequence[Limit], at: float) -> tuple[Standing | None, Standing | None]:
+        """Of the limit on requests and of the one on tokens of which least is left; None where there is none."""
+        known = self._counters
+        tightest: list[Standing | None] = [None, None]
         for limit in limits:
-            if limit.metric is metric:
-                found = self._counters.get(limit.id)
-                if found is None:
-                    taken, resets = 0, at
-                else:
-                    found.advance(at)
-                    taken, resets = found.total, found.renews(found.total) if found.total else at
-                remaining = max(0, limit.amount - taken)
-                if tightest is None or remaining < tightest.remaining:
-                    tightest = Standing(limit.amount, remaining, resets)
-        return tightest
+            metric = limit.metric
+            if metric > Metric.TOKENS:
+                continue
+            found = known.get(limit.id)
+            remaining, resets = limit.amount, at
+            if found is not None:
+                found.advance(at)
+                remaining -= found.total
+                resets = found.cleared()
+            other = tightest[metric]
+            if other is None or remaining < other.remaining:
+                tightest[metric] = Standing(limit.amount, remaining, resets)
+        requests, tokens = tightest
+        return requests, tokens
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON values, for `restore`."""

@@ -45,7 +45,9 @@ class Refused:
 
 
 class Standing(NamedTuple):
-    """How much of a limit is left. `resets` is when all of it is free again, Unix seconds."""
+    """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all of
+    it is free again, in Unix seconds; not after now if it is.
+    """
 
     limit: int
     remaining: int

@@ -13,29 +13,31 @@ from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
 
 _MICRO = 1_000_000
-_TOLD = (Metric.REQUESTS, Metric.TOKENS)
 
 
 def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
+    requests, tokens = limiter.standing(limits, at)
     told = {}
-    for metric in _TOLD:
-        standing = limiter.standing(limits, metric, at)
-        if standing is not None:
-            name = metric.text
-            told[f"x-ratelimit-limit-{name}"] = str(standing.limit)
-            told[f"x-ratelimit-remaining-{name}"] = str(standing.remaining)
-            told[f"x-ratelimit-reset-{name}"] = duration(standing.resets - at)
+    if requests is not None:
+        told["x-ratelimit-limit-requests"] = str(requests.limit)
+        told["x-ratelimit-remaining-requests"] = str(max(0, requests.remaining))
+        told["x-ratelimit-reset-requests"] = duration(requests.resets - at)
+    if tokens is not None:
+        told["x-ratelimit-limit-tokens"] = str(tokens.limit)
+        told["x-ratelimit-remaining-tokens"] = str(max(0, tokens.remaining))
+        told["x-ratelimit-reset-tokens"] = duration(tokens.resets - at)
     return told
 
 
 def duration(seconds: float) -> str:
     """As OpenAI writes it, e.g. `1s`, `6m0s`, `1h0m0s`; rounded up to whole seconds."""
-    minutes, rest = divmod(max(0, math.ceil(seconds)), 60)
-    if not minutes:
-        return f"{rest}s"
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{max(0, whole)}s"
+    minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
 
