@@ -45,8 +45,8 @@ class Refused:
 
 
 class Standing(NamedTuple):
-    """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all of
-    it is free again, in Unix seconds; not after now if it is.
+    """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all
+    of it is free again, in Unix seconds; not after now if it is.
     """
 
     limit: int
