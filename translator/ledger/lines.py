@@ -13,6 +13,7 @@ FORMAT_VERSION = 1
 _BEGINNING = b'{"'
 #: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
 _LARGEST = 1 << 53
+_HIGHEST_STATUS = 999
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ def parse(line: bytes) -> RequestLine | AttemptLine | None:
         return AttemptLine(
             text(fields.get("id")),
             text(fields.get("target")),
-            number(fields.get("status")) or 0,
+            _status(fields.get("status")),
             text(fields.get("flags")),
         )
     return None
@@ -96,7 +97,7 @@ def _request(fields: dict[str, Any]) -> RequestLine:
         plain,
         plain != route,
         text(get("target")),
-        number(get("status")) or 0,
+        _status(get("status")),
         text(get("flags")),
         number(get("bytes_out")) or 0,
         _hold(get("hold")),
@@ -131,6 +132,12 @@ def number(value: object) -> int | None:
     elif type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value < _LARGEST else None
+
+
+def _status(value: object) -> int:
+    """0 for what is none."""
+    status = number(value)
+    return status if status is not None and status <= _HIGHEST_STATUS else 0
 
 
 def _microseconds(value: object) -> int:

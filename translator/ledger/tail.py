@@ -14,6 +14,7 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from translator import logs
 from translator.ledger import lines, records
 from translator.ledger.lines import RequestLine
 from translator.ledger.outbox import Outbox
@@ -114,10 +115,10 @@ class Tail:
             billed = None
             if type(line) is RequestLine:
                 billed = records.bill(line, self._prices)
-                self._settle(line, billed)
+                self._guarded(self._settle, line, billed)
             if outbox.room and outbox.next == (file, start):
                 recorded = billed if type(line) is RequestLine and records.is_recorded(line) else None
-                outbox.take(line, Position(file, start), Position(file, offset), recorded)
+                self._guarded(outbox.take, line, Position(file, start), Position(file, offset), recorded)
         if outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
@@ -139,9 +140,17 @@ class Tail:
             billed = None
             if type(line) is RequestLine and records.is_recorded(line):
                 billed = records.bill(line, self._prices)
-            outbox.take(line, Position(file, start), Position(file, offset), billed)
+            self._guarded(outbox.take, line, Position(file, start), Position(file, offset), billed)
         outbox.next = found.end
         return found.end != found.start
+
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
+        """A defect of ours costs one line; as an end of the process it would meet the same line again for ever."""
+        try:
+            work(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
+            self.skipped += 1
+            self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
 
     def _parse(self, raw: bytes) -> lines.RequestLine | lines.AttemptLine | None:
         line = lines.parse(raw)

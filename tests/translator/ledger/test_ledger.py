@@ -202,6 +202,29 @@ async def test_a_record_that_is_refused_does_not_hold_up_the_others(
     assert "bad" not in collector.records
 
 
+async def test_a_defect_costs_one_line(
+    tmp_path: Path, log: EnvoyLog, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = new_limiter()
+    settle = limiter.settle
+
+    def broken(request_id: str, tokens: int, cost: int) -> bool:
+        if request_id == "a":
+            raise RuntimeError("something private")
+        return settle(request_id, tokens, cost)
+
+    monkeypatch.setattr(limiter, "settle", broken)
+    with structlog.testing.capture_logs() as logged:
+        async with running(tmp_path, limiter) as ledger:
+            for request_id in "ab":
+                ledger.reserved(reserve(limiter, request_id))
+                log.write(request_line(request_id))
+            await collector.until({"a", "b"})
+    (line,) = [each for each in logged if each["event"] == "defect"]
+    assert "private" not in repr(line)
+    assert used(limiter) == [2, 115, 560, 1]
+
+
 async def test_limits_are_kept_on_a_full_disk(
     tmp_path: Path, log: EnvoyLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
