@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import provider_entry
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 
 EVENTS = 40
@@ -65,6 +67,13 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
     }
 
 
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    data_dir = tmp_path_factory.mktemp("gw") / "data"
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=["--ledger"]) as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
     yield
@@ -79,28 +88,34 @@ def body(model: str, *, stream: bool = True, usage: bool | None = None) -> dict[
 
 async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
     """The record of one request, once it is in the ledger."""
+    record = await recorded(gateway, "id = ?", request_id)
+    return Billed(
+        status=record["status"],
+        target=record["target_id"],
+        attempts=record["attempts"],
+        flags=record["response_flags"],
+        prompt=record["prompt_tokens"],
+        completion=record["completion_tokens"],
+        cost=record["cost_micro_usd"],
+        estimated=bool(record["estimated"]),
+        failed=tuple(
+            f"{each['target_id']}:{each['status']}" for each in json.loads(record["failed_attempts"] or "[]")
+        ),
+    )
+
+
+async def recorded(gateway: GatewayProcess, where: str, *parameters: object) -> dict[str, Any]:
+    """The newest record that matches, as it stands in the database."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        done = await asyncio.to_thread(gateway.run, "usage", "export", "--format", "json", "--since", "1h")
-        for line in done.stdout.splitlines():
-            record = json.loads(line)
-            if record["id"] == request_id:
-                return Billed(
-                    status=int(record.get("status", 0)),
-                    target=record.get("target_id", ""),
-                    attempts=int(record.get("attempts", 0)),
-                    flags=record.get("response_flags", ""),
-                    prompt=int(record.get("prompt_tokens", 0)),
-                    completion=int(record.get("completion_tokens", 0)),
-                    cost=int(record.get("cost_micro_usd", 0)),
-                    estimated=bool(record.get("estimated", False)),
-                    failed=tuple(
-                        f"{each['target_id']}:{each.get('status', 0)}"
-                        for each in record.get("failed_attempts", [])
-                    ),
-                )
+        with closing(sqlite3.connect(gateway.data_dir / "trunkline.db")) as database:
+            database.row_factory = sqlite3.Row
+            query = f"SELECT * FROM usage_record WHERE {where} ORDER BY started_at_us DESC LIMIT 1"
+            found = database.execute(query, parameters).fetchone()
+        if found is not None:
+            return dict(found)
         await asyncio.sleep(0.1)  # the ledger is asked, nothing announces a record
-    raise AssertionError(f"no record of {request_id}")
+    raise AssertionError(f"no record where {where} {parameters}")
 
 
 async def read_events(
@@ -161,21 +176,9 @@ async def test_a_client_that_leaves_before_the_first_byte_pays_nothing_for_outpu
         )
         assert await provider_a.await_for("requests", before["requests"] + 1)
         sent.cancel()
-    newest = await newest_record(gateway, "one")
+    newest = await recorded(gateway, "model = ? AND first_byte_us = 0", "one")
     assert "DC" in newest["response_flags"]
-    assert int(newest.get("completion_tokens", 0)) == 0
-
-
-async def newest_record(gateway: GatewayProcess, model: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        done = await asyncio.to_thread(gateway.run, "usage", "export", "--format", "json", "--since", "1h")
-        records = [json.loads(line) for line in done.stdout.splitlines()]
-        found = [each for each in records if each["model"] == model and int(each.get("first_byte_us", 0)) == 0]
-        if found:
-            return dict(found[-1])
-        await asyncio.sleep(0.1)  # as above
-    raise AssertionError("no record")
+    assert newest["completion_tokens"] == 0
 
 
 async def test_an_upstream_that_dies_mid_stream_is_billed_for_what_came(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
@@ -73,9 +74,26 @@ def record(line: RequestLine, billed: Bill, failed: Iterable[ledger.FailedAttemp
         provider=line.target.partition("/")[0],
         node_id=text(get("node")),
         price_version=billed.price_version,
-        failed_attempts=failed,
+        failed_attempts=[*failed, *failed_before(line)],
         stream=line.stream,
     )
+
+
+def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
+    """The attempts before the last one, from what Envoy noted: every target tried, and how some of them refused."""
+    tried = text(line.fields.get("tried")).split()
+    refusals = [each.rpartition("=") for each in text(line.fields.get("refused")).split()]
+    statuses: dict[str, list[int]] = {}
+    for target, _, status in refusals:
+        statuses.setdefault(target, []).append(number(status) or 0)
+    return [_failed(target, statuses) for target in tried[:-1]]
+
+
+def _failed(target: str, statuses: dict[str, list[int]]) -> ledger.FailedAttempt:
+    answered = statuses.get(target)
+    status = answered.pop(0) if answered else 0
+    reason = "refused" if status else "no answer"
+    return ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason)
 
 
 def reservation(fields: Sequence[Any]) -> Reservation:

@@ -22,6 +22,7 @@ _DECIDED = "envoy.filters.http.ext_authz:x-trunkline-"
 _NOTED = "trunkline.ledger:"
 
 FIELDS = {
+    "kind": "request",
     "id": f"%DYNAMIC_METADATA({_DECIDED}request)%",
     "start": "%START_TIME(%s.%6f)%",
     "org": f"%DYNAMIC_METADATA({_DECIDED}org)%",
