@@ -1,4 +1,4 @@
-"""The admin token, asked of every call to a `/trunkline.*` service; others, and those that ask themselves, pass."""
+"""The admin token, asked of every call to a `/trunkline.*` service; other services on the server pass."""
 
 from __future__ import annotations
 

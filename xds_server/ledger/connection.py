@@ -12,8 +12,8 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.store.connection import Snapshot, connect_postgresql, connect_sqlite
 from xds_server.store.url import DatabaseUrl
 
-#: "ledge" as a number: of several control planes, one at a time writes to the ledger. So which records are new, and
-#: how many tags an hour has, is known for sure, and no two transactions wait for each other's rows.
+#: "ledge" as a number: of several control planes, one at a time writes to the ledger. So it is known which records
+#: are new and how many tags an hour has, and no two transactions wait for each other's rows.
 _ADVISORY_LOCK = 0x6C65646765
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
@@ -179,28 +179,31 @@ def _row(record: ledger.UsageRecord, path: str, now_us: int) -> Row:
 
 def _problem(record: ledger.UsageRecord) -> str:
     """The first one; empty if there is none."""
+    return next(_problems(record), "")
+
+
+def _problems(record: ledger.UsageRecord) -> Iterator[str]:
     if record.format != FORMAT:
-        return f"format: {record.format} is not known; accepted: {FORMAT}"
+        yield f"format: {record.format} is not known; accepted: {FORMAT}"
     for name in _REQUIRED:
         if not getattr(record, name):
-            return f"{name}: missing"
+            yield f"{name}: missing"
     for name, most in _TEXTS.items():
         text = getattr(record, name)
         if len(text) > most or "\x00" in text:
-            return f"{name}: accepted: at most {most} characters, none of them NUL"
+            yield f"{name}: accepted: at most {most} characters, none of them NUL"
     for name, largest in _NUMBERS.items():
         if getattr(record, name) > largest:
-            return f"{name}: {getattr(record, name)} is out of range; accepted: at most {largest:,}"
+            yield f"{name}: {getattr(record, name)} is out of range; accepted: at most {largest:,}"
     if not 0 <= record.started_at_us <= _LAST_US:
-        return "started_at_us: accepted: Unix microseconds until the year 9999, or 0 = not known"
+        yield "started_at_us: accepted: Unix microseconds until the year 9999, or 0 = not known"
     if len(record.failed_attempts) > _MOST_FAILED:
-        return f"failed_attempts: {len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
+        yield f"failed_attempts: {len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
     for each in record.failed_attempts:
         if len(each.target_id) > 512 or len(each.reason) > 512 or "\x00" in each.target_id + each.reason:
-            return "failed_attempts: accepted: target_id and reason of at most 512 characters, none of them NUL"
+            yield "failed_attempts: accepted: target_id and reason of at most 512 characters, none of them NUL"
         if each.status > 999:
-            return f"failed_attempts: status {each.status} is out of range; accepted: at most 999"
-    return ""
+            yield f"failed_attempts: status {each.status} is out of range; accepted: at most 999"
 
 
 def _fitted(text: str) -> str:
