@@ -1,4 +1,4 @@
-"""The ledger's read side for asyncio: a thread and connection of its own, so that a long report holds nothing up."""
+"""The ledger's read side for asyncio: own thread, own connection, so that a long report holds nothing up."""
 
 from __future__ import annotations
 
