@@ -80,7 +80,7 @@ def record(line: RequestLine, billed: Bill, failed: Iterable[ledger.FailedAttemp
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """The attempts before the last one, from what Envoy noted: every target tried, and how some of them refused."""
+    """The attempts before the last one, from what Envoy noted: all targets tried, and how some of them refused."""
     tried = text(line.fields.get("tried")).split()
     refusals = [each.rpartition("=") for each in text(line.fields.get("refused")).split()]
     statuses: dict[str, list[int]] = {}
