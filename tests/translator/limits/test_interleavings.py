@@ -45,6 +45,7 @@ class Known:
     reservation: Reservation
     limits: tuple[Limit, ...]
     running: bool = True
+    reserved: bool = True
     tokens: int = 0
     cost: int = 0
 
@@ -61,11 +62,11 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = NOW
-        self.engine = limiter()
+        self.engine = limiter(LIMITS)
         self.known: dict[str, Known] = {}
         self.snapshot: Any = None
         self.journal: list[Reservation] = []
-        self.ended: list[tuple[str, int, int] | str] = []
+        self.ended: list[Known | tuple[str, int, int] | str] = []
 
     @initialize()
     def store(self) -> None:
@@ -115,25 +116,47 @@ class Interleavings(RuleBasedStateMachine):
         if chosen.running:
             assert self.engine.reserve(chosen.reservation, chosen.limits) is None
 
-    @rule(seconds=st.one_of(st.integers(0, 300).map(lambda n: n / 4), st.integers(0, 40 * 86_400)))
+    @rule(age=st.integers(0, 300).map(lambda n: n / 4), tokens=AMOUNTS, cost=AMOUNTS)
+    def settle_unknown(self, age: float, tokens: int, cost: int) -> None:
+        made = reservation(f"u{len(self.known)}", LIMITS, at=self.now - age)
+        lost = Known(made, LIMITS, running=False, reserved=False, tokens=tokens, cost=cost)
+        self.known[made.id] = lost
+        self.ended.append(lost)
+        self.count(lost)
+
+    def count(self, lost: Known) -> None:
+        at, tokens, cost = lost.reservation.at, lost.tokens, lost.cost
+        self.engine.settle_unknown(
+            organisation="o", key="k", route="r", model="m", at=at, tokens=tokens, cost=cost
+        )
+
+    @rule(
+        seconds=st.one_of(
+            st.sampled_from((0.25, 30.0, 59.25, 59.5, 60.0, 60.75, 61.0)),
+            st.integers(0, 300).map(lambda n: n / 4),
+            st.integers(0, 40 * 86_400),
+        )
+    )
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
     def restart(self) -> None:
         self.store()
-        self.engine = limiter()
+        self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
 
     @rule()
     def crash(self) -> None:
-        self.engine = limiter()
+        self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
         for made in self.journal:
             fields = json.loads(json.dumps(made))
             self.engine.replay(Reservation(*fields)._replace(limits=tuple(fields[-1])))
         for each in self.ended:
-            if isinstance(each, str):
+            if isinstance(each, Known):
+                self.count(each)
+            elif isinstance(each, str):
                 assert self.engine.expire(each)
             else:
                 assert self.engine.settle(*each)
@@ -180,7 +203,9 @@ class Interleavings(RuleBasedStateMachine):
 
     @staticmethod
     def reserved(of: Limit, known: Known) -> int:
-        return (1, known.reservation.tokens, known.reservation.cost, 1)[of.metric]
+        """0 for what was never admitted here."""
+        made = known.reservation
+        return (1, made.tokens, made.cost, 1)[of.metric] if known.reserved else 0
 
 
 Interleavings.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
