@@ -80,7 +80,9 @@ class ProviderRow(SQLModel, table=True):
 
 
 class RouteRow(SQLModel, table=True):
-    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named."""
+    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named;
+    `limits` is JSON.
+    """
 
     __tablename__ = "route"
     __table_args__: ClassVar = (
@@ -96,12 +98,14 @@ class RouteRow(SQLModel, table=True):
     connect_ms: int
     cache_ttl_seconds: int
     privacy: str
+    limits: str = Field(sa_type=Text)
+    reserved_output_tokens: int
     created_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
 
 
 class TargetRow(SQLModel, table=True):
-    """A provider's model, or (no provider) a model on the nodes that offer it. Prices as in model.Price."""
+    """A provider's model, or (no provider) a model on the nodes that offer it."""
 
     __tablename__ = "target"
     route_id: str = Field(primary_key=True, foreign_key="route.id", ondelete="CASCADE")
@@ -110,8 +114,23 @@ class TargetRow(SQLModel, table=True):
     model: str
     weight: int
     tier: int
-    price_input: int = Field(sa_type=BigInteger)
-    price_output: int = Field(sa_type=BigInteger)
+
+
+class PriceRow(SQLModel, table=True):
+    """A price as in model.Price, of the target with this id in its route.
+
+    Not tied to the target's row: the history of a target that leaves its route goes on when it comes back.
+    """
+
+    __tablename__ = "target_price"
+    route_id: str = Field(primary_key=True, foreign_key="route.id", ondelete="CASCADE")
+    target_id: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    valid_from: int = Field(sa_type=BigInteger)
+    input: int = Field(sa_type=BigInteger)
+    output: int = Field(sa_type=BigInteger)
+    cached_input: int | None = Field(sa_type=BigInteger)
+    request: int = Field(sa_type=BigInteger)
 
 
 class AuditRow(SQLModel, table=True):
