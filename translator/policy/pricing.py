@@ -20,9 +20,8 @@ class Ceiling:
     def __init__(self, targets: Iterable[policy.Target]) -> None:
         self._targets = tuple(tuple(target.prices) for target in targets if target.prices)
         self._rates: tuple[_Rates, ...] = ()
-        self._from = self._until = math.inf if self._targets else -math.inf
-        if not self._targets:
-            self._until = math.inf
+        # No moment yet, or every moment where there is nothing to look at.
+        self._from, self._until = (math.inf if self._targets else -math.inf), math.inf
 
     def cost(self, prompt: int, completion: int, at: float) -> int:
         """Micro-USD for so many tokens at `at` (Unix seconds), rounded half up."""
@@ -40,7 +39,8 @@ class Ceiling:
         rates = set()
         for prices in self._targets:
             began = [price for price in prices if price.valid_from <= at]
-            self._until = min((price.valid_from for price in prices if price.valid_from > at), default=self._until)
+            to_come = [price.valid_from for price in prices if price.valid_from > at]
+            self._until = min([self._until, *to_come])
             if began:
                 price = max(began, key=lambda each: (each.valid_from, each.version))
                 self._from = max(self._from, price.valid_from)

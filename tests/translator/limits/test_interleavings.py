@@ -132,7 +132,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(
         seconds=st.one_of(
-            st.sampled_from((0.25, 30.0, 59.25, 59.5, 60.0, 60.75, 61.0)),
+            st.sampled_from((0.25, 0.5, 30.0, 59.25, 59.5, 59.75, 60.0, 60.75, 61.0)),
             st.integers(0, 300).map(lambda n: n / 4),
             st.integers(0, 40 * 86_400),
         )
