@@ -13,6 +13,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.query import Dimension
 from xds_server.store import Store, writing
 from xds_server.store.settings import KeySettings
 
@@ -198,8 +199,7 @@ async def test_what_is_not_accepted(admin: Admin) -> None:
     for request, said in (
         (
             pb.ReportUsageRequest(by=[1, 99, 1]),  # type: ignore[list-item]
-            "by[1]: not a known value; accepted: model, route, target, provider, key, organisation, tag, hour, day\n"
-            "by[2]: model is there twice",
+            f"by[1]: not a known value; accepted: {', '.join(Dimension)}\nby[2]: model is there twice",
         ),
         (
             pb.ReportUsageRequest(filter=pb.UsageFilter(since=-1)),
@@ -207,8 +207,8 @@ async def test_what_is_not_accepted(admin: Admin) -> None:
         ),
         (
             pb.ReportUsageRequest(filter=pb.UsageFilter(since=5, until=5, tag="a\x00")),
-            "filter.until: not after `since`; accepted: a later time, or 0 = up to now\n"
-            "filter.tag: accepted: at most 512 characters, none of them NUL",
+            """filter.until: not after `since`; accepted: a later time, or 0 = up to now
+filter.tag: accepted: at most 512 characters, none of them NUL""",
         ),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
