@@ -161,8 +161,8 @@ local function follow_events(handle)
     local usage = text:find(USAGE)
     if usage and KEEPS_LEDGER then note_usage(handle, text:sub(usage)) end
     local count, position = count_events(text, delimiter)
-    -- Exact to an event at first, to sixteen later: a client may leave at any time, and each note costs.
-    if KEEPS_LEDGER and count > 0 and (events < 16 or events % 16 + count >= 16) then note(handle, "events", events + count) end
+    -- Exact to an event at first, to four later: a client may leave at any time, and each note costs.
+    if KEEPS_LEDGER and count > 0 and (events < 16 or events % 4 + count >= 4) then note(handle, "events", events + count) end
     events = events + count
     local tail = text:sub(position)
     if asked and (usage or held ~= "" or tail ~= "") then
@@ -174,6 +174,7 @@ local function follow_events(handle)
     end
     held = tail
   end
+  if KEEPS_LEDGER then note(handle, "events", events) end
 end
 
 function envoy_on_response(handle)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +86,7 @@ def body(model: str, *, stream: bool = True, usage: bool | None = None) -> dict[
 
 async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
     """The record of one request, once it is in the ledger."""
-    record = await recorded(gateway, "id = ?", request_id)
+    record = await recorded(gateway, lambda each: each["id"] == request_id)
     return Billed(
         status=record["status"],
         target=record["target_id"],
@@ -97,25 +95,20 @@ async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
         prompt=record["prompt_tokens"],
         completion=record["completion_tokens"],
         cost=record["cost_micro_usd"],
-        estimated=bool(record["estimated"]),
-        failed=tuple(
-            f"{each['target_id']}:{each['status']}" for each in json.loads(record["failed_attempts"] or "[]")
-        ),
+        estimated=record["estimated"],
+        failed=tuple(f"{each['target_id']}:{each['status']}" for each in record["failed_attempts"]),
     )
 
 
-async def recorded(gateway: GatewayProcess, where: str, *parameters: object) -> dict[str, Any]:
-    """The newest record that matches, as it stands in the database."""
+async def recorded(gateway: GatewayProcess, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The newest record that is `wanted`, as `trunkline usage export` prints it."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        with closing(sqlite3.connect(gateway.data_dir / "trunkline.db")) as database:
-            database.row_factory = sqlite3.Row
-            query = f"SELECT * FROM usage_record WHERE {where} ORDER BY started_at_us DESC LIMIT 1"
-            found = database.execute(query, parameters).fetchone()
-        if found is not None:
-            return dict(found)
-        await asyncio.sleep(0.1)  # the ledger is asked, nothing announces a record
-    raise AssertionError(f"no record where {where} {parameters}")
+        done = await asyncio.to_thread(gateway.run, "usage", "export", "--format", "json", "--since", "1h")
+        found = [record for line in done.stdout.splitlines() if wanted(record := json.loads(line))]
+        if found:
+            return dict(found[-1])
+    raise AssertionError("no such record")
 
 
 async def read_events(
@@ -160,8 +153,8 @@ async def test_a_client_that_leaves_pays_for_what_it_got(
     else:
         assert "DC" in record.flags
         assert record.estimated
-        # An event more or less may be under way when the client leaves; one event is one token.
-        assert stop_after - 2 <= record.completion <= stop_after + 18
+        # Two events are no tokens (role, finish); the count is noted every four; some may be under way.
+        assert stop_after - 6 <= record.completion <= stop_after + 6
 
 
 async def test_a_client_that_leaves_before_the_first_byte_pays_nothing_for_output(
@@ -176,7 +169,7 @@ async def test_a_client_that_leaves_before_the_first_byte_pays_nothing_for_outpu
         )
         assert await provider_a.await_for("requests", before["requests"] + 1)
         sent.cancel()
-    newest = await recorded(gateway, "model = ? AND first_byte_us = 0", "one")
+    newest = await recorded(gateway, lambda each: each["model"] == "one" and each["first_byte_us"] == 0)
     assert "DC" in newest["response_flags"]
     assert newest["completion_tokens"] == 0
 
