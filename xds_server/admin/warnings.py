@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-_NOT_ENFORCED = "stored, not enforced by this version"
+_NOT_ENFORCED = "stored, and enforced only by `trunkline up --ledger`, which is in development"
 
 
 def of_document(message: pb.Document) -> Iterator[str]:
