@@ -81,8 +81,10 @@ def test_a_dry_run_and_a_failed_write_leave_the_chain_alone(store: Store) -> Non
         ("UPDATE audit_event SET hash = (SELECT hash FROM audit_event WHERE id = 4) WHERE id = 2", 2),
         ("DELETE FROM audit_event WHERE id = 2", 3),
         (
-            f"INSERT INTO audit_event ({COLUMNS}, hash) "
-            f"SELECT 6, {COLUMNS[4:]}, hash FROM audit_event WHERE id = 5",
+            (
+                f"INSERT INTO audit_event ({COLUMNS}, hash) "
+                f"SELECT 6, {COLUMNS[4:]}, hash FROM audit_event WHERE id = 5"
+            ),
             6,
         ),
     ],
