@@ -22,7 +22,8 @@ FAILED = [ledger_pb2.FailedAttempt(target_id="azure/gpt", status=429, reason="UF
 RECORDS = [
     usage(stream=True, tag="nightly", failed_attempts=FAILED, attempts=2, cost_micro_usd=1_234_567),
     usage(
-        at=MONDAY_10 + HOUR, model="o3", target_id="azure/o3", provider="azure", status=503, duration_us=65_000_000,
+        at=MONDAY_10 + HOUR, model="o3", target_id="azure/o3", provider="azure", status=503,
+        duration_us=65_000_000,
     ),
     usage(at=MONDAY_10 + 24 * HOUR, end_user="Zoë, \"the first\"", cost_micro_usd=1),
 ]  # fmt: skip
