@@ -1,9 +1,9 @@
 """`python -m bench.reports`: how long reports take on a year of 100 requests a second.
 
 The year is generated as roll-ups (20 keys, 10 models and 2 targets, all active in every hour: 3.5 million rows
-and as many histograms), written hour by hour as appending does it, and one day of raw records scaled down. Then the
-ledger's own reader is timed, on SQLite and PostgreSQL or on the empty database given. Prints a table and writes
-JSON to bench/results/.
+and as many histograms), written hour by hour as appending does it, and one day of raw records scaled down. Then
+the ledger's own reader is timed, on SQLite and PostgreSQL or on the empty database given. Prints a table and
+writes JSON to bench/results/.
 """
 
 from __future__ import annotations
