@@ -100,7 +100,7 @@ class PostgresqlWriter:
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
                     yield Writing(cursor, placeholder="%s")
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self._drop()
                 reason = str(error).strip().partition("\n")[0]
                 raise DatabaseUnavailableError(f"PostgreSQL did not take the ledger: {reason}") from error

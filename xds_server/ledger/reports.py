@@ -15,7 +15,8 @@ from xds_server.store.connection import Snapshot
 #: Rows of one report.
 MOST_ROWS = 50_000
 
-_PERIODS = {Dimension.HOUR: ("hour", 3_600, "%Y-%m-%dT%H:00:00Z"), Dimension.DAY: ("day", 86_400, "%Y-%m-%d")}
+#: In the order of usage_hour's key: column, seconds, how a value is written.
+_PERIODS = {Dimension.DAY: ("day", 86_400, "%Y-%m-%d"), Dimension.HOUR: ("hour", 3_600, "%Y-%m-%dT%H:00:00Z")}
 
 
 class Group(NamedTuple):
@@ -85,9 +86,12 @@ def organisation_names(snapshot: Snapshot) -> dict[str, str]:
 def _sums(
     snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension], *, failed_too: bool = False
 ) -> list[tuple[tuple[object, ...], tuple[int, ...]]]:
-    """First by series (and period), in the order in which the rows lie, then by what was asked for."""
+    """First by series (and period), in the order in which the rows lie, then by what was asked for.
+
+    SQLite sees that order only if the inner grouping begins with the series' own id; else it sorts every row.
+    """
     periods = [_PERIODS[dimension][0] for dimension in _PERIODS if dimension in by]
-    inner = ", ".join(["h.series_id", *(f"h.{period}" for period in periods)])
+    inner = ", ".join(["s.id", *(f"h.{period}" for period in periods)])
     columns = [_PERIODS[each][0] if each in _PERIODS else f"s.{COLUMNS[each]}" for each in by]
     conditions = _hours(wanted)
     some = f"SUM(requests) > 0{' OR SUM(failed_attempts) > 0' if failed_too else ''}"
@@ -96,7 +100,7 @@ def _sums(
         f"SELECT {''.join(f'{column}, ' for column in columns)}{_summed('', SUMS)} FROM ("  # noqa: S608
         f"SELECT {inner}, {_summed('h.', SUMS)} FROM usage_series s CROSS JOIN usage_hour h "
         f"WHERE h.series_id = s.id AND {conditions.sql} GROUP BY {inner}"
-        f") AS sums JOIN usage_series s ON s.id = sums.series_id {grouping}LIMIT {MOST_ROWS + 1}",
+        f") AS sums JOIN usage_series s ON s.id = sums.id {grouping}LIMIT {MOST_ROWS + 1}",
         *conditions.arguments,
     )
     if len(rows) > MOST_ROWS:

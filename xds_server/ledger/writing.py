@@ -94,9 +94,11 @@ def _add_first_bytes(writing: Writing, counted: Mapping[tuple[int, int], Totals]
     wanted = sorted(at for at, totals in counted.items() if totals.first_bytes)
     if not wanted:
         return
+    # Not `(series_id, hour) IN (VALUES …)`: for that SQLite reads the whole table.
     stored = writing.rows(
-        "SELECT series_id, hour, histogram FROM usage_first_byte "  # noqa: S608
-        f"WHERE (series_id, hour) IN (VALUES {', '.join(['(?, ?)'] * len(wanted))})",
+        f"WITH wanted (series_id, hour) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))}) "  # noqa: S608
+        "SELECT f.series_id, f.hour, f.histogram FROM wanted w CROSS JOIN usage_first_byte f "
+        "WHERE f.series_id = w.series_id AND f.hour = w.hour",
         *(number for at in wanted for number in at),
     )
     before = {(series_id, hour): bytes(encoded) for series_id, hour, encoded in stored}

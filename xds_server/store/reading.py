@@ -82,11 +82,11 @@ def routes(snapshot: Snapshot) -> dict[str, Route]:
 def price_histories(snapshot: Snapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:
     """By route and target id, oldest first, those of targets that left included; of one route, if it is given."""
     histories: dict[str, dict[str, tuple[Price, ...]]] = {}
+    condition, arguments = ("WHERE route_id = ?", [route_id]) if route_id else ("", [])
     for owner, target_id, *columns in snapshot.rows(
-        "SELECT route_id, target_id, input, output, cached_input, request, valid_from, version FROM target_price "
-        "WHERE ? = '' OR route_id = ? ORDER BY route_id, target_id, valid_from, version",
-        route_id,
-        route_id,
+        "SELECT route_id, target_id, input, output, cached_input, request, valid_from, version "  # noqa: S608
+        f"FROM target_price {condition} ORDER BY route_id, target_id, valid_from, version",
+        *arguments,
     ):
         of_route = histories.setdefault(owner, {})
         of_route[target_id] = (*of_route.get(target_id, ()), Price(*columns))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
+from typing import TypeAlias
 
 from sqlmodel import col, delete as delete_rows, select
 
@@ -16,6 +17,9 @@ from xds_server.store.tables import PriceRow, RouteRow, TargetRow
 from xds_server.store.writing import prices
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
+
+#: The prices of a route's targets by target id, oldest first.
+_Histories: TypeAlias = Mapping[str, tuple[Price, ...]]
 
 
 def put(
@@ -32,14 +36,14 @@ def put(
     name = display_name(route.model, organisation)
     row = _find(transaction, route.model, organisation_id)
     check_put(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
-    before = _decode(transaction, row) if row else None
+    stored_prices = _histories(transaction, row.id) if row else {}
+    before = _decode(transaction, row, stored_prices) if row else None
     route = replace(
         route,
         id=before.id if before else f"rt_{new_id()}",
         created_at=before.created_at if before else transaction.now,
         organisation_id=organisation_id or "",
     )
-    stored_prices = reading.price_histories(transaction.snapshot(), route.id).get(route.id, {})
     known = {target.id for target in before.targets} if before else set()
     route = replace(route, targets=_priced(route.targets, stored_prices, known, transaction.now, path))
     if before is not None and replace(route, version=before.version) == before:
@@ -64,7 +68,7 @@ def delete(transaction: Transaction, model: str, *, organisation: str, expected:
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
-    before = _decode(transaction, row)
+    before = _decode(transaction, row, _histories(transaction, row.id))
     _remove_targets(transaction, row.id)
     transaction.session.exec(delete_rows(PriceRow).where(col(PriceRow.route_id) == row.id))
     transaction.session.delete(row)
@@ -129,7 +133,7 @@ def _target_row(route_id: str, position: int, target: Target) -> TargetRow:
 
 def _priced(
     targets: tuple[Target, ...],
-    stored: Mapping[str, tuple[Price, ...]],
+    stored: _Histories,
     known: Collection[str],
     now: int,
     path: str,
@@ -146,7 +150,7 @@ def _priced(
     return tuple(priced)
 
 
-def _write_prices(transaction: Transaction, route: Route, stored: Mapping[str, tuple[Price, ...]]) -> None:
+def _write_prices(transaction: Transaction, route: Route, stored: _Histories) -> None:
     for target in route.targets:
         before = set(stored.get(target.id, ()))
         for replaced in before.difference(target.prices):
@@ -160,11 +164,14 @@ def _write_prices(transaction: Transaction, route: Route, stored: Mapping[str, t
     transaction.session.flush()
 
 
-def _decode(transaction: Transaction, row: RouteRow) -> Route:
+def _histories(transaction: Transaction, route_id: str) -> _Histories:
+    return reading.price_histories(transaction.snapshot(), route_id).get(route_id, {})
+
+
+def _decode(transaction: Transaction, row: RouteRow, histories: _Histories) -> Route:
     targets = transaction.session.exec(
         select(TargetRow).where(TargetRow.route_id == row.id).order_by(col(TargetRow.position))
     ).all()
-    histories = reading.price_histories(transaction.snapshot(), row.id).get(row.id, {})
     return Route(
         id=row.id,
         model=row.model,
