@@ -6,14 +6,33 @@
 --                      or f, the text of a form's part; <bytes> are those there, empty where no header can carry them
 --   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
 -- What belongs to the target comes from its endpoint metadata, in one header that the filter before this one sets:
---   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <model's name there, as a JSON string>
---                      flags: u, the target understands stream_options
+--   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <target> <model's name there, as a JSON string>
+--                      flags: u, the target understands stream_options; target: its id, percent-encoded
 --
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
 local NAMESPACE = "envoy.filters.http.ext_authz"
--- Where an attempt leaves word for its answer.
-local NOTES = "trunkline.attempt"
+-- Whether there is an access log to take notes for; the control plane writes `true` here where there is.
+local KEEPS_LEDGER = false
+-- What the access log is told: `tried`, the targets of all attempts in order; `refused`, those that answered with an
+-- error, as <target>=<status>; `usage`, the target's own usage object as text; `events` of a stream.
+local LEDGER = "trunkline.ledger"
+
+-- Fetched anew each time: Envoy's objects do not outlive a wait for the body.
+local function note(handle, key, value)
+  handle:streamInfo():dynamicMetadata():set(LEDGER, key, value)
+end
+
+local function noted(handle, key)
+  local ledger = handle:streamInfo():dynamicMetadata():get(LEDGER)
+  return ledger and ledger[key]
+end
+
+-- Adds to a list that the attempts before may have begun.
+local function note_also(handle, key, value)
+  local before = noted(handle, key)
+  note(handle, key, before and before .. " " .. value or value)
+end
 
 local function splice(body, edits)
   local parts, position = {}, 1
@@ -29,8 +48,13 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local request = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
-  local flags, prefix, credential, name = headers:get("x-trunkline-dress"):match("^(%S+) (%S+) (%S+) (.*)$")
+  local dress = headers:get("x-trunkline-dress")
+  local flags, prefix, credential, target, name = dress:match("^(%S+) (%S+) (%S+) (%S+) (.*)$")
   headers:remove("x-trunkline-dress")
+  if KEEPS_LEDGER then
+    note_also(handle, "tried", target)
+    headers:remove("accept-encoding") -- a compressed answer would hide its usage
+  end
   headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
   if credential == "-" then
     headers:remove("authorization")
@@ -51,7 +75,7 @@ function envoy_on_request(handle)
   if usage and flags:find("u", 1, true) then
     local offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
     edits[#edits + 1] = { offset = tonumber(offset), length = tonumber(length), text = text }
-    handle:streamInfo():dynamicMetadata():set(NOTES, "asked_for_usage", true)
+    note(handle, "asked", true)
   end
   if #edits == 0 then
     return
@@ -77,51 +101,99 @@ end
 
 -- Inside a JSON string the quotes would be escaped, so these bytes are a key and nothing else.
 local USAGE = '"usage"%s*:%s*{'
+local USAGE_OBJECT = '"usage"%s*:%s*(%b{})'
 local NO_CHOICES = '"choices"%s*:%s*%[%s*%]'
+-- A usage object has a few hundred bytes; more than this is held for no chunk to come.
+local LONGEST_USAGE = 4096
 
--- The whole events of `text` without the one that reports usage, and what follows them.
+-- The last whole usage object in `text` counts: some servers report a running total in every event.
+local function note_usage(handle, text)
+  local found
+  for object in text:gmatch(USAGE_OBJECT) do found = object end
+  if found and #found <= LONGEST_USAGE then note(handle, "usage", found) end
+end
+
+-- A plain answer: looks for its usage without holding the body back.
+local function follow_plain(handle)
+  local rest = ""
+  for chunk in handle:bodyChunks() do
+    local text = rest .. chunk:getBytes(0, chunk:length())
+    local at = text:find('"usage"', 1, true)
+    if at then note_usage(handle, text:sub(at)) end
+    rest = text:sub(-LONGEST_USAGE)
+  end
+end
+
+-- How many events end in `text`, and where what follows them begins.
+local function count_events(text, delimiter)
+  local count, position = 0, 1
+  while delimiter do
+    local _, last = text:find(delimiter, position, true)
+    if not last then break end
+    count, position = count + 1, last + 1
+  end
+  return count, position
+end
+
+-- Whole events without the one that reports usage.
 local function without_usage_event(text, delimiter)
   local kept, position = {}, 1
-  while true do
-    local first, last = text:find(delimiter, position, true)
-    if not first then break end
+  while position <= #text do
+    local _, last = text:find(delimiter, position, true)
     local event = text:sub(position, last)
     if not (event:find(USAGE) and event:find(NO_CHOICES)) then kept[#kept + 1] = event end
     position = last + 1
   end
-  return table.concat(kept), text:sub(position)
+  return table.concat(kept)
 end
 
--- Takes out of a stream the event that reports usage, where the gateway asked for it and not the client: it has no
--- choices, which many clients do not expect. Chunks that end with an event and hold no usage pass untouched. An
--- event in pieces is held until it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
-local function hide_usage_event(handle)
-  local held, delimiter = "", nil
+-- Counts a stream's events, notes its usage, and takes the event that reports usage out where the gateway asked for
+-- it and not the client: it has no choices, which many clients do not expect. Then an event in pieces is held until
+-- it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
+local function follow_events(handle)
+  local asked = noted(handle, "asked")
+  local events, held, delimiter = 0, "", nil
   for chunk in handle:bodyChunks() do
     local text = held .. chunk:getBytes(0, chunk:length())
     if not delimiter and text:find("\n", 1, true) then
       delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     end
-    if held ~= "" or not delimiter or text:sub(-#delimiter) ~= delimiter or text:find(USAGE) then
-      local events, tail = "", text
-      if delimiter then events, tail = without_usage_event(text, delimiter) end
+    local usage = text:find(USAGE)
+    if usage and KEEPS_LEDGER then note_usage(handle, text:sub(usage)) end
+    local count, position = count_events(text, delimiter)
+    -- Exact to an event at first, to four later: a client may leave at any time, and each note costs.
+    if KEEPS_LEDGER and count > 0 and (events < 16 or events % 4 + count >= 4) then note(handle, "events", events + count) end
+    events = events + count
+    local tail = text:sub(position)
+    if asked and (usage or held ~= "" or tail ~= "") then
+      local whole = text:sub(1, position - 1)
+      if usage then whole = without_usage_event(whole, delimiter) end
       local ending = tail:find("^data: %[DONE%]") and tail or ""
-      chunk:setBytes(events .. ending)
-      held = ending == "" and tail or ""
+      chunk:setBytes(whole .. ending)
+      if ending ~= "" then tail = "" end
     end
+    held = tail
   end
+  if KEEPS_LEDGER then note(handle, "events", events) end
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
-  if status == "401" or status == "403" then
-    hide_refusal(handle, status)
-  elseif (headers:get("content-type") or ""):find("^text/event%-stream") then
-    local notes = handle:streamInfo():dynamicMetadata():get(NOTES)
-    if notes and notes["asked_for_usage"] then
-      headers:remove("content-length")
-      hide_usage_event(handle)
+  if tonumber(status) >= 400 then
+    if KEEPS_LEDGER then
+      note_also(handle, "refused", noted(handle, "tried"):match("%S+$") .. "=" .. status)
     end
+    if status == "401" or status == "403" then hide_refusal(handle, status) end
+    return
+  end
+  local kind = headers:get("content-type") or ""
+  if kind:find("^text/event%-stream") then
+    if KEEPS_LEDGER or noted(handle, "asked") then
+      headers:remove("content-length")
+      follow_events(handle)
+    end
+  elseif KEEPS_LEDGER and kind:find("^application/json") then
+    follow_plain(handle)
   end
 end

@@ -13,8 +13,14 @@ from importlib.metadata import version
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
+from translator.authorise import Authoriser
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
+from translator.ledger.ledger import Ledger
+from translator.ledger.prices import PriceBook
+from translator.limits import Limiter
+from translator.metering import Meter
+from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
@@ -29,8 +35,16 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    policy = PolicyStore()
+    policy, prices = PolicyStore(), PriceBook()
+    policy.on_route = prices.put
     _restore(policy, settings, log)
+    metrics = Metrics()
+    ledger = meter = None
+    if settings.ledger_dir is not None:
+        limiter = Limiter(policy.limits_by_id)
+        ledger = Ledger(settings, limiter, prices, log)
+        meter = Meter(policy, limiter, ledger)
+        metrics.sources.append(ledger.samples)
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
         policy.contents,
@@ -38,13 +52,16 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
     policy.on_change = writer.changed
-    server = Server(Service(policy, log).handle, settings.max_body)
+    status = ledger.status if ledger is not None else dict
+    server = Server(Service(policy, Authoriser(policy, meter), log, metrics, status).handle, settings.max_body)
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
     ]
+    if ledger is not None:
+        tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
     stopping = asyncio.create_task(stop.wait())
     try:
         # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
@@ -58,6 +75,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if ledger is not None:
+            await ledger.close()
         await writer.flush()
         log.info("stopped")
 

@@ -1,4 +1,6 @@
-"""Decides about one request: who, may they, which route. Envoy's ext_authz asks before every request."""
+"""Decides about one request: who, may they, which route, within which limits. Envoy's ext_authz asks before every
+request, and may ask again about the same one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.form import FormBody
 from translator.http.message import Request, Response
+from translator.metering import Meter
 from translator.policy.index import Key, Route
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
@@ -31,10 +34,11 @@ class Policy(Protocol):
 
 
 class Authoriser:
-    """`clock` gives Unix seconds."""
+    """`clock` gives Unix seconds. Without a `meter` nothing is counted or limited."""
 
-    def __init__(self, policy: Policy, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, policy: Policy, meter: Meter | None = None, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
+        self._meter = meter
         self._clock = clock
 
     def decide(self, request: Request, target: bytes) -> Response:
@@ -104,6 +108,9 @@ class Authoriser:
             edit = body.usage_edit()
             if edit is not None:
                 headers["x-trunkline-usage"] = f"{edit.offset}:{edit.length}:{edit.text}"
+        if self._meter is not None:
+            # Last: what is refused for another reason takes nothing from a limit.
+            self._meter.reserve(request, endpoint, body, key, route, headers)
         return headers
 
 

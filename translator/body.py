@@ -51,7 +51,7 @@ class Edit:
 class JsonBody:
     """A body that is a JSON object with a model; anything else raises Refusal (400)."""
 
-    __slots__ = ("_body", "_keys", "_values", "model", "streams")
+    __slots__ = ("_body", "_keys", "model", "streams", "values")
 
     def __init__(self, body: bytes) -> None:
         try:
@@ -69,7 +69,7 @@ class JsonBody:
         if stream is not None and type(stream) is not bool:
             raise _wrong("stream", "invalid_type", "true or false")
         self._body = body
-        self._values: dict[str, Any] = values
+        self.values: dict[str, Any] = values
         self._keys = _obvious(body, values) or _located(body)
         self.model = model
         self.streams = stream is True
@@ -85,9 +85,9 @@ class JsonBody:
         """What asks for usage at the end of a stream. None where the client has decided about it, or has written
         something that is for the target to refuse.
         """
-        if "stream_options" not in self._values:
+        if "stream_options" not in self.values:
             return Edit(self._body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
-        options = self._values["stream_options"]
+        options = self.values["stream_options"]
         start = self._value_of("stream_options")
         if options is None:
             return Edit(start, len("null"), '{"include_usage":true}')

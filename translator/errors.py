@@ -5,6 +5,8 @@ TranslatorError
 ├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
+├── LedgerFileError         a stored position or state of the ledger cannot be used
+├── LimitError              a limit cannot be kept here, or its stored state cannot be used
 └── SettingsError           the command line asks for something that cannot work
 """
 
@@ -69,6 +71,14 @@ class PolicyError(TranslatorError):
 
 class SnapshotError(TranslatorError):
     """The stored policy is damaged, or of a format this version does not know."""
+
+
+class LedgerFileError(TranslatorError):
+    """A checkpoint or snapshot of the ledger is damaged, or of a format this version does not know."""
+
+
+class LimitError(TranslatorError):
+    """A limit's window or time zone is not known here, or the stored state of limits is damaged."""
 
 
 class SettingsError(TranslatorError):

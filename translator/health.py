@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import orjson
@@ -26,15 +27,18 @@ def healthz() -> Response:
     return Response.json(200, b'{"status":"ok"}')
 
 
-def readyz(policy: Policy) -> Response:
-    """200 with where the policy comes from and since when it is as it is; 503 before there is one."""
+def readyz(policy: Policy, ledger: Mapping[str, str | int | float]) -> Response:
+    """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`; 503 before
+    there is a policy. A ledger that cannot be written is no reason to refuse requests.
+    """
     if not policy.held:
         waiting = b'{"status":"waiting for a policy from the control plane"}'
         return Response.json(503, waiting, {"retry-after": "1"})
-    body: dict[str, str | float] = {
+    body: dict[str, object] = {
         "status": "ready",
         "policy": policy.source,
         "unchanged_for_seconds": round(policy.age_seconds, 1),
         **policy.counts,
+        "ledger": dict(ledger),
     }
     return Response.json(200, orjson.dumps(body))

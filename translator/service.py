@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from structlog.typing import FilteringBoundLogger
 
 from translator import health, logs
@@ -9,6 +11,7 @@ from translator.authorise import Authoriser
 from translator.endpoints import MODEL_PREFIX
 from translator.errors import Refusal
 from translator.http.message import Request, Response
+from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
 
@@ -18,19 +21,32 @@ _AUTHORISE = b"/authorise"
 class Service:
     """The handler of the HTTP server."""
 
-    def __init__(self, policy: PolicyStore, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        policy: PolicyStore,
+        authoriser: Authoriser,
+        log: FilteringBoundLogger,
+        metrics: Metrics | None = None,
+        ledger_status: Callable[[], Mapping[str, str | int | float]] = dict,
+    ) -> None:
         self._policy = policy
         self._log = log
-        self._authoriser = Authoriser(policy)
+        self._authoriser = authoriser
         self._models = Models(policy)
+        self._metrics = metrics if metrics is not None else Metrics()
+        self._ledger_status = ledger_status
 
     def handle(self, request: Request) -> Response:
         """Never raises: a defect of ours is a 500, which Envoy takes for a failure of this service."""
         try:
             if request.target.startswith(_AUTHORISE):
-                return self._authoriser.decide(request, request.target[len(_AUTHORISE) :])
+                response = self._authoriser.decide(request, request.target[len(_AUTHORISE) :])
+                self._metrics.decided("allowed")
+                return response
             return self._direct(request)
         except Refusal as refusal:
+            if request.target.startswith(_AUTHORISE):
+                self._metrics.decided(refusal.code)
             self._log.debug("refused", status=refusal.status, code=refusal.code)
             return refusal.response()
         except Exception as error:  # noqa: BLE001 - the connection serves other requests too
@@ -46,7 +62,9 @@ class Service:
         if path.startswith(MODEL_PREFIX):
             return self._models.one(request, path)
         if path == b"/readyz":
-            return health.readyz(self._policy)
+            return health.readyz(self._policy, self._ledger_status())
         if path == b"/healthz":
             return health.healthz()
+        if path == b"/metrics":
+            return self._metrics.response()
         raise Refusal(404, "unknown_url", "Nothing is served at this path.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from translator.errors import SettingsError
 from translator.logs import LEVELS
 
+_MIB = 1024 * 1024
 _ADDRESS = re.compile(r"unix:.+|(?:\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")
 
 
@@ -21,9 +22,22 @@ class Settings:
     control: str
     control_token: str = field(repr=False)
     state_dir: Path
+    #: None: no ledger is kept.
+    ledger_dir: Path | None
     id: str
     socket: Path | None
     log_level: str
+    #: Where Envoy can be asked to reopen its log; None: the log is not rotated.
+    envoy_admin_socket: Path | None = None
+    #: Bytes at which the log is rotated.
+    log_rotation: int = 64 * _MIB
+    #: Seconds after which a reservation without a line in the log counts as used.
+    reservation_expiry: float = 15 * 60.0
+    #: Seconds between two copies on disk of the state of the limits; what comes after is replayed.
+    limits_interval: float = 5.0
+    #: Free bytes below which the ledger's disk is reported, and below which only Envoy writes to it.
+    disk_low: int = 512 * _MIB
+    disk_full: int = 64 * _MIB
     #: Bytes; the same as Envoy's limit, which answers first.
     max_body: int = 32 * 1024 * 1024
     #: Seconds from a change of the policy to its copy on disk.
@@ -50,6 +64,42 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     parser.add_argument("--control", required=True, metavar="unix:PATH|HOST:PORT", help="the control plane's ADS")
     parser.add_argument("--control-token-file", type=Path, metavar="FILE", help="sent to it as a bearer token")
     parser.add_argument("--state-dir", required=True, type=Path, metavar="DIR", help="keeps the last policy")
+    parser.add_argument(
+        "--ledger-dir",
+        type=Path,
+        metavar="DIR",
+        help="with Envoy's access.log; without it nothing is metered and no limit enforced",
+    )
+    parser.add_argument(
+        "--envoy-admin-socket", type=Path, metavar="PATH", help="for rotating its log; without it, it grows"
+    )
+    parser.add_argument(
+        "--log-rotation-mib", type=_positive, default=64, metavar="N", help="size at which the log is rotated"
+    )
+    parser.add_argument(
+        "--reservation-expiry",
+        type=_positive,
+        default=900,
+        metavar="SECONDS",
+        help="after which a reservation without a line in the log counts as used",
+    )
+    parser.add_argument(
+        "--limits-interval",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="between two copies on disk of the state of the limits",
+    )
+    parser.add_argument(
+        "--disk-low-mib", type=_positive, default=512, metavar="N", help="free space below which it is reported"
+    )
+    parser.add_argument(
+        "--disk-full-mib",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="free space below which reservations are no longer journalled",
+    )
     parser.add_argument("--id", required=True, metavar="NAME", help="unique among the control plane's clients")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="Unix socket to bind (else one is inherited)")
     parser.add_argument("--log-level", choices=LEVELS, default="info")
@@ -59,13 +109,25 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         raise SettingsError(f"--control: {given.control!r} is neither unix:PATH nor host:port")
     if given.socket is None and not inherited:
         raise SettingsError("--socket: needed, as no listening socket is inherited (LISTEN_FDS, LISTEN_PID)")
+    if given.disk_full_mib > given.disk_low_mib:
+        raise SettingsError("--disk-full-mib: must not be above --disk-low-mib")
+    if not given.limits_interval > 0:
+        raise SettingsError("--limits-interval: must be above 0")
+    state_dir = _directory(given.state_dir, "--state-dir")
     settings = Settings(
         control=given.control,
         control_token=_token(given.control_token_file),
-        state_dir=_directory(given.state_dir),
+        state_dir=state_dir,
+        ledger_dir=None if given.ledger_dir is None else _directory(given.ledger_dir, "--ledger-dir"),
         id=given.id,
         socket=None if inherited else given.socket,
         log_level=given.log_level,
+        envoy_admin_socket=given.envoy_admin_socket,
+        log_rotation=given.log_rotation_mib * _MIB,
+        reservation_expiry=given.reservation_expiry,
+        limits_interval=given.limits_interval,
+        disk_low=given.disk_low_mib * _MIB,
+        disk_full=given.disk_full_mib * _MIB,
     )
     return settings, given.check_config
 
@@ -82,9 +144,16 @@ def _token(path: Path | None) -> str:
     return token
 
 
-def _directory(path: Path) -> Path:
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _directory(path: Path, option: str) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--state-dir: {path} cannot be made: {error.strerror}") from error
+        raise SettingsError(f"{option}: {path} cannot be made: {error.strerror}") from error
     return path

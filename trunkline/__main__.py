@@ -21,6 +21,8 @@ _VERBS = {
     "routes": "trunkline.verbs.routes:routes",
     "orgs": "trunkline.verbs.orgs:orgs",
     "keys": "trunkline.verbs.keys:keys",
+    "limits": "trunkline.verbs.limits:limits",
+    "usage": "trunkline.verbs.usage:usage",
     "audit": "trunkline.verbs.audit:audit",
 }
 _SUMMARIES = {
@@ -32,7 +34,9 @@ _SUMMARIES = {
     "routes": "What clients ask for, and which targets serve it.",
     "orgs": "Organisations, which own keys and limits.",
     "keys": "API keys: create, list, revoke.",
-    "audit": "Who changed what, newest first.",
+    "limits": "Upper bounds of organisations, keys and routes.",
+    "usage": "What was used and what it cost: reports, top, compare, export.",
+    "audit": "Who changed what, newest first; checked against tampering.",
 }
 
 

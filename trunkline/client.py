@@ -68,8 +68,8 @@ class Control:
                 raise ControlError(_explain(error, self.address)) from error
 
 
-class _Caller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Adds the token and a time limit."""
+class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
+    """Adds the token and a time limit; streams, which may be long, have none."""
 
     def __init__(self, token: str) -> None:
         self._metadata = (("authorization", f"Bearer {token}"),)
@@ -80,11 +80,16 @@ class _Caller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # ge
         details = _Details(client_call_details.method, _CALL_SECONDS, self._metadata)
         return continuation(details, request)
 
+    def intercept_unary_stream(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return continuation(_Details(client_call_details.method, None, self._metadata), request)
+
 
 @dataclass(frozen=True, slots=True)
 class _Details(grpc.ClientCallDetails):
     method: str
-    timeout: float
+    timeout: float | None
     metadata: tuple[tuple[str, str], ...]
     credentials: None = None
     wait_for_ready: None = None

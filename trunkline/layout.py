@@ -63,6 +63,14 @@ class Layout:
     def translator_state(self) -> Path:
         return self.data_dir / "translator"
 
+    @property
+    def ledger(self) -> Path:
+        return self.data_dir / "ledger"
+
+    @property
+    def access_log(self) -> Path:
+        return self.ledger / "access.log"
+
     def log(self, name: str) -> Path:
         return self.data_dir / "log" / f"{name}.log"
 
@@ -76,9 +84,10 @@ class Layout:
             )
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self.run, self.data_dir / "log", self.translator_state):
+            for directory in (self.run, self.data_dir / "log", self.translator_state, self.ledger):
                 directory.mkdir(mode=0o700, exist_ok=True)
             self.run.chmod(0o700)
+            self.ledger.chmod(0o700)
         except OSError as error:
             raise UsageError(
                 f"cannot write below {self.data_dir}: {error.strerror}; choose another --data-dir"

@@ -6,7 +6,7 @@ import csv
 import datetime
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -23,8 +23,11 @@ output_option: Callable[..., Any] = click.option(
 )
 
 
-def render(rows: Sequence[Row], columns: Sequence[str], output: str) -> str:
-    """`rows` with their `columns`, in that order. JSON keeps lists and numbers; the others get text."""
+def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: Collection[str] = ()) -> str:
+    """`rows` with their `columns`, in that order. JSON keeps lists and numbers; the others get text.
+
+    `right` are the columns of numbers, which a table aligns to the right.
+    """
     if output == "json":
         return json.dumps([{name: row[name] for name in columns} for row in rows], indent=2, ensure_ascii=False)
     cells = [[_cell(row[name]) for name in columns] for row in rows]
@@ -35,7 +38,10 @@ def render(rows: Sequence[Row], columns: Sequence[str], output: str) -> str:
     from tabulate import tabulate  # noqa: PLC0415 - only tables need it
 
     headers = [name.replace("_", " ") for name in columns]
-    return str(tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True)) if rows else "(none)"
+    if not rows:
+        return "(none)"
+    aligned = ["right" if name in right else "left" for name in columns]
+    return str(tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=aligned))
 
 
 def when(seconds: float) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from trunkline.config import model, units
+from trunkline.config import limit_text, model, units
 
 
 class Seconds(click.ParamType[int]):
@@ -37,23 +37,30 @@ class Milliseconds(click.ParamType[int]):
 
 
 class LimitFlag(click.ParamType[model.Limit]):
-    """`requests/60s=600`, `cost_usd/30d=500` or `concurrency=20`."""
+    """`requests/60s=600`, `cost_usd/month/Europe/Berlin=500`, `tokens/60s@gpt-4.1=100000` or `concurrency=20`."""
 
-    name = "METRIC[/WINDOW]=AMOUNT"
+    name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
-        what, equals, amount = str(value).partition("=")
-        metric, _, window = what.partition("/")
+        what, equals, amount = str(value).rpartition("=")
         if not equals:
             self.fail("expected METRIC/WINDOW=AMOUNT, such as requests/60s=600", param, ctx)
-        fields = {"metric": metric, "amount": amount} | ({"per": window} if window else {})
-        return _validate(self, model.Limit, fields, param, ctx)
+        return _validate(self, model.Limit, {**limit_text.fields(what), "amount": amount}, param, ctx)
+
+
+class LimitName(click.ParamType[model.Limit]):
+    """As LimitFlag, without the amount."""
+
+    name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
+        return _validate(self, model.Limit, {**limit_text.fields(str(value)), "amount": 0}, param, ctx)
 
 
 class TargetFlag(click.ParamType[model.Target]):
-    """`PROVIDER/MODEL` or `nodes/MODEL`; the price is in USD per million tokens."""
+    """`PROVIDER/MODEL` or `nodes/MODEL`; prices are in USD per million tokens, and per request."""
 
-    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT]"
+    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE]]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
         place, *options = str(value).split(",")
@@ -61,15 +68,24 @@ class TargetFlag(click.ParamType[model.Target]):
         if not slash:
             self.fail("expected PROVIDER/MODEL or nodes/MODEL", param, ctx)
         fields: dict[str, Any] = {"nodes": name} if provider == "nodes" else {"provider": provider, "model": name}
+        price: dict[str, Any] = {}
         for option in options:
             key, _, text = option.partition("=")
             if key == "price":
                 paid, _, generated = text.partition(":")
-                fields[key] = {"input": self._usd(paid, param, ctx), "output": self._usd(generated, param, ctx)}
+                fields["price"] = price
+                price |= {"input": self._usd(paid, param, ctx), "output": self._usd(generated, param, ctx)}
+            elif key in _PRICE_OPTIONS:
+                price[_PRICE_OPTIONS[key]] = text if key == "from" else self._usd(text, param, ctx)
             elif key in {"weight", "tier"} and text.isdecimal():
                 fields[key] = int(text)
             else:
-                self.fail(f"{option}: expected weight=N, tier=N or price=IN:OUT", param, ctx)
+                known = ", ".join(
+                    ["weight=N", "tier=N", "price=IN:OUT", *(f"{each}=…" for each in _PRICE_OPTIONS)]
+                )
+                self.fail(f"{option}: expected {known}", param, ctx)
+        if price and "price" not in fields:
+            self.fail(f"{', '.join(_PRICE_OPTIONS)} belong to a price: add price=IN:OUT", param, ctx)
         return _validate(self, model.Target, fields, param, ctx)
 
     def _usd(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -78,6 +94,9 @@ class TargetFlag(click.ParamType[model.Target]):
         except InvalidOperation:
             self.fail("price=IN:OUT are USD per million tokens, such as price=2.00:8.00", param, ctx)
 
+
+#: Beside `price=IN:OUT` → the field of config.model.Price.
+_PRICE_OPTIONS = {"cached": "cached_input", "request": "request", "from": "valid_from"}
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -42,6 +42,8 @@ class Settings:
     envoy_binary: Path
     envoy_concurrency: int
     log_level: str
+    #: Meter requests and enforce limits.
+    ledger: bool = False
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
@@ -63,6 +65,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-listen", str(settings.admin)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
+                *(("--access-log", str(layout.access_log)) if settings.ledger else ()),
             ),
             # By environment: a password in the URL would be in every list of processes.
             clean | {_DATABASE_URL: settings.database_url},
@@ -74,6 +77,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *(*_PYTHON, "translator"),
                 *("--control", f"unix:{layout.xds_socket}"),
                 *("--state-dir", str(layout.translator_state)),
+                *(("--ledger-dir", str(layout.ledger)) if settings.ledger else ()),
+                *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--id", "translator-local"),
                 *("--log-level", level),
             ),
@@ -89,6 +94,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--concurrency", str(settings.envoy_concurrency)),
                 *("--service-node", "envoy-local", "--service-cluster", "envoy"),
                 *("--log-level", settings.log_level),
+                # What Envoy has not written when it is killed is lost to the ledger.
+                *("--file-flush-interval-msec", "100", "--file-flush-min-size-kb", "4"),
                 "--disable-hot-restart",
             ),
             edge,

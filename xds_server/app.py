@@ -12,12 +12,17 @@ import grpc
 import grpc.aio
 import structlog
 from trunkline_proto.admin.v1 import admin_pb2_grpc
+from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
 from xds_server.control_plane import ControlPlane
 from xds_server.errors import ListenError
+from xds_server.ledger import service as ledger_service
+from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.reader import LedgerReader
+from xds_server.ledger.retention import Retention
 from xds_server.resources.builder import Builder
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store
@@ -41,20 +46,27 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store = await asyncio.to_thread(_open_store, settings)
+    ledger, reports = Ledger(settings.database, store.write_lock), LedgerReader(settings.database)
     try:
-        await _serve(settings, store, stopping)
+        await _serve(settings, store, ledger, reports, stopping)
     finally:
-        await asyncio.to_thread(store.close)
+        for each in (reports, ledger, store):
+            await asyncio.to_thread(each.close)
 
 
-async def _serve(settings: Settings, store: Store, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, store: Store, ledger: Ledger, reports: LedgerReader, stopping: asyncio.Event
+) -> None:
     clients = ClientRegistry()
     async_store = AsyncStore(store)
     control_plane = ControlPlane(async_store, await asyncio.to_thread(Builder, settings.edge))
-    ads = AdsServer(await control_plane.snapshot(), clients, authorise=bearer_token(settings.admin_token))
+    authorise = bearer_token(settings.admin_token)
+    ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
-    server = grpc.aio.server(interceptors=[TokenInterceptor(settings.admin_token)], options=SERVER_OPTIONS)
-    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(async_store, control_plane, clients), server)
+    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE])
+    server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
+    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(async_store, control_plane, clients, reports), server)
+    ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
@@ -63,6 +75,7 @@ async def _serve(settings: Settings, store: Store, stopping: asyncio.Event) -> N
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
         background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
+        background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))

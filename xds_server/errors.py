@@ -2,6 +2,7 @@
 
 XdsServerError
 ├── InvalidFieldError          a request names a value that is not accepted
+├── PastPriceError             a price would change what has been charged
 ├── UnauthenticatedError       no admin token, or the wrong one
 ├── ListenError                an address cannot be listened on
 └── StoreError
@@ -31,6 +32,10 @@ class InvalidFieldError(XdsServerError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class PastPriceError(XdsServerError):
+    """A price would change what has been charged; reaches callers as InvalidFieldError with the field's path."""
 
 
 class UnauthenticatedError(XdsServerError):

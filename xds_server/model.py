@@ -1,12 +1,12 @@
 """The desired state as plain values: what the store loads and the resource builders read.
 
 Every object here is frozen and compares by value, so a builder may cache by it. Times are Unix seconds, money is
-micro-USD per million tokens, durations are milliseconds where the name says `_ms`.
+micro-USD, durations are milliseconds where the name says `_ms`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -38,21 +38,54 @@ class Metric(StrEnum):
     CONCURRENCY = "concurrency"
 
 
+class Calendar(StrEnum):
+    """A window that follows the calendar of a time zone; weeks begin on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`amount` is requests, tokens, micro-USD or concurrent requests; `per_seconds` is 0 for concurrency."""
+    """`amount` is requests, tokens, micro-USD or concurrent requests.
+
+    `per_seconds` is 0 for concurrency, and where `calendar` is the window instead. `time_zone` is an IANA name,
+    empty for UTC. With `model`, only requests for that model count; routes have no such limits.
+    """
 
     metric: Metric
     per_seconds: int
     amount: int
+    calendar: Calendar | None = None
+    time_zone: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-USD per million tokens."""
+    """Micro-USD per million tokens (`cached_input` None: as `input`), and per request.
+
+    It holds from `valid_from` (Unix seconds, 0 = since ever) until the next one of its target's history. `version`
+    rises with every change of the history; 0 is a price that is not part of one yet.
+    """
 
     input: int = 0
     output: int = 0
+    cached_input: int | None = None
+    request: int = 0
+    valid_from: int = 0
+    version: int = 0
+
+    @property
+    def rates(self) -> tuple[int, int, int | None, int]:
+        """What it costs, whenever that holds."""
+        return self.input, self.output, self.cached_input, self.request
+
+
+def price_in_force(prices: Sequence[Price], at: float) -> Price | None:
+    """Of a history, oldest first, at a moment in Unix seconds; None: free."""
+    return next((price for price in reversed(prices) if price.valid_from <= at), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +103,13 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTarget:
-    """A model at a provider."""
+    """A model at a provider. `prices` is its history, oldest first; none: free."""
 
     provider: str
     model: str
     weight: int = 1
     tier: int = 0
-    price: Price = Price()
+    prices: tuple[Price, ...] = ()
 
     @property
     def id(self) -> str:
@@ -86,12 +119,12 @@ class ProviderTarget:
 
 @dataclass(frozen=True, slots=True)
 class NodesTarget:
-    """A model on any node that offers it."""
+    """A model on any node that offers it. `prices` as of a ProviderTarget."""
 
     model: str
     weight: int = 1
     tier: int = 0
-    price: Price = Price()
+    prices: tuple[Price, ...] = ()
 
     @property
     def id(self) -> str:
@@ -113,7 +146,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model name; `organisation_id` is empty for a route that everybody sees."""
+    """A public model name; `organisation_id` is empty for a route that everybody sees.
+
+    `reserved_output_tokens` are reserved for a request that states no maximum; 0: the translator's default.
+    """
 
     id: str
     model: str
@@ -123,6 +159,8 @@ class Route:
     timeouts: Timeouts = Timeouts()
     cache_ttl_seconds: int = 0
     privacy: Privacy = Privacy.ANY
+    limits: tuple[Limit, ...] = ()
+    reserved_output_tokens: int = 0
     created_at: int = 0
     version: int = 0
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xds_server.ledger.kept import Kept
 from xds_server.resources.settings import EdgeSettings
 from xds_server.store.url import DatabaseUrl
 
@@ -19,6 +21,7 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS
 )
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
 DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
 
@@ -33,6 +36,7 @@ class Settings:
     control_listen: str
     ads_socket: Path
     edge: EdgeSettings
+    kept: Kept = field(default_factory=Kept)
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
@@ -65,6 +69,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
+    parser.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
+    parser.add_argument(
+        "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"
+    )
+    parser.add_argument(
+        "--rollup-retention", type=_duration, default="400d", help="how long hourly sums are kept; 0 = for ever"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)
@@ -89,7 +100,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             admin_listen=given.admin_listen,
             max_body_bytes=given.max_body_bytes,
             ca_file=given.upstream_ca_file or _system_ca_file(),
+            access_log=given.access_log,
         ),
+        kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,
@@ -106,6 +119,13 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _duration(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    if match is None and text != "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
+    return int(match[1]) * _UNITS[match[2]] if match else 0
 
 
 def _system_ca_file() -> str:

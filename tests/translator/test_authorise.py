@@ -13,6 +13,8 @@ from translator.authorise import Authoriser
 from translator.endpoints import ENDPOINTS, BodyKind
 from translator.errors import Refusal
 from translator.http.message import Request
+from translator.limits import Limiter
+from translator.metering import Meter
 from translator.policy.store import PolicyStore
 
 NOW = 1_800_000_000.0
@@ -35,7 +37,9 @@ def ask(
     request = Request(
         method, b"/authorise" + target, {b"authorization": b"Bearer " + value.encode(), **sent}, content
     )
-    response = Authoriser(store or policies.default_store(), lambda: NOW).decide(request, target)
+    chosen = store or policies.default_store()
+    meter = Meter(chosen, Limiter(chosen.limits_by_id), clock=lambda: NOW)
+    response = Authoriser(chosen, meter, lambda: NOW).decide(request, target)
     assert (response.status, response.body) == (200, b"")
     return dict(response.headers)
 
@@ -54,6 +58,8 @@ def test_a_request_is_let_through_with_its_route_and_ids() -> None:
         "x-trunkline-key": "key_ci",
         "x-trunkline-org": "org_acme",
         "x-trunkline-request": "r-1",
+        "x-trunkline-name": "gpt-4.1",
+        "x-trunkline-hold": "1029:0:5",
     }
 
 

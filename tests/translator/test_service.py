@@ -9,13 +9,20 @@ import pytest
 import structlog
 
 from tests.translator import policies
+from translator.authorise import Authoriser
 from translator.http.message import Request, Response
+from translator.limits import Limiter
+from translator.metering import Meter
 from translator.policy.store import PolicyStore
 from translator.service import Service
 
 
+def _service(store: PolicyStore) -> Service:
+    return Service(store, Authoriser(store, Meter(store, Limiter(store.limits_by_id))), structlog.get_logger())
+
+
 def get(target: bytes, store: PolicyStore | None = None, key: bytes = b"key_ci", method: str = "GET") -> Response:
-    service = Service(store or policies.default_store(), structlog.get_logger())
+    service = _service(store or policies.default_store())
     return service.handle(Request(method, target, {b"x-trunkline-key": key}))
 
 
@@ -99,7 +106,7 @@ def test_a_defect_is_answered_and_logged_without_what_it_was_about(monkeypatch: 
         raise ValueError("a prompt")
 
     store = policies.default_store()
-    service = Service(store, structlog.get_logger())
+    service = _service(store)
     monkeypatch.setattr(service._authoriser, "decide", broken)
     with structlog.testing.capture_logs() as logged:
         response = service.handle(Request("POST", b"/authorise/v1/chat/completions", {}))

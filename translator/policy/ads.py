@@ -17,7 +17,7 @@ from translator.policy.subscription import Subscription
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 2.0
-_OPTIONS = [
+CHANNEL_OPTIONS = [
     # Finds a control plane that hangs, within what its server allows a client to ping.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -46,7 +46,7 @@ async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], l
     """Keeps the policy up to date until it is cancelled; `subscribe` begins a new stream's state."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
     delay, told = _FIRST_DELAY, ""
-    async with grpc.aio.insecure_channel(control.address, options=_OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(control.address, options=CHANNEL_OPTIONS) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[
             discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse
         ] = channel.stream_stream(

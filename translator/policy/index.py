@@ -7,11 +7,24 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from translator.limits import NO_LIMITS, Limit, LimitSet
+from translator.policy.limits import limits
+from translator.policy.pricing import Ceiling
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """The owner of keys."""
+
+    id: str
+    limits: LimitSet = NO_LIMITS
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +35,7 @@ class Key:
     organisation_id: str
     expires_at: int
     patterns: tuple[str, ...]
+    limits: LimitSet
     _matches: Callable[[str], object] | None = field(repr=False)
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
@@ -31,7 +45,8 @@ class Key:
         # Empty would match everything as a pattern; a key without patterns may use nothing.
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
         matches = None if "*" in patterns else re.compile(joined).match
-        return cls(message.id, message.organisation_id, message.expires_at, patterns, matches)
+        held = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
+        return cls(message.id, message.organisation_id, message.expires_at, patterns, held, matches)
 
     def allows(self, model: str) -> bool:
         """Asked for models that have a route only, so what is remembered is bounded by their number."""
@@ -45,11 +60,29 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`created_at` is Unix seconds."""
+    """`created_at` is Unix seconds; `shown` the model as it stands in a header, percent-encoded; `reserved_output`
+    the completion tokens that are reserved where a request states no maximum, 0 for the default.
+    """
 
     id: str
     model: str
     created_at: int
+    shown: str
+    reserved_output: int
+    ceiling: Ceiling
+    limits: tuple[Limit, ...] = ()
+
+    @classmethod
+    def of(cls, message: policy.Route) -> Route:
+        return cls(
+            message.id,
+            message.model,
+            message.created_at,
+            quote(message.model, safe="/:@+,=~"),
+            message.reserved_output_tokens,
+            Ceiling(message.targets),
+            LimitSet(limits(message.limits, "route", message.id, message.model)).of(message.model),
+        )
 
 
 class Claims(Generic[K, V]):
@@ -86,10 +119,11 @@ class PolicyIndex:
     """Changed between two requests, never during one: there is one thread, and no `await` in a change."""
 
     def __init__(self) -> None:
-        self._organisations: set[str] = set()
+        self._organisations: dict[str, Organisation] = {}
         self._hashes: Claims[bytes, Key] = Claims()
         self._ids: dict[str, Key] = {}
         self._routes: Claims[tuple[str, str], Route] = Claims()
+        self._routes_by_id: dict[str, Route] = {}
 
     def key_by_hash(self, digest: bytes) -> Key | None:
         return self._hashes.holder.get(digest)
@@ -99,6 +133,26 @@ class PolicyIndex:
 
     def has_organisation(self, organisation_id: str) -> bool:
         return organisation_id in self._organisations
+
+    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]:
+        """All that a request of `key` through `route` counts in."""
+        organisation = self._organisations.get(key.organisation_id)
+        of_key = key.limits.of(route.model)
+        of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
+        return of_organisation + of_key + route.limits
+
+    def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[Limit, ...]:
+        """As `limits`, for what is left of a request by its ids."""
+        owner, held_by, through = (
+            self._organisations.get(organisation),
+            self._ids.get(key),
+            self._routes_by_id.get(route),
+        )
+        return (
+            (owner.limits.of(model) if owner is not None else ())
+            + (held_by.limits.of(model) if held_by is not None else ())
+            + (through.limits if through is not None else ())
+        )
 
     def route(self, key: Key, model: str) -> Route | None:
         """The route that a request of `key` for `model` takes; None also if it may not use it."""
@@ -113,7 +167,8 @@ class PolicyIndex:
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
 
     def put_organisation(self, message: policy.Organisation) -> None:
-        self._organisations.add(message.id)
+        held = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
+        self._organisations[message.id] = Organisation(message.id, held)
 
     def put_key(self, message: policy.Key) -> None:
         key = Key.of(message)
@@ -121,11 +176,12 @@ class PolicyIndex:
         self._hashes.claim(key.id, message.hash, key)
 
     def put_route(self, message: policy.Route) -> None:
-        route = Route(message.id, message.model, message.created_at)
+        route = self._routes_by_id[message.id] = Route.of(message)
         self._routes.claim(route.id, (message.organisation_id, route.model), route)
 
     def remove_organisations(self, ids: Iterable[str]) -> None:
-        self._organisations.difference_update(ids)
+        for organisation_id in ids:
+            self._organisations.pop(organisation_id, None)
 
     def remove_keys(self, ids: Iterable[str]) -> None:
         for key_id in ids:
@@ -135,3 +191,4 @@ class PolicyIndex:
     def remove_routes(self, ids: Iterable[str]) -> None:
         for route_id in ids:
             self._routes.release(route_id)
+            self._routes_by_id.pop(route_id, None)

@@ -12,8 +12,10 @@ from google.protobuf.message import DecodeError, Message
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
-from translator.errors import PolicyError
+from translator.errors import LimitError, PolicyError
+from translator.limits.limit import Holder
 from translator.policy.index import PolicyIndex
+from translator.policy.limits import limits
 
 M = TypeVar("M", bound=Message)
 Source = Literal["none", "snapshot", "control plane"]
@@ -41,16 +43,18 @@ class PolicyStore:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        index = PolicyIndex()
+        self._index = index = PolicyIndex()
+        #: Called with every route that is taken in.
+        self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None
         self._clock = clock
         self._changed_at = clock()
         self._types: dict[str, _Type[Any]] = {
             type_url(policy.Organisation): _Type(
-                policy.Organisation, _check_nothing_more, index.put_organisation, index.remove_organisations
+                policy.Organisation, _check_organisation, index.put_organisation, index.remove_organisations
             ),
             type_url(policy.Key): _Type(policy.Key, _check_key, index.put_key, index.remove_keys),
-            type_url(policy.Route): _Type(policy.Route, _check_route, index.put_route, index.remove_routes),
+            type_url(policy.Route): _Type(policy.Route, _check_route, self._put_route, index.remove_routes),
         }
         self._resources: dict[str, dict[str, discovery.Resource]] = {url: {} for url in self._types}
         self._received: set[str] = set()
@@ -58,6 +62,8 @@ class PolicyStore:
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id
         self.has_organisation = index.has_organisation
+        self.limits = index.limits
+        self.limits_by_id = index.limits_by_id
         self.route = index.route
         self.routes = index.routes
 
@@ -131,6 +137,10 @@ class PolicyStore:
             raise PolicyError(f"{min(twice)!r} is sent twice, or both sent and removed")
         return [_decode(kind, response.type_url, resource) for resource in response.resources]
 
+    def _put_route(self, message: policy.Route) -> None:
+        self._index.put_route(message)
+        self.on_route(message)
+
     def _take(self, response: discovery.DeltaDiscoveryResponse, messages: list[Message]) -> None:
         kind = self._types[response.type_url]
         held = self._resources[response.type_url]
@@ -163,8 +173,8 @@ def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
     return message
 
 
-def _check_nothing_more(message: policy.Organisation) -> None:
-    pass
+def _check_organisation(message: policy.Organisation) -> None:
+    _check_limits(message, "organisation")
 
 
 def _check_key(message: policy.Key) -> None:
@@ -172,8 +182,20 @@ def _check_key(message: policy.Key) -> None:
         raise PolicyError(f"{message.id!r}: hash has {len(message.hash)} bytes, not {_HASH_BYTES}")
     if not _ID.fullmatch(message.organisation_id):
         raise PolicyError(f"{message.id!r}: organisation_id must be 1 to 200 visible ASCII characters")
+    _check_limits(message, "key")
 
 
 def _check_route(message: policy.Route) -> None:
     if not message.model:
         raise PolicyError(f"{message.id!r}: model is empty")
+    _check_limits(message, "route")
+
+
+def _check_limits(message: policy.Organisation | policy.Key | policy.Route, holder: Holder) -> None:
+    """A limit that cannot be kept here is refused with everything it came with: to serve without it would be
+    worse, and the operator is told.
+    """
+    try:
+        limits(message.limits, holder, message.id, "")
+    except LimitError as error:
+        raise PolicyError(f"{message.id!r}: limits: {error}") from None

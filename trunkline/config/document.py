@@ -26,6 +26,7 @@ METRICS = {
     "cost_usd": policy.METRIC_COST_USD,
     "concurrency": policy.METRIC_CONCURRENCY,
 }
+CALENDARS = {"day": policy.CALENDAR_DAY, "week": policy.CALENDAR_WEEK, "month": policy.CALENDAR_MONTH}
 
 
 def desired(file: model.File, stored: admin.Document) -> admin.Document:
@@ -67,6 +68,8 @@ def route(given: model.Route) -> admin.Route:
         ),
         cache_ttl_seconds=given.cache.ttl,
         privacy=PRIVACIES[given.privacy],
+        limits=map(limit, given.limits),
+        reserved_output_tokens=given.reserved_output_tokens,
     )
 
 
@@ -78,18 +81,35 @@ def organisation(given: model.Organisation) -> admin.OrganisationDocument:
 
 
 def limit(given: model.Limit) -> policy.Limit:
-    return policy.Limit(metric=METRICS[given.metric], per_seconds=given.per, amount=given.units)
+    return policy.Limit(
+        metric=METRICS[given.metric],
+        per_seconds=given.per if isinstance(given.per, int) else 0,
+        amount=given.units,
+        calendar=CALENDARS[given.per] if isinstance(given.per, str) else policy.CALENDAR_UNSPECIFIED,
+        # As the control plane stores it, so that the two names of one window are not taken for two limits.
+        time_zone="" if given.time_zone in {None, "UTC"} else given.time_zone,
+        model=given.model or "",
+    )
 
 
 def target(given: model.Target) -> admin.RouteTarget:
-    price = given.price
     return admin.RouteTarget(
         provider=given.provider or "",
         model=given.model or "",
         nodes=given.nodes or "",
         weight=given.weight,
         tier=given.tier,
-        price=policy.Price(input=price.input, output=price.output) if price else None,
+        price=_price(given.price) if given.price else None,
+    )
+
+
+def _price(given: model.Price) -> policy.Price:
+    return policy.Price(
+        input=given.input,
+        output=given.output,
+        cached_input=given.cached_input,
+        request=given.request,
+        valid_from=given.valid_from or 0,
     )
 
 

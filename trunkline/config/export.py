@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.config import units
-from trunkline.config.document import METRICS, PRIVACIES, STRATEGIES
+from trunkline.config.document import CALENDARS, METRICS, PRIVACIES, STRATEGIES
 
 
 class _Dumper(yaml.SafeDumper):
@@ -58,6 +58,8 @@ def _route(stored: admin.Route) -> dict[str, Any]:
             "timeouts": {name: units.duration(ms) for name, ms in timeouts.items() if ms},
             "cache": {"ttl": units.duration(stored.cache_ttl_seconds * 1000)} if stored.cache_ttl_seconds else {},
             "privacy": name_of(PRIVACIES, stored.privacy, "any"),
+            "limits": limits(stored.limits),
+            "reserved_output_tokens": stored.reserved_output_tokens,
         }
     )
 
@@ -67,12 +69,21 @@ def name_of(names: Mapping[str, int], value: int, default: str) -> str:
     return next((name for name, each in names.items() if each == value), default)
 
 
+def window(stored: policy.Limit) -> str:
+    """As `per` has it; empty for none."""
+    if stored.calendar:
+        return name_of(CALENDARS, stored.calendar, "")
+    return units.duration(stored.per_seconds * 1000) if stored.per_seconds else ""
+
+
 def limits(stored: Sequence[policy.Limit]) -> list[dict[str, Any]]:
     return [
         _without_defaults(
             {
                 "metric": name_of(METRICS, each.metric, "unknown"),
-                "per": units.duration(each.per_seconds * 1000) if each.per_seconds else "",
+                "per": window(each),
+                "time_zone": each.time_zone,
+                "model": each.model,
                 "amount": units.usd(each.amount)
                 if each.metric == policy.METRIC_COST_USD
                 else Decimal(each.amount),
@@ -100,9 +111,20 @@ def _credentials(stored: admin.Provider) -> str:
 def _target(stored: admin.RouteTarget) -> dict[str, Any]:
     place = {"nodes": stored.nodes} if stored.nodes else {"provider": stored.provider, "model": stored.model}
     weight = {"weight": stored.weight} if stored.HasField("weight") else {}
-    price = {"input": units.usd(stored.price.input), "output": units.usd(stored.price.output)}
-    priced = {"price": price} if any(price.values()) else {}
+    priced = {"price": _price(stored.price)} if stored.HasField("price") else {}
     return {**place, **weight, **_without_defaults({"tier": stored.tier}), **priced}
+
+
+def _price(stored: policy.Price) -> dict[str, Any]:
+    """The newest; with its beginning, so that one to come is not taken for one from now on."""
+    price: dict[str, Any] = {"input": units.usd(stored.input), "output": units.usd(stored.output)}
+    if stored.HasField("cached_input"):
+        price["cached_input"] = units.usd(stored.cached_input)
+    if stored.request:
+        price["request"] = units.usd(stored.request)
+    if stored.valid_from:
+        price["valid_from"] = datetime.datetime.fromtimestamp(stored.valid_from, datetime.UTC)
+    return price
 
 
 def _organisation(stored: admin.OrganisationDocument) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -28,6 +28,29 @@ def _micro_usd(value: Any) -> int:
     return units.micro_usd(Decimal(value))
 
 
+def _window(value: Any) -> int | str:
+    """Seconds, or the word of a calendar window."""
+    if value in get_args(Calendar):
+        return str(value)
+    seconds = units.seconds(value) if isinstance(value, str) else 0
+    if not seconds:
+        raise ValueError("expected a duration of 1s or more, such as 60s, 1h or 30d, or day, week or month")
+    return seconds
+
+
+def _moment(value: Any) -> int:
+    """Unix seconds of a date, or of a date and time; UTC unless it says otherwise."""
+    try:
+        if isinstance(value, str):
+            value = datetime.datetime.fromisoformat(value)
+        elif type(value) is datetime.date:
+            value = datetime.datetime.combine(value, datetime.time())
+        moment = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        return int(moment.timestamp())
+    except (ValueError, AttributeError, OverflowError):
+        raise ValueError("expected a date or time such as 2026-12-01 or 2026-12-01T12:00:00Z") from None
+
+
 def _credential(text: str, info: ValidationInfo) -> str:
     return _secrets(info).credential(text)
 
@@ -45,6 +68,9 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, _from_text(units.milliseconds)]
 Seconds = Annotated[int, _from_text(units.seconds)]
+Calendar = Literal["day", "week", "month"]
+Window = Annotated[int | str, BeforeValidator(_window)]
+UnixSeconds = Annotated[int, BeforeValidator(_moment)]
 MicroUsd = Annotated[int, BeforeValidator(_micro_usd)]
 Metric = Literal["requests", "tokens", "cost_usd", "concurrency"]
 
@@ -54,23 +80,35 @@ class _Strict(BaseModel):
 
 
 class Price(_Strict):
-    """Written in USD per million tokens, held in micro-USD."""
+    """Written in USD per million tokens, `request` in USD per request; held in micro-USD.
+
+    `cached_input` None: as `input`. `valid_from` None: from now on, or since ever for a new target.
+    """
 
     input: MicroUsd = 0
     output: MicroUsd = 0
+    cached_input: MicroUsd | None = None
+    request: MicroUsd = 0
+    valid_from: UnixSeconds | None = None
 
 
 class Limit(_Strict):
+    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all."""
+
     metric: Metric
-    per: Seconds = 0
+    per: Window | None = None
     amount: Decimal
+    time_zone: Text | None = None
+    model: Text | None = None
 
     @model_validator(mode="after")
-    def _window(self) -> Self:
+    def _consistent(self) -> Self:
         if self.metric == "concurrency" and self.per:
             raise ValueError("concurrency has no window: remove `per`")
         if self.metric != "concurrency" and not self.per:
-            raise ValueError(f"a limit on {self.metric} needs a window, such as `per: 60s`")
+            raise ValueError(f"a limit on {self.metric} needs a window, such as `per: 60s` or `per: month`")
+        if self.time_zone and not isinstance(self.per, str):
+            raise ValueError("`time_zone` belongs to the windows day, week and month only")
         _ = self.units
         return self
 
@@ -119,6 +157,8 @@ class Route(_Strict):
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
     privacy: Literal["any", "own-nodes"] = "any"
+    limits: list[Limit] = []
+    reserved_output_tokens: Count = 0
 
 
 class Provider(_Strict):

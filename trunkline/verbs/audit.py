@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
 import click
-from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 
 from trunkline.client import Control, control_options
+from trunkline.errors import UsageError
+from trunkline.moments import Moment
 from trunkline.output import output_option, render, when
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
 _TYPES = click.Choice(["provider", "route", "organisation", "key"])
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events; every empty field matches all. `since` is Unix seconds."""
+
+    actor: str
+    object_type: str
+    object_name: str
+    since: int
+
+
+def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the flags that say which events, and hands the verb `wanted`."""
+
+    @click.option("--by", "actor", default="", help="Only what this actor did.")
+    @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
+    @click.option("--name", default="", help="Only events about the object of this name.")
+    @click.option("--since", type=Moment(), default=None, help="Ago (7d), or a date (UTC).")
+    def with_filter(*, actor: str, object_type: str | None, name: str, since: int | None, **given: Any) -> Any:
+        return verb(wanted=Wanted(actor, object_type or "", name, since or 0), **given)
+
+    with_filter.__doc__ = verb.__doc__
+    with_filter.__name__ = verb.__name__
+    with_filter.__click_params__ = [  # type: ignore[attr-defined]  # click keeps declared options here
+        *getattr(verb, "__click_params__", ()),
+        *getattr(with_filter, "__click_params__", ()),
+    ]
+    return with_filter
 
 
 @click.command(
@@ -19,38 +58,105 @@ _TYPES = click.Choice(["provider", "route", "organisation", "key"])
 Examples:
   trunkline audit
   trunkline audit list --type route --name gpt-4.1 --output json
+  trunkline audit list --by alice --since 7d
 """,
 )
-@click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
-@click.option("--name", default="", help="Only events about the object of this name.")
 @click.option("--count", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most this many.")
 @click.option("--before", type=click.IntRange(min=0), default=0, help="Only events older than this id.")
+@filter_options
 @output_option
 @control_options
-def list_events(
-    *, control: Control, object_type: str | None, name: str, count: int, before: int, output: str
-) -> None:
+def list_events(*, control: Control, wanted: Wanted, count: int, before: int, output: str) -> None:
     """Who changed what, newest first; json and csv include the object before and after."""
-    request = admin.ListAuditEventsRequest(
-        page_size=count, before_id=before, object_type=object_type or "", object_name=name
-    )
     with control.connect() as api:
+        rows = [_row(each) for each in islice(_events(api, wanted, before, count), count)]
+    click.echo(render(rows, _SHORT if output == "table" else _COLUMNS, output, right={"id", "revision"}))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  trunkline audit export > audit.json
+  trunkline audit export --format csv --since 2026-11-01 --file november.csv
+"""
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "csv"]),
+    default="json",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="[default: stdout]")
+@filter_options
+@control_options
+def export(*, control: Control, wanted: Wanted, form: str, file: Path | None) -> None:
+    """Every event with the object before and after, newest first."""
+    with control.connect() as api:
+        text = render([_row(each) for each in _events(api, wanted, 0, _PAGE)], _COLUMNS, form)
+    if file is None:
+        click.echo(text)
+        return
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--file {file}: {error.strerror or error}") from error
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  trunkline audit verify
+"""
+)
+@control_options
+def verify(*, control: Control) -> None:
+    """Check the audit log's hash chain; exit code 1 if an event was changed, added or taken out.
+
+    Each event's hash follows from its content and the hash before it. Events cut off at the end leave an intact
+    chain: keep the head that is printed somewhere else, and compare.
+    """
+    with control.connect() as api:
+        found = api.VerifyAudit(admin.VerifyAuditRequest())
+    if not found.intact:
+        click.echo(f"BROKEN at event {found.first_broken_id}: it, or the one before it, is not what was written")
+    else:
+        click.echo("intact")
+    click.echo(f"events: {found.events}\nhead: {found.head or '(none)'}")
+    if not found.intact:
+        sys.exit(1)
+
+
+def _events(api: admin_pb2_grpc.AdminStub, wanted: Wanted, before: int, page: int) -> Iterator[admin.AuditEvent]:
+    """Newest first, page by page."""
+    while True:
+        request = admin.ListAuditEventsRequest(
+            page_size=page, before_id=before, object_type=wanted.object_type, object_name=wanted.object_name
+        )
         events = api.ListAuditEvents(request).events
-    rows = [
-        {
-            "id": each.id,
-            "at": when(each.at_us / 1_000_000),
-            "actor": each.actor,
-            "action": each.action,
-            "object": each.object_type,
-            "name": each.object_name,
-            "before": each.before,
-            "after": each.after,
-            "revision": each.revision,
-        }
-        for each in events
-    ]
-    click.echo(render(rows, _SHORT if output == "table" else _COLUMNS, output))
+        for each in events:
+            if each.at_us < wanted.since * 1_000_000:
+                return
+            if not wanted.actor or each.actor == wanted.actor:
+                yield each
+        if len(events) < page:
+            return
+        before = events[-1].id
+
+
+def _row(event: admin.AuditEvent) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "at": when(event.at_us / 1_000_000),
+        "actor": event.actor,
+        "action": event.action,
+        "object": event.object_type,
+        "name": event.object_name,
+        "before": event.before,
+        "after": event.after,
+        "revision": event.revision,
+    }
 
 
 class _ListByDefault(click.Group):
@@ -69,3 +175,5 @@ def audit() -> None:
 
 
 audit.add_command(list_events)
+audit.add_command(export)
+audit.add_command(verify)

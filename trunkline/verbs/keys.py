@@ -11,13 +11,11 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes
 from trunkline.client import Control, control_options
-from trunkline.config import document, model
-from trunkline.config.export import limits
+from trunkline.config import document, limit_text, model
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render, when
 from trunkline.parameters import LimitFlag, Seconds
-from trunkline.verbs.orgs import written
 
 _COLUMNS = ("id", "organisation", "name", "models", "limits", "created", "expires", "revoked")
 
@@ -93,7 +91,7 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
             "organisation": each.organisation,
             "name": each.name,
             "models": list(each.models),
-            "limits": [written(limit) for limit in limits(each.limits)],
+            "limits": list(map(limit_text.text, each.limits)),
             "created": when(each.created_at),
             "expires": when(each.expires_at),
             "revoked": when(each.revoked_at),

@@ -7,8 +7,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes
 from trunkline.client import Control, control_options
-from trunkline.config import document, model
-from trunkline.config.export import limits
+from trunkline.config import document, limit_text, model
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag
 
@@ -32,7 +31,7 @@ def list_orgs(*, control: Control, output: str) -> None:
     """Every organisation with its limits."""
     with control.connect() as api:
         found = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
-    rows = [{"name": each.name, "limits": [written(limit) for limit in limits(each.limits)]} for each in found]
+    rows = [{"name": each.name, "limits": list(map(limit_text.text, each.limits))} for each in found]
     click.echo(render(rows, ("name", "limits"), output))
 
 
@@ -40,7 +39,8 @@ def list_orgs(*, control: Control, output: str) -> None:
     epilog="""\b
 Examples:
   trunkline orgs add acme
-  trunkline orgs add acme --limit requests/60s=600 --limit cost_usd/30d=500 --limit concurrency=20
+  trunkline orgs add acme --limit requests/60s=600 --limit concurrency=20
+  trunkline orgs add acme --limit cost_usd/month/Europe/Berlin=500 --limit tokens/60s@gpt-4.1=100000
 """
 )
 @click.argument("name")
@@ -69,9 +69,3 @@ def remove(*, control: Control, name: str) -> None:
         answer = api.DeleteOrganisation(admin.DeleteOrganisationRequest(name=name))
     click.echo(f"- organisation {name}")
     changes.report(answer.propagation)
-
-
-def written(limit: dict[str, object]) -> str:
-    """A limit as --limit takes it."""
-    window = f"/{limit['per']}" if "per" in limit else ""
-    return f"{limit['metric']}{window}={limit['amount']}"

@@ -13,7 +13,7 @@ from trunkline.config import document, model
 from trunkline.config.export import name_of, route_text
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render
-from trunkline.parameters import Milliseconds, Seconds, TargetFlag
+from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
 
 _COLUMNS = ("model", "organisation", "strategy", "targets", "privacy")
 
@@ -75,7 +75,9 @@ def show(*, control: Control, model_name: str, org: str) -> None:
 Examples:
   trunkline routes set gpt-4.1 --target openai/gpt-4.1
   trunkline routes set gpt-4.1 --target openai/gpt-4.1,weight=80,price=2.00:8.00 --target other/x/gpt-4.1,weight=20
+  trunkline routes set gpt-4.1 --target openai/gpt-4.1,price=3.00:9.00,cached=0.75,request=0.001,from=2026-12-01
   trunkline routes set gpt-4.1 --first-byte 30s --strategy priority
+  trunkline routes set gpt-4.1 --limit concurrency=50 --limit tokens/60s=200000 --reserved-output-tokens 2048
 """,
 )
 @click.argument("model_name", metavar="MODEL")
@@ -94,6 +96,19 @@ Examples:
 @click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
 @click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
 @click.option("--cache-ttl", type=Seconds(), default=None, help="How long a cached answer lives; 0s: no cache.")
+@click.option(
+    "--limit",
+    "limits",
+    type=LimitFlag(),
+    multiple=True,
+    help="An upper bound of all that goes through it; may be repeated. Replaces those there are.",
+)
+@click.option(
+    "--reserved-output-tokens",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Completion tokens reserved for a request that states no maximum; 0: 1,024.",
+)
 @control_options
 def set_route(
     *,
@@ -107,16 +122,23 @@ def set_route(
     idle: int | None,
     connect: int | None,
     cache_ttl: int | None,
+    limits: tuple[model.Limit, ...],
+    reserved_output_tokens: int | None,
 ) -> None:
-    """Create the route MODEL, or change what is given of it; --target replaces all its targets."""
+    """Create the route MODEL, or change what is given of it; --target replaces all its targets.
+
+    A target that is given without a price keeps the one it has; price=0:0 makes it free. Another price holds from
+    now on, or from the date after from=; what was charged before does not change.
+    """
     with control.connect() as api:
         stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
         if stored is None and not targets:
             raise UsageError(f"there is no route {_name(model_name, org)} yet: give it a --target PROVIDER/MODEL")
         route = stored or admin.Route(model=model_name, organisation=org)
         if targets:
+            replaced = [_with_stored_price(document.target(each), route.targets) for each in targets]
             del route.targets[:]
-            route.targets.extend(map(document.target, targets))
+            route.targets.extend(replaced)
         if strategy is not None:
             route.strategy = document.STRATEGIES[strategy]
         if privacy is not None:
@@ -129,6 +151,11 @@ def set_route(
             route.timeouts.connect_ms = connect
         if cache_ttl is not None:
             route.cache_ttl_seconds = cache_ttl
+        if limits:
+            del route.limits[:]
+            route.limits.extend(map(document.limit, limits))
+        if reserved_output_tokens is not None:
+            route.reserved_output_tokens = reserved_output_tokens
         answer = api.PutRoute(admin.PutRouteRequest(route=route))
     click.echo(f"{'~' if stored else '+'} route {_name(model_name, org)}")
     changes.report(answer.propagation, answer.warnings)
@@ -150,6 +177,16 @@ def remove(*, control: Control, model_name: str, org: str) -> None:
         answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
     click.echo(f"- route {_name(model_name, org)}")
     changes.report(answer.propagation)
+
+
+def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
+    """A change of weight must not make a target free by the way."""
+    if not given.HasField("price"):
+        place = (given.provider, given.model, given.nodes)
+        known = next((each for each in stored if (each.provider, each.model, each.nodes) == place), None)
+        if known is not None and known.HasField("price"):
+            given.price.CopyFrom(known.price)
+    return given
 
 
 def _find(routes: Sequence[admin.Route], model_name: str, org: str) -> admin.Route | None:

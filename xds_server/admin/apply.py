@@ -56,7 +56,11 @@ def apply(transaction: Transaction, message: pb.Document) -> None:
     _apply_keys(transaction, document, state)
     for route in document.routes:
         writing.routes.put(
-            transaction, route.route, organisation=route.organisation, expected=route.version or None
+            transaction,
+            route.route,
+            organisation=route.organisation,
+            expected=route.version or None,
+            path=route.path,
         )
     for name in sorted(set(state.providers) - {each.provider.name for each in document.providers}):
         writing.providers.delete(transaction, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
@@ -17,12 +17,17 @@ _MIN_TOKEN = 16
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Refuses with UNAUTHENTICATED whoever does not send `authorization: Bearer <token>`."""
+    """Refuses with UNAUTHENTICATED whoever does not send `authorization: Bearer <token>`.
 
-    def __init__(self, token: str) -> None:
+    `but` are services, by their full names, that decide by themselves who may call: an interceptor does not learn
+    on which socket a call came.
+    """
+
+    def __init__(self, token: str, *, but: Collection[str] = ()) -> None:
         if len(token) < _MIN_TOKEN:
             raise ValueError(f"the admin token needs {_MIN_TOKEN} characters or more")
         self._token = token.encode()
+        self._unguarded = tuple(f"/{service}/" for service in but)
 
     async def intercept_service(
         self,
@@ -30,7 +35,8 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(_GUARDED):
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_GUARDED) or method.startswith(self._unguarded):
             return handler
         try:
             self.check(handler_call_details.invocation_metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]
+StreamMethod = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], AsyncIterator[T]]
 
 #: How long a change waits for the clients' answers unless the request says otherwise, seconds.
 SETTLE_SECONDS = 5.0
@@ -41,6 +42,23 @@ def reporting(method: Method[T]) -> Method[T]:
             code, message = status_of(error)
         await context.abort(code, message)
         raise AssertionError("abort returns never")
+
+    return call
+
+
+def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
+    """`reporting`, for a method that streams its answers."""
+
+    @functools.wraps(method)
+    async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[T]:
+        try:
+            async for answer in method(service, request, context):
+                yield answer
+        except Exception as error:  # noqa: BLE001  # as above
+            code, message = status_of(error)
+        else:
+            return
+        await context.abort(code, message)
 
     return call
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import parse, values
+from xds_server.admin.limits import limits
 from xds_server.admin.problems import Problems
 from xds_server.model import Limit
 from xds_server.store.settings import KeySettings
@@ -71,7 +72,7 @@ def _organisation(message: pb.OrganisationDocument, problems: Problems) -> Parse
     keys = tuple(_key(each, name, problems.at("keys", index)) for index, each in enumerate(message.keys))
     _unique((each.name for each in keys), problems, "keys", "name")
     return ParsedOrganisation(
-        name, parse.limits(message.organisation.limits, problems), keys, message.organisation.version
+        name, limits(message.organisation.limits, problems), keys, message.organisation.version
     )
 
 

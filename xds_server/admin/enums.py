@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.model import Metric, Privacy, Strategy
+from xds_server.model import Calendar, Metric, Privacy, Strategy
 
 STRATEGIES: dict[int, Strategy] = {
     pb.STRATEGY_UNSPECIFIED: Strategy.WEIGHTED,
@@ -27,6 +27,12 @@ METRICS: dict[int, Metric] = {
     policy_pb2.METRIC_COST_USD: Metric.COST_USD,
     policy_pb2.METRIC_CONCURRENCY: Metric.CONCURRENCY,
 }
+CALENDARS: dict[int, Calendar | None] = {
+    policy_pb2.CALENDAR_UNSPECIFIED: None,
+    policy_pb2.CALENDAR_DAY: Calendar.DAY,
+    policy_pb2.CALENDAR_WEEK: Calendar.WEEK,
+    policy_pb2.CALENDAR_MONTH: Calendar.MONTH,
+}
 
 
 def strategy(value: Strategy) -> pb.Strategy.ValueType:
@@ -35,6 +41,10 @@ def strategy(value: Strategy) -> pb.Strategy.ValueType:
 
 def privacy(value: Privacy) -> pb.Privacy.ValueType:
     return pb.Privacy.Value(f"PRIVACY_{value.name}")
+
+
+def calendar(value: Calendar | None) -> policy_pb2.Calendar.ValueType:
+    return policy_pb2.Calendar.Value(f"CALENDAR_{value.name if value is not None else 'UNSPECIFIED'}")
 
 
 def metric(value: Metric) -> policy_pb2.Metric.ValueType:

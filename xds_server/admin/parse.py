@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import values
-from xds_server.admin.enums import METRICS, PRIVACIES, STRATEGIES
+from xds_server.admin.enums import PRIVACIES, STRATEGIES
+from xds_server.admin.limits import limits
 from xds_server.admin.problems import Problems, known
 from xds_server.model import (
-    Limit,
-    Metric,
     NodesTarget,
     Price,
     Privacy,
@@ -27,10 +26,10 @@ from xds_server.model import (
 from xds_server.store.settings import KeySettings
 
 DIALECTS = ("openai",)
-_TARGETS, _CREDENTIALS, _LIMITS, _PATTERNS = 64, 32, 32, 1000
+_TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
-_LONGEST_WINDOW = 366 * 86_400
 _LONGEST_CACHE = 30 * 86_400
+_LARGEST_ANSWER = 10_000_000
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
 
 
@@ -45,11 +44,15 @@ class ParsedProvider:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRoute:
-    """`organisation` is a name, empty for a route that everybody sees."""
+    """`organisation` is a name, empty for a route that everybody sees; `path` is for a problem that shows later.
+
+    A target has the price that is wanted, if any, with `valid_from` 0 for from now on.
+    """
 
     route: Route
     organisation: str
     version: int
+    path: str
 
 
 def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
@@ -93,6 +96,13 @@ def route(
     values.number(
         message.cache_ttl_seconds, 0, _LONGEST_CACHE, "seconds (0 = no caching)", problems.at("cache_ttl_seconds")
     )
+    values.number(
+        message.reserved_output_tokens,
+        0,
+        _LARGEST_ANSWER,
+        "tokens (0 = the default of 1,024)",
+        problems.at("reserved_output_tokens"),
+    )
     privacy = PRIVACIES.get(message.privacy)
     if privacy is None:
         problems.at("privacy").note(f"not a known value; accepted: {', '.join(Privacy)}")
@@ -112,20 +122,13 @@ def route(
             timeouts=_timeouts(message.timeouts, problems.at("timeouts")),
             cache_ttl_seconds=message.cache_ttl_seconds,
             privacy=privacy or Privacy.ANY,
+            limits=limits(message.limits, problems, of_route=True),
+            reserved_output_tokens=message.reserved_output_tokens,
         ),
         message.organisation,
         message.version,
+        problems.path,
     )
-
-
-def limits(messages: Iterable[policy_pb2.Limit], problems: Problems) -> tuple[Limit, ...]:
-    """`problems` is at the message that has the field `limits`."""
-    parsed = tuple(_limit(message, problems.at("limits", index)) for index, message in enumerate(messages))
-    _at_most(parsed, _LIMITS, problems.at("limits"))
-    windows = [(limit.metric, limit.per_seconds) for limit in parsed]
-    if len(set(windows)) < len(windows):
-        problems.at("limits").note("two limits of one metric and window; accepted: one of each")
-    return parsed
 
 
 def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
@@ -167,16 +170,12 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     weight = message.weight if message.HasField("weight") else 1
     values.number(weight, 0, 1_000_000, "", problems.at("weight"))
     values.number(message.tier, 0, 63, "", problems.at("tier"))
-    for field in ("input", "output"):
-        amount = getattr(message.price, field)
-        unit = "micro-USD per million tokens"
-        values.number(amount, 0, values.LARGEST_AMOUNT, unit, problems.at("price").at(field))
-    price = Price(message.price.input, message.price.output)
+    prices = (_price(message.price, problems.at("price")),) if message.HasField("price") else ()
     if message.nodes:
         if message.provider or message.model:
             problems.note(f"`nodes` and `{'provider' if message.provider else 'model'}` together; {_ONE_PLACE}")
         values.model(message.nodes, problems.at("nodes"))
-        return NodesTarget(message.nodes, weight, message.tier, price)
+        return NodesTarget(message.nodes, weight, message.tier, prices)
     if not message.provider and not message.model:
         problems.note(f"neither a provider nor nodes; {_ONE_PLACE}")
     elif not message.provider:
@@ -186,7 +185,26 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
         problems.at("provider").note(f"no provider {shown}; {known(providers)}")
     if message.provider:
         values.model(message.model, problems.at("model"))
-    return ProviderTarget(message.provider, message.model, weight, message.tier, price)
+    return ProviderTarget(message.provider, message.model, weight, message.tier, prices)
+
+
+def _price(message: policy_pb2.Price, problems: Problems) -> Price:
+    per_million, per_request = "micro-USD per million tokens", "micro-USD per request"
+    for field, unit in (
+        ("input", per_million),
+        ("output", per_million),
+        ("cached_input", per_million),
+        ("request", per_request),
+    ):
+        values.number(getattr(message, field), 0, values.LARGEST_AMOUNT, unit, problems.at(field))
+    values.moment(message.valid_from, problems.at("valid_from"))
+    return Price(
+        input=message.input,
+        output=message.output,
+        cached_input=message.cached_input if message.HasField("cached_input") else None,
+        request=message.request,
+        valid_from=message.valid_from,
+    )
 
 
 def _strategy(message: pb.Route, problems: Problems) -> Strategy:
@@ -203,19 +221,6 @@ def _timeouts(message: pb.Timeouts, problems: Problems) -> Timeouts:
     for field, most in (("first_byte_ms", _HOUR_MS), ("idle_ms", _HOUR_MS), ("connect_ms", 60_000)):
         values.number(getattr(message, field), 0, most, "milliseconds (0 = the default)", problems.at(field))
     return Timeouts(message.first_byte_ms, message.idle_ms, message.connect_ms)
-
-
-def _limit(message: policy_pb2.Limit, problems: Problems) -> Limit:
-    metric = METRICS.get(message.metric)
-    if metric is None:
-        problems.at("metric").note(f"missing or not a known value; accepted: {', '.join(Metric)}")
-    if metric is Metric.CONCURRENCY:
-        if message.per_seconds:
-            problems.at("per_seconds").note("concurrency has no window; accepted: 0")
-    elif metric is not None:
-        values.number(message.per_seconds, 1, _LONGEST_WINDOW, "seconds", problems.at("per_seconds"))
-    values.number(message.amount, 0, values.LARGEST_AMOUNT, "", problems.at("amount"))
-    return Limit(metric or Metric.REQUESTS, message.per_seconds, message.amount)
 
 
 def _ca_file(path: str, base_url: str, problems: Problems) -> None:

@@ -8,7 +8,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import enums
-from xds_server.model import Key, Limit, NodesTarget, Organisation, Provider, Route, State, Target
+from xds_server.model import Key, Limit, NodesTarget, Organisation, Price, Provider, Route, State, Target
 from xds_server.store.records import AuditEvent
 
 
@@ -37,6 +37,8 @@ def route(value: Route, organisation: str) -> pb.Route:
         ),
         cache_ttl_seconds=value.cache_ttl_seconds,
         privacy=enums.privacy(value.privacy),
+        limits=_limits(value.limits),
+        reserved_output_tokens=value.reserved_output_tokens,
         version=value.version,
     )
 
@@ -81,7 +83,9 @@ def routes(state: State) -> list[pb.Route]:
 
 
 def document(state: State) -> pb.Document:
-    """What `Apply` accepts and finds nothing to change in. No versions: a document says what, not since when."""
+    """What `Apply` accepts and finds nothing to change in. No versions and no past prices: a document says what is
+    wanted, not what was.
+    """
     keys_of: dict[str, list[Key]] = {id_: [] for id_ in state.organisations}
     for each in state.keys.values():
         keys_of[each.organisation_id].append(each)
@@ -103,6 +107,8 @@ def document(state: State) -> pb.Document:
         each_provider.ClearField("version")
     for each_route in rendered.routes:
         each_route.ClearField("version")
+        for target in each_route.targets:
+            target.ClearField("price_history")
     for owner_document in rendered.organisations:
         owner_document.organisation.ClearField("version")
         for key_document in owner_document.keys:
@@ -111,16 +117,38 @@ def document(state: State) -> pb.Document:
 
 
 def _target(value: Target) -> pb.RouteTarget:
-    price = policy_pb2.Price(input=value.price.input, output=value.price.output)
+    """Its price is the newest: the one in force, or the last one to come."""
+    history = [_price(price) for price in value.prices]
+    rendered = pb.RouteTarget(
+        weight=value.weight, tier=value.tier, price=history[-1] if history else None, price_history=history
+    )
     if isinstance(value, NodesTarget):
-        return pb.RouteTarget(nodes=value.model, weight=value.weight, tier=value.tier, price=price)
-    return pb.RouteTarget(
-        provider=value.provider, model=value.model, weight=value.weight, tier=value.tier, price=price
+        rendered.nodes = value.model
+    else:
+        rendered.provider, rendered.model = value.provider, value.model
+    return rendered
+
+
+def _price(value: Price) -> policy_pb2.Price:
+    return policy_pb2.Price(
+        input=value.input,
+        output=value.output,
+        cached_input=value.cached_input,
+        request=value.request,
+        valid_from=value.valid_from,
+        version=value.version,
     )
 
 
 def _limits(values: Iterable[Limit]) -> list[policy_pb2.Limit]:
     return [
-        policy_pb2.Limit(metric=enums.metric(each.metric), per_seconds=each.per_seconds, amount=each.amount)
+        policy_pb2.Limit(
+            metric=enums.metric(each.metric),
+            per_seconds=each.per_seconds,
+            amount=each.amount,
+            calendar=enums.calendar(each.calendar),
+            time_zone=each.time_zone,
+            model=each.model,
+        )
         for each in values
     ]

@@ -8,14 +8,17 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
-from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import parse, render, status, values, warnings
 from xds_server.admin.apply import apply, changes
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
+from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.ports import Clients, Publisher
 from xds_server.admin.problems import Problems, checking, known
+from xds_server.admin.usage import UsageMethods
 from xds_server.errors import NotFoundError
+from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, writing
 from xds_server.store.records import ObjectType
 
@@ -30,11 +33,12 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(admin_pb2_grpc.AdminServicer):
+class AdminService(UsageMethods):
     """Stateless apart from what it is given; one per server."""
 
-    def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients) -> None:
+    def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients, ledger: LedgerReader) -> None:
         self._store = store
+        self._ledger = ledger
         self._clients = clients
         self._changes = Changes(store, publisher, clients)
 
@@ -143,7 +147,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         message = request.organisation
         with checking("organisation") as problems:
             values.name(message.name, problems.at("name"))
-            limits = parse.limits(message.limits, problems)
+            limits = limits_of(message.limits, problems)
 
         def work(transaction: Transaction) -> Organisation:
             return writing.organisations.put(transaction, message.name, limits=limits, expected=message.version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from xds_server.admin.problems import Problems
 
@@ -75,6 +76,17 @@ def number(value: int, least: int, most: int, unit: str, problems: Problems) -> 
 
 def expiry(value: int, problems: Problems) -> None:
     number(value, 0, _LAST_SECOND, "(Unix seconds; 0 = never)", problems)
+
+
+def moment(value: int, problems: Problems) -> None:
+    number(value, 0, _LAST_SECOND, "(Unix seconds; 0 = none given)", problems)
+
+
+def time_zone(text: str, problems: Problems) -> None:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # also for what is a path, or a folder of zones
+        problems.note(f"{quoted(text)} is not a time zone; accepted: an IANA name such as Europe/Berlin, or UTC")
 
 
 def quoted(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-_NOT_ENFORCED = "stored, not enforced by this version"
+_NOT_ENFORCED = "stored, and enforced only by `trunkline up --ledger`, which is in development"
 
 
 def of_document(message: pb.Document) -> Iterator[str]:
@@ -21,6 +21,8 @@ def of_document(message: pb.Document) -> Iterator[str]:
 def of_route(message: pb.Route, path: str) -> Iterator[str]:
     if message.cache_ttl_seconds:
         yield f"{path}cache_ttl_seconds: stored, nothing is cached by this version"
+    if message.limits:
+        yield f"{path}limits: {_NOT_ENFORCED}"
 
 
 def of_organisation(message: pb.Organisation, path: str) -> Iterator[str]:

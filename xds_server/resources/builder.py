@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 from xds_server.model import NodesTarget, Pool, Provider, ProviderTarget, Route, State
@@ -56,8 +57,15 @@ class Generation(Generic[K, V]):
 class Builder:
     """Builds snapshots for one edge configuration; one instance per control plane, not thread-safe."""
 
-    def __init__(self, edge: EdgeSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        edge: EdgeSettings,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` (seconds) times what lingers; `wall_clock` (Unix seconds) says which prices are in force."""
         self._edge = edge
+        self._wall_clock = wall_clock
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
         self._assignments = Assignments()
@@ -123,7 +131,8 @@ class Builder:
         """Everything that depends on the desired state alone."""
         self._resources.turn()
         self._route_entries.turn()
-        plans = {route.id: chains(route, state.providers) for route in state.routes.values()}
+        now = self._wall_clock()
+        plans = {route.id: chains(route, state.providers, now) for route in state.routes.values()}
         return {
             types.CLUSTER: self._clusters(state, plans),
             types.LISTENER: self._listeners,
@@ -132,7 +141,7 @@ class Builder:
                 types.POLICY_ORGANISATION, state.organisations, policy.organisation
             ),
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
-            types.POLICY_ROUTE: self._policy(types.POLICY_ROUTE, state.routes, policy.route),
+            types.POLICY_ROUTE: self._policy(types.POLICY_ROUTE, state.routes, partial(policy.route, at=now)),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:

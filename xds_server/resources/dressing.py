@@ -34,7 +34,7 @@ REMOVED_FROM_RESPONSES = (
 )
 
 
-def dressing_filters() -> list[HttpFilter]:
+def dressing_filters(*, keeps_ledger: bool) -> list[HttpFilter]:
     """Put the target's credential on, splice path and body (chain.lua), and clean the answer's headers."""
     dress = Mutations(
         request_mutations=[
@@ -64,7 +64,7 @@ def dressing_filters() -> list[HttpFilter]:
             name="envoy.filters.http.lua",
             typed_config=pack(
                 "envoy.extensions.filters.http.lua.v3.Lua",
-                Lua(default_source_code=DataSource(inline_string=chain_lua())),
+                Lua(default_source_code=DataSource(inline_string=chain_lua(keeps_ledger=keeps_ledger))),
             ),
         ),
         HttpFilter(
@@ -74,9 +74,9 @@ def dressing_filters() -> list[HttpFilter]:
     ]
 
 
-def chain_lua() -> str:
+def chain_lua(*, keeps_ledger: bool) -> str:
     """The source of `envoy/chain.lua`: inside the package in a wheel, beside it in a checkout."""
     packaged = resources.files("xds_server") / "_envoy" / "chain.lua"
-    if packaged.is_file():
-        return packaged.read_text()
-    return (Path(__file__).parents[2] / "envoy" / "chain.lua").read_text()
+    beside = Path(__file__).parents[2] / "envoy" / "chain.lua"
+    source = packaged.read_text() if packaged.is_file() else beside.read_text()
+    return source.replace("local KEEPS_LEDGER = false", f"local KEEPS_LEDGER = {str(keeps_ledger).lower()}", 1)

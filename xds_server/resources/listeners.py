@@ -49,6 +49,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatch
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from xds_server.resources import names
+from xds_server.resources.access_log import request_log
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import local_replies
@@ -71,8 +72,10 @@ def openai_listener(edge: EdgeSettings) -> Listener:
             name="envoy.filters.http.ext_authz",
             typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
         ),
-        _router(upstream=dressing_filters()),
+        _router(upstream=dressing_filters(keeps_ledger=bool(edge.access_log))),
     ]
+    if edge.access_log:
+        manager.access_log = [request_log(edge.access_log)]
     return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.model import Key, Limit, Metric, Organisation, Price, Route
+from xds_server.model import Calendar, Key, Limit, Metric, Organisation, Price, Route, price_in_force
 
 METRICS = {
     Metric.REQUESTS: policy_pb2.METRIC_REQUESTS,
@@ -12,6 +12,14 @@ METRICS = {
     Metric.COST_USD: policy_pb2.METRIC_COST_USD,
     Metric.CONCURRENCY: policy_pb2.METRIC_CONCURRENCY,
 }
+CALENDARS = {
+    None: policy_pb2.CALENDAR_UNSPECIFIED,
+    Calendar.DAY: policy_pb2.CALENDAR_DAY,
+    Calendar.WEEK: policy_pb2.CALENDAR_WEEK,
+    Calendar.MONTH: policy_pb2.CALENDAR_MONTH,
+}
+#: A request is priced by when it began, and its line may be read this many seconds later.
+_LATE = 86_400
 
 
 def organisation(value: Organisation) -> bytes:
@@ -32,26 +40,51 @@ def key(value: Key) -> bytes:
     return _encode(message)
 
 
-def route(value: Route) -> bytes:
+def route(value: Route, at: float) -> bytes:
+    """With the prices of requests that began in the day before `at` (Unix seconds), or begin later."""
     message = policy_pb2.Route(
         id=value.id,
         model=value.model,
         organisation_id=value.organisation_id,
-        targets=[policy_pb2.Target(id=target.id, price=_price(target.price)) for target in value.targets],
+        targets=[
+            policy_pb2.Target(id=target.id, prices=map(_price, _current(target.prices, at)))
+            for target in value.targets
+        ],
         created_at=value.created_at,
+        limits=_limits(value.limits),
+        reserved_output_tokens=value.reserved_output_tokens,
     )
     return _encode(message)
 
 
 def _limits(limits: tuple[Limit, ...]) -> list[policy_pb2.Limit]:
     return [
-        policy_pb2.Limit(metric=METRICS[limit.metric], per_seconds=limit.per_seconds, amount=limit.amount)
+        policy_pb2.Limit(
+            metric=METRICS[limit.metric],
+            per_seconds=limit.per_seconds,
+            amount=limit.amount,
+            calendar=CALENDARS[limit.calendar],
+            time_zone=limit.time_zone,
+            model=limit.model,
+        )
         for limit in limits
     ]
 
 
+def _current(prices: tuple[Price, ...], at: float) -> tuple[Price, ...]:
+    first = price_in_force(prices, at - _LATE)
+    return prices[prices.index(first) :] if first is not None else prices
+
+
 def _price(price: Price) -> policy_pb2.Price:
-    return policy_pb2.Price(input=price.input, output=price.output)
+    return policy_pb2.Price(
+        input=price.input,
+        output=price.output,
+        cached_input=price.cached_input,
+        request=price.request,
+        valid_from=price.valid_from,
+        version=price.version,
+    )
 
 
 def _encode(message: policy_pb2.Organisation | policy_pb2.Key | policy_pb2.Route) -> bytes:

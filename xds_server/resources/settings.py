@@ -18,3 +18,5 @@ class EdgeSettings:
     max_body_bytes: int = 32 * 1024 * 1024
     #: PEM file with the CAs to trust for https providers that name no `ca_file` of their own.
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    #: Where Envoy writes the write-ahead ledger; empty: nowhere.
+    access_log: str = ""

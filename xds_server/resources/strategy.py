@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import lcm
 
-from xds_server.model import NodesTarget, Provider, Route, Strategy, Target
+from xds_server.model import NodesTarget, Provider, Route, Strategy, Target, price_in_force
 from xds_server.resources.names import target_cluster
 
 
@@ -30,34 +30,35 @@ class Chain:
     hops: tuple[Hop, ...]
 
 
-def tiers(route: Route) -> list[list[Target]]:
-    """The route's targets in groups, the group that serves first in front."""
+def tiers(route: Route, at: float) -> list[list[Target]]:
+    """The route's targets in groups, the group that serves first in front; prices are those in force at `at`."""
     groups: dict[tuple[int, ...], list[Target]] = {}
     for index, target in enumerate(route.targets):
-        groups.setdefault(_rank(route.strategy, index, target), []).append(target)
+        groups.setdefault(_rank(route.strategy, index, target, at), []).append(target)
     return [groups[key] for key in sorted(groups)]
 
 
-def _rank(strategy: Strategy, index: int, target: Target) -> tuple[int, ...]:
+def _rank(strategy: Strategy, index: int, target: Target, at: float) -> tuple[int, ...]:
     """Targets of equal rank share the load; lower ranks serve first."""
     match strategy:
         case Strategy.PRIORITY:
             return (index,)
         case Strategy.CHEAPEST:
-            return (target.price.input + target.price.output,)
+            price = price_in_force(target.prices, at)
+            return (price.input + price.output if price is not None else 0,)
         case Strategy.OWN_FIRST:
             return (not isinstance(target, NodesTarget), target.tier)
         case _:
             return (target.tier,)
 
 
-def chains(route: Route, providers: Mapping[str, Provider]) -> list[Chain]:
+def chains(route: Route, providers: Mapping[str, Provider], at: float) -> list[Chain]:
     """One chain per credential of each first-tier target that has a weight.
 
     A chain goes through all credentials of its first target, then the rest of its tier (heaviest first), then the
-    lower tiers. A target of weight 0 serves as a fallback only.
+    lower tiers. A target of weight 0 serves as a fallback only. `at` (Unix seconds) is when prices are compared.
     """
-    order = [sorted(tier, key=lambda target: -target.weight) for tier in tiers(route)]
+    order = [sorted(tier, key=lambda target: -target.weight) for tier in tiers(route, at)]
     every_hop = [hop for tier in order for target in tier for hop in hops_of(target, providers)]
     scale = _scale(order[0], providers)
     result = []

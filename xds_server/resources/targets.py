@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -167,7 +167,8 @@ def dressing(target: str, *, prefix: str, model: str, credential: str = "", stre
     `prefix` stands before the path there; `model` is the model's name there.
     """
     flags = "-u" if stream_usage else "-"
-    return {"target": target, "dress": f"{flags} {prefix or '-'} {credential or '-'} {json.dumps(model)}"}
+    words = (flags, prefix or "-", credential or "-", quote(target, safe="/:#"), json.dumps(model))
+    return {"target": target, "dress": " ".join(words)}
 
 
 def _is_address(host: str) -> bool:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
-from xds_server.model import Key, Limit, Metric, NodesTarget, Organisation, Price, Provider, ProviderTarget, Target
+from xds_server.model import (
+    Calendar,
+    Key,
+    Limit,
+    Metric,
+    NodesTarget,
+    Organisation,
+    Price,
+    Provider,
+    ProviderTarget,
+    Target,
+)
 from xds_server.store.crypto import Cipher
 
 
@@ -20,12 +33,21 @@ def encode_strings(values: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=1024)
 def decode_limits(text: str) -> tuple[Limit, ...]:
-    return tuple(Limit(Metric(metric), per_seconds, amount) for metric, per_seconds, amount in json.loads(text))
+    return tuple(_limit(*row) for row in json.loads(text))
 
 
 def encode_limits(limits: tuple[Limit, ...]) -> str:
-    rows = [[limit.metric.value, limit.per_seconds, limit.amount] for limit in limits]
+    rows = [
+        [limit.metric, limit.per_seconds, limit.amount, limit.calendar or "", limit.time_zone, limit.model]
+        for limit in limits
+    ]
     return json.dumps(rows, separators=(",", ":"))
+
+
+def _limit(  # noqa: PLR0917  # takes a row; the first schema's had three columns
+    metric: str, per_seconds: int, amount: int, calendar: str = "", time_zone: str = "", model: str = ""
+) -> Limit:
+    return Limit(Metric(metric), per_seconds, amount, Calendar(calendar) if calendar else None, time_zone, model)
 
 
 def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]) -> bytes:
@@ -92,10 +114,11 @@ def decode_provider(  # noqa: PLR0917  # takes a row
     )
 
 
-def decode_target(  # noqa: PLR0917  # takes a row
-    provider: str | None, model: str, weight: int, tier: int, price_input: int, price_output: int
+def decode_target(
+    histories: Mapping[str, tuple[Price, ...]], provider: str | None, model: str, weight: int, tier: int
 ) -> Target:
-    price = Price(price_input, price_output)
-    if provider is None:
-        return NodesTarget(model=model, weight=weight, tier=tier, price=price)
-    return ProviderTarget(provider=provider, model=model, weight=weight, tier=tier, price=price)
+    """`histories` are the prices of its route's targets, by target id, oldest first."""
+    target: Target = NodesTarget(model, weight, tier)
+    if provider is not None:
+        target = ProviderTarget(provider, model, weight, tier)
+    return replace(target, prices=histories.get(target.id, ()))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.model import State
+from xds_server.store.audit_chain import Verdict
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.store import Committed, Store
 
@@ -32,6 +33,9 @@ class AsyncStore:
 
     async def audit_events(self, query: AuditQuery) -> list[AuditEvent]:
         return await asyncio.to_thread(self._store.audit_events, query)
+
+    async def verify_audit(self) -> Verdict:
+        return await asyncio.to_thread(self._store.verify_audit)
 
     async def write(self, actor: str, work: Callable[[Transaction], T], *, dry_run: bool = False) -> Committed[T]:
         return await asyncio.to_thread(self._store.write, actor, work, dry_run=dry_run)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xds_server.model import Key, Organisation, Privacy, Provider, Route, State, Strategy, Target, Timeouts
+from xds_server.model import Key, Organisation, Price, Privacy, Provider, Route, State, Strategy, Target, Timeouts
 from xds_server.store import codec
 from xds_server.store.connection import Snapshot
 from xds_server.store.crypto import Cipher
@@ -65,17 +65,32 @@ def keys(snapshot: Snapshot) -> dict[str, Key]:
 
 def routes(snapshot: Snapshot) -> dict[str, Route]:
     """By id."""
+    histories = price_histories(snapshot)
     targets: dict[str, list[Target]] = {}
     for route_id, *columns in snapshot.rows(
-        "SELECT route_id, provider, model, weight, tier, price_input, price_output FROM target "
-        "ORDER BY route_id, position"
+        "SELECT route_id, provider, model, weight, tier FROM target ORDER BY route_id, position"
     ):
-        targets.setdefault(route_id, []).append(codec.decode_target(*columns))
+        target = codec.decode_target(histories.get(route_id, {}), *columns)
+        targets.setdefault(route_id, []).append(target)
     rows = snapshot.rows(
         "SELECT id, organisation_id, model, strategy, first_byte_ms, idle_ms, connect_ms, cache_ttl_seconds, "
-        "privacy, created_at, version FROM route ORDER BY id"
+        "privacy, limits, reserved_output_tokens, created_at, version FROM route ORDER BY id"
     )
     return {row[0]: _route(tuple(targets.get(row[0], ())), *row) for row in rows}
+
+
+def price_histories(snapshot: Snapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:
+    """By route and target id, oldest first, those of targets that left included; of one route, if it is given."""
+    histories: dict[str, dict[str, tuple[Price, ...]]] = {}
+    condition, arguments = ("WHERE route_id = ?", [route_id]) if route_id else ("", [])
+    for owner, target_id, *columns in snapshot.rows(
+        "SELECT route_id, target_id, input, output, cached_input, request, valid_from, version "  # noqa: S608
+        f"FROM target_price {condition} ORDER BY route_id, target_id, valid_from, version",
+        *arguments,
+    ):
+        of_route = histories.setdefault(owner, {})
+        of_route[target_id] = (*of_route.get(target_id, ()), Price(*columns))
+    return histories
 
 
 def key_records(snapshot: Snapshot, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
@@ -122,6 +137,8 @@ def _route(  # noqa: PLR0917  # takes a row
     connect_ms: int,
     cache_ttl_seconds: int,
     privacy: str,
+    limits: str,
+    reserved_output_tokens: int,
     created_at: int,
     version: int,
 ) -> Route:
@@ -134,6 +151,8 @@ def _route(  # noqa: PLR0917  # takes a row
         timeouts=Timeouts(first_byte_ms, idle_ms, connect_ms),
         cache_ttl_seconds=cache_ttl_seconds,
         privacy=Privacy(privacy),
+        limits=codec.decode_limits(limits),
+        reserved_output_tokens=reserved_output_tokens,
         created_at=created_at,
         version=version,
     )

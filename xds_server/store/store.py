@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds_server.model import State
-from xds_server.store import reading, schema, writing
+from xds_server.store import audit_chain, reading, schema, writing
 from xds_server.store.connection import Reader, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
@@ -94,6 +94,15 @@ class Store:
             with self._reader.snapshot() as snapshot:
                 self._loaded = reading.load(snapshot, self._cipher, self._loaded)
             return self._loaded.state
+
+    @property
+    def write_lock(self) -> threading.Lock:
+        """Held by whoever writes to this database in this process."""
+        return self._write_lock
+
+    def verify_audit(self) -> audit_chain.Verdict:
+        """Walks the audit log's whole hash chain."""
+        return audit_chain.verify(self._reader.snapshot)
 
     def keys(self, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
         """By organisation and name; `organisation` is a name, empty for all."""

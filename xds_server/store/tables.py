@@ -17,7 +17,7 @@ _GLOBAL: dict[str, Any] = {
     "sqlite_where": text("organisation_id IS NULL"),
     "postgresql_where": text("organisation_id IS NULL"),
 }
-_AuditId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
+_AutoId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
 
 
 class RevisionRow(SQLModel, table=True):
@@ -80,7 +80,9 @@ class ProviderRow(SQLModel, table=True):
 
 
 class RouteRow(SQLModel, table=True):
-    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named."""
+    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named;
+    `limits` is JSON.
+    """
 
     __tablename__ = "route"
     __table_args__: ClassVar = (
@@ -96,12 +98,14 @@ class RouteRow(SQLModel, table=True):
     connect_ms: int
     cache_ttl_seconds: int
     privacy: str
+    limits: str = Field(sa_type=Text)
+    reserved_output_tokens: int
     created_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
 
 
 class TargetRow(SQLModel, table=True):
-    """A provider's model, or (no provider) a model on the nodes that offer it. Prices as in model.Price."""
+    """A provider's model, or (no provider) a model on the nodes that offer it."""
 
     __tablename__ = "target"
     route_id: str = Field(primary_key=True, foreign_key="route.id", ondelete="CASCADE")
@@ -110,16 +114,34 @@ class TargetRow(SQLModel, table=True):
     model: str
     weight: int
     tier: int
-    price_input: int = Field(sa_type=BigInteger)
-    price_output: int = Field(sa_type=BigInteger)
+
+
+class PriceRow(SQLModel, table=True):
+    """A price as in model.Price, of the target with this id in its route.
+
+    Not tied to the target's row: the history of a target that leaves its route goes on when it comes back.
+    """
+
+    __tablename__ = "target_price"
+    route_id: str = Field(primary_key=True, foreign_key="route.id", ondelete="CASCADE")
+    target_id: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    valid_from: int = Field(sa_type=BigInteger)
+    input: int = Field(sa_type=BigInteger)
+    output: int = Field(sa_type=BigInteger)
+    cached_input: int | None = Field(sa_type=BigInteger)
+    request: int = Field(sa_type=BigInteger)
 
 
 class AuditRow(SQLModel, table=True):
-    """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty."""
+    """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty.
+
+    `hash` is this event's link of the chain; see audit_chain.
+    """
 
     __tablename__ = "audit_event"
     __table_args__: ClassVar = (Index("audit_event_object", "object_type", "object_name", "id"),)
-    id: int | None = Field(default=None, primary_key=True, sa_type=_AuditId)
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
     at_us: int = Field(sa_type=BigInteger)
     actor: str
     action: str
@@ -128,3 +150,118 @@ class AuditRow(SQLModel, table=True):
     before: str = Field(sa_type=Text)
     after: str = Field(sa_type=Text)
     revision: int = Field(sa_type=BigInteger)
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageRecordRow(SQLModel, table=True):
+    """One finished request, as in trunkline.ledger.v1.UsageRecord; `failed_attempts` is JSON, `tokens` the sum.
+
+    `hour` is the Unix hour of its start. The three indices on it give the heaviest requests of any time without
+    reading the others.
+    """
+
+    __tablename__ = "usage_record"
+    __table_args__: ClassVar = (
+        Index("usage_record_time", "started_at_us", "seq"),
+        Index("usage_record_cost", "hour", "cost_micro_usd"),
+        Index("usage_record_tokens", "hour", "tokens"),
+        Index("usage_record_duration", "hour", "duration_us"),
+    )
+    seq: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
+    id: str = Field(unique=True)
+    started_at_us: int = Field(sa_type=BigInteger)
+    hour: int
+    organisation_id: str
+    key_id: str
+    route_id: str
+    model: str
+    target_id: str
+    provider: str
+    node_id: str
+    attempts: int
+    status: int
+    response_flags: str
+    request_bytes: int = Field(sa_type=BigInteger)
+    response_bytes: int = Field(sa_type=BigInteger)
+    first_byte_us: int = Field(sa_type=BigInteger)
+    duration_us: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    tokens: int = Field(sa_type=BigInteger)
+    cost_micro_usd: int = Field(sa_type=BigInteger)
+    price_version: int = Field(sa_type=BigInteger)
+    cache_hit: bool
+    estimated: bool
+    expired: bool
+    stream: bool
+    end_user: str
+    tag: str
+    failed_attempts: str = Field(sa_type=Text)
+
+
+class UsageSeriesRow(SQLModel, table=True):
+    """What roll-ups are kept for: one combination of all dimensions but time. Their rows hold its number.
+
+    `digest` identifies it; `last_hour` is the newest hour that has a roll-up of it.
+    """
+
+    __tablename__ = "usage_series"
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
+    digest: bytes = Field(sa_type=LargeBinary, unique=True)
+    organisation_id: str
+    key_id: str
+    route_id: str
+    model: str
+    target_id: str
+    provider: str
+    tag: str
+    last_hour: int
+
+
+class UsageHourRow(SQLModel, table=True):
+    """Sums over one series in one Unix hour. `failed_attempts` are those at this target that went on to another.
+
+    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one. The rows lie in
+    the order in which reports add them up: SQLite would sort them otherwise.
+    """
+
+    __tablename__ = "usage_hour"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    retries: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    cost_micro_usd: int = Field(sa_type=BigInteger)
+    estimated: int = Field(sa_type=BigInteger)
+    cache_hits: int = Field(sa_type=BigInteger)
+    failed_attempts: int = Field(sa_type=BigInteger)
+    answer_tokens: int = Field(sa_type=BigInteger)
+    answer_us: int = Field(sa_type=BigInteger)
+
+
+class UsageFirstByteRow(SQLModel, table=True):
+    """Microseconds to the first byte as a histogram; beside the sums, so that reports without it don't read it."""
+
+    __tablename__ = "usage_first_byte"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    hour: int = Field(primary_key=True)
+    histogram: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageTagRow(SQLModel, table=True):
+    """The tags in an organisation's roll-ups of one hour: clients choose them, so their number is bounded."""
+
+    __tablename__ = "usage_tag"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    hour: int = Field(primary_key=True)
+    organisation_id: str = Field(primary_key=True)
+    tag: str = Field(primary_key=True)

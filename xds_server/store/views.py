@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from xds_server.model import Key, Limit, NodesTarget, Organisation, Provider, Route, Target
@@ -49,16 +50,24 @@ def route(value: Route) -> View:
         },
         "cache_ttl_seconds": value.cache_ttl_seconds,
         "privacy": value.privacy.value,
+        "limits": [_limit(limit) for limit in value.limits],
+        "reserved_output_tokens": value.reserved_output_tokens,
     }
 
 
 def _limit(limit: Limit) -> View:
-    return {"metric": limit.metric.value, "per_seconds": limit.per_seconds, "amount": limit.amount}
+    window: dict[str, Any] = {"per_seconds": limit.per_seconds}
+    if limit.calendar is not None:
+        window = {"calendar": limit.calendar.value, "time_zone": limit.time_zone or "UTC"}
+    model = {"model": limit.model} if limit.model else {}
+    return {"metric": limit.metric.value, **window, **model, "amount": limit.amount}
 
 
 def _target(target: Target) -> View:
     place = {"nodes": target.model}
     if not isinstance(target, NodesTarget):
         place = {"provider": target.provider, "model": target.model}
-    price = {"input": target.price.input, "output": target.price.output}
+    # The latest change of the history, which need not be the last price to come into force.
+    latest = max(target.prices, key=lambda price: price.version, default=None)
+    price = asdict(latest) if latest is not None else None
     return {**place, "weight": target.weight, "tier": target.tier, "price": price}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.trunkline.config.test_loader import FULL
 from trunkline.config import loader
@@ -34,6 +35,15 @@ def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
     assert "sk-" not in exported
     assert "output: 0.150001" in exported
     assert "idle: 2m" in exported
+    assert "valid_from: 2026-12-01 00:00:00+00:00" in exported
+    assert "per: month\n      time_zone: Europe/Berlin\n      amount: 500\n" in exported
+
+
+def test_a_target_that_is_to_be_free_says_from_when(tmp_path: Path) -> None:
+    price = policy.Price(valid_from=1_796_083_200)
+    applied = admin.Document(routes=[admin.Route(model="m", targets=[admin.RouteTarget(nodes="n", price=price)])])
+    again = desired(loader.parse(text(applied), "f", Secrets({}, tmp_path)), admin.Document())
+    assert again.routes[0].targets[0].price == price
 
 
 def test_an_empty_state_is_a_file_too() -> None:

@@ -28,20 +28,34 @@ routes:
     strategy: priority
     targets:
       - {provider: openai, model: gpt-4.1, weight: 80, price: {input: 2.00, output: 0.150001}}
-      - {nodes: "llama3:70b", tier: 1, weight: 0}
+      - nodes: "llama3:70b"
+        tier: 1
+        weight: 0
+        price: {cached_input: 0.5, request: 0.001, valid_from: 2026-12-01}
     timeouts: {first_byte: 30s, idle: 2m, connect: 500ms}
     cache: {ttl: 1h}
     privacy: own-nodes
+    limits: [{metric: concurrency, amount: 50}]
+    reserved_output_tokens: 2048
 organisations:
   - name: acme
     limits:
       - {metric: requests, per: 60s, amount: 600}
       - {metric: cost_usd, per: 30d, amount: 500.25}
       - {metric: concurrency, amount: 20}
+      - {metric: cost_usd, per: month, time_zone: Europe/Berlin, amount: 500}
     keys:
-      - {name: ci, value: env:ACME_CI_KEY, models: ["gpt-*"], expires_at: 2030-01-01T00:00:00Z}
+      - name: ci
+        value: env:ACME_CI_KEY
+        models: ["gpt-*"]
+        limits: [{metric: tokens, per: 60s, amount: 100000, model: gpt-4.1}, {metric: tokens, per: day, amount: 5}]
+        expires_at: 2030-01-01T00:00:00Z
       - {name: old, value: a-literal-key-of-a-test}
 """
+
+
+LIMIT = "version: 1\norganisations:\n  - name: a\n    limits: [{%s}]\n"
+PRICE = "version: 1\nroutes:\n  - model: m\n    targets: [{nodes: m, price: {%s}}]\n"
 
 
 def parse(text: str, directory: Path = Path("/nonexistent"), **environment: str) -> admin.Document:
@@ -79,20 +93,37 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
             admin.RouteTarget(
                 provider="openai", model="gpt-4.1", weight=80, price=policy.Price(input=2_000_000, output=150_001)
             ),
-            admin.RouteTarget(nodes="llama3:70b", tier=1, weight=0),
+            admin.RouteTarget(
+                nodes="llama3:70b",
+                tier=1,
+                weight=0,
+                price=policy.Price(cached_input=500_000, request=1_000, valid_from=1_796_083_200),
+            ),
         ],
         timeouts=admin.Timeouts(first_byte_ms=30_000, idle_ms=120_000, connect_ms=500),
         cache_ttl_seconds=3600,
         privacy=admin.PRIVACY_OWN_NODES,
+        limits=[policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=50)],
+        reserved_output_tokens=2048,
     )
     acme = document.organisations[0]
     assert list(acme.organisation.limits) == [
         policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600),
         policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=2_592_000, amount=500_250_000),
         policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=20),
+        policy.Limit(
+            metric=policy.METRIC_COST_USD,
+            calendar=policy.CALENDAR_MONTH,
+            time_zone="Europe/Berlin",
+            amount=500_000_000,
+        ),
     ]
     ci, old = acme.keys
     assert (ci.value, list(ci.key.models), ci.key.expires_at) == ("sk-ci-0123456789", ["gpt-*"], 1_893_456_000)
+    assert list(ci.key.limits) == [
+        policy.Limit(metric=policy.METRIC_TOKENS, per_seconds=60, amount=100_000, model="gpt-4.1"),
+        policy.Limit(metric=policy.METRIC_TOKENS, calendar=policy.CALENDAR_DAY, amount=5),
+    ]
     assert (old.value, list(old.key.models), old.key.organisation) == ("a-literal-key-of-a-test", ["*"], "acme")
 
 
@@ -137,6 +168,36 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
             "version: 1\norganisations:\n  - name: a\n    limits: [{metric: requests, per: 1s, amount: 0.5}]\n",
             "trunkline.yaml:4: organisations[0].limits[0]: requests are counted in whole numbers",
         ),
+        *(
+            (
+                LIMIT % (fields if "amount" in fields else f"{fields}, amount: 5"),
+                f"trunkline.yaml:4: organisations[0].limits[0]{expected}",
+            )
+            for fields, expected in (
+                (
+                    "metric: tokens, per: 0s",
+                    ".per: expected a duration of 1s or more, such as 60s, 1h or 30d, or day",
+                ),
+                ("metric: tokens, per: 60", ".per: expected a duration of 1s or more"),
+                ("metric: tokens, per: 500ms", ".per: expected whole seconds"),
+                ("metric: tokens, per: year", ".per: expected a duration such as"),
+                (
+                    "metric: tokens, per: 1h, time_zone: UTC",
+                    ": `time_zone` belongs to the windows day, week and month",
+                ),
+                (
+                    "metric: cost_usd, per: day, amount: 0.0000001",
+                    ": expected an amount in USD of at most 6 decimals",
+                ),
+            )
+        ),
+        *(
+            (
+                PRICE % f"input: 1, valid_from: {moment}",
+                "trunkline.yaml:4: routes[0].targets[0].price.valid_from: expected a date or time such as 2026-",
+            )
+            for moment in ("soon", "5", "true", "[]")
+        ),
         ("version: 1\nproviders: [\n", "trunkline.yaml:3: not valid YAML"),
         ("version: 1\nversion: 1\n", "trunkline.yaml:2: version is given twice"),
     ],
@@ -171,6 +232,21 @@ def test_a_credential_is_a_reference_that_resolves(credential: str, expected: st
 def test_no_message_repeats_a_value_that_may_be_a_secret() -> None:
     found = mistakes("version: 1\norganisations:\n  - {name: a, keys: [{name: k, value: [sk-a-real-secret]}]}\n")
     assert "sk-a-real-secret" not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2026-12-01", 1_796_083_200),
+        ("2026-12-01T12:00:00", 1_796_126_400),
+        ("2026-12-01T00:00:00+01:00", 1_796_079_600),
+        ('"2026-12-01"', 1_796_083_200),
+        ("2026-12-01T00:00Z", 1_796_083_200),
+    ],
+)
+def test_a_price_begins_at_a_date_or_time(written: str, expected: int) -> None:
+    document = parse(PRICE % f"input: 1, valid_from: {written}")
+    assert document.routes[0].targets[0].price.valid_from == expected
 
 
 def test_anchors_merge() -> None:

@@ -96,6 +96,8 @@ def test_a_route_is_changed(control: FakeAdmin, trunkline: Trunkline) -> None:
         ("openai", "expected PROVIDER/MODEL"),
         ("a/b,wieght=3", "expected weight=N"),
         ("a/b,price=2", "price=IN:OUT"),
+        ("a/b,from=2026-12-01", "add price=IN:OUT"),
+        ("a/b,price=1:1,from=soon", "price.valid_from: expected a date or time"),
         ("a/b,price=0.00000001:1", "price.input: expected an amount in USD"),
     ],
 )
@@ -103,6 +105,40 @@ def test_a_wrong_target_is_explained(trunkline: Trunkline, target: str, expected
     result = trunkline("routes", "set", "new", "--target", target)
     assert result.exit_code == 2
     assert expected in result.output
+
+
+def test_a_target_given_without_a_price_keeps_it(control: FakeAdmin, trunkline: Trunkline) -> None:
+    price = policy.Price(input=2_000_000, output=8_000_000, valid_from=1_700_000_000, version=2)
+    stored = admin.Route(model="m", targets=[admin.RouteTarget(provider="openai", model="x", price=price)])
+    control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(routes=[stored])
+
+    def prices(*targets: str) -> list[policy.Price | None]:
+        arguments = [part for target in targets for part in ("--target", target)]
+        assert trunkline("routes", "set", "m", *arguments).exit_code == 0
+        sent = control.last(admin.PutRouteRequest).route.targets
+        return [each.price if each.HasField("price") else None for each in sent]
+
+    assert prices("nodes/x", "openai/x,weight=5") == [None, price]
+    assert prices("openai/x,price=0:0") == [policy.Price()]
+    assert prices("openai/x,price=3:9,cached=0.5,request=0.001,from=2026-12-01") == [
+        policy.Price(
+            input=3_000_000, output=9_000_000, cached_input=500_000, request=1_000, valid_from=1_796_083_200
+        )
+    ]
+
+
+def test_a_route_with_limits(control: FakeAdmin, trunkline: Trunkline) -> None:
+    result = trunkline(
+        *("routes", "set", "gpt-4.1", "--limit", "concurrency=5", "--limit", "cost_usd/week=0.25"),
+        *("--reserved-output-tokens", "2048"),
+    )
+    assert result.exit_code == 0, result.output
+    sent = control.last(admin.PutRouteRequest).route
+    assert list(sent.limits) == [
+        policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=5),
+        policy.Limit(metric=policy.METRIC_COST_USD, calendar=policy.CALENDAR_WEEK, amount=250_000),
+    ]
+    assert (sent.reserved_output_tokens, sent.targets) == (2_048, ROUTE.targets)
 
 
 def test_a_new_route_needs_a_target(trunkline: Trunkline) -> None:

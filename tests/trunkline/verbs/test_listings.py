@@ -155,7 +155,7 @@ def test_routes_show_is_yaml(trunkline: Trunkline) -> None:
 VERBS = """
 up, apply, export, status, audit list, providers list, providers add, providers update, providers remove,
 providers discover, routes list, routes show, routes set, routes remove, orgs list, orgs add, orgs remove,
-keys create, keys list, keys revoke
+keys create, keys list, keys revoke, limits list, limits set, limits remove
 """
 
 

@@ -13,6 +13,7 @@ from trunkline_proto.admin.v1 import admin_pb2_grpc
 from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.clients import ClientStatus, Propagation, Rejection, TypeStatus
+from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
 
@@ -64,12 +65,14 @@ async def admin(store: Store) -> AsyncIterator[Admin]:
         interceptors=[TokenInterceptor(TOKEN)],
         options=SERVER_OPTIONS,
     )
-    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(AsyncStore(store), clients, clients), server)
+    ledger = LedgerReader(store.url)
+    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(AsyncStore(store), clients, clients, ledger), server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
         yield Admin(Authorised(admin_pb2_grpc.AdminStub(channel)), address, clients, store)
     await server.stop(None)
+    ledger.close()
 
 
 class Authorised:

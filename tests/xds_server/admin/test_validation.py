@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -30,6 +31,14 @@ def target(index: int = 0, **fields: object) -> Callable[[pb.Document], None]:
 
 def key(**fields: object) -> Callable[[pb.Document], None]:
     return lambda d: d.organisations[0].keys[0].MergeFrom(pb.KeyDocument(**fields))  # type: ignore[arg-type]
+
+
+def limits(*added: policy_pb2.Limit) -> Callable[[pb.Document], None]:
+    return lambda d: d.organisations[0].organisation.limits.extend(added)
+
+
+TOKENS_A_MONTH_FIELDS: Any = {"metric": policy_pb2.METRIC_TOKENS, "calendar": policy_pb2.CALENDAR_MONTH}
+TOKENS_A_MONTH = policy_pb2.Limit(**TOKENS_A_MONTH_FIELDS)
 
 
 def no_weights(wanted: pb.Document) -> None:
@@ -111,8 +120,49 @@ CASES: list[tuple[Callable[[pb.Document], None], str]] = [
     (route(cache_ttl_seconds=2**31), "routes[0].cache_ttl_seconds:"),
     (
         lambda d: d.organisations[0].organisation.limits.append(limit()),
-        "organisations[0].limits: two limits of one metric and window",
+        "organisations[0].limits[1]: the same metric, window and model as limits[0]; accepted: one limit of each",
     ),
+    (limits(*(policy_pb2.Limit(model=f"m{n}") for n in range(32))), "organisations[0].limits: 33 items; accepted"),
+    (
+        limits(TOKENS_A_MONTH, policy_pb2.Limit(time_zone="UTC", **TOKENS_A_MONTH_FIELDS)),
+        "organisations[0].limits[2]: the same metric, window and model as limits[1]",
+    ),
+    (
+        limits(policy_pb2.Limit(calendar=9)),
+        "organisations[0].limits[1].calendar: not a known value; accepted: day",
+    ),  # type: ignore[arg-type]
+    (
+        limits(policy_pb2.Limit(per_seconds=60, **TOKENS_A_MONTH_FIELDS)),
+        "organisations[0].limits[1].per_seconds: a second window beside `calendar`",
+    ),
+    (
+        limits(policy_pb2.Limit(time_zone="Europe/Berlin", per_seconds=60, metric=policy_pb2.METRIC_TOKENS)),
+        "organisations[0].limits[1].time_zone: accepted only with a `calendar`",
+    ),
+    *(
+        (
+            limits(policy_pb2.Limit(time_zone=zone, **TOKENS_A_MONTH_FIELDS)),
+            f'organisations[0].limits[1].time_zone: "{zone[:80]}',
+        )
+        for zone in ("Europe/Berlim", "Europe", "/etc/passwd", "../UTC", "z" * 5000)
+    ),
+    (
+        limits(policy_pb2.Limit(metric=policy_pb2.METRIC_CONCURRENCY, calendar=policy_pb2.CALENDAR_DAY)),
+        "organisations[0].limits[1].calendar: concurrency has no window; accepted: none",
+    ),
+    (limits(policy_pb2.Limit(model="gpt-*")), 'organisations[0].limits[1].model: "gpt-*" is a pattern; accepted'),
+    (limits(policy_pb2.Limit(model="a b")), 'organisations[0].limits[1].model: "a b" is not accepted'),
+    (limits(policy_pb2.Limit(amount=10**15 + 1)), "organisations[0].limits[1].amount: 1000000000000001 is out"),
+    (key(key=pb.Key(limits=[limit(5)])), "organisations[0].keys[0].limits[1]: the same metric, window and model"),
+    (route(limits=[limit(), limit()]), "routes[0].limits[1]: the same metric, window and model as limits[0]"),
+    (
+        route(limits=[policy_pb2.Limit(model="gpt-4.1")]),
+        "routes[0].limits[0].model: a route serves one model; accepted only in limits of organisations and keys",
+    ),
+    (route(reserved_output_tokens=10_000_001), "routes[0].reserved_output_tokens: 10000001 is out of range"),
+    (target(price=policy_pb2.Price(cached_input=2**63)), "routes[0].targets[0].price.cached_input:"),
+    (target(price=policy_pb2.Price(request=2**63)), "routes[0].targets[0].price.request:"),
+    (target(price=policy_pb2.Price(valid_from=-1)), "routes[0].targets[0].price.valid_from: -1 is out of range"),
     (
         lambda d: d.organisations[0].organisation.limits.add(per_seconds=1),
         "organisations[0].limits[1].metric: missing",

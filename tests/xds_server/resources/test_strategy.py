@@ -13,10 +13,10 @@ PROVIDERS = {
 
 
 def plan(
-    *targets: ProviderTarget | NodesTarget, strategy: Strategy = Strategy.WEIGHTED
+    *targets: ProviderTarget | NodesTarget, strategy: Strategy = Strategy.WEIGHTED, at: float = 100.0
 ) -> list[tuple[int, list[str]]]:
     route = Route("rt_1", "m", targets, strategy=strategy)
-    return [(chain.weight, [hop.cluster for hop in chain.hops]) for chain in chains(route, PROVIDERS)]
+    return [(chain.weight, [hop.cluster for hop in chain.hops]) for chain in chains(route, PROVIDERS, at)]
 
 
 def test_each_first_tier_target_starts_a_chain_through_all_others() -> None:
@@ -51,8 +51,20 @@ def test_weight_zero_serves_as_a_fallback_only() -> None:
 )
 def test_strategies_order_the_same_targets_differently(strategy: Strategy, first: list[str]) -> None:
     targets = (
-        ProviderTarget("c", "m", weight=2, price=Price(2, 2)),
-        NodesTarget("m", tier=1, price=Price(3, 3)),
-        ProviderTarget("b", "m", price=Price(1, 1)),
+        ProviderTarget("c", "m", weight=2, prices=(Price(2, 2),)),
+        NodesTarget("m", tier=1, prices=(Price(3, 3),)),
+        ProviderTarget("b", "m", prices=(Price(1, 1),)),
     )
     assert plan(*targets, strategy=strategy)[0][1] == first
+
+
+def test_cheapest_is_by_the_price_in_force() -> None:
+    raised = (Price(1, 1, version=1), Price(9, 9, valid_from=200, version=2))
+    targets = (ProviderTarget("b", "m", prices=raised), ProviderTarget("c", "m", prices=(Price(2, 2),)))
+    assert plan(*targets, strategy=Strategy.CHEAPEST, at=199.0)[0][1] == ["b/m", "c/m"]
+    assert plan(*targets, strategy=Strategy.CHEAPEST, at=200.0)[0][1] == ["c/m", "b/m"]
+
+
+def test_what_has_no_price_is_cheapest() -> None:
+    targets = (ProviderTarget("b", "m", prices=(Price(1, 0),)), NodesTarget("m"))
+    assert plan(*targets, strategy=Strategy.CHEAPEST)[0][1] == ["nodes/m", "b/m"]

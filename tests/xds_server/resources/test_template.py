@@ -120,7 +120,7 @@ def test_pool_clusters(model: str, connect: int) -> None:
 )
 def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Timeouts) -> None:
     route = Route(route_id, "m", tuple(targets), timeouts=timeouts)
-    plan = chains(route, {})
+    plan = chains(route, {}, at=0.0)
     expected = b""
     for stream in (False, True):
         key = route_key(route_id, stream=stream)

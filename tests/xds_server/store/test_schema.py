@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -18,7 +19,9 @@ from sqlmodel import SQLModel
 
 from tests.xds_server.store.databases import OpenStore
 from xds_server.errors import DatabaseUnavailableError, SchemaError
+from xds_server.model import Limit, Metric, Price
 from xds_server.store import AuditQuery, DatabaseUrl, Store, schema, writing
+from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
 
 
@@ -32,6 +35,39 @@ def test_the_migrations_make_what_the_tables_say(store: Store, database: Databas
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
     engine.dispose()
+
+
+def test_prices_of_the_second_schema_begin_their_histories(
+    open_store: OpenStore, database: DatabaseUrl, tmp_path: Path
+) -> None:
+    open_reader(database).close()
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        config = schema.alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        none, true = ("x''", "1") if database.is_sqlite else ("''::bytea", "true")
+        for statement in (
+            "INSERT INTO organisation VALUES ('org_1', 'acme', '[[\"requests\",60,5]]', 1)",
+            "INSERT INTO provider VALUES ('p', 'openai', 'https://p.example', {none}, '', {true}, 1)",
+            "INSERT INTO route VALUES ('rt_1', NULL, 'm', 'cheapest', 0, 0, 0, 0, 'any', 1, 1)",
+            "INSERT INTO target VALUES ('rt_1', 0, 'p', 'x', 1, 0, 2000000, 0)",
+            "INSERT INTO target VALUES ('rt_1', 1, NULL, 'y', 1, 1, 0, 7)",
+            "INSERT INTO target VALUES ('rt_1', 2, 'p', 'free', 1, 1, 0, 0)",
+            "UPDATE revision SET value = 1",
+        ):
+            written = statement.replace("{none}", none).replace("{true}", true)
+            connection.exec_driver_sql(written)
+    engine.dispose()
+    state = open_store().load()
+    (route,) = state.routes.values()
+    assert [target.prices for target in route.targets] == [
+        (Price(2_000_000, 0, version=1),),
+        (Price(0, 7, version=1),),
+        (),
+    ]
+    assert (route.limits, route.reserved_output_tokens) == ((), 0)
+    assert state.organisations["org_1"].limits == (Limit(Metric.REQUESTS, 60, 5),)
 
 
 def test_a_newer_schema_is_refused(open_store: OpenStore, database: DatabaseUrl) -> None:

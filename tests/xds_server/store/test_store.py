@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from tests.xds_server.store.databases import OpenStore
-from xds_server.errors import AlreadyExistsError, InUseError, NotFoundError, StaleWriteError
+from xds_server.errors import AlreadyExistsError, InUseError, InvalidFieldError, NotFoundError, StaleWriteError
 from xds_server.model import (
+    Calendar,
     Limit,
     Metric,
     NodesTarget,
@@ -30,19 +31,29 @@ from xds_server.store.writing import keys, organisations, providers, routes
 from xds_server.store.writing.transaction import Transaction
 
 OPENAI = Provider("openai", "https://api.example.com/v1", credentials=("cred-1", "cred-2"), ca_file="/ca.pem")
-LIMITS = (Limit(Metric.REQUESTS, 60, 600), Limit(Metric.CONCURRENCY, 0, 8))
+LIMITS = (
+    Limit(Metric.REQUESTS, 60, 600),
+    Limit(Metric.CONCURRENCY, 0, 8),
+    Limit(Metric.COST_USD, 0, 500_000_000, Calendar.MONTH, "Europe/Berlin", "gpt-4.1"),
+)
 ROUTE = Route(
     id="",
     model="gpt-4.1",
     targets=(
-        ProviderTarget("openai", "gpt-4.1-2025", weight=80, price=Price(2_000_000, 8_000_000)),
+        ProviderTarget("openai", "gpt-4.1-2025", weight=80, prices=(Price(2_000_000, 8_000_000, version=1),)),
         NodesTarget("llama3:70b", weight=0, tier=1),
     ),
     strategy=Strategy.OWN_FIRST,
     timeouts=Timeouts(30_000, 60_000, 2_000),
     cache_ttl_seconds=5,
     privacy=Privacy.ANY,
+    limits=LIMITS[:2],
+    reserved_output_tokens=2_048,
 )
+
+
+def put_route(store: Store, route: Route) -> Route:
+    return store.write("admin", lambda tx: routes.put(tx, route, organisation="", expected=None)).value
 
 
 def put_provider(store: Store, provider: Provider = OPENAI, expected: int | None = None) -> Provider:
@@ -206,6 +217,54 @@ def test_an_organisation_leaves_with_its_keys_and_routes(store: Store) -> None:
     state = store.load()
     assert [o.name for o in state.organisations.values()] == ["other"]
     assert len(state.routes) == len(state.keys) == 1
+
+
+def test_prices_follow_their_targets(store: Store) -> None:
+    put_provider(store)
+    cheap, dear = Price(1, 1), Price(9, 9, cached_input=4, request=3)
+    first = put_route(store, replace(ROUTE, targets=(provider_target(cheap), nodes_target())))
+    assert [target.prices for target in first.targets] == [(replace(cheap, version=1),), ()]
+    second = put_route(store, replace(ROUTE, targets=(nodes_target(cheap), provider_target(dear))))
+    of_nodes, of_provider = (target.prices for target in second.targets)
+    assert [(price.rates, price.version) for price in of_provider] == [(cheap.rates, 1), (dear.rates, 2)]
+    assert [price.version for price in of_nodes] == [1]
+    assert abs(of_provider[1].valid_from - time.time()) < 60
+    assert store.load().routes[second.id].targets == second.targets
+    assert put_route(store, second) == second
+
+
+def test_a_target_that_comes_back_has_its_history(store: Store) -> None:
+    put_provider(store)
+    put_route(store, replace(ROUTE, targets=(provider_target(Price(1, 1)), nodes_target())))
+    put_route(store, replace(ROUTE, targets=(nodes_target(),)))
+    back = put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2)),)))
+    assert [price.version for price in back.targets[0].prices] == [1, 2]
+    store.write("admin", lambda tx: routes.delete(tx, ROUTE.model, organisation=""))
+    again = put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2)),)))
+    assert [(price.version, price.valid_from) for price in again.targets[0].prices] == [(1, 0)]
+
+
+def test_a_price_to_come_is_replaced_and_the_past_is_not(store: Store) -> None:
+    put_provider(store)
+    later = int(time.time()) + 86_400
+    put_route(store, replace(ROUTE, targets=(provider_target(Price(1, 1)),)))
+    put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2, valid_from=later)),)))
+    stored = put_route(store, replace(ROUTE, targets=(provider_target(Price(3, 3, valid_from=later)),)))
+    expected = (Price(1, 1, version=1), Price(3, 3, valid_from=later, version=3))
+    assert stored.targets[0].prices == store.load().routes[stored.id].targets[0].prices == expected
+    with pytest.raises(
+        InvalidFieldError, match=re.escape("route.targets[0].price.valid_from: 1970-01-01T00:00:05")
+    ):
+        put_route(store, replace(ROUTE, targets=(provider_target(Price(4, 4, valid_from=5)),)))
+    assert store.load().routes[stored.id] == stored
+
+
+def provider_target(*prices: Price) -> ProviderTarget:
+    return ProviderTarget("openai", "gpt-4.1-2025", prices=prices)
+
+
+def nodes_target(*prices: Price) -> NodesTarget:
+    return NodesTarget("llama3:70b", prices=prices)
 
 
 def test_a_load_shares_what_did_not_change(open_store: OpenStore) -> None:

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
+from typing import TypeAlias
 
-from sqlmodel import col, select
+from sqlmodel import col, delete as delete_rows, select
 
-from xds_server.model import NodesTarget, Privacy, Route, Strategy, Target, Timeouts
-from xds_server.store import codec, views
+from xds_server.errors import InvalidFieldError, PastPriceError
+from xds_server.model import NodesTarget, Price, Privacy, Route, Strategy, Target, Timeouts
+from xds_server.store import codec, reading, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
-from xds_server.store.tables import RouteRow, TargetRow
+from xds_server.store.tables import PriceRow, RouteRow, TargetRow
+from xds_server.store.writing import prices
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
+#: The prices of a route's targets by target id, oldest first.
+_Histories: TypeAlias = Mapping[str, tuple[Price, ...]]
 
-def put(transaction: Transaction, route: Route, *, organisation: str, expected: int | None) -> Route:
-    """Returns the route as stored; its id, organisation id and times are the store's own.
+
+def put(
+    transaction: Transaction, route: Route, *, organisation: str, expected: int | None, path: str = "route"
+) -> Route:
+    """Returns the route as stored; its id, organisation id and times are the store's own, and so is what its
+    targets' prices were: the newest price given continues the stored history, see prices.continued.
 
     `organisation` is a name, empty for a route that everybody sees. `expected` as in versions.check_put;
-    raises what that raises, and NotFoundError for an unknown organisation.
+    raises what that raises, NotFoundError for an unknown organisation, and InvalidFieldError, beginning with
+    `path`, for a price that would change the past.
     """
     organisation_id = _owner_id(transaction, organisation)
     name = display_name(route.model, organisation)
     row = _find(transaction, route.model, organisation_id)
     check_put(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
-    before = _decode(transaction, row) if row else None
+    stored_prices = _histories(transaction, row.id) if row else {}
+    before = _decode(transaction, row, stored_prices) if row else None
     route = replace(
         route,
         id=before.id if before else f"rt_{new_id()}",
         created_at=before.created_at if before else transaction.now,
         organisation_id=organisation_id or "",
     )
+    known = {target.id for target in before.targets} if before else set()
+    route = replace(route, targets=_priced(route.targets, stored_prices, known, transaction.now, path))
     if before is not None and replace(route, version=before.version) == before:
         return before
     stored = replace(route, version=transaction.revision)
     _write(transaction, stored)
+    _write_prices(transaction, stored, stored_prices)
     transaction.record(
         Action.CREATE if before is None else Action.UPDATE,
         ObjectType.ROUTE,
@@ -53,8 +68,9 @@ def delete(transaction: Transaction, model: str, *, organisation: str, expected:
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
-    before = _decode(transaction, row)
+    before = _decode(transaction, row, _histories(transaction, row.id))
     _remove_targets(transaction, row.id)
+    transaction.session.exec(delete_rows(PriceRow).where(col(PriceRow.route_id) == row.id))
     transaction.session.delete(row)
     transaction.session.flush()
     transaction.record(Action.DELETE, ObjectType.ROUTE, name, views.route(before), None)
@@ -86,6 +102,8 @@ def _write(transaction: Transaction, route: Route) -> None:
         connect_ms=route.timeouts.connect_ms,
         cache_ttl_seconds=route.cache_ttl_seconds,
         privacy=route.privacy.value,
+        limits=codec.encode_limits(route.limits),
+        reserved_output_tokens=route.reserved_output_tokens,
         created_at=route.created_at,
         version=route.version,
     )
@@ -110,27 +128,61 @@ def _target_row(route_id: str, position: int, target: Target) -> TargetRow:
         model=target.model,
         weight=target.weight,
         tier=target.tier,
-        price_input=target.price.input,
-        price_output=target.price.output,
     )
 
 
-def _decode(transaction: Transaction, row: RouteRow) -> Route:
+def _priced(
+    targets: tuple[Target, ...],
+    stored: _Histories,
+    known: Collection[str],
+    now: int,
+    path: str,
+) -> tuple[Target, ...]:
+    """The targets with their whole histories; `known` are the ids of those that the route has already."""
+    priced = []
+    for index, target in enumerate(targets):
+        wanted = target.prices[-1] if target.prices else Price()
+        try:
+            history = prices.continued(stored.get(target.id, ()), wanted, now=now, is_new=target.id not in known)
+        except PastPriceError as error:
+            raise InvalidFieldError([f"{path}.targets[{index}].price.valid_from: {error}"]) from error
+        priced.append(replace(target, prices=history))
+    return tuple(priced)
+
+
+def _write_prices(transaction: Transaction, route: Route, stored: _Histories) -> None:
+    for target in route.targets:
+        before = set(stored.get(target.id, ()))
+        for replaced in before.difference(target.prices):
+            key = (route.id, target.id, replaced.version)
+            transaction.session.delete(transaction.session.get_one(PriceRow, key))
+        transaction.session.add_all(
+            PriceRow(route_id=route.id, target_id=target.id, **asdict(price))
+            for price in target.prices
+            if price not in before
+        )
+    transaction.session.flush()
+
+
+def _histories(transaction: Transaction, route_id: str) -> _Histories:
+    return reading.price_histories(transaction.snapshot(), route_id).get(route_id, {})
+
+
+def _decode(transaction: Transaction, row: RouteRow, histories: _Histories) -> Route:
     targets = transaction.session.exec(
         select(TargetRow).where(TargetRow.route_id == row.id).order_by(col(TargetRow.position))
     ).all()
     return Route(
         id=row.id,
         model=row.model,
-        targets=tuple(
-            codec.decode_target(t.provider, t.model, t.weight, t.tier, t.price_input, t.price_output)
-            for t in targets
-        ),
+        targets=tuple(codec.decode_target(histories, t.provider, t.model, t.weight, t.tier) for t in targets),
         organisation_id=row.organisation_id or "",
         strategy=Strategy(row.strategy),
         timeouts=Timeouts(row.first_byte_ms, row.idle_ms, row.connect_ms),
         cache_ttl_seconds=row.cache_ttl_seconds,
         privacy=Privacy(row.privacy),
+        limits=codec.decode_limits(row.limits),
+        reserved_output_tokens=row.reserved_output_tokens,
         created_at=row.created_at,
         version=row.version,
     )

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from xds_server.errors import NotFoundError
 from xds_server.model import State
-from xds_server.store import reading
+from xds_server.store import audit_chain, reading
 from xds_server.store.connection import Snapshot, snapshot_of
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import Action, ObjectType
@@ -114,25 +114,31 @@ class Transaction:
         """Writes the audit events, raises the counters, tells other replicas. Returns the revision."""
         if not self.events:
             return self.base_revision
-        self.session.add_all(
-            AuditRow(
-                at_us=self.now_us,
-                actor=self.actor,
-                action=event.action.value,
-                object_type=event.object_type.value,
-                object_name=event.object_name,
-                before=_json(event.before),
-                after=_json(event.after),
-                revision=self.revision,
-            )
-            for event in self.events
-        )
+        self._append_events()
         kinds = {"state", *(_KINDS[event.object_type] for event in self.events)}
         self.session.exec(update(RevisionRow).where(col(RevisionRow.kind).in_(kinds)).values(value=self.revision))
         self.session.flush()
         if not self.snapshot().is_sqlite:
             self.snapshot().rows("SELECT pg_notify(?, ?)", CHANNEL, str(self.revision))
         return self.revision
+
+    def _append_events(self) -> None:
+        """Under the write lock, so that replicas append to one chain, which never forks."""
+        last, previous = audit_chain.head(self.snapshot())
+        for id_, event in enumerate(self.events, last + 1):
+            entry = audit_chain.Entry(
+                id=id_,
+                at_us=self.now_us,
+                revision=self.revision,
+                actor=self.actor,
+                action=event.action.value,
+                object_type=event.object_type.value,
+                object_name=event.object_name,
+                before=_json(event.before),
+                after=_json(event.after),
+            )
+            previous = audit_chain.link(previous, entry)
+            self.session.add(AuditRow(**entry._asdict(), hash=previous))
 
 
 def _json(view: View | None) -> str:

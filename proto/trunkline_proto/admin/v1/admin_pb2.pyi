@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -76,6 +77,38 @@ PRIVACY_ANY: Privacy.ValueType  # 1
 PRIVACY_OWN_NODES: Privacy.ValueType  # 2
 """Own machines only, whatever fails."""
 Global___Privacy: _TypeAlias = Privacy  # noqa: Y015
+
+class _Dimension:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dimension.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIMENSION_UNSPECIFIED: _Dimension.ValueType  # 0
+    DIMENSION_MODEL: _Dimension.ValueType  # 1
+    DIMENSION_ROUTE: _Dimension.ValueType  # 2
+    DIMENSION_TARGET: _Dimension.ValueType  # 3
+    DIMENSION_PROVIDER: _Dimension.ValueType  # 4
+    DIMENSION_KEY: _Dimension.ValueType  # 5
+    DIMENSION_ORGANISATION: _Dimension.ValueType  # 6
+    DIMENSION_TAG: _Dimension.ValueType  # 7
+    DIMENSION_HOUR: _Dimension.ValueType  # 8
+    DIMENSION_DAY: _Dimension.ValueType  # 9
+
+class Dimension(_Dimension, metaclass=_DimensionEnumTypeWrapper):
+    """What usage can be summed by."""
+
+DIMENSION_UNSPECIFIED: Dimension.ValueType  # 0
+DIMENSION_MODEL: Dimension.ValueType  # 1
+DIMENSION_ROUTE: Dimension.ValueType  # 2
+DIMENSION_TARGET: Dimension.ValueType  # 3
+DIMENSION_PROVIDER: Dimension.ValueType  # 4
+DIMENSION_KEY: Dimension.ValueType  # 5
+DIMENSION_ORGANISATION: Dimension.ValueType  # 6
+DIMENSION_TAG: Dimension.ValueType  # 7
+DIMENSION_HOUR: Dimension.ValueType  # 8
+DIMENSION_DAY: Dimension.ValueType  # 9
+Global___Dimension: _TypeAlias = Dimension  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
@@ -147,6 +180,7 @@ class RouteTarget(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_HISTORY_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """A provider's name, with `model` the name it knows the model by."""
     model: _builtins.str
@@ -157,7 +191,15 @@ class RouteTarget(_message.Message):
     tier: _builtins.int
     """0 is served first; the others are fallbacks in order."""
     @_builtins.property
-    def price(self) -> _policy_pb2.Price: ...
+    def price(self) -> _policy_pb2.Price:
+        """The price in force, or, with a `valid_from` to come, the next one. Another price than the stored one is added
+        to the target's history from `valid_from` (0: now) on; history is never rewritten.
+        """
+
+    @_builtins.property
+    def price_history(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Price]:
+        """Every price that the target had, oldest first. Output only."""
+
     def __init__(
         self,
         *,
@@ -167,10 +209,11 @@ class RouteTarget(_message.Message):
         weight: _builtins.int | None = ...,
         tier: _builtins.int = ...,
         price: _policy_pb2.Price | None = ...,
+        price_history: _abc.Iterable[_policy_pb2.Price] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "price", b"price", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "model", b"model", "nodes", b"nodes", "price", b"price", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "model", b"model", "nodes", b"nodes", "price", b"price", "price_history", b"price_history", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
@@ -223,6 +266,8 @@ class Route(_message.Message):
     CACHE_TTL_SECONDS_FIELD_NUMBER: _builtins.int
     PRIVACY_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -234,10 +279,16 @@ class Route(_message.Message):
     """Seconds a cached answer lives; 0 = no caching."""
     privacy: Global___Privacy.ValueType
     version: _builtins.int
+    reserved_output_tokens: _builtins.int
+    """Completion tokens reserved for a request that states no maximum; 0: the default of 1,024."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
     def timeouts(self) -> Global___Timeouts: ...
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]:
+        """Of everything that goes through the route."""
+
     def __init__(
         self,
         *,
@@ -250,10 +301,12 @@ class Route(_message.Message):
         cache_ttl_seconds: _builtins.int = ...,
         privacy: Global___Privacy.ValueType = ...,
         version: _builtins.int = ...,
+        limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
+        reserved_output_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1292,6 +1345,388 @@ class AuditEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class VerifyAuditRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditRequest: _TypeAlias = VerifyAuditRequest  # noqa: Y015
+
+@_typing.final
+class VerifyAuditResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTACT_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    FIRST_BROKEN_ID_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    intact: _builtins.bool
+    events: _builtins.int
+    """Events looked at."""
+    first_broken_id: _builtins.int
+    """The first event whose hash does not follow from its content and the hash before it; 0 if intact."""
+    head: _builtins.str
+    """Hex SHA-256 of the newest event: keep it elsewhere to notice a cut-off tail."""
+    def __init__(
+        self,
+        *,
+        intact: _builtins.bool = ...,
+        events: _builtins.int = ...,
+        first_broken_id: _builtins.int = ...,
+        head: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "first_broken_id", b"first_broken_id", "head", b"head", "intact", b"intact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class UsageFilter(_message.Message):
+    """Which requests; every empty field matches all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Unix seconds, inclusive and exclusive; reports round them outward to whole hours."""
+    until: _builtins.int
+    organisation: _builtins.str
+    """An organisation's name, a public key id, a model, a target's id, a tag."""
+    key_id: _builtins.str
+    model: _builtins.str
+    target_id: _builtins.str
+    tag: _builtins.str
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        until: _builtins.int = ...,
+        organisation: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        tag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "model", b"model", "organisation", b"organisation", "since", b"since", "tag", b"tag", "target_id", b"target_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageFilter: _TypeAlias = UsageFilter  # noqa: Y015
+
+@_typing.final
+class ReportUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter: ...
+    @_builtins.property
+    def by(self) -> _containers.RepeatedScalarFieldContainer[Global___Dimension.ValueType]:
+        """In this order; empty: one row of totals."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___UsageFilter | None = ...,
+        by: _abc.Iterable[Global___Dimension.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUsageRequest: _TypeAlias = ReportUsageRequest  # noqa: Y015
+
+@_typing.final
+class ReportUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UsageRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUsageResponse: _TypeAlias = ReportUsageResponse  # noqa: Y015
+
+@_typing.final
+class UsageRow(_message.Message):
+    """Sums over one group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
+    requests: _builtins.int
+    errors: _builtins.int
+    """Status 400 and above, or broken after the first byte."""
+    retries: _builtins.int
+    """Attempts beyond the first."""
+    prompt_tokens: _builtins.int
+    cached_tokens: _builtins.int
+    completion_tokens: _builtins.int
+    reasoning_tokens: _builtins.int
+    cost_micro_usd: _builtins.int
+    estimated: _builtins.int
+    """Requests whose tokens are estimates."""
+    cache_hits: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One value per dimension asked for. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        retries: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
+        reasoning_tokens: _builtins.int = ...,
+        cost_micro_usd: _builtins.int = ...,
+        estimated: _builtins.int = ...,
+        cache_hits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "errors", b"errors", "estimated", b"estimated", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageRow: _TypeAlias = UsageRow  # noqa: Y015
+
+@_typing.final
+class TopRequestsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Order:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TopRequestsRequest._Order.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ORDER_UNSPECIFIED: TopRequestsRequest._Order.ValueType  # 0
+        ORDER_COST: TopRequestsRequest._Order.ValueType  # 1
+        ORDER_TOKENS: TopRequestsRequest._Order.ValueType  # 2
+        ORDER_DURATION: TopRequestsRequest._Order.ValueType  # 3
+
+    class Order(_Order, metaclass=_OrderEnumTypeWrapper): ...
+    ORDER_UNSPECIFIED: TopRequestsRequest.Order.ValueType  # 0
+    ORDER_COST: TopRequestsRequest.Order.ValueType  # 1
+    ORDER_TOKENS: TopRequestsRequest.Order.ValueType  # 2
+    ORDER_DURATION: TopRequestsRequest.Order.ValueType  # 3
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    order: Global___TopRequestsRequest.Order.ValueType
+    limit: _builtins.int
+    """0: 20; at most 1,000."""
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___UsageFilter | None = ...,
+        order: Global___TopRequestsRequest.Order.ValueType = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit", "order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopRequestsRequest: _TypeAlias = TopRequestsRequest  # noqa: Y015
+
+@_typing.final
+class TopRequestsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.UsageRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_ledger_pb2.UsageRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopRequestsResponse: _TypeAlias = TopRequestsResponse  # noqa: Y015
+
+@_typing.final
+class CompareTargetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___UsageFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareTargetsRequest: _TypeAlias = CompareTargetsRequest  # noqa: Y015
+
+@_typing.final
+class CompareTargetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetComparison]: ...
+    def __init__(
+        self,
+        *,
+        targets: _abc.Iterable[Global___TargetComparison] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareTargetsResponse: _TypeAlias = CompareTargetsResponse  # noqa: Y015
+
+@_typing.final
+class TargetComparison(_message.Message):
+    """One target's work on the filtered requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    COST_PER_MILLION_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_P50_US_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_P95_US_FIELD_NUMBER: _builtins.int
+    MILLITOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ERROR_PERMILLE_FIELD_NUMBER: _builtins.int
+    RETRY_PERMILLE_FIELD_NUMBER: _builtins.int
+    target_id: _builtins.str
+    requests: _builtins.int
+    cost_per_million: _builtins.int
+    """What was really paid, micro-USD per million tokens of either kind."""
+    first_byte_p50_us: _builtins.int
+    """Microseconds to the first byte."""
+    first_byte_p95_us: _builtins.int
+    millitokens_per_second: _builtins.int
+    """Completion tokens per second of answering, in thousandths."""
+    error_permille: _builtins.int
+    """Per mille of the requests."""
+    retry_permille: _builtins.int
+    def __init__(
+        self,
+        *,
+        target_id: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        cost_per_million: _builtins.int = ...,
+        first_byte_p50_us: _builtins.int = ...,
+        first_byte_p95_us: _builtins.int = ...,
+        millitokens_per_second: _builtins.int = ...,
+        error_permille: _builtins.int = ...,
+        retry_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_per_million", b"cost_per_million", "error_permille", b"error_permille", "first_byte_p50_us", b"first_byte_p50_us", "first_byte_p95_us", b"first_byte_p95_us", "millitokens_per_second", b"millitokens_per_second", "requests", b"requests", "retry_permille", b"retry_permille", "target_id", b"target_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetComparison: _TypeAlias = TargetComparison  # noqa: Y015
+
+@_typing.final
+class ExportUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filter(self) -> Global___UsageFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___UsageFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageRequest: _TypeAlias = ExportUsageRequest  # noqa: Y015
+
+@_typing.final
+class ExportUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.UsageRecord]:
+        """At most 1,000 a message."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_ledger_pb2.UsageRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageResponse: _TypeAlias = ExportUsageResponse  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):

@@ -109,6 +109,31 @@ class AdminStub:
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/VerifyAudit',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
+        self.ReportUsage = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ReportUsage',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageResponse.FromString,
+                _registered_method=True)
+        self.TopRequests = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/TopRequests',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsResponse.FromString,
+                _registered_method=True)
+        self.CompareTargets = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/CompareTargets',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsResponse.FromString,
+                _registered_method=True)
+        self.ExportUsage = channel.unary_stream(
+                '/trunkline.admin.v1.Admin/ExportUsage',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/GetStatus',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
@@ -218,6 +243,41 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAudit(self, request, context):
+        """Walks the audit log's hash chain; the answer names the first event that was tampered with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportUsage(self, request, context):
+        """Usage and cost, summed by any of the dimensions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TopRequests(self, request, context):
+        """The heaviest requests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareTargets(self, request, context):
+        """The targets of one route side by side.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportUsage(self, request, context):
+        """Single records, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Every Envoy and translator: connected or not, what it runs, what it refused and why.
         """
@@ -302,6 +362,31 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListAuditEvents,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'ReportUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUsage,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageResponse.SerializeToString,
+            ),
+            'TopRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopRequests,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsResponse.SerializeToString,
+            ),
+            'CompareTargets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareTargets,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsResponse.SerializeToString,
+            ),
+            'ExportUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUsage,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -714,6 +799,141 @@ class Admin:
             '/trunkline.admin.v1.Admin/ListAuditEvents',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/VerifyAudit',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/ReportUsage',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/TopRequests',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.TopRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareTargets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/CompareTargets',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CompareTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/ExportUsage',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

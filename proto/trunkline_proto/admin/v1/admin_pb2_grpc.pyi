@@ -58,6 +58,16 @@ class AdminStub:
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]
     """Refuses the key from now on; the record stays for the reports."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]
+    VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]
+    """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
+    ReportUsage: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportUsageRequest, _admin_pb2.ReportUsageResponse]
+    """Usage and cost, summed by any of the dimensions."""
+    TopRequests: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TopRequestsRequest, _admin_pb2.TopRequestsResponse]
+    """The heaviest requests."""
+    CompareTargets: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CompareTargetsRequest, _admin_pb2.CompareTargetsResponse]
+    """The targets of one route side by side."""
+    ExportUsage: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]
+    """Single records, oldest first."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -88,6 +98,16 @@ class AdminAsyncStub(AdminStub):
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Refuses the key from now on; the record stays for the reports."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
+    VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
+    ReportUsage: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportUsageRequest, _admin_pb2.ReportUsageResponse]  # type: ignore[assignment]
+    """Usage and cost, summed by any of the dimensions."""
+    TopRequests: _aio.UnaryUnaryMultiCallable[_admin_pb2.TopRequestsRequest, _admin_pb2.TopRequestsResponse]  # type: ignore[assignment]
+    """The heaviest requests."""
+    CompareTargets: _aio.UnaryUnaryMultiCallable[_admin_pb2.CompareTargetsRequest, _admin_pb2.CompareTargetsResponse]  # type: ignore[assignment]
+    """The targets of one route side by side."""
+    ExportUsage: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]  # type: ignore[assignment]
+    """Single records, oldest first."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -205,6 +225,46 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListAuditEventsResponse, _abc.Awaitable[_admin_pb2.ListAuditEventsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def VerifyAudit(
+        self,
+        request: _admin_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.VerifyAuditResponse, _abc.Awaitable[_admin_pb2.VerifyAuditResponse]]:
+        """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
+
+    @_abc_1.abstractmethod
+    def ReportUsage(
+        self,
+        request: _admin_pb2.ReportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReportUsageResponse, _abc.Awaitable[_admin_pb2.ReportUsageResponse]]:
+        """Usage and cost, summed by any of the dimensions."""
+
+    @_abc_1.abstractmethod
+    def TopRequests(
+        self,
+        request: _admin_pb2.TopRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.TopRequestsResponse, _abc.Awaitable[_admin_pb2.TopRequestsResponse]]:
+        """The heaviest requests."""
+
+    @_abc_1.abstractmethod
+    def CompareTargets(
+        self,
+        request: _admin_pb2.CompareTargetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CompareTargetsResponse, _abc.Awaitable[_admin_pb2.CompareTargetsResponse]]:
+        """The targets of one route side by side."""
+
+    @_abc_1.abstractmethod
+    def ExportUsage(
+        self,
+        request: _admin_pb2.ExportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.ExportUsageResponse], _abc.AsyncIterator[_admin_pb2.ExportUsageResponse]]:
+        """Single records, oldest first."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -96,6 +96,12 @@ class UsageRecord(_message.Message):
     ESTIMATED_FIELD_NUMBER: _builtins.int
     END_USER_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request id (`x-request-id`); unique."""
     format: _builtins.int
@@ -136,6 +142,19 @@ class UsageRecord(_message.Message):
     """The client's `user` field."""
     tag: _builtins.str
     """The client's `x-trunkline-tag`."""
+    provider: _builtins.str
+    """The provider or node of the target that answered."""
+    node_id: _builtins.str
+    price_version: _builtins.int
+    """`Price.version` that `cost_micro_usd` was computed with; 0: no price was known."""
+    expired: _builtins.bool
+    """A reservation that no access log line ever settled (Envoy was killed): tokens and cost are the reserved ones."""
+    stream: _builtins.bool
+    """The client asked for a stream."""
+    @_builtins.property
+    def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
+        """The attempts before the last one."""
+
     def __init__(
         self,
         *,
@@ -163,11 +182,46 @@ class UsageRecord(_message.Message):
         estimated: _builtins.bool = ...,
         end_user: _builtins.str = ...,
         tag: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        node_id: _builtins.str = ...,
+        price_version: _builtins.int = ...,
+        failed_attempts: _abc.Iterable[Global___FailedAttempt] | None = ...,
+        expired: _builtins.bool = ...,
+        stream: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hit", b"cache_hit", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "duration_us", b"duration_us", "end_user", b"end_user", "estimated", b"estimated", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "key_id", b"key_id", "model", b"model", "organisation_id", b"organisation_id", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "started_at_us", b"started_at_us", "status", b"status", "tag", b"tag", "target_id", b"target_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hit", b"cache_hit", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "duration_us", b"duration_us", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsageRecord: _TypeAlias = UsageRecord  # noqa: Y015
+
+@_typing.final
+class FailedAttempt(_message.Message):
+    """Why an attempt was not the last one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    target_id: _builtins.str
+    status: _builtins.int
+    """HTTP status; 0 if there was none."""
+    reason: _builtins.str
+    """Envoy's response flags and details, e.g. `UF` or `UT`."""
+    def __init__(
+        self,
+        *,
+        target_id: _builtins.str = ...,
+        status: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "status", b"status", "target_id", b"target_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedAttempt: _TypeAlias = FailedAttempt  # noqa: Y015

@@ -24,25 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/policy/v1/policy.proto\x12\x13trunkline.policy.v1\"Y\n\x05Limit\x12+\n\x06metric\x18\x01 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x02 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\"&\n\x05Price\x12\r\n\x05input\x18\x01 \x01(\x04\x12\x0e\n\x06output\x18\x02 \x01(\x04\"T\n\x0cOrganisation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x06limits\x18\x03 \x03(\x0b\x32\x1a.trunkline.policy.v1.Limit\"\x96\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0forganisation_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x12\x0e\n\x06models\x18\x05 \x03(\t\x12*\n\x06limits\x18\x06 \x03(\x0b\x32\x1a.trunkline.policy.v1.Limit\x12\x12\n\nexpires_at\x18\x07 \x01(\x03\"?\n\x06Target\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x05price\x18\x02 \x01(\x0b\x32\x1a.trunkline.policy.v1.Price\"}\n\x05Route\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0forganisation_id\x18\x03 \x01(\t\x12,\n\x07targets\x18\x04 \x03(\x0b\x32\x1b.trunkline.policy.v1.Target\x12\x12\n\ncreated_at\x18\x05 \x01(\x03*u\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETRIC_REQUESTS\x10\x01\x12\x11\n\rMETRIC_TOKENS\x10\x02\x12\x13\n\x0fMETRIC_COST_USD\x10\x03\x12\x16\n\x12METRIC_CONCURRENCY\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/policy/v1/policy.proto\x12\x13trunkline.policy.v1\"\xac\x01\n\x05Limit\x12+\n\x06metric\x18\x01 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x02 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\x12/\n\x08\x63\x61lendar\x18\x04 \x01(\x0e\x32\x1d.trunkline.policy.v1.Calendar\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\"\x88\x01\n\x05Price\x12\r\n\x05input\x18\x01 \x01(\x04\x12\x0e\n\x06output\x18\x02 \x01(\x04\x12\x19\n\x0c\x63\x61\x63hed_input\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07request\x18\x04 \x01(\x04\x12\x12\n\nvalid_from\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\rB\x0f\n\r_cached_input\"T\n\x0cOrganisation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x06limits\x18\x03 \x03(\x0b\x32\x1a.trunkline.policy.v1.Limit\"\x96\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0forganisation_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04hash\x18\x04 \x01(\x0c\x12\x0e\n\x06models\x18\x05 \x03(\t\x12*\n\x06limits\x18\x06 \x03(\x0b\x32\x1a.trunkline.policy.v1.Limit\x12\x12\n\nexpires_at\x18\x07 \x01(\x03\"F\n\x06Target\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06prices\x18\x03 \x03(\x0b\x32\x1a.trunkline.policy.v1.PriceJ\x04\x08\x02\x10\x03\"\xc9\x01\n\x05Route\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0forganisation_id\x18\x03 \x01(\t\x12,\n\x07targets\x18\x04 \x03(\x0b\x32\x1b.trunkline.policy.v1.Target\x12\x12\n\ncreated_at\x18\x05 \x01(\x03\x12*\n\x06limits\x18\x06 \x03(\x0b\x32\x1a.trunkline.policy.v1.Limit\x12\x1e\n\x16reserved_output_tokens\x18\x07 \x01(\r*u\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETRIC_REQUESTS\x10\x01\x12\x11\n\rMETRIC_TOKENS\x10\x02\x12\x13\n\x0fMETRIC_COST_USD\x10\x03\x12\x16\n\x12METRIC_CONCURRENCY\x10\x04*]\n\x08\x43\x61lendar\x12\x18\n\x14\x43\x41LENDAR_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x41LENDAR_DAY\x10\x01\x12\x11\n\rCALENDAR_WEEK\x10\x02\x12\x12\n\x0e\x43\x41LENDAR_MONTH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.policy.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METRIC']._serialized_start=625
-  _globals['_METRIC']._serialized_end=742
-  _globals['_LIMIT']._serialized_start=63
-  _globals['_LIMIT']._serialized_end=152
-  _globals['_PRICE']._serialized_start=154
-  _globals['_PRICE']._serialized_end=192
-  _globals['_ORGANISATION']._serialized_start=194
-  _globals['_ORGANISATION']._serialized_end=278
-  _globals['_KEY']._serialized_start=281
-  _globals['_KEY']._serialized_end=431
-  _globals['_TARGET']._serialized_start=433
-  _globals['_TARGET']._serialized_end=496
-  _globals['_ROUTE']._serialized_start=498
-  _globals['_ROUTE']._serialized_end=623
+  _globals['_METRIC']._serialized_start=892
+  _globals['_METRIC']._serialized_end=1009
+  _globals['_CALENDAR']._serialized_start=1011
+  _globals['_CALENDAR']._serialized_end=1104
+  _globals['_LIMIT']._serialized_start=64
+  _globals['_LIMIT']._serialized_end=236
+  _globals['_PRICE']._serialized_start=239
+  _globals['_PRICE']._serialized_end=375
+  _globals['_ORGANISATION']._serialized_start=377
+  _globals['_ORGANISATION']._serialized_end=461
+  _globals['_KEY']._serialized_start=464
+  _globals['_KEY']._serialized_end=614
+  _globals['_TARGET']._serialized_start=616
+  _globals['_TARGET']._serialized_end=686
+  _globals['_ROUTE']._serialized_start=689
+  _globals['_ROUTE']._serialized_end=890
 # @@protoc_insertion_point(module_scope)

@@ -52,30 +52,70 @@ METRIC_CONCURRENCY: Metric.ValueType  # 4
 """Requests in flight at one moment; has no window."""
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
+class _Calendar:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CalendarEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Calendar.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CALENDAR_UNSPECIFIED: _Calendar.ValueType  # 0
+    """No calendar: `per_seconds` counts."""
+    CALENDAR_DAY: _Calendar.ValueType  # 1
+    CALENDAR_WEEK: _Calendar.ValueType  # 2
+    """Monday to Sunday."""
+    CALENDAR_MONTH: _Calendar.ValueType  # 3
+
+class Calendar(_Calendar, metaclass=_CalendarEnumTypeWrapper):
+    """A budget's window that follows the calendar of a time zone."""
+
+CALENDAR_UNSPECIFIED: Calendar.ValueType  # 0
+"""No calendar: `per_seconds` counts."""
+CALENDAR_DAY: Calendar.ValueType  # 1
+CALENDAR_WEEK: Calendar.ValueType  # 2
+"""Monday to Sunday."""
+CALENDAR_MONTH: Calendar.ValueType  # 3
+Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
+
 @_typing.final
 class Limit(_message.Message):
-    """An upper bound on one metric in one window."""
+    """An upper bound on one metric in one window, of everything that its holder (organisation, key or route) does; or,
+    with `model`, of what an organisation or a key does with that model.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     METRIC_FIELD_NUMBER: _builtins.int
     PER_SECONDS_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     metric: Global___Metric.ValueType
     per_seconds: _builtins.int
-    """Length of the window in seconds; 0 for METRIC_CONCURRENCY."""
+    """Length of the window in seconds; 0 for METRIC_CONCURRENCY and for calendar windows. Below one hour the window
+    slides; from one hour on it is a fixed one that begins at multiples of its length since 1970-01-01T00:00Z.
+    """
     amount: _builtins.int
     """Requests, tokens, micro-USD or concurrent requests, by metric."""
+    calendar: Global___Calendar.ValueType
+    """Instead of `per_seconds`."""
+    time_zone: _builtins.str
+    """IANA name, e.g. `Europe/Berlin`; empty: UTC. Only with `calendar`."""
+    model: _builtins.str
+    """Of an organisation's or key's limit: only requests for this model count. Empty: all do."""
     def __init__(
         self,
         *,
         metric: Global___Metric.ValueType = ...,
         per_seconds: _builtins.int = ...,
         amount: _builtins.int = ...,
+        calendar: Global___Calendar.ValueType = ...,
+        time_zone: _builtins.str = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "metric", b"metric", "per_seconds", b"per_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "calendar", b"calendar", "metric", b"metric", "model", b"model", "per_seconds", b"per_seconds", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,19 +129,37 @@ class Price(_message.Message):
 
     INPUT_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     input: _builtins.int
     output: _builtins.int
+    cached_input: _builtins.int
+    """Of prompt tokens that the provider read from its cache; absent: as `input`."""
+    request: _builtins.int
+    """Micro-USD per request, beside the tokens."""
+    valid_from: _builtins.int
+    """Unix seconds from which it holds; 0: since ever."""
+    version: _builtins.int
+    """Of the price in its target's history, beginning at 1; rises with every change."""
     def __init__(
         self,
         *,
         input: _builtins.int = ...,
         output: _builtins.int = ...,
+        cached_input: _builtins.int | None = ...,
+        request: _builtins.int = ...,
+        valid_from: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input", "cached_input", b"cached_input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "output", b"output"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input", "cached_input", b"cached_input", "input", b"input", "output", b"output", "request", b"request", "valid_from", b"valid_from", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cached_input: _TypeAlias = _typing.Literal["cached_input"]  # noqa: Y015
+    _WhichOneofArgType__cached_input: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_input) -> _WhichOneofReturnType__cached_input | None: ...
 
 Global___Price: _TypeAlias = Price  # noqa: Y015
 
@@ -189,20 +247,22 @@ class Target(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    PRICE_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in the response header `x-trunkline-target`, e.g. `openai/gpt-4.1` or `nodes/llama3:70b`."""
     @_builtins.property
-    def price(self) -> Global___Price: ...
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
+        """The price in force and those to come, by `valid_from`; empty: free."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        price: Global___Price | None = ...,
+        prices: _abc.Iterable[Global___Price] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,6 +279,8 @@ class Route(_message.Message):
     ORGANISATION_ID_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -229,8 +291,14 @@ class Route(_message.Message):
     """
     created_at: _builtins.int
     """Unix seconds; `created` of `/v1/models`."""
+    reserved_output_tokens: _builtins.int
+    """Completion tokens that are reserved for a request that states no maximum; 0: the default of 1,024."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
+        """Of everything that goes through the route."""
+
     def __init__(
         self,
         *,
@@ -239,10 +307,12 @@ class Route(_message.Message):
         organisation_id: _builtins.str = ...,
         targets: _abc.Iterable[Global___Target] | None = ...,
         created_at: _builtins.int = ...,
+        limits: _abc.Iterable[Global___Limit] | None = ...,
+        reserved_output_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "model", b"model", "organisation_id", b"organisation_id", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

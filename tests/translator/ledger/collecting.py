@@ -1,0 +1,62 @@
+"""A control plane that keeps usage records: real gRPC on a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import grpc.aio
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as ledger_grpc
+
+
+class Collector(ledger_grpc.LedgerServicer):
+    """`records` has every record that ever arrived, by id. `failures` calls store, and then fail all the same."""
+
+    def __init__(self, path: Path) -> None:
+        self._address = f"unix:{path}"
+        self._server: grpc.aio.Server | None = None
+        self._arrived = asyncio.Event()
+        self.records: dict[str, list[ledger.UsageRecord]] = {}
+        self.sizes: list[int] = []
+        self.tokens: list[str] = []
+        self.failures = 0
+        self.refuse: set[str] = set()
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server()
+        ledger_grpc.add_LedgerServicer_to_server(self, self._server)
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """At once, as if killed."""
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    async def until(self, ids: set[str], timeout: float = 60.0) -> None:
+        """Waits until all of `ids` have arrived."""
+        try:
+            async with asyncio.timeout(timeout):
+                while ids - self.records.keys():
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            missing = ids - self.records.keys()
+            raise AssertionError(f"{len(missing)} records are missing, e.g. {min(missing)}") from None
+
+    async def Append(self, request, context):  # type: ignore[no-untyped-def,override]
+        metadata = dict(context.invocation_metadata() or ())
+        self.tokens.append(str(metadata.get("authorization", "")))
+        for record in request.records:
+            if record.id in self.refuse:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{record.id}: bad")
+        self.sizes.append(len(request.records))
+        for record in request.records:
+            self.records.setdefault(record.id, []).append(record)
+        self._arrived.set()
+        if self.failures:
+            self.failures -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
+        return ledger.AppendResponse(acknowledged_ids=[record.id for record in request.records])

@@ -1,0 +1,239 @@
+"""One ledger in this process: what expires, what is shipped, what is held while nobody takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.translator.ledger.collecting import Collector
+from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
+from tests.translator.ledger.writing import EnvoyLog, attempt_line, request_line
+from translator.ledger import outbox
+from translator.ledger.disk import DiskState
+from translator.ledger.ledger import Ledger
+from translator.limits import Limiter
+from translator.metrics import Metrics
+
+
+def new_limiter() -> Limiter:
+    return Limiter(lambda *_: LIMITS)
+
+
+@asynccontextmanager
+async def running(directory: Path, limiter: Limiter, **options: object) -> AsyncIterator[Ledger]:
+    ledger = Ledger(settings(directory, **options), limiter, prices(), structlog.get_logger())
+    task = asyncio.create_task(ledger.run())
+    try:
+        yield ledger
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await ledger.close()
+
+
+@pytest.fixture
+async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
+    collector = Collector(tmp_path / "control.sock")
+    await collector.start()
+    yield collector
+    await collector.stop()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> EnvoyLog:
+    (tmp_path / "ledger").mkdir()
+    return EnvoyLog(tmp_path / "ledger" / "access.log")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
+    limiter = new_limiter()
+    async with running(tmp_path, limiter, control_token="secret") as ledger:
+        ledger.reserved(reserve(limiter, "a"))
+        assert used(limiter) == [1, 100, 500, 1]
+        log.write(attempt_line("a") + attempt_line("a", status=0) + request_line("a", attempts=3) + b"rubbish\n")
+        await collector.until({"a"})
+        assert used(limiter) == [1, 15, 60, 0]
+        await until(lambda: ledger.status()["records_pending"] == 0)
+    (record,) = collector.records["a"]
+    assert [(each.target_id, each.status, each.reason) for each in record.failed_attempts] == [
+        ("other/gpt", 503, "UF"),
+        ("other/gpt", 0, "UF"),
+    ]
+    assert (record.attempts, record.cost_micro_usd, record.price_version) == (3, 60, 1)
+    assert set(collector.tokens) == {"Bearer secret"}
+    metrics = Metrics()
+    metrics.sources.append(ledger.samples)
+    text = metrics.response().body.decode()
+    for line in (
+        "trunkline_translator_log_lines_total 4",
+        "trunkline_translator_log_skipped_total 1",
+        "trunkline_translator_records_shipped_total 1",
+        'trunkline_translator_disk_state{state="ok"} 1',
+    ):
+        assert f"\n{line}\n" in text
+    assert "org_acme" not in text
+    # A new process neither settles nor ships it again.
+    again = new_limiter()
+    async with running(tmp_path, again) as ledger:
+        assert used(again) == [1, 15, 60, 0]
+        log.write(request_line("b"))
+        await collector.until({"b"})
+    assert len(collector.records["a"]) == 1
+    assert used(again) == [2, 30, 120, 0]
+
+
+async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_no_more(
+    tmp_path: Path, log: EnvoyLog, collector: Collector
+) -> None:
+    limiter = new_limiter()
+    old = time.time() - 1000
+    async with running(tmp_path, limiter) as ledger:
+        ledger.reserved(reserve(limiter, "gone", old))
+        ledger.reserved(reserve(limiter, "young"))
+        await collector.until({"gone"})
+        assert [each.id for each in ledger.outstanding] == ["young"]
+        assert used(limiter) == [2, 200, 1000, 1]
+    (record,) = collector.records["gone"]
+    assert (record.expired, record.estimated, record.prompt_tokens, record.completion_tokens) == (
+        True,
+        True,
+        12,
+        88,
+    )
+    assert (record.cost_micro_usd, record.tag, record.started_at_us) == (500, "a tag", round(old * 1e6))
+    again = new_limiter()
+    async with running(tmp_path, again) as ledger:
+        log.write(request_line("gone") + request_line("young"))
+        await collector.until({"young"})
+        await until(lambda: not ledger.outstanding)
+    assert used(again) == [2, 115, 560, 0]
+
+
+async def test_what_a_dead_envoy_was_serving_expires_when_another_one_begins(
+    tmp_path: Path, log: EnvoyLog, collector: Collector
+) -> None:
+    limiter = new_limiter()
+    async with running(tmp_path, limiter) as ledger:
+        for request_id in ("served", "lost"):
+            ledger.reserved(reserve(limiter, request_id, time.time() - 10))
+        log.write(request_line("served"))
+        ledger._settlement.envoy_started(time.time() - 5)
+        ledger.reserved(reserve(limiter, "next"))
+        await collector.until({"served", "lost"})
+        assert [each.id for each in ledger.outstanding] == ["next"]
+    assert (collector.records["served"][0].expired, collector.records["lost"][0].expired) == (False, True)
+
+
+async def test_the_start_of_the_envoy_behind_the_admin_socket(tmp_path: Path, log: EnvoyLog) -> None:
+    """The admin socket is this process's: its start is asked of the system."""
+    limiter = new_limiter()
+    admin = await log.serve_admin(tmp_path / "admin.sock")
+    async with running(tmp_path, limiter, envoy_admin_socket=tmp_path / "admin.sock") as ledger:
+        started = time.time() - time.monotonic() + float(Path("/proc/self/stat").read_text().split()[21]) / 100
+        ledger.reserved(reserve(limiter, "before", started - 1))
+        ledger.reserved(reserve(limiter, "after", started + 1))
+        await until(lambda: len(ledger.outstanding) == 1)
+        assert [each.id for each in ledger.outstanding] == ["after"]
+    admin.close()
+
+
+async def test_a_line_of_a_lost_reservation_counts(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
+    limiter = new_limiter()
+    start = f"{time.time():.6f}"
+    async with running(tmp_path, limiter):
+        log.write(
+            request_line("a", start=start)
+            + request_line("refused", start=start, hold=None, status=429, usage=None)
+        )
+        await collector.until({"a", "refused"})
+    assert used(limiter)[:2] == [1, 15]
+
+
+async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_lost(
+    tmp_path: Path, log: EnvoyLog
+) -> None:
+    limiter = new_limiter()
+    count = outbox.CAPACITY * 3
+    async with running(tmp_path, limiter) as ledger:
+        for number in range(count):
+            ledger.reserved(reserve(limiter, f"r{number}"))
+            log.write(attempt_line(f"r{number}") + request_line(f"r{number}"))
+            if number % 200 == 0:
+                await asyncio.sleep(0)
+        await until(lambda: not ledger.outstanding)
+        assert ledger.status()["records_pending"] == outbox.CAPACITY
+        assert used(limiter) == [count, 15 * count, 60 * count, 0]
+    collector = Collector(tmp_path / "control.sock")
+    again = new_limiter()
+    async with running(tmp_path, again) as ledger:
+        await until(lambda: ledger.status()["records_pending"] == outbox.CAPACITY)
+        await collector.start()
+        await collector.until({f"r{number}" for number in range(count)})
+        assert used(again) == [count, 15 * count, 60 * count, 0]
+        await until(lambda: ledger.status()["records_pending"] == 0)
+    await collector.stop()
+    assert max(collector.sizes) <= 500
+    assert all(len(each[0].failed_attempts) == 1 for each in collector.records.values())
+
+
+async def test_a_record_that_is_refused_does_not_hold_up_the_others(
+    tmp_path: Path, log: EnvoyLog, collector: Collector
+) -> None:
+    collector.refuse = {"bad"}
+    async with running(tmp_path, new_limiter()) as ledger:
+        log.write(request_line("a") + request_line("bad") + request_line("b"))
+        await collector.until({"a", "b"})
+        await until(lambda: ledger.status()["records_pending"] == 0)
+        refused = {sample.name: sample.value for sample in ledger.samples()}
+    assert refused["trunkline_translator_records_refused_total"] == 1
+    assert "bad" not in collector.records
+
+
+async def test_a_defect_costs_one_line(
+    tmp_path: Path, log: EnvoyLog, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = new_limiter()
+    settle = limiter.settle
+
+    def broken(request_id: str, tokens: int, cost: int) -> bool:
+        if request_id == "a":
+            raise RuntimeError("something private")
+        return settle(request_id, tokens, cost)
+
+    monkeypatch.setattr(limiter, "settle", broken)
+    with structlog.testing.capture_logs() as logged:
+        async with running(tmp_path, limiter) as ledger:
+            for request_id in "ab":
+                ledger.reserved(reserve(limiter, request_id))
+                log.write(request_line(request_id))
+            await collector.until({"a", "b"})
+    (line,) = [each for each in logged if each["event"] == "defect"]
+    assert "private" not in repr(line)
+    assert used(limiter) == [2, 115, 560, 1]
+
+
+async def test_limits_are_kept_on_a_full_disk(
+    tmp_path: Path, log: EnvoyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.statvfs_result((1, 1, 0, 0, 0, 0, 0, 0, 0, 255))
+    limiter = new_limiter()
+    async with running(tmp_path, limiter) as ledger:
+        monkeypatch.setattr(ledger._disk, "_statvfs", lambda path: full)
+        await until(lambda: ledger.status()["disk"] == DiskState.FULL.value)
+        ledger.reserved(reserve(limiter, "unlogged", time.time() - 1000))
+        await until(lambda: not ledger.outstanding)
+        assert ledger.status()["journal_errors"] == 2  # neither the reservation nor its end
+    assert used(limiter) == [1, 100, 500, 0]

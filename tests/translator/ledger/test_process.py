@@ -1,0 +1,104 @@
+"""The translator itself, killed while it authorises: what Envoy logged is shipped and settled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.translator import policies
+from tests.translator.control_plane import ControlPlane
+from tests.translator.ledger.collecting import Collector
+from tests.translator.ledger.writing import EnvoyLog, request_line
+from tests.translator.test_process import Translator
+
+CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@asynccontextmanager
+async def translator(directory: Path) -> AsyncIterator[Translator]:
+    path, log = directory / "t.sock", directory / "log"
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "translator", "--control", f"unix:{directory}/ads", "--id", "t1"),
+            *("--state-dir", str(directory / "state"), "--ledger-dir", str(directory / "ledger")),
+            *("--socket", str(path), "--limits-interval", "0.1"),
+            stderr=stderr,
+            env=dict(os.environ),
+        )
+    try:
+        yield Translator(process, path, log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def authorise(child: Translator, request_id: str) -> str | None:
+    """What was reserved, as the log has it; None if the translator was killed before it answered."""
+    try:
+        status, _, head = await child.ask("/authorise/v1/chat/completions", CHAT, x_request_id=request_id)
+    except (OSError, ValueError, AssertionError):
+        return None
+    assert status == 200, head
+    found = re.search(r"x-trunkline-hold: (\S+)", head)
+    assert found, head
+    return found[1]
+
+
+async def test_killed_while_it_authorises(tmp_path: Path) -> None:
+    chance = random.Random(os.urandom(8))
+    control = ControlPlane(f"unix:{tmp_path}/ads", policies.organisation(), policies.key(), policies.route())
+    async with control, translator(tmp_path) as child:
+        await control.start()
+        await child.until_ready()
+        child.process.terminate()
+        assert await child.process.wait() == 0
+    collector = Collector(tmp_path / "ads")
+    await collector.start()
+    log = EnvoyLog(tmp_path / "ledger" / "access.log")
+    served: set[str] = set()
+    unanswered = 0
+
+    async def traffic(child: Translator, round_: int) -> None:
+        nonlocal unanswered
+        for number in range(1_000_000):
+            request_id = f"r{round_}-{number}"
+            hold = await authorise(child, request_id)
+            if hold is None:
+                unanswered += 1
+                return
+            log.write(request_line(request_id, hold=hold))
+            served.add(request_id)
+
+    for round_ in range(6):
+        async with translator(tmp_path) as child:
+            await child.until_ready()
+            running = asyncio.create_task(traffic(child, round_))
+            await asyncio.sleep(chance.uniform(0.05, 0.6))
+            child.process.kill()
+            await running
+    async with translator(tmp_path) as child:
+        await collector.until(served)
+        async with asyncio.timeout(60):
+            while True:
+                ledger = (await child.until_ready())["ledger"]
+                # Of those that were killed before their answer, the journal may hold a reservation.
+                if ledger["records_pending"] == 0 and ledger["reservations"] <= unanswered:
+                    break
+                await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_unix_connection(str(child.path))
+        writer.write(b"GET /metrics HTTP/1.1\r\nconnection: close\r\n\r\n")
+        metrics = (await reader.read()).decode()
+        writer.close()
+        assert f"\ntrunkline_translator_reservations {ledger['reservations']}\n" in metrics
+    await collector.stop()
+    log.close()
+    assert len(served) > 20
+    assert set(collector.records) == served
+    assert all(each == same[0] for same in collector.records.values() for each in same)

@@ -1,0 +1,83 @@
+"""Lines as Envoy writes them, the file that it writes them to, and its admin socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+START = 1_790_000_000
+
+
+def request_line(request_id: str, **fields: object) -> bytes:
+    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`."""
+    line: dict[str, Any] = {
+        "v": 1,
+        "kind": "request",
+        "id": request_id,
+        "start": f"{START}.000250",
+        "org": "org_acme",
+        "key": "key_ci",
+        "route": "rt_gpt",
+        "model": "gpt-4.1",
+        "hold": "100:500:12",
+        "user": None,
+        "tag": None,
+        "target": "openai/gpt-4.1",
+        "node": None,
+        "attempts": 1,
+        "status": 200,
+        "flags": None,
+        "details": "via_upstream",
+        "bytes_in": 300,
+        "bytes_out": 800,
+        "first_byte_us": 1000,
+        "duration_us": 2000,
+        "duration_ms": 2,
+        "usage": '{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}',
+        "events": None,
+    }
+    return json.dumps(line | fields).encode() + b"\n"
+
+
+def attempt_line(request_id: str, **fields: object) -> bytes:
+    line = {"v": 1, "kind": "attempt", "id": request_id, "target": "other/gpt", "status": 503, "flags": "UF"}
+    return json.dumps(line | fields).encode() + b"\n"
+
+
+class EnvoyLog:
+    """Appends to `path`, and opens it anew when it is asked to on the admin socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self.reopened = 0
+
+    def write(self, data: bytes) -> None:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(self._descriptor, data)
+
+    def reopen(self) -> None:
+        self.close()
+        self.write(b"")
+        self.reopened += 1
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    async def serve_admin(self, path: Path) -> asyncio.Server:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while line := await reader.readline():
+                if line.startswith(b"POST /reopen_logs "):
+                    self.reopen()
+                if line == b"\r\n":
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nOK\n")
+                    break
+            writer.close()
+
+        return await asyncio.start_unix_server(answer, path)

@@ -1,0 +1,45 @@
+"""Limits and reservations for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from translator.limits import Limit, Limiter, Metric, Refused, Reservation
+
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z, the beginning of a window of any length up to an hour
+REQUESTS, TOKENS, COST, CONCURRENCY = Metric
+
+
+def limit(metric: Metric, window: str, amount: int, holder_id: str = "key_a", model: str = "") -> Limit:
+    return Limit(metric, window, amount, "key", holder_id, holder_id.removeprefix("key_"), model)
+
+
+def limiter(limits: Sequence[Limit] = ()) -> Limiter:
+    """`limits` are those of every request whose reservation is not known."""
+    return Limiter(lambda *_: limits)
+
+
+def reservation(
+    request_id: str, limits: Sequence[Limit], *, tokens: int = 0, cost: int = 0, at: float = NOW
+) -> Reservation:
+    ids = tuple(each.id for each in limits)
+    return Reservation(request_id, at, "org", "key_a", "rt", "m", tokens, cost, 1, False, "", "", ids)
+
+
+def reserve(
+    engine: Limiter,
+    request_id: str,
+    limits: Sequence[Limit],
+    *,
+    tokens: int = 0,
+    cost: int = 0,
+    at: float = NOW,
+) -> Refused | None:
+    return engine.reserve(reservation(request_id, limits, tokens=tokens, cost=cost, at=at), limits)
+
+
+def taken(engine: Limiter, of: Limit, at: float) -> int:
+    """What counts in the window of a limit on requests or tokens."""
+    found = engine.standing([of], at)[of.metric]
+    assert found is not None
+    return of.amount - found.remaining

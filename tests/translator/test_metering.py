@@ -1,0 +1,332 @@
+"""Requests that are metered: what is reserved, told, journalled and refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.translator import policies
+from translator.authorise import Authoriser
+from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
+from translator.errors import Refusal
+from translator.http.message import Request
+from translator.limits import Limiter, Reservation
+from translator.metering import Meter, label
+from translator.policy.store import PolicyStore
+
+NOW = 1_800_000_000.0
+CHAT = b"/v1/chat/completions"
+FORM = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4.1\r\n--b--\r\n'
+
+
+class Memory:
+    """A journal in memory, that fails while it is `full`."""
+
+    def __init__(self) -> None:
+        self.entries: list[Reservation] = []
+        self.full = False
+
+    def reserved(self, reservation: Reservation) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.entries.append(reservation)
+
+
+class Edge:
+    """An authoriser with limits, and what it journals."""
+
+    def __init__(self, store: PolicyStore) -> None:
+        self.now = NOW
+        self.store = store
+        self.journal = Memory()
+        self.limiter = Limiter(store.limits_by_id)
+        self.meter = Meter(store, self.limiter, self.journal, lambda: self.now)
+        self._authoriser = Authoriser(store, self.meter, lambda: self.now)
+        self._asked = 0
+
+    def ask(
+        self, request_id: str = "", target: bytes = CHAT, tag: bytes = b"", method: str = "POST", **values: Any
+    ) -> dict[str, str]:
+        self._asked += 1
+        headers = {
+            b"authorization": b"Bearer " + policies.VALUE.encode(),
+            b"x-request-id": (request_id or f"r{self._asked}").encode(),
+            b"content-type": b"multipart/form-data; boundary=b",
+        }
+        if tag:
+            headers[b"x-trunkline-tag"] = tag
+        body = values.pop("body", None) or json.dumps({"model": "gpt-4.1", **values}).encode()
+        request = Request(method, b"/authorise" + target, headers, body)
+        return dict(self._authoriser.decide(request, target).headers)
+
+    def refused(self, *args: Any, **values: Any) -> Refusal:
+        with pytest.raises(Refusal) as caught:
+            self.ask(*args, **values)
+        assert caught.value.status == 429
+        return caught.value
+
+
+def limit(metric: policy.Metric, amount: int, per: int = 0, **more: Any) -> policy.Limit:
+    return policy.Limit(metric=metric, amount=amount, per_seconds=per, **more)
+
+
+def edge(
+    *,
+    org: tuple[policy.Limit, ...] = (),
+    key: tuple[policy.Limit, ...] = (),
+    route: tuple[policy.Limit, ...] = (),
+    prices: tuple[policy.Price, ...] = (),
+    reserved_output: int = 0,
+) -> Edge:
+    organisation, holder, way = policies.organisation(), policies.key(), policies.route()
+    organisation.limits.extend(org)
+    holder.limits.extend(key)
+    way.limits.extend(route)
+    way.reserved_output_tokens = reserved_output
+    for number, price in enumerate(prices):
+        way.targets.append(policy.Target(id=f"t/{number}", prices=[price]))
+    return Edge(policies.store(organisation, holder, way, policies.route("rt_other", "other")))
+
+
+REQUESTS, TOKENS = policy.METRIC_REQUESTS, policy.METRIC_TOKENS
+COST, CONCURRENCY = policy.METRIC_COST_USD, policy.METRIC_CONCURRENCY
+
+
+def body_for(endpoint: Endpoint) -> dict[str, Any]:
+    return {"body": FORM} if endpoint.body is BodyKind.FORM else {}
+
+
+@pytest.mark.parametrize(
+    "endpoint", [each for each in ENDPOINTS if each.body is not BodyKind.NONE], ids=lambda each: each.path
+)
+def test_every_endpoint_that_reaches_a_model_is_metered(endpoint: Endpoint) -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60),))
+    target = endpoint.path.encode()
+    assert "x-trunkline-hold" in tried.ask(target=target, **body_for(endpoint))
+    assert tried.limiter.outstanding == 1
+    assert tried.refused(target=target, **body_for(endpoint)).code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    "endpoint", [each for each in (*ENDPOINTS, MODEL) if each.body is BodyKind.NONE], ids=lambda each: each.path
+)
+def test_what_the_translator_answers_itself_is_not(endpoint: Endpoint) -> None:
+    tried = edge(key=(limit(REQUESTS, 0, 60),))
+    headers = tried.ask(target=endpoint.path.encode(), method="GET")
+    assert headers["x-trunkline-route"] == "translator"
+    assert "x-trunkline-hold" not in headers
+    assert tried.limiter.outstanding == 0
+
+
+def test_what_is_refused_otherwise_reserves_nothing() -> None:
+    tried = edge()
+    for values in ({"model": "nonesuch"}, {"stream": "yes"}, {"body": b"{"}):
+        with pytest.raises(Refusal):
+            tried.ask(**values)
+    assert tried.limiter.outstanding == 0
+    assert tried.journal.entries == []
+
+
+def test_the_reservation_is_journalled_before_the_answer() -> None:
+    tried = edge(
+        key=(limit(TOKENS, 5_000, 60),), prices=(policy.Price(input=2_000_000, output=8_000_000, request=5),)
+    )
+    headers = tried.ask("id-1", tag=b"team a", user="u/1", stream=True, max_tokens=100)
+    (entry,) = tried.journal.entries
+    prompt = entry.prompt
+    assert entry == Reservation(
+        "id-1", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", prompt + 100, prompt * 2 + 800 + 5, prompt,
+        True, "u/1", "team%20a", ("tokens 60 key key_ci ",),
+    )  # fmt: skip
+    assert headers["x-trunkline-hold"] == f"{prompt + 100}:{prompt * 2 + 805}:{prompt}"
+    assert headers["x-trunkline-user"] == "u/1"
+    assert headers["x-trunkline-label"] == "team%20a"
+    assert headers["x-trunkline-name"] == "gpt-4.1"
+
+
+def test_a_full_disk_refuses_nobody_and_is_counted() -> None:
+    tried = edge(key=(limit(REQUESTS, 2, 60),))
+    tried.journal.full = True
+    tried.ask()
+    tried.ask()
+    assert tried.meter.unjournalled == 2
+    assert tried.refused().code == "rate_limit_exceeded"
+
+
+def test_envoy_may_ask_twice_about_one_request() -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60),))
+    first = tried.ask("id-1")
+    assert tried.ask("id-1") == first
+    assert len(tried.journal.entries) == 1
+    assert tried.refused("id-2").code == "rate_limit_exceeded"
+
+
+def test_the_most_expensive_target_is_reserved_for() -> None:
+    prices = (
+        policy.Price(input=1_000_000, output=9_000_000),
+        policy.Price(input=5_000_000, output=2_000_000),
+        policy.Price(input=500_000, output=500_000),
+    )
+    tried = edge(prices=prices)
+    for values, by_prompt, by_output in (
+        ({"max_tokens": 1_000}, 1, 9),
+        ({"max_tokens": 1, "user": "x" * 4_000}, 5, 2),
+    ):
+        tokens, cost, prompt = map(int, tried.ask(**values)["x-trunkline-hold"].split(":"))
+        assert cost == prompt * by_prompt + (tokens - prompt) * by_output
+
+
+def test_the_routes_default_output() -> None:
+    tokens, _, prompt = edge(reserved_output=300).ask()["x-trunkline-hold"].split(":")
+    assert int(tokens) - int(prompt) == 300
+
+
+def test_headers_tell_what_is_left_of_the_tightest_limits() -> None:
+    tried = edge(org=(limit(REQUESTS, 1_000, 86_400),), key=(limit(REQUESTS, 10, 60), limit(TOKENS, 10_000, 360)))
+    headers = tried.ask(max_tokens=100)
+    tokens = int(headers["x-trunkline-hold"].split(":")[0])
+    assert {name: value for name, value in headers.items() if name.startswith("x-ratelimit")} == {
+        "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-remaining-requests": "9",
+        "x-ratelimit-reset-requests": "1m1s",
+        "x-ratelimit-limit-tokens": "10000",
+        "x-ratelimit-remaining-tokens": str(10_000 - tokens),
+        "x-ratelimit-reset-tokens": "6m6s",
+    }
+
+
+def test_without_limits_there_are_none_to_tell() -> None:
+    assert not [name for name in edge().ask() if name.startswith("x-ratelimit")]
+
+
+def test_a_rate_that_is_reached() -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60),))
+    tried.ask()
+    tried.now += 30
+    refused = tried.refused()
+    assert (refused.code, refused.kind) == ("rate_limit_exceeded", "requests")
+    assert refused.headers["retry-after"] == "31"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert "key 'key_ci'" in refused.message
+    assert "1 requests per 1m0s" in refused.message
+    tried.now += int(refused.headers["retry-after"])
+    tried.ask()
+
+
+def test_concurrency() -> None:
+    tried = edge(route=(limit(CONCURRENCY, 1),))
+    tried.ask("a")
+    refused = tried.refused()
+    assert (refused.code, refused.headers["retry-after"]) == ("rate_limit_exceeded", "1")
+    assert "route 'gpt-4.1'" in refused.message
+    assert "1 requests at a time" in refused.message
+    tried.limiter.settle("a", 0, 0)
+    tried.ask()
+
+
+def test_a_budget_that_does_not_suffice_names_itself_and_when_it_renews() -> None:
+    month = limit(COST, 10_000, calendar=policy.CALENDAR_MONTH, time_zone="Europe/Berlin")
+    tried = edge(org=(month,), prices=(policy.Price(output=1_000_000),))
+    tried.ask(max_tokens=9_000)
+    refused = tried.refused(max_tokens=2_000)
+    assert (refused.code, refused.kind) == ("insufficient_quota", "insufficient_quota")
+    for part in (
+        "organisation 'acme'", "0.01 USD per calendar month (Europe/Berlin)", "0.009000 USD are used or reserved",
+        "may use 0.002000 USD", "renews at 2027-01-31T23:00:00Z",
+    ):  # fmt: skip
+        assert part in refused.message
+    assert int(refused.headers["retry-after"]) == 16 * 86_400 + 15 * 3_600
+
+
+@pytest.mark.parametrize(
+    ("metric", "per", "code"),
+    [
+        (TOKENS, 60, "rate_limit_exceeded"),
+        (TOKENS, 3_599, "rate_limit_exceeded"),
+        (TOKENS, 3_600, "insufficient_quota"),
+        (REQUESTS, 86_400, "insufficient_quota"),
+        (COST, 60, "insufficient_quota"),
+    ],
+)
+def test_what_is_a_budget_and_what_a_rate(metric: policy.Metric, per: int, code: str) -> None:
+    amount = {TOKENS: 1_100, REQUESTS: 1, COST: 1_100}[metric]
+    tried = edge(key=(limit(metric, amount, per),), prices=(policy.Price(output=1_000_000),))
+    tried.ask(max_tokens=1_000)
+    refused = tried.refused(max_tokens=1_000)
+    assert refused.code == code
+    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", refused.message)
+
+
+@pytest.mark.parametrize("metric", [TOKENS, COST])
+def test_a_request_that_is_too_large_for_the_whole_limit_is_told_so(metric: policy.Metric) -> None:
+    tried = edge(key=(limit(metric, 500, 60),), prices=(policy.Price(output=1_000_000),))
+    refused = tried.refused(max_tokens=1_000)
+    assert "Lower max_tokens" in refused.message
+    assert "retry-after" not in refused.headers
+    tried.ask(max_tokens=400)
+
+
+def test_a_limit_of_nothing() -> None:
+    refused = edge(key=(limit(REQUESTS, 0, 60),)).refused()
+    assert "lets no request pass" in refused.message
+    assert "retry-after" not in refused.headers
+
+
+def test_a_limit_for_one_model_counts_that_model_only() -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60, model="gpt-4.1"), limit(REQUESTS, 3, 60)))
+    tried.ask()
+    assert "for model 'gpt-4.1'" in tried.refused().message
+    tried.ask(model="other")
+    tried.ask(model="other")
+    assert "for model" not in tried.refused(model="other").message
+
+
+def test_a_changed_amount_acts_at_once_and_forgets_nothing() -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60),))
+    tried.ask()
+    tried.refused()
+    changed = policies.key()
+    changed.limits.append(limit(REQUESTS, 2, 60))
+    tried.store.apply(policies.response(policies.KEY, changed))
+    tried.ask()
+    tried.refused()
+
+
+def test_a_lost_reservation_finds_its_limits_by_the_ids_of_its_line() -> None:
+    tried = edge(org=(limit(TOKENS, 10_000, 60),), route=(limit(TOKENS, 20_000, 60),))
+    tried.limiter.settle_unknown(
+        organisation="org_acme", key="key_ci", route="rt_gpt", model="gpt-4.1", at=NOW, tokens=9_999, cost=0
+    )
+    assert "organisation 'acme'" in tried.refused(max_tokens=10).message
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain/text,ok", "plain/text,ok"),
+        ("a b", "a%20b"),
+        ("100%", "100%25"),
+        ("-", "%2D"),
+        ("--", "--"),
+        ("line\r\nbreak", "line%0D%0Abreak"),
+        ("é", "%C3%A9"),
+        ("x" * 300, "x" * 200),
+        ("é" * 300, "%C3%A9" * 33),
+    ],
+)
+def test_labels(text: str, shown: str) -> None:
+    assert label(text) == shown
+
+
+def test_labels_never_break_out_of_their_header() -> None:
+    headers = edge().ask(tag=b"a\r\nx-trunkline-route: rt_x \xff", user="b\r\nx-trunkline-org: org_x")
+    assert all(value.isascii() and value.isprintable() for value in headers.values())
+
+
+@pytest.mark.parametrize("user", [None, "", 5, ["x"], {}])
+def test_a_user_that_is_no_name_is_left_out(user: object) -> None:
+    assert "x-trunkline-user" not in edge().ask(user=user)

@@ -1,0 +1,64 @@
+"""SQLite finds what is asked for by its keys: on a year of roll-ups, a scan or a sort of them takes minutes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.xds_server.ledger.usage import batch, usage
+from xds_server.ledger import records, reports, requests, writing
+from xds_server.ledger.connection import Writing, open_writer
+from xds_server.ledger.query import Dimension, Filter
+from xds_server.store import DatabaseUrl, Store
+from xds_server.store.connection import Row
+
+LARGE = ("usage_hour", "usage_first_byte", "usage_record", "usage_tag", "h", "f")
+
+
+class Explained(Writing):
+    """Notes the plan of every statement that gives rows."""
+
+    plan: list[str]
+
+    def rows(self, statement: str, *parameters: object) -> list[Row]:
+        self.plan += [row[3] for row in super().rows(f"EXPLAIN QUERY PLAN {statement}", *parameters)]
+        return super().rows(statement, *parameters)
+
+
+def explained(work: Callable[[Explained], object], directory: Path) -> list[str]:
+    url = DatabaseUrl.of_file(directory / "t.db")
+    store = Store.open(url, key_file=directory / "k")
+    writer = open_writer(url, threading.Lock())
+    with writer.transaction() as opened:
+        writing.append(opened, records.rows(batch(usage(), usage(tag="a")), now_us=1))
+        view = Explained(opened._cursor, placeholder="?")
+        view.plan = []
+        work(view)
+    writer.close()
+    store.close()
+    return view.plan
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda view: reports.report(view, Filter(), [Dimension.MODEL]),
+        lambda view: reports.report(view, Filter(since=3600), [Dimension.HOUR, Dimension.DAY, Dimension.KEY]),
+        lambda view: reports.compare(view, Filter(model="m")),
+        lambda view: requests.top(view, Filter(), "cost_micro_usd", 5),
+        lambda view: requests.page(view, Filter(), requests.Cursor(), 5),
+        lambda view: writing.append(view, records.rows(batch(usage(), usage(tag="b")), now_us=1)),
+    ],
+    ids=["by model", "by hour and day", "compare", "top", "export", "append"],
+)
+def test_nothing_large_is_scanned_or_sorted(work: Callable[[Explained], object], tmp_path: Path) -> None:
+    plan = explained(work, tmp_path)
+    assert any(step.startswith("SEARCH") for step in plan)
+    assert [step for step in plan if step.startswith("SCAN") and step.split()[1] in LARGE] == []
+    # What is sorted at the end are the sums, one row per series: nothing sorts before they are made.
+    if "MATERIALIZE sums" in plan:
+        plan = plan[: plan.index("SCAN sums")]
+    assert [step for step in plan if "TEMP B-TREE" in step] == []

@@ -1,0 +1,73 @@
+"""The heaviest requests, and every request in order."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from trunkline_proto.ledger.v1 import ledger_pb2 as pb
+
+from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
+from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.query import Filter
+from xds_server.ledger.reader import PAGE, LedgerReader
+
+
+@pytest.fixture
+async def records(ledger: Ledger) -> list[pb.UsageRecord]:
+    """Over three days, out of order."""
+    draw = random.Random(7)
+    made = [
+        usage(
+            at=MONDAY_10 + draw.randrange(72 * HOUR),
+            model=draw.choice(["m1", "m2"]),
+            cost_micro_usd=cost,
+            completion_tokens=draw.randrange(10**6),
+            duration_us=draw.randrange(10**8),
+        )
+        for cost in draw.sample(range(10**6), 400)
+    ]
+    await ledger.append(batch(*made))
+    return made
+
+
+@pytest.mark.parametrize("limit", [1, 20, 1_000])
+async def test_the_heaviest(reader: LedgerReader, records: list[pb.UsageRecord], limit: int) -> None:
+    for column in ("cost_micro_usd", "duration_us"):
+        found = await reader.top(Filter(), column, limit)
+        highest = sorted((getattr(each, column) for each in records), reverse=True)
+        assert [getattr(row, column) for row in found] == highest[:limit]
+    by_tokens = await reader.top(Filter(), "tokens", limit)
+    tokens = sorted((each.prompt_tokens + each.completion_tokens for each in records), reverse=True)
+    assert [row.prompt_tokens + row.completion_tokens for row in by_tokens] == tokens[:limit]
+
+
+async def test_the_heaviest_of_a_time_and_a_model(reader: LedgerReader, records: list[pb.UsageRecord]) -> None:
+    since, until = MONDAY_10 + 5 * HOUR + 77, MONDAY_10 + 30 * HOUR + 1
+    wanted = Filter(since=since, until=until, model="m2")
+    matching = [
+        each for each in records if since * 10**6 <= each.started_at_us < until * 10**6 and each.model == "m2"
+    ]
+    expected = sorted(matching, key=lambda each: -each.cost_micro_usd)[:7]
+    assert [row.id for row in await reader.top(wanted, "cost_micro_usd", 7)] == [each.id for each in expected]
+    assert await reader.top(Filter(model="none"), "cost_micro_usd", 7) == []
+
+
+async def test_an_empty_ledger(reader: LedgerReader) -> None:
+    assert await reader.top(Filter(), "cost_micro_usd", 5) == []
+    assert [page async for page in reader.export(Filter())] == []
+
+
+async def test_an_export_has_every_record_once_in_order(ledger: Ledger, reader: LedgerReader) -> None:
+    """Many begin in the same microsecond, across the ends of pages."""
+    made = [usage(at=MONDAY_10 + index % 5) for index in range(2 * PAGE + 300)]
+    for start in range(0, len(made), 500):
+        await ledger.append(batch(*made[start : start + 500]))
+    pages = [[row.id for row in page] async for page in reader.export(Filter())]
+    assert [len(page) for page in pages] == [PAGE, PAGE, 300]
+    assert [id_ for page in pages for id_ in page] == [
+        each.id for each in sorted(made, key=lambda each: each.started_at_us)
+    ]
+    part = [row async for page in reader.export(Filter(since=MONDAY_10 + 1, until=MONDAY_10 + 3)) for row in page]
+    assert {row.started_at_us for row in part} == {(MONDAY_10 + 1) * 10**6, (MONDAY_10 + 2) * 10**6}
+    assert len(part) == 920

@@ -1,0 +1,48 @@
+"""Usage records for tests."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from trunkline_proto.ledger.v1 import ledger_pb2 as pb
+
+#: 2026-11-02T10:00:00Z, a Monday.
+MONDAY_10 = 1_793_613_600
+HOUR = 3_600
+
+_numbers = itertools.count()
+
+
+def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
+    """A plain request that begins at `at` (Unix seconds); every one has an id of its own."""
+    return pb.UsageRecord(
+        **{
+            "id": f"request-{next(_numbers)}",
+            "format": 1,
+            "started_at_us": round(at * 1_000_000),
+            "organisation_id": "org_a",
+            "key_id": "key1",
+            "route_id": "rt_a",
+            "model": "gpt-4.1",
+            "target_id": "openai/gpt-4.1",
+            "provider": "openai",
+            "attempts": 1,
+            "status": 200,
+            "request_bytes": 1_000,
+            "response_bytes": 2_000,
+            "first_byte_us": 400_000,
+            "duration_us": 2_400_000,
+            "prompt_tokens": 100,
+            "cached_tokens": 10,
+            "completion_tokens": 50,
+            "reasoning_tokens": 5,
+            "cost_micro_usd": 600,
+            "price_version": 3,
+            **fields,
+        }
+    )
+
+
+def batch(*records: pb.UsageRecord) -> pb.AppendRequest:
+    return pb.AppendRequest(source="translator-test", records=records)

@@ -1,0 +1,57 @@
+"""Small files that are replaced whole: JSON below a line with the format and a checksum, atomic and fsynced."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from translator.errors import LedgerFileError
+
+_FORMAT = b"trunkline ledger 1 "
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """What was saved last, None if there is no file.
+
+    Raises:
+        LedgerFileError: the file is damaged, of another format, or cannot be read.
+    """
+    try:
+        head, _, content = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerFileError(f"{path.name} cannot be read: {error.strerror}") from error
+    if head != _FORMAT + hashlib.sha256(content).hexdigest().encode():
+        raise LedgerFileError(f"{path.name} is damaged, or of a format that this version does not know")
+    value = orjson.loads(content)
+    if type(value) is not dict:
+        raise LedgerFileError(f"{path.name} does not hold an object")
+    return value
+
+
+def save(path: Path, content: bytes) -> None:
+    """Replaces the file by JSON `content`; on return it survives a power cut. Raises OSError."""
+    head = _FORMAT + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines((head, content))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,108 @@
+"""The reservations, on disk before Envoy hears of them: a killed translator still knows what it let through.
+
+One JSON array a line, one `write` each, no fsync: what is written survives a kill -9 of the process, not a power
+cut (then Envoy's requests are gone too, and the control plane has all up to the last acknowledged batch).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from translator.ledger.segments import Position, Segments
+
+NAME = "reservations"
+
+
+class Journal:
+    """Appends to the current file. A write that fails is counted, told once, and holds up no request."""
+
+    def __init__(self, directory: Path, known: Position, log: FilteringBoundLogger) -> None:
+        self._segments = Segments(directory, NAME, (known,))
+        self._log = log
+        self.errors = 0
+        self._failing = False
+        #: Set while the disk is full: what is left is for Envoy's lines.
+        self.suspended = False
+        self._descriptor: int | None = None
+        self._size = 0
+        try:
+            self._open()
+        except OSError as error:
+            self._fail(error)
+
+    @property
+    def position(self) -> Position:
+        """Where the next entry goes."""
+        return Position(self._segments.number, self._size)
+
+    def append(self, entry: list[Any]) -> bool:
+        """Whether the entry is on disk."""
+        if self.suspended:
+            self.errors += 1
+            return False
+        line = orjson.dumps(entry, default=tuple, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            written = os.write(descriptor, line)
+            if written != len(line):
+                os.ftruncate(descriptor, self._size)
+                raise OSError(f"wrote {written} of {len(line)} bytes")  # noqa: TRY301 - told in one place
+        except OSError as error:
+            self.errors += 1
+            self._fail(error)
+            return False
+        self._failing = False
+        self._size += len(line)
+        return True
+
+    def entries(self, since: Position) -> Iterator[list[Any]]:
+        """Everything from `since` on; lines that are no entry are left out."""
+        for number in range(max(since.file, self._segments.first), self._segments.number + 1):
+            try:
+                content = self._segments.path(number).read_bytes()
+            except FileNotFoundError:
+                continue
+            for line in content[since.offset if number == since.file else 0 :].splitlines():
+                try:
+                    entry = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                if type(entry) is list:
+                    yield entry
+
+    def rotate(self) -> None:
+        """Begins a new file; the old ones go with `forget`. Raises OSError."""
+        self._segments.rotate()
+        self.close()
+        self._size = 0
+
+    def forget(self, before: Position) -> None:
+        """Deletes the files that a stored snapshot has made needless. Raises OSError."""
+        self._segments.remove_before(before.file)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        """Raises OSError."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(self._segments.current, flags, 0o600)
+        # A last line without its end was never acted on: the answer follows the write.
+        content = self._segments.current.read_bytes()
+        self._size = content.rfind(b"\n") + 1
+        if self._size != len(content):
+            os.ftruncate(self._descriptor, self._size)
+        return self._descriptor
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            self._log.error("reservations are not journalled", reason=error.strerror or str(error))

@@ -1,0 +1,321 @@
+"""The write-ahead ledger of one edge: what is written when, and why being killed anywhere loses nothing.
+
+Four things are on disk. Envoy's `access.log`; the journal `reservations.log`; `limits.snapshot`, the state of the
+limits with a place in each of the two; `checkpoint`, the place in the log up to which the control plane has the
+records. A request passes them in this order:
+
+1. reserve in memory → 2. append to the journal → 3. answer Envoy → 4. Envoy's line → 5. settle in memory →
+6. ship → 7. acknowledged → 8. checkpoint; beside it, now and then, 9. snapshot → 10. delete what both are past.
+
+A new process takes the snapshot, reserves again what the journal has after the snapshot's place in it, and
+settles the lines after the snapshot's place in the log. So, killed
+
+- before 2: Envoy had no answer and served nothing; nothing is on disk. Nothing is lost.
+- between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the
+  ledger say too much by one reservation, which is marked. This is the only way to do so that leaves no way to say
+  too little.
+- between 3 and 5: the reservation comes from the journal, and its line from the log, which nobody has settled.
+- after 5, before 9: the memory in which it was settled is gone, and the snapshot knows nothing of it: it is
+  reserved and settled again, from the same two entries, once.
+- during 9: the snapshot is taken between two events of one thread, so its state and its two places are of the
+  same moment, and the file is replaced whole: the old one counts, or the new one.
+- between 6 and 8: the records after the checkpoint are sent again; the control plane knows them by their ids. A
+  record is made of a line, of the lines of its failed attempts before it (those before the checkpoint are in it)
+  and of the price at its start (which is in the snapshot, also after it was replaced), so it is the same record.
+- between 9 and 10, or during 10: files that nobody needs are deleted later.
+
+The snapshot and the checkpoint may each be the older one: the head of the tail begins at the first's place in the
+log and the outbox at the second's.
+
+A reservation without a line expires (see `Settlement.log_read`): in the journal first, so that a new process
+expires it too, then in the limits, which keep it as used, and into a record that the snapshot holds until it is
+acknowledged.
+Should its line come after all (of a stream that ran for longer), the limits stay as they are and its
+record is shipped under the same id: the control plane decides.
+
+When the disk is full, Envoy's lines are lost without a word. Nothing here depends on them to keep limits: what
+was reserved stays reserved until it expires as used. The memory that is held is bounded: `outbox.CAPACITY`
+records and the reservations of the last `reservation_expiry` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from translator.errors import LimitError
+from translator.ledger import durable, settlement
+from translator.ledger.disk import DiskState, DiskWatch
+from translator.ledger.envoy_admin import EnvoyAdmin
+from translator.ledger.journal import Journal
+from translator.ledger.outbox import Outbox
+from translator.ledger.prices import PriceBook
+from translator.ledger.segments import Segments
+from translator.ledger.settlement import Settlement
+from translator.ledger.state import Checkpoint, Snapshot
+from translator.ledger.tail import Tail
+from translator.limits import Reservation
+from translator.metrics import Sample
+from translator.settings import Settings
+
+LOG_NAME = "access"
+#: Seconds between two looks at the disk, the sizes of files and what is to be stored.
+_ROUND = 1.0
+#: Bytes at which the journal begins a new file, at the next snapshot.
+_JOURNAL_ROTATION = 8 * 1024 * 1024
+
+
+class Limits(settlement.Limits, Protocol):
+    """The engine, as far as its state is kept here."""
+
+    def snapshot(self) -> Any:
+        """All of its state, as JSON values."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Raises LimitError."""
+
+    def replay(self, reservation: Reservation) -> None:
+        """Takes back what was reserved before; no limit refuses it. Raises LimitError."""
+
+
+class Ledger:
+    """Recovered when it is made, before the first request; then `run`.
+
+    `prices` follows the policy, and gets back what it remembered; `clock` gives Unix seconds. Raises OSError where
+    the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        prices: PriceBook,
+        log: FilteringBoundLogger,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._log = log
+        directory = settings.ledger_dir
+        assert directory is not None  # noqa: S101 - a ledger is made where there is a place for it
+        self._snapshot_path = directory / "limits.snapshot"
+        self._checkpoint_path = directory / "checkpoint"
+        for left_over in directory.glob(".*"):
+            left_over.unlink()  # of a replacement that was killed
+        checkpoint = Checkpoint.load(self._checkpoint_path, log)
+        snapshot = Snapshot.load(self._snapshot_path, log) or Snapshot()
+        self._stored_head, self._stored_outbox = snapshot.log, checkpoint.position
+        self._stored_journal = snapshot.journal
+        self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint.position))
+        self._prices = prices
+        prices.restore(snapshot.prices)
+        self._outbox = Outbox(checkpoint.position, checkpoint.attempts)
+        self._journal = Journal(directory, snapshot.journal, log)
+        self._settlement = Settlement(
+            limits,
+            self._journal,
+            self._outbox,
+            expire_after=settings.reservation_expiry,
+            log=log,
+            clock=clock,
+        )
+        self._recover(snapshot)
+        self._tail = Tail(
+            self._segments,
+            head=snapshot.log,
+            outbox=self._outbox,
+            prices=prices,
+            settle=self._settlement.settle,
+            at_end=self._settlement.log_read,
+            log=log,
+        )
+        self._disk = DiskWatch(directory, settings.disk_low, settings.disk_full, log)
+        self._envoy = EnvoyAdmin(settings.envoy_admin_socket, log) if settings.envoy_admin_socket else None
+        self._snapshot_due = 0.0
+        self._failing = False
+        self.reserved = self._settlement.reserved
+        self._refused: Callable[[], int] = lambda: 0
+
+    def _recover(self, snapshot: Snapshot) -> None:
+        if snapshot.limits is not None:
+            try:
+                self._limits.restore(snapshot.limits)
+            except LimitError as error:
+                self._log.error("ignored", file=self._snapshot_path.name, reason=str(error))
+        self._settlement.restore(snapshot.outstanding, snapshot.late)
+        for record in snapshot.expired:
+            self._outbox.expire(record)
+        replayed = 0
+        for entry in self._journal.entries(snapshot.journal):
+            replayed += 1
+            try:
+                reservation = self._settlement.replay(entry)
+                if reservation is not None:
+                    self._limits.replay(reservation)
+            except (LimitError, ValueError, TypeError, IndexError):
+                self._log.error("an entry of the journal is not readable")
+        self._log.info(
+            "ledger recovered", replayed=replayed, outstanding=self._settlement.outstanding, log=list(snapshot.log)
+        )
+
+    @property
+    def outstanding(self) -> list[Reservation]:
+        """Reservations that are neither settled nor expired, oldest first."""
+        return self._settlement.reservations
+
+    async def run(self) -> None:
+        """Until it is cancelled; then call `close`."""
+        self._look_at_disk()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tail.run(), name="tail")
+            tasks.create_task(self._keep(), name="ledger files")
+            tasks.create_task(self._ship(), name="shipper")
+            if self._envoy is not None:
+                tasks.create_task(self._envoy.watch(self._settlement.envoy_started), name="envoy")
+
+    async def close(self) -> None:
+        """Stores what is to be stored."""
+        await self._store_snapshot()
+        await self._store_checkpoint()
+        self._tail.close()
+        self._journal.close()
+
+    def status(self) -> dict[str, str | int | float]:
+        """For `/readyz`."""
+        return {
+            "disk": self._disk.state.value,
+            "disk_free_bytes": self._disk.free,
+            "settle_lag_seconds": round(self._tail.lag(), 3),
+            "reservations": self._settlement.outstanding,
+            "records_pending": self._outbox.pending,
+            "journal_errors": self._journal.errors,
+        }
+
+    def samples(self) -> Iterable[Sample]:
+        """For `/metrics`."""
+        prefix = "trunkline_translator_"
+        counters = {
+            "log_lines_total": ("Lines of the access log settled.", self._tail.lines),
+            "log_skipped_total": ("Parts of the access log that were not readable.", self._tail.skipped),
+            "records_shipped_total": ("Usage records acknowledged.", self._outbox.shipped),
+            "records_refused_total": ("Usage records that the control plane will not take.", self._refused()),
+            "reservations_expired_total": ("Reservations without a line.", self._settlement.expired),
+            "reservations_unknown_total": ("Lines without a known reservation.", self._settlement.unknown),
+            "journal_errors_total": ("Reservations that could not be journalled.", self._journal.errors),
+        }
+        for name, (text, value) in counters.items():
+            yield Sample(prefix + name, "counter", text, value)
+        gauges: dict[str, tuple[str, float]] = {
+            "reservations": ("Reservations outstanding.", self._settlement.outstanding),
+            "settle_lag_seconds": ("Since the log was read to its end.", self._tail.lag()),
+            "records_pending": ("Usage records held; the log may have more.", self._outbox.pending),
+            "log_unshipped_bytes": ("Of the log, behind the last acknowledged record.", self._unshipped()),
+            "disk_free_bytes": ("Of the ledger's disk.", self._disk.free),
+        }
+        for name, (text, number) in gauges.items():
+            yield Sample(prefix + name, "gauge", text, number)
+        states = {each.value: float(each is self._disk.state) for each in DiskState}
+        yield Sample(prefix + "disk_state", "gauge", "1 for the state of the ledger's disk.", states, "state")
+
+    def _unshipped(self) -> int:
+        """Bytes, by the files' sizes; 0 where nothing is there."""
+        done, total = self._outbox.acknowledged, 0
+        for number in range(done.file, self._segments.number + 1):
+            with suppress(OSError):
+                total += self._segments.path(number).stat().st_size
+        return max(0, total - done.offset)
+
+    async def _ship(self) -> None:
+        # gRPC takes a tenth of a second to load, which a restarted translator does not have.
+        await asyncio.to_thread(importlib.import_module, "translator.ledger.shipper")
+        from translator.ledger.shipper import Shipper, channel  # noqa: PLC0415
+
+        shipper = Shipper(self._outbox, self._settings.id, self._settings.control_token, self._log)
+        self._refused = lambda: shipper.refused
+        async with channel(self._settings.control) as opened:
+            await shipper.run(opened)
+
+    async def _keep(self) -> None:
+        """Once a round: looks at the disk, stores, rotates, deletes."""
+        while True:
+            await asyncio.sleep(min(_ROUND, self._settings.limits_interval))
+            self._look_at_disk()
+            await self._store_checkpoint()
+            if time.monotonic() >= self._snapshot_due:
+                self._snapshot_due = time.monotonic() + self._settings.limits_interval
+                await self._store_snapshot()
+            await self._rotate()
+            await self._tried(self._remove)
+
+    def _look_at_disk(self) -> None:
+        self._journal.suspended = self._disk.look() is DiskState.FULL
+
+    async def _store_checkpoint(self) -> None:
+        position = self._outbox.acknowledged
+        if position == self._stored_outbox:
+            return
+        if await self._tried(durable.save, self._checkpoint_path, orjson.dumps(self._outbox.checkpoint())):
+            self._stored_outbox = position
+
+    async def _store_snapshot(self) -> None:
+        head = self._tail.position
+        if (head, self._journal.position) == (self._stored_head, self._stored_journal):
+            return
+        if self._journal.position.offset >= _JOURNAL_ROTATION:
+            with suppress(OSError):  # it grows a little longer
+                self._journal.rotate()
+        journal = self._journal.position
+        snapshot = Snapshot(
+            journal=journal,
+            log=head,
+            limits=self._limits.snapshot(),
+            prices=self._prices.dump(),
+            outstanding=self._settlement.reservations,
+            late=self._settlement.late,
+            expired=list(self._outbox.expired.values()),
+        )
+        if await self._tried(durable.save, self._snapshot_path, snapshot.encode()):
+            self._stored_head, self._stored_journal = head, journal
+
+    async def _rotate(self) -> None:
+        """Renames the log when it is large, and sees to it that Envoy writes to a new one."""
+        if self._envoy is None:
+            return
+        current = self._segments.current
+        try:
+            if current.stat().st_size < self._settings.log_rotation or not self._tail.in_current:
+                return
+            self._segments.rotate()
+        except FileNotFoundError:
+            if not self._segments.rotated():
+                return  # Envoy has not begun to write
+        except OSError as error:
+            self._log.error("the access log was not rotated", reason=error.strerror)
+            return
+        # Also for a rename of last time, when Envoy did not hear of it.
+        await self._envoy.reopen_logs()
+
+    def _remove(self) -> None:
+        """Files that everything stored is past. Raises OSError."""
+        self._journal.forget(self._stored_journal)
+        self._segments.remove_before(min(self._stored_head.file, self._stored_outbox.file))
+
+    async def _tried(self, work: Callable[..., object], *arguments: object) -> bool:
+        """Does it in a thread, for fsync takes its time; whether it succeeded. A failure is told once."""
+        try:
+            await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            if not self._failing:
+                self._failing = True
+                self._log.error("the ledger's state is not stored", reason=error.strerror)
+            return False
+        self._failing = False
+        return True

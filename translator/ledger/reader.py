@@ -1,0 +1,118 @@
+"""Reads whole lines of the access log from a position on, across rotated files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from translator.ledger.segments import Position, Segments
+
+#: A line has some 700 bytes; what is longer than this is none.
+_LONGEST_LINE = 1024 * 1024
+#: Seconds for which a renamed file is watched after its successor appeared, for a writer that had it open.
+_GRACE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """`lines` without their newlines, `skipped` bytes having been no line; `end` is where the next read begins."""
+
+    start: Position
+    lines: list[bytes]
+    end: Position
+    skipped: int = 0
+
+
+class LogReader:
+    """`clock` gives seconds that never go back."""
+
+    def __init__(
+        self, segments: Segments, position: Position, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._segments = segments
+        self._clock = clock
+        self._descriptor: int | None = None
+        self._ended_at: float | None = None
+        self.position = position
+
+    @property
+    def is_last(self) -> bool:
+        """No file follows the one that is being read."""
+        number = self.position.file
+        return number >= self._segments.number or not self._segments.path(number + 1).exists()
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def seek(self, position: Position) -> None:
+        """The next read begins there."""
+        if position.file != self.position.file:
+            self.close()
+        if position != self.position:
+            self.position, self._ended_at = position, None
+
+    def read(self, most: int) -> Lines:
+        """Up to about `most` bytes of whole lines; none at the end of what is written. Raises OSError."""
+        start = self.position
+        if self._descriptor is None:
+            first = self._segments.first
+            if start.file < first:
+                return self._go(Position(first, 0), 0)  # someone else deleted it
+            if not self._open():
+                return Lines(start, [], start)
+        assert self._descriptor is not None  # noqa: S101 - opened above
+        data = os.pread(self._descriptor, most, start.offset)
+        whole = data.rfind(b"\n") + 1
+        if not whole:
+            return self._without_newline(data, most)
+        self._ended_at = None
+        self.position = Position(start.file, start.offset + whole)
+        return Lines(start, data[: whole - 1].split(b"\n"), self.position)
+
+    def _without_newline(self, data: bytes, most: int) -> Lines:
+        start = self.position
+        if len(data) == most:
+            if most < _LONGEST_LINE:
+                return self.read(_LONGEST_LINE)
+            return self._skip(len(data))
+        if not data and self._was_truncated():
+            return self._go(Position(start.file, 0), 0)
+        if start.file < self._segments.number and self._is_complete():
+            # A last line without its end will never get one.
+            return self._go(Position(start.file + 1, 0), len(data))
+        return Lines(start, [], start)
+
+    def _skip(self, length: int) -> Lines:
+        start = self.position
+        return self._go(Position(start.file, start.offset + length), length)
+
+    def _go(self, position: Position, skipped: int) -> Lines:
+        start = self.position
+        self.seek(position)
+        return Lines(start, [], position, skipped)
+
+    def _open(self) -> bool:
+        try:
+            self._descriptor = os.open(self._segments.path(self.position.file), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _was_truncated(self) -> bool:
+        """By someone else: we never do it."""
+        assert self._descriptor is not None  # noqa: S101 - open while it is read
+        return os.fstat(self._descriptor).st_size < self.position.offset
+
+    def _is_complete(self) -> bool:
+        """Its successor has been there for long enough. Envoy closes the old file before it opens the new."""
+        if self.position.file + 1 < self._segments.number:
+            return True
+        if not self._segments.current.exists():
+            return False
+        if self._ended_at is None:
+            self._ended_at = self._clock()
+        return self._clock() - self._ended_at >= _GRACE

@@ -1,0 +1,143 @@
+"""Joins the lines of the log with what was reserved, and lets expire what will never have a line."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from translator.ledger import records
+from translator.ledger.journal import Journal
+from translator.ledger.lines import RequestLine, decoded
+from translator.ledger.outbox import Outbox
+from translator.ledger.records import Bill
+from translator.limits import Reservation
+
+#: First field of the journal's entries: a reservation, and the end of one that has no line.
+RESERVED = "r"
+EXPIRED = "x"
+#: Expired reservations that are remembered in case their lines come after all.
+_MOST_LATE = 10_000
+
+
+class Limits(Protocol):
+    """What is needed of the engine."""
+
+    def settle(self, request_id: str, tokens: int, cost: int) -> bool:
+        """What was really used, instead of what was reserved; False if no such reservation is outstanding."""
+
+    def settle_unknown(
+        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
+    ) -> None:
+        """Used without a reservation that is known: the journal could not be written, or was lost."""
+
+    def expire(self, request_id: str) -> bool:
+        """What was reserved counts as used; False if no such reservation is outstanding."""
+
+
+class Settlement:
+    """`clock` gives Unix seconds; reservations outstanding are kept in the order in which they were made."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        journal: Journal,
+        outbox: Outbox,
+        *,
+        expire_after: float,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limits = limits
+        self._journal = journal
+        self._outbox = outbox
+        self._expire_after = expire_after
+        self._log = log
+        self._clock = clock
+        self._outstanding: OrderedDict[str, Reservation] = OrderedDict()
+        self._late: OrderedDict[str, None] = OrderedDict()
+        self._gone_before = 0.0
+        self.expired = 0
+        self.unknown = 0
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._outstanding)
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Outstanding, oldest first."""
+        return list(self._outstanding.values())
+
+    @property
+    def late(self) -> list[str]:
+        """Ids of expired reservations, oldest first."""
+        return list(self._late)
+
+    def restore(self, outstanding: Iterable[Reservation], late: Iterable[str]) -> None:
+        """What was outstanding, and what had expired, at a snapshot."""
+        self._outstanding = OrderedDict((each.id, each) for each in outstanding)
+        self._late = OrderedDict.fromkeys(late)
+
+    def reserved(self, reservation: Reservation) -> None:
+        """Called before Envoy is answered."""
+        self._outstanding[reservation.id] = reservation
+        self._journal.append([RESERVED, *reservation])
+
+    def replay(self, entry: list[Any]) -> Reservation | None:
+        """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""
+        kind, *values = entry
+        if kind == EXPIRED:
+            self._expire(values[0])
+        elif kind == RESERVED:
+            reservation = records.reservation(values)
+            self._outstanding[reservation.id] = reservation
+            return reservation
+        return None
+
+    def settle(self, line: RequestLine, billed: Bill) -> None:
+        """The line of a request that ended; once per line."""
+        request_id, tokens = line.id, billed.tokens.total
+        if self._outstanding.pop(request_id, None) is not None:
+            self._limits.settle(request_id, tokens, billed.cost)
+        elif request_id in self._late:
+            del self._late[request_id]  # what was reserved has been counted
+        elif line.hold is not None:
+            self.unknown += 1
+            self._limits.settle_unknown(
+                organisation=line.organisation,
+                key=line.key,
+                route=line.route,
+                model=decoded(line.fields.get("model")),
+                at=line.start_us / 1e6,
+                tokens=tokens,
+                cost=billed.cost,
+            )
+
+    def envoy_started(self, at: float) -> None:
+        """No request from before `at` (Unix seconds) is served any more: see `EnvoyAdmin.watch`."""
+        self._gone_before = max(self._gone_before, at)
+
+    def log_read(self) -> None:
+        """The log has been read to its end: what has waited for a line for too long expires."""
+        until = max(self._clock() - self._expire_after, self._gone_before)
+        while self._outstanding:
+            oldest = next(iter(self._outstanding.values()))
+            if oldest.at >= until:
+                return
+            self._journal.append([EXPIRED, oldest.id])
+            self._expire(oldest.id)
+
+    def _expire(self, request_id: str) -> None:
+        reservation = self._outstanding.pop(request_id, None)
+        if reservation is None:
+            return
+        self._limits.expire(request_id)
+        self.expired += 1
+        self._late[request_id] = None
+        if len(self._late) > _MOST_LATE:
+            self._late.popitem(last=False)
+        self._outbox.expire(records.expired(reservation))

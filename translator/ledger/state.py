@@ -1,0 +1,93 @@
+"""What the ledger keeps on disk beside the logs: the state of the limits, and how far the records have got."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from google.protobuf.message import DecodeError
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
+
+from translator.errors import LedgerFileError
+from translator.ledger import durable
+from translator.ledger.records import reservation
+from translator.ledger.segments import START, Position
+from translator.limits import Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything before `position` is acknowledged; `attempts` are of requests that end behind it."""
+
+    position: Position = START
+    attempts: list[list[Any]] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path, log: FilteringBoundLogger) -> Checkpoint:
+        """From the beginning of the log where there is none, or none that can be used: ids are idempotent."""
+        saved = _load(path, log)
+        if saved is None:
+            return cls()
+        return cls(Position(*saved["position"]), saved["attempts"])
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state at one moment: of everything before `journal` in the journal and before `log` in the log."""
+
+    journal: Position = START
+    log: Position = START
+    limits: Any = None
+    prices: dict[str, Any] = field(default_factory=dict)
+    outstanding: list[Reservation] = field(default_factory=list)
+    #: Ids of expired reservations, oldest first, in case their lines come after all.
+    late: list[str] = field(default_factory=list)
+    #: Records of expired reservations that are not acknowledged.
+    expired: list[ledger.UsageRecord] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path, log: FilteringBoundLogger) -> Snapshot | None:
+        """None where there is none, or none that can be used."""
+        saved = _load(path, log)
+        if saved is None:
+            return None
+        try:
+            expired = [ledger.UsageRecord.FromString(base64.b64decode(each)) for each in saved["expired"]]
+        except (DecodeError, ValueError):
+            log.error("expired reservations of the last run are lost")  # noqa: TRY400 - the reason is in the text
+            expired = []
+        return cls(
+            Position(*saved["journal"]),
+            Position(*saved["log"]),
+            saved["limits"],
+            saved["prices"],
+            [reservation(each) for each in saved["outstanding"]],
+            saved["late"],
+            expired,
+        )
+
+    def encode(self) -> bytes:
+        return orjson.dumps(
+            {
+                "journal": list(self.journal),
+                "log": list(self.log),
+                "limits": self.limits,
+                "prices": self.prices,
+                "outstanding": self.outstanding,
+                "late": self.late,
+                "expired": [base64.b64encode(each.SerializeToString()).decode() for each in self.expired],
+            },
+            default=tuple,
+        )
+
+
+def _load(path: Path, log: FilteringBoundLogger) -> dict[str, Any] | None:
+    try:
+        return durable.load(path)
+    except LedgerFileError as error:
+        log.error("ignored", file=path.name, reason=str(error))  # noqa: TRY400 - the reason says it
+        return None

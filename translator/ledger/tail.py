@@ -1,0 +1,165 @@
+"""Follows the log: every line is settled once, and handed to the outbox once, mostly in the same moment.
+
+There are two places in the log. The head is where limits are settled; it is always near the end. The outbox's
+`next` is where records are made from; it is the same place as long as the control plane takes what it is sent.
+While it does not, the outbox fills up and stays behind, and what is between the two is read again, later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from translator import logs
+from translator.ledger import lines, records
+from translator.ledger.lines import RequestLine
+from translator.ledger.outbox import Outbox
+from translator.ledger.prices import PriceBook
+from translator.ledger.reader import Lines, LogReader
+from translator.ledger.records import Bill
+from translator.ledger.segments import Position, Segments
+
+#: Bytes at a time, some 20 lines: what is read is settled without a pause, and requests are waiting.
+_STEP = 16 * 1024
+_BUSY_DELAY = 0.05
+_IDLE_DELAY = 0.25
+
+
+class Settle(Protocol):
+    def __call__(self, line: RequestLine, billed: Bill) -> None: ...
+
+
+class Tail:
+    """`settle` gets every request's line from `head` on, in order; `at_end` is called whenever all is read."""
+
+    def __init__(
+        self,
+        segments: Segments,
+        *,
+        head: Position,
+        outbox: Outbox,
+        prices: PriceBook,
+        settle: Settle,
+        at_end: Callable[[], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._segments = segments
+        self._head = LogReader(segments, head)
+        self._behind = LogReader(segments, outbox.next)
+        self._outbox = outbox
+        self._prices = prices
+        self._settle = settle
+        self._at_end = at_end
+        self._log = log
+        self._failing = False
+        self._is_at_end = False
+        self.lines = 0
+        self.skipped = 0
+        self._ended_at = time.monotonic()
+
+    @property
+    def position(self) -> Position:
+        """Every line before it is settled."""
+        return self._head.position
+
+    @property
+    def in_current(self) -> bool:
+        """It is reading the file that Envoy writes to."""
+        return self.position.file == self._segments.number
+
+    def lag(self) -> float:
+        """Seconds since the log was read to its end."""
+        return time.monotonic() - self._ended_at
+
+    async def run(self) -> None:
+        """Follows until it is cancelled."""
+        delay = _BUSY_DELAY
+        while True:
+            try:
+                read = self.step()
+                self._failing = False
+            except OSError as error:
+                read = False
+                if not self._failing:
+                    self._failing = True
+                    self._log.error("the access log cannot be read", reason=error.strerror)
+            delay = _BUSY_DELAY if read else min(delay * 1.5, _IDLE_DELAY)
+            # More is waiting: whoever else wants to run, may.
+            await asyncio.sleep(0 if read and not self._is_at_end else delay)
+
+    def step(self) -> bool:
+        """Reads on at both places; whether there was anything. Raises OSError."""
+        found = self._head.read(_STEP)
+        self._take(found)
+        caught_up = self._catch_up()
+        self._is_at_end = found.end == found.start and self._head.is_last
+        if self._is_at_end:
+            self._ended_at = time.monotonic()
+            self._at_end()
+        return caught_up or found.end != found.start
+
+    def close(self) -> None:
+        self._head.close()
+        self._behind.close()
+
+    def _take(self, found: Lines) -> None:
+        outbox = self._outbox
+        file, offset = found.start
+        for raw in found.lines:
+            start, offset = offset, offset + len(raw) + 1
+            line = self._parse(raw)
+            billed = None
+            if type(line) is RequestLine:
+                billed = records.bill(line, self._prices)
+                self._guarded(self._settle, line, billed)
+            if outbox.room and outbox.next == (file, start):
+                recorded = billed if type(line) is RequestLine and records.is_recorded(line) else None
+                self._guarded(outbox.take, line, Position(file, start), Position(file, offset), recorded)
+        if outbox.next == (file, offset):
+            outbox.next = found.end
+        self.lines += len(found.lines)
+        self._skip(found.skipped)
+
+    def _catch_up(self) -> bool:
+        """Makes records of lines that are settled already; whether there were any."""
+        outbox = self._outbox
+        if not outbox.room or outbox.next >= self._head.position:
+            return False
+        self._behind.seek(outbox.next)
+        found = self._behind.read(_STEP)
+        file, offset = found.start
+        for raw in found.lines:
+            if not outbox.room:
+                return True
+            start, offset = offset, offset + len(raw) + 1
+            line = lines.parse(raw)
+            billed = None
+            if type(line) is RequestLine and records.is_recorded(line):
+                billed = records.bill(line, self._prices)
+            self._guarded(outbox.take, line, Position(file, start), Position(file, offset), billed)
+        outbox.next = found.end
+        return found.end != found.start
+
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
+        """A defect of ours costs one line; as an end of the process it would meet the same line again for ever."""
+        try:
+            work(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
+            self.skipped += 1
+            self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
+
+    def _parse(self, raw: bytes) -> lines.RequestLine | lines.AttemptLine | None:
+        line = lines.parse(raw)
+        if line is None and raw:
+            self._skip(len(raw))
+        return line
+
+    def _skip(self, length: int) -> None:
+        if length:
+            self.skipped += 1
+            # Its text may be anything, so it is not shown.
+            self._log.error("part of the access log is not readable", bytes=length, skipped=self.skipped)

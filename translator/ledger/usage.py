@@ -1,0 +1,98 @@
+"""How many tokens a request used: what its target reported, else an estimate from what was delivered."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from translator.ledger.lines import RequestLine, number
+
+#: A chat stream's events that carry no token: the role; at its end the finish reason and `[DONE]`.
+_OPENING_EVENTS = 1
+_CLOSING_EVENTS = 2
+#: Of a plain answer: what stands around the text, and how many bytes a token of English takes.
+_ENVELOPE_BYTES = 400
+_BYTES_PER_TOKEN = 4
+#: One event of a stream whose events were not counted: an id, a model's name, a token.
+_BYTES_PER_EVENT = 200
+_MOST_TOKENS = 1_000_000_000
+
+
+class Tokens(NamedTuple):
+    """`cached` are of the prompt's, `reasoning` of the completion's."""
+
+    prompt: int
+    cached: int
+    completion: int
+    reasoning: int
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+NOTHING = Tokens(0, 0, 0, 0)
+
+
+def used(line: RequestLine) -> Tokens:
+    """The tokens to bill.
+
+    A target's own report always counts. Without one, a request that failed or reached no target costs nothing, and
+    any other is billed for the prompt and for what the client was sent until it or the target went away.
+    """
+    if line.usage is not None:
+        tokens = reported(line.usage)
+        if tokens is not None:
+            return tokens
+    if line.status >= 400 or not line.target:
+        return NOTHING
+    prompt = line.hold.prompt if line.hold else 0
+    completion = _delivered(line)
+    if line.hold is not None and line.hold.tokens <= line.hold.prompt:
+        completion = 0  # nothing was reserved for output: embeddings and the like, whose answers are no text
+    return Tokens(prompt, 0, completion, 0, estimated=True)
+
+
+def reported(usage: str | bytes | dict[str, Any]) -> Tokens | None:
+    """From a `usage` object of Chat Completions, Completions, Embeddings or Responses; None if it is no such."""
+    if type(usage) is not dict:
+        try:
+            usage = orjson.loads(usage)  # type: ignore[arg-type]
+        except orjson.JSONDecodeError:
+            return None
+        if type(usage) is not dict:
+            return None
+    get = usage.get
+    prompt = _count(get("prompt_tokens", get("input_tokens")))
+    completion = _count(get("completion_tokens", get("output_tokens")))
+    if prompt is None and completion is None:
+        return None
+    prompt, completion = prompt or 0, completion or 0
+    inputs = get("prompt_tokens_details", get("input_tokens_details"))
+    outputs = get("completion_tokens_details", get("output_tokens_details"))
+    cached = _count(inputs.get("cached_tokens")) or 0 if type(inputs) is dict else 0
+    reasoning = _count(outputs.get("reasoning_tokens")) or 0 if type(outputs) is dict else 0
+    unlisted = (_count(get("total_tokens")) or 0) - prompt - completion
+    if unlisted > 0:
+        # Some providers leave reasoning out of the completion and count it in the total only; it is output.
+        completion += unlisted
+        reasoning = max(reasoning, unlisted)
+    return Tokens(prompt, min(cached, prompt), completion, min(reasoning, completion))
+
+
+def _count(value: object) -> int | None:
+    count = number(value)
+    return count if count is not None and count <= _MOST_TOKENS else None
+
+
+def _delivered(line: RequestLine) -> int:
+    """Completion tokens in what the client was sent; about one per event."""
+    if line.events is not None:
+        # No flag: the stream came to its own end.
+        without = _OPENING_EVENTS + (0 if line.flags else _CLOSING_EVENTS)
+        return max(0, line.events - without)
+    if line.stream:
+        return line.bytes_out // _BYTES_PER_EVENT
+    return max(0, line.bytes_out - _ENVELOPE_BYTES) // _BYTES_PER_TOKEN

@@ -1,0 +1,245 @@
+"""How much of each limit is taken: by what was used, and by what is reserved for requests that still run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from translator.limits import windows
+from translator.limits.limit import Metric, parts_of
+
+#: Steps in which a sliding window moves on.
+SUBDIVISIONS = 60
+
+
+class Bucket:
+    """What was taken in one step or window. `live`: it still counts."""
+
+    __slots__ = ("amount", "live", "step")
+
+    def __init__(self, step: int, amount: int = 0, *, live: bool = True) -> None:
+        self.step = step
+        self.amount = amount
+        self.live = live
+
+
+class SlidingCounter:
+    """Of a sliding window of `seconds`, in steps of a sixtieth of it.
+
+    What was taken in a step counts until the whole step is older than the window: no window of this length,
+    wherever it begins, holds more than was admitted by `total`, and what was taken is free again at most one step
+    late.
+
+    A clock that is set back by less than a window leaves things as they are until it has caught up; one that is
+    set back further takes what is counted with it. Neither frees anything.
+    """
+
+    __slots__ = ("_buckets", "_head", "_rate", "metric", "total")
+
+    def __init__(self, metric: Metric, seconds: int) -> None:
+        self.metric = metric
+        self.total = 0
+        self._rate = SUBDIVISIONS / seconds
+        self._head = -1
+        self._buckets: deque[Bucket] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing counts any more; as of the last `advance`."""
+        return not self._buckets
+
+    def advance(self, at: float) -> None:
+        """To the moment `at` of the clock."""
+        step = int(at * self._rate)
+        if step > self._head:
+            self._head = step
+            buckets = self._buckets
+            while buckets and buckets[0].step < step - SUBDIVISIONS:
+                gone = buckets.popleft()
+                gone.live = False
+                self.total -= gone.amount
+        elif self._head - step > SUBDIVISIONS:
+            for bucket in self._buckets:
+                bucket.step -= self._head - step
+            self._head = step
+
+    def add(self, amount: int) -> Bucket:
+        """Now, as of the last `advance`."""
+        buckets = self._buckets
+        if not buckets or buckets[-1].step != self._head:
+            buckets.append(Bucket(self._head))
+        bucket = buckets[-1]
+        bucket.amount += amount
+        self.total += amount
+        return bucket
+
+    def add_at(self, at: float, amount: int) -> Bucket:
+        """At a moment that may have passed."""
+        step = int(at * self._rate)
+        if step >= self._head:
+            self.advance(at)
+            return self.add(amount)
+        if step < self._head - SUBDIVISIONS:
+            return Bucket(step, amount, live=False)
+        self.total += amount
+        place = 0
+        for bucket in self._buckets:
+            if bucket.step == step:
+                bucket.amount += amount
+                return bucket
+            if bucket.step > step:
+                break
+            place += 1
+        missed = Bucket(step, amount)
+        self._buckets.insert(place, missed)
+        return missed
+
+    def renews(self, excess: int) -> float:
+        """When `excess` of what is taken will be free, in Unix seconds; all of it if that is less."""
+        step = self._head
+        for bucket in self._buckets:
+            step = bucket.step
+            excess -= bucket.amount
+            if excess <= 0:
+                break
+        return (step + SUBDIVISIONS + 1) / self._rate
+
+    def cleared(self) -> float:
+        """When all that is taken will be free, in Unix seconds; 0 if nothing is."""
+        return (self._buckets[-1].step + SUBDIVISIONS + 1) / self._rate if self._buckets else 0.0
+
+    def state(self) -> list[int]:
+        """For `load`: the head, then step and amount of every bucket."""
+        flat = [self._head]
+        for bucket in self._buckets:
+            flat += (bucket.step, bucket.amount)
+        return flat
+
+    def load(self, state: Sequence[int]) -> None:
+        self._head = state[0]
+        self._buckets = _buckets(state[1:])
+        self.total = sum(bucket.amount for bucket in self._buckets)
+
+    def bucket(self, step: int) -> Bucket:
+        """The live bucket of a step, or a dead one."""
+        return next((each for each in self._buckets if each.step == step), Bucket(step, live=False))
+
+
+class WindowCounter:
+    """Of a fixed or calendar window. A clock that is set back is treated as by `SlidingCounter`."""
+
+    __slots__ = ("_bounds", "_bucket", "_end", "_start", "metric", "total")
+
+    def __init__(self, metric: Metric, window: str) -> None:
+        self.metric = metric
+        self.total = 0
+        self._bounds = windows.bounds(window)
+        self._start = self._end = 0.0
+        self._bucket = Bucket(0, live=False)
+
+    @property
+    def idle(self) -> bool:
+        return not self._bucket.live
+
+    def advance(self, at: float) -> None:
+        if self._start <= at < self._end:
+            return
+        if at >= self._end:
+            self._bucket.live = False
+            self._bucket = Bucket(0, live=False)
+            self.total = 0
+        elif self._start - at < self._end - self._start:
+            return
+        self._start, self._end = self._bounds(at)
+        self._bucket.step = int(self._start)
+
+    def add(self, amount: int) -> Bucket:
+        bucket = self._bucket
+        bucket.live = True
+        bucket.amount += amount
+        self.total += amount
+        return bucket
+
+    def add_at(self, at: float, amount: int) -> Bucket:
+        if at < self._start:
+            return Bucket(int(at), amount, live=False)
+        self.advance(at)
+        return self.add(amount)
+
+    def renews(self, excess: int) -> float:
+        return self._end
+
+    def cleared(self) -> float:
+        return self._end if self._bucket.live else 0.0
+
+    def state(self) -> list[int]:
+        return [self._bucket.step, self._bucket.amount] if self._bucket.live else []
+
+    def load(self, state: Sequence[int]) -> None:
+        for bucket in _buckets(state):
+            self._bucket = bucket
+            self.total = bucket.amount
+            self._start, self._end = self._bounds(bucket.step)
+
+    def bucket(self, step: int) -> Bucket:
+        return self._bucket if self._bucket.live and self._bucket.step == step else Bucket(step, live=False)
+
+
+class InFlightCounter:
+    """Of requests at one moment; has no window. Its state is that of the reservations."""
+
+    __slots__ = ("metric", "total")
+
+    def __init__(self) -> None:
+        self.metric = Metric.CONCURRENCY
+        self.total = 0
+
+    @property
+    def idle(self) -> bool:
+        return self.total == 0
+
+    def advance(self, at: float) -> None:
+        pass
+
+    def add(self, amount: int) -> Bucket:
+        self.total += amount
+        return _IN_FLIGHT
+
+    def add_at(self, at: float, amount: int) -> Bucket:
+        return self.add(amount)
+
+    def renews(self, excess: int) -> float:
+        """Nobody knows when a request ends: at once, to be asked again."""
+        return 0.0
+
+    def cleared(self) -> float:
+        return 0.0
+
+    def state(self) -> list[int]:
+        return []
+
+    def load(self, state: Sequence[int]) -> None:
+        pass
+
+    def bucket(self, step: int) -> Bucket:
+        return _IN_FLIGHT
+
+
+_IN_FLIGHT = Bucket(0, live=False)
+
+Counter = SlidingCounter | WindowCounter | InFlightCounter
+
+
+def counter(limit_id: str) -> Counter:
+    """A new one for what the limit of this id counts. Raises LimitError."""
+    metric, window = parts_of(limit_id)
+    if metric is Metric.CONCURRENCY:
+        return InFlightCounter()
+    if windows.is_sliding(window):
+        return SlidingCounter(metric, int(window))
+    return WindowCounter(metric, window)
+
+
+def _buckets(flat: Iterable[int]) -> deque[Bucket]:
+    numbers = iter(flat)
+    return deque(Bucket(step, amount) for step, amount in zip(numbers, numbers, strict=True))

@@ -1,0 +1,237 @@
+"""Authorise → reserve → settle, for all limits at once and in memory.
+
+The rule: a request is let through if and only if, for every limit that applies to it, what was used in the limit's
+window, plus what is reserved in it, plus this request's reservation is at most the limit's amount. So the requests
+that are let through can exceed a limit only by what they use beyond their own reservations; a reservation is the
+estimated prompt plus the largest output that the request allows.
+
+A limit counts what is reserved while it exists: one that is new, or whose window was changed, starts with nothing.
+
+Nothing here awaits, and there is one thread: what is checked together is reserved together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from translator.errors import LimitError
+from translator.limits.counters import Bucket, Counter, counter
+from translator.limits.limit import Limit, Metric
+from translator.limits.reservation import Refused, Reservation, Standing
+
+#: The limits that apply to a request, by organisation, key, route (their ids) and model.
+LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
+#: Where a reservation counts: of each of its limits, tokens and cost last.
+Places = tuple[tuple[Counter, Bucket], ...]
+
+_FORMAT = 1
+#: Counters that are looked at, whether they are still needed, for every new one.
+_EXAMINED = 2
+#: At one request: many are new after a restart.
+_EXAMINED_AT_MOST = 32
+
+
+class Limiter:
+    """The counters of every limit and the outstanding reservations. Times are Unix seconds of one clock."""
+
+    def __init__(self, limits_of: LimitsOf) -> None:
+        self._limits_of = limits_of
+        self._counters: dict[str, Counter] = {}
+        self._held: dict[str, tuple[Reservation, Places]] = {}
+        #: The counters' ids, in the order in which `_forget_idle` looks at them.
+        self._examination: deque[str] = deque()
+        #: New counters since `_forget_idle`.
+        self._created = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Reservations that are neither settled nor expired."""
+        return len(self._held)
+
+    @property
+    def counters(self) -> int:
+        """Limits of which something is counted, or was lately."""
+        return len(self._counters)
+
+    def held(self, request_id: str) -> Reservation | None:
+        """The outstanding reservation of a request."""
+        held = self._held.get(request_id)
+        return held[0] if held is not None else None
+
+    def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
+        """Takes one request, its tokens and its cost from all of `limits`, or nothing from any.
+
+        `limits` are those of which `reservation` has the ids. A request that holds a reservation already keeps
+        that one. Of several limits that refuse, the one that renews last is named.
+        """
+        if reservation.id in self._held:
+            return None
+        if not limits:
+            self._held[reservation.id] = (reservation, ())
+            return None
+        at = reservation.at
+        needs = (1, reservation.tokens, reservation.cost, 1)
+        known = self._counters
+        counters = []
+        refusing = False
+        for limit in limits:
+            found = known.get(limit.id) or self._new(limit.id)
+            found.advance(at)
+            if found.total + needs[limit.metric] > limit.amount:
+                refusing = True
+            counters.append(found)
+        refused = _strictest(limits, counters, needs) if refusing else None
+        if refused is None:
+            places = tuple([(found, found.add(needs[found.metric])) for found in counters])
+            self._held[reservation.id] = (reservation, places)
+        if self._created:
+            self._forget_idle(at)
+        return refused
+
+    def replay(self, reservation: Reservation) -> None:
+        """Takes back, unchecked, what was reserved before; nothing if it is outstanding already.
+
+        Raises:
+            LimitError: it has the id of a limit that cannot be, and nothing has changed.
+        """
+        if reservation.id not in self._held:
+            places = self._add_at(reservation.limits, reservation.tokens, reservation.cost, reservation.at)
+            self._held[reservation.id] = (reservation, places)
+
+    def settle(self, request_id: str, tokens: int, cost: int) -> bool:
+        """Replaces the reserved amounts by those that were used, in the windows in which they were reserved, and
+        ends the request's place among the concurrent ones.
+
+        False, and nothing changes, if no such reservation is outstanding.
+        """
+        held = self._held.pop(request_id, None)
+        if held is None:
+            return False
+        reservation, places = held
+        changes = (0, tokens - reservation.tokens, cost - reservation.cost)
+        for found, bucket in places:
+            metric = found.metric
+            if metric is Metric.CONCURRENCY:
+                found.total -= 1
+            elif bucket.live:
+                bucket.amount += changes[metric]
+                found.total += changes[metric]
+        return True
+
+    def settle_unknown(
+        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
+    ) -> None:
+        """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
+        they still count, of the limits there are now. The caller sees to it that it is counted once.
+        """
+        limits = self._limits_of(organisation, key, route, model)
+        ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
+        self._add_at(ids, tokens, cost, at)
+
+    def expire(self, request_id: str) -> bool:
+        """Takes what was reserved for used, and ends the request's place among the concurrent ones.
+
+        False, and nothing changes, if no such reservation is outstanding.
+        """
+        held = self._held.get(request_id)
+        return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
+
+    def standing(self, limits: Sequence[Limit], at: float) -> tuple[Standing | None, Standing | None]:
+        """Of the limit on requests and of the one on tokens of which least is left; None where there is none."""
+        known = self._counters
+        tightest: list[Standing | None] = [None, None]
+        for limit in limits:
+            metric = limit.metric
+            if metric > Metric.TOKENS:
+                continue
+            found = known.get(limit.id)
+            remaining, resets = limit.amount, at
+            if found is not None:
+                found.advance(at)
+                remaining -= found.total
+                resets = found.cleared()
+            other = tightest[metric]
+            if other is None or remaining < other.remaining:
+                tightest[metric] = Standing(limit.amount, remaining, resets)
+        requests, tokens = tightest
+        return requests, tokens
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as JSON values, for `restore`."""
+        return {
+            "format": _FORMAT,
+            "counters": {name: found.state() for name, found in self._counters.items()},
+            "held": [
+                (reservation, [bucket.step for _, bucket in places]) for reservation, places in self._held.values()
+            ],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Replaces everything by what `snapshot` gave.
+
+        Raises:
+            LimitError: it is nothing of the kind, and nothing has changed.
+        """
+        restored = Limiter(self._limits_of)
+        try:
+            if snapshot["format"] != _FORMAT:
+                raise LimitError("the limits' state is of a format that this version does not know")
+            for name, state in snapshot["counters"].items():
+                restored._new(name).load(state)
+            for fields, steps in snapshot["held"]:
+                restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+            raise LimitError("the limits' state is damaged") from None
+        self._counters, self._examination = restored._counters, restored._examination
+        self._held = restored._held
+
+    def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
+        """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""
+        counters = [self._counters.get(each) or self._new(each) for each in reservation.limits]
+        for found in counters:
+            if found.metric is Metric.CONCURRENCY:
+                found.total += 1
+        places = tuple([(found, found.bucket(step)) for found, step in zip(counters, steps, strict=True)])
+        self._held[reservation.id] = (reservation, places)
+
+    def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
+        amounts = (1, tokens, cost, 1)
+        counters = [self._counters.get(each) or self._new(each) for each in ids]
+        return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
+
+    def _new(self, limit_id: str) -> Counter:
+        created = self._counters[limit_id] = counter(limit_id)
+        self._examination.append(limit_id)
+        self._created += 1
+        return created
+
+    def _forget_idle(self, at: float) -> None:
+        """Looks at some old counters for every new one, and drops those that nothing counts in any more: what is
+        held stays bounded by what is in use, without ever looking at all of it.
+
+        Not while a new one is made: it may be for a request that is about to count in one of the idle.
+        """
+        examined = min(_EXAMINED * self._created, len(self._examination), _EXAMINED_AT_MOST)
+        self._created = max(0, self._created - _EXAMINED_AT_MOST // _EXAMINED)
+        for _ in range(examined):
+            name = self._examination.popleft()
+            old = self._counters[name]
+            old.advance(at)
+            if old.idle:
+                del self._counters[name]
+            else:
+                self._examination.append(name)
+
+
+def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:
+    """Of the limits that refuse, the one that renews last; one that never does comes first."""
+    refused = []
+    for limit, found in zip(limits, counters, strict=True):
+        needed = needs[limit.metric]
+        excess = found.total + needed - limit.amount
+        if excess > 0:
+            renews = None if needed > limit.amount else found.renews(excess)
+            refused.append(Refused(limit, needed, found.total, renews))
+    return max(refused, key=lambda each: float("inf") if each.renews is None else each.renews)

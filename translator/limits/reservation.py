@@ -1,0 +1,54 @@
+"""What a request takes from its limits before it is let through, and why one is not let through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from translator.limits.limit import Limit
+
+
+class Reservation(NamedTuple):
+    """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is micro-USD; `user` and `tag` are
+    percent-encoded. `limits` are the ids of the limits that it counts in.
+
+    The fields are JSON values, in the order in which they are journalled.
+    """
+
+    id: str
+    at: float
+    organisation: str
+    key: str
+    route: str
+    model: str
+    tokens: int
+    cost: int
+    prompt: int
+    stream: bool
+    user: str
+    tag: str
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`limit` has `taken` of its amount already, and `needed` would have been more than is left.
+
+    `renews` is when there will be enough (Unix seconds); None where there never will be, because `needed` alone is
+    more than the limit's amount. 0 for a concurrency limit: nobody knows.
+    """
+
+    limit: Limit
+    needed: int
+    taken: int
+    renews: float | None
+
+
+class Standing(NamedTuple):
+    """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all
+    of it is free again, in Unix seconds; not after now if it is.
+    """
+
+    limit: int
+    remaining: int
+    resets: float

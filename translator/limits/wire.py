@@ -1,0 +1,105 @@
+"""How limits are told to clients: the headers, and the refusals in OpenAI's shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from translator.errors import Refusal
+from translator.limits import windows
+from translator.limits.limit import Limit, Metric
+from translator.limits.limiter import Limiter
+from translator.limits.reservation import Refused
+
+_MICRO = 1_000_000
+
+
+def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
+    there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
+    """
+    requests, tokens = limiter.standing(limits, at)
+    told = {}
+    if requests is not None:
+        told["x-ratelimit-limit-requests"] = str(requests.limit)
+        told["x-ratelimit-remaining-requests"] = str(max(0, requests.remaining))
+        told["x-ratelimit-reset-requests"] = duration(requests.resets - at)
+    if tokens is not None:
+        told["x-ratelimit-limit-tokens"] = str(tokens.limit)
+        told["x-ratelimit-remaining-tokens"] = str(max(0, tokens.remaining))
+        told["x-ratelimit-reset-tokens"] = duration(tokens.resets - at)
+    return told
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes it, e.g. `1s`, `6m0s`, `1h0m0s`; rounded up to whole seconds."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{max(0, whole)}s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
+
+
+def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
+    """429: `insufficient_quota` for budgets, which are limits on cost and all those of an hour and more;
+    `rate_limit_exceeded` for the others. `told` are the `headers`.
+    """
+    limit = refused.limit
+    kind = "tokens" if limit.metric is Metric.TOKENS else "requests"
+    if is_budget(limit):
+        code = kind = "insufficient_quota"
+    else:
+        code = "rate_limit_exceeded"
+    answer = dict(told)
+    if refused.renews is not None:
+        answer["retry-after"] = str(max(1, math.ceil(refused.renews - at)))
+    return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
+
+
+def is_budget(limit: Limit) -> bool:
+    """Rather than a rate: waiting for it to renew is nothing that a program would do."""
+    if limit.metric is Metric.CONCURRENCY:
+        return False
+    return limit.metric is Metric.COST_USD or not windows.is_sliding(limit.window)
+
+
+def _message(refused: Refused, at: float) -> str:
+    limit = refused.limit
+    whose = f"{limit.holder} '{limit.holder_name}'" + (f" for model '{limit.model}'" if limit.model else "")
+    allowed = f"{_amount(limit.metric, limit.amount)}{_per(limit.window)}"
+    if refused.renews is None:
+        if limit.metric is Metric.TOKENS or limit.metric is Metric.COST_USD:
+            return (
+                f"This request alone may use {_amount(limit.metric, refused.needed)}, which is more than {whose} "
+                f"has in all: {allowed}. Lower max_tokens or shorten the prompt."
+            )
+        return f"The limit of {whose} lets no request pass: {allowed}."
+    if limit.metric is Metric.CONCURRENCY:
+        return f"The limit of {whose} is reached: {allowed}. Send the request again when another one has ended."
+    state = (
+        f"{allowed}, of which {_amount(limit.metric, refused.taken)} are used or reserved; "
+        f"this request may use {_amount(limit.metric, refused.needed)}"
+    )
+    moment = datetime.fromtimestamp(math.ceil(refused.renews), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if is_budget(limit):
+        return f"The budget of {whose} does not suffice: {state}. It renews at {moment}."
+    wait = duration(refused.renews - at)
+    return f"The rate limit of {whose} is reached: {state}. Try again in {wait}, at {moment}."
+
+
+def _amount(metric: Metric, amount: int) -> str:
+    if metric is Metric.COST_USD:
+        # To the cent, unless that would hide something.
+        places = 2 if amount % 10_000 == 0 else 6
+        return f"{amount / _MICRO:.{places}f} USD"
+    noun = {Metric.REQUESTS: "requests", Metric.TOKENS: "tokens", Metric.CONCURRENCY: "requests at a time"}
+    return f"{amount} {noun[metric]}"
+
+
+def _per(window: str) -> str:
+    if window == windows.NO_WINDOW:
+        return ""
+    unit, calendar, time_zone = window.partition("@")
+    return f" per calendar {unit} ({time_zone})" if calendar else f" per {duration(int(unit))}"

@@ -1,0 +1,130 @@
+"""Reserves what a request may use, on every limit that applies to it, before it is let through."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import quote
+
+from translator import estimate
+from translator.body import JsonBody
+from translator.endpoints import Endpoint
+from translator.form import FormBody
+from translator.http.message import Request
+from translator.limits import Limit, Limiter, Reservation, wire
+from translator.policy.index import Key, Route
+
+#: Bytes of a label, percent-encoded.
+_LABEL = 200
+#: Stands in a header and in Envoy's log as it is; there, a single `-` is what is absent.
+_PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
+
+
+class Policy(Protocol):
+    """What limits a request."""
+
+    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]: ...
+
+
+class Journal(Protocol):
+    """Where reservations are written before Envoy hears of them, so that they survive this process."""
+
+    def reserved(self, reservation: Reservation) -> None:
+        """Raises OSError where it cannot be written."""
+
+
+class Meter:
+    """`clock` gives Unix seconds. Without a `journal` reservations end with this process.
+
+    `unjournalled` counts the requests that passed although their reservations could not be written.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        limiter: Limiter,
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._limiter = limiter
+        self._journal = journal
+        self._clock = clock
+        self.unjournalled = 0
+
+    def reserve(  # noqa: PLR0917 - the hot path, where keywords cost time
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        body: JsonBody | FormBody,
+        key: Key,
+        route: Route,
+        headers: dict[str, str],
+    ) -> None:
+        """Adds the headers that tell what was reserved for whom, and what is left.
+
+        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
+
+        Raises:
+            Refusal: 429, and nothing is reserved.
+        """
+        headers["x-trunkline-name"] = route.shown
+        user = tag = ""
+        if type(body) is JsonBody and type(named := body.values.get("user")) is str and named:
+            headers["x-trunkline-user"] = user = label(named)
+        sent = request.headers.get(b"x-trunkline-tag")
+        if sent:
+            headers["x-trunkline-label"] = tag = label(sent.decode("utf-8", "replace"))
+        limits = self._policy.limits(key, route)
+        at = self._clock()
+        sent_id = request.headers.get(b"x-request-id")
+        request_id = secrets.token_hex(16) if sent_id is None else sent_id.decode("latin-1")
+        held = self._limiter.held(request_id)
+        if held is None:
+            prompt = estimate.prompt_tokens(request.body, body)
+            output = estimate.output_tokens(endpoint.path, body, route.reserved_output)
+            held = Reservation(
+                request_id,
+                at,
+                key.organisation_id,
+                key.id,
+                route.id,
+                route.model,
+                prompt + output,
+                route.ceiling.cost(prompt, output, at),
+                prompt,
+                endpoint.streams and body.streams,
+                user,
+                tag,
+                tuple([limit.id for limit in limits]) if limits else (),
+            )
+            refused = self._limiter.reserve(held, limits)
+            if refused is not None:
+                raise wire.refusal(refused, wire.headers(self._limiter, limits, at), at)
+            if self._journal is not None:
+                try:
+                    self._journal.reserved(held)
+                except OSError:
+                    # Let through: the limits know of it, and its line in Envoy's log tells what it held.
+                    self.unjournalled += 1
+        headers["x-trunkline-hold"] = f"{held.tokens}:{held.cost}:{held.prompt}"
+        if limits:
+            headers.update(wire.headers(self._limiter, limits, at))
+
+
+def label(text: str) -> str:
+    """As it stands in a header: percent-encoded where needed, and cut to 200 bytes at a character."""
+    if _PLAIN_LABEL.fullmatch(text):
+        return text
+    if text == "-":
+        return "%2D"
+    shown = ""
+    for character in text[:_LABEL]:
+        encoded = quote(character, safe="/:@+,=~")
+        if len(shown) + len(encoded) > _LABEL:
+            break
+        shown += encoded
+    return shown

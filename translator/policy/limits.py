@@ -1,0 +1,51 @@
+"""The limits of the policy's messages, as the engine takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from translator.errors import LimitError
+from translator.limits import Limit, Metric, windows
+from translator.limits.limit import Holder
+
+_METRICS = {
+    policy.METRIC_REQUESTS: Metric.REQUESTS,
+    policy.METRIC_TOKENS: Metric.TOKENS,
+    policy.METRIC_COST_USD: Metric.COST_USD,
+    policy.METRIC_CONCURRENCY: Metric.CONCURRENCY,
+}
+_CALENDARS: dict[int, windows.Calendar] = {
+    policy.CALENDAR_DAY: "day",
+    policy.CALENDAR_WEEK: "week",
+    policy.CALENDAR_MONTH: "month",
+}
+
+
+def limits(
+    messages: Iterable[policy.Limit], holder: Holder, holder_id: str, holder_name: str
+) -> tuple[Limit, ...]:
+    """Raises LimitError: a metric or calendar that this version does not know, no window, an unknown time zone."""
+    return tuple(
+        Limit(_metric(message), _window(message), message.amount, holder, holder_id, holder_name, message.model)
+        for message in messages
+    )
+
+
+def _metric(message: policy.Limit) -> Metric:
+    metric = _METRICS.get(message.metric)
+    if metric is None:
+        raise LimitError(f"metric {message.metric} is not known to this version")
+    return metric
+
+
+def _window(message: policy.Limit) -> str:
+    if message.metric == policy.METRIC_CONCURRENCY:
+        return windows.NO_WINDOW
+    if not message.calendar:
+        return windows.seconds(message.per_seconds)
+    unit = _CALENDARS.get(message.calendar)
+    if unit is None:
+        raise LimitError(f"calendar {message.calendar} is not known to this version")
+    return windows.calendar(unit, message.time_zone)

@@ -1,0 +1,131 @@
+"""Who has limits: organisations, keys and routes, as `org:acme`, `key:acme/ci` and `route:gpt-4.1`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from trunkline.errors import UsageError
+
+#: The limits that there are → those that there shall be.
+Edit = Callable[[Sequence[policy.Limit]], Iterable[policy.Limit]]
+
+
+class Answer(Protocol):
+    """What every change is answered with."""
+
+    @property
+    def propagation(self) -> admin.Propagation: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+class _Limited(Protocol):
+    """An organisation, key or route of the Admin API."""
+
+    @property
+    def limits(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """`kind` is org, key or route; `name` is `ORG/NAME` for a key, and for a route that an organisation owns."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+class HolderFlag(click.ParamType[Holder]):
+    """`org:NAME`, `key:ORG/NAME`, `route:MODEL` or `route:ORG/MODEL`."""
+
+    name = "org:NAME|key:ORG/NAME|route:[ORG/]MODEL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Holder:
+        if isinstance(value, Holder):
+            return value
+        kind, _, name = str(value).partition(":")
+        if kind not in {"org", "key", "route"} or not name or (kind == "key" and "/" not in name):
+            self.fail(f"{value}: expected org:acme, key:acme/ci or route:gpt-4.1", param, ctx)
+        return Holder(kind, name)
+
+
+def every(api: AdminStub) -> list[tuple[Holder, Sequence[policy.Limit]]]:
+    """All holders with their limits: organisations, keys that are not revoked, routes."""
+    organisations = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
+    keys = api.ListKeys(admin.ListKeysRequest()).keys
+    routes = api.ListRoutes(admin.ListRoutesRequest()).routes
+    return [
+        *((Holder("org", each.name), each.limits) for each in organisations),
+        *((Holder("key", f"{each.organisation}/{each.name}"), each.limits) for each in keys),
+        *((Holder("route", _route_name(each)), each.limits) for each in routes),
+    ]
+
+
+def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
+    """Replaces the holder's limits by what `edit` makes of them. Raises UsageError: there is no such holder."""
+    match holder.kind:
+        case "org":
+            organisation = _only(
+                holder,
+                (
+                    each
+                    for each in api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
+                    if each.name == holder.name
+                ),
+            )
+            _edit(organisation, edit)
+            return api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
+        case "route":
+            found = api.ListRoutes(admin.ListRoutesRequest()).routes
+            route = _only(holder, (each for each in found if _route_name(each) == holder.name))
+            _edit(route, edit)
+            return api.PutRoute(admin.PutRouteRequest(route=route))
+        case _:
+            return _change_key(api, holder, edit)
+
+
+def _change_key(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
+    """By way of the whole document, which is the only way to change a key."""
+    owner, _, name = holder.name.partition("/")
+    document = api.Export(admin.ExportRequest()).document
+    key = _only(
+        holder,
+        (
+            each.key
+            for organisation in document.organisations
+            if organisation.organisation.name == owner
+            for each in organisation.keys
+            if each.key.name == name
+        ),
+    )
+    _edit(key, edit)
+    return api.Apply(admin.ApplyRequest(document=document))
+
+
+def _edit(holder: _Limited, edit: Edit) -> None:
+    wanted = list(edit(holder.limits))
+    del holder.limits[:]
+    holder.limits.extend(wanted)
+
+
+def _only(holder: Holder, found: Iterable[Any]) -> Any:
+    """Raises UsageError: none, or a global route and an organisation's are called the same."""
+    candidates = list(found)
+    if not candidates:
+        raise UsageError(f"there is no {holder}: see `trunkline {holder.kind}s list`")
+    if len(candidates) > 1:
+        raise UsageError(f"{holder} may be two routes: use `trunkline routes set MODEL --org ORG --limit …`")
+    return candidates[0]
+
+
+def _route_name(route: admin.Route) -> str:
+    return f"{route.organisation}/{route.model}" if route.organisation else route.model

@@ -1,0 +1,112 @@
+"""Exported records as files, written as they arrive."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from trunkline.errors import UsageError
+from trunkline.usage_rows import RECORD_COLUMNS
+
+Rows = Sequence[Mapping[str, Any]]
+
+_NUMBERS = {
+    "format", "attempts", "status", "price_version", "started_at_us", "request_bytes", "response_bytes",
+    "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+    "cost_micro_usd",
+}  # fmt: skip
+_TRUTHS = {"cache_hit", "estimated", "expired", "stream"}
+
+
+def write(pages: Iterable[Rows], form: str, path: Path | None) -> int:
+    """Writes every page and returns how many records they were. `path` None is standard output.
+
+    A file appears under its name when it is complete. Raises UsageError where it cannot be written.
+    """
+    if path is None:
+        if form == "parquet":
+            raise UsageError("--format parquet needs --file PATH")
+        return _TEXT[form](pages, sys.stdout)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        written = _to_file(pages, form, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"--file {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
+
+
+def _to_file(pages: Iterable[Rows], form: str, path: Path) -> int:
+    if form == "parquet":
+        return _parquet(pages, path)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        return _TEXT[form](pages, file)
+
+
+def _csv(pages: Iterable[Rows], file: TextIO) -> int:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(RECORD_COLUMNS)
+    written = 0
+    for page in pages:
+        for row in page:
+            writer.writerow([_cell(row[name]) for name in RECORD_COLUMNS])
+        written += len(page)
+    return written
+
+
+def _json_lines(pages: Iterable[Rows], file: TextIO) -> int:
+    written = 0
+    for page in pages:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in page)
+        written += len(page)
+    return written
+
+
+_TEXT: Mapping[str, Callable[[Iterable[Rows], TextIO], int]] = {"csv": _csv, "json": _json_lines}
+
+
+def _parquet(pages: Iterable[Rows], path: Path) -> int:
+    with _pyarrow() as (arrow, parquet):
+        attempt = arrow.struct(
+            [("target_id", arrow.string()), ("status", arrow.int64()), ("reason", arrow.string())]
+        )
+        kinds = {
+            **dict.fromkeys(_NUMBERS, arrow.int64()),
+            **dict.fromkeys(_TRUTHS, arrow.bool_()),
+            "failed_attempts": arrow.list_(attempt),
+        }
+        schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in RECORD_COLUMNS])
+        written = 0
+        with parquet.ParquetWriter(path, schema) as writer:
+            for page in pages:
+                writer.write_table(arrow.Table.from_pylist(list(page), schema=schema))
+                written += len(page)
+        return written
+
+
+@contextmanager
+def _pyarrow() -> Iterator[tuple[Any, Any]]:
+    """Imported here: it is large, and only this format needs it."""
+    try:
+        modules = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise UsageError("--format parquet needs pyarrow: pip install 'trunkline[parquet]'") from error
+    yield modules
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else ""
+        case _:
+            return value

@@ -1,0 +1,97 @@
+"""Usage as people read it, and as programs do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
+
+from trunkline.output import when
+
+#: Of an exported record, in this order; times are Unix microseconds and money is micro-USD, as stored.
+RECORD_COLUMNS = tuple(field.name for field in ledger.UsageRecord.DESCRIPTOR.fields)
+
+_MICRO = 1_000_000
+
+
+def usd(micro: int) -> str:
+    """`0.001234`: always with six decimals, so that columns line up and nothing is rounded away."""
+    return f"{Decimal(micro) / _MICRO:.6f}"
+
+
+def duration(us: int) -> str:
+    """`850 µs`, `12.3 ms`, `4.56 s` or `2 m 05 s`; empty for 0, which stands for none."""
+    if us == 0:
+        return ""
+    if us < 1_000:
+        return f"{us} µs"
+    if us < 1_000_000:
+        return f"{us / 1_000:.1f} ms"
+    if us < 60_000_000:
+        return f"{us / 1_000_000:.2f} s"
+    minutes, seconds = divmod(round(us / 1_000_000), 60)
+    return f"{minutes} m {seconds:02} s"
+
+
+def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
+    """One column per dimension, then the sums."""
+    return {
+        **dict(zip(by, row.values, strict=True)),
+        "requests": row.requests,
+        "errors": row.errors,
+        "retries": row.retries,
+        "prompt": row.prompt_tokens,
+        "cached": row.cached_tokens,
+        "completion": row.completion_tokens,
+        "reasoning": row.reasoning_tokens,
+        "cost_usd": usd(row.cost_micro_usd),
+        "estimated": row.estimated,
+        "cache_hits": row.cache_hits,
+    }
+
+
+def request_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]:
+    """One of the heaviest requests. Not `readable`: durations are microseconds."""
+    return {
+        "id": record.id,
+        "at": when(record.started_at_us / _MICRO),
+        "org": record.organisation_id,
+        "key": record.key_id,
+        "model": record.model,
+        "target": record.target_id,
+        "status": record.status,
+        "attempts": record.attempts,
+        "prompt": record.prompt_tokens,
+        "completion": record.completion_tokens,
+        "cost_usd": usd(record.cost_micro_usd),
+        "first_byte": duration(record.first_byte_us) if readable else record.first_byte_us,
+        "duration": duration(record.duration_us) if readable else record.duration_us,
+        "tag": record.tag,
+    }
+
+
+def comparison_row(of: admin.TargetComparison, *, readable: bool) -> dict[str, Any]:
+    """One target beside the others. Not `readable`: durations are microseconds."""
+    p50, p95 = of.first_byte_p50_us, of.first_byte_p95_us
+    return {
+        "target": of.target_id,
+        "requests": of.requests,
+        "usd_per_million": usd(of.cost_per_million),
+        "first_byte_p50": duration(p50) if readable else p50,
+        "first_byte_p95": duration(p95) if readable else p95,
+        "tokens_per_second": of.millitokens_per_second / 1_000,
+        "error_percent": of.error_permille / 10,
+        "retry_percent": of.retry_permille / 10,
+    }
+
+
+def record_row(record: ledger.UsageRecord) -> dict[str, Any]:
+    """Everything of an exported record; failed attempts as a list of objects."""
+    row: dict[str, Any] = {name: getattr(record, name) for name in RECORD_COLUMNS}
+    row["failed_attempts"] = [
+        {"target_id": each.target_id, "status": each.status, "reason": each.reason}
+        for each in record.failed_attempts
+    ]
+    return row

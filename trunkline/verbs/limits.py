@@ -1,0 +1,110 @@
+"""`trunkline limits`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from trunkline import changes, holders
+from trunkline.client import Control, control_options
+from trunkline.config import document, export, limit_text, model
+from trunkline.errors import UsageError
+from trunkline.holders import Holder, HolderFlag
+from trunkline.output import output_option, render
+from trunkline.parameters import LimitFlag, LimitName
+
+_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount")
+
+
+@click.group()
+def limits() -> None:
+    """Upper bounds of what organisations, keys and routes use.
+
+    A limit is METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT. METRIC is requests, tokens, cost_usd (in USD) or
+    concurrency, which has no window; WINDOW a duration (60s, 1h, 30d) or day, week or month, in TIME_ZONE or UTC.
+    With @MODEL, only an organisation's or key's requests for that model count.
+    """
+
+
+@limits.command(
+    "list",
+    epilog="""\b
+Examples:
+  trunkline limits list
+  trunkline limits list --output csv
+""",
+)
+@output_option
+@control_options
+def list_limits(*, control: Control, output: str) -> None:
+    """Every limit of every organisation, key and route."""
+    with control.connect() as api:
+        found = holders.every(api)
+    rows = [
+        {**dict.fromkeys(_COLUMNS), **shown, "holder": str(holder), "amount": f"{shown['amount']:f}"}
+        for holder, held in found
+        for shown in export.limits(held)
+    ]
+    click.echo(render(rows, _COLUMNS, output, right=("amount",)))
+
+
+@limits.command(
+    "set",
+    epilog="""\b
+Examples:
+  trunkline limits set org:acme cost_usd/month/Europe/Berlin=500 requests/60s=600
+  trunkline limits set key:acme/ci tokens/60s@gpt-4.1=100000
+  trunkline limits set route:gpt-4.1 concurrency=20
+""",
+)
+@click.argument("holder", type=HolderFlag(), metavar="HOLDER")
+@click.argument("given", type=LimitFlag(), metavar="LIMIT...", nargs=-1, required=True)
+@control_options
+def set_limits(*, control: Control, holder: Holder, given: tuple[model.Limit, ...]) -> None:
+    """Add each LIMIT to the HOLDER, in place of its limit of the same metric, window and model."""
+    wanted = {limit_text.name(each): each for each in map(document.limit, given)}
+
+    def edit(stored: Sequence[policy.Limit]) -> Iterable[policy.Limit]:
+        return ({limit_text.name(each): each for each in stored} | wanted).values()
+
+    with control.connect() as api:
+        answer = holders.change(api, holder, edit)
+    for each in wanted.values():
+        click.echo(f"~ {holder} {limit_text.text(each)}")
+    changes.report(answer.propagation, answer.warnings)
+
+
+@limits.command(
+    epilog="""\b
+Examples:
+  trunkline limits remove org:acme cost_usd/month/Europe/Berlin
+  trunkline limits remove key:acme/ci tokens/60s@gpt-4.1
+  trunkline limits remove route:gpt-4.1 --all
+"""
+)
+@click.argument("holder", type=HolderFlag(), metavar="HOLDER")
+@click.argument("given", type=LimitName(), metavar="LIMIT...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every limit that it has.")
+@control_options
+def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], everything: bool) -> None:
+    """Remove each LIMIT, named without its amount, from the HOLDER."""
+    if bool(given) == everything:
+        raise UsageError("name the limits to remove, such as requests/60s, or give --all")
+    names = {limit_text.name(document.limit(each)) for each in given}
+    removed: list[policy.Limit] = []
+
+    def edit(stored: Sequence[policy.Limit]) -> Iterable[policy.Limit]:
+        there = {limit_text.name(each): each for each in stored}
+        if missing := sorted(names - there.keys()):
+            has = ", ".join(there) or "none"
+            raise UsageError(f"{holder} has no limit {', '.join(missing)}; it has: {has}")
+        removed.extend(each for name, each in there.items() if everything or name in names)
+        return [each for each in stored if each not in removed]
+
+    with control.connect() as api:
+        answer = holders.change(api, holder, edit)
+    for each in removed:
+        click.echo(f"- {holder} {limit_text.text(each)}")
+    changes.report(answer.propagation, answer.warnings)

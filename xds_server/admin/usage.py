@@ -1,0 +1,157 @@
+"""The Admin service's usage reports and the audit log's verification."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+
+from xds_server.admin import values
+from xds_server.admin.calls import reporting, reporting_stream
+from xds_server.admin.problems import Problems, checking, known
+from xds_server.errors import NotFoundError
+from xds_server.ledger import records
+from xds_server.ledger.query import Dimension, Filter
+from xds_server.ledger.reader import LedgerReader
+from xds_server.ledger.reports import Comparison
+from xds_server.ledger.rollup import SUMS
+from xds_server.store import AsyncStore
+
+_DIMENSIONS = {getattr(pb, f"DIMENSION_{each.name}"): each for each in Dimension}
+_ORDERS = {
+    pb.TopRequestsRequest.ORDER_UNSPECIFIED: "cost_micro_usd",
+    pb.TopRequestsRequest.ORDER_COST: "cost_micro_usd",
+    pb.TopRequestsRequest.ORDER_TOKENS: "tokens",
+    pb.TopRequestsRequest.ORDER_DURATION: "duration_us",
+}
+_TOP, _MOST_TOP = 20, 1_000
+_LONGEST = 512
+_LAST_SECOND = 253_402_300_799  # 9999-12-31
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class UsageMethods(admin_pb2_grpc.AdminServicer):
+    """The part of the service that reads the ledger and the audit log's chain."""
+
+    _store: AsyncStore
+    _ledger: LedgerReader
+
+    @reporting
+    async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Context) -> pb.VerifyAuditResponse:
+        verdict = await self._store.verify_audit()
+        return pb.VerifyAuditResponse(
+            intact=not verdict.first_broken,
+            events=verdict.events,
+            first_broken_id=verdict.first_broken,
+            head=verdict.head.hex(),
+        )
+
+    @reporting
+    async def ReportUsage(self, request: pb.ReportUsageRequest, context: Context) -> pb.ReportUsageResponse:
+        with checking() as problems:
+            by = _dimensions(request.by, problems)
+        groups = await self._ledger.report(await self._filter(request.filter), by)
+        # What a row has is a prefix of what a roll-up has, under the same names.
+        named = [name for name in SUMS if name in pb.UsageRow.DESCRIPTOR.fields_by_name]
+        return pb.ReportUsageResponse(
+            rows=[
+                pb.UsageRow(values=group.values, **dict(zip(named, group.sums, strict=False))) for group in groups
+            ]
+        )
+
+    @reporting
+    async def TopRequests(self, request: pb.TopRequestsRequest, context: Context) -> pb.TopRequestsResponse:
+        with checking() as problems:
+            values.number(request.limit, 0, _MOST_TOP, f"(0 = {_TOP})", problems.at("limit"))
+            if request.order not in _ORDERS:
+                problems.at("order").note("not a known value; accepted: ORDER_COST, ORDER_TOKENS, ORDER_DURATION")
+        wanted = await self._filter(request.filter)
+        rows = await self._ledger.top(wanted, _ORDERS[request.order], request.limit or _TOP)
+        return pb.TopRequestsResponse(records=map(records.record, rows))
+
+    @reporting
+    async def CompareTargets(
+        self, request: pb.CompareTargetsRequest, context: Context
+    ) -> pb.CompareTargetsResponse:
+        compared = await self._ledger.compare(await self._filter(request.filter))
+        return pb.CompareTargetsResponse(targets=map(_comparison, compared))
+
+    @reporting_stream
+    async def ExportUsage(
+        self, request: pb.ExportUsageRequest, context: Context
+    ) -> AsyncIterator[pb.ExportUsageResponse]:
+        # gRPC asks for the next message when the last one is on its way: a slow reader holds up only itself.
+        async for rows in self._ledger.export(await self._filter(request.filter)):
+            yield pb.ExportUsageResponse(records=map(records.record, rows))
+
+    async def _filter(self, message: pb.UsageFilter) -> Filter:
+        """Raises InvalidFieldError, NotFoundError."""
+        with checking("filter") as problems:
+            for field in ("since", "until"):
+                values.number(getattr(message, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
+            if 0 < message.until <= message.since:
+                problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
+            for field in ("organisation", "key_id", "model", "target_id", "tag"):
+                if len(getattr(message, field)) > _LONGEST or "\x00" in getattr(message, field):
+                    problems.at(field).note(f"accepted: at most {_LONGEST} characters, none of them NUL")
+        return Filter(
+            since=message.since,
+            until=message.until,
+            organisation_id=await self._organisation(message.organisation) if message.organisation else "",
+            key_id=message.key_id,
+            model=message.model,
+            target_id=message.target_id,
+            tag=message.tag,
+        )
+
+    async def _organisation(self, name: str) -> str:
+        """The id of the organisation; one that was deleted has only its id left."""
+        names = await self._ledger.organisation_names()
+        for id_, known_name in names.items():
+            if name == known_name:
+                return id_
+        if name.startswith("org_"):
+            return name
+        raise NotFoundError(
+            f"filter.organisation: no organisation {values.quoted(name)} (a deleted one goes by its id, org_…); "
+            f"{known(names.values())}"
+        )
+
+
+def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:
+    found: list[Dimension] = []
+    for index, number in enumerate(by):
+        dimension = _DIMENSIONS.get(number)
+        if dimension is None:
+            problems.at("by", index).note(f"not a known value; accepted: {', '.join(Dimension)}")
+        elif dimension in found:
+            problems.at("by", index).note(f"{dimension} is there twice")
+        else:
+            found.append(dimension)
+    return tuple(found)
+
+
+def _comparison(of: Comparison) -> pb.TargetComparison:
+    sums = dict(zip(SUMS, of.sums, strict=True))
+    tokens = sums["prompt_tokens"] + sums["completion_tokens"]
+    return pb.TargetComparison(
+        target_id=of.target_id,
+        requests=sums["requests"],
+        cost_per_million=_ratio(sums["cost_micro_usd"] * 1_000_000, tokens),
+        first_byte_p50_us=of.first_byte_p50_us,
+        first_byte_p95_us=of.first_byte_p95_us,
+        millitokens_per_second=_ratio(sums["answer_tokens"] * 1_000_000_000, sums["answer_us"]),
+        error_permille=_ratio(sums["errors"] * 1_000, sums["requests"]),
+        # Of all that was tried at this target, what failed there and went on to another.
+        retry_permille=_ratio(sums["failed_attempts"] * 1_000, sums["requests"] + sums["failed_attempts"]),
+    )
+
+
+def _ratio(part: int, whole: int) -> int:
+    """Rounded half up; 0 of nothing."""
+    return (2 * part + whole) // (2 * whole) if whole else 0

@@ -1,0 +1,115 @@
+"""The ledger's writing connection: one short transaction after the other, beside the Admin API's."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.store.connection import Snapshot, connect_postgresql, connect_sqlite
+from xds_server.store.url import DatabaseUrl
+
+#: "ledge" as a number: of several control planes, one at a time writes to the ledger. So it is known which records
+#: are new and how many tags an hour has, and no two transactions wait for each other's rows.
+_ADVISORY_LOCK = 0x6C65646765
+
+
+class Writing(Snapshot):
+    """An open transaction that writes."""
+
+    def run(self, statement: str, *parameters: object) -> int:
+        """How many rows it changed."""
+        self._cursor.execute(statement.replace("?", self._placeholder), parameters)
+        return int(self._cursor.rowcount)
+
+    def many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Once for each of `rows`."""
+        if rows:
+            self._cursor.executemany(statement.replace("?", self._placeholder), rows)
+
+
+class Writer(Protocol):
+    """Opens transactions; thread-safe."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        """Committed at the end, rolled back for what is raised. Raises DatabaseUnavailableError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_writer(url: DatabaseUrl, lock: threading.Lock) -> Writer:
+    """`lock` is held by whoever writes in this process: SQLite has one writer, and its own queue is unfair."""
+    return PostgresqlWriter(url.conninfo) if url.path is None else SqliteWriter(url, lock)
+
+
+class SqliteWriter:
+    """Connects when first used."""
+
+    def __init__(self, url: DatabaseUrl, lock: threading.Lock) -> None:
+        self._path = url.path
+        self._lock = lock
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    assert self._path is not None  # noqa: S101  # open_writer asks
+                    self._connection = connect_sqlite(self._path)
+                connection = self._connection
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Writing(connection.cursor(), placeholder="?")
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:
+                raise DatabaseUnavailableError(f"{self._path}: cannot write the ledger: {error}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+class PostgresqlWriter:
+    """One connection, made when first used and again when it was lost."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        import psycopg  # noqa: PLC0415
+
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = connect_postgresql(self._conninfo)
+                with self._connection.transaction(), self._connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+                    yield Writing(cursor, placeholder="%s")
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._drop()
+                reason = str(error).strip().partition("\n")[0]
+                raise DatabaseUnavailableError(f"PostgreSQL did not take the ledger: {reason}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,52 @@
+"""Times as counts on a log scale: they add up, whatever they were grouped by, and give percentiles.
+
+Neighbouring bounds differ by `RATIO`, so a percentile is at most `ERROR` away from a time that was really counted.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+
+RATIO = 1.1
+#: Relative, of every percentile: half a bucket.
+ERROR = (RATIO - 1) / (RATIO + 1)
+
+_LOG_RATIO = math.log(RATIO)
+#: bucket, count; only buckets that hold something.
+_PAIR = struct.Struct("<HI")
+_MOST = (1 << 32) - 1
+
+
+def bucket(value: int) -> int:
+    """The bucket of `value`, a whole number from 1 up: that with RATIO**(bucket - 1) < value <= RATIO**bucket."""
+    return math.ceil(math.log(value) / _LOG_RATIO)
+
+
+def middle(index: int) -> float:
+    """The value that is at most `ERROR` away from everything in the bucket."""
+    return 2 * RATIO**index / (RATIO + 1)
+
+
+def encode(counts: Mapping[int, int]) -> bytes:
+    """As stored: six bytes for each bucket that holds something."""
+    return b"".join(_PAIR.pack(index, min(counts[index], _MOST)) for index in sorted(counts))
+
+
+def merge(encoded: Iterable[bytes]) -> dict[int, int]:
+    """The sum of several."""
+    counts: dict[int, int] = {}
+    for index, count in _PAIR.iter_unpack(b"".join(encoded)):
+        counts[index] = counts.get(index, 0) + count
+    return counts
+
+
+def percentile(counts: Mapping[int, int], share: float) -> int:
+    """The value that `share` (0 to 1) of those counted do not exceed; 0 if nothing was counted."""
+    rank = max(1, math.ceil(share * sum(counts.values())))
+    for index in sorted(counts):
+        rank -= counts[index]
+        if rank <= 0:
+            return round(middle(index))
+    return 0

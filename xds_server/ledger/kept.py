@@ -1,0 +1,19 @@
+"""How long usage is kept; apart from what removes it, so that reading the settings imports nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Seconds; 0 keeps for ever. Roll-ups go by whole days (UTC).
+
+    A record that comes again after its first copy was removed is counted twice: keep records for longer than a
+    translator may be cut off from the control plane.
+    """
+
+    records: int = 30 * DAY
+    rollups: int = 400 * DAY

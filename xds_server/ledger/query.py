@@ -1,0 +1,84 @@
+"""Which usage a report is about, as conditions in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+_HOUR = 3600
+#: The last hour and second that a record can have.
+_LAST_HOUR = 70_389_527
+_LAST_US = 253_402_300_799_999_999
+
+
+class Dimension(StrEnum):
+    """What usage is summed by."""
+
+    MODEL = "model"
+    ROUTE = "route"
+    TARGET = "target"
+    PROVIDER = "provider"
+    KEY = "key"
+    ORGANISATION = "organisation"
+    TAG = "tag"
+    HOUR = "hour"
+    DAY = "day"
+
+
+#: Dimension → its column of usage_series.
+COLUMNS = {
+    Dimension.MODEL: "model",
+    Dimension.ROUTE: "route_id",
+    Dimension.TARGET: "target_id",
+    Dimension.PROVIDER: "provider",
+    Dimension.KEY: "key_id",
+    Dimension.ORGANISATION: "organisation_id",
+    Dimension.TAG: "tag",
+}
+
+
+class Condition(NamedTuple):
+    """A piece of SQL and what its `?` stand for."""
+
+    sql: str
+    arguments: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Every empty field matches all. `since` and `until` are Unix seconds, inclusive and exclusive."""
+
+    since: int = 0
+    until: int = 0
+    organisation_id: str = ""
+    key_id: str = ""
+    model: str = ""
+    target_id: str = ""
+    tag: str = ""
+
+    @property
+    def first_hour(self) -> int:
+        """Hours since 1970, as `last_hour`: the roll-ups' grain, so the range is rounded outward."""
+        return self.since // _HOUR
+
+    @property
+    def last_hour(self) -> int:
+        return (self.until - 1) // _HOUR if self.until else _LAST_HOUR
+
+    def of_columns(self, prefix: str) -> Condition:
+        """On the columns that usage_series and usage_record have alike; begins with AND unless it is empty."""
+        wanted = {
+            "organisation_id": self.organisation_id,
+            "key_id": self.key_id,
+            "model": self.model,
+            "target_id": self.target_id,
+            "tag": self.tag,
+        }
+        given = {name: value for name, value in wanted.items() if value}
+        return Condition("".join(f" AND {prefix}{name} = ?" for name in given), tuple(given.values()))
+
+    def of_start(self) -> Condition:
+        """On usage_record's start, to the second."""
+        last = self.until * 1_000_000 if self.until else _LAST_US + 1
+        return Condition("started_at_us >= ? AND started_at_us < ?", (self.since * 1_000_000, last))

@@ -1,0 +1,69 @@
+"""The ledger's read side for asyncio: own thread, own connection, so that a long report holds nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from xds_server.ledger import reports, requests
+from xds_server.ledger.query import Dimension, Filter
+from xds_server.ledger.records import Row
+from xds_server.ledger.reports import Comparison, Group
+from xds_server.ledger.requests import Cursor
+from xds_server.store.connection import Snapshot, open_reader
+from xds_server.store.url import DatabaseUrl
+
+T = TypeVar("T")
+
+#: Records of one page of an export.
+PAGE = 1_000
+
+
+class LedgerReader:
+    """Reports follow one another. All methods raise DatabaseUnavailableError."""
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._reader = open_reader(url)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reports")
+
+    async def report(self, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
+        """As reports.report."""
+        return await self._read(lambda snapshot: reports.report(snapshot, wanted, by))
+
+    async def compare(self, wanted: Filter) -> list[Comparison]:
+        """As reports.compare."""
+        return await self._read(lambda snapshot: reports.compare(snapshot, wanted))
+
+    async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
+        """As requests.top."""
+        return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
+
+    async def organisation_names(self) -> dict[str, str]:
+        """By id."""
+        return await self._read(reports.organisation_names)
+
+    async def export(self, wanted: Filter) -> AsyncIterator[list[Row]]:
+        """Pages, oldest records first; the next one is read when it is asked for, in a view of its own."""
+        after = Cursor()
+        while True:
+            found, after = await self._read(
+                lambda snapshot, after=after: requests.page(snapshot, wanted, after, PAGE)  # type: ignore[misc]
+            )
+            if found:
+                yield found
+            if len(found) < PAGE:
+                return
+
+    def close(self) -> None:
+        """Waits for the report that was begun."""
+        self._thread.shutdown(cancel_futures=True)
+        self._reader.close()
+
+    async def _read(self, work: Callable[[Snapshot], T]) -> T:
+        def read() -> T:
+            with self._reader.snapshot() as snapshot:
+                return work(snapshot)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)

@@ -1,0 +1,143 @@
+"""Sums of usage from the roll-ups, and the comparison of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from xds_server.errors import InvalidFieldError
+from xds_server.ledger import histogram
+from xds_server.ledger.query import COLUMNS, Condition, Dimension, Filter
+from xds_server.ledger.rollup import SUMS
+from xds_server.store.connection import Snapshot
+
+#: Rows of one report.
+MOST_ROWS = 50_000
+
+#: In the order of usage_hour's key: column, seconds, how a value is written.
+_PERIODS = {Dimension.DAY: ("day", 86_400, "%Y-%m-%d"), Dimension.HOUR: ("hour", 3_600, "%Y-%m-%dT%H:00:00Z")}
+
+
+class Group(NamedTuple):
+    """One line of a report: a value for each dimension, and the sums in the order of rollup.SUMS."""
+
+    values: tuple[str, ...]
+    sums: tuple[int, ...]
+
+
+class Comparison(NamedTuple):
+    """One target's sums, in the order of rollup.SUMS, and percentiles of microseconds to the first byte."""
+
+    target_id: str
+    sums: tuple[int, ...]
+    first_byte_p50_us: int
+    first_byte_p95_us: int
+
+
+def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
+    """By time where `by` has one, otherwise by cost, the highest first; one group of totals where it is empty.
+
+    Raises InvalidFieldError for too many.
+    """
+    found = _sums(snapshot, wanted, by)
+    names = {
+        Dimension.ORGANISATION: organisation_names(snapshot) if Dimension.ORGANISATION in by else {},
+        Dimension.KEY: _key_names(snapshot) if Dimension.KEY in by else {},
+    }
+    groups = []
+    for keys, sums in found:
+        values = [
+            _shown(dimension, key, names.get(dimension, {})) for dimension, key in zip(by, keys, strict=True)
+        ]
+        groups.append(Group(tuple(values), sums))
+    if any(dimension in _PERIODS for dimension in by):
+        return sorted(groups)
+    cost = SUMS.index("cost_micro_usd")
+    return sorted(groups, key=lambda group: (-group.sums[cost], -group.sums[0], group.values))
+
+
+def compare(snapshot: Snapshot, wanted: Filter) -> list[Comparison]:
+    """By target id; targets that only failed are there too."""
+    found = _sums(snapshot, wanted, (Dimension.TARGET,), failed_too=True)
+    encoded: dict[str, list[bytes]] = {}
+    series = wanted.of_columns("s.")
+    for target, times in snapshot.rows(
+        "SELECT s.target_id, f.histogram FROM usage_series s CROSS JOIN usage_first_byte f "  # noqa: S608
+        f"WHERE f.series_id = s.id AND s.last_hour >= ? AND f.hour BETWEEN ? AND ?{series.sql}",
+        *(wanted.first_hour, wanted.first_hour, wanted.last_hour),
+        *series.arguments,
+    ):
+        encoded.setdefault(target, []).append(times)
+    compared = []
+    for (target,), sums in sorted(found):
+        if target:
+            counts = histogram.merge(encoded.get(str(target), ()))
+            p50, p95 = (histogram.percentile(counts, share) for share in (0.50, 0.95))
+            compared.append(Comparison(str(target), sums, p50, p95))
+    return compared
+
+
+def organisation_names(snapshot: Snapshot) -> dict[str, str]:
+    """By id; deleted ones are not there."""
+    return dict(snapshot.rows("SELECT id, name FROM organisation"))
+
+
+def _sums(
+    snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension], *, failed_too: bool = False
+) -> list[tuple[tuple[object, ...], tuple[int, ...]]]:
+    """First by series (and period), in the order in which the rows lie, then by what was asked for.
+
+    SQLite sees that order only if the inner grouping begins with the series' own id; else it sorts every row.
+    """
+    periods = [_PERIODS[dimension][0] for dimension in _PERIODS if dimension in by]
+    inner = ", ".join(["s.id", *(f"h.{period}" for period in periods)])
+    columns = [_PERIODS[each][0] if each in _PERIODS else f"s.{COLUMNS[each]}" for each in by]
+    conditions = _hours(wanted)
+    some = f"SUM(requests) > 0{' OR SUM(failed_attempts) > 0' if failed_too else ''}"
+    grouping = f"GROUP BY {', '.join(columns)} HAVING {some} " if columns else ""
+    rows = snapshot.rows(
+        f"SELECT {''.join(f'{column}, ' for column in columns)}{_summed('', SUMS)} FROM ("  # noqa: S608
+        f"SELECT {inner}, {_summed('h.', SUMS)} FROM usage_series s CROSS JOIN usage_hour h "
+        f"WHERE h.series_id = s.id AND {conditions.sql} GROUP BY {inner}"
+        f") AS sums JOIN usage_series s ON s.id = sums.id {grouping}LIMIT {MOST_ROWS + 1}",
+        *conditions.arguments,
+    )
+    if len(rows) > MOST_ROWS:
+        raise InvalidFieldError(
+            [f"by: more than {MOST_ROWS:,} rows; ask for fewer dimensions, a shorter time or a narrower filter"]
+        )
+    width = len(by)
+    return [(tuple(row[:width]), tuple(int(each or 0) for each in row[width:])) for row in rows]
+
+
+def _summed(prefix: str, names: Sequence[str]) -> str:
+    return ", ".join(f"SUM({prefix}{name}) AS {name}" for name in names)
+
+
+def _hours(wanted: Filter) -> Condition:
+    """On usage_series s and usage_hour h; days too, by which the rows are found."""
+    first, last = wanted.first_hour, wanted.last_hour
+    series = wanted.of_columns("s.")
+    return Condition(
+        f"s.last_hour >= ? AND h.day BETWEEN ? AND ? AND h.hour BETWEEN ? AND ?{series.sql}",
+        (first, first // 24, last // 24, first, last, *series.arguments),
+    )
+
+
+def _shown(dimension: Dimension, key: object, names: dict[str, str]) -> str:
+    if dimension in _PERIODS:
+        _, seconds, form = _PERIODS[dimension]
+        return datetime.fromtimestamp(int(str(key)) * seconds, UTC).strftime(form)
+    return names.get(str(key), str(key))
+
+
+def _key_names(snapshot: Snapshot) -> dict[str, str]:
+    """By id; of revoked keys there may be several of a name, so theirs has the id too."""
+    rows = snapshot.rows(
+        "SELECT k.id, o.name, k.name, k.revoked_at FROM api_key k JOIN organisation o ON o.id = k.organisation_id"
+    )
+    return {
+        id_: f"{owner}/{name} ({id_})" if revoked_at else f"{owner}/{name}"
+        for id_, owner, name, revoked_at in rows
+    }

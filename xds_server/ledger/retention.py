@@ -1,0 +1,114 @@
+"""Removing what is older than it is kept: raw records, and, much later, roll-ups."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.ledger.connection import Writing
+from xds_server.ledger.kept import DAY, Kept
+from xds_server.ledger.ledger import Ledger
+
+#: Seconds between two looks. Every look removes all that is due, batch by batch.
+_INTERVAL = 300.0
+#: Records, series or tags of one transaction: it holds the write lock for some ten milliseconds.
+BATCH = 500
+#: Of its own time, what removing leaves to others: as much again.
+_REST = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Retention:
+    """`clock` gives Unix seconds."""
+
+    def __init__(
+        self, ledger: Ledger, kept: Kept, *, batch: int = BATCH, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ledger = ledger
+        self._kept = kept
+        self._batch = batch
+        self._clock = clock
+        self._rolled_up_to = -1
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                removed = await self.remove()
+            except DatabaseUnavailableError as error:
+                _log.warning("retention waits for the database", reason=str(error))
+            else:
+                if removed:
+                    _log.info("usage records removed", records=removed)
+            await asyncio.sleep(_INTERVAL)
+
+    async def remove(self) -> int:
+        """Everything that is due now. Returns how many raw records it was. Raises DatabaseUnavailableError."""
+        now, removed = int(self._clock()), 0
+        if self._kept.records:
+            before = (now - self._kept.records) * 1_000_000
+            removed = await self._repeat(lambda writing: _records(writing, before, self._batch))
+        day = (now - self._kept.rollups) // DAY
+        if self._kept.rollups and day > self._rolled_up_to:
+            await self._rollups(day)
+            self._rolled_up_to = day
+        return removed
+
+    async def _rollups(self, day: int) -> None:
+        """Of the days before `day`. Series by series: their rows lie together."""
+        await self._repeat(lambda writing: _tags(writing, day * 24, self._batch))
+        last = 0
+        while True:
+            last = await self._ledger.write(
+                lambda writing, last=last: _series(writing, last, day, self._batch)  # type: ignore[misc]
+            )
+            if not last:
+                return
+
+    async def _repeat(self, work: Callable[[Writing], int]) -> int:
+        """Until a batch is not full."""
+        removed = 0
+        while True:
+            began = time.monotonic()
+            found = await self._ledger.write(work)
+            removed += found
+            if found < self._batch:
+                return removed
+            await asyncio.sleep(_REST * (time.monotonic() - began))
+
+
+def _records(writing: Writing, before_us: int, batch: int) -> int:
+    return writing.run(
+        "DELETE FROM usage_record WHERE seq IN ("
+        "SELECT seq FROM usage_record WHERE started_at_us < ? ORDER BY started_at_us LIMIT ?)",
+        before_us,
+        batch,
+    )
+
+
+def _tags(writing: Writing, hour: int, batch: int) -> int:
+    return writing.run(
+        "DELETE FROM usage_tag WHERE (hour, organisation_id, tag) IN ("
+        "SELECT hour, organisation_id, tag FROM usage_tag WHERE hour < ? ORDER BY hour LIMIT ?)",
+        hour,
+        batch,
+    )
+
+
+def _series(writing: Writing, after: int, day: int, batch: int) -> int:
+    """The rows of the next `batch` series, and those series that have none left. The last id, 0 at the end."""
+    ids = [
+        id_
+        for (id_,) in writing.rows("SELECT id FROM usage_series WHERE id > ? ORDER BY id LIMIT ?", after, batch)
+    ]
+    if not ids:
+        return 0
+    writing.many("DELETE FROM usage_hour WHERE series_id = ? AND day < ?", [(id_, day) for id_ in ids])
+    writing.many("DELETE FROM usage_first_byte WHERE series_id = ? AND hour < ?", [(id_, day * 24) for id_ in ids])
+    writing.run("DELETE FROM usage_series WHERE id > ? AND id <= ? AND last_hour < ?", after, ids[-1], day * 24)
+    return int(ids[-1])

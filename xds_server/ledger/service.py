@@ -1,0 +1,35 @@
+"""trunkline.ledger.v1.Ledger: takes usage records from translators."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc
+from trunkline_proto.ledger.v1 import ledger_pb2 as pb, ledger_pb2_grpc
+
+from xds_server.admin.calls import reporting
+from xds_server.errors import UnauthenticatedError
+from xds_server.ledger.ledger import Ledger
+from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
+
+#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+SERVICE = pb.DESCRIPTOR.services_by_name["Ledger"].full_name
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class LedgerService(ledger_pb2_grpc.LedgerServicer):
+    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+
+    def __init__(self, ledger: Ledger, *, authorise: Authorise = anyone) -> None:
+        self._ledger = ledger
+        self._authorise = authorise
+
+    @reporting
+    async def Append(self, request: pb.AppendRequest, context: Context) -> pb.AppendResponse:
+        metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        if not self._authorise(metadata, context.peer()):
+            raise UnauthenticatedError(WHAT_IS_NEEDED)
+        return pb.AppendResponse(acknowledged_ids=await self._ledger.append(request))
