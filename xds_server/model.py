@@ -188,6 +188,34 @@ class Key:
     version: int = 0
 
 
+class Visibility(StrEnum):
+    """Who may use a node: its owner's key (without one: its organisation), its organisation, or everybody."""
+
+    PRIVATE = "private"
+    ORGANISATION = "organisation"
+    COMMUNITY = "community"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine that joined, as far as it is decided: what it reports is live state and not part of this.
+
+    `id` is a DNS label, `nd-…`. `owner_key_id` is empty where the organisation as a whole is the owner. `boost` is
+    its weight beside others in percent, 100 being neutral.
+    """
+
+    id: str
+    name: str
+    organisation_id: str
+    owner_key_id: str = ""
+    visibility: Visibility = Visibility.ORGANISATION
+    approved: bool = True
+    drained: bool = False
+    boost: int = 100
+    created_at: int = 0
+    version: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Everything desired at one revision. Mappings are by name (providers) or id."""
@@ -197,6 +225,7 @@ class State:
     routes: Mapping[str, Route] = field(default_factory=dict)
     organisations: Mapping[str, Organisation] = field(default_factory=dict)
     keys: Mapping[str, Key] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
 
 
 Health = Literal["healthy", "unhealthy", "draining"]
@@ -204,18 +233,40 @@ Health = Literal["healthy", "unhealthy", "draining"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000."""
+    """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000.
+
+    It is reached at `direct`, host and port, or, if that is None, through the tunnels that it opened. `own`: the
+    pool's audience owns it, so that it serves first and the node may put the request before others. The prices are
+    its owner's, micro-USD per million tokens.
+    """
 
     node_id: str
-    host: str
-    port: int
+    direct: tuple[str, int] | None = None
     health: Health = "healthy"
     weight: int = 1
+    own: bool = False
+    input_price: int = 0
+    output_price: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The nodes that offer one model."""
+    """The nodes that offer one model to one audience: an organisation's id, a key's id, or empty for everybody.
+
+    `private`: only what the audience owns.
+    """
 
     model: str
     endpoints: tuple[Endpoint, ...] = ()
+    audience: str = ""
+    private: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its cluster and assignment."""
+        return pool_name(self.model, self.audience, private=self.private)
+
+
+def pool_name(model: str, audience: str = "", *, private: bool = False) -> str:
+    """`nodes/<model>`, `nodes/<model>@<audience>`, or `nodes/<model>@<audience>!` for what it owns alone."""
+    return f"nodes/{model}" + (f"@{audience}" if audience else "") + ("!" if private else "")

@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
+from trunkline_proto.node.v1 import registry_pb2 as _registry_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -109,6 +110,30 @@ DIMENSION_TAG: Dimension.ValueType  # 7
 DIMENSION_HOUR: Dimension.ValueType  # 8
 DIMENSION_DAY: Dimension.ValueType  # 9
 Global___Dimension: _TypeAlias = Dimension  # noqa: Y015
+
+class _Visibility:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VisibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Visibility.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VISIBILITY_UNSPECIFIED: _Visibility.ValueType  # 0
+    VISIBILITY_PRIVATE: _Visibility.ValueType  # 1
+    """Its owner's key alone (or, without one, its organisation)."""
+    VISIBILITY_ORGANISATION: _Visibility.ValueType  # 2
+    VISIBILITY_COMMUNITY: _Visibility.ValueType  # 3
+    """Every organisation of this gateway."""
+
+class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper):
+    """Who may use a node."""
+
+VISIBILITY_UNSPECIFIED: Visibility.ValueType  # 0
+VISIBILITY_PRIVATE: Visibility.ValueType  # 1
+"""Its owner's key alone (or, without one, its organisation)."""
+VISIBILITY_ORGANISATION: Visibility.ValueType  # 2
+VISIBILITY_COMMUNITY: Visibility.ValueType  # 3
+"""Every organisation of this gateway."""
+Global___Visibility: _TypeAlias = Visibility  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
@@ -1854,3 +1879,413 @@ class TypeStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TypeStatus: _TypeAlias = TypeStatus  # noqa: Y015
+
+@_typing.final
+class InviteNodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    OWNER_KEY_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    """Name of the owning organisation."""
+    owner_key: _builtins.str
+    """Name of the owner's key within it; empty: the organisation as a whole is the owner."""
+    visibility: Global___Visibility.ValueType
+    """Default: VISIBILITY_ORGANISATION."""
+    ttl_seconds: _builtins.int
+    """0: 3,600. At most 30 days."""
+    require_approval: _builtins.bool
+    """The node serves nobody until it is approved."""
+    name: _builtins.str
+    """Default: the name the node proposes."""
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        owner_key: _builtins.str = ...,
+        visibility: Global___Visibility.ValueType = ...,
+        ttl_seconds: _builtins.int = ...,
+        require_approval: _builtins.bool = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "organisation", b"organisation", "owner_key", b"owner_key", "require_approval", b"require_approval", "ttl_seconds", b"ttl_seconds", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InviteNodeRequest: _TypeAlias = InviteNodeRequest  # noqa: Y015
+
+@_typing.final
+class InviteNodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    JOIN_URL_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    join_url: _builtins.str
+    """`https://host:port` of the tunnel listener."""
+    expires_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        join_url: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "join_url", b"join_url", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InviteNodeResponse: _TypeAlias = InviteNodeResponse  # noqa: Y015
+
+@_typing.final
+class Node(_message.Message):
+    """A machine that joined: what is decided about it, and what it reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    OWNER_KEY_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    BOOST_PERCENT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    OFFERS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    """Unique within the organisation."""
+    organisation: _builtins.str
+    owner_key: _builtins.str
+    """Name of the owner's key; empty: the organisation."""
+    visibility: Global___Visibility.ValueType
+    approved: _builtins.bool
+    drained: _builtins.bool
+    """By an operator."""
+    boost_percent: _builtins.int
+    """Weight beside others, percent; 100 is neutral, 10 to 1,000."""
+    created_at: _builtins.int
+    version: _builtins.int
+    state: _builtins.str
+    """Of `pending`, `online`, `owner-only`, `closed`, `draining`, `unhealthy` (lease lost or no healthy offer),
+    `offline` (for longer).
+    """
+    state_reason: _builtins.str
+    last_seen: _builtins.int
+    """Unix seconds of the last report; 0: never."""
+    @_builtins.property
+    def facts(self) -> _registry_pb2.NodeFacts: ...
+    @_builtins.property
+    def offers(self) -> _containers.RepeatedCompositeFieldContainer[_registry_pb2.Offer]: ...
+    @_builtins.property
+    def load(self) -> _registry_pb2.Load: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        owner_key: _builtins.str = ...,
+        visibility: Global___Visibility.ValueType = ...,
+        approved: _builtins.bool = ...,
+        drained: _builtins.bool = ...,
+        boost_percent: _builtins.int = ...,
+        created_at: _builtins.int = ...,
+        version: _builtins.int = ...,
+        state: _builtins.str = ...,
+        state_reason: _builtins.str = ...,
+        last_seen: _builtins.int = ...,
+        facts: _registry_pb2.NodeFacts | None = ...,
+        offers: _abc.Iterable[_registry_pb2.Offer] | None = ...,
+        load: _registry_pb2.Load | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "load", b"load"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "boost_percent", b"boost_percent", "created_at", b"created_at", "drained", b"drained", "facts", b"facts", "id", b"id", "last_seen", b"last_seen", "load", b"load", "name", b"name", "offers", b"offers", "organisation", b"organisation", "owner_key", b"owner_key", "state", b"state", "state_reason", b"state_reason", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Node: _TypeAlias = Node  # noqa: Y015
+
+@_typing.final
+class ListNodesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNodesRequest: _TypeAlias = ListNodesRequest  # noqa: Y015
+
+@_typing.final
+class ListNodesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___Node] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNodesResponse: _TypeAlias = ListNodesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateNodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    BOOST_PERCENT_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """Id, or name if it is unique."""
+    version: _builtins.int
+    """As last read; 0: whatever it is."""
+    name: _builtins.str
+    visibility: Global___Visibility.ValueType
+    approved: _builtins.bool
+    drained: _builtins.bool
+    boost_percent: _builtins.int
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        name: _builtins.str | None = ...,
+        visibility: Global___Visibility.ValueType | None = ...,
+        approved: _builtins.bool | None = ...,
+        drained: _builtins.bool | None = ...,
+        boost_percent: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "_boost_percent", b"_boost_percent", "_drained", b"_drained", "_name", b"_name", "_visibility", b"_visibility", "approved", b"approved", "boost_percent", b"boost_percent", "drained", b"drained", "name", b"name", "visibility", b"visibility"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "_boost_percent", b"_boost_percent", "_drained", b"_drained", "_name", b"_name", "_visibility", b"_visibility", "approved", b"approved", "boost_percent", b"boost_percent", "drained", b"drained", "name", b"name", "node_id", b"node_id", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__approved: _TypeAlias = _typing.Literal["approved"]  # noqa: Y015
+    _WhichOneofArgType__approved: _TypeAlias = _typing.Literal["_approved", b"_approved"]  # noqa: Y015
+    _WhichOneofReturnType__boost_percent: _TypeAlias = _typing.Literal["boost_percent"]  # noqa: Y015
+    _WhichOneofArgType__boost_percent: _TypeAlias = _typing.Literal["_boost_percent", b"_boost_percent"]  # noqa: Y015
+    _WhichOneofReturnType__drained: _TypeAlias = _typing.Literal["drained"]  # noqa: Y015
+    _WhichOneofArgType__drained: _TypeAlias = _typing.Literal["_drained", b"_drained"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__visibility: _TypeAlias = _typing.Literal["visibility"]  # noqa: Y015
+    _WhichOneofArgType__visibility: _TypeAlias = _typing.Literal["_visibility", b"_visibility"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__approved) -> _WhichOneofReturnType__approved | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__boost_percent) -> _WhichOneofReturnType__boost_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drained) -> _WhichOneofReturnType__drained | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__visibility) -> _WhichOneofReturnType__visibility | None: ...
+
+Global___UpdateNodeRequest: _TypeAlias = UpdateNodeRequest  # noqa: Y015
+
+@_typing.final
+class UpdateNodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    PROPAGATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def node(self) -> Global___Node: ...
+    @_builtins.property
+    def propagation(self) -> Global___Propagation: ...
+    def __init__(
+        self,
+        *,
+        node: Global___Node | None = ...,
+        propagation: Global___Propagation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "propagation", b"propagation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "propagation", b"propagation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateNodeResponse: _TypeAlias = UpdateNodeResponse  # noqa: Y015
+
+@_typing.final
+class RemoveNodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    version: _builtins.int
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveNodeRequest: _TypeAlias = RemoveNodeRequest  # noqa: Y015
+
+@_typing.final
+class RemoveNodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPAGATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def propagation(self) -> Global___Propagation: ...
+    def __init__(
+        self,
+        *,
+        propagation: Global___Propagation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["propagation", b"propagation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["propagation", b"propagation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveNodeResponse: _TypeAlias = RemoveNodeResponse  # noqa: Y015
+
+@_typing.final
+class ReportContributionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Unix seconds; until 0: now."""
+    until: _builtins.int
+    organisation: _builtins.str
+    @_builtins.property
+    def by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of `node`, `owner`, `model`, `day`; default: node."""
+
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        until: _builtins.int = ...,
+        by: _abc.Iterable[_builtins.str] | None = ...,
+        organisation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "organisation", b"organisation", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportContributionsRequest: _TypeAlias = ReportContributionsRequest  # noqa: Y015
+
+@_typing.final
+class ReportContributionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Contribution] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportContributionsResponse: _TypeAlias = ReportContributionsResponse  # noqa: Y015
+
+@_typing.final
+class Contribution(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    NODE_NAME_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    EARNED_MICRO_USD_FIELD_NUMBER: _builtins.int
+    UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """Those of `by`; the others empty."""
+    node_name: _builtins.str
+    owner: _builtins.str
+    """Organisation, or organisation/key."""
+    model: _builtins.str
+    day: _builtins.str
+    requests: _builtins.int
+    errors: _builtins.int
+    prompt_tokens: _builtins.int
+    completion_tokens: _builtins.int
+    earned_micro_usd: _builtins.int
+    uptime_seconds: _builtins.int
+    """Seconds with a lease, where rows are by node or owner and not by model."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        node_name: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        model: _builtins.str = ...,
+        day: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
+        earned_micro_usd: _builtins.int = ...,
+        uptime_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "day", b"day", "earned_micro_usd", b"earned_micro_usd", "errors", b"errors", "model", b"model", "node_id", b"node_id", "node_name", b"node_name", "owner", b"owner", "prompt_tokens", b"prompt_tokens", "requests", b"requests", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contribution: _TypeAlias = Contribution  # noqa: Y015

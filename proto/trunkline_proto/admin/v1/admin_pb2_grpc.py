@@ -134,6 +134,31 @@ class AdminStub:
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
                 _registered_method=True)
+        self.InviteNode = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/InviteNode',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeResponse.FromString,
+                _registered_method=True)
+        self.ListNodes = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListNodes',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesResponse.FromString,
+                _registered_method=True)
+        self.UpdateNode = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/UpdateNode',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeResponse.FromString,
+                _registered_method=True)
+        self.RemoveNode = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RemoveNode',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeResponse.FromString,
+                _registered_method=True)
+        self.ReportContributions = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ReportContributions',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/GetStatus',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
@@ -278,9 +303,43 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetStatus(self, request, context):
+    def InviteNode(self, request, context):
         """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+        Makes a single-use join token; its value is in this answer and nowhere else, ever.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNodes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateNode(self, request, context):
+        """Changes what an operator decides about a node: name, visibility, approval, drain, boost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNode(self, request, context):
+        """Removes it; its certificate is worth nothing afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportContributions(self, request, context):
+        """What nodes contributed: by node, owner, model and period.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatus(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -387,6 +446,31 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ExportUsage,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.SerializeToString,
+            ),
+            'InviteNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.InviteNode,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeResponse.SerializeToString,
+            ),
+            'ListNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodes,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesResponse.SerializeToString,
+            ),
+            'UpdateNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateNode,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeResponse.SerializeToString,
+            ),
+            'RemoveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNode,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeResponse.SerializeToString,
+            ),
+            'ReportContributions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportContributions,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -934,6 +1018,141 @@ class Admin:
             '/trunkline.admin.v1.Admin/ExportUsage',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InviteNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/InviteNode',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/ListNodes',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/UpdateNode',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/RemoveNode',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RemoveNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportContributions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/ReportContributions',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

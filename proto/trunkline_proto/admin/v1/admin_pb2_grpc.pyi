@@ -68,8 +68,18 @@ class AdminStub:
     """The targets of one route side by side."""
     ExportUsage: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]
     """Single records, oldest first."""
+    InviteNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]
+    """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+    Makes a single-use join token; its value is in this answer and nowhere else, ever.
+    """
+    ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]
+    UpdateNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateNodeRequest, _admin_pb2.UpdateNodeResponse]
+    """Changes what an operator decides about a node: name, visibility, approval, drain, boost."""
+    RemoveNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]
+    """Removes it; its certificate is worth nothing afterwards."""
+    ReportContributions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]
+    """What nodes contributed: by node, owner, model and period."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
-    """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -108,8 +118,18 @@ class AdminAsyncStub(AdminStub):
     """The targets of one route side by side."""
     ExportUsage: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]  # type: ignore[assignment]
     """Single records, oldest first."""
+    InviteNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]  # type: ignore[assignment]
+    """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+    Makes a single-use join token; its value is in this answer and nowhere else, ever.
+    """
+    ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]  # type: ignore[assignment]
+    UpdateNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateNodeRequest, _admin_pb2.UpdateNodeResponse]  # type: ignore[assignment]
+    """Changes what an operator decides about a node: name, visibility, approval, drain, boost."""
+    RemoveNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]  # type: ignore[assignment]
+    """Removes it; its certificate is worth nothing afterwards."""
+    ReportContributions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]  # type: ignore[assignment]
+    """What nodes contributed: by node, owner, model and period."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -267,11 +287,51 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """Single records, oldest first."""
 
     @_abc_1.abstractmethod
+    def InviteNode(
+        self,
+        request: _admin_pb2.InviteNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.InviteNodeResponse, _abc.Awaitable[_admin_pb2.InviteNodeResponse]]:
+        """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+        Makes a single-use join token; its value is in this answer and nowhere else, ever.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNodes(
+        self,
+        request: _admin_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListNodesResponse, _abc.Awaitable[_admin_pb2.ListNodesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateNode(
+        self,
+        request: _admin_pb2.UpdateNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UpdateNodeResponse, _abc.Awaitable[_admin_pb2.UpdateNodeResponse]]:
+        """Changes what an operator decides about a node: name, visibility, approval, drain, boost."""
+
+    @_abc_1.abstractmethod
+    def RemoveNode(
+        self,
+        request: _admin_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemoveNodeResponse, _abc.Awaitable[_admin_pb2.RemoveNodeResponse]]:
+        """Removes it; its certificate is worth nothing afterwards."""
+
+    @_abc_1.abstractmethod
+    def ReportContributions(
+        self,
+        request: _admin_pb2.ReportContributionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReportContributionsResponse, _abc.Awaitable[_admin_pb2.ReportContributionsResponse]]:
+        """What nodes contributed: by node, owner, model and period."""
+
+    @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _admin_pb2.GetStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.GetStatusResponse, _abc.Awaitable[_admin_pb2.GetStatusResponse]]:
-        """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
+    ) -> _typing.Union[_admin_pb2.GetStatusResponse, _abc.Awaitable[_admin_pb2.GetStatusResponse]]: ...
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

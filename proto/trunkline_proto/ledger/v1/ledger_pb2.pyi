@@ -102,6 +102,7 @@ class UsageRecord(_message.Message):
     FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     EXPIRED_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
+    EARNED_MICRO_USD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request id (`x-request-id`); unique."""
     format: _builtins.int
@@ -151,6 +152,8 @@ class UsageRecord(_message.Message):
     """A reservation that no access log line ever settled (Envoy was killed): tokens and cost are the reserved ones."""
     stream: _builtins.bool
     """The client asked for a stream."""
+    earned_micro_usd: _builtins.int
+    """What the node that answered earns by its owner's own price, micro-USD."""
     @_builtins.property
     def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
         """The attempts before the last one."""
@@ -188,10 +191,11 @@ class UsageRecord(_message.Message):
         failed_attempts: _abc.Iterable[Global___FailedAttempt] | None = ...,
         expired: _builtins.bool = ...,
         stream: _builtins.bool = ...,
+        earned_micro_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hit", b"cache_hit", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "duration_us", b"duration_us", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hit", b"cache_hit", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "duration_us", b"duration_us", "earned_micro_usd", b"earned_micro_usd", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class NodeRegistryStub:
-    """Served by the control plane; called by node_sidecar.
+    """Served by the control plane behind Envoy, which says who calls by the client certificate.
     """
 
     def __init__(self, channel):
@@ -50,22 +50,29 @@ class NodeRegistryStub:
                 request_serializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeReport.SerializeToString,
                 response_deserializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeInstruction.FromString,
                 _registered_method=True)
+        self.Leave = channel.unary_unary(
+                '/trunkline.node.v1.NodeRegistry/Leave',
+                request_serializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveResponse.FromString,
+                _registered_method=True)
 
 
 class NodeRegistryServicer:
-    """Served by the control plane; called by node_sidecar.
+    """Served by the control plane behind Envoy, which says who calls by the client certificate.
     """
 
     def Enrol(self, request, context):
-        """Trades a single-use join token and a certificate request for an identity.
-        Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR).
+        """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
+        Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
+        (protocol too old: the message says which version is needed).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Renew(self, request, context):
-        """Renews the certificate of the calling node (mTLS).
+        """Renews the certificate of the calling node. Errors: UNAUTHENTICATED (no certificate), NOT_FOUND (the node was
+        removed: it must join again), INVALID_ARGUMENT (bad CSR).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +80,15 @@ class NodeRegistryServicer:
 
     def Report(self, request_iterator, context):
         """Heartbeats and reports up, instructions down. The node's lease ends `lease_ms` after its last report.
+        Errors: as Renew; INVALID_ARGUMENT names what in a report is out of bounds; ABORTED (a newer stream of the same
+        node took over).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Leave(self, request, context):
+        """The node's owner wants it removed for good; its certificate is worth nothing afterwards.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +112,11 @@ def add_NodeRegistryServicer_to_server(servicer, server):
                     request_deserializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeReport.FromString,
                     response_serializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeInstruction.SerializeToString,
             ),
+            'Leave': grpc.unary_unary_rpc_method_handler(
+                    servicer.Leave,
+                    request_deserializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveRequest.FromString,
+                    response_serializer=trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'trunkline.node.v1.NodeRegistry', rpc_method_handlers)
@@ -105,7 +126,7 @@ def add_NodeRegistryServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NodeRegistry:
-    """Served by the control plane; called by node_sidecar.
+    """Served by the control plane behind Envoy, which says who calls by the client certificate.
     """
 
     @staticmethod
@@ -179,6 +200,33 @@ class NodeRegistry:
             '/trunkline.node.v1.NodeRegistry/Report',
             trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeReport.SerializeToString,
             trunkline__proto_dot_node_dot_v1_dot_registry__pb2.NodeInstruction.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Leave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.node.v1.NodeRegistry/Leave',
+            trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveRequest.SerializeToString,
+            trunkline__proto_dot_node_dot_v1_dot_registry__pb2.LeaveResponse.FromString,
             options,
             channel_credentials,
             insecure,
