@@ -105,7 +105,6 @@ class Ledger:
         self._limits = limits
         self._log = log
         directory = settings.ledger_dir
-        assert directory is not None  # noqa: S101 - a ledger is made where there is a place for it
         self._snapshot_path = directory / "limits.snapshot"
         self._checkpoint_path = directory / "checkpoint"
         for left_over in directory.glob(".*"):
