@@ -93,7 +93,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--service-node", "envoy-local", "--service-cluster", "envoy"),
                 *("--log-level", settings.log_level),
                 # What Envoy has not written when it is killed is lost to the ledger.
-                *("--file-flush-interval-msec", "100", "--file-flush-min-size-kb", "4"),
+                *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
             ),
             edge,

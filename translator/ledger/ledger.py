@@ -20,8 +20,8 @@ settles the lines after the snapshot's place in the log. So, killed
 - during 9: the snapshot is taken between two events of one thread, so its state and its two places are of the
   same moment, and the file is replaced whole: the old one counts, or the new one.
 - between 6 and 8: the records after the checkpoint are sent again; the control plane knows them by their ids. A
-  record is made of a line, of the lines of its failed attempts before it (those before the checkpoint are in it)
-  and of the price at its start (which is in the snapshot, also after it was replaced), so it is the same record.
+  record is made of a line and of the price at its start (which is in the snapshot, also after it was replaced),
+  so it is the same record.
 - between 9 and 10, or during 10: files that nobody needs are deleted later.
 
 The snapshot and the checkpoint may each be the older one: the head of the tail begins at the first's place in the
@@ -47,7 +47,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-import orjson
 from structlog.typing import FilteringBoundLogger
 
 from translator.errors import LimitError
@@ -59,7 +58,7 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.prices import PriceBook
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
-from translator.ledger.state import Checkpoint, Snapshot
+from translator.ledger.state import Snapshot, encode_checkpoint, load_checkpoint
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
@@ -109,14 +108,14 @@ class Ledger:
         self._checkpoint_path = directory / "checkpoint"
         for left_over in directory.glob(".*"):
             left_over.unlink()  # of a replacement that was killed
-        checkpoint = Checkpoint.load(self._checkpoint_path, log)
+        checkpoint = load_checkpoint(self._checkpoint_path, log)
         snapshot = Snapshot.load(self._snapshot_path, log) or Snapshot()
-        self._stored_head, self._stored_outbox = snapshot.log, checkpoint.position
+        self._stored_head, self._stored_outbox = snapshot.log, checkpoint
         self._stored_journal = snapshot.journal
-        self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint.position))
+        self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint))
         self._prices = prices
         prices.restore(snapshot.prices)
-        self._outbox = Outbox(checkpoint.position, checkpoint.attempts)
+        self._outbox = Outbox(checkpoint)
         self._journal = Journal(directory, snapshot.journal, log)
         self._settlement = Settlement(
             limits,
@@ -261,7 +260,7 @@ class Ledger:
         position = self._outbox.acknowledged
         if position == self._stored_outbox:
             return
-        if await self._tried(durable.save, self._checkpoint_path, orjson.dumps(self._outbox.checkpoint())):
+        if await self._tried(durable.save, self._checkpoint_path, encode_checkpoint(position)):
             self._stored_outbox = position
 
     async def _store_snapshot(self) -> None:
