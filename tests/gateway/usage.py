@@ -31,9 +31,9 @@ async def settled(gateway: GatewayProcess, within: float = 60.0) -> None:
             await asyncio.sleep(0.1)
 
 
-async def exported(gateway: GatewayProcess) -> list[dict[str, Any]]:
-    """Every usage record of the last day."""
-    verb = ("usage", "export", "--format", "json", "--since", "24h")
+async def exported(gateway: GatewayProcess, *options: str) -> list[dict[str, Any]]:
+    """Every usage record of the last day, or those that the options of `usage export` choose."""
+    verb = ("usage", "export", "--format", "json", "--since", "24h", *options)
     done = await asyncio.to_thread(gateway.run, *verb)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
