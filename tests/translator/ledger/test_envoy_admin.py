@@ -11,9 +11,11 @@ import structlog
 
 from translator.ledger.envoy_admin import EnvoyAdmin
 
-#: Says when it could have served something at the earliest, and holds every connection until it is killed.
+#: Says when it could have served something at the earliest, and holds every connection until it is killed. It takes
+#: a while to start, as Envoy does.
 PROCESS = """
 import sys, time
+time.sleep(0.02)
 print(time.time(), flush=True)
 import os, socket
 with socket.socket(socket.AF_UNIX) as listening:
