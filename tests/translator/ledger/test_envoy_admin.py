@@ -11,7 +11,7 @@ import structlog
 
 from translator.ledger.envoy_admin import EnvoyAdmin
 
-#: Says when it could have served something at the earliest, and holds every connection until it is killed. It takes
+#: Says when it could have served something at the earliest, and holds its connections until it is killed. It takes
 #: a while to start, as Envoy does.
 PROCESS = """
 import sys, time
