@@ -1,8 +1,8 @@
 """What a change through the Admin API takes to act, and whether a request suffers from it.
 
 A weight change is timed from its call to the answer of the first request from which on only the new target serves,
-a revoked key likewise to 401, and a limit that `apply` sets to 0 likewise to 429. A second load shows the moment: 50
-requests a second alone would hide it by up to 20 ms.
+a revoked key likewise to 401, and a limit that `apply` sets to 0 likewise to 429. A second load shows the moment:
+50 requests a second alone would hide it by up to 20 ms.
 """
 
 from __future__ import annotations
