@@ -42,7 +42,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     limiter = Limiter(policy.limits_by_id)
     ledger = Ledger(settings, limiter, prices, log)
     meter = Meter(policy, limiter, ledger)
-    metrics.sources.append(ledger.samples)
+    metrics.sources += [ledger.samples, limiter.samples]
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
         policy.contents,

@@ -15,9 +15,10 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
 from translator.limits import Reservation
 
-#: First field of the journal's entries: a reservation, and the end of one that has no line.
+#: First field of the journal's entries: a reservation, the end of one that has no line, and a price.
 RESERVED = "r"
 EXPIRED = "x"
+PRICED = "p"
 #: Expired reservations that are remembered in case their lines come after all.
 _MOST_LATE = 10_000
 

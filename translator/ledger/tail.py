@@ -94,7 +94,7 @@ class Tail:
                     self._log.error("the access log cannot be read", reason=error.strerror)
             delay = _BUSY_DELAY if read else min(delay * 1.5, _IDLE_DELAY)
             # More is waiting: whoever else wants to run, may.
-            await asyncio.sleep(0 if read and not self._is_at_end else delay)
+            await asyncio.sleep(0 if read and (self._is_behind or not self._is_at_end) else delay)
 
     def step(self) -> bool:
         """Reads on at both places; whether there was anything. Raises OSError."""
@@ -106,6 +106,11 @@ class Tail:
             self._ended_at = time.monotonic()
             self._at_end()
         return caught_up or found.end != found.start
+
+    @property
+    def _is_behind(self) -> bool:
+        """There are lines to make records of, and the outbox has taken those before them."""
+        return self._outbox.room and self._outbox.next < self._head.position
 
     def close(self) -> None:
         self._head.close()
@@ -136,7 +141,7 @@ class Tail:
     def _catch_up(self) -> bool:
         """Makes records of lines that are settled already; whether there were any."""
         outbox = self._outbox
-        if not outbox.room or outbox.next >= self._head.position:
+        if not self._is_behind:
             return False
         self._behind.seek(outbox.next)
         found = self._behind.read(_STEP)

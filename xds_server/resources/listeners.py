@@ -93,6 +93,8 @@ def admin_listener(edge: EdgeSettings) -> Listener:
                     Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
                     _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
                     _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
+                    # Apart: neither is lost with the other process, and neither is copied through Python.
+                    _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
                 ],
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
@@ -18,6 +19,7 @@ from tests.translator.ledger.writing import EnvoyLog, held, request_line
 from translator.ledger import outbox
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
+from translator.ledger.prices import PriceBook
 from translator.limits import Limiter
 from translator.metrics import Metrics
 
@@ -93,6 +95,30 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
         await collector.until({"b"})
     assert len(collector.records["a"]) == 1
     assert used(again) == [2, 30, 120, 0]
+
+
+async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
+    """Neither the policy nor the limits are stored at every change; what was let through has its price."""
+    (tmp_path / "ledger").mkdir()
+    routed = policy.Target(id="a/m", prices=[policy.Price(input=1_000_000, version=1)])
+    book = PriceBook()
+    Ledger(settings(tmp_path), new_limiter(), book, structlog.get_logger())
+    book.put(policy.Route(id="rt", targets=[routed]))
+    routed.prices.add(input=3_000_000, version=2, valid_from=1_000)
+    book.put(policy.Route(id="rt", targets=[routed]))
+    killed = PriceBook()
+    Ledger(settings(tmp_path), new_limiter(), killed, structlog.get_logger())
+    assert set(killed.entries()) == set(book.entries())
+    # The policy on disk is newer than both, and is replaced by one that knows the price no more.
+    restored = PriceBook()
+    restored.put(policy.Route(id="other", targets=[routed]))
+    Ledger(settings(tmp_path), new_limiter(), restored, structlog.get_logger())
+    last = PriceBook()
+    Ledger(settings(tmp_path), new_limiter(), last, structlog.get_logger())
+    assert set(last.entries()) == set(restored.entries()) > set(book.entries())
+    found = last.at("other", "a/m", 2_000)
+    assert found is not None
+    assert (found.version, found.input) == (2, 3_000_000)
 
 
 async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_no_more(
