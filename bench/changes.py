@@ -1,19 +1,21 @@
 """What a change through the Admin API takes to act, and whether a request suffers from it.
 
 A weight change is timed from its call to the answer of the first request from which on only the new target serves,
-a revoked key likewise to 401. A second load shows the moment: 50 requests a second alone would hide it by up to
-20 ms.
+a revoked key likewise to 401, and a limit that `apply` sets to 0 likewise to 429. A second load shows the moment:
+50 requests a second alone would hide it by up to 20 ms.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
+from trunkline_proto.policy.v1 import policy_pb2
 
 from bench.errors import ProcessFailedError
 from bench.gateway import Gateway, document, started
@@ -61,9 +63,9 @@ class _Admin:
             raise ProcessFailedError(f"Envoy refused a weight change: {answer.propagation.rejections[0].reason}")
         return sent, answer.route
 
-    def create_key(self, name: str) -> tuple[str, str]:
+    def create_key(self, name: str, organisation: str = "default") -> tuple[str, str]:
         """Its id and its value."""
-        key = admin_pb2.Key(organisation="default", name=name)
+        key = admin_pb2.Key(organisation=organisation, name=name)
         made = self._stub.CreateKey(
             admin_pb2.CreateKeyRequest(key=key), metadata=self._metadata, timeout=_CALL_SECONDS
         )
@@ -73,6 +75,21 @@ class _Admin:
         """When it was sent."""
         sent = time.monotonic()
         self._stub.RevokeKey(admin_pb2.RevokeKeyRequest(id=key_id), metadata=self._metadata, timeout=_CALL_SECONDS)
+        return sent
+
+    def create_organisation(self, name: str) -> None:
+        wanted = admin_pb2.PutOrganisationRequest(organisation=admin_pb2.Organisation(name=name))
+        self._stub.PutOrganisation(wanted, metadata=self._metadata, timeout=_CALL_SECONDS)
+
+    def close(self, organisation: str) -> float:
+        """With a limit of no request at all, by the call that `trunkline apply` makes; when it was sent."""
+        exported = self._stub.Export(admin_pb2.ExportRequest(), metadata=self._metadata, timeout=_CALL_SECONDS)
+        for each in exported.document.organisations:
+            if each.organisation.name == organisation:
+                each.organisation.limits.add(metric=policy_pb2.METRIC_REQUESTS, per_seconds=60, amount=0)
+        wanted = admin_pb2.ApplyRequest(document=exported.document)
+        sent = time.monotonic()
+        self._stub.Apply(wanted, metadata=self._metadata, timeout=_CALL_SECONDS)
         return sent
 
 
@@ -100,7 +117,8 @@ def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
             )
             with load:
                 weights, probed, lost = _weights(directory, gateway, admin, times, progress)
-                revoked, asked, refused_early = _keys(directory, gateway, admin, times, progress)
+                revoked = _until_refused(directory, gateway, times, progress, "keys", 401, _revoking(admin))
+                limited = _until_refused(directory, gateway, times, progress, "limits", 429, _limiting(admin))
     return [
         Timed.of(
             GROUP,
@@ -113,10 +131,18 @@ def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
         Timed.of(
             GROUP,
             "revoked key, until every answer is 401",
-            revoked,
+            revoked.seconds,
             GOAL_SECONDS,
-            requests=len(load.requests) + asked,
-            failed=load.failed + refused_early,
+            requests=len(load.requests) + revoked.asked,
+            failed=load.failed + revoked.failed,
+        ),
+        Timed.of(
+            GROUP,
+            "limit set to 0 by apply, until every answer is 429",
+            limited.seconds,
+            GOAL_SECONDS,
+            requests=limited.asked,
+            failed=limited.failed,
         ),
     ]
 
@@ -147,27 +173,59 @@ def _weights(
     return seconds, len(probe.requests), probe.failed
 
 
-def _keys(
-    directory: Path, gateway: Gateway, admin: _Admin, times: int, progress: Progress
-) -> tuple[list[float], int, int]:
-    """Seconds of each revocation; requests; those that failed in another way, or before their key was revoked."""
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Seconds of each change; requests; those that failed in another way, or before the change was sent."""
+
+    seconds: list[float]
+    asked: int
+    failed: int
+
+
+#: Makes a key, of that number; its value, and what to call so that it is refused, which gives when that was sent.
+_Prepare = Callable[[int], tuple[str, Callable[[], float]]]
+
+
+def _revoking(admin: _Admin) -> _Prepare:
+    def prepare(number: int) -> tuple[str, Callable[[], float]]:
+        key_id, value = admin.create_key(f"bench-{number}")
+        return value, lambda: admin.revoke(key_id)
+
+    return prepare
+
+
+def _limiting(admin: _Admin) -> _Prepare:
+    def prepare(number: int) -> tuple[str, Callable[[], float]]:
+        name = f"bench-{number}"
+        admin.create_organisation(name)
+        _, value = admin.create_key("bench", name)
+        return value, lambda: admin.close(name)
+
+    return prepare
+
+
+def _until_refused(
+    directory: Path, gateway: Gateway, times: int, progress: Progress, name: str, status: int, prepare: _Prepare
+) -> _Refused:
+    """Watches keys until every request with them is answered with `status`."""
     seconds, asked, failed = [], 0, 0
     for number in range(times):
-        progress(f"changes: keys, {number + 1} of {times}")
-        key_id, value = admin.create_key(f"bench-{number}")
+        progress(f"changes: {name}, {number + 1} of {times}")
+        value, change = prepare(number)
         request = request_bytes(PLAIN_MODEL, 1024, value, stream=False)
         probe = RecordedLoad(
-            directory, f"key-{number}", gateway.port, request, rate=PROBE_RATE, connections=CONNECTIONS
+            directory, f"{name}-{number}", gateway.port, request, rate=PROBE_RATE, connections=CONNECTIONS
         )
         with probe:
             time.sleep(WATCH_SECONDS / 2)
-            sent = admin.revoke(key_id)
+            sent = change()
             time.sleep(WATCH_SECONDS)
         if not any(each.status == 200 for each in probe.requests if each.ended < sent):
-            raise ProcessFailedError("a key that was to be revoked had no 200 before")
-        seconds.append(settled_after(probe.requests, sent, 401))
+            raise ProcessFailedError(f"changes: {name}: a key that was to be refused had no 200 before")
+        seconds.append(settled_after(probe.requests, sent, status))
         asked += len(probe.requests)
         failed += probe.unanswered + sum(
-            each.status not in (200, 401) or (each.status == 401 and each.ended < sent) for each in probe.requests
+            each.status not in (200, status) or (each.status == status and each.ended < sent)
+            for each in probe.requests
         )
-    return seconds, asked, failed
+    return _Refused(seconds, asked, failed)

@@ -1,37 +1,64 @@
--- Dresses one attempt for the target it goes to. Runs as an upstream filter, once per attempt.
+-- Dresses one attempt for the target it goes to, and notes for the access log what it used. Runs as an upstream
+-- filter, once per attempt.
 --
--- What is the same for all attempts comes as dynamic metadata from the translator, which has read the body once:
---   x-trunkline-path   path and query below the API version, e.g. /chat/completions
---   x-trunkline-model  <offset>:<length>:<kind>:<bytes> of the model in the body: j, a JSON string with its quotes,
---                      or f, the text of a form's part; <bytes> are those there, empty where no header can carry them
---   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
--- What belongs to the target comes from its endpoint metadata, in one header that the filter before this one sets:
+-- The filter before this one joins what is needed in one header, for each look at Envoy's metadata costs:
 --   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <target> <model's name there, as a JSON string>
---                      flags: u, the target understands stream_options; target: its id, percent-encoded
+--                      TAB <number of this attempt> <id> <path> <usage or -> <model>
+-- Before the tab, from the endpoint's metadata, what belongs to the target. flags: u, it understands stream_options;
+-- target: its id, percent-encoded. Behind it, from the translator, which has read the body once, what is the same for
+-- all attempts:
+--   id     the request's
+--   path   path and query below the API version, e.g. /chat/completions
+--   usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
+--   model  <offset>:<length>:<kind>:<bytes> of the model in the body: j, a JSON string with its quotes, or f, the text
+--          of a form's part; <bytes> are those there, empty where no header can carry them
 --
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
-local NAMESPACE = "envoy.filters.http.ext_authz"
--- Whether there is an access log to take notes for; the control plane writes `true` here where there is.
-local KEEPS_LEDGER = false
--- What the access log is told: `tried`, the targets of all attempts in order; `refused`, those that answered with an
--- error, as <target>=<status>; `usage`, the target's own usage object as text; `events` of a stream.
+-- What the access log is told: `failed`, the attempts before the last one, as <target>=<status>, 0 for no answer;
+-- `usage`, the target's own usage object as text; `events` of a stream. For ourselves, on streams: `asked`, whether
+-- the gateway asked for usage.
 local LEDGER = "trunkline.ledger"
+local DRESS = "^(%S+) (%S+) (%S+) (%S+) ([^\t]*)\t(%d+) (%S+) (%S+) (%S+) (.*)$"
+
+-- Where each request's attempt went, by its id, for the case that nothing comes back from there: in this worker's
+-- memory, because a note costs as much as all the rest. The last thousands are remembered, in two generations.
+local GENERATION = 8192
+local recent, older, remembered = {}, {}, 0
+
+local function remember(id, target)
+  remembered = remembered + 1
+  if remembered > GENERATION then
+    recent, older, remembered = {}, recent, 1
+  end
+  recent[id] = target
+end
 
 -- Fetched anew each time: Envoy's objects do not outlive a wait for the body.
 local function note(handle, key, value)
   handle:streamInfo():dynamicMetadata():set(LEDGER, key, value)
 end
 
-local function noted(handle, key)
-  local ledger = handle:streamInfo():dynamicMetadata():get(LEDGER)
-  return ledger and ledger[key]
+local function notes(handle)
+  return handle:streamInfo():dynamicMetadata():get(LEDGER) or {}
 end
 
--- Adds to a list that the attempts before may have begun.
-local function note_also(handle, key, value)
-  local before = noted(handle, key)
-  note(handle, key, before and before .. " " .. value or value)
+local function note_failure(handle, failed, target, status)
+  local failure = target .. "=" .. status
+  note(handle, "failed", failed and failed .. " " .. failure or failure)
+end
+
+local function note_refusal(handle, status)
+  local plan = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.ext_authz")["x-trunkline-plan"]
+  local id = plan:match("^%S+")
+  note_failure(handle, notes(handle).failed, recent[id] or older[id] or "-", status)
+end
+
+-- Before attempt `number`: the one before noted its failure itself, unless nothing came that it could have seen.
+local function note_silence(handle, number, id)
+  local failed = notes(handle).failed
+  local _, known = (failed or ""):gsub("=", "")
+  if known < number - 1 then note_failure(handle, failed, recent[id] or older[id] or "-", 0) end
 end
 
 local function splice(body, edits)
@@ -47,15 +74,12 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local request = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
-  local dress = headers:get("x-trunkline-dress")
-  local flags, prefix, credential, target, name = dress:match("^(%S+) (%S+) (%S+) (%S+) (.*)$")
+  local flags, prefix, credential, target, name, attempt, id, path, usage, model =
+    headers:get("x-trunkline-dress"):match(DRESS)
   headers:remove("x-trunkline-dress")
-  if KEEPS_LEDGER then
-    note_also(handle, "tried", target)
-    headers:remove("accept-encoding") -- a compressed answer would hide its usage
-  end
-  headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
+  if attempt ~= "1" then note_silence(handle, tonumber(attempt), id) end
+  remember(id, target)
+  headers:replace(":path", prefix == "-" and path or prefix .. path)
   if credential == "-" then
     headers:remove("authorization")
   else
@@ -63,17 +87,13 @@ function envoy_on_request(handle)
   end
 
   local edits = {}
-  local model = request["x-trunkline-model"]
-  if model then
-    local offset, length, kind, bytes = model:match("^(%d+):(%d+):(%a):(.*)$")
-    local text = kind == "f" and name:sub(2, -2) or name
-    if bytes ~= text then
-      edits[1] = { offset = tonumber(offset), length = tonumber(length), text = text }
-    end
+  local offset, length, kind, bytes = model:match("^(%d+):(%d+):(%a):(.*)$")
+  local text = kind == "f" and name:sub(2, -2) or name
+  if bytes ~= text then
+    edits[1] = { offset = tonumber(offset), length = tonumber(length), text = text }
   end
-  local usage = request["x-trunkline-usage"]
-  if usage and flags:find("u", 1, true) then
-    local offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
+  if usage ~= "-" and flags:find("u", 1, true) then
+    offset, length, text = usage:match("^(%d+):(%d+):(.*)$")
     edits[#edits + 1] = { offset = tonumber(offset), length = tonumber(length), text = text }
     note(handle, "asked", true)
   end
@@ -99,27 +119,41 @@ local function hide_refusal(handle, status)
   headers:remove("www-authenticate")
 end
 
--- Inside a JSON string the quotes would be escaped, so these bytes are a key and nothing else.
-local USAGE = '"usage"%s*:%s*{'
-local USAGE_OBJECT = '"usage"%s*:%s*(%b{})'
+-- Inside a JSON string the quotes would be escaped, so this is a key and nothing else.
+local USAGE = '"usage"'
+local USAGE_OBJECT = '^"usage"%s*:%s*(%b{})'
+local USAGE_BEGINS = '^"usage"%s*:%s*{'
 local NO_CHOICES = '"choices"%s*:%s*%[%s*%]'
 -- A usage object has a few hundred bytes; more than this is held for no chunk to come.
 local LONGEST_USAGE = 4096
 
--- The last whole usage object in `text` counts: some servers report a running total in every event.
-local function note_usage(handle, text)
+-- Where the next key `usage` with an object begins, from `from` on.
+local function find_usage(text, from)
+  local at = text:find(USAGE, from or 1, true)
+  while at and not text:find(USAGE_BEGINS, at) do
+    at = text:find(USAGE, at + #USAGE, true)
+  end
+  return at
+end
+
+-- The last whole usage object in `text` from `at` on counts: some servers report a running total in every event.
+local function note_usage(handle, text, at)
   local found
-  for object in text:gmatch(USAGE_OBJECT) do found = object end
+  while at do
+    found = text:match(USAGE_OBJECT, at) or found
+    at = find_usage(text, at + #USAGE)
+  end
   if found and #found <= LONGEST_USAGE then note(handle, "usage", found) end
 end
 
 -- A plain answer: looks for its usage without holding the body back.
 local function follow_plain(handle)
-  local rest = ""
+  local rest
   for chunk in handle:bodyChunks() do
-    local text = rest .. chunk:getBytes(0, chunk:length())
-    local at = text:find('"usage"', 1, true)
-    if at then note_usage(handle, text:sub(at)) end
+    local text = chunk:getBytes(0, chunk:length())
+    if rest then text = rest .. text end
+    local at = find_usage(text)
+    if at then note_usage(handle, text, at) end
     rest = text:sub(-LONGEST_USAGE)
   end
 end
@@ -141,7 +175,7 @@ local function without_usage_event(text, delimiter)
   while position <= #text do
     local _, last = text:find(delimiter, position, true)
     local event = text:sub(position, last)
-    if not (event:find(USAGE) and event:find(NO_CHOICES)) then kept[#kept + 1] = event end
+    if not (find_usage(event) and event:find(NO_CHOICES)) then kept[#kept + 1] = event end
     position = last + 1
   end
   return table.concat(kept)
@@ -151,18 +185,18 @@ end
 -- it and not the client: it has no choices, which many clients do not expect. Then an event in pieces is held until
 -- it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
 local function follow_events(handle)
-  local asked = noted(handle, "asked")
+  local asked = notes(handle).asked
   local events, held, delimiter = 0, "", nil
   for chunk in handle:bodyChunks() do
     local text = held .. chunk:getBytes(0, chunk:length())
     if not delimiter and text:find("\n", 1, true) then
       delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     end
-    local usage = text:find(USAGE)
-    if usage and KEEPS_LEDGER then note_usage(handle, text:sub(usage)) end
+    local usage = find_usage(text)
+    if usage then note_usage(handle, text, usage) end
     local count, position = count_events(text, delimiter)
     -- Exact to an event at first, to four later: a client may leave at any time, and each note costs.
-    if KEEPS_LEDGER and count > 0 and (events < 16 or events % 4 + count >= 4) then note(handle, "events", events + count) end
+    if count > 0 and (events < 16 or events % 4 + count >= 4) then note(handle, "events", events + count) end
     events = events + count
     local tail = text:sub(position)
     if asked and (usage or held ~= "" or tail ~= "") then
@@ -174,26 +208,22 @@ local function follow_events(handle)
     end
     held = tail
   end
-  if KEEPS_LEDGER then note(handle, "events", events) end
+  note(handle, "events", events)
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
-  if tonumber(status) >= 400 then
-    if KEEPS_LEDGER then
-      note_also(handle, "refused", noted(handle, "tried"):match("%S+$") .. "=" .. status)
-    end
+  if status >= "400" then
+    note_refusal(handle, status)
     if status == "401" or status == "403" then hide_refusal(handle, status) end
     return
   end
   local kind = headers:get("content-type") or ""
-  if kind:find("^text/event%-stream") then
-    if KEEPS_LEDGER or noted(handle, "asked") then
-      headers:remove("content-length")
-      follow_events(handle)
-    end
-  elseif KEEPS_LEDGER and kind:find("^application/json") then
+  if kind:find("text/event-stream", 1, true) == 1 then
+    headers:remove("content-length")
+    follow_events(handle)
+  elseif kind:find("application/json", 1, true) == 1 then
     follow_plain(handle)
   end
 end

@@ -39,12 +39,10 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     policy.on_route = prices.put
     _restore(policy, settings, log)
     metrics = Metrics()
-    ledger = meter = None
-    if settings.ledger_dir is not None:
-        limiter = Limiter(policy.limits_by_id)
-        ledger = Ledger(settings, limiter, prices, log)
-        meter = Meter(policy, limiter, ledger)
-        metrics.sources.append(ledger.samples)
+    limiter = Limiter(policy.limits_by_id)
+    ledger = Ledger(settings, limiter, prices, log)
+    meter = Meter(policy, limiter, ledger)
+    metrics.sources += [ledger.samples, limiter.samples]
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
         policy.contents,
@@ -52,16 +50,15 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
     policy.on_change = writer.changed
-    status = ledger.status if ledger is not None else dict
-    server = Server(Service(policy, Authoriser(policy, meter), log, metrics, status).handle, settings.max_body)
+    service = Service(policy, Authoriser(policy, meter), log, metrics, ledger.status)
+    server = Server(service.handle, settings.max_body)
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
+        asyncio.create_task(ledger.run(), name="ledger"),
     ]
-    if ledger is not None:
-        tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
     stopping = asyncio.create_task(stop.wait())
     try:
         # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
@@ -75,8 +72,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        if ledger is not None:
-            await ledger.close()
+        await ledger.close()
         await writer.flush()
         log.info("stopped")
 

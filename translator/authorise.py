@@ -4,6 +4,8 @@ request, and may ask again about the same one.
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -20,6 +22,7 @@ from translator.policy.index import Key, Route
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
 _VERSION = b"/v1"
+_ID = re.compile(rb"[!-~]{1,128}")
 _SHOWN_MODEL = 200
 
 
@@ -34,9 +37,9 @@ class Policy(Protocol):
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without a `meter` nothing is counted or limited."""
+    """`clock` gives Unix seconds."""
 
-    def __init__(self, policy: Policy, meter: Meter | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, policy: Policy, meter: Meter, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._meter = meter
         self._clock = clock
@@ -56,17 +59,8 @@ class Authoriser:
             raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
         key = self._key(request.headers)
         if endpoint.body is BodyKind.NONE:
-            headers = {"x-trunkline-route": TRANSLATOR_ROUTE}
-        else:
-            headers = self._route(request, endpoint, key)
-        headers["x-trunkline-path"] = target[len(_VERSION) :].decode("latin-1")
-        headers["x-trunkline-key"] = key.id
-        headers["x-trunkline-org"] = key.organisation_id
-        request_id = request.headers.get(b"x-request-id")
-        if request_id is not None:
-            # For the answer's x-request-id: Envoy's chains take it off the request.
-            headers["x-trunkline-request"] = request_id.decode("latin-1")
-        return Response(200, headers)
+            return Response(200, {"x-trunkline-route": TRANSLATOR_ROUTE, "x-trunkline-key": key.id})
+        return Response(200, self._route(request, endpoint, key, target[len(_VERSION) :].decode("latin-1")))
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -82,8 +76,8 @@ class Authoriser:
             raise credentials.refused("The organisation of this API key does not exist.")
         return key
 
-    def _route(self, request: Request, endpoint: Endpoint, key: Key) -> dict[str, str]:
-        """The headers that tell where the request goes and what is rewritten in its body."""
+    def _route(self, request: Request, endpoint: Endpoint, key: Key, path: str) -> dict[str, str]:
+        """The headers that tell where the request goes, and what is rewritten in it for its target."""
         encoding = request.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() not in {b"", b"identity"}:
             message = "The request body must not be compressed: send it without content-encoding."
@@ -97,21 +91,31 @@ class Authoriser:
         if route is None:
             raise model_not_found(body.model)
         stream = endpoint.streams and body.streams
-        offset, length = body.model_value()
-        written = request.body[offset : offset + length]
-        headers = {
-            "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
-            # A target that knows the model by this very name gets the body as it is.
-            "x-trunkline-model": f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}",
-        }
+        usage = "-"
         if stream and endpoint.stream_usage and isinstance(body, JsonBody):
             edit = body.usage_edit()
             if edit is not None:
-                headers["x-trunkline-usage"] = f"{edit.offset}:{edit.length}:{edit.text}"
-        if self._meter is not None:
-            # Last: what is refused for another reason takes nothing from a limit.
-            self._meter.reserve(request, endpoint, body, key, route, headers)
+                usage = f"{edit.offset}:{edit.length}:{edit.text}"
+        offset, length = body.model_value()
+        written = request.body[offset : offset + length]
+        # A target that knows the model by this very name gets the body as it is.
+        model = f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}"
+        request_id = _id(request.headers)
+        headers = {
+            "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
+            "x-trunkline-plan": f"{request_id} {path} {usage} {model}",
+            # For the client: Envoy's chains take it off the request.
+            "x-request-id": request_id,
+        }
+        # Last: what is refused for another reason takes nothing from a limit.
+        self._meter.reserve(request_id, request, endpoint, body, key, route, headers)
         return headers
+
+
+def _id(headers: Mapping[bytes, bytes]) -> str:
+    """Envoy's id of the request, which no client chooses; one of our own where it sent none to be written."""
+    sent = headers.get(b"x-request-id", b"")
+    return sent.decode("ascii") if _ID.fullmatch(sent) else secrets.token_hex(16)
 
 
 def model_not_found(model: str) -> Refusal:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import quote
 
-from translator import estimate
+from translator import estimate, note
 from translator.body import JsonBody
 from translator.endpoints import Endpoint
 from translator.form import FormBody
@@ -57,6 +56,7 @@ class Meter:
 
     def reserve(  # noqa: PLR0917 - the hot path, where keywords cost time
         self,
+        request_id: str,
         request: Request,
         endpoint: Endpoint,
         body: JsonBody | FormBody,
@@ -64,24 +64,21 @@ class Meter:
         route: Route,
         headers: dict[str, str],
     ) -> None:
-        """Adds the headers that tell what was reserved for whom, and what is left.
+        """Adds the note of what was reserved for whom, and headers that tell what is left.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
         Raises:
             Refusal: 429, and nothing is reserved.
         """
-        headers["x-trunkline-name"] = route.shown
         user = tag = ""
         if type(body) is JsonBody and type(named := body.values.get("user")) is str and named:
-            headers["x-trunkline-user"] = user = label(named)
+            user = label(named)
         sent = request.headers.get(b"x-trunkline-tag")
         if sent:
-            headers["x-trunkline-label"] = tag = label(sent.decode("utf-8", "replace"))
+            tag = label(sent.decode("utf-8", "replace"))
         limits = self._policy.limits(key, route)
         at = self._clock()
-        sent_id = request.headers.get(b"x-request-id")
-        request_id = secrets.token_hex(16) if sent_id is None else sent_id.decode("latin-1")
         held = self._limiter.held(request_id)
         if held is None:
             prompt = estimate.prompt_tokens(request.body, body)
@@ -110,7 +107,7 @@ class Meter:
                 except OSError:
                     # Let through: the limits know of it, and its line in Envoy's log tells what it held.
                     self.unjournalled += 1
-        headers["x-trunkline-hold"] = f"{held.tokens}:{held.cost}:{held.prompt}"
+        headers["x-trunkline-note"] = note.written(held, route.shown)
         if limits:
             headers.update(wire.headers(self._limiter, limits, at))
 

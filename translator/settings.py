@@ -22,8 +22,8 @@ class Settings:
     control: str
     control_token: str = field(repr=False)
     state_dir: Path
-    #: None: no ledger is kept.
-    ledger_dir: Path | None
+    #: Where Envoy writes `access.log`, and the ledger keeps its own files.
+    ledger_dir: Path
     id: str
     socket: Path | None
     log_level: str
@@ -64,12 +64,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     parser.add_argument("--control", required=True, metavar="unix:PATH|HOST:PORT", help="the control plane's ADS")
     parser.add_argument("--control-token-file", type=Path, metavar="FILE", help="sent to it as a bearer token")
     parser.add_argument("--state-dir", required=True, type=Path, metavar="DIR", help="keeps the last policy")
-    parser.add_argument(
-        "--ledger-dir",
-        type=Path,
-        metavar="DIR",
-        help="with Envoy's access.log; without it nothing is metered and no limit enforced",
-    )
+    parser.add_argument("--ledger-dir", required=True, type=Path, metavar="DIR", help="with Envoy's access.log")
     parser.add_argument(
         "--envoy-admin-socket", type=Path, metavar="PATH", help="for rotating its log; without it, it grows"
     )
@@ -118,7 +113,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         control=given.control,
         control_token=_token(given.control_token_file),
         state_dir=state_dir,
-        ledger_dir=None if given.ledger_dir is None else _directory(given.ledger_dir, "--ledger-dir"),
+        ledger_dir=_directory(given.ledger_dir, "--ledger-dir"),
         id=given.id,
         socket=None if inherited else given.socket,
         log_level=given.log_level,

@@ -42,8 +42,6 @@ class Settings:
     envoy_binary: Path
     envoy_concurrency: int
     log_level: str
-    #: Meter requests and enforce limits.
-    ledger: bool = False
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
@@ -65,7 +63,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-listen", str(settings.admin)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
-                *(("--access-log", str(layout.access_log)) if settings.ledger else ()),
+                *("--access-log", str(layout.access_log)),
             ),
             # By environment: a password in the URL would be in every list of processes.
             clean | {_DATABASE_URL: settings.database_url},
@@ -77,7 +75,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *(*_PYTHON, "translator"),
                 *("--control", f"unix:{layout.xds_socket}"),
                 *("--state-dir", str(layout.translator_state)),
-                *(("--ledger-dir", str(layout.ledger)) if settings.ledger else ()),
+                *("--ledger-dir", str(layout.ledger)),
                 *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--id", "translator-local"),
                 *("--log-level", level),
@@ -95,7 +93,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--service-node", "envoy-local", "--service-cluster", "envoy"),
                 *("--log-level", settings.log_level),
                 # What Envoy has not written when it is killed is lost to the ledger.
-                *("--file-flush-interval-msec", "100", "--file-flush-min-size-kb", "4"),
+                *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
             ),
             edge,

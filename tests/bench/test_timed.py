@@ -94,9 +94,9 @@ def test_starts_are_timed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_changes_are_timed(tmp_path: Path) -> None:
-    weights, keys = changes.measure(tmp_path, 2, print)
-    assert weights.samples == keys.samples == 2
-    assert weights.failed == keys.failed == 0
+    weights, keys, limits = changes.measure(tmp_path, 2, print)
+    assert weights.samples == keys.samples == limits.samples == 2
+    assert weights.failed == keys.failed == limits.failed == 0
     assert 0 < weights.p50 < changes.WATCH_SECONDS * 1000
     assert weights.requests > 50
 

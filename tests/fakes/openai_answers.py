@@ -12,7 +12,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.fakes.behaviour import Behaviour
@@ -37,19 +37,23 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer; the tokens are those that its usage tells, if it tells any."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """Server-sent events, each framed with its blank line."""
+    """Server-sent events, each framed with its blank line; the tokens are those of the whole stream."""
 
     events: Iterator[bytes]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 def error(status: int, message: str, code: str | None = None, param: str | None = None) -> Answer:
@@ -198,7 +202,8 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     }
     if body.get("stream"):
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        return EventStream(_chat_events(base, call, pieces, finish, usage if include_usage else None))
+        events = _chat_events(base, call, pieces, finish, usage if include_usage else None)
+        return EventStream(events, prompt, len(pieces))
     message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
     if call is not None:
         call["function"]["arguments"] = "".join(pieces)
@@ -207,7 +212,8 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
         {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
         for index in range(body.get("n") or 1)
     ]
-    return _json({**base, "choices": choices, "usage": usage})
+    whole = _json({**base, "choices": choices, "usage": usage})
+    return replace(whole, prompt_tokens=prompt, completion_tokens=len(pieces))
 
 
 def _chat_events(

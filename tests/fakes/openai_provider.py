@@ -7,6 +7,7 @@ counted nor recorded) answers on both ports; `control_port` stays reachable when
     PUT    /__control/behaviour   {"mode": "status:429", "retry_after": "1", …}   see behaviour.Behaviour
     GET    /__control/requests?since=ID
     DELETE /__control/requests    forget records and counters
+    GET    /__control/produced    [user, prompt tokens, completion tokens] of every chat answered whole
     GET    /__control/wait?counter=requests&at_least=3&timeout_ms=10000
 """
 
@@ -202,6 +203,9 @@ class Connection(asyncio.Protocol):
 
     async def _answer_well(self, request: Request, behaviour: Behaviour, record: Record) -> None:
         answered = self._checked(request, behaviour)
+        if answered.prompt_tokens:
+            record.user = str(json.loads(request.body).get("user", ""))
+            record.prompt_tokens, record.completion_tokens = answered.prompt_tokens, answered.completion_tokens
         dies = behaviour.mode == "die_mid_stream"
         if isinstance(answered, EventStream):
             record.status = 200
@@ -287,6 +291,8 @@ async def control(provider: Provider, request: Request) -> Answer:
             case "GET", "requests":
                 since = int(query.get("since", "0"))
                 value = [record.as_json() for record in provider.recording.records if record.id > since]
+            case "GET", "produced":
+                value = provider.recording.produced()
             case "DELETE", "requests":
                 provider.recording.clear()
                 value = provider.state()

@@ -48,6 +48,9 @@ class SeenRequest:
     received_wall: float
     status: int
     events_sent: int
+    user: str
+    prompt_tokens: int
+    completion_tokens: int
     finished_monotonic: float | None
     disconnect: str
     disconnected_monotonic: float | None
@@ -133,6 +136,10 @@ class ProviderProcess:
     def requests(self, since: int = 0) -> list[SeenRequest]:
         """The requests seen since the last `clear`, oldest first; with `since`, those after that id."""
         return [_seen(record) for record in self._control("GET", f"requests?since={since}")]
+
+    def produced(self) -> list[tuple[str, int, int]]:
+        """`user`, prompt and completion tokens of every chat that was answered whole."""
+        return [(user, prompt, completion) for user, prompt, completion in self._control("GET", "produced")]
 
     def counters(self) -> dict[str, int]:
         """connections, requests, finished, disconnects, events, unfinished_requests."""

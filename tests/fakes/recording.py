@@ -21,7 +21,8 @@ class Record:
     """One request. Monotonic times are CLOCK_MONOTONIC seconds, comparable between processes of one machine.
 
     `disconnected_*` is when the peer left before the answer had ended (`disconnect` is "fin" or "rst"), and
-    `events_sent` how many events it had been sent by then. `body` is None from 1 MiB on.
+    `events_sent` how many events it had been sent by then. `body` is None from 1 MiB on. `user` is the member of a
+    chat's body; the tokens are those of its whole answer, whether it was sent whole or not.
     """
 
     id: int
@@ -37,6 +38,9 @@ class Record:
     received_wall: float
     status: int = 0
     events_sent: int = 0
+    user: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     finished_monotonic: float | None = None
     disconnect: str = ""
     disconnected_monotonic: float | None = None
@@ -79,6 +83,14 @@ class Recording:
         self.records.append(record)
         self.count("requests")
         return record
+
+    def produced(self) -> list[tuple[str, int, int]]:
+        """User, prompt and completion tokens of every chat that was answered whole."""
+        return [
+            (each.user, each.prompt_tokens, each.completion_tokens)
+            for each in self.records
+            if each.prompt_tokens and each.finished_monotonic is not None
+        ]
 
     def finish(self, record: Record) -> None:
         """The answer has been sent whole."""

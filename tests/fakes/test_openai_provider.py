@@ -50,6 +50,18 @@ def read_all(connection: socket.socket) -> bytes:
     return bytes(data)
 
 
+def test_tells_what_it_really_produced_by_user(provider: ProviderProcess) -> None:
+    for user, model, events in (("one", "gpt-4.1", 4), ("two", "paced-7-0", 7)):
+        body = json.dumps({**json.loads(BODY), "model": model, "user": user, "stream": user == "two"}).encode()
+        with send(provider, body, "Connection: close\r\n"):
+            assert provider.wait_for("finished", 1 if user == "one" else 2)
+        assert provider.produced()[-1] == (user, 1, events)
+    provider.behave("die_mid_stream", after_events=3)
+    with send(provider, STREAM.encode()) as connection:
+        read_all(connection)
+    assert len(provider.produced()) == 2
+
+
 def test_records_what_came_as_it_came(provider: ProviderProcess) -> None:
     with send(provider, headers="X-Two: b\r\nx-one: a\r\nX-Two: c\r\n") as connection:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"

@@ -22,7 +22,10 @@ SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "transla
 
 
 class GatewayProcess:
-    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and everything it started."""
+    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and everything it started.
+
+    `launcher` is a command that becomes the one that is appended to it.
+    """
 
     def __init__(
         self,
@@ -31,12 +34,14 @@ class GatewayProcess:
         *,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        launcher: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
         self.config_file = data_dir.parent / f"{data_dir.name}.yaml"
         self._config = config
         self._environment = {**_clean_environment(), **(environment or {})}
         self._arguments = arguments
+        self._launcher = launcher
         self._process: subprocess.Popen[str] | None = None
         self.ready_line = ""
         self.ready_seconds = 0.0
@@ -61,7 +66,7 @@ class GatewayProcess:
         begun = time.monotonic()
         with self.errors_file.open("a") as errors:
             self._process = subprocess.Popen(
-                [*command, *self._arguments],
+                [*self._launcher, *command, *self._arguments],
                 cwd=self.data_dir.parent,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(gateway: GatewayProcess) -> OpenAI:
-    return OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0)
+def client(gateway: GatewayProcess) -> Iterator[OpenAI]:
+    with OpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0) as opened:
+        yield opened
 
 
 def test_chat(client: OpenAI) -> None:
@@ -133,8 +135,11 @@ def test_errors_are_the_ones_the_sdk_knows(gateway: GatewayProcess, client: Open
     with pytest.raises(openai.NotFoundError) as unknown:
         client.chat.completions.create(model="no-such-model", messages=HELLO)
     assert unknown.value.code == "model_not_found"
-    with pytest.raises(openai.AuthenticationError) as stranger:
-        OpenAI(base_url=gateway.base_url, api_key="sk-nobody", max_retries=0).models.list()
+    with (
+        OpenAI(base_url=gateway.base_url, api_key="sk-nobody", max_retries=0) as nobody,
+        pytest.raises(openai.AuthenticationError) as stranger,
+    ):
+        nobody.models.list()
     assert stranger.value.code == "invalid_api_key"
 
 

@@ -68,7 +68,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
     data_dir = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=["--ledger"]) as running:
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
         yield running
 
 

@@ -170,6 +170,21 @@ async def test_forged_headers_change_nothing_and_go_nowhere(
     assert seen.header(forged.partition(":")[0]) is None
 
 
+async def test_a_client_does_not_choose_its_requests_id(gateway: GatewayProcess) -> None:
+    """Its own could be that of a request that holds a reservation, or of one that is in the ledger."""
+    ids = set()
+    for _ in range(2):
+        status, answer = await exchange(
+            gateway, request(gateway.api_key, "/v1/chat/completions", "x-request-id: chosen")
+        )
+        assert status == 200
+        found = re.search(rb"\r\nx-request-id: (\S+)\r\n", answer)
+        assert found
+        ids.add(found[1])
+    assert len(ids) == 2
+    assert b"chosen" not in ids
+
+
 async def test_upstreams_see_neither_the_client_nor_the_gateway(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:

@@ -100,6 +100,11 @@ def test_health_and_metrics_are_on_the_admin_listener_and_need_no_upstream(tmp_p
                 assert answer.status == 200
                 body = answer.read().decode()
         assert "# TYPE envoy_" in body
+        with urllib.request.urlopen(gateway.admin_url + "/metrics/translator", timeout=10) as answer:
+            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            told = answer.read().decode()
+        for name in ("decisions_total", "records_shipped_total", "disk_state", "limits_counting"):
+            assert f"# TYPE trunkline_translator_{name} " in told
 
 
 def test_the_admin_api_is_rest_too(tmp_path: Path) -> None:

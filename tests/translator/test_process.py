@@ -84,6 +84,8 @@ async def running(tmp_path: Path, inherited: socket.socket | None = None) -> Asy
         f"unix:{tmp_path}/ads",
         "--state-dir",
         str(tmp_path / "state"),
+        "--ledger-dir",
+        str(tmp_path / "ledger"),
     ]
     arguments += ["--id", "t1", "--log-level", "debug"]
     descriptors: tuple[int, ...] = ()
@@ -216,7 +218,7 @@ async def test_check_config(tmp_path: Path) -> None:
     for control, status in (("unix:/x", 0), ("nonsense", 2)):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "translator", "--control", control, "--id", "t1", "--check-config"),
-            *("--state-dir", str(tmp_path), "--socket", str(tmp_path / "s")),
+            *("--state-dir", str(tmp_path), "--ledger-dir", str(tmp_path), "--socket", str(tmp_path / "s")),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

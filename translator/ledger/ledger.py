@@ -1,8 +1,8 @@
 """The write-ahead ledger of one edge: what is written when, and why being killed anywhere loses nothing.
 
 Four things are on disk. Envoy's `access.log`; the journal `reservations.log`; `limits.snapshot`, the state of the
-limits with a place in each of the two; `checkpoint`, the place in the log up to which the control plane has the
-records. A request passes them in this order:
+limits and the prices with a place in each of the two; `checkpoint`, the place in the log up to which the control
+plane has the records. A request passes them in this order:
 
 1. reserve in memory → 2. append to the journal → 3. answer Envoy → 4. Envoy's line → 5. settle in memory →
 6. ship → 7. acknowledged → 8. checkpoint; beside it, now and then, 9. snapshot → 10. delete what both are past.
@@ -20,8 +20,9 @@ settles the lines after the snapshot's place in the log. So, killed
 - during 9: the snapshot is taken between two events of one thread, so its state and its two places are of the
   same moment, and the file is replaced whole: the old one counts, or the new one.
 - between 6 and 8: the records after the checkpoint are sent again; the control plane knows them by their ids. A
-  record is made of a line, of the lines of its failed attempts before it (those before the checkpoint are in it)
-  and of the price at its start (which is in the snapshot, also after it was replaced), so it is the same record.
+  record is made of a line and of the price at its start (which is in the snapshot, also after it was replaced, and
+  until then in the journal: prices are written there before a request is let through under them), so it is the
+  same record.
 - between 9 and 10, or during 10: files that nobody needs are deleted later.
 
 The snapshot and the checkpoint may each be the older one: the head of the tail begins at the first's place in the
@@ -47,7 +48,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-import orjson
 from structlog.typing import FilteringBoundLogger
 
 from translator.errors import LimitError
@@ -56,10 +56,10 @@ from translator.ledger.disk import DiskState, DiskWatch
 from translator.ledger.envoy_admin import EnvoyAdmin
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
-from translator.ledger.prices import PriceBook
+from translator.ledger.prices import Price, PriceBook
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
-from translator.ledger.state import Checkpoint, Snapshot
+from translator.ledger.state import Snapshot, encode_checkpoint, load_checkpoint
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
@@ -105,19 +105,17 @@ class Ledger:
         self._limits = limits
         self._log = log
         directory = settings.ledger_dir
-        assert directory is not None  # noqa: S101 - a ledger is made where there is a place for it
         self._snapshot_path = directory / "limits.snapshot"
         self._checkpoint_path = directory / "checkpoint"
         for left_over in directory.glob(".*"):
             left_over.unlink()  # of a replacement that was killed
-        checkpoint = Checkpoint.load(self._checkpoint_path, log)
+        checkpoint = load_checkpoint(self._checkpoint_path, log)
         snapshot = Snapshot.load(self._snapshot_path, log) or Snapshot()
-        self._stored_head, self._stored_outbox = snapshot.log, checkpoint.position
+        self._stored_head, self._stored_outbox = snapshot.log, checkpoint
         self._stored_journal = snapshot.journal
-        self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint.position))
+        self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint))
         self._prices = prices
-        prices.restore(snapshot.prices)
-        self._outbox = Outbox(checkpoint.position, checkpoint.attempts)
+        self._outbox = Outbox(checkpoint)
         self._journal = Journal(directory, snapshot.journal, log)
         self._settlement = Settlement(
             limits,
@@ -153,18 +151,38 @@ class Ledger:
         self._settlement.restore(snapshot.outstanding, snapshot.late)
         for record in snapshot.expired:
             self._outbox.expire(record)
+        self._prices.restore(snapshot.prices)
+        stored = {
+            (route, target, Price(*price))
+            for route, targets in snapshot.prices.items()
+            for target, prices in targets.items()
+            for price in prices
+        }
         replayed = 0
         for entry in self._journal.entries(snapshot.journal):
             replayed += 1
             try:
+                if entry[0] == settlement.PRICED:
+                    _, route, target, *price = entry
+                    stored.add((route, target, Price(*price)))
+                    self._prices.take(route, target, Price(*price))
+                    continue
                 reservation = self._settlement.replay(entry)
                 if reservation is not None:
                     self._limits.replay(reservation)
             except (LimitError, ValueError, TypeError, IndexError):
                 self._log.error("an entry of the journal is not readable")
+        # Those of the policy on disk, which is replaced without regard to lines that are not settled yet.
+        for known in self._prices.entries():
+            if known not in stored:
+                self._priced(*known)
+        self._prices.on_change = self._priced
         self._log.info(
             "ledger recovered", replayed=replayed, outstanding=self._settlement.outstanding, log=list(snapshot.log)
         )
+
+    def _priced(self, route: str, target: str, price: Price) -> None:
+        self._journal.append([settlement.PRICED, route, target, *price])
 
     @property
     def outstanding(self) -> list[Reservation]:
@@ -262,7 +280,7 @@ class Ledger:
         position = self._outbox.acknowledged
         if position == self._stored_outbox:
             return
-        if await self._tried(durable.save, self._checkpoint_path, orjson.dumps(self._outbox.checkpoint())):
+        if await self._tried(durable.save, self._checkpoint_path, encode_checkpoint(position)):
             self._stored_outbox = position
 
     async def _store_snapshot(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
@@ -39,11 +39,13 @@ class PriceBook:
     """Prices by route and target.
 
     The policy says only which price is in force and which ones will be: a request that began before a change and
-    ended, or is read from the log, after it needs the one before.
+    ended, or is read from the log, after it needs the one before. `on_change` is called with every price that the
+    policy brings, before a request is let through under it.
     """
 
     def __init__(self) -> None:
         self._prices: dict[str, dict[str, dict[int, Price]]] = {}
+        self.on_change: Callable[[str, str, Price], None] = lambda route, target, price: None
 
     def at(self, route: str, target: str, start: int) -> Price | None:
         """The price in force at `start` (Unix seconds): of those that were, the most recent; None without one."""
@@ -64,9 +66,22 @@ class PriceBook:
                 price = Price(
                     message.valid_from, message.version, message.input, message.output, cached, message.request
                 )
-                known[price.version] = price
+                if known.get(price.version) != price:
+                    known[price.version] = price
+                    self.on_change(route.id, target.id, price)
             for version in sorted(known)[:-_REMEMBERED]:
                 del known[version]
+
+    def take(self, route: str, target: str, price: Price) -> None:
+        """Takes in one price that was known before."""
+        self._prices.setdefault(route, {}).setdefault(target, {})[price.version] = price
+
+    def entries(self) -> Iterator[tuple[str, str, Price]]:
+        """Every price with its route and target."""
+        for route, targets in self._prices.items():
+            for target, prices in targets.items():
+                for price in prices.values():
+                    yield route, target, price
 
     def dump(self) -> dict[str, Any]:
         """As JSON values, for `restore`."""

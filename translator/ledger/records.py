@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from translator.ledger.lines import RequestLine, decoded, number, text
+from translator.ledger.lines import RequestLine, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
 from translator.limits import Reservation
 
 RECORD_FORMAT = 1
-#: What the translator answers itself (models) is no use of a model.
-TRANSLATOR_ROUTE = "translator"
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,72 +27,67 @@ class Bill:
     price_version: int
 
 
-def bill(line: RequestLine, prices: PriceBook) -> Bill:
+def bill(line: RequestLine, held: Reservation, prices: PriceBook) -> Bill:
     """The price is that of the target that answered, when the request began."""
-    tokens = used(line)
-    price = prices.at(line.route, line.target, line.start_us // 1_000_000) if line.target else None
+    tokens = used(line, held)
+    price = prices.at(held.route, line.target, int(held.at)) if line.target else None
     if price is None:
         return Bill(tokens, 0, 0)
     # What failed costs nothing, its price per request included.
     return Bill(tokens, 0 if tokens is NOTHING else price.cost(tokens), price.version)
 
 
-def is_recorded(line: RequestLine) -> bool:
-    """Lines of requests that were refused before anyone knew whose they were are no usage of anybody."""
-    return bool(line.id and line.organisation) and line.route != TRANSLATOR_ROUTE
-
-
-def record(line: RequestLine, billed: Bill, failed: Iterable[ledger.FailedAttempt]) -> ledger.UsageRecord:
-    get = line.fields.get
+def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRecord:
     tokens = billed.tokens
-    duration = number(get("duration_us"))
-    return ledger.UsageRecord(
-        id=line.id,
-        format=RECORD_FORMAT,
-        started_at_us=line.start_us,
-        organisation_id=line.organisation,
-        key_id=line.key,
-        route_id=line.route,
-        model=decoded(get("model")),
-        target_id=line.target,
-        attempts=min(number(get("attempts")) or 0, 0xFFFFFFFF),
-        status=line.status,
-        response_flags=line.flags,
-        request_bytes=number(get("bytes_in")) or 0,
-        response_bytes=line.bytes_out,
-        first_byte_us=number(get("first_byte_us")) or 0,
-        duration_us=(number(get("duration_ms")) or 0) * 1000 if duration is None else duration,
-        prompt_tokens=tokens.prompt,
-        cached_tokens=tokens.cached,
-        completion_tokens=tokens.completion,
-        reasoning_tokens=tokens.reasoning,
-        cost_micro_usd=billed.cost,
-        estimated=tokens.estimated,
-        end_user=decoded(get("user")),
-        tag=decoded(get("tag")),
-        provider=line.target.partition("/")[0],
-        node_id=text(get("node")),
-        price_version=billed.price_version,
-        failed_attempts=[*failed, *failed_before(line)],
-        stream=line.stream,
-    )
+    made = _begun(held)
+    made.target_id = line.target
+    made.provider = line.target.partition("/")[0]
+    made.attempts = min(line.attempts, 0xFFFFFFFF)
+    made.status = line.status
+    made.request_bytes = line.bytes_in
+    made.response_bytes = line.bytes_out
+    made.first_byte_us = line.first_byte_us
+    made.duration_us = line.duration_ms * 1000
+    made.prompt_tokens = tokens.prompt
+    made.completion_tokens = tokens.completion
+    made.cost_micro_usd = billed.cost
+    made.price_version = billed.price_version
+    # What is seldom there is set where it is: each costs as much as all of the line's JSON.
+    if tokens.cached:
+        made.cached_tokens = tokens.cached
+    if tokens.reasoning:
+        made.reasoning_tokens = tokens.reasoning
+    if tokens.estimated:
+        made.estimated = True
+    if line.flags:
+        made.response_flags = line.flags
+    if line.failed:
+        made.failed_attempts.extend(failed_before(line))
+    if line.node:
+        made.node_id = line.node.partition(" ")[0]
+    return made
+
+
+def expired(held: Reservation) -> ledger.UsageRecord:
+    """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
+    made = _begun(held)
+    made.prompt_tokens = held.prompt
+    made.completion_tokens = max(0, held.tokens - held.prompt)
+    made.cost_micro_usd = held.cost
+    made.estimated = made.expired = True
+    return made
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """The attempts before the last one, from what Envoy noted: all targets tried, and how some of them refused."""
-    tried = text(line.fields.get("tried")).split()
-    refusals = [each.rpartition("=") for each in text(line.fields.get("refused")).split()]
-    statuses: dict[str, list[int]] = {}
-    for target, _, status in refusals:
-        statuses.setdefault(target, []).append(number(status) or 0)
-    return [_failed(target, statuses) for target in tried[:-1]]
-
-
-def _failed(target: str, statuses: dict[str, list[int]]) -> ledger.FailedAttempt:
-    answered = statuses.get(target)
-    status = answered.pop(0) if answered else 0
-    reason = "refused" if status else "no answer"
-    return ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason)
+    """The attempts before the last one, as chain.lua noted them: `<target>=<status>`, 0 for no answer."""
+    found = []
+    for each in line.failed.split():
+        target, _, text = each.rpartition("=")
+        status = number(text) or 0
+        reason = "refused" if status else "no answer"
+        found.append(ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason))
+    # Of the last attempt, the line itself tells.
+    return found[: max(0, line.attempts - 1)]
 
 
 def reservation(fields: Sequence[Any]) -> Reservation:
@@ -102,22 +96,21 @@ def reservation(fields: Sequence[Any]) -> Reservation:
     return Reservation._make((*rest, tuple(limits)))
 
 
-def expired(reservation: Reservation) -> ledger.UsageRecord:
-    """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
-    return ledger.UsageRecord(
-        id=reservation.id,
+def _begun(held: Reservation) -> ledger.UsageRecord:
+    """What is known when a request begins."""
+    made = ledger.UsageRecord(
+        id=held.id,
         format=RECORD_FORMAT,
-        started_at_us=round(reservation.at * 1e6),
-        organisation_id=reservation.organisation,
-        key_id=reservation.key,
-        route_id=reservation.route,
-        model=reservation.model,
-        prompt_tokens=reservation.prompt,
-        completion_tokens=max(0, reservation.tokens - reservation.prompt),
-        cost_micro_usd=reservation.cost,
-        estimated=True,
-        expired=True,
-        stream=reservation.stream,
-        end_user=decoded(reservation.user),
-        tag=decoded(reservation.tag),
+        started_at_us=round(held.at * _MILLION),
+        organisation_id=held.organisation,
+        key_id=held.key,
+        route_id=held.route,
+        model=held.model,
     )
+    if held.stream:
+        made.stream = True
+    if held.user:
+        made.end_user = decoded(held.user)
+    if held.tag:
+        made.tag = decoded(held.tag)
+    return made

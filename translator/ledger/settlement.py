@@ -11,14 +11,14 @@ from structlog.typing import FilteringBoundLogger
 
 from translator.ledger import records
 from translator.ledger.journal import Journal
-from translator.ledger.lines import RequestLine, decoded
 from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
 from translator.limits import Reservation
 
-#: First field of the journal's entries: a reservation, and the end of one that has no line.
+#: First field of the journal's entries: a reservation, the end of one that has no line, and a price.
 RESERVED = "r"
 EXPIRED = "x"
+PRICED = "p"
 #: Expired reservations that are remembered in case their lines come after all.
 _MOST_LATE = 10_000
 
@@ -98,21 +98,21 @@ class Settlement:
             return reservation
         return None
 
-    def settle(self, line: RequestLine, billed: Bill) -> None:
-        """The line of a request that ended; once per line."""
-        request_id, tokens = line.id, billed.tokens.total
+    def settle(self, held: Reservation, billed: Bill) -> None:
+        """The reservation of a request that ended, as its line in the log has it; once per line."""
+        request_id, tokens = held.id, billed.tokens.total
         if self._outstanding.pop(request_id, None) is not None:
             self._limits.settle(request_id, tokens, billed.cost)
         elif request_id in self._late:
             del self._late[request_id]  # what was reserved has been counted
-        elif line.hold is not None:
+        else:
             self.unknown += 1
             self._limits.settle_unknown(
-                organisation=line.organisation,
-                key=line.key,
-                route=line.route,
-                model=decoded(line.fields.get("model")),
-                at=line.start_us / 1e6,
+                organisation=held.organisation,
+                key=held.key,
+                route=held.route,
+                model=held.model,
+                at=held.at,
                 tokens=tokens,
                 cost=billed.cost,
             )

@@ -19,20 +19,17 @@ from translator.ledger.segments import START, Position
 from translator.limits import Reservation
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Everything before `position` is acknowledged; `attempts` are of requests that end behind it."""
+def load_checkpoint(path: Path, log: FilteringBoundLogger) -> Position:
+    """The place before which everything is acknowledged: the beginning of the log where there is none, or none
+    that can be used, for records are known by their ids.
+    """
+    saved = _load(path, log)
+    return Position(*saved["position"]) if saved is not None else START
 
-    position: Position = START
-    attempts: list[list[Any]] = field(default_factory=list)
 
-    @classmethod
-    def load(cls, path: Path, log: FilteringBoundLogger) -> Checkpoint:
-        """From the beginning of the log where there is none, or none that can be used: ids are idempotent."""
-        saved = _load(path, log)
-        if saved is None:
-            return cls()
-        return cls(Position(*saved["position"]), saved["attempts"])
+def encode_checkpoint(position: Position) -> bytes:
+    """For `load_checkpoint`."""
+    return orjson.dumps({"position": list(position)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,31 +10,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from translator import logs
 from translator.ledger import lines, records
-from translator.ledger.lines import RequestLine
 from translator.ledger.outbox import Outbox
 from translator.ledger.prices import PriceBook
 from translator.ledger.reader import Lines, LogReader
 from translator.ledger.records import Bill
 from translator.ledger.segments import Position, Segments
+from translator.limits import Reservation
 
-#: Bytes at a time, some 20 lines: what is read is settled without a pause, and requests are waiting.
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Bytes at a time, some 40 lines: what is read is settled without a pause, and requests are waiting.
 _STEP = 16 * 1024
 _BUSY_DELAY = 0.05
 _IDLE_DELAY = 0.25
 
 
 class Settle(Protocol):
-    def __call__(self, line: RequestLine, billed: Bill) -> None: ...
+    def __call__(self, held: Reservation, billed: Bill) -> None: ...
 
 
 class Tail:
-    """`settle` gets every request's line from `head` on, in order; `at_end` is called whenever all is read."""
+    """`settle` gets the reservation of every line from `head` on, in order; `at_end` is called whenever all is
+    read.
+    """
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class Tail:
                     self._log.error("the access log cannot be read", reason=error.strerror)
             delay = _BUSY_DELAY if read else min(delay * 1.5, _IDLE_DELAY)
             # More is waiting: whoever else wants to run, may.
-            await asyncio.sleep(0 if read and not self._is_at_end else delay)
+            await asyncio.sleep(0 if read and (self._is_behind or not self._is_at_end) else delay)
 
     def step(self) -> bool:
         """Reads on at both places; whether there was anything. Raises OSError."""
@@ -102,6 +107,11 @@ class Tail:
             self._at_end()
         return caught_up or found.end != found.start
 
+    @property
+    def _is_behind(self) -> bool:
+        """There are lines to make records of, and the outbox has taken those before them."""
+        return self._outbox.room and self._outbox.next < self._head.position
+
     def close(self) -> None:
         self._head.close()
         self._behind.close()
@@ -111,14 +121,18 @@ class Tail:
         file, offset = found.start
         for raw in found.lines:
             start, offset = offset, offset + len(raw) + 1
-            line = self._parse(raw)
-            billed = None
-            if type(line) is RequestLine:
-                billed = records.bill(line, self._prices)
-                self._guarded(self._settle, line, billed)
-            if outbox.room and outbox.next == (file, start):
-                recorded = billed if type(line) is RequestLine and records.is_recorded(line) else None
-                self._guarded(outbox.take, line, Position(file, start), Position(file, offset), recorded)
+            line = lines.parse(raw)
+            follows = outbox.room and outbox.next == (file, start)
+            if line is None:
+                self._skip(len(raw))
+            elif line.held is not None:
+                billed = self._guarded(records.bill, line, line.held, self._prices)
+                if billed is not None:
+                    self._guarded(self._settle, line.held, billed)
+                    if follows:
+                        self._guarded(outbox.take, line, line.held, billed, Position(file, start))
+            if follows:
+                outbox.next = Position(file, offset)
         if outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
@@ -127,7 +141,7 @@ class Tail:
     def _catch_up(self) -> bool:
         """Makes records of lines that are settled already; whether there were any."""
         outbox = self._outbox
-        if not outbox.room or outbox.next >= self._head.position:
+        if not self._is_behind:
             return False
         self._behind.seek(outbox.next)
         found = self._behind.read(_STEP)
@@ -137,26 +151,22 @@ class Tail:
                 return True
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)
-            billed = None
-            if type(line) is RequestLine and records.is_recorded(line):
-                billed = records.bill(line, self._prices)
-            self._guarded(outbox.take, line, Position(file, start), Position(file, offset), billed)
+            if line is not None and line.held is not None:
+                billed = self._guarded(records.bill, line, line.held, self._prices)
+                if billed is not None:
+                    self._guarded(outbox.take, line, line.held, billed, Position(file, start))
+            outbox.next = Position(file, offset)
         outbox.next = found.end
         return found.end != found.start
 
-    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
+    def _guarded(self, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T | None:
         """A defect of ours costs one line; as an end of the process it would meet the same line again for ever."""
         try:
-            work(*arguments)
+            return work(*arguments, **keywords)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
-
-    def _parse(self, raw: bytes) -> lines.RequestLine | lines.AttemptLine | None:
-        line = lines.parse(raw)
-        if line is None and raw:
-            self._skip(len(raw))
-        return line
+            return None
 
     def _skip(self, length: int) -> None:
         if length:

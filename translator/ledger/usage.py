@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from translator.ledger.lines import RequestLine, number
+from translator.limits import Reservation
 
 #: A chat stream's events that carry no token: the role; at its end the finish reason and `[DONE]`.
 _OPENING_EVENTS = 1
@@ -36,7 +37,7 @@ class Tokens(NamedTuple):
 NOTHING = Tokens(0, 0, 0, 0)
 
 
-def used(line: RequestLine) -> Tokens:
+def used(line: RequestLine, held: Reservation) -> Tokens:
     """The tokens to bill.
 
     A target's own report always counts. Without one, a request that failed or reached no target costs nothing, and
@@ -48,22 +49,19 @@ def used(line: RequestLine) -> Tokens:
             return tokens
     if line.status >= 400 or not line.target:
         return NOTHING
-    prompt = line.hold.prompt if line.hold else 0
-    completion = _delivered(line)
-    if line.hold is not None and line.hold.tokens <= line.hold.prompt:
-        completion = 0  # nothing was reserved for output: embeddings and the like, whose answers are no text
-    return Tokens(prompt, 0, completion, 0, estimated=True)
+    # Nothing was reserved for output: embeddings and the like, whose answers are no text.
+    completion = _delivered(line, held) if held.tokens > held.prompt else 0
+    return Tokens(held.prompt, 0, completion, 0, estimated=True)
 
 
-def reported(usage: str | bytes | dict[str, Any]) -> Tokens | None:
+def reported(text: str) -> Tokens | None:
     """From a `usage` object of Chat Completions, Completions, Embeddings or Responses; None if it is no such."""
+    try:
+        usage: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
     if type(usage) is not dict:
-        try:
-            usage = orjson.loads(usage)  # type: ignore[arg-type]
-        except orjson.JSONDecodeError:
-            return None
-        if type(usage) is not dict:
-            return None
+        return None
     get = usage.get
     prompt = _count(get("prompt_tokens", get("input_tokens")))
     completion = _count(get("completion_tokens", get("output_tokens")))
@@ -87,12 +85,12 @@ def _count(value: object) -> int | None:
     return count if count is not None and count <= _MOST_TOKENS else None
 
 
-def _delivered(line: RequestLine) -> int:
+def _delivered(line: RequestLine, held: Reservation) -> int:
     """Completion tokens in what the client was sent; about one per event."""
     if line.events is not None:
         # No flag: the stream came to its own end.
         without = _OPENING_EVENTS + (0 if line.flags else _CLOSING_EVENTS)
         return max(0, line.events - without)
-    if line.stream:
+    if held.stream:
         return line.bytes_out // _BYTES_PER_EVENT
     return max(0, line.bytes_out - _ENVELOPE_BYTES) // _BYTES_PER_TOKEN

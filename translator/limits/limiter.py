@@ -13,13 +13,14 @@ Nothing here awaits, and there is one thread: what is checked together is reserv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from translator.errors import LimitError
 from translator.limits.counters import Bucket, Counter, counter
 from translator.limits.limit import Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
+from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
 LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
@@ -54,6 +55,11 @@ class Limiter:
     def counters(self) -> int:
         """Limits of which something is counted, or was lately."""
         return len(self._counters)
+
+    def samples(self) -> Iterable[Sample]:
+        """For `/metrics`."""
+        help_text = "Limits of which something is counted, or was lately."
+        yield Sample("trunkline_translator_limits_counting", "gauge", help_text, self.counters)
 
     def held(self, request_id: str) -> Reservation | None:
         """The outstanding reservation of a request."""

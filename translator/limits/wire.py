@@ -13,6 +13,7 @@ from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
 
 _MICRO = 1_000_000
+_DAY = 86_400
 
 
 def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
@@ -102,4 +103,7 @@ def _per(window: str) -> str:
     if window == windows.NO_WINDOW:
         return ""
     unit, calendar, time_zone = window.partition("@")
-    return f" per calendar {unit} ({time_zone})" if calendar else f" per {duration(int(unit))}"
+    if calendar:
+        return f" per calendar {unit} ({time_zone})"
+    days, rest = divmod(int(unit), _DAY)
+    return f" per {days}d" if days and not rest else f" per {duration(int(unit))}"

@@ -115,6 +115,10 @@ class Claims(Generic[K, V]):
             del self._claims[place], self.holder[place]
 
 
+#: Pairs of key and route whose limits are remembered.
+_MOST_APPLICABLE = 50_000
+
+
 class PolicyIndex:
     """Changed between two requests, never during one: there is one thread, and no `await` in a change."""
 
@@ -124,6 +128,8 @@ class PolicyIndex:
         self._ids: dict[str, Key] = {}
         self._routes: Claims[tuple[str, str], Route] = Claims()
         self._routes_by_id: dict[str, Route] = {}
+        #: What `limits` found, by key and route; empty after every change.
+        self._applicable: dict[tuple[str, str], tuple[Limit, ...]] = {}
 
     def key_by_hash(self, digest: bytes) -> Key | None:
         return self._hashes.holder.get(digest)
@@ -136,10 +142,16 @@ class PolicyIndex:
 
     def limits(self, key: Key, route: Route) -> tuple[Limit, ...]:
         """All that a request of `key` through `route` counts in."""
-        organisation = self._organisations.get(key.organisation_id)
-        of_key = key.limits.of(route.model)
-        of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
-        return of_organisation + of_key + route.limits
+        found = self._applicable.get((key.id, route.id))
+        if found is None:
+            organisation = self._organisations.get(key.organisation_id)
+            of_key = key.limits.of(route.model)
+            of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
+            found = of_organisation + of_key + route.limits
+            if len(self._applicable) >= _MOST_APPLICABLE:
+                self._applicable.clear()
+            self._applicable[key.id, route.id] = found
+        return found
 
     def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[Limit, ...]:
         """As `limits`, for what is left of a request by its ids."""
@@ -167,28 +179,34 @@ class PolicyIndex:
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
 
     def put_organisation(self, message: policy.Organisation) -> None:
+        self._applicable.clear()
         held = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         self._organisations[message.id] = Organisation(message.id, held)
 
     def put_key(self, message: policy.Key) -> None:
+        self._applicable.clear()
         key = Key.of(message)
         self._ids[key.id] = key
         self._hashes.claim(key.id, message.hash, key)
 
     def put_route(self, message: policy.Route) -> None:
+        self._applicable.clear()
         route = self._routes_by_id[message.id] = Route.of(message)
         self._routes.claim(route.id, (message.organisation_id, route.model), route)
 
     def remove_organisations(self, ids: Iterable[str]) -> None:
+        self._applicable.clear()
         for organisation_id in ids:
             self._organisations.pop(organisation_id, None)
 
     def remove_keys(self, ids: Iterable[str]) -> None:
+        self._applicable.clear()
         for key_id in ids:
             self._ids.pop(key_id, None)
             self._hashes.release(key_id)
 
     def remove_routes(self, ids: Iterable[str]) -> None:
+        self._applicable.clear()
         for route_id in ids:
             self._routes.release(route_id)
             self._routes_by_id.pop(route_id, None)

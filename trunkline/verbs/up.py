@@ -66,11 +66,6 @@ Examples:
     help="Envoy's worker threads.  [default: one per CPU]",
 )
 @click.option(
-    "--ledger/--no-ledger",
-    default=False,
-    help="Record usage and enforce limits (in development: see CHANGELOG).  [default: no-ledger]",
-)
-@click.option(
     "--log-level",
     type=click.Choice(["trace", "debug", "info", "warning", "error", "critical"]),
     default="info",
@@ -87,7 +82,6 @@ def up(
     tunnel_listen: str | None,
     database_url: str | None,
     envoy_concurrency: int,
-    ledger: bool,
     log_level: str,
 ) -> None:
     """Run the gateway on this machine until Ctrl-C.
@@ -115,6 +109,5 @@ def up(
             envoy_binary=envoy.binary(),
             envoy_concurrency=envoy_concurrency,
             log_level=log_level,
-            ledger=ledger,
         )
     )

@@ -156,7 +156,6 @@ class AdminService(UsageMethods):
         return pb.PutOrganisationResponse(
             organisation=render.organisation(committed.value),
             propagation=await self._changes.settled(committed.revision),
-            warnings=warnings.of_organisation(message, "organisation."),
         )
 
     @reporting
@@ -211,7 +210,6 @@ class AdminService(UsageMethods):
             key=render.key(key, message.organisation),
             value=value,
             propagation=await self._changes.settled(committed.revision),
-            warnings=warnings.of_key(message, "key."),
         )
 
     @reporting

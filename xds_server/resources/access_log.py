@@ -1,7 +1,7 @@
-"""Envoy's access log: the write-ahead ledger of this edge, one JSON object per request (format version 1).
+"""Envoy's access log: the write-ahead ledger of this edge, one JSON object per request (format version 2).
 
 It has what the translator knew when it let the request through, what Envoy measured, and what chain.lua noted: the
-targets tried, how they refused, and the usage that the target reported. Never prompt or completion text.
+attempts that failed, and the usage that the target reported. Never prompt or completion text.
 """
 
 from __future__ import annotations
@@ -17,33 +17,21 @@ from envoy_data_plane.google.protobuf import Struct, Value
 from xds_server.resources.encoding import pack
 from xds_server.resources.names import METADATA
 
-FORMAT_VERSION = 1
-_DECIDED = "envoy.filters.http.ext_authz:x-trunkline-"
+FORMAT_VERSION = 2
 _NOTED = "trunkline.ledger:"
 
 FIELDS = {
-    "kind": "request",
-    "id": f"%DYNAMIC_METADATA({_DECIDED}request)%",
-    "start": "%START_TIME(%s.%6f)%",
-    "org": f"%DYNAMIC_METADATA({_DECIDED}org)%",
-    "key": f"%DYNAMIC_METADATA({_DECIDED}key)%",
-    "route": f"%DYNAMIC_METADATA({_DECIDED}route)%",
-    "model": f"%DYNAMIC_METADATA({_DECIDED}name)%",
-    "hold": f"%DYNAMIC_METADATA({_DECIDED}hold)%",
-    "user": f"%DYNAMIC_METADATA({_DECIDED}user)%",
-    "tag": f"%DYNAMIC_METADATA({_DECIDED}label)%",
+    # The translator's own words (its module `note`); absent where it refused.
+    "note": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-note)%",
     "target": f"%UPSTREAM_METADATA({METADATA}:target)%",
     "node": f"%UPSTREAM_METADATA({METADATA}:node)%",
-    "tried": f"%DYNAMIC_METADATA({_NOTED}tried)%",
-    "refused": f"%DYNAMIC_METADATA({_NOTED}refused)%",
+    "failed": f"%DYNAMIC_METADATA({_NOTED}failed)%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
-    "details": "%RESPONSE_CODE_DETAILS%",
     "bytes_in": "%BYTES_RECEIVED%",
     "bytes_out": "%BYTES_SENT%",
     "first_byte_us": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
-    "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "duration_ms": "%DURATION%",
     "usage": f"%DYNAMIC_METADATA({_NOTED}usage)%",
     "events": f"%DYNAMIC_METADATA({_NOTED}events)%",

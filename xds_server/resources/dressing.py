@@ -33,14 +33,20 @@ REMOVED_FROM_RESPONSES = (
     r"x-ratelimit-.*|x-trunkline-.*|x-envoy-.*|x-request-id|set-cookie|openai-organization|openai-project"
 )
 
+#: What chain.lua reads: what belongs to the target, and behind the tab what belongs to the request.
+DRESS = (
+    f"%UPSTREAM_METADATA({METADATA}:dress)%\t%UPSTREAM_REQUEST_ATTEMPT_COUNT% "
+    "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-plan)%"
+)
 
-def dressing_filters(*, keeps_ledger: bool) -> list[HttpFilter]:
+
+def dressing_filters() -> list[HttpFilter]:
     """Put the target's credential on, splice path and body (chain.lua), and clean the answer's headers."""
     dress = Mutations(
         request_mutations=[
             Mutation(
                 append=HeaderValueOption(
-                    header=HeaderValue(key="x-trunkline-dress", value=f"%UPSTREAM_METADATA({METADATA}:dress)%"),
+                    header=HeaderValue(key="x-trunkline-dress", value=DRESS),
                     append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
                 )
             )
@@ -64,7 +70,7 @@ def dressing_filters(*, keeps_ledger: bool) -> list[HttpFilter]:
             name="envoy.filters.http.lua",
             typed_config=pack(
                 "envoy.extensions.filters.http.lua.v3.Lua",
-                Lua(default_source_code=DataSource(inline_string=chain_lua(keeps_ledger=keeps_ledger))),
+                Lua(default_source_code=DataSource(inline_string=chain_lua())),
             ),
         ),
         HttpFilter(
@@ -74,9 +80,8 @@ def dressing_filters(*, keeps_ledger: bool) -> list[HttpFilter]:
     ]
 
 
-def chain_lua(*, keeps_ledger: bool) -> str:
+def chain_lua() -> str:
     """The source of `envoy/chain.lua`: inside the package in a wheel, beside it in a checkout."""
     packaged = resources.files("xds_server") / "_envoy" / "chain.lua"
     beside = Path(__file__).parents[2] / "envoy" / "chain.lua"
-    source = packaged.read_text() if packaged.is_file() else beside.read_text()
-    return source.replace("local KEEPS_LEDGER = false", f"local KEEPS_LEDGER = {str(keeps_ledger).lower()}", 1)
+    return packaged.read_text() if packaged.is_file() else beside.read_text()

@@ -56,9 +56,10 @@ from xds_server.resources.local_replies import local_replies
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.targets import ADS
 
-#: Everything a client might send in the gateway's own namespaces, except its label `x-trunkline-tag`. RE2 has no
-#: look-ahead, hence the spelling out of "not tag".
-FORGED_HEADERS = r"x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
+#: Everything a client might send in the gateway's own namespaces, except its label `x-trunkline-tag`; and an id of
+#: its own, which would share another request's reservation. RE2 has no look-ahead, hence the spelling out of
+#: "not tag".
+FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
 AUTHORISE_PREFIX = "/authorise"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 
@@ -72,7 +73,7 @@ def openai_listener(edge: EdgeSettings) -> Listener:
             name="envoy.filters.http.ext_authz",
             typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
         ),
-        _router(upstream=dressing_filters(keeps_ledger=bool(edge.access_log))),
+        _router(upstream=dressing_filters()),
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]
@@ -92,6 +93,8 @@ def admin_listener(edge: EdgeSettings) -> Listener:
                     Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
                     _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
                     _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
+                    # Apart: neither is lost with the other process, and neither is copied through Python.
+                    _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
                 ],
             )
@@ -128,8 +131,8 @@ def _authorise(edge: EdgeSettings) -> ExtAuthz:
             authorization_response=AuthorizationResponse(
                 allowed_upstream_headers=_headers(names.ROUTE_HEADER),
                 allowed_client_headers=_headers("allow", "content-type", "retry-after", prefix="x-ratelimit-"),
-                allowed_client_headers_on_success=_headers(prefix="x-ratelimit-"),
-                dynamic_metadata_from_headers=_headers(prefix="x-trunkline-"),
+                allowed_client_headers_on_success=_headers("x-request-id", prefix="x-ratelimit-"),
+                dynamic_metadata_from_headers=_headers("x-trunkline-plan", "x-trunkline-note", "x-trunkline-key"),
             ),
             # Authorising has no effect that a second time would double, so a translator that died under a
             # request is simply asked again when it is back.

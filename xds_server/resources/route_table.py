@@ -31,8 +31,10 @@ _TREE_INPUT, _TREE_EXACT_MATCH_MAP = 1, 2
 _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
 
 #: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
-#: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.)
+#: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.) A compressed answer
+#: would hide its usage.
 REMOVED_FROM_REQUESTS = (
+    "accept-encoding",
     "api-key",
     "cookie",
     "forwarded",

@@ -86,8 +86,6 @@ def model_route(name: str, weights: Sequence[tuple[str, int]], limits: Attempts,
         ),
         request_body_buffer_limit=edge.max_body_bytes,
         response_headers_to_add=[
-            # The chain takes x-request-id off the request, so Envoy cannot copy it into the answer by itself.
-            _add("x-request-id", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-request)%"),
             _add("x-trunkline-target", f"%UPSTREAM_METADATA({METADATA}:target)%"),
             _add("x-trunkline-attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
         ],

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.translator.ledger.collecting import Collector
-from tests.translator.ledger.writing import EnvoyLog, attempt_line, request_line
+from tests.translator.ledger.writing import EnvoyLog, request_line
 
 
 class Edge:
@@ -77,8 +77,8 @@ def lines_of(request_id: str, number: int) -> tuple[bytes, int]:
     """What Envoy writes of a request, and its completion tokens."""
     completion = number % 7
     usage = json.dumps({"prompt_tokens": 10, "completion_tokens": completion, "total_tokens": 10 + completion})
-    failed = attempt_line(request_id) if number % 5 == 0 else b""
-    return failed + request_line(request_id, usage=usage), completion
+    failed = {"failed": "other/gpt=503", "attempts": 2} if number % 5 == 0 else {}
+    return request_line(request_id, usage=usage, **failed), completion
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import json
 import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from tests.translator.ledger.writing import START, request_line
+from tests.translator.ledger.writing import START, held, request_line
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.prices import Price, PriceBook
@@ -20,6 +20,10 @@ def line(**fields: object) -> RequestLine:
     found = parse(request_line("r", **fields).rstrip())
     assert type(found) is RequestLine
     return found
+
+
+def bill(book: PriceBook, **fields: object) -> records.Bill:
+    return records.bill(line(**fields), held("r"), book)
 
 
 @pytest.mark.parametrize(
@@ -56,26 +60,41 @@ def test_the_price_at_the_requests_start_also_after_it_was_replaced() -> None:
 def test_bill() -> None:
     book = PriceBook()
     book.put(route(policy.Price(input=2_000_000, output=8_000_000, request=3, version=4)))
-    assert records.bill(line(), book) == records.Bill(Tokens(10, 0, 5, 0), 20 + 40 + 3, 4)
+    assert bill(book) == records.Bill(Tokens(10, 0, 5, 0), 20 + 40 + 3, 4)
     # What failed is free, its price per request included.
-    assert records.bill(line(usage=None, status=503), book).cost == 0
-    unknown = records.bill(line(target="other/x"), book)
+    assert bill(book, usage=None, status=503).cost == 0
+    unknown = bill(book, target="other/x")
     assert (unknown.tokens.total, unknown.cost, unknown.price_version) == (15, 0, 0)
 
 
 def test_record() -> None:
     made = records.record(
-        line(user="u%201", tag="t%2F", node="node_1", first_byte_us="7", duration_us=None),
-        records.bill(line(), PriceBook()),
-        (),
+        line(node="nd-1 1000000 2500000", first_byte_us="7"),
+        held("r", user="u%201", tag="t%2F", stream=True),
+        bill(PriceBook()),
     )
     assert (made.id, made.format, made.started_at_us) == ("r", 1, START * 1_000_000 + 250)
-    assert (made.end_user, made.tag, made.node_id, made.provider) == ("u 1", "t/", "node_1", "openai")
+    assert (made.organisation_id, made.key_id, made.route_id, made.model) == (
+        "org_acme",
+        "key_ci",
+        "rt_gpt",
+        "gpt-4.1",
+    )
+    assert (made.end_user, made.tag, made.provider, made.stream) == ("u 1", "t/", "openai", True)
     assert (made.first_byte_us, made.duration_us, made.request_bytes, made.response_bytes) == (7, 2000, 300, 800)
     assert (made.prompt_tokens, made.completion_tokens, made.price_version) == (10, 5, 0)
+    assert made.node_id == "nd-1"
 
 
-def test_what_is_of_nobody_is_not_recorded() -> None:
-    assert records.is_recorded(line())
-    for fields in ({"org": None}, {"id": None}, {"route": "translator"}):
-        assert not records.is_recorded(line(**fields))
+@pytest.mark.parametrize(
+    ("failed", "attempts", "told"),
+    [
+        ("a%20b/x=500", 2, [("a b/x", 500, "refused")]),
+        ("a/x=0 b/x=429", 3, [("a/x", 0, "no answer"), ("b/x", 429, "refused")]),
+        ("a/x=503 b/x=503", 2, [("a/x", 503, "refused")]),  # the last attempt is the line itself
+        ("a/x=503", 1, []),
+    ],
+)
+def test_the_attempts_before_the_last_one(failed: str, attempts: int, told: list[tuple[str, int, str]]) -> None:
+    found = records.failed_before(line(failed=failed, attempts=attempts))
+    assert [(each.target_id, each.status, each.reason) for each in found] == told

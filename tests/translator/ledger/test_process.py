@@ -46,7 +46,7 @@ async def authorise(child: Translator, request_id: str) -> str | None:
     except (OSError, ValueError, AssertionError):
         return None
     assert status == 200, head
-    found = re.search(r"x-trunkline-hold: (\S+)", head)
+    found = re.search(r"x-trunkline-note: (.+)\r\n", head)
     assert found, head
     return found[1]
 
@@ -69,11 +69,11 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
         nonlocal unanswered
         for number in range(1_000_000):
             request_id = f"r{round_}-{number}"
-            hold = await authorise(child, request_id)
-            if hold is None:
+            noted = await authorise(child, request_id)
+            if noted is None:
                 unanswered += 1
                 return
-            log.write(request_line(request_id, hold=hold))
+            log.write(request_line(request_id, note=noted))
             served.add(request_id)
 
     for round_ in range(6):

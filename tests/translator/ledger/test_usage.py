@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from tests.translator.ledger.writing import request_line
+from tests.translator.ledger.writing import held, request_line
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.usage import NOTHING, Tokens, reported, used
 
 
-def line(**fields: object) -> RequestLine:
-    found = parse(request_line("r", **fields).rstrip())
-    assert type(found) is RequestLine
-    return found
+def tokens_of(stream: bool = False, reserved: int = 100, **fields: object) -> Tokens:
+    line = parse(request_line("r", **fields).rstrip())
+    assert type(line) is RequestLine
+    return used(line, held("r", stream=stream, tokens=reserved))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def line(**fields: object) -> RequestLine:
 )
 def test_reported(usage: dict[str, object], tokens: tuple[int, ...]) -> None:
     assert reported(json.dumps(usage)) == Tokens(*tokens)
-    assert reported(usage) == Tokens(*tokens)
+    assert reported(json.dumps(usage)) == Tokens(*tokens)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +63,15 @@ def test_what_is_no_report(usage: str) -> None:
 
 
 def test_a_report_counts_whatever_became_of_the_request() -> None:
-    assert used(line(status=500)).total == 15
-    assert used(line(status=0, flags="DC")).total == 15
+    assert tokens_of(status=500).total == 15
+    assert tokens_of(status=0, flags="DC").total == 15
 
 
 @pytest.mark.parametrize(
     "fields", [{"status": 503}, {"status": 400}, {"target": None}, {"target": "-", "status": 0}]
 )
-def test_what_failed_costs_nothing(fields: dict[str, object]) -> None:
-    assert used(line(usage=None, **fields)) is NOTHING
+def test_what_failed_costs_nothing(fields: dict[str, Any]) -> None:
+    assert tokens_of(usage=None, **fields) is NOTHING
 
 
 @pytest.mark.parametrize(
@@ -81,11 +82,11 @@ def test_what_failed_costs_nothing(fields: dict[str, object]) -> None:
         ({"events": 13, "flags": "UC"}, 12),
         ({"events": 1, "flags": "DC"}, 0),
         ({"events": 0, "flags": "DC", "status": 0}, 0),
-        ({"route": "rt_gpt:stream", "bytes_out": 2000}, 10),
+        ({"stream": True, "bytes_out": 2000}, 10),
         ({"bytes_out": 800}, 100),
         ({"bytes_out": 100}, 0),
-        ({"bytes_out": 90_000, "hold": "12:5:12"}, 0),  # embeddings
+        ({"bytes_out": 90_000, "reserved": 12}, 0),  # embeddings
     ],
 )
-def test_what_was_delivered_is_estimated(fields: dict[str, object], completion: int) -> None:
-    assert used(line(**({"usage": None} | fields))) == Tokens(12, 0, completion, 0, estimated=True)
+def test_what_was_delivered_is_estimated(fields: dict[str, Any], completion: int) -> None:
+    assert tokens_of(**({"usage": None} | fields)) == Tokens(12, 0, completion, 0, estimated=True)

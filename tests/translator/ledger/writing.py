@@ -8,42 +8,38 @@ import os
 from pathlib import Path
 from typing import Any
 
+from translator import note
+from translator.limits import Reservation
+
 START = 1_790_000_000
 
 
-def request_line(request_id: str, **fields: object) -> bytes:
-    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`."""
+def held(request_id: str, **fields: object) -> Reservation:
+    """A reservation of 100 tokens, 12 of them the prompt's, and 500 micro-USD, changed by `fields`."""
+    whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
+    made = Reservation(request_id, START + 0.00025, *whose, 100, 500, 12, stream=False, user="", tag="")
+    return made._replace(**fields)  # type: ignore[arg-type]
+
+
+def request_line(request_id: str, reserved: Reservation | None = None, **fields: object) -> bytes:
+    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of what `held` gives."""
+    reserved = reserved or held(request_id)
     line: dict[str, Any] = {
-        "v": 1,
-        "kind": "request",
-        "id": request_id,
-        "start": f"{START}.000250",
-        "org": "org_acme",
-        "key": "key_ci",
-        "route": "rt_gpt",
-        "model": "gpt-4.1",
-        "hold": "100:500:12",
-        "user": None,
-        "tag": None,
+        "v": 2,
+        "note": note.written(reserved, reserved.model),
         "target": "openai/gpt-4.1",
         "node": None,
+        "failed": None,
         "attempts": 1,
         "status": 200,
         "flags": None,
-        "details": "via_upstream",
         "bytes_in": 300,
         "bytes_out": 800,
         "first_byte_us": 1000,
-        "duration_us": 2000,
         "duration_ms": 2,
         "usage": '{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}',
         "events": None,
     }
-    return json.dumps(line | fields).encode() + b"\n"
-
-
-def attempt_line(request_id: str, **fields: object) -> bytes:
-    line = {"v": 1, "kind": "attempt", "id": request_id, "target": "other/gpt", "status": 503, "flags": "UF"}
     return json.dumps(line | fields).encode() + b"\n"
 
 

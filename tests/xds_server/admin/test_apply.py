@@ -37,11 +37,8 @@ async def test_the_state_becomes_the_document(admin: Admin) -> None:
         ("CREATE", "organisation", "acme"),
         ("CREATE", "key", "acme/ci"),
     ]
-    not_enforced = "stored, and enforced only by `trunkline up --ledger`, which is in development"
     assert list(response.warnings) == [
         "routes[1].cache_ttl_seconds: stored, nothing is cached by this version",
-        f"organisations[0].limits: {not_enforced}",
-        f"organisations[0].keys[0].limits: {not_enforced}",
     ]
     assert admin.clients.published == [1]
     assert admin.clients.waited == [(1, 1.5)]

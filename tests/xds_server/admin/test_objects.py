@@ -124,9 +124,6 @@ async def test_a_route_to_an_unknown_provider_is_refused(admin: Admin) -> None:
 async def test_an_organisation_is_made_replaced_and_removed(admin: Admin) -> None:
     wanted = pb.Organisation(name="acme", limits=[limit()])
     made = await admin.stub.PutOrganisation(pb.PutOrganisationRequest(organisation=wanted))
-    assert list(made.warnings) == [
-        "organisation.limits: stored, and enforced only by `trunkline up --ledger`, which is in development"
-    ]
     await admin.stub.CreateKey(pb.CreateKeyRequest(key=pb.Key(organisation="acme", name="ci")))
     wanted.version = made.organisation.version
     del wanted.limits[:]

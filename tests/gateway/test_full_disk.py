@@ -1,0 +1,125 @@
+"""The disk under Envoy's log is full: traffic goes on, limits hold, it is told, and ends when there is space."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.process import GatewayProcess
+from tests.gateway.usage import exported, metrics, ready, settled
+
+KEY = "sk-acme-full-disk-key-1234"
+BUDGET = 100
+#: Their lines need more than what is left of the log's last page.
+DURING = 80
+MIB = 1 << 20
+#: Above what the translator calls full, below what it calls low.
+DISK_MIB = 80
+#: A file system of its own, seen by the gateway alone, and gone with it. A user who is not root is root in there.
+MOUNT = 'mkdir -p "$1" && mount -t tmpfs -o "size=$2" ledger "$1" && shift 2 && exec "$@"'
+PRIVATE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess) -> dict[str, Any]:
+    target = {"provider": "a", "model": "plain", "price": {"input": 1.0, "output": 2.0}}
+    limit = {"metric": "requests", "per": "366d", "amount": BUDGET}
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a)],
+        "routes": [{"model": "plain", "targets": [target]}],
+        "organisations": [{"name": "acme", "limits": [limit], "keys": [{"name": "ci", "value": KEY}]}],
+    }
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    data_dir = tmp_path_factory.mktemp("gw") / "data"
+    launcher = (*PRIVATE, "sh", "-c", MOUNT, "sh", str(data_dir / "ledger"), f"{DISK_MIB}m")
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, launcher=launcher) as running:
+        yield running
+
+
+def filler(gateway: GatewayProcess) -> Path:
+    """In the gateway's own view of the file system."""
+    return Path(f"/proc/{gateway.pid}/root{gateway.data_dir}/ledger/filler")
+
+
+def fill(path: Path) -> None:
+    """Until not one byte more fits."""
+    with path.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+async def ask(gateway: GatewayProcess, times: int) -> dict[str, int]:
+    """Statuses by request id, one request after the other."""
+    body = {"model": "plain", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+    answered = {}
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+        for _ in range(times):
+            async with session.post(f"{gateway.base_url}/chat/completions", json=body) as answer:
+                await answer.read()
+                answered[answer.headers["x-request-id"]] = answer.status
+    return answered
+
+
+async def until(gateway: GatewayProcess, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What `/readyz` says of the ledger, once it is so."""
+    async with asyncio.timeout(30):
+        while not condition(ledger := (await ready(gateway)).get("ledger", {"disk": ""})):
+            await asyncio.sleep(0.05)
+    return dict(ledger)
+
+
+async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: GatewayProcess) -> None:
+    before = await ask(gateway, 10)
+    await settled(gateway)
+    assert (await ready(gateway))["ledger"]["disk"] == "low"
+
+    await asyncio.to_thread(fill, filler(gateway))
+    told = await until(gateway, lambda ledger: ledger["disk"] == "full")
+    assert told["disk_free_bytes"] == 0
+    # Enough for several flushes of Envoy's, none of which can be written.
+    during = await ask(gateway, DURING)
+    scraped = await metrics(gateway)
+    assert scraped['trunkline_translator_disk_state{state="full"}'] == 1
+    assert scraped["trunkline_translator_journal_errors_total"] >= DURING
+    assert scraped["trunkline_translator_reservations"] >= 1
+
+    filler(gateway).unlink()
+    await until(gateway, lambda ledger: ledger["disk"] == "low")
+    after = await ask(gateway, BUDGET - 10 - DURING + 5)
+    assert list(before.values()) == [200] * 10
+    assert list(during.values()) == [200] * DURING
+    assert list(after.values()) == [200] * 10 + [429] * 5
+    log = (gateway.data_dir / "log/translator.log").read_text()
+    assert '"state": "full"' in log
+    assert log.count('"disk space of the ledger"') == 3
+
+    async with asyncio.timeout(30):
+        while not {each["id"] for each in await exported(gateway)} >= set(list(after)[5:10]):
+            await asyncio.sleep(0.1)
+
+    # What has no line ends with the Envoy that could not write it: all there is, each once.
+    gateway.kill("envoy")
+    await until(gateway, lambda ledger: ledger.get("reservations") == 0)
+    await settled(gateway)
+    records = {each["id"]: each for each in await exported(gateway)}
+    served = {request_id for request_id, status in (before | during | after).items() if status == 200}
+    refused = {request_id for request_id, status in after.items() if status == 429}
+    assert served <= set(records) <= served | refused
+    assert not [each for each in before if records[each]["expired"]]
+    assert [each for each in during if records[each]["expired"]]
+    assert not [each for each in list(after)[5:10] if records[each]["expired"]]

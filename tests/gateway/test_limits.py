@@ -1,0 +1,250 @@
+"""Limits and budgets through the whole gateway: not raced past, told, changed at once, kept over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import math
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import grpc
+import grpc.aio
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.process import GatewayProcess
+from tests.gateway.usage import exported, settled
+
+PRICE = {"input": 1.0, "output": 2.0}
+#: What the fake produces, and what is reserved where a request states no maximum.
+OUTPUT, RESERVED = 20, 5
+MODEL, DENSE = f"paced-{OUTPUT}-0", f"dense-paced-{OUTPUT}-0"
+REFUSED = 429
+#: A change acts within 0.25 s (see `make bench`); this only tells that nobody waits for an interval of some kind.
+GENEROUS_SECONDS = 5.0
+
+
+def body(model: str = MODEL, **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "x" * 40}], **more}).encode()
+
+
+def reserved_cost(sent: bytes, output: int) -> int:
+    """Micro-USD, by the documented rule."""
+    return len(sent) // 4 + 2 * output
+
+
+def usd(micro: int) -> str:
+    return f"{micro // 10**6}.{micro % 10**6:06}"
+
+
+def organisation(name: str, *limits: dict[str, Any], of_key: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    key = {"name": "ci", "value": key_of(name), "limits": list(of_key)}
+    return {"name": name, "limits": list(limits), "keys": [key]}
+
+
+def key_of(organisation: str) -> str:
+    return f"sk-key-of-{organisation}-1234"
+
+
+MAXIMUM = 8
+BUDGET = 10 * reserved_cost(body(max_tokens=MAXIMUM), MAXIMUM)
+DENSE_BUDGET = 10 * reserved_cost(body(DENSE), RESERVED)
+MONTHLY = {"metric": "cost_usd", "per": "month", "time_zone": "Europe/Berlin", "amount": 0.000_100}
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a)],
+        "routes": [
+            {
+                "model": model,
+                "targets": [{"provider": "a", "model": model, "price": PRICE}],
+                "reserved_output_tokens": RESERVED,
+            }
+            for model in (MODEL, DENSE)
+        ],
+        "organisations": [
+            organisation("ten", {"metric": "requests", "per": "366d", "amount": 10}),
+            organisation("budget", {"metric": "cost_usd", "per": "366d", "amount": usd(BUDGET)}),
+            organisation("dense", {"metric": "cost_usd", "per": "366d", "amount": usd(DENSE_BUDGET)}),
+            organisation("hundred", {"metric": "requests", "per": "60s", "amount": 100}),
+            organisation("narrow", {"metric": "concurrency", "amount": 3}),
+            organisation("poor", of_key=(MONTHLY,)),
+            organisation("changed"),
+            organisation("kept", {"metric": "requests", "per": "366d", "amount": 10}),
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def quick_again(provider_a: ProviderProcess) -> Iterator[None]:
+    yield
+    provider_a.behave("ok")
+
+
+@contextmanager
+def many_files(number: int) -> Iterator[None]:
+    """A thousand connections are more files than a shell usually allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number, hard)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def ask(gateway: GatewayProcess, of: str, sent: bytes = b"") -> tuple[int, Any, Mapping[str, str]]:
+    """Status, JSON, headers."""
+    headers = {"authorization": f"Bearer {key_of(of)}", "content-type": "application/json"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{gateway.base_url}/chat/completions", data=sent or body()) as answer,
+    ):
+        return answer.status, await answer.json(), answer.headers
+
+
+async def at_once(gateway: GatewayProcess, of: str, times: int, sent: bytes = b"") -> Counter[int]:
+    """How often which status came, of requests that are all under way before one is answered."""
+    counted: Counter[int] = Counter()
+    headers = {"authorization": f"Bearer {key_of(of)}", "content-type": "application/json"}
+    url = f"{gateway.base_url}/chat/completions"
+    with many_files(times + 200):
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+
+            async def one() -> None:
+                async with session.post(url, data=sent or body()) as answer:
+                    await answer.read()
+                    counted[answer.status] += 1
+
+            await asyncio.gather(*(one() for _ in range(times)))
+    return counted
+
+
+async def cost_of(gateway: GatewayProcess, of: str) -> list[int]:
+    """Micro-USD of each of an organisation's requests that reached the provider."""
+    await settled(gateway)
+    return [each["cost_micro_usd"] for each in await exported(gateway, "--org", of) if each["target_id"]]
+
+
+async def test_of_200_at_once_a_budget_of_ten_lets_ten_pass(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("slow", delay_ms=1500)
+    assert await at_once(gateway, "ten", 200) == {200: 10, REFUSED: 190}
+    await provider_a.abehave("ok")
+    assert await at_once(gateway, "ten", 20) == {REFUSED: 20}
+
+
+async def test_of_200_at_once_no_more_than_the_money_is_spent(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """Ten fit while they are reserved; what they leave over is given out again, and never more than that."""
+    sent = body(max_tokens=MAXIMUM)
+    await provider_a.abehave("slow", delay_ms=1500)
+    assert await at_once(gateway, "budget", 200, sent) == {200: 10, REFUSED: 190}
+    await provider_a.abehave("ok")
+    spent = await cost_of(gateway, "budget")
+    assert len(spent) == 10
+    assert 0 < sum(spent) < BUDGET
+    while await at_once(gateway, "budget", 200, sent) != {REFUSED: 200}:
+        await settled(gateway)
+    spent = await cost_of(gateway, "budget")
+    assert BUDGET - reserved_cost(sent, MAXIMUM) < sum(spent) <= BUDGET
+
+
+async def test_a_budget_is_overshot_by_what_requests_used_beyond_their_reservations_alone(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    sent = body(DENSE)
+    await provider_a.abehave("slow", delay_ms=1500)
+    assert await at_once(gateway, "dense", 200, sent) == {200: 10, REFUSED: 190}
+    await provider_a.abehave("ok")
+    beyond = [each - reserved_cost(sent, RESERVED) for each in await cost_of(gateway, "dense")]
+    assert len(beyond) == 10
+    assert min(beyond) > 0
+    assert await at_once(gateway, "dense", 20, sent) == {REFUSED: 20}
+    assert len(await cost_of(gateway, "dense")) == 10
+
+
+async def test_of_1000_at_once_a_rate_of_100_lets_100_pass(gateway: GatewayProcess) -> None:
+    assert await at_once(gateway, "hundred", 1000) == {200: 100, REFUSED: 900}
+
+
+async def test_three_at_a_time_are_three_at_a_time(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    await provider_a.abehave("slow", delay_ms=1000)
+    assert await at_once(gateway, "narrow", 50) == {200: 3, REFUSED: 47}
+    await provider_a.abehave("ok")
+    await settled(gateway)
+    assert (await ask(gateway, "narrow"))[0] == 200
+
+
+async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(gateway: GatewayProcess) -> None:
+    before = datetime.now(UTC)
+    while (answered := await ask(gateway, "poor"))[0] == 200:
+        pass
+    status, told, headers = answered
+    zone = ZoneInfo("Europe/Berlin")
+    renewals = set()
+    for moment in (before, datetime.now(UTC)):
+        local = moment.astimezone(zone)
+        next_month = local.replace(year=local.year + local.month // 12, month=local.month % 12 + 1, day=1)
+        renewals.add(next_month.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC))
+    assert status == REFUSED
+    error = told["error"]
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
+    assert (
+        "The budget of key 'ci' does not suffice: 0.000100 USD per calendar month (Europe/Berlin)"
+        in error["message"]
+    )
+    named = {each for each in renewals if f"It renews at {each:%Y-%m-%dT%H:%M:%SZ}." in error["message"]}
+    assert len(named) == 1
+    seconds = (named.pop() - datetime.now(UTC)).total_seconds()
+    assert 0 <= int(headers["retry-after"]) - math.floor(seconds) <= 60
+
+
+async def test_a_changed_limit_acts_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
+    """With `apply`, for the next request after it returned; from the call on, see `make bench`."""
+    assert (await ask(gateway, "changed"))[0] == 200
+    closed = copy.deepcopy(config)
+    changed = next(each for each in closed["organisations"] if each["name"] == "changed")
+    changed["limits"] = [{"metric": "requests", "per": "60s", "amount": 0}]
+    await asyncio.to_thread(gateway.apply, closed)
+    status, told, _ = await ask(gateway, "changed")
+    assert (status, told["error"]["code"]) == (REFUSED, "rate_limit_exceeded")
+    known = gateway.credentials
+    metadata = (("authorization", f"Bearer {known['admin_token']}"),)
+    async with grpc.aio.insecure_channel(known["control"]) as channel:
+        admin = admin_pb2_grpc.AdminStub(channel)
+        document = (await admin.Export(admin_pb2.ExportRequest(), metadata=metadata)).document
+        of = next(each for each in document.organisations if each.organisation.name == "changed")
+        of.organisation.limits[0].amount = 1_000_000
+        begun = time.monotonic()
+        applying = asyncio.ensure_future(admin.Apply(admin_pb2.ApplyRequest(document=document), metadata=metadata))
+        while (await ask(gateway, "changed"))[0] != 200:
+            assert time.monotonic() - begun < GENEROUS_SECONDS
+        await applying
+
+
+async def test_what_was_used_counts_after_a_restart_of_everything(tmp_path: Path, config: dict[str, Any]) -> None:
+    gateway = GatewayProcess(tmp_path / "data", config, environment=PROVIDER_CREDENTIALS)
+    statuses = []
+    try:
+        for _ in range(3):
+            await asyncio.to_thread(gateway.start)
+            statuses.append([(await ask(gateway, "kept"))[0] for _ in range(4)])
+            await asyncio.to_thread(gateway.stop)
+    finally:
+        await asyncio.to_thread(gateway.stop)
+    assert statuses == [[200] * 4, [200] * 4, [200, 200, REFUSED, REFUSED]]

@@ -1,0 +1,47 @@
+"""Since when the Envoy at the admin socket runs: what tells the requests of its predecessor from its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import structlog
+
+from translator.ledger.envoy_admin import EnvoyAdmin
+
+#: Says when it could have served something at the earliest, and holds its connections until it is killed. It takes
+#: a while to start, as Envoy does.
+PROCESS = """
+import sys, time
+time.sleep(0.02)
+print(time.time(), flush=True)
+import os, socket
+with socket.socket(socket.AF_UNIX) as listening:
+    if os.path.exists(sys.argv[1]): os.unlink(sys.argv[1])
+    listening.bind(sys.argv[1])
+    listening.listen()
+    held = []
+    while True: held.append(listening.accept())
+"""
+
+
+async def test_every_start_is_told_neither_before_it_was_nor_after_it_served(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    told: asyncio.Queue[float] = asyncio.Queue()
+    watching = asyncio.create_task(EnvoyAdmin(path, structlog.get_logger()).watch(told.put_nowait))
+    for _ in range(3):
+        before = time.time()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-S", "-c", PROCESS, str(path)), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        serving = float(await process.stdout.readline())
+        async with asyncio.timeout(30):
+            started = await told.get()
+        assert before <= started <= serving
+        process.kill()
+        await process.wait()
+    watching.cancel()
+    assert told.empty()

@@ -1,0 +1,153 @@
+"""Ten minutes of 100 requests a second without a control plane: nothing is lost, budgets hold, memory is bounded.
+
+`pytest tests/translator/ledger/test_outage.py -rP` prints the figures that docs/ledger.md states.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.translator import policies
+from tests.translator.control_plane import ControlPlane
+from tests.translator.ledger.collecting import Collector
+from tests.translator.ledger.test_process import CHAT, translator
+from tests.translator.ledger.writing import EnvoyLog, request_line
+from tests.translator.test_process import Translator
+
+REQUESTS = 60_000
+BUDGET = 59_000
+#: Requests sent before one is answered.
+BATCH = 100
+#: Requests at which the translator is killed as well, and after which its memory must not grow.
+KILLED_AT, LEVEL_AT = 10_000, 20_000
+MIB = 1 << 20
+GROWTH = 8 * MIB
+_HEAD = re.compile(rb"HTTP/1.1 (\d+) [^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+_NOTE = re.compile(rb"x-trunkline-note: ([^\r]+)")
+_LENGTH = re.compile(rb"content-length: (\d+)")
+
+
+def memory(child: Translator) -> int:
+    """Bytes resident."""
+    status = Path(f"/proc/{child.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+def size(directory: Path, pattern: str) -> int:
+    return sum(each.stat().st_size for each in directory.glob(pattern))
+
+
+def question(request_id: str) -> bytes:
+    content = json.dumps(CHAT).encode()
+    head = (
+        "POST /authorise/v1/chat/completions HTTP/1.1\r\nhost: translator\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {policies.VALUE}\r\nx-request-id: {request_id}\r\ncontent-length: {len(content)}"
+    )
+    return f"{head}\r\n\r\n".encode() + content
+
+
+def answers(data: bytes) -> Iterator[tuple[int, str, int]]:
+    """Status, the note for the log and the end of every whole answer."""
+    position = 0
+    while head := _HEAD.match(data, position):
+        length = _LENGTH.search(head[2])
+        position = head.end() + (int(length[1]) if length else 0)
+        if position > len(data):
+            return
+        noted = _NOTE.search(head[2])
+        yield int(head[1]), noted[1].decode() if noted else "", position
+
+
+async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
+    """Asks about all of them as fast as they are answered; the notes of those that may pass."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    allowed: dict[str, str] = {}
+    for begin in range(0, len(ids), BATCH):
+        batch = ids[begin : begin + BATCH]
+        writer.write(b"".join(map(question, batch)))
+        data, done = b"", 0
+        while done < len(batch):
+            more = await reader.read(1 << 20)
+            assert more
+            data, answered = data + more, 0
+            for status, noted, answered in answers(data):  # noqa: B007 - how far it came, below
+                assert status in (200, 429)
+                if status == 200:
+                    allowed[batch[done]] = noted
+                done += 1
+            data = data[answered:]
+    writer.close()
+    return allowed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_nothing_is_lost_in_ten_minutes_without_a_control_plane(tmp_path: Path) -> None:
+    holder = policies.organisation()
+    holder.limits.add(metric=policy.METRIC_REQUESTS, per_seconds=366 * 86_400, amount=BUDGET)
+    control = ControlPlane(f"unix:{tmp_path}/ads", holder, policies.key(), policies.route())
+    ledger = tmp_path / "ledger"
+    async with control, translator(tmp_path) as child:
+        await control.start()
+        await child.until_ready()
+        child.process.terminate()
+        assert await child.process.wait() == 0
+
+    log = EnvoyLog(ledger / "access.log")
+    served: set[str] = set()
+    memories = {}
+
+    async def traffic(child: Translator, numbers: range) -> None:
+        for begin in range(numbers.start, numbers.stop, 1_000):
+            allowed = await authorised(child.path, [f"r{number}" for number in range(begin, begin + 1_000)])
+            log.write(b"".join(request_line(each, note=noted) for each, noted in allowed.items()))
+            served.update(allowed)
+
+    async with translator(tmp_path) as child:
+        assert (await child.until_ready())["policy"] != "control plane"
+        await traffic(child, range(KILLED_AT))
+        child.process.kill()
+        await child.process.wait()
+    async with translator(tmp_path) as child:
+        await child.until_ready()
+        memories[KILLED_AT] = memory(child)
+        begun = time.monotonic()
+        await traffic(child, range(KILLED_AT, LEVEL_AT))
+        memories[LEVEL_AT] = memory(child)
+        await traffic(child, range(LEVEL_AT, REQUESTS))
+        memories[REQUESTS] = memory(child)
+        authorising = time.monotonic() - begun
+        assert len(served) == BUDGET
+        assert served == {f"r{number}" for number in range(BUDGET)}
+        written = {pattern: size(ledger, pattern) for pattern in ("access*", "reservations*", "limits.snapshot")}
+
+        begun = time.monotonic()
+        collector = Collector(tmp_path / "ads")
+        await collector.start()
+        await collector.until(served, timeout=120)
+        took = time.monotonic() - begun
+        async with asyncio.timeout(60):
+            while (state := (await child.until_ready())["ledger"])["records_pending"] or state["reservations"]:
+                await asyncio.sleep(0.05)
+        memories[-1] = memory(child)
+    await collector.stop()
+    log.close()
+    figures = {number: f"{each / MIB:.0f} MiB" for number, each in memories.items()}
+    print(f"memory after requests (-1: all shipped): {figures}; bytes on disk: {written}; shipped in {took:.1f} s")  # noqa: T201
+    assert set(collector.records) == served
+    assert all(each == same[0] for same in collector.records.values() for each in same)
+    assert memories[REQUESTS] - memories[LEVEL_AT] < GROWTH
+    assert memories[-1] - memories[LEVEL_AT] < GROWTH
+    assert written["reservations*"] < 16 * MIB
+    # Records are sent as fast as they come up, not at the pace at which an idle log is looked at.
+    assert took < 5 * authorising

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from translator import note
+from translator.limits import Reservation
+from translator.metering import label
+from translator.policy.index import quote
+
+COUNTS = st.integers(0, 10**12)
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+TEXTS = st.text(max_size=40)
+
+
+@given(
+    id_=WORDS,
+    at=st.integers(0, 4 * 10**15),
+    model=st.text(min_size=1),
+    user=TEXTS,
+    tag=TEXTS,
+    counts=st.tuples(*[COUNTS] * 3),
+)
+def test_what_is_written_is_read(
+    id_: str, at: int, model: str, user: str, tag: str, counts: tuple[int, int, int]
+) -> None:
+    held = Reservation(
+        id_, at / 1e6, "org_1", "key_1", "rt_1", model, *counts, stream=bool(at % 2),
+        user=label(user) if user else "", tag=label(tag) if tag else "",
+    )  # fmt: skip
+    written = note.written(held, quote(model, safe="/:@+,=~"))
+    assert written.isascii()
+    assert written.isprintable()
+    read = note.read(written)
+    assert read is not None
+    assert abs(read.at - held.at) < 1e-5
+    assert read._replace(at=0) == held._replace(at=0)
+
+
+@pytest.mark.parametrize("text", ["", "-", "a b c", "r 1 o k t m 1 2 x p - -", "r 1 o k t m 1 2 3 p - - more"])
+def test_what_is_no_note(text: str) -> None:
+    assert note.read(text) is None
