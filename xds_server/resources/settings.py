@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,14 @@ class EdgeSettings:
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     #: Where Envoy writes the write-ahead ledger; empty: nowhere.
     access_log: str = ""
+    #: Where nodes join and open their tunnels; None: nowhere.
+    tunnel_listen: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTls:
+    """The CA that nodes pin, and what the gateway shows them: PEM each, the chain with its leaf first."""
+
+    ca_pem: bytes
+    certificate_chain_pem: bytes
+    key_pem: bytes = field(repr=False)

@@ -1,0 +1,3 @@
+from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+
+__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
