@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -78,21 +78,22 @@ class Authority:
         """What the tunnel listener shows, and the pools to direct nodes."""
         return self._gateway
 
-    async def run(self, on_renewed: Callable[[GatewayTls], Awaitable[None]]) -> None:
+    async def run(self, on_renewed: Callable[[GatewayTls], None]) -> None:
         """Renews the gateway's certificate at half of its life, until cancelled."""
         while True:
             await asyncio.sleep(_INTERVAL)
             if self._clock() >= self._renew_at:
                 self._gateway, self._renew_at = self._issue_gateway()
                 _log.info("gateway certificate renewed")
-                await on_renewed(self._gateway)
+                on_renewed(self._gateway)
 
     def _issue_gateway(self) -> tuple[GatewayTls, float]:
         """With a new key, and when to renew it, in Unix seconds."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate, ends = self._issue(GATEWAY_NAME, key.public_key(), _GATEWAY_LIFE)
         now = self._clock()
-        return GatewayTls(self.ca_pem, certificate, _key_pem(key)), now + (ends.timestamp() - now) / 2
+        tls = GatewayTls(self.ca_pem.decode(), certificate.decode(), _key_pem(key).decode())
+        return tls, now + (ends.timestamp() - now) / 2
 
     def _issue(self, name: str, public_key: PublicKey, life: timedelta) -> tuple[bytes, datetime]:
         """For clients and servers: gateway and direct nodes are either to each other."""

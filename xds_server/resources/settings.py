@@ -6,6 +6,18 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayTls:
+    """Who this gateway is to its nodes, as PEM texts: the CA that it issues from, and its own certificate.
+
+    The certificate's DNS name is `gateway.trunkline.internal`; the CA is public.
+    """
+
+    ca_pem: str
+    certificate_chain_pem: str
+    key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeSettings:
     """The listeners and limits of every Envoy this control plane serves.
 
@@ -20,14 +32,9 @@ class EdgeSettings:
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     #: Where Envoy writes the write-ahead ledger; empty: nowhere.
     access_log: str = ""
-    #: Where nodes join and open their tunnels; None: nowhere.
+    #: Where nodes call; None: there are no nodes. It takes `tls` to be there.
     tunnel_listen: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayTls:
-    """The CA that nodes pin, and what the gateway shows them: PEM each, the chain with its leaf first."""
-
-    ca_pem: bytes
-    certificate_chain_pem: bytes
-    key_pem: bytes = field(repr=False)
+    #: Unix socket on which Envoy hands the tunnels that nodes opened to itself.
+    tunnel_socket: str = ""
+    #: At the start; `Builder.renew` has what follows.
+    tls: GatewayTls | None = None

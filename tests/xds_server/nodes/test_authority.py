@@ -45,7 +45,7 @@ def context(
     made.verify_flags |= ssl.VERIFY_X509_STRICT
     made.load_verify_locations(cadata=ca.decode())
     file = directory / "identity.pem"
-    file.write_bytes((tls.key_pem if tls else key) + (tls.certificate_chain_pem if tls else chain))
+    file.write_bytes((tls.key_pem + tls.certificate_chain_pem).encode() if tls else key + chain)
     made.load_cert_chain(file)
     file.unlink()
     return made
@@ -201,18 +201,18 @@ async def test_the_gateway_certificate_is_renewed_at_half_life(
     monkeypatch.setattr(module, "_INTERVAL", 0.001)
     authority = await asyncio.to_thread(Authority.open, store, clock=lambda: now[0])
     first = authority.gateway_tls()
-    certificate = x509.load_pem_x509_certificate(first.certificate_chain_pem)
+    certificate = x509.load_pem_x509_certificate(first.certificate_chain_pem.encode())
     assert names(certificate) == [GATEWAY_NAME]
     assert certificate.not_valid_after_utc.timestamp() == NOW + 365 * DAY
     renewed: asyncio.Queue[GatewayTls] = asyncio.Queue()
-    task = asyncio.create_task(authority.run(renewed.put))
+    task = asyncio.create_task(authority.run(renewed.put_nowait))
     now[0] = NOW + 182 * DAY
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(renewed.get(), 0.05)
     now[0] = NOW + 183 * DAY
     second = await asyncio.wait_for(renewed.get(), 10)
     assert second == authority.gateway_tls() != first
-    assert x509.load_pem_x509_certificate(second.certificate_chain_pem).not_valid_after_utc.timestamp() == (
-        now[0] + 365 * DAY
-    )
+    assert x509.load_pem_x509_certificate(
+        second.certificate_chain_pem.encode()
+    ).not_valid_after_utc.timestamp() == (now[0] + 365 * DAY)
     task.cancel()
