@@ -82,7 +82,6 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--tunnel-url",
         type=_tunnel_url,
-        default="",
         metavar="https://HOST:PORT",
         help="where nodes reach --tunnel-listen from outside; default: its address, of this machine's name",
     )

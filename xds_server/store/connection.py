@@ -142,8 +142,8 @@ class SqliteReader:
 def _create(path: Path) -> None:
     """An empty file, mode 0600, where there is none.
 
-    A file that is there is left alone: closing it would drop the locks of this process's connections to it, as POSIX
-    has locks by process. Another process that then closes the database takes itself for the last one and deletes the
+    A file that is there is left alone. POSIX has locks by process: closing it would drop those of this process's
+    connections to it. Another process that then closes the database takes itself for the last one and deletes the
     log that is still written to, which destroys the database.
     """
     with suppress(FileExistsError):
