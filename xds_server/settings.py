@@ -25,6 +25,7 @@ _CA_FILES = (
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
 DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
+TUNNEL_URL_VARIABLE = "TRUNKLINE_TUNNEL_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--tunnel-url",
         type=_tunnel_url,
+        default=environment.get(TUNNEL_URL_VARIABLE) or None,
         metavar="https://HOST:PORT",
-        help="where nodes reach --tunnel-listen from outside; default: its address, of this machine's name",
+        help=f"where nodes reach --tunnel-listen; default: ${TUNNEL_URL_VARIABLE}, or that address itself",
     )
     parser.add_argument(
         "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"

@@ -54,6 +54,8 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
             )
             if request.visibility not in VISIBILITIES:
                 problems.at("visibility").note(f"not a known value; {_VISIBILITY}")
+            if request.owner_key:
+                values.name(request.owner_key, problems.at("owner_key"))
             if request.name:
                 _name(request.name, problems.at("name"))
         invitation = Invitation(

@@ -81,11 +81,14 @@ async def test_an_invitation_without_wishes(admin: Admin) -> None:
 
 async def test_what_no_invitation_may_say(admin: Admin) -> None:
     make_owner(admin.store)
-    assert await refused(invite(admin, ttl_seconds=31 * 86_400, visibility=9, name="No Name")) == (
+    assert await refused(
+        invite(admin, ttl_seconds=31 * 86_400, visibility=9, name="No Name", owner_key="\x00")
+    ) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         (
             "ttl_seconds: 2678400 is out of range; accepted: 0 to 2,592,000 seconds (0 = 3,600)\n"
             "visibility: not a known value; accepted: private, organisation, community\n"
+            'owner_key: "\\x00" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`\n'
             'name: "No Name" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`'
         ),
     )
