@@ -1,8 +1,8 @@
-"""Flags that are more than text: durations, limits and route targets."""
+"""Flags that are more than text: durations, dimensions, limits and route targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -34,6 +34,26 @@ class Milliseconds(click.ParamType[int]):
             return value if isinstance(value, int) else units.milliseconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Some of what is known, with commas between them, each once."""
+
+    name = "DIMENSION,…"
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        chosen = tuple(each.strip() for each in str(value).split(",") if each.strip())
+        for each in chosen:
+            if each not in self._known:
+                self.fail(f"{each!r} is not one of {', '.join(self._known)}", param, ctx)
+        if len(set(chosen)) < len(chosen):
+            self.fail("each dimension once", param, ctx)
+        return chosen
 
 
 class LimitFlag(click.ParamType[model.Limit]):

@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 _NUMBERS = {
     "format", "attempts", "status", "price_version", "started_at_us", "request_bytes", "response_bytes",
     "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
-    "cost_micro_usd",
+    "cost_micro_usd", "earned_micro_usd",
 }  # fmt: skip
 _TRUTHS = {"cache_hit", "estimated", "expired", "stream"}
 

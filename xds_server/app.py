@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,6 +16,7 @@ from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 
 from xds_server.admin.auth import TokenInterceptor
+from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
 from xds_server.control_plane import ControlPlane
@@ -23,7 +25,9 @@ from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
+from xds_server.nodes.authority import Authority
 from xds_server.resources.builder import Builder
+from xds_server.resources.settings import GatewayTls
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store
 from xds_server.store.notify import RevisionListener
@@ -59,13 +63,20 @@ async def _serve(
 ) -> None:
     clients = ClientRegistry()
     async_store = AsyncStore(store)
-    control_plane = ControlPlane(async_store, await asyncio.to_thread(Builder, settings.edge))
+    edge, tunnel, authority = settings.edge, None, None
+    if edge.tunnel_listen is not None:
+        authority = await asyncio.to_thread(Authority.open, store)
+        edge = replace(edge, tls=authority.gateway_tls())
+        tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
+    builder = await asyncio.to_thread(Builder, edge)
+    control_plane = ControlPlane(async_store, builder)
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
     guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(async_store, control_plane, clients, reports), server)
+    admin = AdminService(async_store, control_plane, clients, reports, tunnel=tunnel)
+    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
@@ -76,6 +87,13 @@ async def _serve(
         background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
         background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
         background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
+        if authority is not None:
+
+            def show(tls: GatewayTls) -> None:
+                builder.renew(tls)
+                control_plane.pools_changed({})
+
+            background.append(tasks.create_task(authority.run(show), name="certificate"))
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hmac
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +26,15 @@ _CA_FILES = (
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
 DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
+TUNNEL_URL_VARIABLE = "TRUNKLINE_TUNNEL_URL"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One control plane. `secret_key` is empty where `secret_key_file` is used."""
+    """One control plane. `secret_key` is empty where `secret_key_file` is used.
+
+    `tunnel_url` is what invitations tell nodes: `https://host:port`, empty where there are none.
+    """
 
     database: DatabaseUrl
     secret_key_file: Path
@@ -36,6 +42,7 @@ class Settings:
     control_listen: str
     ads_socket: Path
     edge: EdgeSettings
+    tunnel_url: str = ""
     kept: Kept = field(default_factory=Kept)
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
@@ -66,10 +73,25 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--admin-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
     )
+    parser.add_argument("--tunnel-listen", type=_address, metavar="HOST:PORT", help="for nodes; default: no nodes")
+    parser.add_argument(
+        "--tunnel-handshake-listen",
+        type=_address,
+        default=EdgeSettings().tunnel_handshake_listen,
+        metavar="HOST:PORT",
+        help="on loopback, for every Envoy itself; default: 127.0.0.1:8444",
+    )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
     parser.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
+    parser.add_argument(
+        "--tunnel-url",
+        type=_tunnel_url,
+        default=environment.get(TUNNEL_URL_VARIABLE) or None,
+        metavar="https://HOST:PORT",
+        help=f"where nodes reach --tunnel-listen; default: ${TUNNEL_URL_VARIABLE}, or that address itself",
+    )
     parser.add_argument(
         "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"
     )
@@ -101,7 +123,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             max_body_bytes=given.max_body_bytes,
             ca_file=given.upstream_ca_file or _system_ca_file(),
             access_log=given.access_log,
+            tunnel_listen=given.tunnel_listen,
+            tunnel_handshake_listen=given.tunnel_handshake_listen,
+            # The same after a restart and at every replica: a listener that changes drains its tunnels.
+            tunnel_secret=hmac.digest(token.encode(), b"tunnel handshake", "sha256").hex(),
         ),
+        tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
@@ -119,6 +146,22 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _tunnel_url(text: str) -> str:
+    if not re.fullmatch(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not https://HOST:PORT")
+    return text.rstrip("/")
+
+
+def _url_of(listen: tuple[str, int] | None) -> str:
+    """Of a listener on every address, by the name that this machine has for itself."""
+    if listen is None:
+        return ""
+    host, port = listen
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        host = socket.gethostname()
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _duration(text: str) -> int:

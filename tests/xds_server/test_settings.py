@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,26 @@ def test_what_is_no_duration(arguments: list[str], text: str, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         parsed(*arguments, f"--usage-retention={text}")
     assert "is not a duration such as 12h or 30d, or 0" in capsys.readouterr().err
+
+
+def test_where_nodes_join(arguments: list[str]) -> None:
+    assert (parsed(*arguments).edge.tunnel_listen, parsed(*arguments).tunnel_url) == (None, "")
+    for listen, url in (
+        ("192.0.2.1:8443", "https://192.0.2.1:8443"),
+        ("[::1]:8443", "https://[::1]:8443"),
+        ("0.0.0.0:8443", f"https://{socket.gethostname()}:8443"),
+        ("[::]:8443", f"https://{socket.gethostname()}:8443"),
+    ):
+        assert parsed(*arguments, "--tunnel-listen", listen).tunnel_url == url
+    given = [*arguments, "--tunnel-listen", "0.0.0.0:8443"]
+    public = "https://gateway.example.org:443"
+    assert parsed(*given, "--tunnel-url", f"{public}/").tunnel_url == public
+    from_environment = parse(given, {"TRUNKLINE_TUNNEL_URL": public})
+    assert (from_environment.tunnel_url, from_environment.edge.tunnel_listen) == (public, ("0.0.0.0", 8443))
+
+
+@pytest.mark.parametrize("url", ["http://a:1", "https://", "https://a:b", "https://a/path", "https://a b", "a:1"])
+def test_what_is_no_tunnel_url(arguments: list[str], url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(*arguments, "--tunnel-url", url)
+    assert "is not https://HOST:PORT" in capsys.readouterr().err

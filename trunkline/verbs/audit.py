@@ -19,7 +19,7 @@ from trunkline.output import output_option, render, when
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
-_TYPES = click.Choice(["provider", "route", "organisation", "key"])
+_TYPES = click.Choice(["provider", "route", "organisation", "key", "node", "join-token"])
 _PAGE = 1_000
 
 

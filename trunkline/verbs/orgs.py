@@ -64,7 +64,7 @@ Examples:
 @click.argument("name")
 @control_options
 def remove(*, control: Control, name: str) -> None:
-    """Remove the organisation NAME with its keys and its own routes."""
+    """Remove the organisation NAME with its nodes, keys and its own routes."""
     with control.connect() as api:
         answer = api.DeleteOrganisation(admin.DeleteOrganisationRequest(name=name))
     click.echo(f"- organisation {name}")

@@ -14,6 +14,8 @@ from trunkline.output import output_option, render, when
 
 _COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
 
+_NODE_COLUMNS = ("node", "state", "reason", "last_seen")
+
 
 @click.command(
     epilog="""\b
@@ -25,13 +27,14 @@ Examples:
 @output_option
 @control_options
 def status(*, control: Control, output: str) -> None:
-    """Every Envoy and translator: what it runs, what it refused.
+    """Every Envoy and translator: what it runs, what it refused. Every node, and why if it serves nobody.
 
     One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. Refusals follow
-    with the resource and the client's own reason.
+    with the resource and the client's own reason, then the nodes. csv has the clients alone.
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())
+        nodes = [_node(each) for each in api.ListNodes(admin.ListNodesRequest()).nodes]
     rows = [row for client in found.clients for row in _rows(client)]
     if output == "json":
         refused = [
@@ -44,13 +47,17 @@ def status(*, control: Control, output: str) -> None:
             }
             for each in found.recent_rejections
         ]
-        click.echo(json.dumps({"revision": found.revision, "clients": rows, "rejections": refused}, indent=2))
+        shown = {"revision": found.revision, "clients": rows, "rejections": refused, "nodes": nodes}
+        click.echo(json.dumps(shown, indent=2))
         return
     click.echo(render(rows, _COLUMNS, output))
     if output == "table":
         click.echo(f"\ncontrol plane: revision {found.revision}")
         for each in found.recent_rejections:
             click.echo(f"{when(each.at)} {changes.rejection(each)}")
+        if nodes:
+            click.echo()
+            click.echo(render(nodes, _NODE_COLUMNS, output))
 
 
 def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
@@ -75,6 +82,15 @@ def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
         }
         for each in client.types
     ]
+
+
+def _node(node: admin.Node) -> dict[str, Any]:
+    return {
+        "node": f"{node.organisation}/{node.name}",
+        "state": node.state,
+        "reason": node.state_reason,
+        "last_seen": when(node.last_seen),
+    }
 
 
 def _state(client: admin.ClientStatus, of: admin.TypeStatus) -> str:

@@ -13,6 +13,7 @@ from trunkline import usage_files
 from trunkline.client import Control, control_options
 from trunkline.moments import Moment
 from trunkline.output import output_option, render
+from trunkline.parameters import Names
 from trunkline.usage_rows import comparison_row, record_row, report_row, request_row
 
 _DIMENSIONS = {
@@ -44,23 +45,6 @@ _COMPARISON = (
     "error_percent", "retry_percent",
 )  # fmt: skip
 _NUMBERS = {*_SUMS, *_COMPARISON[1:], "status", "attempts", "first_byte", "duration"}
-
-
-class _By(click.ParamType[tuple[str, ...]]):
-    """Dimensions with commas between them."""
-
-    name = "DIMENSION,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        chosen = tuple(each.strip() for each in str(value).split(",") if each.strip())
-        for each in chosen:
-            if each not in _DIMENSIONS:
-                self.fail(f"{each!r} is not one of {', '.join(_DIMENSIONS)}", param, ctx)
-        if len(set(chosen)) < len(chosen):
-            self.fail("each dimension once", param, ctx)
-        return chosen
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +91,9 @@ Examples:
   trunkline usage report --by tag --org acme --model gpt-4.1 --output json
 """
 )
-@click.option("--by", type=_By(), default="model", show_default=True, help=f"Any of {', '.join(_DIMENSIONS)}.")
+@click.option(
+    "--by", type=Names(_DIMENSIONS), default="model", show_default=True, help=f"Any of {', '.join(_DIMENSIONS)}."
+)
 @filter_options
 @output_option
 @control_options

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin.document import ParsedDocument, ParsedKey, parse_document
-from xds_server.admin.problems import Problems
-from xds_server.errors import StaleWriteError
+from xds_server.admin.problems import Problems, some
+from xds_server.errors import InUseError, StaleWriteError
 from xds_server.model import Key, State
 from xds_server.store import DEFAULT_ORGANISATION, writing
 from xds_server.store.api_keys import hash_of
@@ -30,7 +30,10 @@ _TYPE_ORDER = list(ObjectType)
 
 
 def apply(transaction: Transaction, message: pb.Document) -> None:
-    """Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version."""
+    """Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version, and
+    InUseError for an organisation that is to go and has nodes: they join by themselves and stand in no document,
+    so none of them may go because it is not there.
+    """
     surviving = {DEFAULT_ORGANISATION}.intersection(transaction.organisation_ids)
     problems = Problems()
     document = parse_document(message, problems, surviving_organisations=surviving)
@@ -42,7 +45,9 @@ def apply(transaction: Transaction, message: pb.Document) -> None:
     # Whatever the document's order: first what leaves, then what others refer to, then what refers to it.
     _delete_routes(transaction, document, state)
     named = {each.name for each in document.organisations}
-    for name in sorted(set(transaction.organisation_ids) - named - surviving):
+    leaving = sorted(set(transaction.organisation_ids) - named - surviving)
+    _refuse_nodes(leaving, state)
+    for name in leaving:
         writing.organisations.delete(transaction, name)
     for parsed in document.providers:
         writing.providers.put(
@@ -88,6 +93,18 @@ def changes(events: Iterable[Event]) -> list[pb.Change]:
         )
         for event in ordered
     ]
+
+
+def _refuse_nodes(leaving: Iterable[str], state: State) -> None:
+    names = {owner.id: owner.name for owner in state.organisations.values()}
+    owned = sorted((names[node.organisation_id], node.name) for node in state.nodes.values())
+    for organisation in leaving:
+        nodes = [name for owner, name in owned if owner == organisation]
+        if nodes:
+            raise InUseError(
+                f'organisation "{organisation}" is not in the document and has nodes ({some(nodes)}): keep '
+                f"it there, or remove it with all that it has by `trunkline orgs remove {organisation}`"
+            )
 
 
 def _delete_routes(transaction: Transaction, document: ParsedDocument, state: State) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.model import Calendar, Metric, Privacy, Strategy
+from xds_server.model import Calendar, Metric, Privacy, Strategy, Visibility
 
 STRATEGIES: dict[int, Strategy] = {
     pb.STRATEGY_UNSPECIFIED: Strategy.WEIGHTED,
@@ -33,6 +33,13 @@ CALENDARS: dict[int, Calendar | None] = {
     policy_pb2.CALENDAR_WEEK: Calendar.WEEK,
     policy_pb2.CALENDAR_MONTH: Calendar.MONTH,
 }
+#: Unspecified is the default of an invitation, and no value of an update.
+VISIBILITIES: dict[int, Visibility] = {
+    pb.VISIBILITY_UNSPECIFIED: Visibility.ORGANISATION,
+    pb.VISIBILITY_PRIVATE: Visibility.PRIVATE,
+    pb.VISIBILITY_ORGANISATION: Visibility.ORGANISATION,
+    pb.VISIBILITY_COMMUNITY: Visibility.COMMUNITY,
+}
 
 
 def strategy(value: Strategy) -> pb.Strategy.ValueType:
@@ -49,3 +56,7 @@ def calendar(value: Calendar | None) -> policy_pb2.Calendar.ValueType:
 
 def metric(value: Metric) -> policy_pb2.Metric.ValueType:
     return policy_pb2.Metric.Value(f"METRIC_{value.name}")
+
+
+def visibility(value: Visibility) -> pb.Visibility.ValueType:
+    return pb.Visibility.Value(f"VISIBILITY_{value.name}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from xds_server.clients import ClientStatus, Propagation, Rejection
 
@@ -27,3 +31,52 @@ class Clients(Protocol):
     def recent_rejections(self) -> tuple[Rejection, ...]:
         """Newest first."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Where nodes join: `https://host:port` as they reach it, and the SHA-256 of the CA that they pin, hex."""
+
+    url: str
+    fingerprint: str
+
+
+class LiveNode(Protocol):
+    """What a node reports, beside what is decided about it."""
+
+    @property
+    def state(self) -> str:
+        """As in trunkline.admin.v1.Node."""
+        ...
+
+    @property
+    def state_reason(self) -> str: ...
+
+    @property
+    def last_seen(self) -> int:
+        """Unix seconds; 0 = never."""
+        ...
+
+    @property
+    def facts(self) -> node_pb.NodeFacts: ...
+
+    @property
+    def offers(self) -> Sequence[node_pb.Offer]: ...
+
+    @property
+    def load(self) -> node_pb.Load: ...
+
+
+class LiveNodes(Protocol):
+    """Who reports at the moment."""
+
+    def describe(self, node_id: str) -> LiveNode | None:
+        """None for a node that has not reported."""
+        ...
+
+
+class NoLiveNodes:
+    """For a control plane that nodes cannot reach."""
+
+    def describe(self, node_id: str) -> LiveNode | None:  # it is the same for all
+        return None

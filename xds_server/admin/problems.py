@@ -51,6 +51,11 @@ def known(names: Collection[str]) -> str:
     """`known: a, b`, for a name that is not among them."""
     if not names:
         return "there are none yet"
+    return f"known: {some(names)}"
+
+
+def some(names: Collection[str]) -> str:
+    """In order, and of many only the first and how many there are besides."""
     shown = sorted(names)[:_NAMES_SHOWN]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"known: {', '.join(shown)}{more}"
+    return f"{', '.join(shown)}{more}"

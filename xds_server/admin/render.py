@@ -8,7 +8,8 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import enums
-from xds_server.model import Key, Limit, NodesTarget, Organisation, Price, Provider, Route, State, Target
+from xds_server.admin.ports import LiveNode, LiveNodes
+from xds_server.model import Key, Limit, Node, NodesTarget, Organisation, Price, Provider, Route, State, Target
 from xds_server.store.records import AuditEvent
 
 
@@ -59,6 +60,41 @@ def key(value: Key, organisation: str, revoked_at: int = 0) -> pb.Key:
         revoked_at=revoked_at,
         version=value.version,
     )
+
+
+def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:
+    """`organisation` and `owner_key` are names; a node without `live` is `offline`, or `pending`."""
+    state, reason = ("offline", "it has not reported") if value.approved else ("pending", "waits for approval")
+    return pb.Node(
+        id=value.id,
+        name=value.name,
+        organisation=organisation,
+        owner_key=owner_key,
+        visibility=enums.visibility(value.visibility),
+        approved=value.approved,
+        drained=value.drained,
+        boost_percent=value.boost,
+        created_at=value.created_at,
+        version=value.version,
+        state=live.state if live else state,
+        state_reason=live.state_reason if live else reason,
+        last_seen=live.last_seen if live else 0,
+        facts=live.facts if live else None,
+        offers=live.offers if live else (),
+        load=live.load if live else None,
+    )
+
+
+def nodes(state: State, live: LiveNodes, organisation: str = "") -> list[pb.Node]:
+    """By organisation and name; `organisation` is a name, empty for all."""
+    owners = {each.id: each.name for each in state.organisations.values()}
+    keys = {each.id: each.name for each in state.keys.values()}
+    found = [
+        node(each, owners[each.organisation_id], keys.get(each.owner_key_id, ""), live.describe(each.id))
+        for each in state.nodes.values()
+        if organisation in {"", owners[each.organisation_id]}
+    ]
+    return sorted(found, key=lambda each: (each.organisation, each.name))
 
 
 def audit_event(value: AuditEvent) -> pb.AuditEvent:

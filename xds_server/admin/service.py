@@ -14,7 +14,8 @@ from xds_server.admin import parse, render, status, values, warnings
 from xds_server.admin.apply import apply, changes
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
 from xds_server.admin.limits import limits as limits_of
-from xds_server.admin.ports import Clients, Publisher
+from xds_server.admin.nodes import NodeMethods
+from xds_server.admin.ports import Clients, LiveNodes, NoLiveNodes, Publisher, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import NotFoundError
@@ -33,14 +34,25 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(UsageMethods):
-    """Stateless apart from what it is given; one per server."""
+class AdminService(NodeMethods, UsageMethods):
+    """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
-    def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients, ledger: LedgerReader) -> None:
+    def __init__(
+        self,
+        store: AsyncStore,
+        publisher: Publisher,
+        clients: Clients,
+        ledger: LedgerReader,
+        *,
+        tunnel: Tunnel | None = None,
+        live: LiveNodes | None = None,
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._clients = clients
         self._changes = Changes(store, publisher, clients)
+        self._tunnel = tunnel
+        self._live = live if live is not None else NoLiveNodes()
 
     @reporting
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from xds_server.ledger import reports, requests
+from xds_server.ledger import contributions, reports, requests
+from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.records import Row
 from xds_server.ledger.reports import Comparison, Group
@@ -35,6 +36,10 @@ class LedgerReader:
     async def compare(self, wanted: Filter) -> list[Comparison]:
         """As reports.compare."""
         return await self._read(lambda snapshot: reports.compare(snapshot, wanted))
+
+    async def contributions(self, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
+        """As contributions.report."""
+        return await self._read(lambda snapshot: contributions.report(snapshot, wanted, by))
 
     async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
         """As requests.top."""

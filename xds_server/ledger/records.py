@@ -48,6 +48,7 @@ _NUMBERS = {
             "completion_tokens",
             "reasoning_tokens",
             "cost_micro_usd",
+            "earned_micro_usd",
         ),
         _LARGEST,
     ),
@@ -92,6 +93,7 @@ class Row(NamedTuple):
     end_user: str
     tag: str
     failed_attempts: str
+    earned_micro_usd: int
 
 
 #: Fields of Row that a record has under the same name.
@@ -178,6 +180,7 @@ def _row(record: ledger.UsageRecord, path: str, now_us: int) -> Row:
         _fitted(record.end_user),
         _fitted(record.tag),
         _encoded(record.failed_attempts) if record.failed_attempts else "",
+        record.earned_micro_usd,
     )
 
 

@@ -43,7 +43,7 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[
     found = _sums(snapshot, wanted, by)
     names = {
         Dimension.ORGANISATION: organisation_names(snapshot) if Dimension.ORGANISATION in by else {},
-        Dimension.KEY: _key_names(snapshot) if Dimension.KEY in by else {},
+        Dimension.KEY: key_names(snapshot) if Dimension.KEY in by else {},
     }
     groups = []
     for keys, sums in found:
@@ -81,6 +81,17 @@ def compare(snapshot: Snapshot, wanted: Filter) -> list[Comparison]:
 def organisation_names(snapshot: Snapshot) -> dict[str, str]:
     """By id; deleted ones are not there."""
     return dict(snapshot.rows("SELECT id, name FROM organisation"))
+
+
+def key_names(snapshot: Snapshot) -> dict[str, str]:
+    """By id; of revoked keys there may be several of a name, so theirs has the id too."""
+    rows = snapshot.rows(
+        "SELECT k.id, o.name, k.name, k.revoked_at FROM api_key k JOIN organisation o ON o.id = k.organisation_id"
+    )
+    return {
+        id_: f"{owner}/{name} ({id_})" if revoked_at else f"{owner}/{name}"
+        for id_, owner, name, revoked_at in rows
+    }
 
 
 def _sums(
@@ -130,14 +141,3 @@ def _shown(dimension: Dimension, key: object, names: dict[str, str]) -> str:
         _, seconds, form = _PERIODS[dimension]
         return datetime.fromtimestamp(int(str(key)) * seconds, UTC).strftime(form)
     return names.get(str(key), str(key))
-
-
-def _key_names(snapshot: Snapshot) -> dict[str, str]:
-    """By id; of revoked keys there may be several of a name, so theirs has the id too."""
-    rows = snapshot.rows(
-        "SELECT k.id, o.name, k.name, k.revoked_at FROM api_key k JOIN organisation o ON o.id = k.organisation_id"
-    )
-    return {
-        id_: f"{owner}/{name} ({id_})" if revoked_at else f"{owner}/{name}"
-        for id_, owner, name, revoked_at in rows
-    }

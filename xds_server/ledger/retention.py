@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -15,10 +16,17 @@ from xds_server.ledger.ledger import Ledger
 
 #: Seconds between two looks. Every look removes all that is due, batch by batch.
 _INTERVAL = 300.0
-#: Records, series or tags of one transaction: it holds the write lock for some ten milliseconds.
+#: Records, series or rows of one transaction: it holds the write lock for some ten milliseconds.
 BATCH = 500
 #: Of its own time, what removing leaves to others: as much again.
 _REST = 1.0
+
+#: What lies by the hour, with its key.
+_BY_HOUR = {
+    "usage_tag": "hour, organisation_id, tag",
+    "usage_node": "hour, node_id, model, organisation_id, owner_key_id",
+    "node_uptime": "hour, node_id",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +69,8 @@ class Retention:
 
     async def _rollups(self, day: int) -> None:
         """Of the days before `day`. Series by series: their rows lie together."""
-        await self._repeat(lambda writing: _tags(writing, day * 24, self._batch))
+        for table, key in _BY_HOUR.items():
+            await self._repeat(partial(_hours, table=table, key=key, hour=day * 24, batch=self._batch))
         last = 0
         while True:
             last = await self._ledger.write(
@@ -91,10 +100,9 @@ def _records(writing: Writing, before_us: int, batch: int) -> int:
     )
 
 
-def _tags(writing: Writing, hour: int, batch: int) -> int:
+def _hours(writing: Writing, table: str, key: str, hour: int, batch: int) -> int:
     return writing.run(
-        "DELETE FROM usage_tag WHERE (hour, organisation_id, tag) IN ("
-        "SELECT hour, organisation_id, tag FROM usage_tag WHERE hour < ? ORDER BY hour LIMIT ?)",
+        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE hour < ? ORDER BY hour LIMIT ?)",  # noqa: S608
         hour,
         batch,
     )

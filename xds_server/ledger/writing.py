@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from xds_server.ledger import histogram
+from xds_server.ledger import contributions, histogram
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.records import Row
 from xds_server.ledger.rollup import MOST_TAGS, SUMS, Hour, Series, Totals, roll_up
@@ -44,6 +44,7 @@ def append(writing: Writing, rows: Sequence[Row]) -> int:
         [(series[at.series], at.hour // 24, at.hour, *totals.sums) for at, totals in sorted(hours.items())],
     )
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
+    contributions.append(writing, new)
     return len(new)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ from xds_server.resources import listeners, names, policy, route_table
 from xds_server.resources.chain import encoded_chain
 from xds_server.resources.pools import Assignments
 from xds_server.resources.routes import no_route, translator_route
-from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.settings import EdgeSettings, GatewayTls
 from xds_server.resources.strategy import Chain, Hop, chains
 from xds_server.resources.targets import encoded_pool_cluster, encoded_provider_cluster
 
@@ -86,6 +87,10 @@ class Builder:
         self._key_input = route_table.header_input()
         self._no_match = route_table.on_match_of(no_route())
         self._translator_entry = route_table.entry(names.TRANSLATOR_ROUTE, translator_route())
+
+    def renew(self, tls: GatewayTls) -> None:
+        """From the next build on the gateway shows this certificate. Safe to call while a build runs."""
+        self._edge = replace(self._edge, tls=tls)
 
     def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
         """The snapshot of `state` with the `live` pools (by model); shares with the last what did not change.

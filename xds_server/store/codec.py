@@ -12,12 +12,14 @@ from xds_server.model import (
     Key,
     Limit,
     Metric,
+    Node,
     NodesTarget,
     Organisation,
     Price,
     Provider,
     ProviderTarget,
     Target,
+    Visibility,
 )
 from xds_server.store.crypto import Cipher
 
@@ -110,6 +112,32 @@ def decode_provider(  # noqa: PLR0917  # takes a row
         credentials=open_credentials(cipher, name, bytes(credentials)),
         ca_file=ca_file,
         stream_usage=bool(stream_usage),
+        version=version,
+    )
+
+
+def decode_node(  # noqa: PLR0917  # takes a row
+    id_: str,
+    organisation_id: str,
+    owner_key_id: str,
+    name: str,
+    visibility: str,
+    approved: bool,
+    drained: bool,
+    boost: int,
+    created_at: int,
+    version: int,
+) -> Node:
+    return Node(
+        id=id_,
+        name=name,
+        organisation_id=organisation_id,
+        owner_key_id=owner_key_id,
+        visibility=Visibility(visibility),
+        approved=bool(approved),
+        drained=bool(drained),
+        boost=boost,
+        created_at=created_at,
         version=version,
     )
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -115,7 +115,7 @@ class SqliteReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            _create(path)
             self._connection = connect_sqlite(path)
         except (OSError, sqlite3.Error) as error:
             raise DatabaseUnavailableError(f"{path}: cannot open the database: {error}") from error
@@ -137,6 +137,17 @@ class SqliteReader:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+
+def _create(path: Path) -> None:
+    """An empty file, mode 0600, where there is none.
+
+    A file that is there is left alone. POSIX has locks by process: closing it would drop those of this process's
+    connections to it. Another process that then closes the database takes itself for the last one and deletes the
+    log that is still written to, which destroys the database.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class PostgresqlReader:

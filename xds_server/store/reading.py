@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xds_server.model import Key, Organisation, Price, Privacy, Provider, Route, State, Strategy, Target, Timeouts
+from xds_server.model import (
+    Key,
+    Node,
+    Organisation,
+    Price,
+    Privacy,
+    Provider,
+    Route,
+    State,
+    Strategy,
+    Target,
+    Timeouts,
+)
 from xds_server.store import codec
 from xds_server.store.connection import Snapshot
 from xds_server.store.crypto import Cipher
@@ -39,6 +51,7 @@ def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Load
         routes=before.routes if unchanged("routes") else routes(snapshot),
         organisations=before.organisations if unchanged("organisations") else organisations(snapshot),
         keys=before.keys if unchanged("keys") else keys(snapshot),
+        nodes=before.nodes if unchanged("nodes") else nodes(snapshot),
     )
     return Loaded(state, revisions)
 
@@ -61,6 +74,15 @@ def keys(snapshot: Snapshot) -> dict[str, Key]:
     """Those not revoked, by id."""
     rows = snapshot.rows(f"SELECT {_KEY_COLUMNS} FROM api_key k WHERE k.revoked_at = 0 ORDER BY k.id")  # noqa: S608
     return {row[0]: codec.decode_key(*row) for row in rows}
+
+
+def nodes(snapshot: Snapshot) -> dict[str, Node]:
+    """Those not removed, by id."""
+    rows = snapshot.rows(
+        "SELECT id, organisation_id, owner_key_id, name, visibility, approved, drained, boost, created_at, "
+        "version FROM node WHERE removed_at = 0 ORDER BY id"
+    )
+    return {row[0]: codec.decode_node(*row) for row in rows}
 
 
 def routes(snapshot: Snapshot) -> dict[str, Route]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from xds_server.model import Key
+from xds_server.model import Key, Visibility
 
 
 class ObjectType(StrEnum):
@@ -15,6 +15,8 @@ class ObjectType(StrEnum):
     ROUTE = "route"
     ORGANISATION = "organisation"
     KEY = "key"
+    NODE = "node"
+    JOIN_TOKEN = "join-token"  # noqa: S105  # the kind, not a token
 
 
 class Action(StrEnum):
@@ -33,6 +35,24 @@ class KeyRecord:
     key: Key
     organisation: str
     revoked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinToken:
+    """An invitation: what the node that joins with it becomes. Times are Unix seconds; of its value only a hash is
+    kept, and that stays in the store.
+
+    `name` is empty for the one that the node proposes.
+    """
+
+    id: str
+    organisation_id: str
+    expires_at: int
+    owner_key_id: str = ""
+    name: str = ""
+    visibility: Visibility = Visibility.ORGANISATION
+    require_approval: bool = False
+    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,6 +136,28 @@ class Store:
             else:
                 session.commit()
             return Committed(value, revision, tuple(transaction.events))
+
+    def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """A secret of the database's own, sealed like credentials; `make` gives it where there is none yet.
+
+        Replicas that ask at once get the same. Raises DatabaseUnavailableError, SecretKeyError.
+        """
+        associated = f"setting {name}".encode()
+        with self._reader.snapshot() as snapshot:
+            rows = snapshot.rows("SELECT value FROM setting WHERE name = ?", name)
+        if rows:
+            return self._cipher.open(base64.b64decode(rows[0][0]), associated)
+        from xds_server.store.tables import SettingRow  # noqa: PLC0415
+
+        def work(transaction: Transaction) -> str:
+            row = transaction.session.get(SettingRow, name)
+            if row is None:
+                sealed = base64.b64encode(self._cipher.seal(make(), associated)).decode()
+                row = SettingRow(name=name, value=sealed)
+                transaction.session.add(row)
+            return row.value
+
+        return self._cipher.open(base64.b64decode(self.write("secret", work).value), associated)
 
     def warm(self) -> None:
         """Imports and connects what the first write needs. For a thread after the start, when time is free."""

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 
 #: The partial indices' condition, in the words both databases take.
 _NOT_REVOKED: dict[str, Any] = {"sqlite_where": text("revoked_at = 0"), "postgresql_where": text("revoked_at = 0")}
+_NOT_REMOVED: dict[str, Any] = {"sqlite_where": text("removed_at = 0"), "postgresql_where": text("removed_at = 0")}
 _GLOBAL: dict[str, Any] = {
     "sqlite_where": text("organisation_id IS NULL"),
     "postgresql_where": text("organisation_id IS NULL"),
@@ -133,6 +134,53 @@ class PriceRow(SQLModel, table=True):
     request: int = Field(sa_type=BigInteger)
 
 
+class NodeRow(SQLModel, table=True):
+    """A machine that joined, and what is decided about it. `owner_key_id` is empty for the organisation's own.
+
+    `removed_at` is Unix seconds, 0 = not removed: the rows of removed nodes stay for the contributor report.
+    """
+
+    __tablename__ = "node"
+    __table_args__: ClassVar = (Index("node_name", "organisation_id", "name", unique=True, **_NOT_REMOVED),)
+    id: str = Field(primary_key=True)
+    organisation_id: str = Field(foreign_key="organisation.id", ondelete="CASCADE")
+    owner_key_id: str
+    name: str
+    visibility: str
+    approved: bool
+    drained: bool
+    boost: int
+    created_at: int = Field(sa_type=BigInteger)
+    removed_at: int = Field(sa_type=BigInteger)
+    version: int = Field(sa_type=BigInteger)
+
+
+class JoinTokenRow(SQLModel, table=True):
+    """`hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used."""
+
+    __tablename__ = "join_token"
+    id: str = Field(primary_key=True)
+    organisation_id: str = Field(foreign_key="organisation.id", ondelete="CASCADE")
+    owner_key_id: str
+    name: str
+    visibility: str
+    require_approval: bool
+    hash: bytes = Field(sa_type=LargeBinary)
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    used_at: int = Field(sa_type=BigInteger)
+
+
+class NodeUptimeRow(SQLModel, table=True):
+    """For how many seconds of a Unix hour a node held its lease."""
+
+    __tablename__ = "node_uptime"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    hour: int = Field(primary_key=True)
+    node_id: str = Field(primary_key=True)
+    seconds: int = Field(sa_type=BigInteger)
+
+
 class AuditRow(SQLModel, table=True):
     """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty.
 
@@ -199,6 +247,7 @@ class UsageRecordRow(SQLModel, table=True):
     end_user: str
     tag: str
     failed_attempts: str = Field(sa_type=Text)
+    earned_micro_usd: int = Field(sa_type=BigInteger)
 
 
 class UsageSeriesRow(SQLModel, table=True):
@@ -265,3 +314,22 @@ class UsageTagRow(SQLModel, table=True):
     hour: int = Field(primary_key=True)
     organisation_id: str = Field(primary_key=True)
     tag: str = Field(primary_key=True)
+
+
+class UsageNodeRow(SQLModel, table=True):
+    """What a node served of one model in one Unix hour, and earned by it. Whose it was when the records came is
+    part of the key: another owner later takes over nothing.
+    """
+
+    __tablename__ = "usage_node"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    hour: int = Field(primary_key=True)
+    node_id: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    organisation_id: str = Field(primary_key=True)
+    owner_key_id: str = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    earned_micro_usd: int = Field(sa_type=BigInteger)

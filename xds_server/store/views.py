@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from xds_server.model import Key, Limit, NodesTarget, Organisation, Provider, Route, Target
+from xds_server.model import Key, Limit, Node, NodesTarget, Organisation, Provider, Route, Target
+from xds_server.store.records import JoinToken
 
 MASK = "***"
 
@@ -35,6 +36,32 @@ def key(value: Key) -> View:
         "value": MASK,
         "models": list(value.models),
         "limits": [_limit(limit) for limit in value.limits],
+        "expires_at": value.expires_at,
+    }
+
+
+def node(value: Node) -> View:
+    """The id tells which node of this name it was; the name is there because it may change."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "owner_key_id": value.owner_key_id,
+        "visibility": value.visibility.value,
+        "approved": value.approved,
+        "drained": value.drained,
+        "boost": value.boost,
+    }
+
+
+def join_token(value: JoinToken) -> View:
+    """`id` is the public part of its value."""
+    return {
+        "id": value.id,
+        "value": MASK,
+        "owner_key_id": value.owner_key_id,
+        "name": value.name,
+        "visibility": value.visibility.value,
+        "require_approval": value.require_approval,
         "expires_at": value.expires_at,
     }
 

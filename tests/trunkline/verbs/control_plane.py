@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from trunkline_proto.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
 from trunkline.__main__ import main
+from xds_server.store import DatabaseUrl, Store
 
 TOKEN = "admin-token-of-the-tests-0123456789"
 
@@ -30,6 +31,13 @@ class ControlPlane:
         pointed = {"TRUNKLINE_CONTROL": f"unix:{self.socket}", "TRUNKLINE_ADMIN_TOKEN": TOKEN}
         return CliRunner().invoke(main, arguments, env=pointed)
 
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The database, beside the control plane."""
+        store = Store.open(DatabaseUrl.of_file(self.database), key_file=self.database.with_name("secret.key"))
+        yield store
+        store.close()
+
     def append(self, records: Sequence[ledger_pb2.UsageRecord]) -> None:
         """As a translator does."""
         with grpc.insecure_channel(f"unix:{self.socket}") as channel:
@@ -39,8 +47,8 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(directory: Path) -> Iterator[ControlPlane]:
-    """Started with an empty SQLite database in `directory`, and ended with SIGTERM."""
+def control_plane(directory: Path, *flags: str) -> Iterator[ControlPlane]:
+    """Started with an empty SQLite database in `directory` and the `flags` given, ended with SIGTERM."""
     token = directory / "token"
     token.write_text(TOKEN)
     plane = ControlPlane(directory / "trunkline.db", directory / "s")
@@ -50,7 +58,7 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
             "--data-dir", directory, "--database-url", f"sqlite:///{plane.database}",
             "--control-listen", "127.0.0.1:0", "--ads-socket", plane.socket, "--admin-token-file", token,
             "--openai-listen", "127.0.0.1:8080", "--admin-listen", "127.0.0.1:8081",
-            "--usage-retention", "0", "--rollup-retention", "0",
+            "--usage-retention", "0", "--rollup-retention", "0", *flags,
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip

@@ -155,7 +155,8 @@ def test_routes_show_is_yaml(trunkline: Trunkline) -> None:
 VERBS = """
 up, apply, export, status, audit list, providers list, providers add, providers update, providers remove,
 providers discover, routes list, routes show, routes set, routes remove, orgs list, orgs add, orgs remove,
-keys create, keys list, keys revoke, limits list, limits set, limits remove
+keys create, keys list, keys revoke, limits list, limits set, limits remove, nodes invite, nodes list,
+nodes describe, nodes drain, nodes resume, nodes approve, nodes update, nodes remove, nodes contributions
 """
 
 

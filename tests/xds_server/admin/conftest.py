@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2_grpc
+from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
 from xds_server.admin import AdminService, TokenInterceptor
+from xds_server.admin.ports import Tunnel
 from xds_server.clients import ClientStatus, Propagation, Rejection, TypeStatus
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, Store
@@ -20,6 +22,7 @@ from xds_server.transport.ads import SERVER_OPTIONS
 __all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
 
 TOKEN = "admin-token-of-the-tests-0123456789"
+TUNNEL = Tunnel("https://gateway.example.com:8443", "ab" * 32)
 REJECTION = Rejection("envoy-a", "type.googleapis.com/x", ("chain:1",), "bad weight", 1, 1_700_000_000.5)
 
 
@@ -45,6 +48,28 @@ class Clients:
         return (REJECTION,)
 
 
+@dataclass(frozen=True)
+class Live:
+    """What a node reports."""
+
+    state: str = "online"
+    state_reason: str = "all is well"
+    last_seen: int = 1_700_000_000
+    facts: node_pb.NodeFacts = field(default_factory=lambda: node_pb.NodeFacts(sidecar_version="1.2.3"))
+    offers: Sequence[node_pb.Offer] = (node_pb.Offer(model="llama3", healthy=True),)
+    load: node_pb.Load = field(default_factory=lambda: node_pb.Load(in_flight=3))
+
+
+@dataclass
+class Nodes:
+    """Stands for the registry: those who report, by id."""
+
+    reporting: dict[str, Live] = field(default_factory=dict)
+
+    def describe(self, node_id: str) -> Live | None:
+        return self.reporting.get(node_id)
+
+
 @dataclass
 class Admin:
     """A client of the service; `calls` makes stubs with other metadata."""
@@ -53,6 +78,7 @@ class Admin:
     address: str
     clients: Clients
     store: Store
+    nodes: Nodes
 
 
 Connect = Callable[..., Awaitable[Any]]
@@ -66,11 +92,13 @@ async def admin(store: Store) -> AsyncIterator[Admin]:
         options=SERVER_OPTIONS,
     )
     ledger = LedgerReader(store.url)
-    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(AsyncStore(store), clients, clients, ledger), server)
+    nodes = Nodes()
+    service = AdminService(AsyncStore(store), clients, clients, ledger, tunnel=TUNNEL, live=nodes)
+    admin_pb2_grpc.add_AdminServicer_to_server(service, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
-        yield Admin(Authorised(admin_pb2_grpc.AdminStub(channel)), address, clients, store)
+        yield Admin(Authorised(admin_pb2_grpc.AdminStub(channel)), address, clients, store, nodes)
     await server.stop(None)
     ledger.close()
 

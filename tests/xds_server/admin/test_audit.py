@@ -56,7 +56,7 @@ async def test_events_are_paged_and_filtered(admin: Admin) -> None:
         await events(admin, object_type="thing", page_size=2000)
     assert str(caught.value.details()).splitlines() == [
         "page_size: 2000 is out of range; accepted: 0 to 1,000 (0 = 100)",
-        'object_type: "thing" is not known; accepted: provider, route, organisation, key',
+        'object_type: "thing" is not known; accepted: provider, route, organisation, key, node, join-token',
     ]
 
 

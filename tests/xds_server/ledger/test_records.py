@@ -17,7 +17,7 @@ FAILED = [pb.FailedAttempt(target_id="azure/gpt", status=429, reason="é,UF"), p
 def test_a_record_comes_back_as_it_was() -> None:
     record = usage(
         failed_attempts=FAILED, node_id="n1", response_flags="DC", cache_hit=True, estimated=True, expired=True,
-        stream=True, end_user="Zoë", tag="a/b", price_version=2**32 - 1,
+        stream=True, end_user="Zoë", tag="a/b", price_version=2**32 - 1, earned_micro_usd=9,
     )  # fmt: skip
     (row,) = records.rows(batch(record), now_us=1)
     assert records.record(row) == record

@@ -150,3 +150,22 @@ def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="database URL") as caught:
         DatabaseUrl.parse(url)
     assert "hidden" not in str(caught.value)
+
+
+def test_another_process_that_closes_the_file_takes_nothing_away(tmp_path: Path) -> None:
+    """As `sqlite3 trunkline.db` does beside a running control plane. Whoever is last deletes SQLite's log."""
+    url = DatabaseUrl.of_file(tmp_path / "t.db")
+    store = Store.open(url, key_file=tmp_path / "t.key")
+    reports = open_reader(url)
+    store.write("admin", lambda tx: writing.organisations.put(tx, "acme", limits=(), expected=0))
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM organisation'); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(url.path)], timeout=60, check=True)
+    assert (tmp_path / "t.db-wal").exists()
+    store.write("admin", lambda tx: writing.organisations.put(tx, "other", limits=(), expected=0))
+    with reports.snapshot() as snapshot:
+        assert snapshot.rows("PRAGMA integrity_check") == [("ok",)]
+        assert snapshot.rows("SELECT name FROM organisation ORDER BY name") == [("acme",), ("other",)]
+    reports.close()
+    store.close()

@@ -10,13 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xds_server.store.writing import keys, organisations, providers, routes
+    from xds_server.store.writing import join_tokens, keys, nodes, organisations, providers, routes
     from xds_server.store.writing.transaction import Event, Transaction
 
-__all__ = ["MODULES", "Event", "Transaction", "keys", "organisations", "providers", "routes"]
+__all__ = [
+    "MODULES",
+    "Event",
+    "Transaction",
+    "join_tokens",
+    "keys",
+    "nodes",
+    "organisations",
+    "providers",
+    "routes",
+]
 
 #: What is imported when first used.
-MODULES = ("keys", "organisations", "providers", "routes")
+MODULES = ("join_tokens", "keys", "nodes", "organisations", "providers", "routes")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from xds_server.store import api_keys, codec, views
 from xds_server.store.records import Action, KeyRecord, ObjectType
 from xds_server.store.settings import KeySettings
 from xds_server.store.tables import KeyRow, OrganisationRow
+from xds_server.store.writing import join_tokens, nodes
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
@@ -77,7 +78,10 @@ def update(
 
 
 def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
-    """Revoking a revoked key changes nothing. Raises NotFoundError."""
+    """Its nodes become its organisation's, see nodes.disown, and its unused join tokens admit nobody.
+
+    Revoking a revoked key changes nothing. Raises NotFoundError.
+    """
     row = transaction.session.get(KeyRow, key_id)
     if row is None:
         raise NotFoundError(f'no key with id "{key_id}"')
@@ -90,6 +94,8 @@ def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
         transaction.session.flush()
         label = display_name(owner.name, row.name)
         transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(_decode(row)), None)
+        join_tokens.withdraw(transaction, owner.name, owner_key_id=row.id)
+        nodes.disown(transaction, row.id)
     return KeyRecord(_decode(row), owner.name, row.revoked_at)
 
 

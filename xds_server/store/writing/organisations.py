@@ -11,7 +11,7 @@ from xds_server.store import codec, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import KeyRow, OrganisationRow, RouteRow
-from xds_server.store.writing import keys, routes
+from xds_server.store.writing import join_tokens, keys, nodes, routes
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
@@ -43,7 +43,10 @@ def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expec
 
 
 def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
-    """Removes its keys and its own routes with it, each with its event. Raises NotFoundError, StaleWriteError."""
+    """Removes its nodes, join tokens, keys and its own routes with it, each with its event.
+
+    Raises NotFoundError, StaleWriteError.
+    """
     row = _find(transaction, name)
     check_current(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
     if row is None:
@@ -51,6 +54,8 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     session = transaction.session
     for model in session.exec(select(RouteRow.model).where(RouteRow.organisation_id == row.id)).all():
         routes.delete(transaction, model, organisation=name)
+    join_tokens.withdraw(transaction, name)
+    nodes.delete_all(transaction, name)
     owned = select(KeyRow).where(KeyRow.organisation_id == row.id).order_by(col(KeyRow.name))
     for key in session.exec(owned).all():
         keys.delete(transaction, key, organisation=name)

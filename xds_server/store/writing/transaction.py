@@ -28,6 +28,8 @@ _KINDS = {
     ObjectType.ROUTE: "routes",
     ObjectType.ORGANISATION: "organisations",
     ObjectType.KEY: "keys",
+    ObjectType.NODE: "nodes",
+    ObjectType.JOIN_TOKEN: "state",  # no part of the desired state
 }
 
 

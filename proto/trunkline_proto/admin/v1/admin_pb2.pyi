@@ -586,7 +586,7 @@ class Change(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     kind: Global___Change.Kind.ValueType
     object_type: _builtins.str
-    """`provider`, `route`, `organisation` or `key`."""
+    """`provider`, `route`, `organisation`, `key`, `node` or `join-token`."""
     object_name: _builtins.str
     """The object's name; a route's model, with `organisation/` before it where it has one."""
     @_builtins.property
@@ -1283,7 +1283,7 @@ class ListAuditEventsRequest(_message.Message):
     before_id: _builtins.int
     """Only events older than this id; 0: from the newest."""
     object_type: _builtins.str
-    """`provider`, `route`, `organisation`, `key`; empty: all."""
+    """`provider`, `route`, `organisation`, `key`, `node`, `join-token`; empty: all."""
     object_name: _builtins.str
     def __init__(
         self,
@@ -2074,7 +2074,7 @@ class UpdateNodeRequest(_message.Message):
     DRAINED_FIELD_NUMBER: _builtins.int
     BOOST_PERCENT_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
-    """Id, or name if it is unique."""
+    """Id, name if it is unique, or organisation/name."""
     version: _builtins.int
     """As last read; 0: whatever it is."""
     name: _builtins.str
@@ -2151,6 +2151,7 @@ class RemoveNodeRequest(_message.Message):
     NODE_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
+    """As in UpdateNodeRequest."""
     version: _builtins.int
     def __init__(
         self,

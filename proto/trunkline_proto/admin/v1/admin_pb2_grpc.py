@@ -170,7 +170,8 @@ class AdminServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Apply(self, request, context):
-        """Makes the state what the document says; what it does not name is removed. Atomic and idempotent.
+        """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
+        document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,7 +237,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteOrganisation(self, request, context):
-        """Removes the organisation with its keys and its own routes.
+        """Removes the organisation with its nodes, join tokens, keys and its own routes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,7 +257,8 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Refuses the key from now on; the record stays for the reports.
+        """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
+        ones among them serve nobody until they are approved anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -304,8 +306,8 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def InviteNode(self, request, context):
-        """Every Envoy and translator: connected or not, what it runs, what it refused and why.
-        Makes a single-use join token; its value is in this answer and nowhere else, ever.
+        """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
+        tunnel listener.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,7 +341,8 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -35,7 +35,9 @@ class AdminStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     Apply: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApplyRequest, _admin_pb2.ApplyResponse]
-    """Makes the state what the document says; what it does not name is removed. Atomic and idempotent."""
+    """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
+    document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+    """
     Export: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]
     """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one)."""
     ListProviders: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListProvidersRequest, _admin_pb2.ListProvidersResponse]
@@ -51,12 +53,14 @@ class AdminStub:
     PutOrganisation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutOrganisationRequest, _admin_pb2.PutOrganisationResponse]
     """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys are left alone."""
     DeleteOrganisation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteOrganisationRequest, _admin_pb2.DeleteOrganisationResponse]
-    """Removes the organisation with its keys and its own routes."""
+    """Removes the organisation with its nodes, join tokens, keys and its own routes."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
     CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]
     """Makes a key; its value is in this answer and nowhere else, ever."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]
-    """Refuses the key from now on; the record stays for the reports."""
+    """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
+    ones among them serve nobody until they are approved anew.
+    """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]
     """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
@@ -69,8 +73,8 @@ class AdminStub:
     ExportUsage: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]
     """Single records, oldest first."""
     InviteNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]
-    """Every Envoy and translator: connected or not, what it runs, what it refused and why.
-    Makes a single-use join token; its value is in this answer and nowhere else, ever.
+    """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
+    tunnel listener.
     """
     ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]
     UpdateNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateNodeRequest, _admin_pb2.UpdateNodeResponse]
@@ -80,12 +84,15 @@ class AdminStub:
     ReportContributions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]
     """What nodes contributed: by node, owner, model and period."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
+    """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Apply: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApplyRequest, _admin_pb2.ApplyResponse]  # type: ignore[assignment]
-    """Makes the state what the document says; what it does not name is removed. Atomic and idempotent."""
+    """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
+    document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+    """
     Export: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]  # type: ignore[assignment]
     """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one)."""
     ListProviders: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListProvidersRequest, _admin_pb2.ListProvidersResponse]  # type: ignore[assignment]
@@ -101,12 +108,14 @@ class AdminAsyncStub(AdminStub):
     PutOrganisation: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutOrganisationRequest, _admin_pb2.PutOrganisationResponse]  # type: ignore[assignment]
     """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys are left alone."""
     DeleteOrganisation: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteOrganisationRequest, _admin_pb2.DeleteOrganisationResponse]  # type: ignore[assignment]
-    """Removes the organisation with its keys and its own routes."""
+    """Removes the organisation with its nodes, join tokens, keys and its own routes."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
     CreateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Makes a key; its value is in this answer and nowhere else, ever."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]  # type: ignore[assignment]
-    """Refuses the key from now on; the record stays for the reports."""
+    """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
+    ones among them serve nobody until they are approved anew.
+    """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
@@ -119,8 +128,8 @@ class AdminAsyncStub(AdminStub):
     ExportUsage: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]  # type: ignore[assignment]
     """Single records, oldest first."""
     InviteNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]  # type: ignore[assignment]
-    """Every Envoy and translator: connected or not, what it runs, what it refused and why.
-    Makes a single-use join token; its value is in this answer and nowhere else, ever.
+    """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
+    tunnel listener.
     """
     ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]  # type: ignore[assignment]
     UpdateNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateNodeRequest, _admin_pb2.UpdateNodeResponse]  # type: ignore[assignment]
@@ -130,6 +139,7 @@ class AdminAsyncStub(AdminStub):
     ReportContributions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]  # type: ignore[assignment]
     """What nodes contributed: by node, owner, model and period."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
+    """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -138,7 +148,9 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ApplyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ApplyResponse, _abc.Awaitable[_admin_pb2.ApplyResponse]]:
-        """Makes the state what the document says; what it does not name is removed. Atomic and idempotent."""
+        """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
+        document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+        """
 
     @_abc_1.abstractmethod
     def Export(
@@ -214,7 +226,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DeleteOrganisationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteOrganisationResponse, _abc.Awaitable[_admin_pb2.DeleteOrganisationResponse]]:
-        """Removes the organisation with its keys and its own routes."""
+        """Removes the organisation with its nodes, join tokens, keys and its own routes."""
 
     @_abc_1.abstractmethod
     def ListKeys(
@@ -237,7 +249,9 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeKeyResponse, _abc.Awaitable[_admin_pb2.RevokeKeyResponse]]:
-        """Refuses the key from now on; the record stays for the reports."""
+        """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
+        ones among them serve nobody until they are approved anew.
+        """
 
     @_abc_1.abstractmethod
     def ListAuditEvents(
@@ -292,8 +306,8 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.InviteNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.InviteNodeResponse, _abc.Awaitable[_admin_pb2.InviteNodeResponse]]:
-        """Every Envoy and translator: connected or not, what it runs, what it refused and why.
-        Makes a single-use join token; its value is in this answer and nowhere else, ever.
+        """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
+        tunnel listener.
         """
 
     @_abc_1.abstractmethod
@@ -332,6 +346,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_pb2.GetStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.GetStatusResponse, _abc.Awaitable[_admin_pb2.GetStatusResponse]]: ...
+    ) -> _typing.Union[_admin_pb2.GetStatusResponse, _abc.Awaitable[_admin_pb2.GetStatusResponse]]:
+        """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

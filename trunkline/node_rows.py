@@ -1,0 +1,131 @@
+"""Nodes as people read them, and as programs do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.node.v1 import registry_pb2 as node_pb
+
+from trunkline.errors import UsageError
+from trunkline.output import when
+from trunkline.usage_rows import usd
+
+#: Of a listing.
+COLUMNS = (
+    "name", "organisation", "owner_key", "visibility", "state", "reason", "models", "in_flight", "boost",
+    "last_seen", "id",
+)  # fmt: skip
+#: Of a node's offers.
+OFFER_COLUMNS = ("model", "healthy", "context", "capabilities", "input_usd", "output_usd", "server")
+#: Of contributions, after what they are summed by.
+SUMS = ("requests", "errors", "prompt", "completion", "earned_usd", "uptime")
+
+VISIBILITIES = {
+    "private": admin.VISIBILITY_PRIVATE,
+    "organisation": admin.VISIBILITY_ORGANISATION,
+    "community": admin.VISIBILITY_COMMUNITY,
+}
+_VISIBILITY_NAMES = {number: name for name, number in VISIBILITIES.items()}
+_UNKNOWN_PERMILLE = 1_001
+
+
+def row(node: admin.Node) -> dict[str, Any]:
+    """One line of a listing; models only as far as they are healthy."""
+    return {
+        "name": node.name,
+        "organisation": node.organisation,
+        "owner_key": node.owner_key or None,
+        "visibility": _VISIBILITY_NAMES.get(node.visibility),
+        "state": node.state,
+        "reason": node.state_reason,
+        "models": [each.model for each in node.offers if each.healthy],
+        "in_flight": node.load.in_flight,
+        "boost": node.boost_percent,
+        "last_seen": when(node.last_seen),
+        "id": node.id,
+    }
+
+
+def details(node: admin.Node) -> dict[str, Any]:
+    """Everything, without the offers."""
+    facts, load = node.facts, node.load
+    shared = row(node)
+    del shared["models"]
+    return {
+        **shared,
+        "approved": node.approved,
+        "drained": node.drained,
+        "joined": when(node.created_at),
+        "version": node.version,
+        "sidecar": facts.sidecar_version or None,
+        "system": facts.operating_system or None,
+        "reached": (facts.direct_address or "through its tunnel") if node.HasField("facts") else None,
+        "cpus": facts.cpus,
+        "memory_gib": _gib(facts.memory_bytes),
+        "gpus": [f"{each.name} ({_gib(each.memory_bytes)} GiB)" for each in facts.gpus],
+        "queued": load.queued,
+        "concurrency_limit": load.concurrency_limit or None,
+        "kv_cache_percent": load.kv_cache_permille / 10 if _known_cache(node) else None,
+    }
+
+
+def offer_row(offer: node_pb.Offer) -> dict[str, Any]:
+    """Prices are USD per million tokens."""
+    return {
+        "model": offer.model,
+        "healthy": offer.healthy,
+        "context": offer.context_length or None,
+        "capabilities": list(offer.capabilities),
+        "input_usd": usd(offer.input_price),
+        "output_usd": usd(offer.output_price),
+        "server": offer.server,
+    }
+
+
+def contribution_row(of: admin.Contribution, by: Iterable[str], *, readable: bool) -> dict[str, Any]:
+    """What it is summed by, then the sums. Not `readable`: `uptime` is seconds."""
+    named = {"node": of.node_name or of.node_id, "owner": of.owner, "model": of.model, "day": of.day}
+    return {
+        **{each: named[each] for each in by},
+        "requests": of.requests,
+        "errors": of.errors,
+        "prompt": of.prompt_tokens,
+        "completion": of.completion_tokens,
+        "earned_usd": usd(of.earned_micro_usd),
+        "uptime": _hours(of.uptime_seconds) if readable else of.uptime_seconds,
+        "node_id": of.node_id,
+    }
+
+
+def find(nodes: Sequence[admin.Node], reference: str) -> admin.Node:
+    """By id, name, or organisation/name. Raises UsageError: there is none, or there are several."""
+    for node in nodes:
+        if node.id == reference:
+            return node
+    found = [each for each in nodes if reference in {each.name, f"{each.organisation}/{each.name}"}]
+    if not found:
+        raise UsageError(f"there is no node {reference}: see `trunkline nodes list`")
+    if len(found) > 1:
+        labels = ", ".join(f"{each.organisation}/{each.name}" for each in found)
+        raise UsageError(f"{reference} may be {labels}: say which")
+    return found[0]
+
+
+def _known_cache(node: admin.Node) -> bool:
+    return node.HasField("load") and node.load.kv_cache_permille < _UNKNOWN_PERMILLE
+
+
+def _gib(size: int) -> float:
+    return round(size / 2**30, 1)
+
+
+def _hours(seconds: int) -> str:
+    """`5 m 03 s` or `26 h 05 m`; empty for none."""
+    if not seconds:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} m"

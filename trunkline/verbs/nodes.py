@@ -1,0 +1,166 @@
+"""`trunkline nodes`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, control_options
+from trunkline.errors import UsageError
+from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, VISIBILITIES, details, find, offer_row, row
+from trunkline.output import output_option, render
+from trunkline.verbs.nodes_contributions import contributions
+from trunkline.verbs.nodes_invite import invite
+
+
+@click.group()
+def nodes() -> None:
+    """Own machines: invite, list, drain, remove.
+
+    A NODE is an id (nd-…), a name that is unique, or ORGANISATION/NAME.
+    """
+
+
+nodes.add_command(invite)
+nodes.add_command(contributions)
+
+
+@nodes.command(
+    "list",
+    epilog="""\b
+Examples:
+  trunkline nodes list
+  trunkline nodes list --org acme --output json
+""",
+)
+@click.option("--org", default="", help="Only this organisation's.")
+@output_option
+@control_options
+def list_nodes(*, control: Control, org: str, output: str) -> None:
+    """Every node: what it serves, and how it does.
+
+    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `unhealthy` (no report,
+    or no local server that works) or `offline` (for longer).
+    """
+    with control.connect() as api:
+        found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes
+    click.echo(render([row(each) for each in found], COLUMNS, output, right={"in_flight", "boost"}))
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes describe rig
+  trunkline nodes describe acme/rig --output json
+"""
+)
+@click.argument("node")
+@output_option
+@control_options
+def describe(*, control: Control, node: str, output: str) -> None:
+    """Everything about NODE, with what it offers; prices are USD per million tokens.
+
+    csv has the offers alone.
+    """
+    with control.connect() as api:
+        found = find(api.ListNodes(admin.ListNodesRequest()).nodes, node)
+    facts, offers = details(found), [offer_row(each) for each in found.offers]
+    if output == "json":
+        click.echo(json.dumps({**facts, "offers": offers}, indent=2, ensure_ascii=False))
+        return
+    if output == "table":
+        click.echo(
+            render([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), output)
+        )
+        click.echo()
+    click.echo(render(offers, OFFER_COLUMNS, output, right={"context", "input_usd", "output_usd"}))
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes drain rig
+"""
+)
+@click.argument("node")
+@control_options
+def drain(*, control: Control, node: str) -> None:
+    """Let NODE finish what runs and give it nothing new, until `resume`."""
+    _decide(control, admin.UpdateNodeRequest(node_id=node, drained=True), "drained")
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes resume rig
+"""
+)
+@click.argument("node")
+@control_options
+def resume(*, control: Control, node: str) -> None:
+    """Give NODE requests again after `drain`."""
+    _decide(control, admin.UpdateNodeRequest(node_id=node, drained=False), "not drained")
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes approve rig
+"""
+)
+@click.argument("node")
+@control_options
+def approve(*, control: Control, node: str) -> None:
+    """Let NODE serve, which was invited with --require-approval."""
+    _decide(control, admin.UpdateNodeRequest(node_id=node, approved=True), "approved")
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes update rig --boost 200
+  trunkline nodes update nd-abcdefgh234567ab --name rig-2 --visibility community
+"""
+)
+@click.argument("node")
+@click.option("--name", default=None, help="Another name, unique within the organisation.")
+@click.option("--visibility", type=click.Choice(list(VISIBILITIES)), default=None, help="Who may use it.")
+@click.option("--boost", type=click.IntRange(10, 1000), default=None, help="Weight beside others; 100 is neutral.")
+@control_options
+def update(*, control: Control, node: str, name: str | None, visibility: str | None, boost: int | None) -> None:
+    """Change what is decided about NODE."""
+    if name is None and visibility is None and boost is None:
+        raise UsageError("say what to change: --name, --visibility or --boost")
+    request = admin.UpdateNodeRequest(
+        node_id=node,
+        name=name,
+        visibility=VISIBILITIES[visibility] if visibility is not None else None,
+        boost_percent=boost,
+    )
+    _decide(control, request, "updated")
+
+
+@nodes.command(
+    epilog="""\b
+Examples:
+  trunkline nodes remove rig
+"""
+)
+@click.argument("node")
+@control_options
+def remove(*, control: Control, node: str) -> None:
+    """Remove NODE for good: its certificate is worth nothing afterwards. With a new token it may join again."""
+    with control.connect() as api:
+        answer = api.RemoveNode(admin.RemoveNodeRequest(node_id=node))
+    click.echo(f"- node {node}")
+    changes.report(answer.propagation)
+
+
+def _decide(control: Control, request: admin.UpdateNodeRequest, done: str) -> None:
+    with control.connect() as api:
+        answer = api.UpdateNode(request)
+    click.echo(f"~ node {answer.node.organisation}/{answer.node.name} ({answer.node.id}): {done}")
+    changes.report(answer.propagation)

@@ -1,0 +1,105 @@
+"""`trunkline nodes invite`."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from urllib.parse import urlsplit
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline.client import Control, control_options
+from trunkline.errors import UsageError
+from trunkline.join_commands import IMAGE, Invitation
+from trunkline.node_rows import VISIBILITIES
+from trunkline.output import output_option, render, when
+from trunkline.parameters import Seconds
+
+_URL = re.compile(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  trunkline nodes invite --org acme
+  trunkline nodes invite --org acme --owner-key jane --visibility private --ttl 1d
+  trunkline nodes invite --org acme --require-approval --url https://gateway.example.org:8443
+  trunkline nodes invite --org acme --output json | jq -r .commands.docker
+"""
+)
+@click.option("--org", required=True, help="The organisation that the machine belongs to.")
+@click.option("--owner-key", default="", help="Its owner's API key, by name.  [default: the organisation]")
+@click.option(
+    "--ttl", type=Seconds(), default="1h", show_default=True, help="For how long it admits; at most 30d."
+)
+@click.option(
+    "--visibility", type=click.Choice(list(VISIBILITIES)), default="organisation", show_default=True,
+    help="Who may use it: its owner's key, its organisation, or everybody.",
+)  # fmt: skip
+@click.option("--require-approval", is_flag=True, help="It serves nobody before `trunkline nodes approve`.")
+@click.option("--name", default="", help="What to call it.  [default: the machine's own name]")
+@click.option("--url", default="", help="Where it reaches the gateway.  [default: as --tunnel-url says]")
+@click.option("--image", default=IMAGE, show_default=True, help="For the docker command.")
+@output_option
+@control_options
+def invite(
+    *,
+    control: Control,
+    org: str,
+    owner_key: str,
+    ttl: int,
+    visibility: str,
+    require_approval: bool,
+    name: str,
+    url: str,
+    image: str,
+    output: str,
+) -> None:
+    """Make a token with which one machine joins, once, and print the command to run there.
+
+    The token is on stdout alone, and nowhere else: it is stored as a hash.
+    """
+    url = url.rstrip("/")
+    if url and not _URL.fullmatch(url):
+        raise UsageError(f"--url: expected https://HOST:PORT, not {url!r}")
+    request = admin.InviteNodeRequest(
+        organisation=org,
+        owner_key=owner_key,
+        visibility=VISIBILITIES[visibility],
+        ttl_seconds=ttl,
+        require_approval=require_approval,
+        name=name,
+    )
+    with control.connect() as api:
+        answer = api.InviteNode(request)
+    invitation = Invitation(answer.token, url or answer.join_url, when(answer.expires_at) or "", image)
+    if _is_loopback(invitation.url):
+        click.echo(
+            f"warning: {invitation.url} is this machine alone; for others run the gateway with --tunnel-listen on "
+            "an address that they reach, or give that with --url",
+            err=True,
+        )
+    click.echo(f"+ join token of {org}, for one machine until {invitation.expires}; not shown again:", err=True)
+    if output == "json":
+        shown = {
+            "token": invitation.token,
+            "url": invitation.url,
+            "commands": invitation.commands(),
+            "expires_at": invitation.expires,
+        }
+        click.echo(json.dumps(shown, indent=2))
+    elif output == "csv":
+        rows = [{"for": place, "command": command} for place, command in invitation.commands().items()]
+        click.echo(render(rows, ("for", "command"), output))
+    else:
+        click.echo(invitation.text())
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

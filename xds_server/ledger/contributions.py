@@ -1,0 +1,185 @@
+"""What nodes contributed: requests, tokens and earnings per node, model and hour, and how long they were there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from xds_server.errors import InvalidFieldError
+from xds_server.ledger.connection import Writing
+from xds_server.ledger.query import Filter
+from xds_server.ledger.records import Row
+from xds_server.ledger.reports import MOST_ROWS, key_names, organisation_names
+from xds_server.ledger.rollup import is_error
+from xds_server.model import pool_name
+from xds_server.store.connection import Snapshot
+
+#: The columns of usage_node that are sums.
+SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_micro_usd")
+_EARNED = SUMS.index("earned_micro_usd")
+
+_ADD = (
+    f"INSERT INTO usage_node (hour, node_id, model, organisation_id, owner_key_id, {', '.join(SUMS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(SUMS) + 5))}) "
+    "ON CONFLICT (hour, node_id, model, organisation_id, owner_key_id) DO UPDATE SET "
+    + ", ".join(f"{name} = usage_node.{name} + excluded.{name}" for name in SUMS)
+)
+_POOL = pool_name("")
+
+
+class By(StrEnum):
+    """What contributions are summed by."""
+
+    NODE = "node"
+    OWNER = "owner"
+    MODEL = "model"
+    DAY = "day"
+
+
+#: Columns of usage_node.
+_COLUMNS = {
+    By.NODE: ("u.node_id",),
+    By.OWNER: ("u.organisation_id", "u.owner_key_id"),
+    By.MODEL: ("u.model",),
+    By.DAY: ("u.hour / 24",),
+}
+#: The same of node_uptime u and, where there still is one, node n.
+_UPTIME_COLUMNS = {
+    **_COLUMNS,
+    By.OWNER: ("COALESCE(n.organisation_id, '')", "COALESCE(n.owner_key_id, '')"),
+}
+
+
+class NodeHour(NamedTuple):
+    """What is added up. `model` is the one that the node offers; `hour` is hours since 1970."""
+
+    hour: int
+    node_id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One line of a report: what it is not summed by is empty, `day` is days since 1970 or -1.
+
+    `sums` are in the order of SUMS; `uptime_seconds` is 0 where lines are by model, or neither by node nor owner.
+    """
+
+    node_id: str
+    node_name: str
+    owner: str
+    model: str
+    day: int
+    sums: tuple[int, ...]
+    uptime_seconds: int
+
+
+def append(writing: Writing, rows: Iterable[Row]) -> None:
+    """Adds records that are new, in the transaction that stores them. The owner is the node's at this moment."""
+    hours = roll_up(rows)
+    ids = sorted({at.node_id for at in hours})
+    if not ids:
+        return
+    owners = {
+        id_: (organisation_id, owner_key_id)
+        for id_, organisation_id, owner_key_id in writing.rows(
+            f"SELECT id, organisation_id, owner_key_id FROM node WHERE id IN ({', '.join('?' * len(ids))})",  # noqa: S608
+            *ids,
+        )
+    }
+    writing.many(_ADD, [(*at, *owners.get(at.node_id, ("", "")), *sums) for at, sums in sorted(hours.items())])
+
+
+def roll_up(rows: Iterable[Row]) -> Mapping[NodeHour, list[int]]:
+    """Sums of those that a node answered, in the order of SUMS."""
+    found: dict[NodeHour, list[int]] = {}
+    for row in rows:
+        if not row.node_id:
+            continue
+        # What the node offers, not the public name that some route has for it.
+        model = row.target_id.removeprefix(_POOL) if row.target_id.startswith(_POOL) else row.model
+        sums = found.setdefault(NodeHour(row.hour, row.node_id, model), [0] * len(SUMS))
+        added = (1, is_error(row), row.prompt_tokens, row.completion_tokens, row.earned_micro_usd)
+        for index, value in enumerate(added):
+            sums[index] += value
+    return found
+
+
+def report(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
+    """By day where `by` has it, then by what was earned, the most first.
+
+    Of `wanted`, the times (rounded outward to hours) and the organisation count, which is the nodes' owner.
+
+    Raises InvalidFieldError for too many lines.
+    """
+    served = _sums(snapshot, wanted, by)
+    uptimes = {}
+    if By.MODEL not in by and {By.NODE, By.OWNER} & set(by):
+        uptimes = _uptimes(snapshot, wanted, by)
+    nothing = (0,) * len(SUMS)
+    keys = dict.fromkeys([*served, *uptimes])
+    if len(keys) > MOST_ROWS:
+        raise InvalidFieldError([f"by: more than {MOST_ROWS:,} rows; ask for fewer dimensions or a shorter time"])
+    names = _Names(snapshot, by)
+    lines = [names.line(by, key, served.get(key, nothing), uptimes.get(key, 0)) for key in keys]
+    return sorted(lines, key=lambda each: (each.day, -each.sums[_EARNED], each.owner, each.node_name, each.model))
+
+
+class _Names:
+    """What lines are called, of nodes, keys and organisations that are no more too."""
+
+    def __init__(self, snapshot: Snapshot, by: Sequence[By]) -> None:
+        self._nodes: dict[str, str] = dict(snapshot.rows("SELECT id, name FROM node")) if By.NODE in by else {}
+        self._organisations = organisation_names(snapshot) if By.OWNER in by else {}
+        self._keys = key_names(snapshot) if By.OWNER in by else {}
+
+    def line(self, by: Sequence[By], key: tuple[object, ...], sums: tuple[int, ...], uptime: int) -> Contribution:
+        """`key` has the columns of each of `by`, one after the other."""
+        values = dict(zip((column for each in by for column in _COLUMNS[each]), key, strict=True))
+        node_id = str(values.get("u.node_id", ""))
+        organisation_id, key_id = (
+            str(values.get(f"u.{name}", "")) for name in ("organisation_id", "owner_key_id")
+        )
+        organisation = self._organisations.get(organisation_id, organisation_id)
+        return Contribution(
+            node_id=node_id,
+            node_name=self._nodes.get(node_id, ""),
+            owner=self._keys.get(key_id, f"{organisation}/{key_id}") if key_id else organisation,
+            model=str(values.get("u.model", "")),
+            day=int(str(values.get("u.hour / 24", -1))),
+            sums=sums,
+            uptime_seconds=uptime,
+        )
+
+
+def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], tuple[int, ...]]:
+    columns = [column for each in by for column in _COLUMNS[each]]
+    owner, owners = _owned_by("u.organisation_id", wanted)
+    rows = snapshot.rows(
+        f"SELECT {', '.join(columns)}, {', '.join(f'SUM({name})' for name in SUMS)} FROM usage_node u "  # noqa: S608
+        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
+        wanted.first_hour,
+        wanted.last_hour,
+        *owners,
+    )
+    width = len(columns)
+    return {tuple(row[:width]): tuple(int(each) for each in row[width:]) for row in rows}
+
+
+def _uptimes(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], int]:
+    columns = [column for each in by for column in _UPTIME_COLUMNS[each]]
+    owner, owners = _owned_by("n.organisation_id", wanted)
+    rows = snapshot.rows(
+        f"SELECT {', '.join(columns)}, SUM(u.seconds) FROM node_uptime u LEFT JOIN node n ON n.id = u.node_id "  # noqa: S608
+        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
+        wanted.first_hour,
+        wanted.last_hour,
+        *owners,
+    )
+    return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+
+def _owned_by(column: str, wanted: Filter) -> tuple[str, tuple[str, ...]]:
+    return (f" AND {column} = ?", (wanted.organisation_id,)) if wanted.organisation_id else ("", ())

@@ -1,0 +1,1 @@
+"""Nodes: who they are, whether they live, and what they offer."""

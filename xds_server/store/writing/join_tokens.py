@@ -1,0 +1,143 @@
+"""Invitations: single-use, expiring tokens that each admit one node."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+
+from sqlmodel import col, delete as delete_rows, or_, select
+
+from xds_server.errors import AlreadyExistsError, JoinTokenError, NotFoundError
+from xds_server.model import Visibility
+from xds_server.store import join_token_values, views
+from xds_server.store.api_keys import hash_of, new_id
+from xds_server.store.records import Action, JoinToken, ObjectType
+from xds_server.store.settings import Invitation
+from xds_server.store.tables import JoinTokenRow, KeyRow, NodeRow
+from xds_server.store.writing.transaction import Transaction
+
+#: For how many seconds a token that was used or expired is kept, so that whoever tries it again is told which.
+_KEPT_SECONDS = 7 * 86_400
+_ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
+
+
+def invite(
+    transaction: Transaction, organisation: str, invitation: Invitation, *, fingerprint: str
+) -> tuple[JoinToken, str]:
+    """The token, and its value, which is kept nowhere. `fingerprint` is the CA's, hex.
+
+    Raises NotFoundError for the organisation or the owner's key, AlreadyExistsError for the node's name.
+    """
+    organisation_id = transaction.organisation_id(organisation)
+    owner_key_id = _key_id(transaction, organisation, invitation.owner_key) if invitation.owner_key else ""
+    if invitation.name and _is_taken(transaction, organisation_id, invitation.name):
+        raise AlreadyExistsError(
+            f'node "{organisation}/{invitation.name}" exists: remove it first, or choose another name'
+        )
+    _forget(transaction)
+    public_id = new_id()
+    value = join_token_values.new_value(public_id, fingerprint)
+    row = JoinTokenRow(
+        id=public_id,
+        organisation_id=organisation_id,
+        owner_key_id=owner_key_id,
+        name=invitation.name,
+        visibility=invitation.visibility.value,
+        require_approval=invitation.require_approval,
+        hash=hash_of(value),
+        created_at=transaction.now,
+        expires_at=transaction.now + invitation.ttl_seconds,
+        used_at=0,
+    )
+    transaction.session.add(row)
+    transaction.session.flush()
+    token = _decode(row)
+    _record(transaction, Action.CREATE, organisation, token)
+    return token, value
+
+
+def redeem(transaction: Transaction, value: str) -> JoinToken:
+    """Uses the token up. Transactions follow one another, on every replica: of two, the second finds it used.
+
+    Raises JoinTokenError.
+    """
+    public_id = join_token_values.public_id(value)
+    row = transaction.session.get(JoinTokenRow, public_id) if public_id else None
+    # Whoever has not the whole token learns nothing about it.
+    if row is None or not hmac.compare_digest(row.hash, hash_of(value)):
+        raise JoinTokenError(
+            "this join token is not known: it was not copied whole, is another gateway's, was withdrawn, or was "
+            f"used or expired long ago; {_ANOTHER}"
+        )
+    if row.used_at:
+        raise JoinTokenError(
+            f"this join token was used at {_moment(row.used_at)}, and each admits one machine; {_ANOTHER}"
+        )
+    if row.expires_at <= transaction.now:
+        raise JoinTokenError(f"this join token expired at {_moment(row.expires_at)}; {_ANOTHER}")
+    row.used_at = transaction.now
+    transaction.session.add(row)
+    _forget(transaction)
+    return _decode(row)
+
+
+def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str = "") -> None:
+    """Removes the organisation's tokens, or only those that would admit a node of one owner's key."""
+    found = select(JoinTokenRow).where(JoinTokenRow.organisation_id == transaction.organisation_id(organisation))
+    if owner_key_id:
+        found = found.where(JoinTokenRow.owner_key_id == owner_key_id)
+    for row in transaction.session.exec(found.order_by(col(JoinTokenRow.id))).all():
+        if not row.used_at and row.expires_at > transaction.now:
+            _record(transaction, Action.DELETE, organisation, _decode(row))
+        transaction.session.delete(row)
+    transaction.session.flush()
+
+
+def _forget(transaction: Transaction) -> None:
+    """Without an event: these admit nobody any more."""
+    before = transaction.now - _KEPT_SECONDS
+    used, expires = col(JoinTokenRow.used_at), col(JoinTokenRow.expires_at)
+    transaction.session.exec(delete_rows(JoinTokenRow).where(or_((used > 0) & (used < before), expires < before)))
+
+
+def _key_id(transaction: Transaction, organisation: str, name: str) -> str:
+    found = transaction.session.exec(
+        select(KeyRow.id).where(
+            KeyRow.organisation_id == transaction.organisation_id(organisation),
+            KeyRow.name == name,
+            KeyRow.revoked_at == 0,
+        )
+    ).first()
+    if found is None:
+        raise NotFoundError(f'no key "{organisation}/{name}": `trunkline keys list` shows which there are')
+    return found
+
+
+def _is_taken(transaction: Transaction, organisation_id: str, name: str) -> bool:
+    statement = select(NodeRow.id).where(
+        NodeRow.organisation_id == organisation_id, NodeRow.name == name, NodeRow.removed_at == 0
+    )
+    return transaction.session.exec(statement).first() is not None
+
+
+def _record(transaction: Transaction, action: Action, organisation: str, token: JoinToken) -> None:
+    view = views.join_token(token)
+    before, after = (None, view) if action is Action.CREATE else (view, None)
+    transaction.record(action, ObjectType.JOIN_TOKEN, f"{organisation}/{token.id}", before, after)
+
+
+def _decode(row: JoinTokenRow) -> JoinToken:
+    return JoinToken(
+        id=row.id,
+        organisation_id=row.organisation_id,
+        expires_at=row.expires_at,
+        owner_key_id=row.owner_key_id,
+        name=row.name,
+        visibility=Visibility(row.visibility),
+        require_approval=row.require_approval,
+        created_at=row.created_at,
+    )
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
