@@ -7,7 +7,8 @@
 --   x-trunkline-usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
 -- What belongs to the target comes from its endpoint metadata, in one header that the filter before this one sets:
 --   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <target> <model's name there, as a JSON string>
---                      flags: u, the target understands stream_options; target: its id, percent-encoded
+--                      flags: u, the target understands stream_options; n, it is a node and the credential its id;
+--                      o, the node belongs to whoever asks; target: its id, percent-encoded
 --
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
@@ -56,7 +57,14 @@ function envoy_on_request(handle)
     headers:remove("accept-encoding") -- a compressed answer would hide its usage
   end
   headers:replace(":path", (prefix == "-" and "" or prefix) .. request["x-trunkline-path"])
-  if credential == "-" then
+  local node = flags:find("n", 1, true)
+  headers:remove("x-trunkline-node")
+  headers:remove("x-trunkline-own")
+  if node then
+    headers:replace("x-trunkline-node", credential)
+    if flags:find("o", 1, true) then headers:replace("x-trunkline-own", "1") end
+  end
+  if node or credential == "-" then
     headers:remove("authorization")
   else
     headers:replace("authorization", "Bearer " .. credential)
