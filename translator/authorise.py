@@ -97,10 +97,11 @@ class Authoriser:
         if route is None:
             raise model_not_found(body.model)
         stream = endpoint.streams and body.streams
+        shape = route.shape(key)
         offset, length = body.model_value()
         written = request.body[offset : offset + length]
         headers = {
-            "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
+            "x-trunkline-route": f"{shape}:stream" if stream else shape,
             # A target that knows the model by this very name gets the body as it is.
             "x-trunkline-model": f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}",
         }
