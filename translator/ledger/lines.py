@@ -94,7 +94,7 @@ def _request(fields: dict[str, Any]) -> RequestLine:
         _microseconds(get("start")),
         text(get("org")),
         text(get("key")),
-        plain,
+        plain.partition("@")[0],
         plain != route,
         text(get("target")),
         _status(get("status")),
