@@ -37,6 +37,7 @@ class Settings:
     openai: Address
     admin: Address
     control: Address
+    tunnel: Address
     database_url: str
     config: Path | None
     envoy_binary: Path
@@ -63,6 +64,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-token-file", str(layout.admin_token)),
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
+                *("--tunnel-listen", str(settings.tunnel)),
+                *("--tunnel-socket", str(layout.tunnel_socket)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *(("--access-log", str(layout.access_log)) if settings.ledger else ()),

@@ -21,6 +21,7 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         openai=Address("127.0.0.1", 1),
         admin=Address("127.0.0.1", 2),
         control=Address("127.0.0.1", 3),
+        tunnel=Address("127.0.0.1", 4),
         database_url=URL,
         config=None,
         envoy_binary=tmp_path / "envoy",
