@@ -66,6 +66,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--admin-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
     )
+    parser.add_argument("--tunnel-listen", type=_address, metavar="HOST:PORT", help="for nodes; default: no nodes")
+    parser.add_argument(
+        "--tunnel-socket", type=Path, help="of every Envoy, between its listeners; default: beside --ads-socket"
+    )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
@@ -101,6 +105,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             max_body_bytes=given.max_body_bytes,
             ca_file=given.upstream_ca_file or _system_ca_file(),
             access_log=given.access_log,
+            tunnel_listen=given.tunnel_listen,
+            tunnel_socket=str(given.tunnel_socket or given.ads_socket.with_name("tunnel.sock")),
         ),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         bootstrap_key_file=given.bootstrap_key_file,

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTls:
+    """Who this gateway is to its nodes, as PEM texts: the CA that it issues from, and its own certificate.
+
+    The certificate's DNS name is `gateway.trunkline.internal`; the CA is public.
+    """
+
+    ca_pem: str
+    certificate_chain_pem: str
+    key_pem: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +32,9 @@ class EdgeSettings:
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     #: Where Envoy writes the write-ahead ledger; empty: nowhere.
     access_log: str = ""
+    #: Where nodes call; None: there are no nodes. It takes `tls` to be there.
+    tunnel_listen: tuple[str, int] | None = None
+    #: Unix socket on which Envoy hands the tunnels that nodes opened to itself.
+    tunnel_socket: str = ""
+    #: At the start; `Builder.renew` has what follows.
+    tls: GatewayTls | None = None

@@ -22,7 +22,7 @@ STATE = State(
     organisations={"org_1": Organisation("org_1", "acme")},
     keys={"k1": Key("k1", "org_1", "ci", b"h" * 32)},
 )
-LIVE = {"llama": Pool("llama", (Endpoint("n1", "10.0.0.1", 80), Endpoint("n2", "10.0.0.2", 80)))}
+LIVE = {"nodes/llama": Pool("llama", (Endpoint("n1"), Endpoint("n2")))}
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.Mon
         return original(model, endpoint)
 
     monkeypatch.setattr(pools, "lb_endpoint", counting)
-    first, second = LIVE["llama"].endpoints
-    flipped = {"llama": Pool("llama", (first, replace(second, health="unhealthy")))}
+    first, second = LIVE["nodes/llama"].endpoints
+    flipped = {"nodes/llama": Pool("llama", (first, replace(second, health="unhealthy")))}
     builder.build(2, STATE, flipped)
     assert encoded == ["n2"]
 
