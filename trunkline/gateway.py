@@ -156,8 +156,11 @@ def _with_free_ports(settings: Settings) -> Settings:
         address.claimed(settings.admin, flag="--admin-listen") as admin,
         address.claimed(settings.control, flag="--control-listen") as control,
         address.claimed(settings.tunnel, flag="--tunnel-listen") as tunnel,
+        address.claimed(settings.tunnel_handshake, flag="--tunnel-listen") as handshake,
     ):
-        return replace(settings, openai=openai, admin=admin, control=control, tunnel=tunnel)
+        return replace(
+            settings, openai=openai, admin=admin, control=control, tunnel=tunnel, tunnel_handshake=handshake
+        )
 
 
 def notice(text: str) -> None:

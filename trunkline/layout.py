@@ -36,10 +36,6 @@ class Layout:
         return self.run / "envoy-admin.sock"
 
     @property
-    def tunnel_socket(self) -> Path:
-        return self.run / "tunnel.sock"
-
-    @property
     def admin_token(self) -> Path:
         return self.run / "admin-token"
 
@@ -104,4 +100,4 @@ class Layout:
 
     @property
     def _sockets(self) -> tuple[Path, ...]:
-        return (self.xds_socket, self.translator_socket, self.envoy_admin_socket, self.tunnel_socket)
+        return (self.xds_socket, self.translator_socket, self.envoy_admin_socket)

@@ -38,6 +38,7 @@ class Settings:
     admin: Address
     control: Address
     tunnel: Address
+    tunnel_handshake: Address
     database_url: str
     config: Path | None
     envoy_binary: Path
@@ -65,7 +66,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
                 *("--tunnel-listen", str(settings.tunnel)),
-                *("--tunnel-socket", str(layout.tunnel_socket)),
+                *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *(("--access-log", str(layout.access_log)) if settings.ledger else ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hmac
 import os
 import re
 import sys
@@ -68,7 +69,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--tunnel-listen", type=_address, metavar="HOST:PORT", help="for nodes; default: no nodes")
     parser.add_argument(
-        "--tunnel-socket", type=Path, help="of every Envoy, between its listeners; default: beside --ads-socket"
+        "--tunnel-handshake-listen",
+        type=_address,
+        default=EdgeSettings().tunnel_handshake_listen,
+        metavar="HOST:PORT",
+        help="on loopback, for every Envoy itself; default: 127.0.0.1:8444",
     )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
@@ -106,7 +111,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             ca_file=given.upstream_ca_file or _system_ca_file(),
             access_log=given.access_log,
             tunnel_listen=given.tunnel_listen,
-            tunnel_socket=str(given.tunnel_socket or given.ads_socket.with_name("tunnel.sock")),
+            tunnel_handshake_listen=given.tunnel_handshake_listen,
+            # The same after a restart and at every replica: a listener that changes drains its tunnels.
+            tunnel_secret=hmac.digest(token.encode(), b"tunnel handshake", "sha256").hex(),
         ),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         bootstrap_key_file=given.bootstrap_key_file,

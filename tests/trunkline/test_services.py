@@ -22,6 +22,7 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         admin=Address("127.0.0.1", 2),
         control=Address("127.0.0.1", 3),
         tunnel=Address("127.0.0.1", 4),
+        tunnel_handshake=Address("127.0.0.1", 5),
         database_url=URL,
         config=None,
         envoy_binary=tmp_path / "envoy",

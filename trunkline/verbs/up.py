@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from trunkline import address, envoy
+from trunkline.address import Address
 from trunkline.gateway import run
 from trunkline.layout import Layout
 from trunkline.services import Settings
@@ -115,6 +116,8 @@ def up(
             admin=address.parse(admin_listen, flag="--admin-listen"),
             control=address.parse(control_listen, flag="--control-listen"),
             tunnel=address.parse(tunnel_listen, flag="--tunnel-listen"),
+            # Between Envoy and itself; nobody needs to know it.
+            tunnel_handshake=Address("127.0.0.1", 0),
             database_url=database_url or f"sqlite:///{layout.database}",
             config=config,
             envoy_binary=envoy.binary(),

@@ -30,12 +30,17 @@ class Audiences:
 
     def of_route(self, route: Route) -> tuple[str, ...]:
         """Those that may take the route and for which its nodes differ from everybody's."""
-        if not any(isinstance(target, NodesTarget) for target in route.targets):
+        if not may_have(route):
             return ()
         owner = route.organisation_id
         ids = [each for each in self.organisations if owner in {"", each}]
         ids += [key for key, organisation in self.keys if owner in {"", organisation}]
         return tuple(sorted(ids))
+
+
+def may_have(route: Route) -> bool:
+    """Whether nodes can make a difference to the route at all."""
+    return any(isinstance(target, NodesTarget) for target in route.targets)
 
 
 def pools(state: State) -> dict[str, Pool]:

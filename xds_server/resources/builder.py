@@ -192,11 +192,10 @@ class Builder:
     def _routes(self, every_shape: Iterable[Shape]) -> dict[str, Resource]:
         entries = [self._translator_entry]
         entries += [self._entries("model", shape, route_table.model_entries) for shape in every_shape]
-        everybodys = {shape.route.id: shape for shape in every_shape if not shape.audience}
-        with_audiences = {shape.route.id for shape in every_shape if shape.audience}
         prefixes = [
-            self._entries("fallback", everybodys[route_id], route_table.fallback_entry)
-            for route_id in sorted(with_audiences)
+            self._entries("fallback", shape, route_table.fallback_entry)
+            for shape in every_shape
+            if not shape.audience and audiences.may_have(shape.route)
         ]
         body = route_table.route_configuration(
             entries, prefixes, key_input=self._key_input, no_match=self._no_match

@@ -13,12 +13,18 @@ from xds_server.resources.tunnel_listener import tunnel_listener
 
 
 def edge_resources(edge: EdgeSettings, tls: GatewayTls | None) -> dict[str, dict[str, Resource]]:
-    """Type URL → name → resource. Without `tls`, or where nodes are not listened for, nothing of nodes."""
+    """Type URL → name → resource. Without `tls`, or where nodes are not listened for, no tunnels.
+
+    Raises:
+        ValueError: tunnels without a secret.
+    """
     every_listener = [listeners.openai_listener(edge), listeners.admin_listener(edge)]
     clusters: list[Cluster] = []
     if tls is not None and edge.tunnel_listen is not None:
+        if not edge.tunnel_secret:
+            raise ValueError("a tunnel listener needs a tunnel_secret")
         every_listener += [
-            tunnel_listener(edge.tunnel_listen, tls),
+            tunnel_listener(edge, edge.tunnel_listen, tls),
             tunnels.handshake_listener(edge),
             tunnels.egress_listener(edge),
         ]

@@ -34,7 +34,9 @@ class EdgeSettings:
     access_log: str = ""
     #: Where nodes call; None: there are no nodes. It takes `tls` to be there.
     tunnel_listen: tuple[str, int] | None = None
-    #: Unix socket on which Envoy hands the tunnels that nodes opened to itself.
-    tunnel_socket: str = ""
+    #: On loopback, where Envoy hands the tunnels that nodes opened over to itself, and the word by which it knows
+    #: itself there: any other program of the machine could call too.
+    tunnel_handshake_listen: tuple[str, int] = ("127.0.0.1", 8444)
+    tunnel_secret: str = field(default="", repr=False)
     #: At the start; `Builder.renew` has what follows.
     tls: GatewayTls | None = None

@@ -61,7 +61,7 @@ from xds_server.resources import names
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.listeners import early_removal, http_listener_filter, router
 from xds_server.resources.secrets import between_gateway_and_nodes
-from xds_server.resources.settings import GatewayTls
+from xds_server.resources.settings import EdgeSettings, GatewayTls
 
 HANDSHAKE_PATH = "/reverse_connections/request"
 UPGRADE = "reverse-tunnel"
@@ -71,6 +71,8 @@ CA_PATH = "/ca.pem"
 NODE_ID = r"nd-[a-z2-7]{16}"
 #: As Envoy reads them from a handshake: whoever names a node there receives its traffic.
 _IDENTITY = tuple(f"x-envoy-reverse-tunnel-{part}-id" for part in ("node", "cluster", "tenant"))
+#: Tells the handshake's listener that Envoy itself is calling.
+_SECRET = "x-envoy-reverse-tunnel-upstream-cluster-name"  # noqa: S105  # a name
 _CLAIMS = r"x-envoy-.*|x-trunkline-.*|x-forwarded-.*"
 
 #: Some thousands of nodes with a few connections each.
@@ -83,7 +85,7 @@ _NOT_A_NODE = (
 )
 
 
-def tunnel_listener(listen: tuple[str, int], tls: GatewayTls) -> Listener:
+def tunnel_listener(edge: EdgeSettings, listen: tuple[str, int], tls: GatewayTls) -> Listener:
     """Listens at `listen`. Of `tls` only the CA is part of it; the certificates come as secrets."""
     context = DownstreamTlsContext(
         common_tls_context=between_gateway_and_nodes("h2", "http/1.1"),
@@ -99,7 +101,7 @@ def tunnel_listener(listen: tuple[str, int], tls: GatewayTls) -> Listener:
                 name="envoy.filters.network.connection_limit",
                 typed_config=pack("envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit", limit),
             ),
-            http_listener_filter(_manager(tls)),
+            http_listener_filter(_manager(edge, tls)),
         ],
         transport_socket=TransportSocket(
             name="envoy.transport_sockets.tls",
@@ -116,7 +118,7 @@ def tunnel_listener(listen: tuple[str, int], tls: GatewayTls) -> Listener:
     )
 
 
-def _manager(tls: GatewayTls) -> HttpConnectionManager:
+def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
     return HttpConnectionManager(
         stat_prefix=names.TUNNEL_LISTENER,
         server_name="trunkline",
@@ -142,7 +144,7 @@ def _manager(tls: GatewayTls) -> HttpConnectionManager:
         upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type=UPGRADE, enabled=False)],
         route_config=RouteConfiguration(
             name=names.TUNNEL_LISTENER,
-            virtual_hosts=[VirtualHost(name=names.TUNNEL_LISTENER, domains=["*"], routes=_routes(tls))],
+            virtual_hosts=[VirtualHost(name=names.TUNNEL_LISTENER, domains=["*"], routes=_routes(edge, tls))],
         ),
         http_filters=[
             # Asks nothing by itself; the routes that need a certificate have rules.
@@ -155,7 +157,7 @@ def _manager(tls: GatewayTls) -> HttpConnectionManager:
     )
 
 
-def _routes(tls: GatewayTls) -> list[Route]:
+def _routes(edge: EdgeSettings, tls: GatewayTls) -> list[Route]:
     """No other path may ever lead to the control plane: on its socket Envoy may do everything."""
     only_nodes = {_RBAC: pack("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", _only_nodes())}
     return [
@@ -187,7 +189,10 @@ def _routes(tls: GatewayTls) -> list[Route]:
                 idle_timeout=timedelta(),
                 upgrade_configs=[RouteActionUpgradeConfig(upgrade_type=UPGRADE)],
             ),
-            request_headers_to_add=[_header(name, "%DOWNSTREAM_PEER_DNS_SAN%") for name in _IDENTITY],
+            request_headers_to_add=[
+                *(_header(name, "%DOWNSTREAM_PEER_DNS_SAN%") for name in _IDENTITY),
+                _header(_SECRET, edge.tunnel_secret),
+            ],
             typed_per_filter_config=only_nodes,
         ),
     ]

@@ -1,6 +1,6 @@
 """Behind the tunnel listener: where Envoy takes tunnels over, keeps them, and sends requests through them.
 
-A node's upgraded connection goes to a listener on a Unix socket, whose filter keeps it as an idle tunnel of the
+A node's upgraded connection goes to a listener on loopback, whose filter keeps it as an idle tunnel of the
 node that the listener in front has named. A pool's endpoint is the internal listener `tunnel-egress` with the
 node's id; from there a request takes the tunnel that NODE_HEADER names. (An aggregate cluster never chose one of
 tunnels by itself, hence the detour.)
@@ -17,11 +17,9 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterLbPolicy,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
-    Address,
     Http2ProtocolOptions,
     HttpProtocolOptions,
     KeepaliveSettings,
-    Pipe,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -50,7 +48,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.filters.network.reverse_tunnel.v3 import ReverseTunnel
 
 from xds_server.resources import names
-from xds_server.resources.encoding import pack, pipe
+from xds_server.resources.encoding import pack, tcp
 from xds_server.resources.listeners import http_listener_filter, router
 from xds_server.resources.local_replies import local_replies
 from xds_server.resources.pool_cluster import CONNECTION_WINDOW, STREAM_WINDOW, http2
@@ -61,12 +59,11 @@ from xds_server.resources.targets import UNLIMITED
 IDLE_PING = timedelta(seconds=2)
 #: From then on. A node that froze is found out within 8 s.
 _PING = KeepaliveSettings(interval=timedelta(seconds=3), timeout=timedelta(seconds=5))
-_OWNER_ALONE = 0o600
 
 
 def handshake_cluster(edge: EdgeSettings) -> Cluster:
     """From the tunnel listener to the handshake's: one connection for each tunnel."""
-    endpoint = LbEndpoint(endpoint=Endpoint(address=pipe(edge.tunnel_socket)))
+    endpoint = LbEndpoint(endpoint=Endpoint(address=tcp(*edge.tunnel_handshake_listen)))
     return Cluster(
         name=names.TUNNEL_HANDSHAKE_CLUSTER,
         type=ClusterDiscoveryType.STATIC,
@@ -79,11 +76,17 @@ def handshake_cluster(edge: EdgeSettings) -> Cluster:
 
 
 def handshake_listener(edge: EdgeSettings) -> Listener:
-    """Believes what it is told, so nobody but Envoy itself may reach its socket."""
-    tunnel = ReverseTunnel(ping_interval=IDLE_PING, use_http_upgrade=True)
+    """Believes whom it is told that a tunnel belongs to, so nobody but Envoy itself is listened to.
+
+    A Unix socket would be the place for it, but Envoy aborts where it uses one as a tunnel (TCP_NODELAY; 1.40.0).
+    The secret goes where a dialling Envoy would name its cluster, the one word that the filter demands as it is.
+    """
+    tunnel = ReverseTunnel(
+        ping_interval=IDLE_PING, use_http_upgrade=True, required_cluster_name=edge.tunnel_secret
+    )
     return Listener(
         name=names.TUNNEL_HANDSHAKE_LISTENER,
-        address=Address(pipe=Pipe(path=edge.tunnel_socket, mode=_OWNER_ALONE)),
+        address=tcp(*edge.tunnel_handshake_listen),
         filter_chains=[
             FilterChain(
                 filters=[
