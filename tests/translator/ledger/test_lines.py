@@ -26,6 +26,13 @@ def test_a_line_in_numbers_and_the_same_in_text() -> None:
         assert found.start_us == START * 1_000_000 + 250
 
 
+@pytest.mark.parametrize("audience", ["@org_2", "@key_ci"])
+def test_an_audiences_requests_are_its_routes(audience: str) -> None:
+    for stream in (False, True):
+        line = request(route=f"rt_gpt{audience}" + ":stream" * stream)
+        assert (line.route, line.stream) == ("rt_gpt", stream)
+
+
 @pytest.mark.parametrize("absent", [None, "-", "", "x", -1, [], {}, 1 << 60])
 def test_what_is_absent_or_nonsense_is_nothing(absent: object) -> None:
     line = request(hold=absent, events=absent, status=absent, start=absent)
