@@ -133,7 +133,8 @@ class Assignments:
         kept = known.encoded if known else {}
         encoded: dict[Endpoint, bytes] = {}
         for each in _within_bounds(pool.endpoints):
-            if self._direct or each.direct is None:
+            # Whoever fills a pool of what its audience owns: nothing else is ever in it.
+            if (self._direct or each.direct is None) and (each.own or not empty.private):
                 body = kept.get(each) or fresh.get(each)
                 encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
