@@ -94,6 +94,11 @@ class Node:
         host, port = self._server.sockets[0].getsockname()
         return str(host), int(port)
 
+    def freeze(self) -> None:
+        """As SIGSTOP would: connections stay, nothing is read or answered."""
+        for each in self.connections:
+            each.freeze()
+
     async def close(self) -> None:
         """Like a machine that is switched off."""
         if self._server is not None:
@@ -122,7 +127,7 @@ class Connection:
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.ended = asyncio.Event()
         self._reader, self._writer = reader, writer
-        self._begun = False
+        self._begun = self._frozen = False
         self._streams: dict[int, Seen] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._window = asyncio.Event()
@@ -134,6 +139,11 @@ class Connection:
         # h2 regards the connection as over, where the protocol lets the streams that run go on.
         self.h2.state_machine.state = type(self.h2.state_machine.state).SERVER_OPEN
         self._flush()
+
+    def freeze(self) -> None:
+        for task in (self._task, *self._answers):
+            task.cancel()
+        self._frozen = True
 
     async def close(self) -> None:
         for task in (self._task, *self._answers):
@@ -151,9 +161,10 @@ class Connection:
             pass
         finally:
             self.ended.set()
-            for seen in self._streams.values():
-                seen.reset.set()
-            self._writer.close()
+            if not self._frozen:
+                for seen in self._streams.values():
+                    seen.reset.set()
+                self._writer.close()
 
     def _receive(self, data: bytes) -> None:
         while not self._begun and data.startswith(_PING):

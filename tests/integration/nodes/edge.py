@@ -180,14 +180,14 @@ class Edge:
         options = (("grpc.ssl_target_name_override", GATEWAY_NAME),)
         return grpc.aio.secure_channel(f"127.0.0.1:{self.ports['tunnel']}", credentials, options)
 
-    async def stat(self, name: str) -> int:
-        """Of Envoy, exactly so named; 0 while there is none."""
+    async def nodes_with_tunnels(self) -> int:
+        """How many each worker knows of, together."""
         connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.get(f"http://envoy/stats?filter=^{name}$") as answer,
+            session.get("http://envoy/stats?filter=worker_.*total_nodes") as answer,
         ):
-            return int((await answer.text()).rpartition(":")[2] or 0)
+            return sum(int(line.rpartition(":")[2]) for line in (await answer.text()).splitlines())
 
     async def certificate(self) -> bytes:
         """What the tunnel listener shows a caller, DER."""

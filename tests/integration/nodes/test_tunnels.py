@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -148,3 +149,34 @@ async def test_idle_tunnels_are_pinged(edge: Edge, node_id: NodeId) -> None:
             while not node.pings:
                 await asyncio.sleep(0.05)
         assert not node.connections[0].ended.is_set()
+
+
+@pytest.mark.slow
+async def test_a_frozen_node_is_found_out(edge: Edge, model: str, node_id: NodeId) -> None:
+    """Idle by the tunnel's own pings, streaming by those of HTTP/2. Detected within 10 s."""
+    idle, streaming = f"{model}-idle", f"{model}-streaming"
+    await edge.publish(*(nodes_then_provider(each) for each in (idle, streaming)))
+    async with AsyncExitStack() as stack:
+        names = (node_id(), node_id())
+        nodes = [await stack.enter_async_context(Node(name, edge.node_tls(name))) for name in names]
+        for node in nodes:
+            node.pace = None
+            await node.open_tunnels(edge.tunnel, WORKERS)
+        await edge.fill(through_tunnel(idle, names[0]), through_tunnel(streaming, names[1]))
+        body = chat(streaming, stream=True)
+        async with (
+            aiohttp.ClientSession(headers=bearer("k1")) as session,
+            session.post(edge.url, json=body) as answer,
+        ):
+            await answer.content.readuntil(b"\n\n")
+            for node in nodes:
+                node.freeze()
+            async with asyncio.timeout(10):
+                with pytest.raises(aiohttp.ClientPayloadError):  # never silently short
+                    await answer.read()
+        async with asyncio.timeout(10):
+            while await edge.nodes_with_tunnels():
+                await asyncio.sleep(0.1)
+        for each in (idle, streaming):
+            async with asyncio.timeout(2):
+                assert set(await edge.targets("k1", each)) == {f"a/{each}"}

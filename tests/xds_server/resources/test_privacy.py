@@ -127,7 +127,7 @@ def check(snapshot: Snapshot, state: State) -> None:
             assert hosts(snapshot, cluster) <= owned(state, audience)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(states(), st.lists(states(), max_size=2), st.sampled_from(["empty", "full"]))
 def test_nothing_else_can_be_reached(first: State, later: list[State], live: str) -> None:
     """`full`: every pool is filled with every node, as by whoever does not know better."""
@@ -143,7 +143,7 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
         check(builder.build(revision, state, everything if live == "full" else {}), state)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(states())
 def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> None:
     """Its old clusters stay for a while, and no route leads to them."""
