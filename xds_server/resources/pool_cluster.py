@@ -93,9 +93,9 @@ def _template(connect_ms: int, *, direct: bool) -> Template:
     return Template(bytes(pool_cluster(text_hole("name"), connect_ms, direct=direct)))
 
 
-def http2(*, idle_timeout: timedelta, ping: KeepaliveSettings | None = None) -> Any:
-    """A cluster's protocol options: HTTP/2 without negotiation."""
-    ping = ping or KeepaliveSettings(interval=timedelta(seconds=30), timeout=timedelta(seconds=5))
+def http2(*, idle_timeout: timedelta) -> Any:
+    """A cluster's protocol options: HTTP/2 without negotiation. A node that froze is found out within 8 s."""
+    ping = KeepaliveSettings(interval=timedelta(seconds=3), timeout=timedelta(seconds=5))
     options = HttpProtocolOptions(
         common_http_protocol_options=CommonHttpProtocolOptions(idle_timeout=idle_timeout),
         explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(

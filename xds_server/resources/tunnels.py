@@ -19,7 +19,6 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
-    KeepaliveSettings,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -53,12 +52,10 @@ from xds_server.resources.listeners import http_listener_filter, router
 from xds_server.resources.local_replies import local_replies
 from xds_server.resources.pool_cluster import CONNECTION_WINDOW, STREAM_WINDOW, http2
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.targets import UNLIMITED
+from xds_server.resources.targets import PROTOCOL_OPTIONS, UNLIMITED
 
 #: While nothing has gone through a tunnel yet; three unanswered ones end it.
 IDLE_PING = timedelta(seconds=2)
-#: From then on. A node that froze is found out within 8 s.
-_PING = KeepaliveSettings(interval=timedelta(seconds=3), timeout=timedelta(seconds=5))
 
 
 def handshake_cluster(edge: EdgeSettings) -> Cluster:
@@ -116,9 +113,7 @@ def tunnels_cluster() -> Cluster:
             ),
         ),
         # A tunnel is not to be closed for being idle: the node would only open another.
-        typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2(idle_timeout=timedelta(), ping=_PING)
-        },
+        typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=timedelta())},
         circuit_breakers=UNLIMITED,
     )
 
