@@ -6,6 +6,7 @@ What is stored and what nodes report is said by the test, which publishes it as 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import sys
@@ -180,6 +181,17 @@ class Edge:
         options = (("grpc.ssl_target_name_override", GATEWAY_NAME),)
         return grpc.aio.secure_channel(f"127.0.0.1:{self.ports['tunnel']}", credentials, options)
 
+    async def logged(self, key: str, model: str) -> dict[str, Any]:
+        """The access log's line about one more request."""
+        answer = await self.ask(key, model)
+
+        async def found() -> dict[str, Any]:
+            written = self.layout.access_log.read_text().splitlines(keepends=True)
+            lines = [json.loads(line) for line in written if line.endswith("\n")]
+            return next((each for each in lines if each["id"] == answer.headers["X-Request-ID"]), {})
+
+        return await eventually(found)
+
     async def nodes_with_tunnels(self) -> int:
         """How many each worker knows of, together."""
         connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
@@ -214,6 +226,7 @@ class Edge:
     async def _envoy(self) -> asyncio.subprocess.Process:
         command = [str(envoy.binary()), "-c", str(self.layout.bootstrap), "--concurrency", str(WORKERS)]
         command += ["--service-node", "envoy-test", "--service-cluster", "envoy", "--disable-hot-restart"]
+        command += ["--file-flush-interval-msec", "20"]
         return await _started(command, self.layout.log("envoy"))
 
     async def _translator(self) -> asyncio.subprocess.Process:

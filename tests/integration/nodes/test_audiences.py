@@ -30,13 +30,17 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         await edge.publish(
             Route(f"rt_{model}", model, (NodesTarget(model),)), nodes={mine: Known(mine, "mine", "org_1")}
         )
-        both = (Endpoint(mine, own=True), Endpoint(common))
+        both = (Endpoint(mine, own=True, input_price=5, output_price=7), Endpoint(common))
         await edge.fill(through_tunnel(model, common), Pool(model, both, "org_1"))
         await edge.targets("k1", model)
         assert (len(own.seen), len(community.seen)) == (12, 0)
         assert own.seen[0].headers["x-trunkline-own"] == "1"
+        line = await edge.logged("k1", model)
+        assert line["route"] == f"rt_{model}@org_1"
+        assert (line["target"], line["node"]) == (f"nodes/{model}", f"{mine} 5 7")
+        own.seen.clear()
         await edge.targets("k2", model)
-        assert (len(own.seen), len(community.seen)) == (12, 12)
+        assert (len(own.seen), len(community.seen)) == (0, 12)
         assert "x-trunkline-own" not in community.seen[-1].headers
         await own.close()
         assert set(await edge.targets("k1", model)) == {f"nodes/{model}"}
