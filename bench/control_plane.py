@@ -29,7 +29,7 @@ from bench.control_plane_report import table
 from bench.errors import BenchError
 from bench.lock import exclusive
 from xds_server.clients import ClientRegistry
-from xds_server.model import Endpoint, NodesTarget, Pool, Provider, ProviderTarget, Route, State
+from xds_server.model import Endpoint, NodesTarget, Pool, Provider, ProviderTarget, Route, State, pool_name
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.snapshot import Snapshot
@@ -56,16 +56,11 @@ class Gateway:
         self._builder = Builder(EdgeSettings())
         self._revision = 1
         per_pool = endpoints // pools
-        self._live = {
-            f"model-{number}": Pool(
-                f"model-{number}",
-                tuple(
-                    Endpoint(f"node-{number}-{index}", f"10.{number}.{index // 250}.{index % 250 + 1}", 8443)
-                    for index in range(per_pool)
-                ),
-            )
+        every = (
+            Pool(f"model-{number}", tuple(Endpoint(f"node-{number}-{index}") for index in range(per_pool)))
             for number in range(pools)
-        }
+        )
+        self._live = {pool.name: pool for pool in every}
         providers = {name: Provider(name, f"https://{name}.example/v1") for name in ("alpha", "beta", "gamma")}
         self._state = State(1, providers, {each.id: each for each in _routes(routes, pools, tuple(providers))})
 
@@ -74,12 +69,12 @@ class Gateway:
 
     def flip(self) -> Snapshot:
         self._revision += 1
-        model = f"model-{self._revision % len(self._live)}"
-        pool = self._live[model]
+        name = pool_name(f"model-{self._revision % len(self._live)}")
+        pool = self._live[name]
         flipped = replace(
             pool.endpoints[0], health="unhealthy" if pool.endpoints[0].health == "healthy" else "healthy"
         )
-        self._live = {**self._live, model: replace(pool, endpoints=(flipped, *pool.endpoints[1:]))}
+        self._live = {**self._live, name: replace(pool, endpoints=(flipped, *pool.endpoints[1:]))}
         return self._builder.build(self._revision, self._state, self._live)
 
 

@@ -88,7 +88,8 @@ def started(
     command = [
         *(sys.executable, "-m", "trunkline", "up"),
         *("--data-dir", str(data), "--config", str(file), *arguments),
-        *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"),
+        *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
+        *("--control-listen", "127.0.0.1:0", "--tunnel-listen", "127.0.0.1:0"),
     ]
     begun = time.monotonic()
     with Child(command, directory / f"{name}.log", {PROVIDER_KEY: "sk-bench-provider-key"}) as child:

@@ -5,8 +5,8 @@
 --   x-trunkline-dress  <flags> <path prefix or -> <credential or -> <target> <model's name there, as a JSON string>
 --                      TAB <number of this attempt> <id> <path> <usage or -> <model>
 -- Before the tab, from the endpoint's metadata, what belongs to the target. flags: u, it understands stream_options;
--- target: its id, percent-encoded. Behind it, from the translator, which has read the body once, what is the same for
--- all attempts:
+-- n, it is a node and the credential its id; o, the node belongs to whoever asks; target: its id, percent-encoded.
+-- Behind it, from the translator, which has read the body once, what is the same for all attempts:
 --   id     the request's
 --   path   path and query below the API version, e.g. /chat/completions
 --   usage  <offset>:<length>:<text> that asks for usage on a stream whose client did not
@@ -77,10 +77,19 @@ function envoy_on_request(handle)
   local flags, prefix, credential, target, name, attempt, id, path, usage, model =
     headers:get("x-trunkline-dress"):match(DRESS)
   headers:remove("x-trunkline-dress")
-  if attempt ~= "1" then note_silence(handle, tonumber(attempt), id) end
+  local node = flags:find("n", 1, true)
+  if attempt ~= "1" then
+    note_silence(handle, tonumber(attempt), id)
+    headers:remove("x-trunkline-node")
+    headers:remove("x-trunkline-own")
+  end
   remember(id, target)
   headers:replace(":path", prefix == "-" and path or prefix .. path)
-  if credential == "-" then
+  if node then
+    headers:replace("x-trunkline-node", credential)
+    if flags:find("o", 1, true) then headers:replace("x-trunkline-own", "1") end
+  end
+  if node or credential == "-" then
     headers:remove("authorization")
   else
     headers:replace("authorization", "Bearer " .. credential)

@@ -100,9 +100,9 @@ class Authoriser:
         written = request.body[offset : offset + length]
         # A target that knows the model by this very name gets the body as it is.
         model = f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}"
-        request_id = _id(request.headers)
+        shape, request_id = route.shape(key), _id(request.headers)
         headers = {
-            "x-trunkline-route": f"{route.id}:stream" if stream else route.id,
+            "x-trunkline-route": f"{shape}:stream" if stream else shape,
             "x-trunkline-plan": f"{request_id} {path} {usage} {model}",
             # For the client: Envoy's chains take it off the request.
             "x-request-id": request_id,

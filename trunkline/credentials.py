@@ -12,13 +12,14 @@ from trunkline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`control` is host:port. `api_key` is empty until the first start made it."""
+    """`control` is host:port, `tunnel` the URL that nodes join at. `api_key` is empty until the first start."""
 
     admin_token: str = field(default="", repr=False)
     api_key: str = field(default="", repr=False)
     base_url: str = ""
     admin_url: str = ""
     control: str = ""
+    tunnel: str = ""
 
 
 def load(path: Path) -> Credentials:

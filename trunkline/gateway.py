@@ -123,6 +123,7 @@ class _Gateway:
             base_url=f"http://{settings.openai.local}/v1",
             admin_url=f"http://{settings.admin.local}",
             control=str(settings.control.local),
+            tunnel=f"https://{settings.tunnel.local}",
         )
         credentials.store(layout.credentials, known)
         credentials.write_secret(layout.admin_token, known.admin_token)
@@ -154,8 +155,12 @@ def _with_free_ports(settings: Settings) -> Settings:
         address.claimed(settings.openai, flag="--listen") as openai,
         address.claimed(settings.admin, flag="--admin-listen") as admin,
         address.claimed(settings.control, flag="--control-listen") as control,
+        address.claimed(settings.tunnel, flag="--tunnel-listen") as tunnel,
+        address.claimed(settings.tunnel_handshake, flag="--tunnel-listen") as handshake,
     ):
-        return replace(settings, openai=openai, admin=admin, control=control)
+        return replace(
+            settings, openai=openai, admin=admin, control=control, tunnel=tunnel, tunnel_handshake=handshake
+        )
 
 
 def notice(text: str) -> None:

@@ -37,6 +37,8 @@ class Settings:
     openai: Address
     admin: Address
     control: Address
+    tunnel: Address
+    tunnel_handshake: Address
     database_url: str
     config: Path | None
     envoy_binary: Path
@@ -61,6 +63,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-token-file", str(layout.admin_token)),
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),
+                *("--tunnel-listen", str(settings.tunnel)),
+                *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),

@@ -50,7 +50,7 @@ class ControlPlane:
             self._changed.set()
 
     def pools_changed(self, pools: Mapping[str, Pool]) -> None:
-        """The live pools that differ now, by model."""
+        """The live pools that differ now, by name."""
         self._pools.update(pools)
         self._changed.set()
 

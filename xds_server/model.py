@@ -268,5 +268,9 @@ class Pool:
 
 
 def pool_name(model: str, audience: str = "", *, private: bool = False) -> str:
-    """`nodes/<model>`, `nodes/<model>@<audience>`, or `nodes/<model>@<audience>!` for what it owns alone."""
-    return f"nodes/{model}" + (f"@{audience}" if audience else "") + ("!" if private else "")
+    """`nodes/<model>`, `nodes/<model>@<audience>`, or `nodes/<model>@<audience>!` for what it owns alone.
+
+    A model whose name has one of those signs, or a percent sign, has it percent-encoded here.
+    """
+    written = model.replace("%", "%25").replace("@", "%40").replace("!", "%21")
+    return f"nodes/{written}" + (f"@{audience}" if audience else "") + ("!" if private else "")

@@ -12,10 +12,10 @@ from tests.conformance.driver import RESPONSES, Content, Request, snapshot_of
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Snapshot
 from xds_server.protocol.sotw import SotwStream
 
-NAMED, WHOLE = (ENDPOINT, ROUTE), (CLUSTER, LISTENER)
+NAMED, WHOLE = (ENDPOINT, ROUTE, SECRET), (CLUSTER, LISTENER)
 NAMES = "abc"
 BAD = "bad"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.conformance.client import Client, DeltaClient
 from tests.conformance.driver import Content, Server
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 
 BEFORE: Content = {CLUSTER: {"x": "1"}, ENDPOINT: {"x": "1"}, LISTENER: {"l": "1"}, ROUTE: {"r": "to x"}}
 AFTER: Content = {CLUSTER: {"y": "1"}, ENDPOINT: {"x": "1", "y": "1"}, LISTENER: {"l": "2"}, ROUTE: {"r": "to y"}}
@@ -123,3 +123,51 @@ async def test_endpoints_that_flap_hold_up_no_route(server: Server, variant: typ
     await client.ack(endpoints)
     assert (await client.receive(ENDPOINT)).resources == {"x": "3"}
     assert (await client.accept(ROUTE)).resources == {"r": "other"}
+
+
+async def test_secrets_come_before_what_shows_them(server: Server, variant: type[Client]) -> None:
+    content: Content = {SECRET: {"s": "1"}, CLUSTER: {"x": "1"}, LISTENER: {"l": "1"}}
+    await server.publish(content)
+    client = await variant.connect(server)
+    for type_url, names in ((CLUSTER, ()), (LISTENER, ()), (SECRET, ("s",))):
+        await client.subscribe(type_url, *names)
+        await client.accept(type_url)
+    await server.publish({SECRET: {"s": "2"}, CLUSTER: {"x": "2"}, LISTENER: {"l": "2"}})
+    secrets = await client.receive(SECRET)
+    assert secrets.resources == {"s": "2"}
+    await client.accept(CLUSTER)
+    await client.accept(LISTENER)
+    await client.hears_nothing()
+    # A secret that waits for an answer to the one before holds up what comes with it, and nothing else.
+    await server.publish({SECRET: {"s": "3"}, CLUSTER: {"x": "3"}, LISTENER: {"l": "2"}})
+    await client.hears_nothing()
+    await client.ack(secrets)
+    assert (await client.accept(SECRET)).resources == {"s": "3"}
+    assert (await client.accept(CLUSTER)).resources == {"x": "3"}
+
+
+async def test_a_renewed_secret_is_all_that_is_sent(server: Server, variant: type[Client]) -> None:
+    await server.publish({SECRET: {"s": "1", "other": "1"}, CLUSTER: {"x": "1"}})
+    client = await variant.connect(server)
+    await client.subscribe(CLUSTER)
+    await client.accept(CLUSTER)
+    await client.subscribe(SECRET, "s")
+    assert (await client.accept(SECRET)).resources == {"s": "1"}
+    await server.publish({SECRET: {"s": "2", "other": "2"}, CLUSTER: {"x": "1"}})
+    assert (await client.accept(SECRET)).resources == {"s": "2"}
+    await client.hears_nothing()
+
+
+async def test_secrets_go_last(server: Server) -> None:
+    await server.publish({SECRET: {"s": "1"}, LISTENER: {"l": "1"}})
+    client = await DeltaClient.connect(server)
+    await client.subscribe(LISTENER)
+    await client.accept(LISTENER)
+    await client.subscribe(SECRET, "s")
+    await client.accept(SECRET)
+    await server.publish({})
+    for type_url, name in ((LISTENER, "l"), (SECRET, "s")):
+        update = await client.receive(type_url)
+        assert (update.resources, update.removed) == ({}, {name})
+        await client.ack(update)
+    await client.hears_nothing()

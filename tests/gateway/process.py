@@ -57,7 +57,8 @@ class GatewayProcess:
     def start(self) -> Self:
         """Start and wait for the `ready` line."""
         command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
-        command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"]
+        for flag in ("--listen", "--admin-listen", "--control-listen", "--tunnel-listen"):
+            command += [flag, "127.0.0.1:0"]
         if self._config is not None:
             self.config_file.write_text(yaml.safe_dump(dict(self._config)))
             command += ["--config", str(self.config_file)]

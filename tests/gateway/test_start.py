@@ -53,7 +53,8 @@ def test_without_any_provider_it_says_how_to_add_one_and_lists_no_models(tmp_pat
         assert "credentials.json" in gateway.ready_line
         file = gateway.data_dir / "credentials.json"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert set(gateway.credentials) == {"admin_token", "api_key", "base_url", "admin_url", "control"}
+        names = {"admin_token", "api_key", "base_url", "admin_url", "control", "tunnel"}
+        assert set(gateway.credentials) == names
         assert gateway.stop() == 0
 
 

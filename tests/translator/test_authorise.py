@@ -204,3 +204,21 @@ def test_compressed_bodies_are_refused(encoding: str, status: int) -> None:
 
 def test_the_key_is_looked_at_before_the_body() -> None:
     assert refusal(b"{", value=OTHER_VALUE).status == 401
+
+
+@pytest.mark.parametrize(
+    ("audiences", "shape"),
+    [
+        ([], "rt_gpt"),
+        (["org_other", "key_other"], "rt_gpt"),
+        (["org_acme", "key_other"], "rt_gpt@org_acme"),
+        (["org_acme", "key_ci"], "rt_gpt@key_ci"),
+    ],
+)
+def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], shape: str) -> None:
+    route = policies.route()
+    route.audiences.extend(audiences)
+    store = policies.default_store()
+    store.apply(policies.response(policies.ROUTE, route))
+    assert ask(store=store)["x-trunkline-route"] == shape
+    assert ask({"model": "gpt-4.1", "stream": True}, store=store)["x-trunkline-route"] == f"{shape}:stream"

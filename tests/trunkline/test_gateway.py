@@ -54,6 +54,8 @@ def test_ready_comes_with_credentials(tmp_path: Path) -> None:
     assert stored["admin_url"] in line
     assert str(path) in line
     assert stored["control"].startswith("127.0.0.1:")
+    assert stored["tunnel"].startswith("https://127.0.0.1:")
+    assert not stored["tunnel"].endswith(":0")
     assert not (tmp_path / "run" / "first-key").exists()
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     assert stored["admin_token"] not in line

@@ -21,6 +21,8 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         openai=Address("127.0.0.1", 1),
         admin=Address("127.0.0.1", 2),
         control=Address("127.0.0.1", 3),
+        tunnel=Address("127.0.0.1", 4),
+        tunnel_handshake=Address("127.0.0.1", 5),
         database_url=URL,
         config=None,
         envoy_binary=tmp_path / "envoy",
@@ -49,3 +51,9 @@ def test_every_service_logs_at_the_level_asked_for(tmp_path: Path, given: str, p
         name: each.argv[each.argv.index("--log-level") + 1] for name, each in commands(tmp_path, given).items()
     }
     assert levels == {"xds_server": passed, "translator": passed, "envoy": given}
+
+
+def test_the_control_plane_is_told_where_nodes_call(tmp_path: Path) -> None:
+    argv = commands(tmp_path, "info")["xds_server"].argv
+    assert argv[argv.index("--tunnel-listen") + 1] == "127.0.0.1:4"
+    assert argv[argv.index("--tunnel-handshake-listen") + 1] == "127.0.0.1:5"

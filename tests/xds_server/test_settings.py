@@ -60,3 +60,13 @@ def test_what_is_no_tunnel_url(arguments: list[str], url: str, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         parsed(*arguments, "--tunnel-url", url)
     assert "is not https://HOST:PORT" in capsys.readouterr().err
+
+
+def test_where_nodes_call(arguments: list[str]) -> None:
+    assert parsed(*arguments).edge.tunnel_listen is None
+    first, second = (parsed(*arguments, "--tunnel-listen", "127.0.0.1:8443").edge for _ in range(2))
+    assert first.tunnel_listen == ("127.0.0.1", 8443)
+    assert first.tunnel_handshake_listen == ("127.0.0.1", 8444)
+    assert first.tunnel_secret == second.tunnel_secret
+    assert "admin-token" not in first.tunnel_secret
+    assert len(first.tunnel_secret) == 64

@@ -64,7 +64,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     if line.failed:
         made.failed_attempts.extend(failed_before(line))
     if line.node:
-        made.node_id = line.node.partition(" ")[0]
+        made.node_id, made.earned_micro_usd = _earned(line.node, tokens)
     return made
 
 
@@ -114,3 +114,11 @@ def _begun(held: Reservation) -> ledger.UsageRecord:
     if held.tag:
         made.tag = decoded(held.tag)
     return made
+
+
+def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
+    """The node's id, and what it earns by its owner's price: micro-USD, rounded half up once."""
+    node_id, _, prices = node.partition(" ")
+    by_prompt, _, by_completion = prices.partition(" ")
+    millionths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)
+    return node_id, (2 * millionths + _MILLION) // (2 * _MILLION)

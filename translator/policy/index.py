@@ -71,6 +71,8 @@ class Route:
     reserved_output: int
     ceiling: Ceiling
     limits: tuple[Limit, ...] = ()
+    #: Ids of the keys and organisations that see it in a shape of their own.
+    audiences: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:
@@ -82,7 +84,17 @@ class Route:
             message.reserved_output_tokens,
             Ceiling(message.targets),
             LimitSet(limits(message.limits, "route", message.id, message.model)).of(message.model),
+            frozenset(message.audiences),
         )
+
+    def shape(self, key: Key) -> str:
+        """Where Envoy finds the route for requests of `key`: the plain id, or `<id>@<audience>`."""
+        if self.audiences:
+            if key.id in self.audiences:
+                return f"{self.id}@{key.id}"
+            if key.organisation_id in self.audiences:
+                return f"{self.id}@{key.organisation_id}"
+        return self.id
 
 
 class Claims(Generic[K, V]):

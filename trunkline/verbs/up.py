@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from trunkline import address, envoy
-from trunkline.gateway import notice, run
+from trunkline.address import Address
+from trunkline.gateway import run
 from trunkline.layout import Layout
 from trunkline.services import Settings
 
@@ -52,7 +53,13 @@ Examples:
     metavar="HOST:PORT",
     help="The control plane's gRPC.",
 )
-@click.option("--tunnel-listen", metavar="HOST:PORT", help="For nodes' tunnels; not used by this version.")
+@click.option(
+    "--tunnel-listen",
+    default="127.0.0.1:8443",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where nodes join and open their tunnels (TLS).",
+)
 @click.option(
     "--database-url",
     metavar="URL",
@@ -79,7 +86,7 @@ def up(
     listen: str,
     admin_listen: str,
     control_listen: str,
-    tunnel_listen: str | None,
+    tunnel_listen: str,
     database_url: str | None,
     envoy_concurrency: int,
     log_level: str,
@@ -93,8 +100,6 @@ def up(
     Without a config file, the first start takes providers from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY,
     GEMINI_API_KEY, …) and from a local Ollama or vLLM.
     """
-    if tunnel_listen is not None:
-        notice("--tunnel-listen is not used: this version has no nodes")
     if config is None and _DEFAULT_CONFIG.is_file():
         config = _DEFAULT_CONFIG
     layout = Layout(data_dir.absolute())
@@ -104,6 +109,9 @@ def up(
             openai=address.parse(listen, flag="--listen"),
             admin=address.parse(admin_listen, flag="--admin-listen"),
             control=address.parse(control_listen, flag="--control-listen"),
+            tunnel=address.parse(tunnel_listen, flag="--tunnel-listen"),
+            # Between Envoy and itself; nobody needs to know it.
+            tunnel_handshake=Address("127.0.0.1", 0),
             database_url=database_url or f"sqlite:///{layout.database}",
             config=config,
             envoy_binary=envoy.binary(),

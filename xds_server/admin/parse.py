@@ -30,6 +30,8 @@ _TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
 _LONGEST_CACHE = 30 * 86_400
 _LARGEST_ANSWER = 10_000_000
+#: What the names of pools and of targets begin with where other targets have their provider.
+_OWN_MACHINES = "nodes"
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
 
 
@@ -57,6 +59,9 @@ class ParsedRoute:
 
 def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
     values.name(message.name, problems.at("name"))
+    if message.name == _OWN_MACHINES:
+        shown = values.quoted(_OWN_MACHINES)
+        problems.at("name").note(f"{shown} stands for own machines; accepted: another name")
     dialect = message.dialect or DIALECTS[0]
     if dialect not in DIALECTS:
         shown = values.quoted(dialect)

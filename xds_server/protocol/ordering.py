@@ -13,12 +13,14 @@ from xds_server.protocol.snapshot import (
     POLICY_ROUTE,
     PUSH_ORDER,
     ROUTE,
+    SECRET,
 )
 from xds_server.protocol.subscription import Subscription
 
 # EDS waits for nothing: a client acknowledges a warming cluster only once its endpoints are there.
 _AFTER_SENT: Mapping[str, Sequence[str]] = {
-    LISTENER: (CLUSTER, ENDPOINT),
+    CLUSTER: (SECRET,),
+    LISTENER: (SECRET, CLUSTER, ENDPOINT),
     ROUTE: (LISTENER,),
     POLICY_KEY: (POLICY_ORGANISATION,),
     POLICY_ROUTE: (POLICY_ORGANISATION, POLICY_KEY),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 TYPE_PREFIX = "type.googleapis.com/"
+SECRET = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 CLUSTER = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
 ENDPOINT = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
@@ -16,8 +17,8 @@ POLICY_KEY = TYPE_PREFIX + "trunkline.policy.v1.Key"
 POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
 
 #: Make before break (xDS protocol, "Eventual consistency considerations"): additions in this order, removals in
-#: the reverse one.
-PUSH_ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
+#: the reverse one. Secrets are there before what uses them.
+PUSH_ORDER = (SECRET, CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
 
 #: Types that a client may ask for as a whole ("*" or an empty first request), and whose state-of-the-world
 #: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Ours follow CDS and LDS.

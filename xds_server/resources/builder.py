@@ -8,21 +8,24 @@ without any change keeps its mapping, which tells the protocol core that there i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 from xds_server.model import NodesTarget, Pool, Provider, ProviderTarget, Route, State
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
-from xds_server.resources import listeners, names, policy, route_table
+from xds_server.resources import audiences, names, policy, route_table
 from xds_server.resources.chain import encoded_chain
+from xds_server.resources.edge import edge_resources
+from xds_server.resources.listeners import AUTHORISE_TIMEOUT
+from xds_server.resources.pool_cluster import encoded_pool_cluster
 from xds_server.resources.pools import Assignments
 from xds_server.resources.routes import no_route, translator_route
 from xds_server.resources.settings import EdgeSettings, GatewayTls
-from xds_server.resources.strategy import Chain, Hop, chains
-from xds_server.resources.targets import encoded_pool_cluster, encoded_provider_cluster
+from xds_server.resources.shapes import Shape, hops, shapes
+from xds_server.resources.strategy import Hop
+from xds_server.resources.targets import encoded_provider_cluster
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,7 +33,7 @@ H = TypeVar("H", bound=Hashable)
 P = ParamSpec("P")
 
 #: Longer than a request may wait for its authorisation.
-LINGER_SECONDS = 1.5 * listeners.AUTHORISE_TIMEOUT.total_seconds()
+LINGER_SECONDS = 1.5 * AUTHORISE_TIMEOUT.total_seconds()
 
 
 class Generation(Generic[K, V]):
@@ -65,46 +68,49 @@ class Builder:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` (seconds) times what lingers; `wall_clock` (Unix seconds) says which prices are in force."""
-        self._edge = edge
+        self._edge = replace(edge, tls=None)
         self._wall_clock = wall_clock
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
-        self._assignments = Assignments()
-        self._pool_models: list[str] = []
+        self._pools: Mapping[str, Pool] = {}
         self._state: State | None = None
         self._clock = clock
         self._wanted: Mapping[str, Resource] = {}
         self._lingering: dict[str, tuple[Resource, float]] = {}
         self._last = Snapshot(revision=0)
-        self._listeners = {
-            names.OPENAI_LISTENER: Resource.of(
-                types.LISTENER, names.OPENAI_LISTENER, bytes(listeners.openai_listener(edge))
-            ),
-            names.ADMIN_LISTENER: Resource.of(
-                types.LISTENER, names.ADMIN_LISTENER, bytes(listeners.admin_listener(edge))
-            ),
-        }
         self._key_input = route_table.header_input()
         self._no_match = route_table.on_match_of(no_route())
         self._translator_entry = route_table.entry(names.TRANSLATOR_ROUTE, translator_route())
+        self._tls = self._next_tls = edge.tls
+        self._present()
 
     def renew(self, tls: GatewayTls) -> None:
         """From the next build on the gateway shows this certificate. Safe to call while a build runs."""
-        self._edge = replace(self._edge, tls=tls)
+        self._next_tls = tls
+
+    def _present(self) -> None:
+        """What depends on the certificates. Without any, no node can be reached directly."""
+        self._of_edge = edge_resources(self._edge, self._tls)
+        self._direct = self._tls is not None
+        self._assignments = Assignments(direct=self._direct)
 
     def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
-        """The snapshot of `state` with the `live` pools (by model); shares with the last what did not change.
+        """The snapshot of `state` with the `live` pools (by name); shares with the last what did not change.
 
-        Pools change far more often than the state: given the same state object, only assignments are looked at.
+        Which pools there are follows from the state alone (`audiences.pools`); what is live fills them. Pools
+        change far more often than the state: given the same state object, only assignments are looked at.
         """
         built = dict(self._last.resources)
+        if self._tls is not self._next_tls:
+            self._tls, self._state = self._next_tls, None
+            self._present()
         if state is not self._state:
             built.update(self._desired(state))
             self._wanted = built[types.CLUSTER]
-            self._pool_models = _pool_models(state)
+            self._pools = audiences.pools(state)
             self._state = state
         built[types.CLUSTER] = self._with_lingering(self._wanted)
-        built[types.ENDPOINT] = self._assignments.of(self._pool_models, live)
+        built[types.ENDPOINT] = self._assignments.of(self._pools, live)
         self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
         return self._last
 
@@ -137,36 +143,38 @@ class Builder:
         self._resources.turn()
         self._route_entries.turn()
         now = self._wall_clock()
-        plans = {route.id: chains(route, state.providers, now) for route in state.routes.values()}
+        every_shape = shapes(state, now)
         return {
-            types.CLUSTER: self._clusters(state, plans),
-            types.LISTENER: self._listeners,
-            types.ROUTE: self._routes(state, plans),
+            types.SECRET: self._of_edge[types.SECRET],
+            types.CLUSTER: self._clusters(state, every_shape),
+            types.LISTENER: self._of_edge[types.LISTENER],
+            types.ROUTE: self._routes(every_shape),
             types.POLICY_ORGANISATION: self._policy(
                 types.POLICY_ORGANISATION, state.organisations, policy.organisation
             ),
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
-            types.POLICY_ROUTE: self._policy(types.POLICY_ROUTE, state.routes, partial(policy.route, at=now)),
+            types.POLICY_ROUTE: self._route_policies(every_shape, now),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:
         previous = self._last.of_type(type_url)
         return previous if previous == mapping else mapping
 
-    def _clusters(self, state: State, plans: Mapping[str, list[Chain]]) -> dict[str, Resource]:
-        result: dict[str, Resource] = {}
-        for hop, connect_ms in _hops(state, plans).items():
+    def _clusters(self, state: State, every_shape: Iterable[Shape]) -> dict[str, Resource]:
+        result = dict(self._of_edge[types.CLUSTER])
+        for hop, connect_ms in hops(every_shape).items():
             result[hop.cluster] = self._target(state, hop, connect_ms)
-        for route_id, plan in plans.items():
-            for each in plan:
-                name = names.chain_cluster(route_id, each.hops[0].cluster)
+        for shape in every_shape:
+            for each in shape.chains:
+                name = shape.chain_cluster(each)
                 members = [hop.cluster for hop in each.hops]
                 result[name] = self._resources.get(("chain", name, *members), _chain, name, members)
         return result
 
     def _target(self, state: State, hop: Hop, connect_ms: int) -> Resource:
         if isinstance(hop.target, NodesTarget):
-            return self._resources.get(("pool", hop.cluster, connect_ms), _pool, hop.target, connect_ms)
+            key = ("pool", hop.cluster, connect_ms, self._direct)
+            return self._resources.get(key, _pool, hop.cluster, connect_ms, direct=self._direct)
         provider = state.providers[hop.target.provider]
         return self._resources.get(
             ("provider", hop.cluster, provider, connect_ms),
@@ -181,18 +189,35 @@ class Builder:
         body = encoded_provider_cluster(target, provider, credential, connect_ms, self._edge)
         return Resource.of(types.CLUSTER, names.target_cluster(target, credential), body)
 
-    def _routes(self, state: State, plans: Mapping[str, list[Chain]]) -> dict[str, Resource]:
+    def _routes(self, every_shape: Iterable[Shape]) -> dict[str, Resource]:
         entries = [self._translator_entry]
-        entries += [self._entries(route, plans[route.id]) for route in state.routes.values()]
-        body = route_table.route_configuration(entries, key_input=self._key_input, no_match=self._no_match)
+        entries += [self._entries("model", shape, route_table.model_entries) for shape in every_shape]
+        prefixes = [
+            self._entries("fallback", shape, route_table.fallback_entry)
+            for shape in every_shape
+            if not shape.audience and audiences.may_have(shape.route)
+        ]
+        body = route_table.route_configuration(
+            entries, prefixes, key_input=self._key_input, no_match=self._no_match
+        )
         return {names.ROUTE_CONFIGURATION: Resource.of(types.ROUTE, names.ROUTE_CONFIGURATION, body)}
 
-    def _entries(self, route: Route, plan: list[Chain]) -> bytes:
-        """A route's two entries: plain and streamed."""
-        shape = tuple((each.weight, each.hops[0].cluster, len(each.hops)) for each in plan)
-        return self._route_entries.get(
-            (route.id, route.timeouts, shape), route_table.model_entries, route, plan, self._edge
+    def _entries(self, kind: str, shape: Shape, encode: Callable[[Shape, EdgeSettings], bytes]) -> bytes:
+        plan = tuple(
+            (each.weight, each.hops[0].cluster, sum(hop.attempts for hop in each.hops)) for each in shape.chains
         )
+        return self._route_entries.get((kind, shape.key, shape.route.timeouts, plan), encode, shape, self._edge)
+
+    def _route_policies(self, every_shape: Iterable[Shape], now: float) -> dict[str, Resource]:
+        audiences_of: dict[str, tuple[str, ...]] = {}
+        routes = {shape.route.id: shape.route for shape in every_shape}
+        for shape in every_shape:
+            there = audiences_of.get(shape.route.id, ())
+            audiences_of[shape.route.id] = (*there, shape.audience) if shape.audience else there
+        return {
+            name: self._resources.get((route, audiences_of[name]), _route_policy, route, now, audiences_of[name])
+            for name, route in routes.items()
+        }
 
     def _policy(self, type_url: str, values: Mapping[str, H], encode: Callable[[H], bytes]) -> dict[str, Resource]:
         return {
@@ -209,25 +234,9 @@ def _chain(name: str, members: list[str]) -> Resource:
     return Resource.of(types.CLUSTER, name, encoded_chain(name, members))
 
 
-def _pool(target: NodesTarget, connect_ms: int) -> Resource:
-    return Resource.of(types.CLUSTER, target.id, encoded_pool_cluster(target, connect_ms))
+def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:
+    return Resource.of(types.CLUSTER, name, encoded_pool_cluster(name, connect_ms, direct=direct))
 
 
-def _pool_models(state: State) -> list[str]:
-    """The models that some route takes from own nodes."""
-    targets = (target for route in state.routes.values() for target in route.targets)
-    return sorted({target.model for target in targets if isinstance(target, NodesTarget)})
-
-
-def _hops(state: State, plans: Mapping[str, list[Chain]]) -> dict[Hop, int]:
-    """Every target cluster in use, with the shortest connect limit (ms) a route asks of it; 0: the default."""
-    result: dict[Hop, int] = {}
-    seen: dict[str, Hop] = {}
-    for route_id, plan in plans.items():
-        wanted = state.routes[route_id].timeouts.connect_ms
-        for hop in (hop for each in plan for hop in each.hops):
-            # Weights and prices belong to the route; the cluster is the same.
-            first = seen.setdefault(hop.cluster, hop)
-            limits = [limit for limit in (result.get(first, 0), wanted) if limit]
-            result[first] = min(limits, default=0)
-    return result
+def _route_policy(route: Route, at: float, of: tuple[str, ...]) -> Resource:
+    return Resource.of(types.POLICY_ROUTE, route.id, policy.route(route, at, of))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib import resources
 
@@ -15,6 +16,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HttpProtocolOptionsHeadersWithUnderscoresAction as Underscores,
     HttpUri,
     RetryPolicy,
+    TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -73,7 +75,7 @@ def openai_listener(edge: EdgeSettings) -> Listener:
             name="envoy.filters.http.ext_authz",
             typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
         ),
-        _router(upstream=dressing_filters()),
+        router(upstream=dressing_filters()),
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]
@@ -115,7 +117,7 @@ def admin_listener(edge: EdgeSettings) -> Listener:
                 ),
             ),
         ),
-        _router(upstream=[]),
+        router(),
     ]
     return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager)
 
@@ -165,32 +167,43 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
         # Slow senders are bounded here; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
-        early_header_mutation_extensions=[
-            extension(
-                "envoy.http.early_header_mutation.header_mutation",
-                "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-                EarlyHeaderMutation(mutations=[_remove_matching(FORGED_HEADERS)]),
-            )
-        ],
+        early_header_mutation_extensions=[early_removal(FORGED_HEADERS)],
         local_reply_config=local_replies(edge.max_body_bytes),
     )
 
 
 def _listener(name: str, listen: tuple[str, int], manager: HttpConnectionManager) -> Listener:
-    network_filter = Filter(
+    chain = FilterChain(filters=[http_listener_filter(manager)])
+    return Listener(name=name, address=tcp(*listen), filter_chains=[chain])
+
+
+def http_listener_filter(manager: HttpConnectionManager) -> Filter:
+    """The last network filter of a listener that speaks HTTP."""
+    return Filter(
         name="envoy.filters.network.http_connection_manager",
         typed_config=pack(
             "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager
         ),
     )
-    return Listener(name=name, address=tcp(*listen), filter_chains=[FilterChain(filters=[network_filter])])
 
 
-def _router(*, upstream: list[HttpFilter]) -> HttpFilter:
-    router = Router(suppress_envoy_headers=True, upstream_http_filters=upstream)
+def router(*, upstream: Sequence[HttpFilter] = ()) -> HttpFilter:
+    """The last HTTP filter; `upstream` run for each attempt, and for clusters without filters of their own."""
+    config = Router(suppress_envoy_headers=True, upstream_http_filters=list(upstream))
     return HttpFilter(
         name="envoy.filters.http.router",
-        typed_config=pack("envoy.extensions.filters.http.router.v3.Router", router),
+        typed_config=pack("envoy.extensions.filters.http.router.v3.Router", config),
+    )
+
+
+def early_removal(pattern: str) -> TypedExtensionConfig:
+    """Takes the headers that match off every request, before anything else looks at them."""
+    matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
+    removal = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        EarlyHeaderMutation(mutations=[removal]),
     )
 
 
@@ -206,8 +219,3 @@ def _headers(*exact: str, prefix: str = "") -> ListStringMatcher:
     if prefix:
         patterns.append(StringMatcher(prefix=prefix))
     return ListStringMatcher(patterns=patterns)
-
-
-def _remove_matching(pattern: str) -> Mutation:
-    matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
-    return Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))

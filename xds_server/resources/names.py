@@ -7,6 +7,18 @@ from xds_server.model import Target
 OPENAI_LISTENER = "openai"
 ADMIN_LISTENER = "admin"
 ROUTE_CONFIGURATION = "openai"
+#: Where nodes call; where their tunnels are taken over; and the way from pools into those.
+TUNNEL_LISTENER = "tunnel"
+TUNNEL_HANDSHAKE_LISTENER = "tunnel-handshake"
+TUNNEL_EGRESS_LISTENER = "tunnel-egress"
+
+#: Clusters of nodes: the handshake's listener, and the tunnels themselves, by NODE_HEADER.
+TUNNEL_HANDSHAKE_CLUSTER = "tunnel-handshake"
+TUNNELS_CLUSTER = "tunnels"
+
+#: Secrets: this gateway's certificate, and the CA of its nodes.
+GATEWAY_SECRET = "gateway"  # noqa: S105  # a name
+NODES_CA_SECRET = "nodes-ca"  # noqa: S105  # a name
 
 #: Static clusters of Envoy's bootstrap.
 XDS_CLUSTER = "xds"
@@ -15,6 +27,8 @@ ENVOY_ADMIN_CLUSTER = "envoy_admin"
 
 #: Set by the translator on every request that it lets through; the value is a `route_key`.
 ROUTE_HEADER = "x-trunkline-route"
+#: Set by chain.lua on attempts that go to a node: its id.
+NODE_HEADER = "x-trunkline-node"
 #: The value of ROUTE_HEADER for what the translator answers itself (`/v1/models`).
 TRANSLATOR_ROUTE = "translator"
 #: Namespace of the endpoint metadata that the chain's filters and the access log read.
@@ -26,11 +40,11 @@ def target_cluster(target: Target, credential: int = 0) -> str:
     return target.id if credential == 0 else f"{target.id}#{credential + 1}"
 
 
-def chain_cluster(route_id: str, first: str) -> str:
-    """The aggregate cluster of a route that starts at the target cluster `first`."""
-    return f"{route_id}>{first}"
+def chain_cluster(shape: str, first: str) -> str:
+    """The aggregate cluster of a route's shape (a `route_key`) that starts at the target cluster `first`."""
+    return f"{shape}>{first}"
 
 
-def route_key(route_id: str, *, stream: bool) -> str:
-    """The value of ROUTE_HEADER: the route's id, with `:stream` for a streamed answer."""
-    return f"{route_id}:stream" if stream else route_id
+def route_key(route_id: str, audience: str = "", *, stream: bool = False) -> str:
+    """The value of ROUTE_HEADER: the route's id, `@` and the audience if it is one's, `:stream` for streams."""
+    return route_id + (f"@{audience}" if audience else "") + (":stream" if stream else "")

@@ -40,8 +40,11 @@ def key(value: Key) -> bytes:
     return _encode(message)
 
 
-def route(value: Route, at: float) -> bytes:
-    """With the prices of requests that began in the day before `at` (Unix seconds), or begin later."""
+def route(value: Route, at: float, audiences: tuple[str, ...] = ()) -> bytes:
+    """With the prices of requests that began in the day before `at` (Unix seconds), or begin later.
+
+    `audiences` are those for which it has a shape of their own.
+    """
     message = policy_pb2.Route(
         id=value.id,
         model=value.model,
@@ -53,6 +56,7 @@ def route(value: Route, at: float) -> bytes:
         created_at=value.created_at,
         limits=_limits(value.limits),
         reserved_output_tokens=value.reserved_output_tokens,
+        audiences=audiences,
     )
     return _encode(message)
 

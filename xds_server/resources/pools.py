@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
-from envoy_data_plane.envoy.config.core.v3 import HealthStatus
+from envoy_data_plane.envoy.config.core.v3 import Address, EnvoyInternalAddress, HealthStatus, Metadata
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     Endpoint as EnvoyEndpoint,
     LbEndpoint,
@@ -14,15 +15,18 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 
 from xds_server.model import Endpoint, Health, NodesTarget, Pool
 from xds_server.protocol.snapshot import ENDPOINT, Resource
-from xds_server.protocol.wire import length_delimited, text
+from xds_server.protocol.wire import WireType, length_delimited, tag, text, varint
 from xds_server.resources.encoding import metadata, tcp
-from xds_server.resources.names import METADATA
+from xds_server.resources.names import METADATA, TUNNEL_EGRESS_LISTENER
+from xds_server.resources.pool_cluster import THROUGH_TUNNEL
 from xds_server.resources.targets import FULL_TIERS, dressing
 from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
-_LOCALITY_LB_ENDPOINTS = 2
+_LOCALITY_LB_ENDPOINTS, _LOCALITY_PRIORITY = 2, 5
+#: What Envoy takes as the sum of one priority's weights.
+_LARGEST_SUM = 2**32 - 1
 
 HEALTH: dict[Health, HealthStatus] = {
     "healthy": HealthStatus.HEALTHY,
@@ -31,34 +35,62 @@ HEALTH: dict[Health, HealthStatus] = {
 }
 
 
+class Place(NamedTuple):
+    """What an encoded endpoint says: `words` are its metadata, `direct` as of a model.Endpoint."""
+
+    node: str
+    direct: tuple[str, int] | None
+    health: Health
+    weight: int
+    words: Mapping[str, str]
+
+
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
-    """One encoded LbEndpoint, with what chain.lua needs to know of it."""
-    dress = dressing(NodesTarget(model).id, prefix="/v1", model=model, stream_usage=True)
-    return _template(endpoint.health).fill(
-        {
-            **dress,
-            "node": endpoint.node_id,
-            "host": endpoint.host,
-            "port": endpoint.port,
-            "weight": endpoint.weight,
-        }
+    """One encoded LbEndpoint, with what chain.lua and the access log need to know of it."""
+    place = place_of(model, endpoint)
+    host, port = place.direct or ("", 0)
+    values: dict[str, str | int] = {"id": place.node, "host": host, "port": port, "weight": place.weight}
+    values.update(place.words)
+    return _template(place.health, direct=place.direct is not None).fill(values)
+
+
+def place_of(model: str, endpoint: Endpoint) -> Place:
+    """`endpoint` in the pools of `model`."""
+    dress = dressing(
+        NodesTarget(model).id,
+        prefix="/v1",
+        model=model,
+        credential=endpoint.node_id,
+        stream_usage=True,
+        flags="no" if endpoint.own else "n",
     )
+    words = {**dress, "node": f"{endpoint.node_id} {endpoint.input_price} {endpoint.output_price}"}
+    return Place(endpoint.node_id, endpoint.direct, endpoint.health, endpoint.weight, words)
 
 
 @cache
-def _template(health: Health) -> Template:
-    prototype = Endpoint(text_hole("node"), text_hole("host"), number_hole("port"), health, number_hole("weight"))
-    dress = {key: text_hole(key) for key in ("target", "dress")}
-    return Template(bytes(lb_endpoint_message(prototype, dress)), numbers=("port", "weight"))
+def _template(health: Health, *, direct: bool) -> Template:
+    words = {key: text_hole(key) for key in ("target", "dress", "node")}
+    address = (text_hole("host"), number_hole("port")) if direct else None
+    prototype = Place(text_hole("id"), address, health, number_hole("weight"), words)
+    numbers = ("port", "weight") if direct else ("weight",)
+    return Template(bytes(lb_endpoint_message(prototype)), numbers=numbers)
 
 
-def lb_endpoint_message(endpoint: Endpoint, dress: Mapping[str, str]) -> LbEndpoint:
+def lb_endpoint_message(place: Place) -> LbEndpoint:
     """What `lb_endpoint` encodes, in the generated classes."""
+    known = metadata(METADATA, place.words)
+    if place.direct is None:
+        internal = EnvoyInternalAddress(server_listener_name=TUNNEL_EGRESS_LISTENER, endpoint_id=place.node)
+        address = Address(envoy_internal_address=internal)
+        known = Metadata(filter_metadata={**known.filter_metadata, **THROUGH_TUNNEL.filter_metadata})
+    else:
+        address = tcp(*place.direct)
     return LbEndpoint(
-        endpoint=EnvoyEndpoint(address=tcp(endpoint.host, endpoint.port), hostname=endpoint.node_id),
-        health_status=HEALTH[endpoint.health],
-        load_balancing_weight=endpoint.weight,
-        metadata=metadata(METADATA, {**dress, "node": endpoint.node_id}),
+        endpoint=EnvoyEndpoint(address=address, hostname=place.node),
+        health_status=HEALTH[place.health],
+        load_balancing_weight=place.weight,
+        metadata=known,
     )
 
 
@@ -70,32 +102,69 @@ class _Assigned:
 
 
 class Assignments:
-    """Builds assignments and keeps what they were built of: per pool, its encoded endpoints."""
+    """Builds assignments and keeps what they were built of: per pool, its encoded endpoints.
 
-    def __init__(self) -> None:
+    Without `direct`, endpoints that are reached directly are left out.
+    """
+
+    def __init__(self, *, direct: bool) -> None:
+        self._direct = direct
         self._policy = bytes(FULL_TIERS)
         self._assigned: dict[str, _Assigned] = {}
 
-    def of(self, models: Iterable[str], live: Mapping[str, Pool]) -> dict[str, Resource]:
-        """The assignment of every model's pool; a pool that is the same object as last time costs nothing."""
-        self._assigned = {model: self._assign(model, live.get(model)) for model in models}
-        return {each.resource.name: each.resource for each in self._assigned.values()}
+    def of(self, pools: Mapping[str, Pool], live: Mapping[str, Pool]) -> dict[str, Resource]:
+        """The assignments of all `pools` (empty ones, by name), as far as they are `live`.
 
-    def _assign(self, model: str, pool: Pool | None) -> _Assigned:
-        known = self._assigned.get(model)
+        A pool that is the same object as last time costs nothing. A node is in several pools of its model: what is
+        new of it is encoded once.
+        """
+        fresh: dict[str, dict[Endpoint, bytes]] = {}
+        self._assigned = {
+            name: self._assign(live.get(name), empty, fresh.setdefault(empty.model, {}))
+            for name, empty in pools.items()
+        }
+        return {name: each.resource for name, each in self._assigned.items()}
+
+    def _assign(self, pool: Pool | None, empty: Pool, fresh: dict[Endpoint, bytes]) -> _Assigned:
+        known = self._assigned.get(empty.name)
         if known and (known.pool is pool or (pool is None and not known.pool.endpoints)):
             return known
-        pool = pool or Pool(model)
+        pool = pool or empty
         kept = known.encoded if known else {}
-        encoded = {each: kept.get(each) or lb_endpoint(model, each) for each in pool.endpoints}
-        return _Assigned(pool, encoded, self._resource(NodesTarget(model).id, encoded.values()))
+        encoded: dict[Endpoint, bytes] = {}
+        for each in _within_bounds(pool.endpoints):
+            # Whoever fills a pool of what its audience owns: nothing else is ever in it.
+            if (self._direct or each.direct is None) and (each.own or not empty.private):
+                body = kept.get(each) or fresh.get(each)
+                encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))
+        return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
-    def _resource(self, name: str, lb_endpoints: Iterable[bytes]) -> Resource:
-        """An empty pool has an assignment without endpoints."""
-        locality = b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
+    def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
+        """The audience's own nodes come first. An empty pool has an assignment without endpoints."""
+        own = _locality((body for each, body in encoded.items() if each.own), priority=0)
+        others = _locality((body for each, body in encoded.items() if not each.own), priority=1 if own else 0)
         body = (
             text(_ASSIGNMENT_CLUSTER_NAME, name)
-            + (length_delimited(_ASSIGNMENT_ENDPOINTS, locality) if locality else b"")
+            + own
+            + others
             + length_delimited(_ASSIGNMENT_POLICY, self._policy)
         )
         return Resource.of(ENDPOINT, name, body)
+
+
+def _locality(lb_endpoints: Iterable[bytes], *, priority: int) -> bytes:
+    """An encoded field of the assignment; nothing where there are no endpoints."""
+    body = b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
+    if not body:
+        return b""
+    if priority:
+        body += tag(_LOCALITY_PRIORITY, WireType.VARINT) + varint(priority)
+    return length_delimited(_ASSIGNMENT_ENDPOINTS, body)
+
+
+def _within_bounds(endpoints: tuple[Endpoint, ...]) -> Iterable[Endpoint]:
+    """With weights whose sum Envoy takes."""
+    scale = sum(each.weight for each in endpoints) // _LARGEST_SUM + 1
+    if scale == 1:
+        return endpoints
+    return (replace(each, weight=max(1, each.weight // scale)) for each in endpoints)

@@ -14,21 +14,21 @@ from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 from envoy_data_plane.xds.core.v3 import TypedExtensionConfig
 from envoy_data_plane.xds.type.matcher.v3 import MatcherOnMatch
 
-from xds_server.model import Route
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import pack
-from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, chain_cluster, route_key
-from xds_server.resources.routes import Attempts, model_route
+from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, route_key
+from xds_server.resources.routes import Attempts, model_route, no_own_nodes
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.strategy import Chain
+from xds_server.resources.shapes import Shape
 from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
 _ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, _ROUTE_CONFIGURATION_REMOVE = 1, 2, 8
 _VIRTUAL_HOST_NAME, _VIRTUAL_HOST_DOMAINS, _VIRTUAL_HOST_MATCHER = 1, 2, 21
 _MATCHER_TREE, _MATCHER_ON_NO_MATCH = 2, 3
-_TREE_INPUT, _TREE_EXACT_MATCH_MAP = 1, 2
+_TREE_INPUT, _TREE_EXACT_MATCH_MAP, _TREE_PREFIX_MATCH_MAP = 1, 2, 3
 _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
+_ON_MATCH_MATCHER = 1
 
 #: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
 #: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.) A compressed answer
@@ -61,21 +61,34 @@ def _joined_entry(key: str, on_match: bytes) -> bytes:
     return length_delimited(_MAP_ENTRIES, text(_ENTRY_KEY, key) + length_delimited(_ENTRY_VALUE, on_match))
 
 
-def model_entries(route: Route, plan: list[Chain], edge: EdgeSettings) -> bytes:
-    """The two encoded entries of a model's route: for plain answers, and for streams."""
+def model_entries(shape: Shape, edge: EdgeSettings) -> bytes:
+    """The two encoded entries of one shape of a model's route: for plain answers, and for streams."""
     return b"".join(
-        _model_entry(route, plan, edge, route_key(route.id, stream=stream), stream=stream)
+        _joined_entry(
+            route_key(shape.route.id, shape.audience, stream=stream), _action(shape, edge, stream=stream)
+        )
         for stream in (False, True)
     )
 
 
-def _model_entry(route: Route, plan: list[Chain], edge: EdgeSettings, key: str, *, stream: bool) -> bytes:
-    values: dict[str, str | int] = {"name": key}
-    for at, chain in enumerate(plan):
-        values[f"chain{at}"] = chain_cluster(route.id, chain.hops[0].cluster)
+def fallback_entry(shape: Shape, edge: EdgeSettings) -> bytes:
+    """One encoded entry for `prefixes` of `route_configuration`: everybody's shape, for audiences without one.
+
+    The translator may learn of an audience before Envoy does, and forget it later.
+    """
+    return _joined_entry(f"{shape.key}@", _action(shape, edge, stream=False))
+
+
+def _action(shape: Shape, edge: EdgeSettings, *, stream: bool) -> bytes:
+    name = route_key(shape.route.id, shape.audience, stream=stream)
+    if not shape.chains:
+        return on_match_of(no_own_nodes(name))
+    values: dict[str, str | int] = {"name": name}
+    for at, chain in enumerate(shape.chains):
+        values[f"chain{at}"] = shape.chain_cluster(chain)
         values[f"weight{at}"] = chain.weight
-    template = _template(len(plan), Attempts.of(route.timeouts, plan, stream=stream), edge)
-    return _joined_entry(key, template.fill(values))
+    limits = Attempts.of(shape.route.timeouts, shape.chains, stream=stream)
+    return _template(len(shape.chains), limits, edge).fill(values)
 
 
 @lru_cache(maxsize=256)
@@ -103,20 +116,32 @@ def header_input() -> bytes:
     )
 
 
-def route_configuration(entries: Iterable[bytes], *, key_input: bytes, no_match: bytes) -> bytes:
-    """The encoded RouteConfiguration: one virtual host whose matcher looks ROUTE_HEADER up among `entries`.
+def route_configuration(
+    entries: Iterable[bytes], prefixes: Iterable[bytes] = (), *, key_input: bytes, no_match: bytes
+) -> bytes:
+    """The encoded RouteConfiguration: one virtual host whose matcher looks ROUTE_HEADER up among `entries`, and
+    what is not there among `prefixes`, where the longest that it begins with counts.
 
     `key_input` is `header_input()` and `no_match` an `on_match_of(…)`, both kept by the caller.
     """
-    tree = length_delimited(_TREE_INPUT, key_input) + length_delimited(_TREE_EXACT_MATCH_MAP, b"".join(entries))
-    matcher = length_delimited(_MATCHER_TREE, tree) + length_delimited(_MATCHER_ON_NO_MATCH, no_match)
+    if by_prefix := b"".join(prefixes):
+        second = _matcher(key_input, _TREE_PREFIX_MATCH_MAP, by_prefix, no_match)
+        no_match = length_delimited(_ON_MATCH_MATCHER, second)
     virtual_host = (
         text(_VIRTUAL_HOST_NAME, ROUTE_CONFIGURATION)
         + text(_VIRTUAL_HOST_DOMAINS, "*")
-        + length_delimited(_VIRTUAL_HOST_MATCHER, matcher)
+        + length_delimited(
+            _VIRTUAL_HOST_MATCHER,
+            _matcher(key_input, _TREE_EXACT_MATCH_MAP, b"".join(entries), no_match),
+        )
     )
     return (
         text(_ROUTE_CONFIGURATION_NAME, ROUTE_CONFIGURATION)
         + length_delimited(_ROUTE_CONFIGURATION_VIRTUAL_HOSTS, virtual_host)
         + b"".join(text(_ROUTE_CONFIGURATION_REMOVE, name) for name in REMOVED_FROM_REQUESTS)
     )
+
+
+def _matcher(key_input: bytes, kind: int, entries: bytes, no_match: bytes) -> bytes:
+    tree = length_delimited(_TREE_INPUT, key_input) + length_delimited(kind, entries)
+    return length_delimited(_MATCHER_TREE, tree) + length_delimited(_MATCHER_ON_NO_MATCH, no_match)

@@ -53,8 +53,8 @@ class Attempts:
     idle_ms: int
 
     @classmethod
-    def of(cls, timeouts: Timeouts, chains: list[Chain], *, stream: bool) -> Attempts:
-        """Every target once, a lone one twice; before the first byte only.
+    def of(cls, timeouts: Timeouts, chains: Sequence[Chain], *, stream: bool) -> Attempts:
+        """Every target once, a lone one and a pool twice; before the first byte only.
 
         Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte
         too. A plain answer is silent until it is complete, so there it is never shorter than that wait.
@@ -63,7 +63,7 @@ class Attempts:
         first_byte = timeouts.first_byte_ms or default
         idle = timeouts.idle_ms or DEFAULT_IDLE_MS
         return cls(
-            retries=max(1, max(len(chain.hops) for chain in chains) - 1),
+            retries=max(1, max(sum(hop.attempts for hop in chain.hops) for chain in chains) - 1),
             first_byte_ms=first_byte,
             idle_ms=idle if stream else max(idle, first_byte),
         )
@@ -108,14 +108,20 @@ def no_route() -> EnvoyRoute:
     """What a request meets before it is authorised (Envoy's ext_authz skips requests without any route), and after
     it if this Envoy does not have the translator's route yet.
     """
-    error = {
-        "message": "This model's route is not in place at this gateway yet. Send the request again.",
-        "type": "server_error",
-        "param": None,
-        "code": "route_not_ready",
-    }
+    message = "This model's route is not in place at this gateway yet. Send the request again."
+    return _unavailable("none", message, "route_not_ready")
+
+
+def no_own_nodes(name: str) -> EnvoyRoute:
+    """The Envoy route `name` of a model that never leaves its users' own machines, for those who have none."""
+    message = "This model is served by your organisation's own machines alone, and none has joined this gateway."
+    return _unavailable(name, message, "no_own_nodes")
+
+
+def _unavailable(name: str, message: str, code: str) -> EnvoyRoute:
+    error = {"message": message, "type": "server_error", "param": None, "code": code}
     return EnvoyRoute(
-        name="none",
+        name=name,
         match=RouteMatch(prefix="/"),
         direct_response=DirectResponseAction(
             status=503, body=DataSource(inline_string=json.dumps({"error": error}))

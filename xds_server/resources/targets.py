@@ -16,8 +16,6 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
-    ClusterEdsClusterConfig,
-    ClusterLbPolicy,
     OutlierDetection,
     UpstreamConnectionOptions,
 )
@@ -53,7 +51,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
-from xds_server.model import NodesTarget, Provider, ProviderTarget
+from xds_server.model import Provider, ProviderTarget
 from xds_server.resources.encoding import metadata, pack, tcp
 from xds_server.resources.names import METADATA, target_cluster
 from xds_server.resources.settings import EdgeSettings
@@ -104,10 +102,10 @@ def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file
         ),
         transport_socket=_tls(ca_file, host) if tls else None,
         typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=tls)},
-        outlier_detection=_ejection(),
+        outlier_detection=ejection(),
         common_lb_config=NO_PANIC,
         circuit_breakers=UNLIMITED,
-        upstream_connection_options=_keepalive(),
+        upstream_connection_options=keepalive(),
     )
 
 
@@ -132,42 +130,15 @@ def _provider_template(base_url: str, ca_file: str, connect_ms: int) -> Template
     return Template(bytes(provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms)))
 
 
-def pool_cluster(name: str, connect_ms: int) -> Cluster:
-    """The cluster `name`: its endpoints come over EDS."""
-    return Cluster(
-        name=name,
-        type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
-        lb_policy=ClusterLbPolicy.LEAST_REQUEST,
-        connect_timeout=timedelta(milliseconds=connect_ms or DEFAULT_CONNECT_MS),
-        typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=False)},
-        outlier_detection=_ejection(),
-        # Envoy's default would hold back health changes for a second.
-        common_lb_config=ClusterCommonLbConfig(
-            healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()
-        ),
-        circuit_breakers=UNLIMITED,
-        upstream_connection_options=_keepalive(),
-    )
-
-
-def encoded_pool_cluster(target: NodesTarget, connect_ms: int) -> bytes:
-    """The cluster `nodes/model`."""
-    return _pool_template(connect_ms).fill({"name": target.id})
-
-
-@lru_cache(maxsize=64)
-def _pool_template(connect_ms: int) -> Template:
-    return Template(bytes(pool_cluster(text_hole("name"), connect_ms)))
-
-
-def dressing(target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool) -> dict[str, str]:
+def dressing(
+    target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool, flags: str = ""
+) -> dict[str, str]:
     """Endpoint metadata: the target's id, and what chain.lua needs to dress a request for it.
 
-    `prefix` stands before the path there; `model` is the model's name there.
+    `prefix` stands before the path there; `model` is the model's name there; `flags` are more of chain.lua's.
     """
-    flags = "-u" if stream_usage else "-"
-    words = (flags, prefix or "-", credential or "-", quote(target, safe="/:#"), json.dumps(model))
+    every_flag = "-" + ("u" if stream_usage else "") + flags
+    words = (every_flag, prefix or "-", credential or "-", quote(target, safe="/:#"), json.dumps(model))
     return {"target": target, "dress": " ".join(words)}
 
 
@@ -216,7 +187,7 @@ def _protocol(*, negotiate: bool) -> Any:
     return pack(PROTOCOL_OPTIONS, options)
 
 
-def _ejection() -> OutlierDetection:
+def ejection() -> OutlierDetection:
     """Three failures in a row eject a host for 5 s, longer each time up to 60 s; live traffic then probes it."""
     return OutlierDetection(
         consecutive_5xx=3,
@@ -229,7 +200,7 @@ def _ejection() -> OutlierDetection:
     )
 
 
-def _keepalive() -> UpstreamConnectionOptions:
+def keepalive() -> UpstreamConnectionOptions:
     return UpstreamConnectionOptions(
         tcp_keepalive=TcpKeepalive(keepalive_probes=3, keepalive_time=15, keepalive_interval=5)
     )

@@ -83,7 +83,8 @@ def test_record() -> None:
     assert (made.end_user, made.tag, made.provider, made.stream) == ("u 1", "t/", "openai", True)
     assert (made.first_byte_us, made.duration_us, made.request_bytes, made.response_bytes) == (7, 2000, 300, 800)
     assert (made.prompt_tokens, made.completion_tokens, made.price_version) == (10, 5, 0)
-    assert made.node_id == "nd-1"
+    # 10 prompt tokens at 1 micro-USD and 5 at 2.5, a half rounded up.
+    assert (made.node_id, made.earned_micro_usd) == ("nd-1", 23)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def main(data_dir: str, listen: str, admin: str, failing: str = "") -> None:
         openai=address.parse(listen, flag="--listen"),
         admin=address.parse(admin, flag="--admin-listen"),
         control=address.parse("127.0.0.1:0", flag="--control-listen"),
+        tunnel=address.parse("127.0.0.1:0", flag="--tunnel-listen"),
+        tunnel_handshake=address.Address("127.0.0.1", 0),
         database_url="",
         config=None,
         envoy_binary=Path("/nonexistent"),

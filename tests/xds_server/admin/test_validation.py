@@ -55,6 +55,7 @@ CASES: list[tuple[Callable[[pb.Document], None], str]] = [
     (provider(name="Open AI"), 'providers[0].name: "Open AI" is not a name; accepted: 1 to 63 of a-z, 0-9'),
     (lambda d: d.providers[0].ClearField("name"), 'providers[0].name: "" is not a name'),
     (provider(name="a" * 64), "providers[0].name:"),
+    (provider(name="nodes"), 'providers[0].name: "nodes" stands for own machines; accepted: another name'),
     (lambda d: d.providers.add(name="azure", base_url="http://h"), "providers[2].name: the same as providers[1]"),
     (
         provider(dialect="anthropic"),

@@ -5,12 +5,25 @@ from typing import Any
 
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.model import Endpoint, Key, NodesTarget, Organisation, Pool, Provider, ProviderTarget, Route, State
+from xds_server.model import (
+    Endpoint,
+    Key,
+    Node,
+    NodesTarget,
+    Organisation,
+    Pool,
+    Provider,
+    ProviderTarget,
+    Route,
+    State,
+    Visibility,
+)
 from xds_server.protocol import snapshot as types
 from xds_server.resources import pools, targets
 from xds_server.resources.builder import LINGER_SECONDS, Builder
-from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.settings import EdgeSettings, GatewayTls
 
 STATE = State(
     revision=1,
@@ -22,7 +35,7 @@ STATE = State(
     organisations={"org_1": Organisation("org_1", "acme")},
     keys={"k1": Key("k1", "org_1", "ci", b"h" * 32)},
 )
-LIVE = {"llama": Pool("llama", (Endpoint("n1", "10.0.0.1", 80), Endpoint("n2", "10.0.0.2", 80)))}
+LIVE = {"nodes/llama": Pool("llama", (Endpoint("n1"), Endpoint("n2")))}
 
 
 @pytest.fixture
@@ -74,10 +87,66 @@ def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.Mon
         return original(model, endpoint)
 
     monkeypatch.setattr(pools, "lb_endpoint", counting)
-    first, second = LIVE["llama"].endpoints
-    flipped = {"llama": Pool("llama", (first, replace(second, health="unhealthy")))}
+    first, second = LIVE["nodes/llama"].endpoints
+    flipped = {"nodes/llama": Pool("llama", (first, replace(second, health="unhealthy")))}
     builder.build(2, STATE, flipped)
     assert encoded == ["n2"]
+
+
+def with_nodes(*nodes: Node) -> State:
+    return replace(STATE, revision=2, nodes={each.id: each for each in nodes})
+
+
+def test_owners_of_nodes_get_shapes_and_pools_of_their_own(builder: Builder) -> None:
+    node = Node("nd-1", "mine", "org_1", "k1", Visibility.PRIVATE)
+    snapshot = builder.build(2, with_nodes(node), LIVE)
+    assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama", "nodes/llama@k1", "nodes/llama@org_1"}
+    assert set(snapshot.of_type(types.CLUSTER)) >= {
+        "rt_2>nodes/llama",
+        "rt_2@k1>nodes/llama@k1",
+        "rt_2@org_1>nodes/llama@org_1",
+    }
+    told = {
+        name: list(policy_pb2.Route.FromString(each.body).audiences)
+        for name, each in snapshot.of_type(types.POLICY_ROUTE).items()
+    }
+    assert told == {"rt_1": [], "rt_2": ["k1", "org_1"]}
+
+
+def test_nodes_that_come_and_go_change_endpoints_alone(builder: Builder) -> None:
+    state = with_nodes(Node("nd-1", "mine", "org_1"))
+    before = builder.build(2, state, {})
+    nodes = (Endpoint("nd-1", own=True), Endpoint("nd-2", health="unhealthy"))
+    for live in ({}, {"nodes/llama@org_1": Pool("llama", nodes, "org_1")}, {}):
+        after = builder.build(3, state, live)
+        changed = {url for url, mapping in before.resources.items() if after.of_type(url) != mapping}
+        assert changed <= {types.ENDPOINT}
+    drained = replace(state, revision=4, nodes={"nd-1": Node("nd-1", "mine", "org_1", drained=True, boost=300)})
+    assert builder.build(4, drained, {}).resources == before.resources
+
+
+def test_a_renewed_certificate_changes_its_secret_alone() -> None:
+    edge = EdgeSettings(tunnel_listen=("127.0.0.1", 1), tunnel_secret="word", tls=GatewayTls("ca", "first", "key"))
+    builder = Builder(edge)
+    first = builder.build(1, STATE, LIVE)
+    builder.renew(GatewayTls("ca", "second", "key"))
+    second = builder.build(1, STATE, LIVE)
+    assert {url for url, mapping in first.resources.items() if second.of_type(url) is not mapping} == {
+        types.SECRET
+    }
+    old, new = first.of_type(types.SECRET), second.of_type(types.SECRET)
+    assert {name for name in new if new[name] != old[name]} == {"gateway"}
+
+
+def test_certificates_may_come_later() -> None:
+    builder = Builder(EdgeSettings(tunnel_listen=("127.0.0.1", 1), tunnel_secret="word"))
+    assert set(builder.build(1, STATE, LIVE).of_type(types.LISTENER)) == {"openai", "admin"}
+    builder.renew(GatewayTls("ca", "certificate", "key"))
+    snapshot = builder.build(1, STATE, LIVE)
+    assert "tunnel" in snapshot.of_type(types.LISTENER)
+    assert snapshot.of_type(types.CLUSTER).keys() >= {"tunnels", "tunnel-handshake"}
+    pool = Cluster.parse(snapshot.of_type(types.CLUSTER)["nodes/llama"].body)
+    assert pool.transport_socket is not None
 
 
 def test_resources_of_one_shape_are_encoded_once(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:

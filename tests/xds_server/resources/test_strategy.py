@@ -2,7 +2,8 @@
 
 import pytest
 
-from xds_server.model import NodesTarget, Price, Provider, ProviderTarget, Route, Strategy
+from xds_server.model import NodesTarget, Price, Privacy, Provider, ProviderTarget, Route, Strategy, Timeouts
+from xds_server.resources.routes import Attempts
 from xds_server.resources.strategy import chains
 
 PROVIDERS = {
@@ -17,6 +18,35 @@ def plan(
 ) -> list[tuple[int, list[str]]]:
     route = Route("rt_1", "m", targets, strategy=strategy)
     return [(chain.weight, [hop.cluster for hop in chain.hops]) for chain in chains(route, PROVIDERS, at)]
+
+
+def private_plan(*targets: ProviderTarget | NodesTarget, audience: str = "org_1") -> list[tuple[int, list[str]]]:
+    route = Route("rt_1", "m", targets, privacy=Privacy.OWN_NODES)
+    made = chains(route, PROVIDERS, 100.0, audience)
+    return [(chain.weight, [hop.cluster for hop in chain.hops]) for chain in made]
+
+
+def test_an_audience_has_pools_of_its_own() -> None:
+    route = Route("rt_1", "m", (ProviderTarget("b", "m"), NodesTarget("m", tier=1)))
+    (chain,) = chains(route, PROVIDERS, 100.0, "org_1")
+    assert [hop.cluster for hop in chain.hops] == ["b/m", "nodes/m@org_1"]
+
+
+def test_privacy_leaves_own_nodes_whatever_their_tier_and_weight() -> None:
+    targets = (ProviderTarget("b", "m"), NodesTarget("m", tier=1, weight=0), NodesTarget("n", tier=2))
+    assert private_plan(*targets) == [(1, ["nodes/m@org_1!", "nodes/n@org_1!"])]
+    assert private_plan(*targets, audience="") == []
+    assert private_plan(ProviderTarget("b", "m")) == []
+
+
+def test_a_pool_is_worth_two_attempts() -> None:
+    def retries(*targets: ProviderTarget | NodesTarget) -> int:
+        plan = chains(Route("rt_1", "m", targets), PROVIDERS, 100.0)
+        return Attempts.of(Timeouts(), plan, stream=False).retries
+
+    assert retries(NodesTarget("m")) == 1
+    assert retries(ProviderTarget("b", "m")) == 1
+    assert retries(ProviderTarget("b", "m"), NodesTarget("m")) == 2
 
 
 def test_each_first_tier_target_starts_a_chain_through_all_others() -> None:

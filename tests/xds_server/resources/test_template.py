@@ -13,17 +13,13 @@ from xds_server.model import Endpoint, Health, NodesTarget, Provider, ProviderTa
 from xds_server.resources import route_table
 from xds_server.resources.chain import chain, encoded_chain
 from xds_server.resources.names import chain_cluster, route_key
-from xds_server.resources.pools import HEALTH, lb_endpoint, lb_endpoint_message
+from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
+from xds_server.resources.pools import HEALTH, lb_endpoint, lb_endpoint_message, place_of
 from xds_server.resources.routes import Attempts, model_route
 from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.shapes import Shape
 from xds_server.resources.strategy import chains
-from xds_server.resources.targets import (
-    dressing,
-    encoded_pool_cluster,
-    encoded_provider_cluster,
-    pool_cluster,
-    provider_cluster,
-)
+from xds_server.resources.targets import dressing, encoded_provider_cluster, provider_cluster
 from xds_server.resources.template import Template, number_hole, text_hole
 
 EDGE = EdgeSettings()
@@ -63,10 +59,12 @@ def test_a_hole_without_a_value_is_refused() -> None:
         Template(Any(type_url=text_hole("a")).SerializeToString()).fill({})
 
 
-@given(names, st.builds(Endpoint, names, names, st.integers(1, 65_535), healths, weights))
+directs = st.none() | st.tuples(names, st.integers(1, 65_535))
+
+
+@given(names, st.builds(Endpoint, names, directs, healths, weights, st.booleans(), weights, weights))
 def test_endpoints(model: str, endpoint: Endpoint) -> None:
-    dress = dressing(f"nodes/{model}", prefix="/v1", model=model, stream_usage=True)
-    assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(endpoint, dress))
+    assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(place_of(model, endpoint)))
 
 
 @given(names, st.lists(names, min_size=1, max_size=5))
@@ -107,9 +105,9 @@ def test_provider_clusters(provider: Provider, model: str, credential: int, conn
     assert encoded_provider_cluster(target, provider, credential, connect, EDGE) == bytes(expected)
 
 
-@given(names, connect_ms)
-def test_pool_clusters(model: str, connect: int) -> None:
-    assert encoded_pool_cluster(NodesTarget(model), connect) == bytes(pool_cluster(f"nodes/{model}", connect))
+@given(names, connect_ms, st.booleans())
+def test_pool_clusters(name: str, connect: int, direct: bool) -> None:
+    assert encoded_pool_cluster(name, connect, direct=direct) == bytes(pool_cluster(name, connect, direct=direct))
 
 
 @settings(deadline=None)
@@ -117,14 +115,16 @@ def test_pool_clusters(model: str, connect: int) -> None:
     names,
     st.lists(st.builds(NodesTarget, names, weights), min_size=1, max_size=4),
     st.builds(Timeouts, st.sampled_from([0, 1_500]), st.sampled_from([0, 90_000])),
+    st.just("") | names,
 )
-def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Timeouts) -> None:
+def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Timeouts, audience: str) -> None:
     route = Route(route_id, "m", tuple(targets), timeouts=timeouts)
-    plan = chains(route, {}, at=0.0)
+    plan = chains(route, {}, 0.0, audience)
     expected = b""
     for stream in (False, True):
-        key = route_key(route_id, stream=stream)
-        weighted = [(chain_cluster(route_id, each.hops[0].cluster), each.weight) for each in plan]
+        key = route_key(route_id, audience, stream=stream)
+        shape = f"{route_id}@{audience}" if audience else route_id
+        weighted = [(chain_cluster(shape, each.hops[0].cluster), each.weight) for each in plan]
         limits = Attempts.of(timeouts, plan, stream=stream)
         expected += route_table.entry(key, model_route(key, weighted, limits, EDGE))
-    assert route_table.model_entries(route, plan, EDGE) == expected
+    assert route_table.model_entries(Shape(route, audience, tuple(plan)), EDGE) == expected

@@ -1,0 +1,273 @@
+"""One edge without `trunkline up`: the xds_server's Python parts in this process, a real Envoy, a real translator.
+
+What is stored and what nodes report is said by the test, which publishes it as the control plane would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import grpc
+import grpc.aio
+from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
+
+from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
+from tests.xds_server.transport.real_envoy import eventually
+from trunkline import envoy
+from trunkline.layout import Layout
+from xds_server.clients import ClientRegistry
+from xds_server.model import Endpoint, Key, Organisation, Pool, Route, State
+from xds_server.protocol.snapshot import ROUTE, Snapshot
+from xds_server.resources.builder import Builder
+from xds_server.resources.settings import EdgeSettings, GatewayTls
+from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
+
+WORKERS = 2
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Registry(registry_pb2_grpc.NodeRegistryServicer):
+    """Answers with what Envoy said about the caller."""
+
+    async def Enrol(self, request: registry_pb2.EnrolRequest, context: Context) -> registry_pb2.EnrolResponse:
+        return registry_pb2.EnrolResponse(name=caller(context))
+
+    async def Report(
+        self, request_iterator: AsyncIterator[registry_pb2.NodeReport], context: Context
+    ) -> AsyncIterator[registry_pb2.NodeInstruction]:
+        async for report in request_iterator:
+            yield registry_pb2.NodeInstruction(heartbeat_ms=int(report.sequence), lease_ms=len(caller(context)))
+
+
+def caller(context: Context) -> str:
+    metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+    return metadata.get("x-forwarded-client-cert", "")
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Edge:
+    """Entering starts everything; `publish` makes a state desired and waits until both clients run it."""
+
+    directory: Path
+    keys: Mapping[str, Key]
+    authority: CertificateAuthority = field(default_factory=CertificateAuthority)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.directory / "d")
+        self.tls = self.issued()
+        self.ports = dict(zip(("openai", "admin", "tunnel", "handshake"), _free_ports(4), strict=True))
+        settings = EdgeSettings(
+            openai_listen=("127.0.0.1", self.ports["openai"]),
+            admin_listen=("127.0.0.1", self.ports["admin"]),
+            tunnel_listen=("127.0.0.1", self.ports["tunnel"]),
+            tunnel_handshake_listen=("127.0.0.1", self.ports["handshake"]),
+            tunnel_secret="between-envoy-and-itself",
+            tls=self.tls,
+            access_log=str(self.layout.access_log),
+        )
+        self.builder = Builder(settings)
+        owners = {key.organisation_id for key in self.keys.values()}
+        organisations = {each: Organisation(each, each) for each in owners}
+        self.state = State(1, organisations=organisations, keys=self.keys)
+        self.live: dict[str, Pool] = {}
+        self.clients = ClientRegistry()
+
+    def issued(self) -> GatewayTls:
+        """A new certificate of the gateway's own."""
+        own = self.authority.issue(GATEWAY_NAME)
+        return GatewayTls(self.authority.pem, own.certificate, own.key)
+
+    def node_tls(self, name: str) -> NodeTls:
+        """What a node that enrolled as `name` has."""
+        return NodeTls(self.authority.pem, self.authority.issue(name))
+
+    @property
+    def tunnel(self) -> tuple[str, int]:
+        return "127.0.0.1", self.ports["tunnel"]
+
+    async def __aenter__(self) -> Self:
+        self.layout.prepare()
+        self.layout.bootstrap.write_text(envoy.bootstrap(self.layout))
+        self._ads = AdsServer(self.snapshot(), self.clients)
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._server.add_generic_rpc_handlers((self._ads.handler(),))
+        registry_pb2_grpc.add_NodeRegistryServicer_to_server(Registry(), self._server)
+        self._server.add_insecure_port(f"unix:{self.layout.xds_socket}")
+        await self._server.start()
+        self._processes = [await self._translator(), await self._envoy()]
+        await eventually(self._ready)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+            await process.wait()
+        self._ads.close()
+        await self._server.stop(0.1)
+
+    async def publish(self, *routes: Route, **changes: Any) -> None:
+        """Puts `routes` beside the others and replaces `changes` of the state."""
+        everything = {**self.state.routes, **{route.id: route for route in routes}}
+        self.state = replace(self.state, revision=self.state.revision + 1, routes=everything, **changes)
+        await self._push()
+
+    async def fill(self, *pools: Pool) -> None:
+        """What the control plane would do where nodes report."""
+        self.live.update({pool.name: pool for pool in pools})
+        self.state = replace(self.state, revision=self.state.revision + 1)
+        await self._push()
+
+    async def forget_routes_of(self, before: Snapshot) -> None:
+        """Envoy has the routes of an earlier snapshot again, as if the next ones had not reached it yet."""
+        self.state = replace(self.state, revision=self.state.revision + 1)
+        now = self.snapshot()
+        await self._push(Snapshot(now.revision, {**now.resources, ROUTE: before.of_type(ROUTE)}))
+
+    async def _push(self, snapshot: Snapshot | None = None) -> None:
+        self._ads.publish(snapshot or self.snapshot())
+        done = await self.clients.wait_settled(self.state.revision, 30)
+        assert (done.complete, done.accepted, done.rejections) == (True, 2, ()), done
+
+    def snapshot(self) -> Snapshot:
+        """What would be published now."""
+        return self.builder.build(self.state.revision, self.state, self.live)
+
+    async def ask(self, key: str, model: str, **body: Any) -> Answer:
+        """One request on a connection of its own, so that every worker gets some."""
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+            session.post(self.url, json=chat(model, **body), headers=bearer(key)) as answer,
+        ):
+            return Answer(answer.status, dict(answer.headers), await answer.read())
+
+    async def targets(self, key: str, model: str, count: int = 12) -> list[str]:
+        """Who served `count` requests, one after the other; all of them succeed."""
+        found = []
+        for _ in range(count):
+            answer = await self.ask(key, model)
+            assert answer.status == 200, answer
+            found.append(answer.headers["x-trunkline-target"])
+        return found
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['openai']}/v1/chat/completions"
+
+    def channel(self, tls: NodeTls) -> grpc.aio.Channel:
+        """gRPC to the tunnel listener, as a sidecar calls it."""
+        identity = tls.identity
+        credentials = grpc.ssl_channel_credentials(
+            tls.ca_pem.encode(),
+            identity.key.encode() if identity else None,
+            identity.certificate.encode() if identity else None,
+        )
+        options = (("grpc.ssl_target_name_override", GATEWAY_NAME),)
+        return grpc.aio.secure_channel(f"127.0.0.1:{self.ports['tunnel']}", credentials, options)
+
+    async def logged(self, key: str, model: str) -> dict[str, Any]:
+        """The access log's line about one more request."""
+        answer = await self.ask(key, model)
+
+        async def found() -> dict[str, Any]:
+            written = self.layout.access_log.read_text().splitlines(keepends=True)
+            lines = [json.loads(line) for line in written if line.endswith("\n")]
+            return next((each for each in lines if each["id"] == answer.headers["X-Request-ID"]), {})
+
+        return await eventually(found)
+
+    async def nodes_with_tunnels(self) -> int:
+        """How many each worker knows of, together."""
+        connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get("http://envoy/stats?filter=worker_.*total_nodes") as answer,
+        ):
+            return sum(int(line.rpartition(":")[2]) for line in (await answer.text()).splitlines())
+
+    async def certificate(self) -> bytes:
+        """What the tunnel listener shows a caller, DER."""
+        context = ssl.create_default_context(cadata=self.authority.pem)
+        _, writer = await asyncio.open_connection(*self.tunnel, ssl=context, server_hostname=GATEWAY_NAME)
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        return bytes(shown)
+
+    async def _ready(self) -> bool:
+        for port in self.ports.values():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert all(each.returncode is None for each in self._processes), self.logs()
+                return False
+            writer.close()
+        settled = await self.clients.wait_settled(self.state.revision, 5)
+        return settled.accepted == 2
+
+    def logs(self) -> str:
+        return "".join(path.read_text()[-4000:] for path in (self.layout.log("envoy"), self.layout.log("t")))
+
+    async def _envoy(self) -> asyncio.subprocess.Process:
+        command = [str(envoy.binary()), "-c", str(self.layout.bootstrap), "--concurrency", str(WORKERS)]
+        command += ["--service-node", "envoy-test", "--service-cluster", "envoy", "--disable-hot-restart"]
+        command += ["--file-flush-interval-msec", "20"]
+        return await _started(command, self.layout.log("envoy"))
+
+    async def _translator(self) -> asyncio.subprocess.Process:
+        command = [sys.executable, "-P", "-m", "translator", "--control", f"unix:{self.layout.xds_socket}"]
+        command += ["--state-dir", str(self.layout.translator_state), "--id", "translator-test"]
+        command += ["--socket", str(self.layout.translator_socket)]
+        return await _started(command, self.layout.log("t"))
+
+
+async def _started(command: list[str], log: Path) -> asyncio.subprocess.Process:
+    with log.open("wb") as file:
+        return await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file)
+
+
+def bearer(key_id: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {value(key_id)}"}
+
+
+def chat(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
+
+
+def value(key_id: str) -> str:
+    """What a client sends for the key `key_id`."""
+    return f"sk-of-the-tests-{key_id}"
+
+
+def key(key_id: str, organisation: str) -> Key:
+    """A key of `organisation`."""
+    return Key(key_id, organisation, key_id, sha256(value(key_id).encode()).digest())
+
+
+def through_tunnel(model: str, *names: str, audience: str = "", private: bool = False, own: bool = False) -> Pool:
+    """A pool of nodes behind tunnels."""
+    return Pool(model, tuple(Endpoint(name, own=own) for name in names), audience, private)
+
+
+def _free_ports(count: int) -> list[int]:
+    """All claimed together, so that no two are the same."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,57 @@
+"""Who sees a route with own machines in a shape of their own, and which pools that makes. See docs/nodes.md.
+
+All of it follows from the desired state: what nodes report changes endpoints, never routes or clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from xds_server.model import Key, Node, NodesTarget, Pool, Privacy, Route, State
+
+
+@dataclass(frozen=True, slots=True)
+class Audiences:
+    """The ids of organisations and keys that own approved nodes; of keys with their organisation."""
+
+    organisations: frozenset[str]
+    keys: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], keys: Mapping[str, Key]) -> Audiences:
+        """A key counts whatever its nodes' visibility: their owner may keep them to itself for a while."""
+        approved = [node for node in nodes if node.approved]
+        owners = {node.owner_key_id for node in approved if node.owner_key_id in keys}
+        return cls(
+            frozenset(node.organisation_id for node in approved),
+            tuple(sorted((owner, keys[owner].organisation_id) for owner in owners)),
+        )
+
+    def of_route(self, route: Route) -> tuple[str, ...]:
+        """Those that may take the route and for which its nodes differ from everybody's."""
+        if not may_have(route):
+            return ()
+        owner = route.organisation_id
+        ids = [each for each in self.organisations if owner in {"", each}]
+        ids += [key for key, organisation in self.keys if owner in {"", organisation}]
+        return tuple(sorted(ids))
+
+
+def may_have(route: Route) -> bool:
+    """Whether nodes can make a difference to the route at all."""
+    return any(isinstance(target, NodesTarget) for target in route.targets)
+
+
+def pools(state: State) -> dict[str, Pool]:
+    """Every pool that a route may lead to, empty, by name: what whoever knows the nodes has to fill."""
+    audiences = Audiences.of(state.nodes.values(), state.keys)
+    result: dict[str, Pool] = {}
+    for route in state.routes.values():
+        private = route.privacy is Privacy.OWN_NODES
+        models = {target.model for target in route.targets if isinstance(target, NodesTarget)}
+        for audience in (*(() if private else ("",)), *audiences.of_route(route)):
+            for model in models:
+                pool = Pool(model, audience=audience, private=private)
+                result[pool.name] = pool
+    return dict(sorted(result.items()))

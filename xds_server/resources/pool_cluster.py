@@ -1,0 +1,123 @@
+"""The cluster of a pool of nodes: HTTP/2, through their tunnels or directly with TLS."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    Cluster,
+    ClusterCommonLbConfig,
+    ClusterDiscoveryType,
+    ClusterEdsClusterConfig,
+    ClusterLbPolicy,
+    ClusterTransportSocketMatch,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Http2ProtocolOptions,
+    HttpProtocolOptions as CommonHttpProtocolOptions,
+    KeepaliveSettings,
+    TransportSocket,
+)
+from envoy_data_plane.envoy.extensions.transport_sockets.raw_buffer.v3 import RawBuffer
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamTlsContext
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any, Struct, Value
+
+from xds_server.resources.encoding import metadata, pack
+from xds_server.resources.secrets import between_gateway_and_nodes
+from xds_server.resources.targets import (
+    ADS,
+    DEFAULT_CONNECT_MS,
+    IDLE,
+    PROTOCOL_OPTIONS,
+    UNLIMITED,
+    ejection,
+    keepalive,
+)
+from xds_server.resources.template import Template, text_hole
+
+#: Metadata of endpoints behind a tunnel, which runs through a connection with TLS. All others get TLS here.
+THROUGH_TUNNEL = metadata("envoy.transport_socket_match", {"through": "tunnel"})
+
+#: What one answer may have under way while its client does not read, and all those of a connection together:
+#: 256 such answers before they hold up the others.
+STREAM_WINDOW = 256 * 1024
+CONNECTION_WINDOW = 64 * 1024 * 1024
+
+
+def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
+    """The cluster `name`: its endpoints come over EDS. `connect_ms` 0 is the default.
+
+    With `direct`, endpoints may be reached without a tunnel: a node is who it is by a certificate of the nodes' CA
+    that has its id, which is the endpoint's hostname, and sees the gateway's.
+    """
+    tunnelled = ClusterTransportSocketMatch(
+        name="tunnel",
+        match=Struct(fields={"through": Value(string_value="tunnel")}),
+        transport_socket=TransportSocket(
+            name="envoy.transport_sockets.raw_buffer",
+            typed_config=pack("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", RawBuffer()),
+        ),
+    )
+    return Cluster(
+        name=name,
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
+        lb_policy=ClusterLbPolicy.LEAST_REQUEST,
+        connect_timeout=timedelta(milliseconds=connect_ms or DEFAULT_CONNECT_MS),
+        typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=IDLE)},
+        transport_socket=_tls() if direct else None,
+        transport_socket_matches=[tunnelled] if direct else [],
+        outlier_detection=ejection(),
+        # Envoy's default would hold back health changes for a second.
+        common_lb_config=ClusterCommonLbConfig(
+            healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()
+        ),
+        circuit_breakers=UNLIMITED,
+        upstream_connection_options=keepalive(),
+    )
+
+
+def encoded_pool_cluster(name: str, connect_ms: int, *, direct: bool) -> bytes:
+    """As `pool_cluster`."""
+    return _template(connect_ms, direct=direct).fill({"name": name})
+
+
+@lru_cache(maxsize=64)
+def _template(connect_ms: int, *, direct: bool) -> Template:
+    return Template(bytes(pool_cluster(text_hole("name"), connect_ms, direct=direct)))
+
+
+def http2(*, idle_timeout: timedelta) -> Any:
+    """A cluster's protocol options: HTTP/2 without negotiation. A node that froze is found out within 8 s."""
+    ping = KeepaliveSettings(interval=timedelta(seconds=3), timeout=timedelta(seconds=5))
+    options = HttpProtocolOptions(
+        common_http_protocol_options=CommonHttpProtocolOptions(idle_timeout=idle_timeout),
+        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
+            http2_protocol_options=Http2ProtocolOptions(
+                connection_keepalive=ping,
+                initial_stream_window_size=STREAM_WINDOW,
+                initial_connection_window_size=CONNECTION_WINDOW,
+            )
+        ),
+    )
+    return pack(PROTOCOL_OPTIONS, options)
+
+
+def _tls() -> TransportSocket:
+    context = UpstreamTlsContext(
+        auto_host_sni=True,
+        auto_sni_san_validation=True,
+        # A resumed session would be one whose certificate was not looked at again.
+        max_session_keys=0,
+        common_tls_context=between_gateway_and_nodes("h2"),
+    )
+    return TransportSocket(
+        name="envoy.transport_sockets.tls",
+        typed_config=pack("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", context),
+    )

@@ -1,0 +1,51 @@
+"""The shapes of every route: one for everybody, and one for each audience whose own machines it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xds_server.model import Route, State
+from xds_server.resources.audiences import Audiences
+from xds_server.resources.names import chain_cluster, route_key
+from xds_server.resources.strategy import Chain, Hop, chains
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a route is for `audience` (empty: for everybody else). Without chains it serves nothing."""
+
+    route: Route
+    audience: str
+    chains: tuple[Chain, ...]
+
+    @property
+    def key(self) -> str:
+        return route_key(self.route.id, self.audience)
+
+    def chain_cluster(self, chain: Chain) -> str:
+        return chain_cluster(self.key, chain.hops[0].cluster)
+
+
+def shapes(state: State, at: float) -> list[Shape]:
+    """Of all routes; `at` (Unix seconds) says which prices are in force."""
+    audiences = Audiences.of(state.nodes.values(), state.keys)
+    return [
+        Shape(route, audience, tuple(chains(route, state.providers, at, audience)))
+        for route in state.routes.values()
+        for audience in ("", *audiences.of_route(route))
+    ]
+
+
+def hops(every_shape: Iterable[Shape]) -> dict[Hop, int]:
+    """Every target cluster in use, with the shortest connect limit (ms) a route asks of it; 0: the default."""
+    result: dict[Hop, int] = {}
+    seen: dict[str, Hop] = {}
+    for shape in every_shape:
+        wanted = shape.route.timeouts.connect_ms
+        for hop in (hop for each in shape.chains for hop in each.hops):
+            # Weights and prices belong to the route; the cluster is the same.
+            first = seen.setdefault(hop.cluster, hop)
+            limits = [limit for limit in (result.get(first, 0), wanted) if limit]
+            result[first] = min(limits, default=0)
+    return result
