@@ -6,7 +6,6 @@ What is stored and what nodes report is said by the test, which publishes it as 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import ssl
 import sys
@@ -23,6 +22,8 @@ from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
 
 from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.xds_server.transport.real_envoy import eventually
+from translator.ledger import lines
+from translator.ledger.lines import RequestLine
 from trunkline import envoy
 from trunkline.layout import Layout
 from xds_server.clients import ClientRegistry
@@ -111,13 +112,19 @@ class Edge:
         registry_pb2_grpc.add_NodeRegistryServicer_to_server(Registry(), self._server)
         self._server.add_insecure_port(f"unix:{self.layout.xds_socket}")
         await self._server.start()
-        self._processes = [await self._translator(), await self._envoy()]
-        await eventually(self._ready)
+        self._processes: list[asyncio.subprocess.Process] = []
+        try:
+            self._processes = [await self._translator(), await self._envoy()]
+            await eventually(self._ready)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for process in reversed(self._processes):
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
         self._ads.close()
         await self._server.stop(0.1)
@@ -181,16 +188,19 @@ class Edge:
         options = (("grpc.ssl_target_name_override", GATEWAY_NAME),)
         return grpc.aio.secure_channel(f"127.0.0.1:{self.ports['tunnel']}", credentials, options)
 
-    async def logged(self, key: str, model: str) -> dict[str, Any]:
-        """The access log's line about one more request."""
+    async def logged(self, key: str, model: str) -> RequestLine:
+        """What the access log says about one more request."""
         answer = await self.ask(key, model)
+        request_id = answer.headers["X-Request-ID"]
 
-        async def found() -> dict[str, Any]:
-            written = self.layout.access_log.read_text().splitlines(keepends=True)
-            lines = [json.loads(line) for line in written if line.endswith("\n")]
-            return next((each for each in lines if each["id"] == answer.headers["X-Request-ID"]), {})
+        async def found() -> RequestLine | None:
+            written = self.layout.access_log.read_bytes().splitlines(keepends=True)
+            parsed = [lines.parse(line) for line in written if line.endswith(b"\n")]
+            return next((each for each in parsed if each and each.held and each.held.id == request_id), None)
 
-        return await eventually(found)
+        line = await eventually(found)
+        assert line is not None
+        return line
 
     async def nodes_with_tunnels(self) -> int:
         """How many each worker knows of, together."""
@@ -232,7 +242,7 @@ class Edge:
     async def _translator(self) -> asyncio.subprocess.Process:
         command = [sys.executable, "-P", "-m", "translator", "--control", f"unix:{self.layout.xds_socket}"]
         command += ["--state-dir", str(self.layout.translator_state), "--id", "translator-test"]
-        command += ["--socket", str(self.layout.translator_socket)]
+        command += ["--socket", str(self.layout.translator_socket), "--ledger-dir", str(self.layout.ledger)]
         return await _started(command, self.layout.log("t"))
 
 
