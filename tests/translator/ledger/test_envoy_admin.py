@@ -36,12 +36,14 @@ async def test_every_start_is_told_neither_before_it_was_nor_after_it_served(tmp
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-S", "-c", PROCESS, str(path)), stdout=asyncio.subprocess.PIPE
         )
-        assert process.stdout is not None
-        serving = float(await process.stdout.readline())
-        async with asyncio.timeout(30):
-            started = await told.get()
-        assert before <= started <= serving
-        process.kill()
-        await process.wait()
+        try:
+            assert process.stdout is not None
+            serving = float(await process.stdout.readline())
+            async with asyncio.timeout(30):
+                started = await told.get()
+            assert before <= started <= serving
+        finally:
+            process.kill()
+            await process.wait()
     watching.cancel()
     assert told.empty()
