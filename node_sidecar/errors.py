@@ -1,6 +1,6 @@
 """Everything that can go wrong in the sidecar, and what the process exits with (see `exit_code`).
 
-NodeError                    1
+SidecarError                    1
 ├── SettingsError            2   an option, or node.yaml, asks for something that cannot work
 ├── RemovedError             3   the gateway has removed this node; it must join again
 ├── JoinRefusedError         4   the gateway refuses to let this machine join: the token, or the sidecar's version
@@ -17,54 +17,54 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class NodeError(Exception):
+class SidecarError(Exception):
     """Base of all errors raised here; the text is for the node's owner and holds no key and no token."""
 
     #: What the process exits with if this ends it. Service managers must not restart after 3, 4, 5 and 6.
     exit_code: ClassVar[int] = 1
 
 
-class SettingsError(NodeError):
+class SettingsError(SidecarError):
     """Names the option or the key of node.yaml, and what would be accepted."""
 
     exit_code = 2
 
 
-class RemovedError(NodeError):
+class RemovedError(SidecarError):
     """The gateway knows this node no more."""
 
     exit_code = 3
 
 
-class JoinRefusedError(NodeError):
+class JoinRefusedError(SidecarError):
     """The gateway's own words."""
 
     exit_code = 4
 
 
-class WrongGatewayError(NodeError):
+class WrongGatewayError(SidecarError):
     """The CA that was offered is not the one that the join token pins."""
 
     exit_code = 5
 
 
-class NotJoinedError(NodeError):
+class NotJoinedError(SidecarError):
     """The state directory holds no identity."""
 
     exit_code = 6
 
 
-class UnreachableError(NodeError):
+class UnreachableError(SidecarError):
     """Nothing was decided: trying again may help."""
 
 
-class IdentityError(NodeError):
+class IdentityError(SidecarError):
     """A key, a certificate or the file that holds them is damaged or does not fit."""
 
 
-class ProbeError(NodeError):
+class ProbeError(SidecarError):
     """The local server is away, or answers what its kind does not answer."""
 
 
-class ControlError(NodeError):
+class ControlError(SidecarError):
     """Of the commands that talk to the running sidecar."""

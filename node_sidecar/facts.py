@@ -1,4 +1,4 @@
-"""What the machine is: GPUs, memory, CPUs, operating system; and how busy it is. Nothing here is required to be had.
+"""What the machine is: GPUs, memory, CPUs, operating system; and how busy it is. None of it is required.
 
 GPUs are NVIDIA's, by the package nvidia-ml-py if it is installed, else by the program nvidia-smi.
 """
@@ -67,7 +67,7 @@ def _by_nvml() -> tuple[GpuFacts, ...] | None:
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
-    except _ANY_ERROR:  # noqa: BLE001 - whatever is missing, there are no facts
+    except _ANY_ERROR:
         return None
     try:
         handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
@@ -79,7 +79,7 @@ def _by_nvml() -> tuple[GpuFacts, ...] | None:
             )
             for handle in handles
         )
-    except _ANY_ERROR:  # noqa: BLE001 - as above
+    except _ANY_ERROR:
         return None
     finally:
         nvml.nvmlShutdown()

@@ -18,7 +18,7 @@ MAX_NAME = 256
 def offers(servers: Iterable[Server], wishes: Wishes) -> tuple[tuple[wire.Offer, ...], int]:
     """One offer for each model, in the order of their names, and how many models could not be offered.
 
-    A model on several servers is offered with the smallest context and the capabilities that all healthy ones have.
+    A model on several servers has the smallest context, and the capabilities that all healthy ones have.
     """
     found: dict[str, list[tuple[Server, Model]]] = {}
     for server in servers:

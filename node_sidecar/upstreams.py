@@ -13,7 +13,7 @@ from node_sidecar.wishes.model import Wishes
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A local server for one request. `api_key` may be empty."""
+    """A local server for one request. `base_url` ends with `/v1`; `api_key` may be empty."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -44,7 +44,7 @@ class Upstreams:
             return None
         chosen = min(able, key=lambda server: (_busy(server), self._turn.get(server.base_url, 0)))
         self._turn[chosen.base_url] = next(self._turns)
-        return Upstream(chosen.base_url, chosen.api_key, chosen)
+        return Upstream(f"{chosen.base_url}/v1", chosen.api_key, chosen)
 
     def loading(self, model: str) -> bool:
         """A server has `model`, but cannot serve it yet: it loads, or is away for a moment."""

@@ -25,7 +25,7 @@ DEFAULT_PORTS = (8000, 8080, 11434, 30000, 1234, 3000)
 async def recognise(local: Local, *, only_known: bool) -> Kind | None:
     """A new probe for the server at `local`, None if there is none.
 
-    `only_known`: a server that merely speaks OpenAI's dialect does not count. It might be a gateway, this one even.
+    `only_known`: a server that merely speaks OpenAI's dialect does not count: it might be a gateway, even ours.
     """
     for name, kind in KINDS.items():
         if only_known and name == OpenAi.name:
