@@ -24,7 +24,7 @@ Stream = grpc.aio.StreamStreamCall[wire.NodeReport, wire.NodeInstruction]
 _CODE = grpc.StatusCode
 #: What trying again at once will not change, and what the node's owner can do.
 _LASTING = {
-    _CODE.ABORTED: "another copy of this node's identity reports too: stop one, or let it join as a node of its own",
+    _CODE.ABORTED: "another copy of this node's identity reports too: stop one of them, or let it join by itself",
     _CODE.UNAUTHENTICATED: "the gateway does not accept this node's certificate",
     _CODE.PERMISSION_DENIED: "the gateway does not accept this node's certificate",
     _CODE.INVALID_ARGUMENT: "the gateway refuses the report",

@@ -44,7 +44,7 @@ class Upstreams:
             return None
         chosen = min(able, key=lambda server: (_busy(server), self._turn.get(server.base_url, 0)))
         self._turn[chosen.base_url] = next(self._turns)
-        return Upstream(f"{chosen.base_url}/v1", chosen.api_key, chosen)
+        return Upstream(f"{chosen.base_url}/v1", chosen.wish.api_key, chosen)
 
     def loading(self, model: str) -> bool:
         """A server has `model`, but cannot serve it yet: it loads, or is away for a moment."""

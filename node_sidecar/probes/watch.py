@@ -23,12 +23,15 @@ SCAN_INTERVAL = 10.0
 class Server:
     """One local server, there or not. `in_flight` are the requests that this node has sent to it and that run."""
 
-    def __init__(self, base_url: str, api_key: str, kind: Kind | None) -> None:
-        self.base_url = base_url
-        self.api_key = api_key
-        self.kind = kind
+    def __init__(self, wish: UpstreamWish) -> None:
+        self.wish = wish
+        self.kind: Kind | None = KINDS[wish.kind]() if wish.kind else None
         self.standing = Standing()
         self.in_flight = 0
+
+    @property
+    def base_url(self) -> str:
+        return self.wish.url
 
     @property
     def kind_name(self) -> str:
@@ -36,7 +39,10 @@ class Server:
 
 
 class Watch:
-    """`changed` is called after a probe that found other models, or another health, than the one before."""
+    """`changed` is called after a probe that found other models, or another health, than the one before.
+
+    `servers` is one list for the whole life; it changes when the owner names other upstreams.
+    """
 
     def __init__(
         self,
@@ -48,49 +54,68 @@ class Watch:
     ) -> None:
         self._log = log
         self._interval = interval
-        self._configured = bool(upstreams)
-        self.servers = [
-            Server(wish.url, wish.api_key, KINDS[wish.kind]() if wish.kind else None) for wish in upstreams
-        ] or [Server(f"http://127.0.0.1:{port}", "", None) for port in ports]
+        self._ports = ports
+        self._upstreams: tuple[UpstreamWish, ...] = ()
+        self._reconfigured = asyncio.Event()
+        self._tasks: dict[Server, asyncio.Task[None]] = {}
+        self.servers: list[Server] = []
         self.changed: Callable[[], None] = lambda: None
         #: Set when each server has been looked at once.
         self.ready = asyncio.Event()
-        self._looked = 0
+        self._place(tuple(upstreams))
+
+    def configure(self, upstreams: Sequence[UpstreamWish]) -> None:
+        """Other upstreams; those that stay keep what is known of them."""
+        if tuple(upstreams) != self._upstreams:
+            self._place(tuple(upstreams))
+            self._reconfigured.set()
+            self.changed()
+
+    def _place(self, upstreams: tuple[UpstreamWish, ...]) -> None:
+        self._upstreams = upstreams
+        known = {server.wish: server for server in self.servers}
+        wishes = upstreams or tuple(UpstreamWish(f"http://127.0.0.1:{port}") for port in self._ports)
+        self.servers[:] = [known.get(wish) or Server(wish) for wish in dict.fromkeys(wishes)]
 
     async def run(self) -> None:
         """Until it is cancelled."""
         # A connection for each probe: a server that hangs on one must not stop the others.
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
         async with (
-            aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(force_close=True)) as session,
+            aiohttp.ClientSession(trust_env=False, connector=connector) as session,
             asyncio.TaskGroup() as group,
         ):
-            for server in self.servers:
-                group.create_task(self._watch(server, Local(session, server.base_url, server.api_key)))
+            while True:
+                self._reconfigured.clear()
+                for server in set(self._tasks) - set(self.servers):
+                    self._tasks.pop(server).cancel()
+                for server in self.servers:
+                    if server not in self._tasks:
+                        local = Local(session, server.base_url, server.wish.api_key)
+                        self._tasks[server] = group.create_task(self._watch(server, local))
+                await self._reconfigured.wait()
 
     async def _watch(self, server: Server, local: Local) -> None:
         loop = asyncio.get_running_loop()
-        given = server.kind is not None
         while True:
             before = _offered(server)
             try:
                 await self._probe(server, local)
             except ProbeError as error:
                 server.standing.failed(loop.time(), str(error))
-                if server.standing.gone(loop.time()) and not given:
+                if server.standing.gone(loop.time()) and not server.wish.kind:
                     server.kind = None
-            if before is None:
-                self._looked += 1
-                if self._looked == len(self.servers):
-                    self.ready.set()
+            if all(other.standing.reason is not None for other in self.servers):
+                self.ready.set()
             if _offered(server) != before:
                 self._tell(server)
-            away = server.kind is None and not self._configured
+            away = server.kind is None and not self._upstreams
             await asyncio.sleep(SCAN_INTERVAL if away else self._interval)
 
     async def _probe(self, server: Server, local: Local) -> None:
         loop = asyncio.get_running_loop()
         if server.kind is None:
-            server.kind = await recognise(local, only_known=not self._configured)
+            server.kind = await recognise(local, only_known=not self._upstreams)
             if server.kind is None:
                 raise ProbeError("no inference server answers here")
             self._log.info("local server found", url=server.base_url, kind=server.kind.name)
@@ -98,7 +123,7 @@ class Watch:
 
     def _tell(self, server: Server) -> None:
         standing = server.standing
-        if server.kind is not None or self._configured:
+        if server.kind is not None or self._upstreams:
             told = {"url": server.base_url, "kind": server.kind_name, "models": len(standing.models)}
             if standing.healthy:
                 self._log.info("local server serves", **told)

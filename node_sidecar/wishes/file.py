@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -61,12 +62,14 @@ def parse(text: str, environment: Mapping[str, str], base: Wishes | None = None)
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark is not None else ""
         raise SettingsError(f"node.yaml is not valid YAML{place}") from error
-    entries = _mapping(content if content is not None else {}, "node.yaml", _READERS)
-    fields: dict[str, Any] = {}
-    for key, value in entries.items():
-        fields[key] = _READERS[key](value, key, environment)
-    known = base or Wishes()
-    return Wishes(**{name: fields.get(name, getattr(known, name)) for name in Wishes.__dataclass_fields__})
+    read = fields(content if content is not None else {}, environment)
+    return replace(base or Wishes(), **read)
+
+
+def fields(content: Any, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of `Wishes` that a mapping in node.yaml's words sets. Raises SettingsError as `parse`."""
+    entries = _mapping(content, "node.yaml", _READERS)
+    return {key: _READERS[key](value, key, environment) for key, value in entries.items()}
 
 
 def _mapping(value: Any, place: str, keys: Mapping[str, Any] | tuple[str, ...]) -> dict[str, Any]:
@@ -159,15 +162,15 @@ def _prices(value: Any, place: str, _: Mapping[str, str]) -> dict[str, Price]:
 
 def _upstreams(value: Any, place: str, environment: Mapping[str, str]) -> tuple[UpstreamWish, ...]:
     upstreams = []
-    for number, entry in enumerate(_list(value, place)):
+    for number, told in enumerate(_list(value, place)):
         where = f"{place}[{number}]"
-        fields = _mapping({"url": entry} if isinstance(entry, str) else entry, where, ("url", "api_key", "kind"))
-        kind = fields.get("kind", "")
+        entry = _mapping({"url": told} if isinstance(told, str) else told, where, ("url", "api_key", "kind"))
+        kind = entry.get("kind", "")
         if kind and kind not in KINDS:
             raise SettingsError(f"{where}.kind: {kind!r} is not known; there are {', '.join(KINDS)}")
-        url = address.upstream(str(fields.get("url", "")), f"{where}.url")
+        url = address.upstream(str(entry.get("url", "")), f"{where}.url")
         upstreams.append(
-            UpstreamWish(url, _secret(fields.get("api_key", ""), f"{where}.api_key", environment), kind)
+            UpstreamWish(url, _secret(entry.get("api_key", ""), f"{where}.api_key", environment), kind)
         )
     return tuple(upstreams)
 
@@ -193,22 +196,22 @@ def _direct(value: Any, place: str, _: Mapping[str, str]) -> str:
 
 
 def _schedule(value: Any, place: str, _: Mapping[str, str]) -> Schedule:
-    fields = _mapping(value, place, ("time_zone", "hours"))
-    name = str(fields.get("time_zone", "UTC"))
+    entry = _mapping(value, place, ("time_zone", "hours"))
+    name = str(entry.get("time_zone", "UTC"))
     try:
         zone = UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingsError(
             f"{place}.time_zone: {name!r} is not known; it is a name like Europe/Berlin"
         ) from error
-    hours = _list(fields.get("hours"), f"{place}.hours")
-    return Schedule(zone, name, tuple(_hours(entry, f"{place}.hours[{n}]") for n, entry in enumerate(hours)))
+    hours = _list(entry.get("hours"), f"{place}.hours")
+    return Schedule(zone, name, tuple(_hours(told, f"{place}.hours[{n}]") for n, told in enumerate(hours)))
 
 
 def _hours(value: Any, place: str) -> Hours:
-    fields = _mapping(value, place, ("days", "from", "to"))
-    days = frozenset(_day(day, f"{place}.days") for day in _list(fields.get("days", list(DAYS)), f"{place}.days"))
-    start, end = _minute(fields.get("from"), f"{place}.from"), _minute(fields.get("to"), f"{place}.to")
+    entry = _mapping(value, place, ("days", "from", "to"))
+    days = frozenset(_day(day, f"{place}.days") for day in _list(entry.get("days", list(DAYS)), f"{place}.days"))
+    start, end = _minute(entry.get("from"), f"{place}.from"), _minute(entry.get("to"), f"{place}.to")
     if start == DAY_MINUTES:
         raise SettingsError(f"{place}.from: 24:00 is only an end")
     return Hours(days, start, end)
@@ -232,16 +235,16 @@ def _minute(value: Any, place: str) -> int:
 
 
 def _idle(value: Any, place: str, environment: Mapping[str, str]) -> IdleRule:
-    fields = _mapping(value, place, ("cpu", "gpu", "after", "recheck"))
+    entry = _mapping(value, place, ("cpu", "gpu", "after", "recheck"))
     default = IdleRule()
     percents = {
-        key: _percent(fields[key], f"{place}.{key}", environment) if fields.get(key) is not None else None
+        key: _percent(entry[key], f"{place}.{key}", environment) if entry.get(key) is not None else None
         for key in ("cpu", "gpu")
     }
     if percents["cpu"] is None and percents["gpu"] is None:
         raise SettingsError(f"{place}: needs cpu or gpu, as a percentage")
     times = {
-        key: _seconds(fields[key], f"{place}.{key}") if key in fields else getattr(default, key)
+        key: _seconds(entry[key], f"{place}.{key}") if key in entry else getattr(default, key)
         for key in ("after", "recheck")
     }
     return IdleRule(percents["cpu"], percents["gpu"], times["after"], times["recheck"])
