@@ -279,7 +279,7 @@ class Session(asyncio.Protocol):
             self.leaving.set_result(None)
 
     def _close_if_done(self) -> None:
-        """Closes once the peer has taken the last answer: whatever it sends meanwhile would make a close a reset."""
+        """Closes once the peer has taken the last answer: what it sends meanwhile would make a close a reset."""
         if self._draining and not self._exchanges and not self._closing:
             self._connection.ping(_LAST_PING)
             self._flush_soon()
