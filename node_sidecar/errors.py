@@ -1,6 +1,6 @@
 """Everything that can go wrong in the sidecar, and what the process exits with (see `exit_code`).
 
-SidecarError                    1
+SidecarError                 1
 ├── SettingsError            2   an option, or node.yaml, asks for something that cannot work
 ├── RemovedError             3   the gateway has removed this node; it must join again
 ├── JoinRefusedError         4   the gateway refuses to let this machine join: the token, or the sidecar's version
@@ -8,6 +8,8 @@ SidecarError                    1
 ├── NotJoinedError           6   there is no identity here yet
 ├── UnreachableError         1   the gateway cannot be reached, or does not answer
 ├── IdentityError            1   the stored identity, or one just issued, cannot be used
+├── TunnelError              1   a tunnel could not be opened or was lost; the text says what to do
+├── StreamClosedError        1   the gateway took back the stream that is being answered
 ├── ProbeError               1   a local server does not answer a probe as its kind should
 └── ControlError             1   the running sidecar cannot be reached, or refuses a command
 """
@@ -68,3 +70,11 @@ class ProbeError(SidecarError):
 
 class ControlError(SidecarError):
     """Of the commands that talk to the running sidecar."""
+
+
+class TunnelError(SidecarError):
+    """A tunnel could not be opened or was lost. Another attempt follows by itself."""
+
+
+class StreamClosedError(SidecarError):
+    """The gateway took back the stream that is being answered, or its connection is lost."""
