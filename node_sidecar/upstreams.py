@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 
 from node_sidecar.probes.watch import Server
 from node_sidecar.wishes.model import Wishes
@@ -23,6 +22,7 @@ class Upstream:
     def serving(self) -> Iterator[None]:
         """Around the request, so that the next one may go elsewhere."""
         self._server.in_flight += 1
+        self._server.served += 1
         try:
             yield
         finally:
@@ -32,18 +32,15 @@ class Upstream:
 class Upstreams:
     def __init__(self, servers: Sequence[Server], wishes: Wishes) -> None:
         self._servers = servers
-        self._turns = count(1)
-        self._turn: dict[str, int] = {}
         #: Replaced when the owner changes node.yaml.
         self.wishes = wishes
 
     def find(self, model: str) -> Upstream | None:
-        """Among equals, the one whose turn is longest ago; None if nobody can serve `model` now."""
+        """Among equals, the one that has served least; None if nobody can serve `model` now."""
         able = [server for server in self._having(model) if server.standing.healthy]
         if not able:
             return None
-        chosen = min(able, key=lambda server: (_busy(server), self._turn.get(server.base_url, 0)))
-        self._turn[chosen.base_url] = next(self._turns)
+        chosen = min(able, key=lambda server: (_busy(server), server.served))
         return Upstream(f"{chosen.base_url}/v1", chosen.wish.api_key, chosen)
 
     def loading(self, model: str) -> bool:

@@ -21,13 +21,17 @@ SCAN_INTERVAL = 10.0
 
 
 class Server:
-    """One local server, there or not. `in_flight` are the requests that this node has sent to it and that run."""
+    """One local server, there or not.
+
+    `in_flight` are the requests that this node has sent to it and that run, `served` all that it has ever sent.
+    """
 
     def __init__(self, wish: UpstreamWish) -> None:
         self.wish = wish
         self.kind: Kind | None = KINDS[wish.kind]() if wish.kind else None
         self.standing = Standing()
         self.in_flight = 0
+        self.served = 0
 
     @property
     def base_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -13,6 +14,9 @@ class Upstream(Protocol):
 
     @property
     def api_key(self) -> str: ...
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Around a request to it: of servers that have the same model, the one with fewest gets the next."""
 
 
 class Upstreams(Protocol):

@@ -56,7 +56,9 @@ class Service:
             model = requested_model(kind, body, head.header(b"content-type") or b"")
             self._upstream(model)  # or it need not wait
             async with self._gate.enter(own=own):
-                await self._forwarder.forward(exchange, self._upstream(model), path, body)
+                upstream = self._upstream(model)
+                with upstream.serving():
+                    await self._forwarder.forward(exchange, upstream, path, body)
 
     @asynccontextmanager
     async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:

@@ -156,9 +156,7 @@ def _manager(name: str, route: Json, **more: Any) -> Json:
         "stat_prefix": name,
         "stream_idle_timeout": "0s",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [matched]}]},
-        "http_filters": [
-            {"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}}
-        ],
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}}],
         **more,
     }
     return {"name": "http", "typed_config": config}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 
@@ -9,6 +10,9 @@ from dataclasses import dataclass, field
 class Local:
     base_url: str
     api_key: str = ""
+
+    def serving(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 @dataclass(slots=True)
