@@ -25,9 +25,16 @@ def offers(servers: Iterable[Server], wishes: Wishes) -> tuple[tuple[wire.Offer,
         for model in server.standing.models:
             if wishes.offers(model.name):
                 found.setdefault(model.name, []).append((server, model))
-    names = sorted(name for name in found if 0 < len(name.encode(errors="replace")) <= MAX_NAME)
+    names = sorted(name for name in found if _fits(name))
     made = tuple(_offer(name, found[name], wishes) for name in names[:MAX_OFFERS])
     return made, len(found) - len(made)
+
+
+def _fits(name: str) -> bool:
+    try:
+        return 0 < len(name.encode()) <= MAX_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can carry
+        return False
 
 
 def _offer(name: str, held: list[tuple[Server, Model]], wishes: Wishes) -> wire.Offer:

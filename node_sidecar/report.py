@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -105,6 +106,7 @@ class Reporter:
         async with channel.identified(self._holder.current) as opened:
             stream: Stream = registry_pb2_grpc.NodeRegistryStub(opened).Report()  # type: ignore[call-arg]
             reading = asyncio.create_task(self._read(stream))
+            reading.add_done_callback(lambda _: self._changed.set())
             try:
                 return await self._write(stream, reading)
             except grpc.aio.AioRpcError as error:
@@ -125,20 +127,18 @@ class Reporter:
             self._changed.clear()
             async with asyncio.timeout(self._timing.connect):
                 await stream.write(reports.next(self._picture()))
-            await self._pause(reading)
+            await self._pause()
             passed = max(loop.time() - started, (self._now() - wall).total_seconds())
             if passed > self._heartbeat + self._timing.jump:
                 return True, _CODE.CANCELLED, "the machine slept, or its clock was changed"
         answered = reading.result()
         return answered, await stream.code(), await stream.details() or ""
 
-    async def _pause(self, reading: asyncio.Task[bool]) -> None:
+    async def _pause(self) -> None:
         """Until the next heartbeat, a change, or the stream's end."""
-        change = asyncio.create_task(self._changed.wait())
-        try:
-            await asyncio.wait({change, reading}, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            change.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._heartbeat):
+                await self._changed.wait()
 
     async def _read(self, stream: Stream) -> bool:
         """Instructions until the stream's end; whether there were any. Does not raise."""
@@ -148,11 +148,18 @@ class Reporter:
                 if not answered:
                     answered, self.trouble = True, ""
                     self._log.info("reports open", gateway=self._holder.current.record.gateway)
-                self._heartbeat = min(60.0, max(0.1, instruction.heartbeat_ms / 1000 or 2.0))
+                before, self._heartbeat = self._heartbeat, _seconds(instruction)
+                if self._heartbeat < before:
+                    self._changed.set()
                 self._instructed(instruction)
         except grpc.aio.AioRpcError:
             pass  # its code is asked from the stream
         return answered
+
+
+def _seconds(instruction: wire.NodeInstruction) -> float:
+    """Between two heartbeats, within reason."""
+    return min(60.0, max(0.1, instruction.heartbeat_ms / 1000 or 2.0))
 
 
 def _answered(reading: asyncio.Task[bool]) -> bool:

@@ -25,7 +25,7 @@ class Answer:
         """
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProbeError("answers something that is not JSON") from error
 
 

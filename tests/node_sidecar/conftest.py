@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.node_sidecar.llama import llama, tiny_model
 from tests.node_sidecar.support.registry import Gateway
+
+__all__ = ["gateway", "llama", "tiny_model"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A gateway as a node meets it: the tunnel listener's TLS port, with a small NodeRegistry over real gRPC behind it.
+"""A gateway as a node meets it: the tunnel listener's TLS port, with a small NodeRegistry over real gRPC.
 
 Envoy's part is played by passing on decrypted bytes: HTTP/2 goes to gRPC, HTTP/1.1 is `/ca.pem` or a tunnel.
 """
