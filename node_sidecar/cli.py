@@ -68,13 +68,23 @@ def main() -> None:
     "--name", default=joining.default_name, show_default="the machine's name", help="How to call the node."
 )
 @click.option("--replace", is_flag=True, help="Give up the identity that is here.")
+@click.option("--if-needed", is_flag=True, help="If this machine has joined already, only serve.")
 @click.option("--no-run", is_flag=True, help="Only join; `trunkline-node run` serves.")
 @click.option("--patience", type=float, default=300, show_default=True, help="Seconds to try for.")
 @wish_options
 @_state_option
 @_log_options
 def join(
-    url: str, token: str, name: str, *, replace: bool, no_run: bool, patience: float, state_dir: Path, **given: Any
+    url: str,
+    token: str,
+    name: str,
+    *,
+    replace: bool,
+    if_needed: bool,
+    no_run: bool,
+    patience: float,
+    state_dir: Path,
+    **given: Any,
 ) -> None:
     """Join the gateway at URL with a token, then serve.
 
@@ -87,23 +97,29 @@ def join(
     flags = told(**given)
     file.fields(flags, os.environ)
     store = IdentityStore(private_directory(state_dir))
+    if not (store.exists and if_needed):
+        _join(url, token, name, store, state_dir, replace=replace, patience=patience)
+    WishStore(state_dir, os.environ, {}).keep_flags(flags)
+    if not no_run:
+        _run(Settings(state_dir, log_level, log_format, environment=os.environ))
+
+
+def _join(
+    url: str, token: str, name: str, store: IdentityStore, state_dir: Path, *, replace: bool, patience: float
+) -> None:
     if store.exists and not replace:
         raise SettingsError(
-            f"this machine has joined already, as {store.load().record.name} ({state_dir}): "
-            "`trunkline-node run` serves, --replace joins anew"
+            f"this machine has joined already ({state_dir}): `trunkline-node run` serves, --replace joins anew"
         )
     gateway, parsed = address.gateway(url), join_token.parse(token)
     joined = asyncio.run(
         joining.join(gateway, parsed, name, lambda line: click.echo(line, err=True), patience=patience)
     )
     store.save(joined.identity)
-    WishStore(state_dir, os.environ, {}).keep_flags(flags)
     record = joined.identity.record
     click.echo(f"joined {record.gateway} as {record.name} ({record.node_id})")
     if joined.pending:
         click.echo(f"an operator has yet to approve it: trunkline nodes approve {record.name}")
-    if not no_run:
-        _run(Settings(state_dir, log_level, log_format, environment=os.environ))
 
 
 @main.command("run")
