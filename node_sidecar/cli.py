@@ -97,7 +97,7 @@ def join(
     flags = told(**given)
     file.fields(flags, os.environ)
     store = IdentityStore(private_directory(state_dir))
-    if not (store.exists and if_needed):
+    if replace or not (store.exists and if_needed):
         _join(url, token, name, store, state_dir, replace=replace, patience=patience)
     WishStore(state_dir, os.environ, {}).keep_flags(flags)
     if not no_run:
