@@ -14,7 +14,7 @@ from node_sidecar.wishes.model import Wishes
 
 def build(holder: Holder, upstreams: Upstreams, wishes: Wishes) -> Serving:
     """As the wishes are at the start. Call it in a running event loop."""
-    gate = Gate(wishes.concurrency, wishes.queue, wishes.share / 100)
+    gate = Gate(wishes.concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
     service = Service(upstreams, gate)
     if wishes.direct:
         return Serving(gate, Direct(_split(wishes.direct), holder, service))

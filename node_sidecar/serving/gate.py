@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import count
 
 from node_sidecar.serving.refusal import Refusal
 
@@ -24,21 +25,26 @@ class Access(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A request in the queue; `turn` fails with Refusal when it will have none."""
+    """A request in the queue; `turn` fails with Refusal when it will have none. `number` is its place in time."""
 
+    number: int
     turn: asyncio.Future[None]
 
 
 class Gate:
     """At most `concurrency` requests at once (0: no limit) and `queue` waiting ones, the owner's first.
 
+    Without `own_first` all wait in one line.
+
     Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one place if it is above 0.
     """
 
-    def __init__(self, concurrency: int, queue: int, share: float = 1.0) -> None:
+    def __init__(self, concurrency: int, queue: int, share: float = 1.0, *, own_first: bool = True) -> None:
         self._limit = concurrency
         self._capacity = queue
         self._share = share
+        self._own_first = own_first
+        self._numbers = count()
         # The addend keeps 100 * 0.29 at 29.
         self._others_limit = max(1, int(concurrency * share + 1e-9))
         self._own_running = 0
@@ -100,14 +106,15 @@ class Gate:
         """Raises Refusal if `enter` would refuse at once: a request's body need not be read then."""
         if (refusal := self._closed(own=own)) is not None:
             raise refusal
-        if not self._free(own=own) and self.queued >= self._capacity and not (own and self._others):
+        displaces = own and self._own_first and self._others
+        if not self._free(own=own) and self.queued >= self._capacity and not displaces:
             raise _full()
 
     @asynccontextmanager
     async def enter(self, *, own: bool) -> AsyncIterator[None]:
         """Waits for a turn and holds a place. Raises Refusal. Cancelled while it waits, it leaves the queue."""
         self.check(own=own)
-        if not self._free(own=own) or self._own or (self._others and not own):
+        if not self._free(own=own) or self._own or (self._others and not self._passes(own=own)):
             await self._wait(own=own)
         else:
             self._take(own=own)
@@ -122,7 +129,7 @@ class Gate:
             # `check` let only an owner's request come here: the last of the others makes room.
             self._others.pop().turn.set_exception(_full())
         queue = self._own if own else self._others
-        waiting = _Waiting(asyncio.get_running_loop().create_future())
+        waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future())
         queue.append(waiting)
         try:
             await waiting.turn
@@ -143,6 +150,10 @@ class Gate:
         if not own and self._share <= 0:
             return Refusal(503, "node_closed", "This node serves its owner alone.")
         return None
+
+    def _passes(self, *, own: bool) -> bool:
+        """Whether such a request goes before the others that wait: theirs may be places that only others lack."""
+        return own and (self._own_first or not self._free(own=False))
 
     def _free(self, *, own: bool) -> bool:
         if self._limit == 0:
@@ -168,12 +179,18 @@ class Gate:
             self._idle.set()
 
     def _admit(self) -> None:
-        for queue, own in ((self._own, True), (self._others, False)):
-            while queue and self._free(own=own):
-                turn = queue.popleft().turn
-                if not turn.done():  # else its client has left
-                    self._take(own=own)
-                    turn.set_result(None)
+        while (queue := self._next()) is not None:
+            turn = queue.popleft().turn
+            if not turn.done():  # else its client has left
+                self._take(own=queue is self._own)
+                turn.set_result(None)
+
+    def _next(self) -> deque[_Waiting] | None:
+        """The queue whose first request may go now."""
+        able = [q for q, own in ((self._own, True), (self._others, False)) if q and self._free(own=own)]
+        if not able or self._own_first:
+            return able[0] if able else None
+        return min(able, key=lambda queue: queue[0].number)
 
     def _set_access(self, access: Access, reason: str) -> None:
         self._access = access
