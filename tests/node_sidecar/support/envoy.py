@@ -1,4 +1,4 @@
-"""The real Envoy as a gateway of nodes: a TLS front for tunnels, a reverse tunnel listener, and one for clients."""
+"""The real Envoy as a gateway of nodes: a TLS front for tunnels, the reverse tunnels behind it, and clients."""
 
 from __future__ import annotations
 
@@ -156,9 +156,7 @@ def _manager(name: str, route: Json, **more: Any) -> Json:
         "stat_prefix": name,
         "stream_idle_timeout": "0s",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [matched]}]},
-        "http_filters": [
-            {"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}}
-        ],
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}}],
         **more,
     }
     return {"name": "http", "typed_config": config}

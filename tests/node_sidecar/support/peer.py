@@ -10,9 +10,10 @@ from typing import Any
 
 import h2.events
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+
+from node_sidecar.http2.connection import PatientConnection
 
 _INITIAL_WINDOW = 65_535
 
@@ -58,7 +59,7 @@ class Peer:
         self._acknowledges = acknowledges
         self._moved = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
-        self.h2 = H2Connection(H2Configuration(client_side=True))
+        self.h2 = PatientConnection(H2Configuration(client_side=True))
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.pings = 0
