@@ -185,4 +185,6 @@ def _reason(error: OSError | TunnelError) -> str:
         return "the gateway does not answer"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"whoever answers there is not the gateway that this node joined: {error.verify_message}"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there: connection refused"
     return str(error) or type(error).__name__

@@ -287,7 +287,7 @@ async def test_a_broken_protocol_ends_the_connection_and_its_handlers() -> None:
     async with connected(handler) as (peer, _):
         peer.request()
         await began.wait()
-        peer._writer.write(b"\xff" * 64)
+        peer._writer.write(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")  # DATA of no stream
         await ended.wait()
         await peer.until(lambda: peer.closed)
 
