@@ -50,7 +50,8 @@ class Session(asyncio.Protocol):
         self._exchanges: dict[int, Exchange] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._turn = 0
+        self._served: dict[int, int] = {}  # when each stream last sent data, in writes
+        self._writes = 0
         self._paused = False
         self._reading = True
         self._unflushed = 0
@@ -149,6 +150,8 @@ class Session(asyncio.Protocol):
             return 0
         sent = self._connection.send_data(stream_id, data, room)
         self._unflushed += sent
+        self._writes += 1
+        self._served[stream_id] = self._writes
         if self._unflushed >= _FLUSH_AT:
             self._flush()
         else:
@@ -227,6 +230,7 @@ class Session(asyncio.Protocol):
         stream_id = exchange.stream_id
         del self._exchanges[stream_id]
         del self._tasks[stream_id]
+        self._served.pop(stream_id, None)
         if self._closing:
             return
         if size := exchange.unread():
@@ -241,13 +245,10 @@ class Session(asyncio.Protocol):
         self._close_if_done()
 
     def _wake_all(self) -> None:
-        """Everybody who waits, each time another one first: else a short window would always go to the same."""
-        waiters = list(self._waiting.values())
-        self._waiting.clear()
-        self._turn += 1
-        first = self._turn % len(waiters) if waiters else 0
-        for waiter in waiters[first:] + waiters[:first]:
-            self._wake(waiter)
+        """Everybody who waits, who has waited longest first: else a short window would always go to the same."""
+        waiting, self._waiting = self._waiting, {}
+        for stream_id in sorted(waiting, key=lambda stream_id: self._served.get(stream_id, 0)):
+            self._wake(waiting[stream_id])
 
     @staticmethod
     def _wake(waiter: asyncio.Future[None] | None) -> None:

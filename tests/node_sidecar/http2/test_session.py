@@ -109,7 +109,8 @@ async def test_a_stream_that_is_reset_before_its_handler_began_leaves_nothing() 
             peer.h2.reset_stream(peer.request(), ErrorCodes.CANCEL)
         peer.flush()
         done = peer.request("/done")
-        await peer.until(lambda: session.running == 1)
+        while session.running != 1:
+            await asyncio.sleep(0.005)
         peer.reset(done)
         while session.running:
             await asyncio.sleep(0)

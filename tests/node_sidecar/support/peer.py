@@ -63,10 +63,11 @@ class Peer:
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.pings = 0
+        self.settled = False  # the node's settings are there
         self.closed = False
 
     async def start(self, *, reads: bool = True) -> None:
-        """Sends the preface."""
+        """Sends the preface. If it `reads`, returns when the node's settings are there."""
         self.h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = self._window
         self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
@@ -75,6 +76,7 @@ class Peer:
         self.flush()
         if reads:
             self.read()
+            await self.until(lambda: self.settled or self.closed)
 
     def read(self) -> None:
         """Begins to read."""
@@ -173,5 +175,7 @@ class Peer:
                     self.answers[stream_id].reset = int(event.error_code)
             case h2.events.ConnectionTerminated():
                 self.goaway = event
+            case h2.events.RemoteSettingsChanged():
+                self.settled = True
             case h2.events.PingReceived():
                 self.pings += 1
