@@ -11,7 +11,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame
 
 from node_sidecar.http2.allowance import Allowance
 from node_sidecar.http2.events import (
@@ -31,11 +31,22 @@ from node_sidecar.http2.limits import Limits
 _INITIAL_WINDOW = 65_535  # RFC 9113 section 6.9.2
 
 
+class PatientConnection(H2Connection):
+    """h2 takes a GOAWAY for the end of everything; RFC 9113 section 6.8 lets the open streams finish."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        event.additional_data = frame.additional_data or None
+        return [], [event]
+
+
 class ServerConnection:
     """Feed it what was read, send what `output` gives. After ConnectionFailed only `output` may be called."""
 
     def __init__(self, limits: Limits) -> None:
-        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+        self._h2 = PatientConnection(H2Configuration(client_side=False, header_encoding=None))
         self._h2.local_settings = Settings(
             client=False,
             initial_values={

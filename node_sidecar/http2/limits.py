@@ -10,7 +10,7 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Windows in bytes, allowances in frames per `allowance_period` seconds.
+    """Windows in bytes, allowances in frames per `allowance_period` seconds, times in seconds.
 
     A connection that exceeds an allowance ends with ENHANCE_YOUR_CALM: every frame of these kinds costs its
     receiver more than its sender (RFC 9113 section 10.5).
@@ -33,3 +33,9 @@ class Limits:
     empty: int = 1000
     #: Window updates; a fast reader sends two for every 16 KiB it was sent.
     window_updates: int = 200_000
+    #: A peer that has been silent so long is pinged, and counts as dead after the second one.
+    ping_after: float = 2.0
+    dead_after: float = 8.0
+
+
+DEFAULT = Limits()

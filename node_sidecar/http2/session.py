@@ -22,7 +22,7 @@ from node_sidecar.http2.events import (
     WindowOpened,
 )
 from node_sidecar.http2.exchange import Exchange
-from node_sidecar.http2.limits import KIB, Limits
+from node_sidecar.http2.limits import DEFAULT, KIB, Limits
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -33,9 +33,7 @@ _WRITE_HIGH = 256 * KIB
 _WRITE_STOP = 1024 * KIB
 #: Written at once instead of at the end of the loop's turn.
 _FLUSH_AT = 64 * KIB
-#: Seconds: how often a silent peer is pinged, when it counts as dead, and how long a farewell may take.
-_PING_AFTER = 2.0
-_DEAD_AFTER = 8.0
+#: Seconds that a farewell may take.
 _FAREWELL = 2.0
 _ALIVE_PING = b"are you?"
 _LAST_PING = b"goodbye!"
@@ -44,14 +42,16 @@ _LAST_PING = b"goodbye!"
 class Session(asyncio.Protocol):
     """Serves one connection. `leaving` is done when it will bring no more requests, `closed` when it is gone."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Limits = DEFAULT) -> None:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self._connection = ServerConnection(limits or Limits())
+        self._limits = limits
+        self._connection = ServerConnection(limits)
         self._exchanges: dict[int, Exchange] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._turn = 0
+        self._served: dict[int, int] = {}  # when each stream last sent data, in writes
+        self._writes = 0
         self._paused = False
         self._reading = True
         self._unflushed = 0
@@ -117,6 +117,11 @@ class Session(asyncio.Protocol):
         """Requests being answered."""
         return len(self._exchanges)
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that the peer has yet to take; bounded, whatever it does."""
+        return self._transport.get_write_buffer_size()
+
     def drain(self) -> None:
         """Takes no new request, finishes what runs, then closes."""
         if self._draining or self._closing:
@@ -145,6 +150,8 @@ class Session(asyncio.Protocol):
             return 0
         sent = self._connection.send_data(stream_id, data, room)
         self._unflushed += sent
+        self._writes += 1
+        self._served[stream_id] = self._writes
         if self._unflushed >= _FLUSH_AT:
             self._flush()
         else:
@@ -223,6 +230,7 @@ class Session(asyncio.Protocol):
         stream_id = exchange.stream_id
         del self._exchanges[stream_id]
         del self._tasks[stream_id]
+        self._served.pop(stream_id, None)
         if self._closing:
             return
         if size := exchange.unread():
@@ -237,13 +245,10 @@ class Session(asyncio.Protocol):
         self._close_if_done()
 
     def _wake_all(self) -> None:
-        """Everybody who waits, each time another one first: else a short window would always go to the same."""
-        waiters = list(self._waiting.values())
-        self._waiting.clear()
-        self._turn += 1
-        first = self._turn % len(waiters) if waiters else 0
-        for waiter in waiters[first:] + waiters[:first]:
-            self._wake(waiter)
+        """Everybody who waits, who has waited longest first: else a short window would always go to the same."""
+        waiting, self._waiting = self._waiting, {}
+        for stream_id in sorted(waiting, key=lambda stream_id: self._served.get(stream_id, 0)):
+            self._wake(waiting[stream_id])
 
     @staticmethod
     def _wake(waiter: asyncio.Future[None] | None) -> None:
@@ -265,14 +270,14 @@ class Session(asyncio.Protocol):
     def _watch(self) -> None:
         """Pings a silent peer, and gives it up when it stays silent."""
         silent = self._loop.time() - self._last_heard
-        if silent >= _DEAD_AFTER:
+        if silent >= self._limits.dead_after:
             _log.warning("gateway_silent", seconds=round(silent, 1))
             self._transport.abort()
             return
-        if silent >= _PING_AFTER and not self._closing:
+        if silent >= self._limits.ping_after and not self._closing:
             self._connection.ping(_ALIVE_PING)
             self._flush()
-        self._watching = self._loop.call_later(_PING_AFTER, self._watch)
+        self._watching = self._loop.call_later(self._limits.ping_after, self._watch)
 
     def _leave(self) -> None:
         if not self.leaving.done():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from node_sidecar.errors import TunnelError
+from node_sidecar.http2.limits import DEFAULT, Limits
 from node_sidecar.http2.session import Handler, Session
 from node_sidecar.tunnel.tls import (
     HANDSHAKE_TIMEOUT,
@@ -25,10 +26,13 @@ _MAX_CONNECTIONS = 256
 class DirectListener:
     """Serves whoever shows the gateway's certificate, until `run` is cancelled."""
 
-    def __init__(self, address: tuple[str, int], tls: ContextFactory, handler: Handler) -> None:
+    def __init__(
+        self, address: tuple[str, int], tls: ContextFactory, handler: Handler, *, limits: Limits = DEFAULT
+    ) -> None:
         self._address = address
         self._tls = tls
         self._handler = handler
+        self._limits = limits
         self._server: asyncio.Server | None = None
         self._draining = False
         self._changed = asyncio.Event()
@@ -121,7 +125,7 @@ class DirectListener:
             secured.abort()
             _log.warning("direct_connection_refused", reason=str(error))
             return
-        session = Session(self._handler)
+        session = Session(self._handler, self._limits)
         self._sessions.add(session)
         session.closed.add_done_callback(lambda _: self._sessions.discard(session))
         secured.set_protocol(session)

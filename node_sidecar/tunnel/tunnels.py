@@ -8,6 +8,7 @@ import ssl
 import structlog
 
 from node_sidecar.errors import TunnelError
+from node_sidecar.http2.limits import DEFAULT, Limits
 from node_sidecar.http2.session import Handler, Session
 from node_sidecar.tunnel.backoff import Backoff
 from node_sidecar.tunnel.connection import IDLE_TIMEOUT, TunnelConnection
@@ -41,6 +42,7 @@ class Tunnels:
         *,
         node_id: str,
         count: int = 1,
+        limits: Limits = DEFAULT,
         idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
         self._address = address
@@ -48,6 +50,7 @@ class Tunnels:
         self._handler = handler
         self._request = upgrade_request(_host_header(*address), node_id)
         self._count = count
+        self._limits = limits
         self._idle_timeout = idle_timeout
         self._draining = False
         self._changed = asyncio.Event()
@@ -59,6 +62,11 @@ class Tunnels:
     def connected(self) -> int:
         """Tunnels that are open and bring requests."""
         return sum(not connection.leaving.done() for connection in self._connections)
+
+    @property
+    def failure(self) -> str:
+        """Why the last attempt to open a tunnel failed; empty since one was opened."""
+        return self._last_failure
 
     def set_count(self, count: int) -> None:
         """How many tunnels to keep; surplus ones finish what runs on them."""
@@ -130,7 +138,9 @@ class Tunnels:
         host, port = self._address
 
         def tunnel() -> TunnelConnection:
-            return TunnelConnection(self._request, Session(self._handler), idle_timeout=self._idle_timeout)
+            return TunnelConnection(
+                self._request, Session(self._handler, self._limits), idle_timeout=self._idle_timeout
+            )
 
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             _, connection = await loop.create_connection(
@@ -175,4 +185,6 @@ def _reason(error: OSError | TunnelError) -> str:
         return "the gateway does not answer"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"whoever answers there is not the gateway that this node joined: {error.verify_message}"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there: connection refused"
     return str(error) or type(error).__name__

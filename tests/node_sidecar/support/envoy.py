@@ -1,4 +1,4 @@
-"""The real Envoy as a gateway of nodes: a TLS front for tunnels, a reverse tunnel listener, and one for clients."""
+"""The real Envoy as a gateway of nodes: a TLS front for tunnels, the reverse tunnels behind it, and clients."""
 
 from __future__ import annotations
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import h2.events
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+
+from node_sidecar.http2.connection import PatientConnection
 
 _INITIAL_WINDOW = 65_535
 
@@ -58,14 +59,15 @@ class Peer:
         self._acknowledges = acknowledges
         self._moved = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
-        self.h2 = H2Connection(H2Configuration(client_side=True))
+        self.h2 = PatientConnection(H2Configuration(client_side=True))
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.pings = 0
+        self.settled = False  # the node's settings are there
         self.closed = False
 
     async def start(self, *, reads: bool = True) -> None:
-        """Sends the preface."""
+        """Sends the preface. If it `reads`, returns when the node's settings are there."""
         self.h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = self._window
         self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
@@ -74,6 +76,7 @@ class Peer:
         self.flush()
         if reads:
             self.read()
+            await self.until(lambda: self.settled or self.closed)
 
     def read(self) -> None:
         """Begins to read."""
@@ -172,5 +175,7 @@ class Peer:
                     self.answers[stream_id].reset = int(event.error_code)
             case h2.events.ConnectionTerminated():
                 self.goaway = event
+            case h2.events.RemoteSettingsChanged():
+                self.settled = True
             case h2.events.PingReceived():
                 self.pings += 1
