@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from node_sidecar.cli import main
-from node_sidecar.errors import SettingsError
+from node_sidecar.errors import SettingsError, SidecarError
 from node_sidecar.options import told
 
 COMMANDS = ("join", "run", "status", "drain", "pause", "resume", "leave")
@@ -47,6 +47,13 @@ def test_a_price_needs_both_amounts(price: str) -> None:
 def test_the_command_is_installed() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["scripts"]["trunkline-node"] == "node_sidecar.__main__:main"
+
+
+def test_the_guide_names_every_command_and_exit_code() -> None:
+    guide = (Path(__file__).parents[2] / "docs/node.md").read_text()
+    assert all(f"`trunkline-node {name}" in guide or f"`{name}`" in guide for name in COMMANDS)
+    codes = {kind.exit_code for kind in SidecarError.__subclasses__()}
+    assert all(f"\n| {code} | " in guide for code in codes)
 
 
 def test_a_node_needs_nothing_of_the_gateway() -> None:

@@ -34,6 +34,13 @@ def test_the_documented_file_is_valid_and_names_every_key() -> None:
     assert set(yaml.safe_load(DOCUMENTED)) == set(Wishes.__dataclass_fields__)
 
 
+def test_the_owners_guide_shows_every_key_too() -> None:
+    guide = (Path(__file__).parents[3] / "docs/node.md").read_text()
+    shown = guide.split("```yaml\n")[1].split("```")[0]
+    assert file.parse(shown, {"VLLM_API_KEY": "k"}) == file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
+    assert set(yaml.safe_load(shown)) == set(Wishes.__dataclass_fields__)
+
+
 def test_an_empty_file_changes_nothing() -> None:
     assert file.parse("", {}) == Wishes()
     assert file.parse("# nothing yet\n", {}, Wishes(concurrency=3)) == Wishes(concurrency=3)
