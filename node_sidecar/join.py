@@ -13,6 +13,7 @@ from importlib.metadata import version
 import aiohttp
 import grpc
 import grpc.aio
+from cryptography import x509
 from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
 
 from node_sidecar import channel, identity as identities
@@ -85,6 +86,7 @@ async def join(
 
 async def _attempt(gateway: str, token: JoinToken, name: str, key_pem: bytes, csr_pem: bytes) -> Joined:
     ca_pem = token.trusted(await fetch_ca(gateway))
+    _check_clock(ca_pem)
     request = wire.EnrolRequest(
         join_token=token.text,
         csr_pem=csr_pem,
@@ -112,6 +114,18 @@ async def _attempt(gateway: str, token: JoinToken, name: str, key_pem: bytes, cs
     )
     made = identities.new(record, key_pem, response.certificate_chain_pem, ca_pem)
     return Joined(made, response.pending_approval)
+
+
+def _check_clock(ca_pem: bytes) -> None:
+    """Raises:
+    UnreachableError: TLS would fail, in words that nobody takes for a clock.
+    """
+    ca, now = x509.load_pem_x509_certificate(ca_pem), identities.utc_now()
+    if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
+        raise UnreachableError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the gateway's CA is not valid then: "
+            "set the clock"
+        )
 
 
 async def fetch_ca(gateway: str) -> bytes:

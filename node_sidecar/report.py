@@ -87,13 +87,16 @@ class Reporter:
             answered, code, details = await self._session()
             if code is _CODE.NOT_FOUND:
                 raise RemovedError(f"the gateway has removed this node: {details}")
-            if answered:
+            if answered and code not in _LASTING:
                 delay = self._timing.first_delay
             expired = self._holder.current.expired(self._now())
-            wait = self._timing.slow_delay if expired or code in _LASTING else delay
+            # Two copies that answered each other at once would keep the gateway busy for ever. The other reasons
+            # may pass with a restart of the gateway, so the first tries come soon.
+            wait = self._timing.slow_delay if expired or code is _CODE.ABORTED else delay
             self._tell(_EXPIRED if expired else _LASTING.get(code, "the gateway cannot be reached"), code, details)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
-            delay = min(delay * 2, self._timing.max_delay)
+            longest = self._timing.slow_delay if code in _LASTING else self._timing.max_delay
+            delay = min(delay * 2, longest)
 
     def _tell(self, trouble: str, code: grpc.StatusCode, details: str) -> None:
         """Once for each kind of trouble, not with each try."""

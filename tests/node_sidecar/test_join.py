@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import pytest
 
-from node_sidecar import join_token
+from node_sidecar import identity, join_token
 from node_sidecar.errors import IdentityError, JoinRefusedError, UnreachableError, WrongGatewayError
 from node_sidecar.files import private_directory
 from node_sidecar.identity import IdentityStore
@@ -129,6 +130,13 @@ async def test_a_certificate_for_another_name_is_not_taken(
     monkeypatch.setattr(gateway.issuer, "sign", lambda csr, _, life: sign(csr, "nd-somebodyelse0000", life))
     with pytest.raises(IdentityError, match="not for"):
         await _join(gateway)
+
+
+async def test_a_wrong_clock_is_named(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "utc_now", lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    with pytest.raises(UnreachableError, match="clock says 1970-01-01"):
+        await _join(gateway, patience=0.1)
+    assert not gateway.enrolled
 
 
 async def test_nobody_there_ends_with_patience() -> None:

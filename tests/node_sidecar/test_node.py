@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 import structlog
 from structlog.testing import capture_logs
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
+from node_sidecar import facts, node as nodes
 from node_sidecar.facts import MachineFacts
 from node_sidecar.node import Node
 from node_sidecar.picture import UNKNOWN_CACHE
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Watch
 from node_sidecar.serving.gate import Gate
+from node_sidecar.serving.refusal import Refusal
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.availability import Serves
+from node_sidecar.wishes.idle import IdleRule
 from node_sidecar.wishes.model import UpstreamWish, Wishes
 
 WISH = UpstreamWish("http://127.0.0.1:1", kind="vllm")
@@ -95,3 +102,22 @@ async def test_models_that_cannot_be_offered_are_told() -> None:
         assert [offer.model for offer in node.picture().offers] == ["m"]
         node.picture()
     assert [entry["count"] for entry in logs] == [1]
+
+
+async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    use = 90.0
+    monkeypatch.setattr(facts, "cpu_use", lambda: use)
+    monkeypatch.setattr(nodes, "_TICK", 0.01)
+    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)))
+    told = asyncio.Event()
+    node.changed = told.set
+    assert node.picture().availability.serves is Serves.CLOSED
+    with pytest.raises(Refusal, match="node_closed"):
+        gate.check(own=False)
+    clock = asyncio.create_task(node.follow_clock())
+    use = 3.0
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert node.picture().availability.serves is Serves.OPEN
+    gate.check(own=False)
+    clock.cancel()
