@@ -31,7 +31,8 @@ _log = structlog.get_logger(__name__)
 _WRITE_HIGH = 256 * KIB
 #: Above this, nothing is read either: only a peer that sends control frames and reads none comes here.
 _WRITE_STOP = 1024 * KIB
-#: Written at once instead of at the end of the loop's turn.
+#: Written at once instead of at the end of the loop's turn; so is what a lone stream sends, which nothing else
+#: would join, and which would pay for one more turn.
 _FLUSH_AT = 64 * KIB
 #: Seconds that a farewell may take.
 _FAREWELL = 2.0
@@ -152,7 +153,7 @@ class Session(asyncio.Protocol):
         self._unflushed += sent
         self._writes += 1
         self._served[stream_id] = self._writes
-        if self._unflushed >= _FLUSH_AT:
+        if self._unflushed >= _FLUSH_AT or len(self._exchanges) == 1:
             self._flush()
         else:
             self._flush_soon()

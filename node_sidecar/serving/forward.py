@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import structlog
-from multidict import CIMultiDict
 from yarl import URL
 
 from node_sidecar.http2.exchange import Exchange
@@ -23,6 +23,7 @@ _CONNECT_TIMEOUT = 5.0
 _KEEPALIVE = 2.0
 #: Bytes of a head line or field that a local server may send.
 _MAX_HEAD_FIELD = 32 * KIB
+_ONE_WRITE = 256 * KIB
 #: aiohttp reads at most twice this ahead of what the gateway takes.
 _READ_AHEAD = 64 * KIB
 
@@ -75,12 +76,12 @@ class Forwarder:
     ) -> aiohttp.ClientResponse:
         """As soon as its head is there."""
         url = URL(upstream.base_url + path, encoded=True)
-        headers = CIMultiDict(for_local_server(exchange.head.headers, upstream.api_key))
+        headers = for_local_server(exchange.head.headers, upstream.api_key)
         while True:
             attempt: dict[str, bool] = {}
             try:
                 return await self._session.post(
-                    url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=attempt
+                    url, data=_payload(body), headers=headers, allow_redirects=False, trace_request_ctx=attempt
                 )
             except aiohttp.ClientConnectorError:
                 message = "The node's local server cannot be reached."
@@ -94,6 +95,11 @@ class Forwarder:
 
 async def _on_reused(_session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: Any) -> None:
     context.trace_request_ctx["reused"] = True
+
+
+def _payload(body: bytes) -> bytes | BytesIO:
+    """In pieces if it is large: one write of 32 MiB would hold everybody else up."""
+    return body if len(body) <= _ONE_WRITE else BytesIO(body)
 
 
 def _no_answer(error: Exception) -> Refusal:

@@ -7,7 +7,6 @@ import ssl
 
 import structlog
 
-from node_sidecar.errors import TunnelError
 from node_sidecar.http2.limits import DEFAULT, Limits
 from node_sidecar.http2.session import Handler, Session
 from node_sidecar.tunnel.backoff import Backoff
@@ -117,7 +116,7 @@ class Tunnels:
         while True:
             try:
                 connection = await self._open()
-            except (OSError, TunnelError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, a node that gave up would stay lost
                 self._failed(_reason(error))
                 await asyncio.sleep(backoff.seconds())
                 continue
@@ -180,7 +179,7 @@ def _host_header(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _reason(error: OSError | TunnelError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "the gateway does not answer"
     if isinstance(error, ssl.SSLCertVerificationError):

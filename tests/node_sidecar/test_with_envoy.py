@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 import pytest
 
 from node_sidecar.serving.gate import Gate
-from node_sidecar.serving.service import Service
+from node_sidecar.serving.service import MAX_BODY, Service
 from node_sidecar.tunnel.tunnels import Tunnels
 from tests.fakes.provider_process import ProviderProcess
 from tests.node_sidecar.support.envoy import WORKERS, EnvoyProcess
@@ -36,9 +39,12 @@ class Gateway:
     def chat(self, model: str = "m", *, stream: bool = False, close: bool = False) -> _Request:
         """A request, as a context manager. `close`: on a connection of its own, so maybe on another worker."""
         body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
-        headers = {"x-trunkline-node": NODE} | ({"connection": "close"} if close else {})
+        return self.post(json.dumps(body).encode(), {"connection": "close"} if close else {})
+
+    def post(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> _Request:
         url = f"http://127.0.0.1:{self.envoy.port}/v1/chat/completions"
-        return self._session.post(url, json=body, headers=headers)
+        named = {"x-trunkline-node": NODE, "content-type": "application/json", **headers}
+        return self._session.post(url, data=BytesIO(body), headers=named)
 
     async def status(self) -> int:
         async with self.chat(close=True) as response:
@@ -105,6 +111,27 @@ async def test_fifty_thousand_events_arrive_complete_and_in_order(
     assert events[-1] == b"data: [DONE]"
     pieces = [json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"] for event in events[:-1]]
     assert sum(piece.get("content") == "word " for piece in pieces) == 50_000
+
+
+async def test_a_large_request_passes_whole(gateway: Gateway, provider: ProviderProcess) -> None:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * 20_000_000}]}).encode()
+    async with gateway.post(body) as response:
+        assert response.status == 200
+    (seen,) = await provider.arequests()
+    assert (seen.body_bytes, seen.body_sha256) == (len(body), hashlib.sha256(body).hexdigest())
+
+
+async def test_a_request_that_is_refused_early_leaves_the_tunnel_in_use(
+    gateway: Gateway, provider: ProviderProcess
+) -> None:
+    for _ in range(5):
+        async with gateway.post(b" " * (MAX_BODY + 1_000_000)) as response:
+            assert response.status == 413
+            assert (await response.json())["error"]["code"] == "request_too_large"
+    async with gateway.chat() as response:
+        assert response.status == 200
+    active = await asyncio.to_thread(gateway.envoy.stats, "cluster.nodes.upstream_cx_destroy$")
+    assert active == {"cluster.nodes.upstream_cx_destroy": 0}
 
 
 async def test_a_client_that_leaves_is_gone_from_the_local_server(

@@ -63,6 +63,7 @@ class Peer:
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.pings = 0
+        self.on_data: Callable[[bytes], None] | None = None  # sees each DATA frame as it arrives
         self.settled = False  # the node's settings are there
         self.closed = False
 
@@ -164,6 +165,8 @@ class Peer:
                 answer.headers = fields
             case h2.events.DataReceived(stream_id=stream_id):
                 answer = self.answers[stream_id]
+                if self.on_data is not None:
+                    self.on_data(event.data)
                 answer.data += event.data
                 answer.pieces += 1
                 if self._acknowledges and event.flow_controlled_length:
