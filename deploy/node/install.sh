@@ -104,9 +104,13 @@ as_user() {
     fi
 }
 
+# Not in containers, for one.
+has_systemd() { [ -d /run/systemd/system ]; }
+
 stop_service() {
     [ -z "$root" ] || return 0
     if [ "$system" = Linux ]; then
+        has_systemd || return 0
         systemctl disable --now trunkline-node.service 2>/dev/null || true
     else
         launchctl bootout system/io.trunkline.node 2>/dev/null || true
@@ -116,6 +120,8 @@ stop_service() {
 start_service() {
     if [ -n "$root" ] || [ -z "$start" ]; then
         say "not started"
+    elif [ "$system" = Linux ] && ! has_systemd; then
+        say "not started: there is no systemd here; run trunkline-node run as the user $user"
     elif [ "$system" = Linux ]; then
         systemctl daemon-reload
         systemctl enable trunkline-node.service
@@ -150,7 +156,7 @@ if [ -n "$uninstall" ]; then
     else
         say "removed; the identity is still in $state (--purge removes it)"
     fi
-    if [ -z "$root" ] && [ "$system" = Linux ]; then
+    if [ -z "$root" ] && [ "$system" = Linux ] && has_systemd; then
         systemctl daemon-reload
     fi
     exit 0
