@@ -34,6 +34,9 @@ _INITIAL_WINDOW = 65_535  # RFC 9113 section 6.9.2
 class PatientConnection(H2Connection):
     """h2 takes a GOAWAY for the end of everything; RFC 9113 section 6.8 lets the open streams finish."""
 
+    #: Remembered, so that late frames of theirs are ignored. h2's 65,536 would be megabytes on each tunnel.
+    MAX_CLOSED_STREAMS = 4096
+
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
         event = h2.events.ConnectionTerminated()
         event.error_code = frame.error_code

@@ -127,7 +127,9 @@ class Gate:
         """Returns with a place taken."""
         if self.queued >= self._capacity:
             # `check` let only an owner's request come here: the last of the others makes room.
-            self._others.pop().turn.set_exception(_full())
+            turn = self._others.pop().turn
+            if not turn.done():  # else its client left in this moment
+                turn.set_exception(_full())
         queue = self._own if own else self._others
         waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future())
         queue.append(waiting)

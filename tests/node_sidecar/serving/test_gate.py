@@ -139,6 +139,19 @@ async def test_a_client_that_leaves_leaves_the_queue() -> None:
     assert gate.in_flight == 0
 
 
+async def test_a_client_that_leaves_as_the_owner_takes_its_place() -> None:
+    gate = Gate(1, 1)
+    running, waiting = await requests(gate, 2)
+    own = Request(gate, own=True)
+    waiting.task.cancel()  # and the owner's request comes before it is out of the queue
+    await turn()
+    assert waiting.refused is None
+    await running.leave()
+    assert own.inside
+    await own.leave()
+    assert (gate.in_flight, gate.queued) == (0, 0)
+
+
 async def test_a_client_that_leaves_at_its_turn_gives_it_to_the_next() -> None:
     gate = Gate(1, 5)
     running, leaving, waiting = await requests(gate, 3)
