@@ -1,0 +1,42 @@
+"""The local server of `bench.tunnel`: one event per write, each with the time at which it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+_MODEL = re.compile(rb'"model": "events-(\d+)-(\d+)"')
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+#: About as long as an event of a chat; begins with the nanoseconds of CLOCK_MONOTONIC.
+_EVENT = b'data: %020d {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A model named `events-<count>-<microseconds>` sets the pace."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+            assert length is not None
+            model = _MODEL.search(await reader.readexactly(int(length[1])))
+            assert model is not None
+            pause = int(model[2]) / 1e6
+            writer.write(_HEAD)
+            for _ in range(int(model[1])):
+                event = _EVENT % time.monotonic_ns()
+                writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+                await (asyncio.sleep(pause) if pause else writer.drain())
+            writer.write(b"0\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def main() -> None:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,157 @@
+"""Wires the parts together and runs them until a signal, a drain, or the gateway's word that the node is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from node_sidecar import facts
+from node_sidecar.control import ControlClient, ControlServer
+from node_sidecar.errors import ControlError
+from node_sidecar.files import private_directory
+from node_sidecar.holder import Holder
+from node_sidecar.identity import IdentityStore
+from node_sidecar.node import Node
+from node_sidecar.probes.watch import Watch
+from node_sidecar.renewal import Renewal
+from node_sidecar.report import Reporter
+from node_sidecar.serving_parts import Build
+from node_sidecar.settings import Settings
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.store import WishStore
+
+#: Seconds for the first look at the local servers, so that the first report does not withdraw what is there.
+_FIRST_LOOK = 3.0
+
+
+async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> None:
+    """Returns after a signal or a drain.
+
+    Raises:
+        NotJoinedError, IdentityError, SettingsError, ControlError: it cannot start.
+        RemovedError: the gateway has removed the node.
+    """
+    state_dir = private_directory(settings.state_dir)
+    holder = Holder(IdentityStore(state_dir))
+    store = WishStore(state_dir, settings.environment, settings.options)
+    wishes = store.load()
+    await _refuse_a_second(state_dir)
+    watch = Watch(wishes.upstreams, log, ports=settings.ports)
+    upstreams = Upstreams(watch.servers, wishes)
+    serving = build(holder, upstreams, wishes)
+    node = Node(
+        wishes=wishes,
+        watch=watch,
+        upstreams=upstreams,
+        serving=serving,
+        machine=await facts.machine(),
+        log=log,
+    )
+    reporter = Reporter(holder, node.picture, node.instructed, log)
+    node.changed = watch.changed = reporter.changed
+    stop = asyncio.Event()
+    _on_signal(stop)
+
+    def command(act: Callable[[], None]) -> Callable[[], Mapping[str, Any]]:
+        def done() -> Mapping[str, Any]:
+            act()
+            node.wish(store.load())
+            return status()
+
+        return done
+
+    def status() -> Mapping[str, Any]:
+        return node.status(holder.current, reporter.trouble, store)
+
+    def begin_drain() -> Mapping[str, Any]:
+        log.info("draining, by its owner's wish")
+        node.draining.set()
+        return status()
+
+    control = ControlServer(
+        state_dir,
+        status,
+        {"drain": begin_drain, "pause": command(store.pause), "resume": command(store.resume)},
+    )
+    await control.start()
+    record = holder.current.record
+    log.info("node starts", node=record.node_id, name=record.name, gateway=record.gateway)
+    try:
+        await _supervise(
+            {
+                "probes": watch.run(),
+                "wishes": store.follow(node.wish, log),
+                "clock": node.follow_clock(),
+                "way": serving.way.run(),
+                "renewal": Renewal(holder, log).run(),
+                "reports": _report(watch, reporter),
+            },
+            stop,
+            node,
+            settings.grace,
+        )
+    finally:
+        await control.stop()
+        log.info("node stopped")
+
+
+async def _report(watch: Watch, reporter: Reporter) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK):
+            await watch.ready.wait()
+    await reporter.run()
+
+
+async def _supervise(
+    parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event, node: Node, grace: float
+) -> None:
+    """Until one part fails, or the node is drained: by its owner without a limit, by a signal within `grace`."""
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    draining = asyncio.create_task(_drained(node), name="drain")
+    try:
+        done, _ = await asyncio.wait({stopping, draining, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping in done:
+            stop.clear()
+            node.draining.set()
+            again = asyncio.create_task(stop.wait())
+            done, _ = await asyncio.wait(
+                {again, draining, *tasks}, timeout=grace, return_when=asyncio.FIRST_COMPLETED
+            )
+            again.cancel()
+        # The parts run for ever: one that ended has failed, and so does the process.
+        for task in done.intersection(tasks):
+            task.result()
+    finally:
+        for task in (stopping, draining, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, draining, *tasks, return_exceptions=True)
+
+
+async def _drained(node: Node) -> None:
+    await node.draining.wait()
+    await node.drain()
+
+
+async def _refuse_a_second(state_dir: Path) -> None:
+    """Two with one identity would take the gateway from each other."""
+    try:
+        running = await ControlClient(state_dir).ask("status")
+    except ControlError:
+        return
+    raise ControlError(f"the sidecar of this state directory runs already (process {running.get('pid')})")
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))

@@ -1,0 +1,236 @@
+"""`trunkline-node`: the only reader of the command line and the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node_sidecar import address, join as joining, join_token, logs, status
+from node_sidecar.control import ControlClient
+from node_sidecar.errors import ControlError, SettingsError, SidecarError
+from node_sidecar.files import private_directory
+from node_sidecar.identity import IdentityStore
+from node_sidecar.leave import leave as leaving
+from node_sidecar.options import told, wish_options
+from node_sidecar.settings import Settings, default_state_dir
+from node_sidecar.wishes import file
+from node_sidecar.wishes.store import WishStore
+
+
+class _Group(click.Group):
+    """Errors become one clear line and the exit code that errors.py names."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SidecarError as error:
+            click.echo(f"trunkline-node: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def _state_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--state-dir",
+        type=click.Path(path_type=Path),
+        envvar="TRUNKLINE_NODE_STATE_DIR",
+        default=lambda: default_state_dir(os.environ),
+        show_default="where the system keeps such things",
+        help="Holds the identity and node.yaml.",
+    )(command)
+
+
+def _log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    level = click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+    form = click.option("--log-format", type=click.Choice(logs.FORMATS), default="console", show_default=True)
+    return level(form(command))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trunkline")
+def main() -> None:
+    """Makes this machine's local models capacity of a Trunkline gateway.
+
+    The owner's wishes (prices, hours, how much, for whom) are in node.yaml in the state directory, which is read
+    again when it changes.
+    """
+
+
+@main.command("join")
+@click.argument("url")
+@click.option("--token", envvar="TRUNKLINE_JOIN_TOKEN", required=True, help="Or in TRUNKLINE_JOIN_TOKEN.")
+@click.option(
+    "--name", default=joining.default_name, show_default="the machine's name", help="How to call the node."
+)
+@click.option("--replace", is_flag=True, help="Give up the identity that is here.")
+@click.option("--if-needed", is_flag=True, help="If this machine has joined already, only serve.")
+@click.option("--no-run", is_flag=True, help="Only join; `trunkline-node run` serves.")
+@click.option("--patience", type=float, default=300, show_default=True, help="Seconds to try for.")
+@wish_options
+@_state_option
+@_log_options
+def join(
+    url: str,
+    token: str,
+    name: str,
+    *,
+    replace: bool,
+    if_needed: bool,
+    no_run: bool,
+    patience: float,
+    state_dir: Path,
+    **given: Any,
+) -> None:
+    """Join the gateway at URL with a token, then serve.
+
+    \b
+    Example:
+      trunkline-node join https://gw.example.org:8443 --token tlj_…
+      trunkline-node join https://gw.example.org:8443 --token tlj_… --upstream http://127.0.0.1:8000 --no-run
+    """
+    log_level, log_format = given.pop("log_level"), given.pop("log_format")
+    flags = told(**given)
+    file.fields(flags, os.environ)
+    store = IdentityStore(private_directory(state_dir))
+    if replace or not (store.exists and if_needed):
+        _join(url, token, name, store, state_dir, replace=replace, patience=patience)
+    WishStore(state_dir, os.environ, {}).keep_flags(flags)
+    if not no_run:
+        _run(Settings(state_dir, log_level, log_format, environment=os.environ))
+
+
+def _join(
+    url: str, token: str, name: str, store: IdentityStore, state_dir: Path, *, replace: bool, patience: float
+) -> None:
+    if store.exists and not replace:
+        raise SettingsError(
+            f"this machine has joined already ({state_dir}): `trunkline-node run` serves, --replace joins anew"
+        )
+    gateway, parsed = address.gateway(url), join_token.parse(token)
+    joined = asyncio.run(
+        joining.join(gateway, parsed, name, lambda line: click.echo(line, err=True), patience=patience)
+    )
+    store.save(joined.identity)
+    record = joined.identity.record
+    click.echo(f"joined {record.gateway} as {record.name} ({record.node_id})")
+    if joined.pending:
+        click.echo(f"an operator has yet to approve it: trunkline nodes approve {record.name}")
+
+
+@main.command("run")
+@wish_options
+@_state_option
+@_log_options
+def run(state_dir: Path, log_level: str, log_format: str, **given: Any) -> None:
+    """Serve, until Ctrl-C or a drain.
+
+    \b
+    Example:
+      trunkline-node run --concurrency 4 --price 'llama3:*=0.10/0.30'
+    """
+    options = file.fields(told(**given), os.environ)
+    _run(Settings(state_dir, log_level, log_format, options, os.environ))
+
+
+def _run(settings: Settings) -> None:
+    # What only serving needs is loaded when serving: `status` answers at once.
+    from node_sidecar import app, front  # noqa: PLC0415
+
+    log = logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(app.run(settings, log, front.build))
+
+
+@main.command("status")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@_state_option
+def show_status(output: str, state_dir: Path) -> None:
+    """What the running sidecar serves, to whom, and what is in the way.
+
+    \b
+    Example:
+      trunkline-node status --output json
+    """
+    found = asyncio.run(ControlClient(state_dir).ask("status"))
+    click.echo(json.dumps(found, indent=2) if output == "json" else status.table(found))
+
+
+@main.command("drain")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the end.")
+@_state_option
+def drain(*, no_wait: bool, state_dir: Path) -> None:
+    """Finish what runs, take nothing new, then end the sidecar.
+
+    \b
+    Example:
+      trunkline-node drain
+    """
+    asyncio.run(_drain(ControlClient(state_dir), wait=not no_wait))
+
+
+async def _drain(client: ControlClient, *, wait: bool) -> None:
+    found = await client.ask("drain")
+    told_last = -1
+    while wait:
+        if found["in_flight"] != told_last:
+            told_last = found["in_flight"]
+            click.echo(f"{told_last} running")
+        await asyncio.sleep(0.2)
+        try:
+            found = await client.ask("status")
+        except ControlError:
+            break
+    click.echo("drained" if wait else "draining")
+
+
+@main.command("pause")
+@_state_option
+def pause(state_dir: Path) -> None:
+    """Serve nobody until `resume`; what runs goes on. A restart does not forget it.
+
+    \b
+    Example:
+      trunkline-node pause
+    """
+    _command(state_dir, "pause", lambda store: store.pause(), "paused")
+
+
+@main.command("resume")
+@_state_option
+def resume(state_dir: Path) -> None:
+    """Serve again after `pause`.
+
+    \b
+    Example:
+      trunkline-node resume
+    """
+    _command(state_dir, "resume", lambda store: store.resume(), "resumed")
+
+
+def _command(state_dir: Path, name: str, without: Callable[[WishStore], None], done: str) -> None:
+    """Of the running sidecar, or of its state directory for when it runs again."""
+    try:
+        found = asyncio.run(ControlClient(state_dir).ask(name))
+    except ControlError:
+        IdentityStore(state_dir).load()
+        without(WishStore(state_dir, os.environ, {}))
+        click.echo(f"{done}; the sidecar is not running")
+        return
+    click.echo(f"{done}; serves {found['serves']}" + (f" ({found['reason']})" if found["reason"] else ""))
+
+
+@main.command("leave")
+@click.option("--force", is_flag=True, help="Remove the identity here even if the gateway cannot be told.")
+@_state_option
+def leave(*, force: bool, state_dir: Path) -> None:
+    """Take this node out of the gateway for good, and remove its identity.
+
+    \b
+    Example:
+      trunkline-node leave
+    """
+    click.echo(asyncio.run(leaving(IdentityStore(state_dir), force=force)))

@@ -1,0 +1,58 @@
+"""Puts together what serves requests: the gate, the service behind it, and tunnels or a listener in front."""
+
+from __future__ import annotations
+
+from node_sidecar.holder import Holder
+from node_sidecar.serving.gate import Gate
+from node_sidecar.serving.service import Service
+from node_sidecar.serving_parts import Serving
+from node_sidecar.tunnel.direct import DirectListener
+from node_sidecar.tunnel.tunnels import Tunnels
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.model import Wishes
+
+
+def build(holder: Holder, upstreams: Upstreams, wishes: Wishes) -> Serving:
+    """As the wishes are at the start. Call it in a running event loop."""
+    gate = Gate(wishes.concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
+    service = Service(upstreams, gate)
+    if wishes.direct:
+        return Serving(gate, Direct(_split(wishes.direct), holder, service))
+    record = holder.current.record
+    return Serving(gate, Tunneled(_split(record.gateway), holder, service, record.node_id))
+
+
+class Tunneled(Tunnels):
+    """The service is closed with its tunnels."""
+
+    def __init__(self, address: tuple[str, int], holder: Holder, service: Service, node_id: str) -> None:
+        super().__init__(address, holder.client_context, service, node_id=node_id)
+        self._service = service
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            await self._service.close()
+
+
+class Direct(DirectListener):
+    """Listens on all addresses, on the port that the gateway was told. The service is closed with it."""
+
+    def __init__(self, address: tuple[str, int], holder: Holder, service: Service) -> None:
+        super().__init__(("", address[1]), holder.server_context, service)
+        self._service = service
+
+    def set_count(self, count: int) -> None:
+        """The gateway decides how many connections it opens."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            await self._service.close()
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

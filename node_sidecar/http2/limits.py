@@ -1,0 +1,41 @@
+"""What one connection may hold and do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Windows in bytes, allowances in frames per `allowance_period` seconds, times in seconds.
+
+    A connection that exceeds an allowance ends with ENHANCE_YOUR_CALM: every frame of these kinds costs its
+    receiver more than its sender (RFC 9113 section 10.5).
+    """
+
+    #: The gate decides how much runs; this only has to hold what Envoy opens before it knows (1,024).
+    streams: int = 1024
+    #: One request body arrives without waiting for acknowledgements up to this.
+    stream_window: int = 1 * MIB
+    #: All unread bodies of a connection.
+    connection_window: int = 16 * MIB
+    #: Envoy takes 60 KiB from its clients. The HPACK decoder stops here, so a compressed bomb stays small.
+    header_list: int = 64 * KIB
+    allowance_period: float = 10.0
+    #: As many clients as there are streams may leave at once, and again after that.
+    resets: int = 2 * 1024
+    pings: int = 200
+    settings: int = 50
+    #: DATA frames without data, PRIORITY, and frames of kinds that nobody knows.
+    empty: int = 1000
+    #: Window updates; a fast reader sends two for every 16 KiB it was sent.
+    window_updates: int = 200_000
+    #: A peer that has been silent so long is pinged, and counts as dead after the second one.
+    ping_after: float = 2.0
+    dead_after: float = 8.0
+
+
+DEFAULT = Limits()

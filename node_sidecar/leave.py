@@ -1,0 +1,40 @@
+"""Leaving the gateway for good."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
+
+from node_sidecar import channel
+from node_sidecar.errors import UnreachableError
+from node_sidecar.identity import IdentityStore
+
+_TIMEOUT = 10.0
+
+
+async def leave(store: IdentityStore, *, force: bool) -> str:
+    """Tells the gateway, then removes the identity; returns what to tell the owner.
+
+    Raises:
+        NotJoinedError, IdentityError: there is nothing to leave with.
+        UnreachableError: the gateway cannot be told, and `force` is not given; the identity stays.
+    """
+    identity = store.load()
+    name = identity.record.name
+    async with channel.identified(identity) as opened:
+        try:
+            await registry_pb2_grpc.NodeRegistryStub(opened).Leave(wire.LeaveRequest(), timeout=_TIMEOUT)
+            said = f"{name} has left {identity.record.gateway}"
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                said = f"{name} had been removed from {identity.record.gateway} already"
+            elif force:
+                said = f"the gateway could not be told: an operator must remove {name} (`trunkline nodes remove`)"
+            else:
+                raise UnreachableError(
+                    f"the gateway cannot be told ({error.code().name}: {error.details()}); "
+                    "--force removes the identity here all the same"
+                ) from error
+    store.remove()
+    return said

@@ -1,0 +1,208 @@
+"""The running node: what it reports, whom it serves, what its owner may ask of it. `app` puts it together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.node.v1 import registry_pb2 as wire
+
+from node_sidecar import channel, facts
+from node_sidecar.facts import MachineFacts
+from node_sidecar.identity import Identity, utc_now
+from node_sidecar.offers import offers
+from node_sidecar.picture import UNKNOWN_CACHE, Picture
+from node_sidecar.probes.watch import Watch
+from node_sidecar.serving_parts import Serving
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.availability import Availability, Serves, decide
+from node_sidecar.wishes.idle import IdleWatch, State, Use
+from node_sidecar.wishes.model import Wishes
+from node_sidecar.wishes.store import WishStore
+
+#: Seconds between two looks at the clock and at the machine's use.
+_TICK = 2.0
+#: What is built once, at the start.
+_FIXED = ("concurrency", "queue", "share", "own_first", "direct")
+
+
+class Node:
+    """`changed` is called when something besides the load is new; `draining` is set once, and stays so."""
+
+    def __init__(
+        self,
+        *,
+        wishes: Wishes,
+        watch: Watch,
+        upstreams: Upstreams,
+        serving: Serving,
+        machine: MachineFacts,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._wishes = wishes
+        self._watch = watch
+        self._upstreams = upstreams
+        self._serving = serving
+        self._log = log
+        self._facts = _facts(machine, wishes.direct)
+        self._idle: IdleWatch | None = None
+        self._availability = Availability(Serves.OPEN)
+        self._instruction = wire.NodeInstruction()
+        self._left_out = 0
+        self.changed: Callable[[], None] = lambda: None
+        self.draining = asyncio.Event()
+        self.wish(wishes)
+
+    def picture(self) -> Picture:
+        made, left_out = offers(self._watch.servers, self._wishes)
+        if left_out != self._left_out:
+            self._left_out = left_out
+            self._log.warning("models that cannot be offered: too many, or too long a name", count=left_out)
+        return Picture(self._facts, made, self._availability, self.draining.is_set(), self._load())
+
+    def instructed(self, instruction: wire.NodeInstruction) -> None:
+        """By the gateway."""
+        before, self._instruction = self._instruction, instruction
+        self._serving.way.set_count(min(64, max(1, instruction.tunnels)))
+        if instruction.pending_approval and not before.pending_approval:
+            self._log.warning("an operator has yet to approve this node: `trunkline nodes approve`")
+        if before.pending_approval and not instruction.pending_approval:
+            self._log.info("node approved")
+        if instruction.drain != before.drain:
+            self._log.info("drained by an operator" if instruction.drain else "resumed by an operator")
+            self._admit()
+
+    def wish(self, wishes: Wishes) -> None:
+        """The owner's wishes as they are from now on."""
+        later = [name for name in _FIXED if getattr(wishes, name) != getattr(self._wishes, name)]
+        if later:
+            self._log.warning("takes effect at the next start", wishes=later)
+        if wishes.idle != (self._wishes.idle if self._idle is not None else None):
+            self._idle = None if wishes.idle is None else IdleWatch(wishes.idle, asyncio.get_running_loop().time())
+        self._wishes = self._upstreams.wishes = wishes
+        self._watch.configure(wishes.upstreams)
+        self._decide()
+        self.changed()
+
+    async def follow_clock(self) -> None:
+        """Opens and closes by schedule and by use, until it is cancelled."""
+        facts.cpu_use()
+        while True:
+            await asyncio.sleep(_TICK)
+            if self._idle is not None:
+                await self._sample(self._idle)
+            self._decide()
+
+    async def drain(self) -> None:
+        """Ends when nothing runs any more. The gateway hears of it first, so that few requests come in vain."""
+        self.draining.set()
+        self.changed()
+        await asyncio.sleep(0.3)
+        self._serving.gate.drain()
+        self._serving.way.drain()
+        await self._serving.gate.idle()
+        await self._serving.way.drained()
+
+    def status(self, identity: Identity, trouble: str, store: WishStore) -> dict[str, Any]:
+        """For `trunkline-node status`."""
+        gate, way = self._serving.gate, self._serving.way
+        made, _ = offers(self._watch.servers, self._wishes)
+        return {
+            "node": identity.record.node_id,
+            "name": identity.record.name,
+            "gateway": identity.record.gateway,
+            "version": version("trunkline"),
+            "pid": os.getpid(),
+            "reports": trouble or "open",
+            "connections": way.connected,
+            "approved": not self._instruction.pending_approval,
+            "drained_by_operator": self._instruction.drain,
+            "draining": self.draining.is_set(),
+            "serves": self._availability.serves.value,
+            "reason": self._availability.reason,
+            "in_flight": gate.in_flight,
+            "queued": gate.queued,
+            "concurrency": gate.limit,
+            "certificate_until": identity.not_after.isoformat(),
+            "problem": store.problem,
+            "servers": [
+                {
+                    "url": server.base_url,
+                    "kind": server.kind_name,
+                    "healthy": server.standing.healthy,
+                    "reason": server.standing.reason or "",
+                    "models": len(server.standing.models),
+                    "in_flight": server.in_flight,
+                }
+                for server in self._watch.servers
+                if server.kind is not None or self._wishes.upstreams
+            ],
+            "models": [
+                {
+                    "model": offer.model,
+                    "healthy": offer.healthy,
+                    "context_length": offer.context_length,
+                    "capabilities": list(offer.capabilities),
+                    "server": offer.server,
+                    "input_price": offer.input_price,
+                    "output_price": offer.output_price,
+                }
+                for offer in made
+            ],
+        }
+
+    def _load(self) -> wire.Load:
+        """What others run on the same local servers makes them as busy as what we do."""
+        gate = self._serving.gate
+        seen = [server.standing.last for server in self._watch.servers]
+        cache = [observation.kv_cache for observation in seen if observation.kv_cache is not None]
+        return wire.Load(
+            in_flight=max(gate.in_flight, sum(observation.running or 0 for observation in seen)),
+            queued=gate.queued + sum(observation.waiting or 0 for observation in seen),
+            concurrency_limit=gate.limit,
+            kv_cache_permille=max(cache, default=UNKNOWN_CACHE),
+        )
+
+    async def _sample(self, idle: IdleWatch) -> None:
+        rule = self._wishes.idle
+        gpu = None
+        if rule is not None and rule.gpu is not None:
+            gpu = max((found.use for found in await facts.gpus() if found.use is not None), default=None)
+        idle.sample(asyncio.get_running_loop().time(), Use(facts.cpu_use(), gpu, self._serving.gate.in_flight))
+
+    def _decide(self) -> None:
+        idle: State | None = None if self._idle is None else self._idle.state
+        decided = decide(self._wishes, utc_now(), idle)
+        if decided == self._availability:
+            return
+        self._availability = decided
+        self._log.info("availability", serves=decided.serves.value, reason=decided.reason)
+        self._admit()
+        self.changed()
+
+    def _admit(self) -> None:
+        gate, now = self._serving.gate, self._availability
+        if self._instruction.drain:
+            gate.close("drained by an operator")
+        elif now.serves is Serves.CLOSED:
+            gate.close(now.reason)
+        elif now.serves is Serves.OWNER_ONLY:
+            gate.close_to_others(now.reason)
+        else:
+            gate.open()
+
+
+def _facts(machine: MachineFacts, direct: str) -> wire.NodeFacts:
+    return wire.NodeFacts(
+        sidecar_version=version("trunkline"),
+        operating_system=machine.operating_system,
+        memory_bytes=machine.memory_bytes,
+        gpus=[wire.Gpu(name=gpu.name, memory_bytes=gpu.memory_bytes) for gpu in machine.gpus],
+        direct_address=direct,
+        protocol=channel.PROTOCOL,
+        cpus=machine.cpus,
+    )

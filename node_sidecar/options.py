@@ -1,0 +1,64 @@
+"""The options of `join` and `run` that are the owner's wishes, in node.yaml's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from node_sidecar.errors import SettingsError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def wish_options(command: F) -> F:
+    """Adds them; `told` makes a mapping of what was given."""
+    for option in reversed(
+        (
+            click.option(
+                "--upstream", "upstreams", multiple=True, metavar="URL", help="A local server; may be repeated."
+            ),
+            click.option(
+                "--direct", metavar="HOST:PORT", help="Where the gateway reaches this node (no tunnels)."
+            ),
+            click.option("--concurrency", type=int, metavar="N", help="Requests at once; 0 for no limit."),
+            click.option("--queue", type=int, metavar="N", help="Requests that wait when all places are taken."),
+            click.option("--share", metavar="PERCENT", help="Of the places, for others than the owner."),
+            click.option("--own-first/--no-own-first", default=None, help="The owner's requests go first."),
+            click.option("--maintenance/--no-maintenance", default=None, help="Serve the owner alone."),
+            click.option(
+                "--price",
+                "prices",
+                multiple=True,
+                metavar="MODEL=IN/OUT",
+                help="USD per million tokens; `*` works.",
+            ),
+            click.option("--model", "models", multiple=True, metavar="PATTERN", help="Offer only these models."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def told(**given: Any) -> dict[str, Any]:
+    """What was given, as node.yaml would say it.
+
+    Raises:
+        SettingsError: a price is not MODEL=IN/OUT.
+    """
+    words = {key: value for key, value in given.items() if value is not None and value != ()}
+    for key in ("upstreams", "models"):
+        if key in words:
+            words[key] = list(words[key])
+    if "prices" in words:
+        words["prices"] = dict(_price(text) for text in words["prices"])
+    return words
+
+
+def _price(text: str) -> tuple[str, dict[str, str]]:
+    model, equals, amounts = text.rpartition("=")
+    given, slash, taken = amounts.partition("/")
+    if not (model and equals and given and slash and taken):
+        raise SettingsError(f"--price: {text!r} is not MODEL=IN/OUT, like llama3:70b=0.20/0.60")
+    return model, {"input": given, "output": taken}

@@ -1,0 +1,41 @@
+"""LM Studio: `/api/v0/models` has everything. It tells no load.
+
+Models that are not loaded are offered too: it loads them by itself for the first request, if its owner lets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from node_sidecar.errors import ProbeError
+from node_sidecar.probes.http import Local
+from node_sidecar.probes.kind import EMBEDDINGS, TEXT, TOOLS, VISION, Model, Observation, listed, ordered, tokens
+
+
+class LmStudio:
+    name: ClassVar[str] = "lm-studio"
+
+    async def recognise(self, local: Local) -> bool:
+        try:
+            models = listed(await local.find("/api/v0/models"))
+        except ProbeError:
+            return False
+        # It answers unknown paths with 200 and an error, and an empty list says nothing about who sent it.
+        return any("compatibility_type" in model or "state" in model for model in models)
+
+    async def observe(self, local: Local) -> Observation:
+        return Observation(tuple(_model(entry) for entry in listed(await local.json("/api/v0/models"))))
+
+
+def _model(entry: Mapping[str, Any]) -> Model:
+    context = tokens(entry.get("loaded_context_length")) or tokens(entry.get("max_context_length"))
+    if entry.get("type") == "embeddings":
+        return Model(entry["id"], context, (EMBEDDINGS,))
+    capabilities = {*TEXT}
+    if entry.get("type") == "vlm":
+        capabilities.add(VISION)
+    told = entry.get("capabilities")
+    if isinstance(told, list) and "tool_use" in told:
+        capabilities.add(TOOLS)
+    return Model(entry["id"], context, ordered(capabilities))

@@ -1,0 +1,79 @@
+"""Ollama: `/api/tags` lists what is on disk, `/api/ps` what is loaded, `/api/show` tells about one; none loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from node_sidecar.errors import ProbeError
+from node_sidecar.probes.http import Local
+from node_sidecar.probes.kind import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    TEXT,
+    TOOLS,
+    VISION,
+    Model,
+    Observation,
+    ordered,
+    tokens,
+)
+
+_CAPABILITIES = {
+    "completion": (CHAT, COMPLETIONS),
+    "embedding": (EMBEDDINGS,),
+    "vision": (VISION,),
+    "tools": (TOOLS,),
+}
+
+
+class Ollama:
+    """Remembers what `/api/show` said about each version of a model: the answer is long and does not change."""
+
+    name: ClassVar[str] = "ollama"
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[str, str], Model] = {}
+
+    async def recognise(self, local: Local) -> bool:
+        try:
+            answer = await local.ask("/")
+        except ProbeError:
+            return False
+        return answer.status == 200 and answer.body.strip() == b"Ollama is running"
+
+    async def observe(self, local: Local) -> Observation:
+        tags = _models(await local.json("/api/tags"))
+        loaded = {
+            entry["name"]: tokens(entry.get("context_length")) for entry in _models(await local.json("/api/ps"))
+        }
+        wanted = {(entry["name"], str(entry.get("digest", ""))) for entry in tags}
+        for key in wanted - self._shown.keys():
+            self._shown[key] = await self._show(local, key[0])
+        self._shown = {key: model for key, model in self._shown.items() if key in wanted}
+        # The context that a loaded model was given is what a request can use; the model's own is the upper bound.
+        models = tuple(
+            Model(model.name, loaded.get(model.name) or model.context_length, model.capabilities)
+            for _, model in sorted(self._shown.items())
+        )
+        return Observation(models)
+
+    async def _show(self, local: Local, name: str) -> Model:
+        answer = await local.json("/api/show", {"model": name})
+        if not isinstance(answer, dict):
+            raise ProbeError("/api/show does not answer an object")
+        info = answer.get("model_info")
+        info = info if isinstance(info, dict) else {}
+        context = tokens(info.get(f"{info.get('general.architecture')}.context_length"))
+        told = answer.get("capabilities")
+        if not isinstance(told, list):  # before Ollama 0.6.4
+            return Model(name, context, TEXT)
+        return Model(name, context, ordered(c for word in told for c in _CAPABILITIES.get(str(word), ())))
+
+
+def _models(answer: Any) -> list[Mapping[str, Any]]:
+    entries = answer.get("models") if isinstance(answer, dict) else None
+    if not isinstance(entries, list):
+        raise ProbeError("the list of models is not in Ollama's shape")
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]

@@ -1,0 +1,33 @@
+"""Any other server that speaks OpenAI's dialect: `/v1/models` is all that may be asked for free."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from node_sidecar.errors import ProbeError
+from node_sidecar.probes.http import Local
+from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, listed, tokens
+
+
+class OpenAi:
+    name: ClassVar[str] = "openai"
+
+    async def recognise(self, local: Local) -> bool:
+        try:
+            listed(await local.json("/v1/models"))
+        except ProbeError:
+            return False
+        return True
+
+    async def observe(self, local: Local) -> Observation:
+        return Observation(
+            tuple(
+                Model(
+                    entry["id"],
+                    # Not OpenAI's own, but what several servers add.
+                    tokens(entry.get("max_model_len")) or tokens(entry.get("context_length")),
+                    (EMBEDDINGS,) if "embed" in entry["id"].lower() else TEXT,
+                )
+                for entry in listed(await local.json("/v1/models"))
+            )
+        )

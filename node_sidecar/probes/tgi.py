@@ -1,0 +1,39 @@
+"""Text Generation Inference: `/info` tells the model and its limits.
+
+Its `/health` generates a token as long as no request has proven the model (health.rs, `generation_health`), so
+`/info` stands for it: the router that answers it ends when a shard of the model does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from node_sidecar.errors import ProbeError
+from node_sidecar.probes import metrics
+from node_sidecar.probes.http import Local
+from node_sidecar.probes.kind import CHAT, COMPLETIONS, TOOLS, Model, Observation, listed, tokens
+
+_WAITING, _RUNNING = "tgi_queue_size", "tgi_batch_current_size"
+
+
+class Tgi:
+    name: ClassVar[str] = "tgi"
+
+    async def recognise(self, local: Local) -> bool:
+        info = await local.find("/info")
+        return isinstance(info, dict) and "model_id" in info and "max_concurrent_requests" in info
+
+    async def observe(self, local: Local) -> Observation:
+        info: Any = await local.json("/info")
+        if not isinstance(info, dict) or not isinstance(info.get("model_id"), str):
+            raise ProbeError("/info does not name a model")
+        served = await local.find("/v1/models")
+        names = [entry["id"] for entry in listed(served)] if served is not None else [info["model_id"]]
+        context = tokens(info.get("max_total_tokens"))
+        page = await local.ask("/metrics")
+        samples = metrics.read(page.body.decode(errors="replace"), {_WAITING, _RUNNING})
+        return Observation(
+            tuple(Model(name, context, (CHAT, COMPLETIONS, TOOLS)) for name in names),
+            running=metrics.count(samples, _RUNNING),
+            waiting=metrics.count(samples, _WAITING),
+        )

@@ -1,0 +1,143 @@
+"""Watches the local servers: finds out what they are, probes them, and says when what they offer has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import aiohttp
+from structlog.typing import FilteringBoundLogger
+
+from node_sidecar.errors import ProbeError
+from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS, recognise
+from node_sidecar.probes.http import Local
+from node_sidecar.probes.kind import Kind
+from node_sidecar.probes.standing import Standing
+from node_sidecar.wishes.model import UpstreamWish
+
+#: Seconds between two probes of a server, and between two looks at a default port where there is none.
+INTERVAL = 2.0
+SCAN_INTERVAL = 10.0
+
+
+class Server:
+    """One local server, there or not.
+
+    `in_flight` are the requests that this node has sent to it and that run, `served` all that it has ever sent.
+    """
+
+    def __init__(self, wish: UpstreamWish) -> None:
+        self.wish = wish
+        self.kind: Kind | None = KINDS[wish.kind]() if wish.kind else None
+        self.standing = Standing()
+        self.in_flight = 0
+        self.served = 0
+
+    @property
+    def base_url(self) -> str:
+        return self.wish.url
+
+    @property
+    def kind_name(self) -> str:
+        return self.kind.name if self.kind is not None else ""
+
+
+class Watch:
+    """`changed` is called after a probe that found other models, or another health, than the one before.
+
+    `servers` is one list for the whole life; it changes when the owner names other upstreams.
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[UpstreamWish],
+        log: FilteringBoundLogger,
+        *,
+        interval: float = INTERVAL,
+        ports: Sequence[int] = DEFAULT_PORTS,
+    ) -> None:
+        self._log = log
+        self._interval = interval
+        self._ports = ports
+        self._upstreams: tuple[UpstreamWish, ...] = ()
+        self._reconfigured = asyncio.Event()
+        self._tasks: dict[Server, asyncio.Task[None]] = {}
+        self.servers: list[Server] = []
+        self.changed: Callable[[], None] = lambda: None
+        #: Set when each server has been looked at once.
+        self.ready = asyncio.Event()
+        self._place(tuple(upstreams))
+
+    def configure(self, upstreams: Sequence[UpstreamWish]) -> None:
+        """Other upstreams; those that stay keep what is known of them."""
+        if tuple(upstreams) != self._upstreams:
+            self._place(tuple(upstreams))
+            self._reconfigured.set()
+            self.changed()
+
+    def _place(self, upstreams: tuple[UpstreamWish, ...]) -> None:
+        self._upstreams = upstreams
+        known = {server.wish: server for server in self.servers}
+        wishes = upstreams or tuple(UpstreamWish(f"http://127.0.0.1:{port}") for port in self._ports)
+        self.servers[:] = [known.get(wish) or Server(wish) for wish in dict.fromkeys(wishes)]
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        # A connection for each probe: a server that hangs on one must not stop the others.
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        async with (
+            aiohttp.ClientSession(trust_env=False, connector=connector) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            while True:
+                self._reconfigured.clear()
+                for server in set(self._tasks) - set(self.servers):
+                    self._tasks.pop(server).cancel()
+                for server in self.servers:
+                    if server not in self._tasks:
+                        local = Local(session, server.base_url, server.wish.api_key)
+                        self._tasks[server] = group.create_task(self._watch(server, local))
+                await self._reconfigured.wait()
+
+    async def _watch(self, server: Server, local: Local) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = _offered(server)
+            try:
+                await self._probe(server, local)
+            except ProbeError as error:
+                server.standing.failed(loop.time(), str(error))
+                if server.standing.gone(loop.time()) and not server.wish.kind:
+                    server.kind = None
+            if all(other.standing.reason is not None for other in self.servers):
+                self.ready.set()
+            if _offered(server) != before:
+                self._tell(server)
+            away = server.kind is None and not self._upstreams
+            await asyncio.sleep(SCAN_INTERVAL if away else self._interval)
+
+    async def _probe(self, server: Server, local: Local) -> None:
+        loop = asyncio.get_running_loop()
+        if server.kind is None:
+            server.kind = await recognise(local, only_known=not self._upstreams)
+            if server.kind is None:
+                raise ProbeError("no inference server answers here")
+            self._log.info("local server found", url=server.base_url, kind=server.kind.name)
+        server.standing.observed(loop.time(), await server.kind.observe(local))
+
+    def _tell(self, server: Server) -> None:
+        standing = server.standing
+        if server.kind is not None or self._upstreams:
+            told = {"url": server.base_url, "kind": server.kind_name, "models": len(standing.models)}
+            if standing.healthy:
+                self._log.info("local server serves", **told)
+            else:
+                self._log.warning("local server does not serve", **told, reason=standing.reason)
+        self.changed()
+
+
+def _offered(server: Server) -> tuple[object, ...] | None:
+    """What others would notice; None before the first probe."""
+    if server.standing.reason is None:
+        return None
+    return server.kind_name, server.standing.healthy, server.standing.models

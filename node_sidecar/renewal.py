@@ -1,0 +1,96 @@
+"""Renews the certificate at half its life, and goes on trying until it is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+import grpc
+import grpc.aio
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
+
+from node_sidecar import channel, identity as identities
+from node_sidecar.errors import IdentityError, RemovedError
+from node_sidecar.holder import Holder
+from node_sidecar.identity import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalTiming:
+    """Seconds. `look` is how often the clock is read: it may have been set, or the machine have slept."""
+
+    look: float = 30.0
+    first_delay: float = 1.0
+    max_delay: float = 60.0
+    answer: float = 10.0
+
+
+class Renewal:
+    def __init__(
+        self,
+        holder: Holder,
+        log: FilteringBoundLogger,
+        timing: RenewalTiming | None = None,
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._holder = holder
+        self._log = log
+        self._timing = timing or RenewalTiming()
+        self._now = now
+
+    async def run(self) -> NoReturn:
+        """Raises:
+        RemovedError: the gateway does not know this node any more.
+        """
+        delay = self._timing.first_delay
+        while True:
+            due = (self._holder.current.renew_at - self._now()).total_seconds()
+            if due > 0:
+                await asyncio.sleep(min(due, self._timing.look))
+                continue
+            failure = await self._renew()
+            if failure:
+                self._complain(failure)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+                delay = min(delay * 2, self._timing.max_delay)
+            else:
+                delay = self._timing.first_delay
+                self._log.info("certificate renewed", until=self._holder.current.not_after.isoformat())
+
+    async def _renew(self) -> str:
+        """Empty, or what was in the way."""
+        key_pem, csr_pem = identities.make_request()
+        async with channel.identified(self._holder.current) as opened:
+            stub = registry_pb2_grpc.NodeRegistryStub(opened)
+            try:
+                response = await stub.Renew(wire.RenewRequest(csr_pem=csr_pem), timeout=self._timing.answer)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise RemovedError(f"the gateway has removed this node: {error.details()}") from error
+                return f"{error.code().name}: {error.details()}"
+        try:
+            self._holder.renew(key_pem, response.certificate_chain_pem)
+        except IdentityError as error:
+            return str(error)
+        except OSError as error:
+            return f"it cannot be stored: {error.strerror}"
+        return ""
+
+    def _complain(self, failure: str) -> None:
+        identity = self._holder.current
+        if identity.expired(self._now()):
+            self._log.error(
+                "certificate expired",
+                since=identity.not_after.isoformat(),
+                reason=failure,
+                do="join again with `trunkline-node join … --replace`",
+            )
+        else:
+            hours = round(identity.remaining(self._now()).total_seconds() / 3600, 1)
+            self._log.warning("certificate not renewed yet", reason=failure, hours_left=hours)

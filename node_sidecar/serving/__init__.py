@@ -1,0 +1,1 @@
+"""Answers the gateway's requests from the local inference server."""

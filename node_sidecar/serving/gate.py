@@ -1,0 +1,217 @@
+"""How much of this node may be in use, and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import count
+
+from node_sidecar.serving.refusal import Refusal
+
+_RETRY_AFTER = 1  # seconds
+
+
+class Access(Enum):
+    """Whom the node serves."""
+
+    OPEN = auto()
+    OWNER_ONLY = auto()
+    CLOSED = auto()
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A request in the queue; `turn` fails with Refusal when it will have none. `number` is its place in time."""
+
+    number: int
+    turn: asyncio.Future[None]
+
+
+class Gate:
+    """At most `concurrency` requests at once (0: no limit) and `queue` waiting ones, the owner's first.
+
+    Without `own_first` all wait in one line.
+
+    Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one place if it is above 0.
+    """
+
+    def __init__(self, concurrency: int, queue: int, share: float = 1.0, *, own_first: bool = True) -> None:
+        self._limit = concurrency
+        self._capacity = queue
+        self._share = share
+        self._own_first = own_first
+        self._numbers = count()
+        # The addend keeps 100 * 0.29 at 29.
+        self._others_limit = max(1, int(concurrency * share + 1e-9))
+        self._own_running = 0
+        self._others_running = 0
+        self._own: deque[_Waiting] = deque()
+        self._others: deque[_Waiting] = deque()
+        self._access = Access.OPEN
+        self._reason = ""
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that a local server works on."""
+        return self._own_running + self._others_running
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._own) + len(self._others)
+
+    @property
+    def limit(self) -> int:
+        """Requests at once; 0: no limit."""
+        return self._limit
+
+    @property
+    def draining(self) -> bool:
+        """Takes no request, not even the owner's."""
+        return self._draining
+
+    def open(self) -> None:
+        """Serves everybody again."""
+        self._set_access(Access.OPEN, "")
+
+    def close_to_others(self, reason: str) -> None:
+        """Serves the owner alone. `reason` is shown to clients, e.g. `outside 22:00-06:00`."""
+        self._set_access(Access.OWNER_ONLY, reason)
+
+    def close(self, reason: str) -> None:
+        """Serves nobody for the moment; what runs goes on."""
+        self._set_access(Access.CLOSED, reason)
+
+    def drain(self) -> None:
+        """Finishes what runs and accepts nothing new; what waits is sent elsewhere."""
+        self._draining = True
+        self._dismiss()
+
+    def resume(self) -> None:
+        """Accepts requests again after `drain`."""
+        self._draining = False
+
+    async def idle(self) -> None:
+        """Returns when nothing runs."""
+        await self._idle.wait()
+
+    def check(self, *, own: bool) -> None:
+        """Raises Refusal if `enter` would refuse at once: a request's body need not be read then."""
+        if (refusal := self._closed(own=own)) is not None:
+            raise refusal
+        displaces = own and self._own_first and self._others
+        if not self._free(own=own) and self.queued >= self._capacity and not displaces:
+            raise _full()
+
+    @asynccontextmanager
+    async def enter(self, *, own: bool) -> AsyncIterator[None]:
+        """Waits for a turn and holds a place. Raises Refusal. Cancelled while it waits, it leaves the queue."""
+        self.check(own=own)
+        if not self._free(own=own) or self._own or (self._others and not self._passes(own=own)):
+            await self._wait(own=own)
+        else:
+            self._take(own=own)
+        try:
+            yield
+        finally:
+            self._leave(own=own)
+
+    async def _wait(self, *, own: bool) -> None:
+        """Returns with a place taken."""
+        if self.queued >= self._capacity:
+            # `check` let only an owner's request come here: the last of the others makes room.
+            turn = self._others.pop().turn
+            if not turn.done():  # else its client left in this moment
+                turn.set_exception(_full())
+        queue = self._own if own else self._others
+        waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future())
+        queue.append(waiting)
+        try:
+            await waiting.turn
+        except asyncio.CancelledError:
+            if waiting in queue:
+                queue.remove(waiting)
+            elif _had_turn(waiting.turn):
+                self._leave(own=own)
+            raise
+
+    def _closed(self, *, own: bool) -> Refusal | None:
+        if self._draining:
+            return Refusal(503, "node_draining", "This node is finishing its work and takes no new requests.")
+        if self._access is Access.CLOSED or (self._access is Access.OWNER_ONLY and not own):
+            whom = "nobody" if self._access is Access.CLOSED else "its owner alone"
+            reason = f" ({self._reason})" if self._reason else ""
+            return Refusal(503, "node_closed", f"This node serves {whom} at the moment{reason}.")
+        if not own and self._share <= 0:
+            return Refusal(503, "node_closed", "This node serves its owner alone.")
+        return None
+
+    def _passes(self, *, own: bool) -> bool:
+        """Whether such a request goes before the others that wait: theirs may be places that only others lack."""
+        return own and (self._own_first or not self._free(own=False))
+
+    def _free(self, *, own: bool) -> bool:
+        if self._limit == 0:
+            return True
+        if self.in_flight >= self._limit:
+            return False
+        return own or self._others_running < self._others_limit
+
+    def _take(self, *, own: bool) -> None:
+        if own:
+            self._own_running += 1
+        else:
+            self._others_running += 1
+        self._idle.clear()
+
+    def _leave(self, *, own: bool) -> None:
+        if own:
+            self._own_running -= 1
+        else:
+            self._others_running -= 1
+        self._admit()
+        if not self.in_flight:
+            self._idle.set()
+
+    def _admit(self) -> None:
+        while (queue := self._next()) is not None:
+            turn = queue.popleft().turn
+            if not turn.done():  # else its client has left
+                self._take(own=queue is self._own)
+                turn.set_result(None)
+
+    def _next(self) -> deque[_Waiting] | None:
+        """The queue whose first request may go now."""
+        able = [q for q, own in ((self._own, True), (self._others, False)) if q and self._free(own=own)]
+        if not able or self._own_first:
+            return able[0] if able else None
+        return min(able, key=lambda queue: queue[0].number)
+
+    def _set_access(self, access: Access, reason: str) -> None:
+        self._access = access
+        self._reason = reason
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Ends the waiting of requests that would be refused by now."""
+        for queue, own in ((self._own, True), (self._others, False)):
+            while queue and (refusal := self._closed(own=own)) is not None:
+                turn = queue.popleft().turn
+                if not turn.done():
+                    turn.set_exception(refusal)
+
+
+def _had_turn(turn: asyncio.Future[None]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None
+
+
+def _full() -> Refusal:
+    message = "This node is busy and its queue is full."
+    return Refusal(429, "node_busy", message, retry_after=_RETRY_AFTER)

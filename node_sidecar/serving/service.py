@@ -1,0 +1,105 @@
+"""Answers the gateway's requests: what is allowed, by whose turn, from which local server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from node_sidecar.http2.exchange import Exchange
+from node_sidecar.http2.limits import MIB
+from node_sidecar.serving.endpoints import find
+from node_sidecar.serving.forward import Forwarder
+from node_sidecar.serving.gate import Gate
+from node_sidecar.serving.interfaces import Upstream, Upstreams
+from node_sidecar.serving.model import requested_model
+from node_sidecar.serving.refusal import Refusal
+
+#: Bytes of one request's body, and of all that are held at once.
+MAX_BODY = 32 * MIB
+_MAX_BODIES = 256 * MIB
+#: Seconds for a request's body; the gateway has it whole before it sends it.
+_BODY_TIMEOUT = 60.0
+#: Seconds, for clients that ask for a model that is being loaded.
+_LOADING_RETRY_AFTER = 5
+
+
+class Service:
+    """The handler for tunnels and direct connections. `close` it after them."""
+
+    def __init__(self, upstreams: Upstreams, gate: Gate, *, max_body: int = MAX_BODY) -> None:
+        self._upstreams = upstreams
+        self._gate = gate
+        self._max_body = max_body
+        self._held = 0
+        self._forwarder = Forwarder()
+
+    async def close(self) -> None:
+        await self._forwarder.close()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answers one request; raises StreamClosedError if nobody wants the answer any more."""
+        try:
+            await self._serve(exchange)
+        except Refusal as refusal:
+            await refusal.answer(exchange)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        head = exchange.head
+        found = find(head.method, head.path)
+        if found is None:
+            raise Refusal(404, "unknown_url", "This node serves OpenAI's inference endpoints and nothing else.")
+        kind, path = found
+        own = head.header(b"x-trunkline-own") == b"1"
+        self._gate.check(own=own)
+        async with self._body(exchange) as body:
+            model = requested_model(kind, body, head.header(b"content-type") or b"")
+            self._upstream(model)  # or it need not wait
+            async with self._gate.enter(own=own):
+                upstream = self._upstream(model)
+                with upstream.serving():
+                    await self._forwarder.forward(exchange, upstream, path, body)
+
+    @asynccontextmanager
+    async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
+        """The whole body, counted among those held. Raises Refusal (413, 408, 429)."""
+        pieces: list[bytes] = []
+        size = 0
+        deadline = asyncio.get_running_loop().time() + _BODY_TIMEOUT
+        try:
+            while piece := await self._piece(exchange, deadline):
+                pieces.append(piece)
+                size += len(piece)
+                self._held += len(piece)
+                self._check_size(size)
+            body = b"".join(pieces)
+            pieces.clear()
+            yield body
+        finally:
+            self._held -= size
+
+    @staticmethod
+    async def _piece(exchange: Exchange, deadline: float) -> bytes:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await exchange.read()
+        except TimeoutError:
+            raise Refusal(408, "request_timeout", "The request's body did not arrive in time.") from None
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_body:
+            message = f"The request body is larger than this node's limit of {self._max_body} bytes."
+            raise Refusal(413, "request_too_large", message)
+        if self._held > _MAX_BODIES:
+            raise Refusal(429, "node_busy", "This node holds too many large requests.", retry_after=1)
+
+    def _upstream(self, model: str) -> Upstream:
+        """Raises Refusal: 503, because the gateway believed that the model is here, and it may be elsewhere."""
+        upstream = self._upstreams.find(model)
+        if upstream is not None:
+            return upstream
+        if self._upstreams.loading(model):
+            message = f"The model '{model}' is being loaded on this node."
+            raise Refusal(503, "model_loading", message, param="model", retry_after=_LOADING_RETRY_AFTER)
+        message = f"The model '{model}' is not on this node at the moment."
+        raise Refusal(503, "model_not_available", message, param="model")

@@ -1,0 +1,60 @@
+"""What `app` needs of the parts that serve requests: the gate, and the way that they come in by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from node_sidecar.holder import Holder
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.model import Wishes
+
+
+class Gate(Protocol):
+    """Holds the node's own limits."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def queued(self) -> int: ...
+
+    @property
+    def limit(self) -> int: ...
+
+    def open(self) -> None: ...
+
+    def close_to_others(self, reason: str) -> None: ...
+
+    def close(self, reason: str) -> None: ...
+
+    def drain(self) -> None: ...
+
+    async def idle(self) -> None: ...
+
+
+class Way(Protocol):
+    """How requests come in: tunnels, or a listener that the gateway connects to."""
+
+    @property
+    def connected(self) -> int: ...
+
+    def set_count(self, count: int) -> None:
+        """How many tunnels to keep open; nothing for a listener."""
+
+    def drain(self) -> None: ...
+
+    async def drained(self) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    gate: Gate
+    way: Way
+
+
+#: Builds both, for the wishes at the process's start.
+Build = Callable[[Holder, Upstreams, Wishes], Serving]

@@ -1,0 +1,42 @@
+"""The sidecar's settings: one value, built by the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from node_sidecar.probes.detect import DEFAULT_PORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`options` are fields of `Wishes` set by the command line; `environment` is for `env:NAME` in node.yaml."""
+
+    state_dir: Path
+    log_level: str = "info"
+    log_format: str = "console"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Where local servers are looked for if no upstream is given.
+    ports: tuple[int, ...] = DEFAULT_PORTS
+    #: Seconds that requests have to finish when the process is told to stop.
+    grace: float = 10.0
+
+
+def default_state_dir(environment: Mapping[str, str]) -> Path:
+    """The service's for root, else the user's own."""
+    if sys.platform == "win32":
+        base = Path(environment.get("PROGRAMDATA", r"C:\ProgramData"))
+        return base / "Trunkline" / "node"
+    root = os.geteuid() == 0
+    if sys.platform == "darwin":
+        base = Path("/Library") if root else Path.home() / "Library"
+        return base / "Application Support" / "trunkline-node"
+    if root:
+        return Path("/var/lib/trunkline-node")
+    state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "trunkline-node"

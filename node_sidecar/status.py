@@ -1,0 +1,62 @@
+"""The table of `trunkline-node status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """`found` as `Node.status` makes it."""
+    limit = found["concurrency"] or "no limit"
+    serves = found["serves"] + (f" ({found['reason']})" if found["reason"] else "")
+    lines = [
+        f"node          {found['name']} ({found['node']})",
+        f"gateway       {found['gateway']}",
+        f"reports       {found['reports']}",
+        f"connections   {found['connections']}",
+        f"serves        {serves}",
+        f"in flight     {found['in_flight']} of {limit}, {found['queued']} queued",
+        f"certificate   until {found['certificate_until']}",
+    ]
+    notes = {
+        "approved": (False, "an operator has yet to approve this node"),
+        "drained_by_operator": (True, "an operator drains this node"),
+        "draining": (True, "finishing what runs, then ending"),
+    }
+    lines += [f"note          {note}" for key, (value, note) in notes.items() if found[key] is value]
+    if found["problem"]:
+        lines.append(f"problem       {found['problem']}")
+    servers = [
+        (server["url"], server["kind"] or "?", "yes" if server["healthy"] else f"no: {server['reason']}")
+        for server in found["servers"]
+    ]
+    models = [
+        (
+            model["model"],
+            "yes" if model["healthy"] else "no",
+            str(model["context_length"] or "?"),
+            ",".join(model["capabilities"]),
+            f"{_usd(model['input_price'])}/{_usd(model['output_price'])}",
+        )
+        for model in found["models"]
+    ]
+    lines += ["", *_rows(("LOCAL SERVER", "KIND", "HEALTHY"), servers)]
+    lines += ["", *_rows(("MODEL", "HEALTHY", "CONTEXT", "CAPABILITIES", "USD/M IN/OUT"), models)]
+    return "\n".join(lines)
+
+
+def _usd(micro: int) -> str:
+    """Micro-USD as USD, without a float: at least two decimals."""
+    whole, rest = divmod(micro, 1_000_000)
+    return f"{whole}.{f'{rest:06}'.rstrip('0').ljust(2, '0')}"
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return [f"{head[0].capitalize()}s: none found"]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]

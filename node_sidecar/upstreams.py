@@ -1,0 +1,64 @@
+"""Which local server takes a request: the healthy one that has the model and the fewest requests in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from node_sidecar.probes.watch import Server
+from node_sidecar.wishes.model import Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A local server for one request. `base_url` ends with `/v1`; `api_key` may be empty."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    _server: Server = field(repr=False, compare=False)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Around the request, so that the next one may go elsewhere."""
+        self._server.in_flight += 1
+        self._server.served += 1
+        try:
+            yield
+        finally:
+            self._server.in_flight -= 1
+
+
+class Upstreams:
+    def __init__(self, servers: Sequence[Server], wishes: Wishes) -> None:
+        self._servers = servers
+        #: Replaced when the owner changes node.yaml.
+        self.wishes = wishes
+
+    def find(self, model: str) -> Upstream | None:
+        """Among equals, the one that has served least; None if nobody can serve `model` now."""
+        able = [server for server in self._having(model) if server.standing.healthy]
+        if not able:
+            return None
+        chosen = min(able, key=lambda server: (_busy(server), server.served))
+        return Upstream(f"{chosen.base_url}/v1", chosen.wish.api_key, chosen)
+
+    def loading(self, model: str) -> bool:
+        """A server has `model`, but cannot serve it yet: it loads, or is away for a moment."""
+        return any(True for _ in self._having(model, loading=True)) and self._none_able(model)
+
+    def _none_able(self, model: str) -> bool:
+        return not any(server.standing.healthy for server in self._having(model))
+
+    def _having(self, model: str, *, loading: bool = False) -> Iterator[Server]:
+        if not self.wishes.offers(model):
+            return
+        for server in self._servers:
+            if any(held.name == model and (loading or not held.loading) for held in server.standing.models):
+                yield server
+
+
+def _busy(server: Server) -> int:
+    """Our own requests are known at once; what others send to the server, as of its last probe."""
+    seen = server.standing.last
+    return max(server.in_flight, (seen.running or 0) + (seen.waiting or 0))

@@ -1,0 +1,58 @@
+"""The owner's wishes as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from node_sidecar.wishes.idle import IdleRule
+from node_sidecar.wishes.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-USD per million tokens: what the node earns."""
+
+    input: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamWish:
+    """A local server. `url` as `address.upstream` returns it; `kind` is empty if it is to be found out."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """`models` and the keys of `prices` are patterns with `*`; of several prices the first that fits counts.
+
+    `concurrency` is how many requests run at once, 0 for no limit; `queue` how many more wait. `share` is how many
+    percent of `concurrency` others than the owner may take. `direct` is host:port where the gateway reaches the
+    node, empty for tunnels.
+    """
+
+    upstreams: tuple[UpstreamWish, ...] = ()
+    models: tuple[str, ...] = ("*",)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    concurrency: int = 16
+    queue: int = 64
+    share: int = 100
+    own_first: bool = True
+    maintenance: bool = False
+    paused: bool = False
+    schedule: Schedule | None = None
+    idle: IdleRule | None = None
+    #: Outside the schedule, or while the machine is busy, the owner's own requests are served still.
+    owner_always: bool = False
+    direct: str = ""
+
+    def offers(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+    def price(self, model: str) -> Price:
+        return next((price for pattern, price in self.prices.items() if fnmatchcase(model, pattern)), Price())

@@ -1,0 +1,55 @@
+"""llama.cpp's real server with a tiny model; the fixture is imported by conftest.py, for all tests of the node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node_sidecar.support.tiny_gguf import write
+
+PROGRAM = Path(__file__).parent / "support/llama_process.py"
+#: The model's name at that server.
+MODEL = "tiny"
+
+
+class Llama:
+    """One server process. Without sleep it answers for ever; `kill` is SIGKILL."""
+
+    def __init__(self, model: Path, *, sleep_after: int = -1) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(model), str(sleep_after)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        assert self.url, "llama.cpp's server did not start"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny.gguf"
+    write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def llama(tiny_model: Path) -> Iterator[Llama]:
+    """Shared: do not kill it. Two slots with 256 tokens each."""
+    server = Llama(tiny_model)
+    yield server
+    server.kill()

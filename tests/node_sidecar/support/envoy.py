@@ -1,0 +1,220 @@
+"""The real Envoy as a gateway of nodes: a TLS front for tunnels, the reverse tunnels behind it, and clients."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import signal
+import socket
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from node_sidecar.tunnel.tls import GATEWAY_NAME
+from tests.node_sidecar.support.pki import Authority
+
+BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
+WORKERS = 2
+#: The gateway's defaults at its end of a node's HTTP/2 connection, bytes.
+STREAM_WINDOW = 1 << 20
+_API = "type.googleapis.com/envoy.extensions"
+_START_SECONDS = 30
+Json = dict[str, Any]
+
+
+class EnvoyProcess:
+    """Its ports stay the same from one `start` to the next. A client's `x-trunkline-node` chooses the node."""
+
+    def __init__(self, directory: Path, authority: Authority) -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._admin_port = 0
+        self.tunnel_port = _free_port()
+        self.port = _free_port()
+        certificate, key = authority.issue(GATEWAY_NAME)
+        configuration = _bootstrap(self.port, self.tunnel_port, _free_port(), certificate, key, authority.file)
+        self._file = directory / "envoy.json"
+        self._file.write_text(json.dumps(configuration))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Returns when it listens."""
+        address = self._directory / "admin-address"
+        address.unlink(missing_ok=True)
+        command = [str(BINARY), "-c", str(self._file), "--concurrency", str(WORKERS), "--disable-hot-restart"]
+        command += ["--admin-address-path", str(address), "-l", "warning"]
+        with (self._directory / "envoy.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        async with asyncio.timeout(_START_SECONDS):
+            while not (address.exists() and (text := address.read_text())):
+                assert self._process.poll() is None, (self._directory / "envoy.log").read_text()
+                await asyncio.sleep(0.02)
+            self._admin_port = int(text.rpartition(":")[2])
+            while not await asyncio.to_thread(self._ready):
+                await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """kill -9, and reap."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: the kernel goes on, nothing is answered."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(signal.SIGCONT)
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """Counters and gauges whose name contains `pattern`."""
+        lines = self._admin(f"/stats?filter={pattern}").splitlines()
+        return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
+
+    async def __aenter__(self) -> EnvoyProcess:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.kill()
+
+    def _ready(self) -> bool:
+        return self._admin("/ready").strip() == "LIVE"
+
+    def _admin(self, path: str) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _address(port: int) -> Json:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _bootstrap(
+    port: int, tunnel_port: int, handshake_port: int, certificate: Path, key: Path, authority: Path
+) -> Json:
+    tls = {
+        "@type": f"{_API}.transport_sockets.tls.v3.DownstreamTlsContext",
+        "require_client_certificate": True,
+        "common_tls_context": {
+            "tls_certificates": [
+                {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+            ],
+            "validation_context": {"trusted_ca": {"filename": str(authority)}},
+        },
+    }
+    upgrade = {"upgrade_configs": [{"upgrade_type": "reverse-tunnel"}]}
+    front = _listener("tunnels", tunnel_port, _manager("tunnels", _upgrade_route(), **upgrade))
+    front["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": tls}
+    clients = _listener("clients", port, _manager("clients", {"cluster": "nodes", "timeout": "0s"}))
+    socket_interface = f"{_API}.bootstrap.reverse_tunnel.upstream_socket_interface.v3"
+    return {
+        "admin": {"address": _address(0)},
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.reverse_tunnel.upstream_socket_interface",
+                "typed_config": {"@type": f"{socket_interface}.UpstreamReverseConnectionSocketInterface"},
+            }
+        ],
+        "static_resources": {
+            "listeners": [front, clients, _handshake_listener(handshake_port)],
+            "clusters": [_nodes(), _handshake_cluster(handshake_port)],
+        },
+    }
+
+
+def _listener(name: str, port: int, network_filter: Json) -> Json:
+    return {"name": name, "address": _address(port), "filter_chains": [{"filters": [network_filter]}]}
+
+
+def _manager(name: str, route: Json, **more: Any) -> Json:
+    added = route.pop("request_headers_to_add", [])
+    matched = {"match": {"prefix": "/"}, "route": route, "request_headers_to_add": added}
+    config = {
+        "@type": f"{_API}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "stream_idle_timeout": "0s",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [matched]}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}}],
+        **more,
+    }
+    return {"name": "http", "typed_config": config}
+
+
+def _upgrade_route() -> Json:
+    ids = [
+        {
+            "header": {"key": f"x-envoy-reverse-tunnel-{kind}-id", "value": "%DOWNSTREAM_PEER_DNS_SAN%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+        for kind in ("node", "cluster", "tenant")
+    ]
+    return {"cluster": "handshake", "timeout": "0s", "request_headers_to_add": ids}
+
+
+def _handshake_listener(port: int) -> Json:
+    config = {
+        "@type": f"{_API}.filters.network.reverse_tunnel.v3.ReverseTunnel",
+        "ping_interval": "2s",
+        "use_http_upgrade": True,
+    }
+    return _listener("handshake", port, {"name": "envoy.filters.network.reverse_tunnel", "typed_config": config})
+
+
+def _handshake_cluster(port: int) -> Json:
+    return {
+        "name": "handshake",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "handshake",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}],
+        },
+    }
+
+
+def _nodes() -> Json:
+    return {
+        "name": "nodes",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "1s",
+        "cluster_type": {
+            "name": "envoy.clusters.reverse_connection",
+            "typed_config": {
+                "@type": f"{_API}.clusters.reverse_connection.v3.ReverseConnectionClusterConfig",
+                "host_id_format": "%REQ(x-trunkline-node)%",
+            },
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{_API}.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {
+                    "http2_protocol_options": {
+                        "initial_stream_window_size": STREAM_WINDOW,
+                        "initial_connection_window_size": 2 * STREAM_WINDOW,
+                        "connection_keepalive": {"interval": "2s", "timeout": "4s"},
+                    }
+                },
+            }
+        },
+    }

@@ -1,0 +1,34 @@
+"""llama.cpp's own HTTP server with a model, in its own process: `python llama_process.py MODEL SLEEP_SECONDS`.
+
+Prints its address on one line, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import xllamacpp
+
+
+def main(model: str, sleep_idle_seconds: int) -> None:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = model
+    parameters.model_alias = {"tiny"}
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.n_ctx = 512
+    parameters.n_parallel = 2
+    parameters.n_threads_http = 4
+    parameters.cpuparams.n_threads = 1
+    parameters.warmup = False
+    parameters.endpoint_slots = True
+    parameters.endpoint_metrics = False
+    parameters.sleep_idle_seconds = sleep_idle_seconds
+    server = xllamacpp.Server(parameters)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from trunkline_proto.node.v1 import registry_pb2 as wire
+
+from node_sidecar import facts, node as nodes
+from node_sidecar.facts import MachineFacts
+from node_sidecar.node import Node
+from node_sidecar.picture import UNKNOWN_CACHE
+from node_sidecar.probes.kind import Model, Observation
+from node_sidecar.probes.watch import Watch
+from node_sidecar.serving.gate import Gate
+from node_sidecar.serving.refusal import Refusal
+from node_sidecar.serving_parts import Serving
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.availability import Serves
+from node_sidecar.wishes.idle import IdleRule
+from node_sidecar.wishes.model import UpstreamWish, Wishes
+
+WISH = UpstreamWish("http://127.0.0.1:1", kind="vllm")
+
+
+class _Tunnels:
+    """How many were asked for."""
+
+    connected = 0
+    count = 1
+
+    def set_count(self, count: int) -> None:
+        self.count = count
+
+    def drain(self) -> None: ...
+
+    async def drained(self) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+def _node(wishes: Wishes) -> tuple[Node, Watch, Gate, _Tunnels]:
+    log = structlog.get_logger()
+    watch, gate, tunnels = Watch(wishes.upstreams, log), Gate(4, 4), _Tunnels()
+    node = Node(
+        wishes=wishes,
+        watch=watch,
+        upstreams=Upstreams(watch.servers, wishes),
+        serving=Serving(gate, tunnels),
+        machine=MachineFacts("Linux", 1, 2),
+        log=log,
+    )
+    return node, watch, gate, tunnels
+
+
+async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
+    node, watch, gate, _ = _node(Wishes(upstreams=(WISH,)))
+    assert node.picture().load == wire.Load(concurrency_limit=4, kv_cache_permille=UNKNOWN_CACHE)
+    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), True, 3, 2, 700))
+    async with gate.enter(own=False):
+        assert node.picture().load == wire.Load(in_flight=3, queued=2, concurrency_limit=4, kv_cache_permille=700)
+
+
+async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
+    node, _, _, tunnels = _node(Wishes())
+    for told, kept in ((4, 4), (0, 1), (100_000, 64)):
+        node.instructed(wire.NodeInstruction(tunnels=told))
+        assert tunnels.count == kept
+
+
+async def test_wishes_that_wait_for_the_next_start_are_told() -> None:
+    node, *_ = _node(Wishes())
+    with capture_logs() as logs:
+        node.wish(Wishes(concurrency=9, maintenance=True))
+    assert {"event": "takes effect at the next start", "wishes": ["concurrency"], "log_level": "warning"} in logs
+
+
+async def test_a_change_of_wishes_is_new_to_the_gateway() -> None:
+    node, *_ = _node(Wishes())
+    told: list[str] = []
+    node.changed = lambda: told.append(node.picture().availability.reason)
+    node.wish(Wishes(paused=True))
+    assert told[-1] == "paused by its owner"
+
+
+async def test_a_node_pending_approval_says_so_once() -> None:
+    node, *_ = _node(Wishes())
+    with capture_logs() as logs:
+        for pending in (True, True, False):
+            node.instructed(wire.NodeInstruction(pending_approval=pending))
+    assert [entry["event"] for entry in logs] == [
+        "an operator has yet to approve this node: `trunkline nodes approve`",
+        "node approved",
+    ]
+
+
+async def test_models_that_cannot_be_offered_are_told() -> None:
+    node, watch, *_ = _node(Wishes(upstreams=(WISH,)))
+    watch.servers[0].standing.observed(0.0, Observation((Model("x" * 300), Model("m"))))
+    with capture_logs() as logs:
+        assert [offer.model for offer in node.picture().offers] == ["m"]
+        node.picture()
+    assert [entry["count"] for entry in logs] == [1]
+
+
+async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    use = 90.0
+    monkeypatch.setattr(facts, "cpu_use", lambda: use)
+    monkeypatch.setattr(nodes, "_TICK", 0.01)
+    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)))
+    told = asyncio.Event()
+    node.changed = told.set
+    assert node.picture().availability.serves is Serves.CLOSED
+    with pytest.raises(Refusal, match="node_closed"):
+        gate.check(own=False)
+    clock = asyncio.create_task(node.follow_clock())
+    use = 3.0
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert node.picture().availability.serves is Serves.OPEN
+    gate.check(own=False)
+    clock.cancel()

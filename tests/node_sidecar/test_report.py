@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from trunkline_proto.node.v1 import registry_pb2 as wire
+
+from node_sidecar.errors import RemovedError
+from node_sidecar.holder import Holder
+from node_sidecar.identity import utc_now
+from node_sidecar.picture import Picture
+from node_sidecar.report import Reporter, Timing
+from node_sidecar.wishes.availability import Availability, Serves
+from tests.node_sidecar.support.joined import joined
+from tests.node_sidecar.support.pki import NODE
+from tests.node_sidecar.support.registry import Gateway
+
+PICTURE = Picture(
+    wire.NodeFacts(sidecar_version="1", protocol=1),
+    (wire.Offer(model="m", healthy=True),),
+    Availability(Serves.OPEN),
+)
+QUICK = Timing(connect=2.0, first_delay=0.01, max_delay=0.05, slow_delay=0.05)
+
+
+class Reporting:
+    """A reporter that runs; `picture` is what it has to say."""
+
+    def __init__(self, holder: Holder, timing: Timing, now: Callable[[], datetime]) -> None:
+        self.picture = PICTURE
+        self.instructions: asyncio.Queue[wire.NodeInstruction] = asyncio.Queue()
+        self.reporter = Reporter(
+            holder,
+            lambda: self.picture,
+            self.instructions.put_nowait,
+            structlog.get_logger(),
+            timing,
+            now=now,
+        )
+        self.task = asyncio.create_task(self.reporter.run())
+
+    async def instruction(self) -> wire.NodeInstruction:
+        async with asyncio.timeout(30):
+            return await self.instructions.get()
+
+
+@asynccontextmanager
+async def _reporting(
+    gateway: Gateway, directory: Path, timing: Timing = QUICK, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Reporting]:
+    reporting = Reporting(await joined(gateway, directory / "state"), timing, now)
+    try:
+        yield reporting
+    finally:
+        reporting.task.cancel()
+        await asyncio.gather(reporting.task, return_exceptions=True)
+
+
+async def test_the_first_report_has_everything_and_heartbeats_follow(gateway: Gateway, tmp_path: Path) -> None:
+    async with _reporting(gateway, tmp_path) as reporting:
+        name, first = await gateway.reports.get()
+        assert name == NODE
+        assert first.facts == PICTURE.facts
+        assert list(first.offers) == list(PICTURE.offers)
+        assert await gateway.report() == wire.NodeReport(sequence=2)
+        assert (await reporting.instruction()).lease_ms == 6000
+        assert reporting.reporter.trouble == ""
+
+
+async def test_the_gateway_sets_the_heartbeat(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.instruction.heartbeat_ms = 60_000
+    async with _reporting(gateway, tmp_path) as reporting:
+        await reporting.instruction()
+        await gateway.report()
+        gateway.instruct(wire.NodeInstruction(heartbeat_ms=100, tunnels=3))
+        assert (await reporting.instruction()).tunnels == 3
+        for _ in range(4):
+            await gateway.report()
+
+
+async def test_a_change_is_reported_at_once(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.instruction.heartbeat_ms = 60_000
+    async with _reporting(gateway, tmp_path) as reporting:
+        await gateway.report()
+        await reporting.instruction()
+        started = asyncio.get_running_loop().time()
+        reporting.picture = replace(PICTURE, availability=Availability(Serves.CLOSED, "paused by its owner"))
+        reporting.reporter.changed()
+        report = await gateway.report_with("availability")
+        assert report.availability == wire.AVAILABILITY_CLOSED
+        assert report.availability_reason == "paused by its owner"
+        assert asyncio.get_running_loop().time() - started < 1.0
+
+
+async def test_it_comes_back_after_every_restart_of_the_gateway(gateway: Gateway, tmp_path: Path) -> None:
+    async with _reporting(gateway, tmp_path) as reporting:
+        for _ in range(3):
+            first = await gateway.report_with("facts")
+            assert first.offers_complete
+            await gateway.stop()
+            while not gateway.reports.empty():
+                gateway.reports.get_nowait()
+            await gateway.start()
+        await gateway.report_with("facts")
+        assert reporting.task.done() is False
+
+
+async def test_a_removed_node_is_told_and_ends(gateway: Gateway, tmp_path: Path) -> None:
+    async with _reporting(gateway, tmp_path) as reporting:
+        await gateway.report()
+        gateway.refusals["Report"] = grpc.StatusCode.NOT_FOUND, "removed by ada"
+        gateway.instruct(gateway.instruction)
+        with pytest.raises(RemovedError, match="removed by ada"):
+            await asyncio.wait_for(reporting.task, 20)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (grpc.StatusCode.ABORTED, "another copy"),
+        (grpc.StatusCode.UNAUTHENTICATED, "does not accept this node's certificate"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "refuses the report"),
+    ],
+)
+async def test_what_will_not_mend_by_itself_is_told_once_and_tried_slowly(
+    gateway: Gateway, tmp_path: Path, code: grpc.StatusCode, says: str
+) -> None:
+    gateway.refusals["Report"] = code, "so it is"
+    tried = 0
+    refuse = gateway._refuse
+
+    async def count(method: str, context: object) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 4:
+            gateway.refusals.clear()
+        await refuse(method, context)  # type: ignore[arg-type]
+
+    gateway._refuse = count  # type: ignore[method-assign, assignment]
+    with capture_logs() as logs:
+        async with _reporting(gateway, tmp_path) as reporting:
+            await gateway.report()
+            await reporting.instruction()
+    told = [entry for entry in logs if entry["event"] == "reports interrupted"]
+    assert len(told) == 1
+    assert says in told[0]["reason"]
+    assert told[0]["details"] == "so it is"
+
+
+async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.refusals["Report"] = grpc.StatusCode.UNAVAILABLE, "certificate expired"
+    late = timedelta(hours=0)
+    with capture_logs() as logs:
+        async with _reporting(gateway, tmp_path, now=lambda: utc_now() + late) as reporting:
+            late = timedelta(hours=25)
+            while "has expired" not in reporting.reporter.trouble:
+                await asyncio.sleep(0.01)
+            gateway.refusals.clear()
+            await gateway.report()
+    assert any("join again" in str(entry.get("reason")) for entry in logs)
+
+
+async def test_after_a_sleep_the_stream_is_opened_anew(gateway: Gateway, tmp_path: Path) -> None:
+    """The clock on the wall jumps, while the monotonic one may have stood still."""
+    jump = timedelta(0)
+    async with _reporting(gateway, tmp_path, now=lambda: utc_now() + jump):
+        await gateway.report_with("facts")
+        await gateway.report()
+        jump = timedelta(hours=3)
+        await gateway.report_with("facts")
+
+
+async def test_a_gateway_that_never_answers_does_not_hold_it(gateway: Gateway, tmp_path: Path) -> None:
+    """Connections are accepted, and nothing follows: the next try finds the gateway that is back."""
+    timing = replace(QUICK, connect=0.3)
+    async with _reporting(gateway, tmp_path, timing):
+        await gateway.report_with("facts")
+        port = gateway.port
+        await gateway.stop()
+        with socket.create_server(("127.0.0.1", port)) as silent:
+            silent.setblocking(False)
+            async with asyncio.timeout(20):
+                hung, _ = await asyncio.get_running_loop().sock_accept(silent)
+                again, _ = await asyncio.get_running_loop().sock_accept(silent)
+            hung.close()
+            again.close()
+        while not gateway.reports.empty():
+            gateway.reports.get_nowait()
+        await gateway.start()
+        await gateway.report_with("facts")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from node_sidecar.errors import SettingsError
+from node_sidecar.wishes import file
+from node_sidecar.wishes.idle import IdleRule
+from node_sidecar.wishes.model import Price, UpstreamWish, Wishes
+from node_sidecar.wishes.schedule import Hours
+
+DOCUMENTED = "\n".join(
+    line.removeprefix("    ") for line in (file.__doc__ or "").splitlines() if line.startswith("    ")
+)
+
+
+def test_the_documented_file_is_valid_and_names_every_key() -> None:
+    wishes = file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
+    assert wishes.upstreams == (
+        UpstreamWish("http://127.0.0.1:11434"),
+        UpstreamWish("http://127.0.0.1:8000", "k", "vllm"),
+    )
+    assert wishes.models == ("llama3*", "qwen2.5*")
+    assert wishes.prices == {"llama3:70b": Price(200_000, 600_000), "*": Price(50_000, 150_000)}
+    assert (wishes.concurrency, wishes.queue, wishes.share) == (8, 32, 50)
+    assert wishes.schedule is not None
+    assert wishes.schedule.hours == (
+        Hours(frozenset(range(5)), 1320, 360),
+        Hours(frozenset({5, 6}), 0, 1440),
+    )
+    assert wishes.idle == IdleRule(20, 10, 300, 600)
+    assert set(yaml.safe_load(DOCUMENTED)) == set(Wishes.__dataclass_fields__)
+
+
+def test_the_owners_guide_shows_every_key_too() -> None:
+    guide = (Path(__file__).parents[3] / "docs/node.md").read_text()
+    shown = guide.split("```yaml\n")[1].split("```")[0]
+    assert file.parse(shown, {"VLLM_API_KEY": "k"}) == file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
+    assert set(yaml.safe_load(shown)) == set(Wishes.__dataclass_fields__)
+
+
+def test_an_empty_file_changes_nothing() -> None:
+    assert file.parse("", {}) == Wishes()
+    assert file.parse("# nothing yet\n", {}, Wishes(concurrency=3)) == Wishes(concurrency=3)
+
+
+def test_the_first_price_that_fits_counts() -> None:
+    wishes = file.parse('prices: {"a*": {input: 1}, "*": {output: "0.000001"}}', {})
+    assert wishes.price("abc") == Price(1_000_000, 0)
+    assert wishes.price("b") == Price(0, 1)
+
+
+def test_hours_without_quotes_mean_what_they_say() -> None:
+    """YAML 1.1 takes 22:00 for a number in base 60."""
+    wishes = file.parse("schedule: {hours: [{from: 22:00, to: 06:00}]}", {})
+    assert wishes.schedule is not None
+    assert wishes.schedule.hours == (Hours(frozenset(range(7)), 1320, 360),)
+
+
+def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret\n")
+    wishes = file.parse(f"upstreams: [{{url: 'http://h:1/v1/', api_key: 'file:{tmp_path}/key'}}]", {})
+    assert wishes.upstreams == (UpstreamWish("http://h:1", "secret"),)
+    assert "secret" not in repr(wishes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML at line"),
+        ("[1]", "node.yaml: must be a mapping"),
+        ("concurency: 3", "'concurency' is not known"),
+        ("concurrency: -1", "concurrency: -1 is not a whole number"),
+        ("concurrency: true", "concurrency: True is not a whole number"),
+        ("share: 0%", "share: '0%' is not a percentage"),
+        ("share: lots", "share: 'lots' is not a percentage"),
+        ("paused: maybe", "paused: 'maybe' is neither true nor false"),
+        ("models: []", "models: must be a list"),
+        ("prices: 5", "prices: must map"),
+        ("prices: {m: {in: 5}}", "prices.m: 'in' is not known"),
+        ("prices: {m: {input: -1}}", "prices.m.input: -1 is not an amount"),
+        ("prices: {m: {input: .nan}}", "prices.m.input: nan is not an amount"),
+        ("prices: {m: {input: '0.0000001'}}", "more than six decimals"),
+        ("upstreams: [ftp://x]", r"upstreams\[0\].url: 'ftp://x' is not a local server's URL"),
+        (
+            "upstreams: [{url: 'http://x', api_key: sk-secret}]",
+            r"upstreams\[0\].api_key: must be env:NAME or file",
+        ),
+        ("upstreams: [{url: 'http://x', api_key: 'env:NO'}]", "the environment has no NO"),
+        ("upstreams: [{url: 'http://x', kind: gpt}]", r"upstreams\[0\].kind: 'gpt' is not known"),
+        ("direct: 'nowhere'", "direct: 'nowhere' is not host:port"),
+        ("schedule: {hours: [{from: '25:00', to: '26:00'}]}", r"schedule.hours\[0\].from: '25:00' is not a time"),
+        ("schedule: {hours: [{from: '10:00'}]}", r"schedule.hours\[0\].to: None is not a time"),
+        ("schedule: {hours: [{from: '24:00', to: '06:00'}]}", "24:00 is only an end"),
+        ("schedule: {hours: []}", "schedule.hours: must be a list"),
+        ("schedule: {time_zone: Mars/Base, hours: [{from: 1:00, to: 2:00}]}", "schedule.time_zone: 'Mars/Base'"),
+        ("schedule: {hours: [{days: [xyz], from: 1:00, to: 2:00}]}", "'xyz' is not one of mon"),
+        ("idle: {}", "idle: needs cpu or gpu"),
+        ("idle: {cpu: 20, after: soon}", "idle.after: 'soon' is not a duration"),
+    ],
+)
+def test_what_cannot_work_is_named(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
+        file.parse(text, {})
+    assert "sk-secret" not in str(raised.value)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+
+from node_sidecar.wishes import store as stores
+from node_sidecar.wishes.model import Wishes
+from node_sidecar.wishes.store import WishStore
+
+
+def test_node_yaml_overrules_what_join_was_told_and_options_overrule_both(tmp_path: Path) -> None:
+    store = WishStore(tmp_path, {}, {"queue": 3})
+    store.keep_flags({"concurrency": 1, "queue": 1, "share": "10%"})
+    (tmp_path / "node.yaml").write_text("queue: 2\nshare: 20%\n")
+    wishes = store.load()
+    assert (wishes.concurrency, wishes.share, wishes.queue) == (1, 20, 3)
+
+
+def test_a_pause_is_not_forgotten(tmp_path: Path) -> None:
+    WishStore(tmp_path, {}, {}).pause()
+    assert WishStore(tmp_path, {}, {}).load().paused
+    WishStore(tmp_path, {}, {}).resume()
+    assert not WishStore(tmp_path, {}, {}).load().paused
+
+
+def test_joining_again_without_options_forgets_the_old_ones(tmp_path: Path) -> None:
+    store = WishStore(tmp_path, {}, {})
+    store.keep_flags({"concurrency": 1})
+    store.keep_flags({})
+    assert store.load() == Wishes()
+
+
+async def test_a_change_is_followed_and_a_bad_file_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "INTERVAL", 0.01)
+    store = WishStore(tmp_path, {}, {})
+    store.load()
+    told: asyncio.Queue[Wishes] = asyncio.Queue()
+    following = asyncio.create_task(store.follow(told.put_nowait, structlog.get_logger()))
+    try:
+        async with asyncio.timeout(20):
+            (tmp_path / "node.yaml").write_text("concurrency: 2\n")
+            assert (await told.get()).concurrency == 2
+            (tmp_path / "node.yaml").write_text("concurrency: lots\n")
+            while not store.problem:
+                await asyncio.sleep(0.01)
+            assert told.empty()
+            (tmp_path / "node.yaml").write_text("concurrency: 4\n")
+            assert (await told.get()).concurrency == 4
+            assert store.problem == ""
+    finally:
+        following.cancel()
