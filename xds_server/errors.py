@@ -5,11 +5,14 @@ XdsServerError
 ├── PastPriceError             a price would change what has been charged
 ├── UnauthenticatedError       no admin token, or the wrong one
 ├── ListenError                an address cannot be listened on
+├── CsrError                   a certificate signing request that nothing is issued for
+├── TunnelError                no node can join: the control plane has no tunnel listener
 └── StoreError
     ├── NotFoundError          the object does not exist
     ├── AlreadyExistsError     an object of this name exists
     ├── StaleWriteError        the object changed since the writer read it
     ├── InUseError             another object depends on it
+    ├── JoinTokenError         a join token admits nobody: unknown, used or expired
     ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
     ├── SchemaError            the database's schema is not one this version can use
     └── DatabaseUnavailableError  the database does not answer, or is locked
@@ -46,6 +49,14 @@ class ListenError(XdsServerError):
     """An address cannot be listened on; names the flag."""
 
 
+class CsrError(XdsServerError):
+    """Nothing is issued for this certificate signing request; says what is wrong with it."""
+
+
+class TunnelError(XdsServerError):
+    """No node can join, because this control plane was started without `--tunnel-listen`."""
+
+
 class StoreError(XdsServerError):
     """The store refused, or could not serve."""
 
@@ -71,6 +82,10 @@ class StaleWriteError(StoreError):
 
 class InUseError(StoreError):
     """Another object depends on it."""
+
+
+class JoinTokenError(StoreError):
+    """A join token admits nobody: it is unknown, was used, or expired."""
 
 
 class SecretKeyError(StoreError):
