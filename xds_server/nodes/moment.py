@@ -1,0 +1,23 @@
+"""A moment on both clocks: the core has none of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Seconds: `monotonic` for durations, `unix` for what people and tables see."""
+
+    monotonic: float
+    unix: float
+
+
+Clock = Callable[[], Moment]
+
+
+def system_clock() -> Moment:
+    """Now."""
+    return Moment(time.monotonic(), time.time())
