@@ -29,8 +29,8 @@ WEIGHTS_INTERVAL = 1.0
 class LeaseTimes:
     """Seconds. `departure`: how long after its lease ended a node stays in its pools, as unhealthy.
 
-    `stall`: when nobody asked for expiries for that long, the control plane itself was away (stopped, or busy), and
-    the reports of that time lie unread: every lease begins anew.
+    `stall`: when nobody asked for expiries for that long, the control plane itself was away (stopped, or busy),
+    and the reports of that time lie unread: every lease begins anew.
     """
 
     heartbeat: float = 2.0

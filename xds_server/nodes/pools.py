@@ -1,8 +1,8 @@
 """Who may use which node: the pools of one model, as docs/nodes.md states them.
 
 An *audience* is who asks: an organisation that owns nodes, or a key that owns nodes. The pool of an audience has
-three ranks: the key's private nodes, the organisation's machines, other organisations' community nodes. An audience
-has its pool even where it owns nothing that offers the model: its routes name it.
+three ranks: the key's private nodes, the organisation's machines, others' community nodes. An audience has its
+pool even where it owns nothing that offers the model: its routes name it.
 """
 
 from __future__ import annotations
@@ -37,16 +37,14 @@ class Member:
     endpoint: Endpoint
 
 
-def audiences(nodes: Iterable[Node]) -> frozenset[Audience]:
+def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
     """Every organisation and every key that owns a node, approved or not, whatever its visibility.
 
     A node that any audience may use today can be its owner's alone tomorrow, by its own report: so this depends on
     the desired state alone, and so do the routes' shapes.
     """
-    found = {Audience(node.organisation_id) for node in nodes}
-    return frozenset(
-        found | {Audience(node.organisation_id, node.owner_key_id) for node in nodes if node.owner_key_id}
-    )
+    organisations = {Audience(node.organisation_id) for node in nodes}
+    return frozenset(organisations | {Audience(node.organisation_id, node.owner_key_id) for node in nodes})
 
 
 def pools(

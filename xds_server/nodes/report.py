@@ -1,4 +1,4 @@
-"""What a report may contain. A sidecar is a stranger's program: everything it says is bounded before it is kept."""
+"""What a report may contain. A sidecar is a stranger's program: what it says is bounded before it is kept."""
 
 from __future__ import annotations
 
