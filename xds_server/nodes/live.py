@@ -202,13 +202,8 @@ class LiveNodes:
             else:
                 self._weighed_at.pop(model, None)
             result.update({name: pool for name, pool in after.items() if before.get(name) is not pool})
-            result.update(
-                {
-                    name: Pool(model, (), pool.audience, pool.private)
-                    for name, pool in before.items()
-                    if name not in after
-                }
-            )
+            ended = (pool for name, pool in before.items() if name not in after)
+            result.update({pool.name: Pool(model, (), pool.audience, pool.private) for pool in ended})
         return result
 
     def _pools_of(self, model: str, before: Mapping[str, Pool]) -> dict[str, Pool]:

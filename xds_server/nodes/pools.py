@@ -8,7 +8,7 @@ pool even where it owns nothing that offers the model: its routes name it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from xds_server.model import Endpoint, Node, Pool, Visibility, pool_name
 
@@ -35,6 +35,14 @@ class Member:
     node: Node
     visibility: Visibility
     endpoint: Endpoint
+    _placed: dict[tuple[bool, int], Endpoint] = field(default_factory=dict, compare=False, repr=False)
+
+    def placed(self, *, own: bool, priority: int) -> Endpoint:
+        """The endpoint as an audience sees it; the same object each time, so that equal pools compare fast."""
+        found = self._placed.get((own, priority))
+        if found is None:
+            found = self._placed[own, priority] = replace(self.endpoint, own=own, priority=priority)
+        return found
 
 
 def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
@@ -77,7 +85,7 @@ def pools(
         rank = own[-1].priority + 1
         if rank not in ranked:
             ranked[rank] = [
-                (each.node.organisation_id, replace(each.endpoint, priority=rank)) for each in community
+                (each.node.organisation_id, each.placed(own=False, priority=rank)) for each in community
             ]
         others = [endpoint for owner, endpoint in ranked[rank] if owner != audience.organisation_id]
         add(audience.id, (*own, *others))
@@ -101,7 +109,7 @@ def _own(members: Iterable[Member], audience: Audience) -> tuple[Endpoint, ...]:
     for each in admitted:
         ranks[0 if each.visibility is Visibility.PRIVATE and each.node.owner_key_id else 1].append(each)
     return tuple(
-        replace(each.endpoint, own=True, priority=priority)
+        each.placed(own=True, priority=priority)
         for priority, rank in enumerate(rank for rank in ranks if rank)
         for each in rank
     )
