@@ -6,7 +6,7 @@ change is given at once. Weights are given once a second and model at most: see 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trunkline_proto.node.v1 import registry_pb2 as pb
@@ -39,12 +39,22 @@ class LeaseTimes:
     stall: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The nodes whose leases ended just now, and those that left their pools."""
+
+    lapsed: Sequence[str]
+    departed: Sequence[str]
+
+
 class LiveNodes:
     """Not thread-safe. All `now` are of one clock."""
 
     def __init__(self, times: LeaseTimes | None = None) -> None:
         self.times = times or LeaseTimes()
         self.uptime = Uptime()
+        #: Of the desired state that is known here.
+        self.revision = 0
         self._nodes: Mapping[str, Node] = {}
         self._routed: frozenset[str] = frozenset()
         self._audiences: frozenset[pools.Audience] = frozenset()
@@ -69,6 +79,11 @@ class LiveNodes:
     def leased(self) -> int:
         """How many nodes have a lease."""
         return len(self._leases)
+
+    @property
+    def has_changes(self) -> bool:
+        """May `take_changes` have something, now or within WEIGHTS_INTERVAL?"""
+        return bool(self._changed or self._reweighed)
 
     def has_lease(self, node_id: str) -> bool:
         return node_id in self._leases
@@ -133,14 +148,13 @@ class LiveNodes:
         return difference.kept
 
     def desired(self, state: State) -> list[str]:
-        """The desired state is another. Gives the nodes that were removed, which are forgotten."""
+        """The desired state is another. Gives the known nodes that are not part of it: they may be forgotten."""
         nodes = state.nodes
-        removed: list[str] = []
+        self.revision = state.revision
         if nodes is not self._nodes:
             for node_id, known in self._known.items():
                 if self._nodes.get(node_id) != nodes.get(node_id):
                     self._touch(node_id, known.offers)
-            removed = [node_id for node_id in self._nodes if node_id not in nodes]
             self._nodes = nodes
             whom = pools.audiences(nodes.values())
             if whom != self._audiences:
@@ -150,7 +164,7 @@ class LiveNodes:
         routed = frozenset(target.model for target in targets if isinstance(target, NodesTarget))
         self._changed |= routed ^ self._routed
         self._routed = routed
-        return removed
+        return [node_id for node_id in self._known if node_id not in nodes]
 
     def forget(self, node_id: str, now: Moment) -> None:
         """A node that was removed."""
@@ -163,12 +177,13 @@ class LiveNodes:
             self._release(node_id, known.direct)
             self._index(node_id, known.offers, None)
 
-    def expire(self, now: Moment) -> list[str]:
-        """Ends the leases that are over. Gives the nodes that departed just now."""
+    def expire(self, now: Moment) -> Expired:
+        """Ends the leases that are over."""
         asked, self._asked_at = self._asked_at, now.monotonic
         if asked is not None and now.monotonic - asked > self.times.stall:
             self._leases.extend_all(now.monotonic + self.times.lease)
-        for node_id in self._leases.expired(now.monotonic):
+        lapsed = self._leases.expired(now.monotonic)
+        for node_id in lapsed:
             self.uptime.end(node_id, now)
             self._departures.grant(node_id, now.monotonic + self.times.departure)
             self._touch(node_id, self._known[node_id].offers)
@@ -177,7 +192,7 @@ class LiveNodes:
             known = self._known[node_id]
             self._release(node_id, known.direct)
             self._touch(node_id, known.offers)
-        return departed
+        return Expired(lapsed, departed)
 
     def take_changes(self, now: Moment) -> dict[str, Pool]:
         """The pools that differ since the last time, by name; one that ended is there without endpoints."""
