@@ -1,0 +1,20 @@
+"""Nodes on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from xds_server.ledger.ledger import Ledger
+from xds_server.store import Store
+
+__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+
+
+@pytest.fixture
+def tables(store: Store) -> Iterator[Ledger]:
+    opened = Ledger(store.url, store.write_lock)
+    yield opened
+    opened.close()
