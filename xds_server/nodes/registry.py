@@ -94,6 +94,7 @@ class NodeRegistry:
 
     def close(self, stream: ReportStream) -> None:
         """The stream ended; the lease goes on until it is over."""
+        stream.close()
         self._streams.close(stream)
 
     async def report(self, stream: ReportStream, report: pb.NodeReport) -> None:

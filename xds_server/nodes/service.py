@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 
 from xds_server.admin.calls import reporting
@@ -27,6 +29,9 @@ SERVICE = pb.DESCRIPTOR.services_by_name["NodeRegistry"].full_name
 
 #: Bytes, as registry.proto says.
 _MAX_CSR_BYTES = 16 * 1024
+
+#: Seconds for the message that is being sent when a stream is to end. Envoy takes it, whatever the node does.
+_LAST_WRITE = 5.0
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -89,17 +94,21 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._registry.close(stream)
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+            reading.cancel()
+            # gRPC sends no status while a message is under way, and cannot take one back.
+            await asyncio.wait({reading, writing}, timeout=_LAST_WRITE)
+            writing.cancel()
         if stream.ended.done():
             raise stream.ended.result()
         if not reading.cancelled():
             reading.result()
 
     async def _read(self, stream: ReportStream, reports: AsyncIterator[pb.NodeReport]) -> None:
-        async for report in reports:
-            await self._registry.report(stream, report)
+        try:
+            async for report in reports:
+                await self._registry.report(stream, report)
+        except DecodeError as error:
+            raise InvalidFieldError(["message: these bytes are no NodeReport"]) from error
 
     async def _caller(self, context: Context) -> tuple[Node, int]:
         """The calling node, and the revision of a state that has it.
@@ -121,12 +130,10 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
 
 
 async def _write(stream: ReportStream, context: Context) -> None:
-    while True:
-        instruction = await stream.next_instruction()
-        try:
+    # InternalError is what a write to a call that has gone raises.
+    with suppress(grpc.aio.InternalError):
+        while (instruction := await stream.next_instruction()) is not None:
             await context.write(instruction)
-        except grpc.aio.InternalError:  # what a write to a call that has gone raises
-            return
 
 
 def _check_csr(csr_pem: bytes) -> None:

@@ -29,19 +29,25 @@ class ReportStream:
         self.ended: asyncio.Future[XdsServerError] = asyncio.get_running_loop().create_future()
         self._wanted: pb.NodeInstruction | None = None
         self._wake = asyncio.Event()
+        self._closed = False
 
     def instruct(self, instruction: pb.NodeInstruction) -> None:
         """To be sent if it differs from the last one. Of several that wait for a slow node, the last is sent."""
-        if instruction != self._wanted:
+        if instruction != self._wanted and not self._closed:
             self._wanted = instruction
             self._wake.set()
 
-    async def next_instruction(self) -> pb.NodeInstruction:
-        """When there is one that was not given yet."""
+    async def next_instruction(self) -> pb.NodeInstruction | None:
+        """When there is one that was not given yet; None after `close`."""
         await self._wake.wait()
         self._wake.clear()
-        assert self._wanted is not None  # noqa: S101  # instruct wakes
         return self._wanted
+
+    def close(self) -> None:
+        """Nothing more is to be sent."""
+        self._wanted = None
+        self._closed = True
+        self._wake.set()
 
     def end(self, error: XdsServerError) -> None:
         """The node is told why."""
