@@ -271,8 +271,7 @@ class Pool:
 def pool_name(model: str, audience: str = "", *, private: bool = False) -> str:
     """`nodes/<model>`, `nodes/<model>@<audience>`, or `nodes/<model>@<audience>!` for what it owns alone.
 
-    `@`, `!` and `%` of a model's own name are percent-encoded: nodes choose the names of their models, and none
-    may get into an audience's pool by its name.
+    A model whose name has one of those signs, or a percent sign, has it percent-encoded here.
     """
-    escaped = model.replace("%", "%25").replace("@", "%40").replace("!", "%21")
-    return f"nodes/{escaped}" + (f"@{audience}" if audience else "") + ("!" if private else "")
+    written = model.replace("%", "%25").replace("@", "%40").replace("!", "%21")
+    return f"nodes/{written}" + (f"@{audience}" if audience else "") + ("!" if private else "")
