@@ -1,1 +1,1 @@
-"""Nodes: who they are, what they report, and the pools that follow from it."""
+"""Nodes: who they are, whether they live, and what they offer."""
