@@ -1,8 +1,8 @@
 """`python -m bench.nodes`: what many nodes cost the control plane, and whether any loses its lease.
 
 200 sidecars with heartbeats, renewals and a tenth of them coming and going, then 2,000 with heartbeats alone;
-against `trunkline up`, through its tunnel listener (`--way tunnel`) or straight to the control plane's Unix socket,
-as Envoy would call it (`--way socket`). The sidecars take their part of the machine's CPU too.
+against `trunkline up`, through its tunnel listener (`--way tunnel`) or straight to the control plane's Unix
+socket, as Envoy would call it (`--way socket`). The sidecars take their part of the machine's CPU too.
 """
 
 from __future__ import annotations

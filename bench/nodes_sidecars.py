@@ -1,8 +1,8 @@
 """`python -m bench.nodes_sidecars FILE`: many sidecars in one process, for bench.nodes.
 
-Real gRPC, and through the tunnel listener real TLS with a key and a certificate of each sidecar's own. FILE holds a
-`Plan` as JSON. Prints `joined` with the ids of the sidecars that will come and go, and at SIGTERM what happened, as
-JSON.
+Real gRPC, and through the tunnel listener real TLS with a key and a certificate of each sidecar's own. FILE holds
+a `Plan` as JSON. Prints `joined` with the ids of the sidecars that will come and go, and at SIGTERM what happened,
+as JSON.
 """
 
 from __future__ import annotations
