@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,8 +14,10 @@ import grpc.aio
 import structlog
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
+from trunkline_proto.node.v1 import registry_pb2_grpc
 
 from xds_server.admin.auth import TokenInterceptor
+from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
 from xds_server.control_plane import ControlPlane
@@ -23,9 +26,15 @@ from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
+from xds_server.nodes import service as node_service
+from xds_server.nodes.authority import Authority
+from xds_server.nodes.enrolment import Enrolment
+from xds_server.nodes.live import LiveNodes
+from xds_server.nodes.registry import NodeRegistry
 from xds_server.resources.builder import Builder
+from xds_server.resources.settings import GatewayTls
 from xds_server.settings import Settings
-from xds_server.store import AsyncStore, Store
+from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.transport.authorise import bearer_token
@@ -59,14 +68,29 @@ async def _serve(
 ) -> None:
     clients = ClientRegistry()
     async_store = AsyncStore(store)
-    control_plane = ControlPlane(async_store, await asyncio.to_thread(Builder, settings.edge))
+    edge, tunnel, authority = settings.edge, None, None
+    if edge.tunnel_listen is not None:
+        authority = await asyncio.to_thread(Authority.open, store)
+        edge = replace(edge, tls=authority.gateway_tls())
+        tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
+    builder = await asyncio.to_thread(Builder, edge)
+    control_plane = ControlPlane(async_store, builder)
+    live = LiveNodes()
+    nodes = NodeRegistry(live, ledger, control_plane, tunnels=settings.node_tunnels)
+    await nodes.restore()
+    control_plane.follow(nodes.desired)
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
-    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE])
+    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    admin_pb2_grpc.add_AdminServicer_to_server(AdminService(async_store, control_plane, clients, reports), server)
+    admin = AdminService(async_store, control_plane, clients, reports, tunnel=tunnel, live=live)
+    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
+    if authority is not None:
+        enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
+        registry = node_service.NodeService(nodes, enrolment, authority, async_store, control_plane)
+        registry_pb2_grpc.add_NodeRegistryServicer_to_server(registry, server)
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
@@ -74,8 +98,16 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
+        background.append(tasks.create_task(nodes.run(), name="nodes"))
         background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
         background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
+        if authority is not None:
+
+            def show(tls: GatewayTls) -> None:
+                builder.renew(tls)
+                control_plane.pools_changed({})
+
+            background.append(tasks.create_task(authority.run(show), name="certificate"))
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))
@@ -84,6 +116,7 @@ async def _serve(
         await server.stop(_GRACE)
         for task in background:
             task.cancel()
+    await nodes.flush()
 
 
 def _open_store(settings: Settings) -> Store:

@@ -37,6 +37,7 @@ class Settings:
     ads_socket: Path
     edge: EdgeSettings
     kept: Kept = field(default_factory=Kept)
+    node_tunnels: int = 4
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
@@ -76,6 +77,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--rollup-retention", type=_duration, default="400d", help="how long hourly sums are kept; 0 = for ever"
     )
+    parser.add_argument(
+        "--node-tunnels",
+        type=int,
+        default=4,
+        help="how many each node keeps open; at least as many as Envoy has workers",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)
@@ -103,6 +110,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             access_log=given.access_log,
         ),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
+        node_tunnels=given.node_tunnels,
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,
