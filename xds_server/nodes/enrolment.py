@@ -74,9 +74,11 @@ class Enrolment:
 
     async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
         """Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError."""
+        if not token.startswith(_TOKEN_PREFIX) or len(token) > _LONGEST_TOKEN:
+            raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
         wait = self._refused.wait(self._clock().monotonic)
         if wait or self._waiting >= _MOST_WAITING:
-            raise TooManyAttemptsError(f"too many nodes try to join; try again in {int(wait) + 1} seconds")
+            raise TooManyAttemptsError(f"too many nodes try to join; try again in {int(wait) + 2} seconds")
         self._waiting += 1
         try:
             async with self._turn:
@@ -94,9 +96,6 @@ class Enrolment:
         _log.info("node left", node=node_id)
 
     async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
-        if not token.startswith(_TOKEN_PREFIX) or len(token) > _LONGEST_TOKEN:
-            raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
-
         def work(transaction: Transaction) -> Enrolled:
             node = self._changes().enrol(transaction, token, proposed_name)
             # Inside of the transaction: a request that nothing is issued for uses up no token.

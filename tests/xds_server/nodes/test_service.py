@@ -128,7 +128,7 @@ async def test_guesses_are_bounded_and_nodes_are_not_disturbed(
         assert codes == [Code.UNAUTHENTICATED] * 50 + [Code.RESOURCE_EXHAUSTED] * 150
         assert gateway.desired.writes == 50
         code, details = await status(stub.Enrol(enrol("tlj_1")))
-        assert (code, details) == (Code.RESOURCE_EXHAUSTED, "too many nodes try to join; try again in 1 seconds")
+        assert (code, details) == (Code.RESOURCE_EXHAUSTED, "too many nodes try to join; try again in 2 seconds")
         await call.write(heartbeat(draining=True))
         await gateway.desired.until(lambda: gateway.desired.health(ME) == "draining")
         gateway.clock.move(1.0)
