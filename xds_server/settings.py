@@ -79,7 +79,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument(
         "--node-tunnels",
-        type=int,
+        type=_tunnels,
         default=4,
         help="how many each node keeps open; at least as many as Envoy has workers",
     )
@@ -127,6 +127,12 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _tunnels(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
+    return int(text)
 
 
 def _duration(text: str) -> int:

@@ -36,3 +36,12 @@ def test_what_is_no_duration(arguments: list[str], text: str, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         parsed(*arguments, f"--usage-retention={text}")
     assert "is not a duration such as 12h or 30d, or 0" in capsys.readouterr().err
+
+
+def test_how_many_tunnels_a_node_keeps_open(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed(*arguments).node_tunnels == 4
+    assert parsed(*arguments, "--node-tunnels", "16").node_tunnels == 16
+    for text in ("0", "-1", "1000", "x"):
+        with pytest.raises(SystemExit):
+            parsed(*arguments, f"--node-tunnels={text}")
+        assert "is not a number from 1 to 999" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import Scene, first, node, node_id, offer
@@ -120,6 +120,7 @@ def admitted(node: Node, availability: int, audience: str) -> bool:
     return organisation == node.organisation_id
 
 
+@settings(max_examples=300, deadline=None)
 @given(nodes(), STEPS)
 def test_no_pool_ever_holds_a_node_that_its_audience_may_not_use(
     start: list[Node], steps: list[tuple[str, int, pb.NodeReport, list[Node]]]
