@@ -11,7 +11,8 @@ import structlog
 
 from xds_server.errors import JoinTokenError, TooManyAttemptsError
 from xds_server.model import Node
-from xds_server.nodes.moment import Clock, system_clock
+from xds_server.nodes.clock import system_clock
+from xds_server.nodes.moment import Clock
 from xds_server.nodes.pace import Pace
 from xds_server.nodes.ports import Issuer, NodeStore, Publisher
 from xds_server.store import Committed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,8 +15,3 @@ class Moment:
 
 
 Clock = Callable[[], Moment]
-
-
-def system_clock() -> Moment:
-    """Now."""
-    return Moment(time.monotonic(), time.time())

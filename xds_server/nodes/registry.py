@@ -11,12 +11,13 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import DatabaseUnavailableError, NotFoundError, SilentError, SupersededError
 from xds_server.model import Node, Pool, State
+from xds_server.nodes.clock import system_clock
 from xds_server.nodes.kept import Kept, Row
 from xds_server.nodes.live import LiveNodes
-from xds_server.nodes.moment import Clock, Moment, system_clock
+from xds_server.nodes.moment import Clock, Moment
 from xds_server.nodes.ports import LiveTables, Publisher
 from xds_server.nodes.streams import ReportStream, Streams
-from xds_server.nodes.uptime import UptimeLog
+from xds_server.nodes.uptime_log import UptimeLog
 from xds_server.transport.debounce import Debounce
 
 #: Seconds between two looks at the leases, and how late one may be found to have ended.

@@ -10,7 +10,8 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.moment import Moment
-from xds_server.nodes.uptime import Uptime, UptimeLog
+from xds_server.nodes.uptime import Uptime
+from xds_server.nodes.uptime_log import UptimeLog
 
 HOUR = BEGAN // 3_600
 
