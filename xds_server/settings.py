@@ -129,17 +129,17 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _tunnels(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
-    return int(text)
-
-
 def _duration(text: str) -> int:
     match = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if match is None and text != "0":
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
     return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def _tunnels(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
+    return int(text)
 
 
 def _system_ca_file() -> str:
