@@ -42,7 +42,7 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -50,6 +50,10 @@ class Child:
             self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        self._process.send_signal(signal.SIGTERM)
 
     @property
     def pid(self) -> int:

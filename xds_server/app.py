@@ -14,6 +14,7 @@ import grpc.aio
 import structlog
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
+from trunkline_proto.node.v1 import registry_pb2_grpc
 
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
@@ -25,11 +26,15 @@ from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
+from xds_server.nodes import service as node_service
 from xds_server.nodes.authority import Authority
+from xds_server.nodes.enrolment import Enrolment
+from xds_server.nodes.live import LiveNodes
+from xds_server.nodes.registry import NodeRegistry
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls
 from xds_server.settings import Settings
-from xds_server.store import AsyncStore, Store
+from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.transport.authorise import bearer_token
@@ -70,14 +75,22 @@ async def _serve(
         tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
     builder = await asyncio.to_thread(Builder, edge)
     control_plane = ControlPlane(async_store, builder)
+    live = LiveNodes()
+    nodes = NodeRegistry(live, ledger, control_plane, tunnels=settings.node_tunnels)
+    await nodes.restore()
+    control_plane.follow(nodes.desired)
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
-    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE])
+    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    admin = AdminService(async_store, control_plane, clients, reports, tunnel=tunnel)
+    admin = AdminService(async_store, control_plane, clients, reports, tunnel=tunnel, live=live)
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
+    if authority is not None:
+        enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
+        registry = node_service.NodeService(nodes, enrolment, authority, async_store, control_plane)
+        registry_pb2_grpc.add_NodeRegistryServicer_to_server(registry, server)
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
@@ -85,6 +98,7 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
+        background.append(tasks.create_task(nodes.run(), name="nodes"))
         background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
         background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
         if authority is not None:
@@ -102,6 +116,7 @@ async def _serve(
         await server.stop(_GRACE)
         for task in background:
             task.cancel()
+    await nodes.flush()
 
 
 def _open_store(settings: Settings) -> Store:

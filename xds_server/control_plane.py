@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class StateSource(Protocol):
     async def load(self) -> State: ...
 
 
+#: Told of every state that is loaded; gives the live pools that differ by it.
+LivePools = Callable[[State], Mapping[str, Pool]]
+
+
 class SnapshotSink(Protocol):
     """Where finished snapshots go."""
 
@@ -38,6 +42,7 @@ class ControlPlane:
     def __init__(self, source: StateSource, builder: Builder) -> None:
         self._source = source
         self._builder = builder
+        self._live: LivePools | None = None
         self._pools: dict[str, Pool] = {}
         self._state: State | None = None
         self._stale = True
@@ -49,9 +54,13 @@ class ControlPlane:
             self._stale = True
             self._changed.set()
 
+    def follow(self, live: LivePools) -> None:
+        """Ask `live` about every state, before the first is loaded: a snapshot has the pools of its own state."""
+        self._live = live
+
     def pools_changed(self, pools: Mapping[str, Pool]) -> None:
-        """The live pools that differ now, by name."""
-        self._pools.update(pools)
+        """The live pools that differ now, by name; one without endpoints ended."""
+        self._take(pools)
         self._changed.set()
 
     async def snapshot(self) -> Snapshot:
@@ -72,6 +81,13 @@ class ControlPlane:
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
 
+    def _take(self, pools: Mapping[str, Pool]) -> None:
+        for name, pool in pools.items():
+            if pool.endpoints:
+                self._pools[name] = pool
+            else:
+                self._pools.pop(name, None)
+
     async def _reconcile(self) -> Snapshot:
         state = self._state
         if self._stale or state is None:
@@ -81,6 +97,8 @@ class ControlPlane:
             except BaseException:
                 self._stale = True
                 raise
+            if self._live is not None:
+                self._take(self._live(state))
             # In a thread: encoding a large state takes seconds, and health must get through meanwhile.
             snapshot = await asyncio.to_thread(self._builder.build, state.revision, state, dict(self._pools))
             self._state = state

@@ -4,6 +4,10 @@ XdsServerError
 ├── InvalidFieldError          a request names a value that is not accepted
 ├── PastPriceError             a price would change what has been charged
 ├── UnauthenticatedError       no admin token, or the wrong one
+├── ProtocolVersionError       a sidecar speaks a version of the node protocol that is not spoken here
+├── SupersededError            a newer stream of the same node took over
+├── TooManyAttemptsError       too many join tokens were refused lately
+├── SilentError                a node's stream is open and says nothing
 ├── ListenError                an address cannot be listened on
 ├── CsrError                   a certificate signing request that nothing is issued for
 ├── TunnelError                no node can join: the control plane has no tunnel listener
@@ -43,6 +47,22 @@ class PastPriceError(XdsServerError):
 
 class UnauthenticatedError(XdsServerError):
     """The caller did not prove that it may call."""
+
+
+class ProtocolVersionError(XdsServerError):
+    """A sidecar speaks another version of the node protocol; says which side to update."""
+
+
+class SupersededError(XdsServerError):
+    """A newer stream of the same node took over."""
+
+
+class TooManyAttemptsError(XdsServerError):
+    """Too many join tokens were refused lately; says when to try again."""
+
+
+class SilentError(XdsServerError):
+    """A node's stream is open and says nothing."""
 
 
 class ListenError(XdsServerError):

@@ -235,9 +235,9 @@ Health = Literal["healthy", "unhealthy", "draining"]
 class Endpoint:
     """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000.
 
-    It is reached at `direct`, host and port, or, if that is None, through the tunnels that it opened. `own`: the
-    pool's audience owns it, so that it serves first and the node may put the request before others. The prices are
-    its owner's, micro-USD per million tokens.
+    It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
+    the pool's audience owns it, so that the node may put the request before others. `priority` 0 serves first; a
+    pool's priorities leave no gap. The prices are its owner's, micro-USD per million tokens.
     """
 
     node_id: str
@@ -247,6 +247,7 @@ class Endpoint:
     own: bool = False
     input_price: int = 0
     output_price: int = 0
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

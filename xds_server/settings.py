@@ -44,6 +44,7 @@ class Settings:
     edge: EdgeSettings
     tunnel_url: str = ""
     kept: Kept = field(default_factory=Kept)
+    node_tunnels: int = 4
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
@@ -98,6 +99,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--rollup-retention", type=_duration, default="400d", help="how long hourly sums are kept; 0 = for ever"
     )
+    parser.add_argument(
+        "--node-tunnels",
+        type=_tunnels,
+        default=4,
+        help="how many each node keeps open; at least as many as Envoy has workers",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)
@@ -130,6 +137,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         ),
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
+        node_tunnels=given.node_tunnels,
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,
@@ -169,6 +177,12 @@ def _duration(text: str) -> int:
     if match is None and text != "0":
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
     return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def _tunnels(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
+    return int(text)
 
 
 def _system_ca_file() -> str:

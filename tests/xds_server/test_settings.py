@@ -70,3 +70,12 @@ def test_where_nodes_call(arguments: list[str]) -> None:
     assert first.tunnel_secret == second.tunnel_secret
     assert "admin-token" not in first.tunnel_secret
     assert len(first.tunnel_secret) == 64
+
+
+def test_how_many_tunnels_a_node_keeps_open(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed(*arguments).node_tunnels == 4
+    assert parsed(*arguments, "--node-tunnels", "16").node_tunnels == 16
+    for text in ("0", "-1", "1000", "x"):
+        with pytest.raises(SystemExit):
+            parsed(*arguments, f"--node-tunnels={text}")
+        assert "is not a number from 1 to 999" in capsys.readouterr().err

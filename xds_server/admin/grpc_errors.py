@@ -20,6 +20,10 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (errors.ProtocolVersionError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.SupersededError, grpc.StatusCode.ABORTED),
+    (errors.TooManyAttemptsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.SilentError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
 #: A gRPC status travels in HTTP/2 headers, of which peers take 8 KiB.

@@ -140,23 +140,21 @@ class Assignments:
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
     def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
-        """The audience's own nodes come first. An empty pool has an assignment without endpoints."""
-        own = _locality((body for each, body in encoded.items() if each.own), priority=0)
-        others = _locality((body for each, body in encoded.items() if not each.own), priority=1 if own else 0)
+        """By priority, without gaps: Envoy takes none. An empty pool has an assignment without endpoints."""
+        by_priority: dict[int, list[bytes]] = {}
+        for each, encoded_endpoint in encoded.items():
+            by_priority.setdefault(each.priority, []).append(encoded_endpoint)
         body = (
             text(_ASSIGNMENT_CLUSTER_NAME, name)
-            + own
-            + others
+            + b"".join(_locality(by_priority[rank], place) for place, rank in enumerate(sorted(by_priority)))
             + length_delimited(_ASSIGNMENT_POLICY, self._policy)
         )
         return Resource.of(ENDPOINT, name, body)
 
 
-def _locality(lb_endpoints: Iterable[bytes], *, priority: int) -> bytes:
-    """An encoded field of the assignment; nothing where there are no endpoints."""
+def _locality(lb_endpoints: Iterable[bytes], priority: int) -> bytes:
+    """An encoded field of the assignment."""
     body = b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
-    if not body:
-        return b""
     if priority:
         body += tag(_LOCALITY_PRIORITY, WireType.VARINT) + varint(priority)
     return length_delimited(_ASSIGNMENT_ENDPOINTS, body)

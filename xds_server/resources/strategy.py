@@ -30,8 +30,10 @@ class Hop:
 
     @property
     def attempts(self) -> int:
-        """How often it is worth trying: a pool's own nodes may be gone and others be there."""
-        return 2 if isinstance(self.target, NodesTarget) else 1
+        """How often it is worth trying: a key's own nodes may be gone, then its organisation's, and others be there."""
+        if isinstance(self.target, NodesTarget):
+            return 3 if self.audience else 2
+        return 1
 
 
 @dataclass(frozen=True, slots=True)

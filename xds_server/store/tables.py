@@ -181,6 +181,20 @@ class NodeUptimeRow(SQLModel, table=True):
     seconds: int = Field(sa_type=BigInteger)
 
 
+class NodeLiveRow(SQLModel, table=True):
+    """What a node said last, as one encoded trunkline.node.v1.NodeReport; `updated` in Unix seconds.
+
+    `departed`: it had not reported for so long that it was in no pool. Written by nodes.kept alone, and no part of
+    the desired state.
+    """
+
+    __tablename__ = "node_live"
+    node_id: str = Field(primary_key=True)
+    report: bytes = Field(sa_type=LargeBinary)
+    updated: int = Field(sa_type=BigInteger)
+    departed: bool
+
+
 class AuditRow(SQLModel, table=True):
     """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty.
 

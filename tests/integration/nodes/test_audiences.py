@@ -30,7 +30,7 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         await edge.publish(
             Route(f"rt_{model}", model, (NodesTarget(model),)), nodes={mine: Known(mine, "mine", "org_1")}
         )
-        both = (Endpoint(mine, own=True, input_price=5, output_price=7), Endpoint(common))
+        both = (Endpoint(mine, own=True, input_price=5, output_price=7), Endpoint(common, priority=1))
         await edge.fill(through_tunnel(model, common), Pool(model, both, "org_1"))
         await edge.targets("k1", model)
         assert (len(own.seen), len(community.seen)) == (12, 0)

@@ -26,14 +26,14 @@ def tiers(pool: Pool, *, direct: bool = True) -> dict[int, list[str]]:
 
 
 def test_what_the_audience_owns_comes_first() -> None:
-    nodes = (Endpoint("nd-1"), Endpoint("nd-2", own=True), Endpoint("nd-3"))
+    nodes = (Endpoint("nd-1", priority=2), Endpoint("nd-2", own=True), Endpoint("nd-3", priority=2))
     assert tiers(Pool("m", nodes, "org_1")) == {0: ["nd-2"], 1: ["nd-1", "nd-3"]}
     assert tiers(Pool("m", (nodes[0], nodes[2]))) == {0: ["nd-1", "nd-3"]}
     assert tiers(Pool("m", ())) == {}
 
 
 def test_nothing_that_the_audience_does_not_own_is_in_its_private_pool() -> None:
-    nodes = (Endpoint("nd-1"), Endpoint("nd-2", own=True))
+    nodes = (Endpoint("nd-1", priority=1), Endpoint("nd-2", own=True))
     assert tiers(Pool("m", nodes, "org_1", private=True)) == {0: ["nd-2"]}
 
 

@@ -1,0 +1,119 @@
+"""Joining and leaving: the calls that change the desired state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import structlog
+
+from xds_server.errors import JoinTokenError, TooManyAttemptsError
+from xds_server.model import Node
+from xds_server.nodes.clock import system_clock
+from xds_server.nodes.moment import Clock
+from xds_server.nodes.pace import Pace
+from xds_server.nodes.ports import Issuer, NodeStore, Publisher
+from xds_server.store import Committed
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+T = TypeVar("T")
+
+#: Refused tokens per second, and at once, after which nobody joins for a moment. The secret in a token cannot be
+#: guessed; this keeps those who try from the store's write lock.
+_REFUSALS_PER_SECOND, _BURST = 2.0, 50
+#: Enrolments that wait for the store; the others are told to come again.
+_MOST_WAITING = 64
+_TOKEN_PREFIX, _LONGEST_TOKEN = "tlj_", 512
+
+_log = structlog.get_logger(__name__)
+
+
+class Changes(Protocol):
+    """`store.writing.nodes`."""
+
+    def enrol(self, transaction: Transaction, token: str, proposed_name: str) -> Node:
+        """Raises JoinTokenError."""
+        ...
+
+    def leave(self, transaction: Transaction, node_id: str) -> Any:
+        """Raises NotFoundError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """`certificate` is PEM."""
+
+    node: Node
+    certificate: bytes
+
+
+class Enrolment:
+    """`changes` gives the module when it is first needed: it takes long to import."""
+
+    def __init__(
+        self,
+        store: NodeStore,
+        issuer: Issuer,
+        publisher: Publisher,
+        changes: Callable[[], Changes],
+        clock: Clock = system_clock,
+    ) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._publisher = publisher
+        self._changes = changes
+        self._clock = clock
+        self._refused = Pace(per_second=_REFUSALS_PER_SECOND, burst=_BURST)
+        self._turn = asyncio.Semaphore(1)
+        self._waiting = 0
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
+        """Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError."""
+        if not token.startswith(_TOKEN_PREFIX) or len(token) > _LONGEST_TOKEN:
+            raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
+        wait = self._refused.wait(self._clock().monotonic)
+        if wait or self._waiting >= _MOST_WAITING:
+            raise TooManyAttemptsError(f"too many nodes try to join; try again in {int(wait) + 2} seconds")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._enrol(token, proposed_name, csr_pem)
+        except JoinTokenError as error:
+            self._refused.take(self._clock().monotonic)
+            _log.warning("join token refused", reason=str(error))
+            raise
+        finally:
+            self._waiting -= 1
+
+    async def leave(self, node_id: str) -> None:
+        """Raises NotFoundError."""
+        await self._write(node_id, lambda transaction: self._changes().leave(transaction, node_id))
+        _log.info("node left", node=node_id)
+
+    async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
+        def work(transaction: Transaction) -> Enrolled:
+            node = self._changes().enrol(transaction, token, proposed_name)
+            # Inside of the transaction: a request that nothing is issued for uses up no token.
+            return Enrolled(node, self._issuer.issue(node.id, csr_pem))
+
+        enrolled = await self._write("node", work)
+        _log.info("node joined", node=enrolled.node.id, approved=enrolled.node.approved)
+        return enrolled
+
+    async def _write(self, actor: str, work: Callable[[Transaction], T]) -> T:
+        """Stores and publishes; a caller that goes away in between stops neither."""
+        task = asyncio.create_task(self._store_and_publish(actor, work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return (await asyncio.shield(task)).value
+
+    async def _store_and_publish(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
+        committed = await self._store.write(actor, work)
+        await self._publisher.state_changed(committed.revision)
+        return committed

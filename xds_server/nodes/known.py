@@ -1,0 +1,118 @@
+"""What one node said last, merged from its reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trunkline_proto.node.v1 import registry_pb2 as pb
+
+from xds_server.errors import InvalidFieldError
+from xds_server.nodes import weights
+from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE, direct_address
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a report changed. `models`: those whose endpoint is another now; `capacity`: the shown one moved.
+
+    `kept`: something that is stored differs, which the load never is.
+    """
+
+    models: frozenset[str] = frozenset()
+    capacity: bool = False
+    kept: bool = False
+
+
+_NONE = Difference()
+_CAPACITY = Difference(capacity=True)
+
+
+@dataclass(slots=True)
+class Known:
+    """Of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane started."""
+
+    facts: pb.NodeFacts = field(default_factory=pb.NodeFacts)
+    offers: Mapping[str, pb.Offer] = field(default_factory=dict)
+    load: pb.Load = field(default_factory=lambda: pb.Load(kv_cache_permille=UNKNOWN_KV_CACHE))
+    draining: bool = False
+    availability: int = pb.AVAILABILITY_OPEN
+    availability_reason: str = ""
+    last_seen: float = 0.0
+    capacity: float | None = None
+    direct: tuple[str, int] | None = None
+
+    @classmethod
+    def restored(cls, saved: bytes, last_seen: float) -> Known:
+        """From what `saved` gave. Raises google.protobuf.message.DecodeError."""
+        report = pb.NodeReport.FromString(saved)
+        known = cls()
+        known.apply(report)
+        known.last_seen = last_seen
+        return known
+
+    def saved(self) -> bytes:
+        """All of it as one report."""
+        return pb.NodeReport(
+            facts=self.facts,
+            offers=self.offers.values(),
+            offers_complete=True,
+            load=self.load,
+            draining=self.draining,
+            availability=pb.Availability.Name(self.availability),  # type: ignore[arg-type]
+            availability_reason=self.availability_reason,
+        ).SerializeToString()
+
+    def apply(self, report: pb.NodeReport) -> Difference:
+        """Merges a report that was checked. Raises InvalidFieldError, and is as before then."""
+        offers = self._offers(report)
+        moved = False
+        if report.HasField("load"):
+            self.load = report.load
+            before, self.capacity = self.capacity, weights.shown(self.capacity, weights.capacity(report.load))
+            moved = before != self.capacity
+        changed = frozenset(self._changed_offers(offers)) if offers is not None else frozenset()
+        kept, everywhere = bool(changed), False
+        if offers is not None:
+            self.offers = offers
+        if report.HasField("facts") and report.facts != self.facts:
+            self.facts = report.facts
+            before_direct, self.direct = self.direct, direct_address(report.facts.direct_address)
+            kept, everywhere = True, before_direct != self.direct
+        if report.draining != self.draining:
+            self.draining = report.draining
+            kept = everywhere = True
+        if report.availability != pb.AVAILABILITY_UNSPECIFIED:
+            if report.availability != self.availability:
+                self.availability = report.availability
+                kept = everywhere = True
+            if report.availability_reason != self.availability_reason:
+                self.availability_reason = report.availability_reason
+                kept = True
+        if everywhere:
+            changed |= self.offers.keys()
+        if not (kept or changed):
+            return _CAPACITY if moved else _NONE
+        return Difference(changed, moved, kept)
+
+    def _offers(self, report: pb.NodeReport) -> dict[str, pb.Offer] | None:
+        """All offers as they are now, None if the report has none of them."""
+        if not report.offers and not report.offers_complete:
+            return None
+        offers = {} if report.offers_complete else dict(self.offers)
+        reported: dict[str, pb.Offer] = {}
+        for offer in report.offers:
+            # Two local servers may have one model: the one that answers counts.
+            known = reported.get(offer.model)
+            if known is None or (offer.healthy and not known.healthy):
+                reported[offer.model] = offer
+        offers.update(reported)
+        if len(offers) > MAX_OFFERS:
+            raise InvalidFieldError(
+                [f"offers: {len(offers):,} with the earlier ones; accepted: at most {MAX_OFFERS}"]
+            )
+        return offers
+
+    def _changed_offers(self, offers: Mapping[str, pb.Offer]) -> set[str]:
+        changed = {model for model, offer in offers.items() if self.offers.get(model) != offer}
+        return changed | (self.offers.keys() - offers.keys())

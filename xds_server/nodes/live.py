@@ -1,0 +1,314 @@
+"""The nodes' live state: reports and leases in, pools that differ out. No I/O and no clock.
+
+Every method that may change a pool only marks its model; `take_changes` then gives the pools that differ. A health
+change is given at once. Weights are given once a second and model at most: see weights.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from trunkline_proto.node.v1 import registry_pb2 as pb
+
+from xds_server.errors import InvalidFieldError
+from xds_server.model import Endpoint, Health, Node, NodesTarget, Pool, State, Visibility
+from xds_server.nodes import pools, weights
+from xds_server.nodes.known import Known
+from xds_server.nodes.leases import Leases
+from xds_server.nodes.moment import Moment
+from xds_server.nodes.report import direct_address
+from xds_server.nodes.status import LiveNode, live_node
+from xds_server.nodes.uptime import Uptime
+
+#: Seconds between two changes of weights in a model's pools.
+WEIGHTS_INTERVAL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds. `departure`: how long after its lease ended a node stays in its pools, as unhealthy.
+
+    `stall`: when nobody asked for expiries for that long, the control plane itself was away (stopped, or busy),
+    and the reports of that time lie unread: every lease begins anew.
+    """
+
+    heartbeat: float = 2.0
+    lease: float = 6.0
+    departure: float = 600.0
+    stall: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The nodes whose leases ended just now, and those that left their pools."""
+
+    lapsed: Sequence[str]
+    departed: Sequence[str]
+
+
+class LiveNodes:
+    """Not thread-safe. All `now` are of one clock."""
+
+    def __init__(self, times: LeaseTimes | None = None) -> None:
+        self.times = times or LeaseTimes()
+        self.uptime = Uptime()
+        #: Of the desired state that is known here.
+        self.revision = 0
+        self._nodes: Mapping[str, Node] = {}
+        self._routed: frozenset[str] = frozenset()
+        self._audiences: frozenset[pools.Audience] = frozenset()
+        self._known: dict[str, Known] = {}
+        self._leases = Leases()
+        self._departures = Leases()
+        self._offering: dict[str, set[str]] = {}
+        self._members: dict[str, dict[str, pools.Member | None]] = {}
+        self._addresses: dict[tuple[str, int], str] = {}
+        self._pools: dict[str, dict[str, Pool]] = {}
+        self._changed: set[str] = set()
+        self._reweighed: set[str] = set()
+        self._weighed_at: dict[str, float] = {}
+        self._asked_at: float | None = None
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The desired nodes, by id."""
+        return self._nodes
+
+    @property
+    def leased(self) -> int:
+        """How many nodes have a lease."""
+        return len(self._leases)
+
+    @property
+    def has_changes(self) -> bool:
+        """May `take_changes` have something, now or within WEIGHTS_INTERVAL?"""
+        return bool(self._changed or self._reweighed)
+
+    def has_lease(self, node_id: str) -> bool:
+        return node_id in self._leases
+
+    def departed(self, node_id: str) -> bool:
+        """Is it known, and in no pool because it has not reported for so long?"""
+        return node_id in self._known and node_id not in self._leases and node_id not in self._departures
+
+    def describe(self, node_id: str) -> LiveNode | None:
+        """None for a node that never reported."""
+        known = self._known.get(node_id)
+        if known is None:
+            return None
+        return live_node(
+            self._nodes.get(node_id), known, leased=self.has_lease(node_id), departed=self.departed(node_id)
+        )
+
+    def saved(self, node_id: str) -> bytes | None:
+        """What `restore` takes; None for a node that never reported."""
+        known = self._known.get(node_id)
+        return known.saved() if known is not None else None
+
+    def restore(self, node_id: str, saved: bytes, last_seen: float, now: Moment, *, departed: bool) -> None:
+        """What a node said before the control plane's restart; unless it had departed, with a fresh lease.
+
+        Raises google.protobuf.message.DecodeError.
+        """
+        if node_id in self._known:
+            return
+        known = Known.restored(saved, last_seen)
+        self._known[node_id] = known
+        self._index(node_id, (), known)
+        if not departed:
+            self._claim(node_id, known.direct)
+            self._grant(node_id, now)
+            self._touch(node_id, known.offers)
+
+    def report(self, node_id: str, report: pb.NodeReport, now: Moment) -> bool:
+        """A checked report of a node that exists. True if what is worth saving differs.
+
+        Raises InvalidFieldError.
+        """
+        known = self._known.get(node_id) or Known()
+        if report.HasField("facts"):
+            self._require_free(node_id, report.facts.direct_address)
+        before, address = known.offers, known.direct
+        difference = known.apply(report)
+        self._known[node_id] = known
+        known.last_seen = now.unix
+        if difference.models:
+            self._index(node_id, before, known)
+            self._touch(node_id, difference.models)
+        if difference.capacity:
+            self._members.pop(node_id, None)
+            self._reweighed |= known.offers.keys()
+        if address != known.direct:
+            self._release(node_id, address)
+        if node_id not in self._leases or address != known.direct:
+            self._claim(node_id, known.direct)
+            self._touch(node_id, known.offers)
+        self._grant(node_id, now)
+        return difference.kept
+
+    def desired(self, state: State) -> list[str]:
+        """The desired state is another. Gives the known nodes that are not part of it: they may be forgotten."""
+        nodes = state.nodes
+        self.revision = state.revision
+        if nodes is not self._nodes:
+            for node_id, known in self._known.items():
+                if self._nodes.get(node_id) != nodes.get(node_id):
+                    self._touch(node_id, known.offers)
+            self._nodes = nodes
+            whom = pools.audiences(nodes.values())
+            if whom != self._audiences:
+                self._audiences = whom
+                self._changed |= self._offering.keys()
+        targets = (target for route in state.routes.values() for target in route.targets)
+        routed = frozenset(target.model for target in targets if isinstance(target, NodesTarget))
+        self._changed |= routed ^ self._routed
+        self._routed = routed
+        return [node_id for node_id in self._known if node_id not in nodes]
+
+    def forget(self, node_id: str, now: Moment) -> None:
+        """A node that was removed."""
+        known = self._known.pop(node_id, None)
+        self._leases.drop(node_id)
+        self._departures.drop(node_id)
+        self.uptime.end(node_id, now)
+        if known is not None:
+            self._touch(node_id, known.offers)
+            self._release(node_id, known.direct)
+            self._index(node_id, known.offers, None)
+
+    def expire(self, now: Moment) -> Expired:
+        """Ends the leases that are over."""
+        asked, self._asked_at = self._asked_at, now.monotonic
+        if asked is not None and now.monotonic - asked > self.times.stall:
+            self._leases.extend_all(now.monotonic + self.times.lease)
+        lapsed = self._leases.expired(now.monotonic)
+        for node_id in lapsed:
+            self.uptime.end(node_id, now)
+            self._departures.grant(node_id, now.monotonic + self.times.departure)
+            self._touch(node_id, self._known[node_id].offers)
+        departed = self._departures.expired(now.monotonic)
+        for node_id in departed:
+            known = self._known[node_id]
+            self._release(node_id, known.direct)
+            self._touch(node_id, known.offers)
+        return Expired(lapsed, departed)
+
+    def take_changes(self, now: Moment) -> dict[str, Pool]:
+        """The pools that differ since the last time, by name; one that ended is there without endpoints."""
+        due = self._changed
+        if self._reweighed:
+            due = due | {
+                model
+                for model in self._reweighed
+                if now.monotonic - self._weighed_at.get(model, float("-inf")) >= WEIGHTS_INTERVAL
+            }
+        if not due:
+            return {}
+        self._changed = set()
+        self._reweighed -= due
+        result: dict[str, Pool] = {}
+        for model in due:
+            before = self._pools.pop(model, {})
+            after = self._pools_of(model, before)
+            if after:
+                self._pools[model] = after
+                self._weighed_at[model] = now.monotonic
+            else:
+                self._weighed_at.pop(model, None)
+            result.update({name: pool for name, pool in after.items() if before.get(name) is not pool})
+            ended = (pool for name, pool in before.items() if name not in after)
+            result.update({pool.name: Pool(model, (), pool.audience, pool.private) for pool in ended})
+        return result
+
+    def _pools_of(self, model: str, before: Mapping[str, Pool]) -> dict[str, Pool]:
+        if model not in self._routed:
+            return {}
+        members = [
+            member
+            for node_id in sorted(self._offering.get(model, ()))
+            if (member := self._kept_member(node_id, model)) is not None
+        ]
+        return pools.pools(model, members, self._audiences, before) if members else {}
+
+    def _kept_member(self, node_id: str, model: str) -> pools.Member | None:
+        """`_member`, kept until `_touch`: of ten thousand members of a pool, one change makes one anew."""
+        kept = self._members.setdefault(node_id, {})
+        if model not in kept:
+            kept[model] = self._member(node_id, model)
+        return kept[model]
+
+    def _member(self, node_id: str, model: str) -> pools.Member | None:
+        """None if the node is to be in no pool."""
+        node, known = self._nodes.get(node_id), self._known[node_id]
+        if node is None or not node.approved or known.availability == pb.AVAILABILITY_CLOSED:
+            return None
+        if node_id not in self._leases and node_id not in self._departures:
+            return None
+        if known.direct is not None and self._addresses.get(known.direct) != node_id:
+            return None
+        owner_only = known.availability == pb.AVAILABILITY_OWNER_ONLY
+        offer = known.offers[model]
+        endpoint = Endpoint(
+            node_id,
+            known.direct,
+            self._health(node, known, offer),
+            weights.weight(known.capacity or float(weights.NOMINAL_LIMIT), node.boost),
+            input_price=offer.input_price,
+            output_price=offer.output_price,
+        )
+        return pools.Member(node, Visibility.PRIVATE if owner_only else node.visibility, endpoint)
+
+    def _health(self, node: Node, known: Known, offer: pb.Offer) -> Health:
+        if node.id not in self._leases or not offer.healthy:
+            return "unhealthy"
+        return "draining" if node.drained or known.draining else "healthy"
+
+    def _touch(self, node_id: str, models: Iterable[str]) -> None:
+        """The node's place in the pools of `models` may be another."""
+        self._members.pop(node_id, None)
+        self._changed.update(models)
+
+    def _grant(self, node_id: str, now: Moment) -> None:
+        if node_id not in self._leases:
+            self._departures.drop(node_id)
+            self.uptime.begin(node_id, now)
+        self._leases.grant(node_id, now.monotonic + self.times.lease)
+
+    def _index(self, node_id: str, before: Iterable[str], known: Known | None) -> None:
+        """Keeps `_offering`."""
+        offered: Collection[str] = known.offers if known is not None else ()
+        for model in before:
+            if model not in offered:
+                self._offering[model].discard(node_id)
+                if not self._offering[model]:
+                    del self._offering[model]
+        for model in offered:
+            self._offering.setdefault(model, set()).add(node_id)
+
+    def _require_free(self, node_id: str, text: str) -> None:
+        """Envoy takes the first endpoint of an address and drops the others, whosever it is.
+
+        Raises InvalidFieldError if another node with a lease holds it.
+        """
+        address = direct_address(text)
+        holder = self._addresses.get(address) if address is not None else None
+        if holder is not None and holder != node_id and holder in self._leases:
+            raise InvalidFieldError(
+                [f"facts.direct_address: {text} is the address of another node that is connected"]
+            )
+
+    def _claim(self, node_id: str, address: tuple[str, int] | None) -> None:
+        """The address is the node's, unless it is that of another node with a lease."""
+        if address is None:
+            return
+        holder = self._addresses.get(address)
+        if holder is not None and holder != node_id:
+            if holder in self._leases:
+                return
+            self._touch(holder, self._known[holder].offers)
+        self._addresses[address] = node_id
+
+    def _release(self, node_id: str, address: tuple[str, int] | None) -> None:
+        if address is not None and self._addresses.get(address) == node_id:
+            del self._addresses[address]

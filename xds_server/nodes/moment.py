@@ -1,0 +1,17 @@
+"""A moment on both clocks: the core has none of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Seconds: `monotonic` for durations, `unix` for what people and tables see."""
+
+    monotonic: float
+    unix: float
+
+
+Clock = Callable[[], Moment]

@@ -1,0 +1,20 @@
+"""How often something may happen, without a clock."""
+
+from __future__ import annotations
+
+
+class Pace:
+    """A bucket of `burst` tokens that fills at `per_second`. Times are monotonic seconds."""
+
+    def __init__(self, *, per_second: float, burst: int) -> None:
+        self._interval = 1 / per_second
+        self._depth = burst / per_second
+        self._full_at = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is a token; 0: there is one."""
+        return max(0.0, self._full_at - now - self._depth + self._interval)
+
+    def take(self, now: float) -> None:
+        """One token, even where there is none: then it is owed."""
+        self._full_at = max(self._full_at, now) + self._interval

@@ -1,0 +1,174 @@
+"""The live nodes in time: the core, with a clock, streams, the database and the publisher around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from google.protobuf.message import DecodeError
+from trunkline_proto.node.v1 import registry_pb2 as pb
+
+from xds_server.errors import DatabaseUnavailableError, NotFoundError, SilentError, SupersededError
+from xds_server.model import Node, Pool, State
+from xds_server.nodes.clock import system_clock
+from xds_server.nodes.kept import Kept, Row
+from xds_server.nodes.live import LiveNodes
+from xds_server.nodes.moment import Clock, Moment
+from xds_server.nodes.ports import LiveTables, Publisher
+from xds_server.nodes.streams import ReportStream, Streams
+from xds_server.nodes.uptime_log import UptimeLog
+from xds_server.transport.debounce import Debounce
+
+#: Seconds between two looks at the leases, and how late one may be found to have ended.
+_TICK = 0.1
+#: Seconds after which a stream that says nothing is ended. Its lease ended long before.
+_SILENCE = 60.0
+#: Seconds that pools wait for further changes, so that many nodes' changes cost one snapshot.
+_QUIET, _LONGEST = 0.005, 0.020
+_SHOWN = 5
+
+_log = structlog.get_logger(__name__)
+
+
+def removed(node_id: str) -> NotFoundError:
+    """What a node is told that is not part of the desired state."""
+    return NotFoundError(f'no node "{node_id}": it was removed; join again with a new token')
+
+
+class NodeRegistry:
+    """One per control plane, of one event loop. `tunnels` is how many each node is asked to keep open."""
+
+    def __init__(
+        self,
+        live: LiveNodes,
+        tables: LiveTables,
+        publisher: Publisher,
+        *,
+        tunnels: int,
+        clock: Clock = system_clock,
+    ) -> None:
+        self.live = live
+        self._kept = Kept(tables, self._row)
+        self._uptime = UptimeLog(live.uptime, tables, clock)
+        self._streams = Streams()
+        self._publisher = publisher
+        self._tunnels = tunnels
+        self._clock = clock
+        self._debounce = Debounce(self._publish, quiet=_QUIET, longest=_LONGEST)
+        self._looked_for_silence = 0.0
+
+    async def restore(self) -> None:
+        """What nodes said before the restart, each with a fresh lease. Raises DatabaseUnavailableError."""
+        now = self._clock()
+        rows = await self._kept.load()
+        for row in rows:
+            try:
+                self.live.restore(row.node_id, row.report, row.updated, now, departed=row.departed)
+            except DecodeError:
+                _log.warning("a node's stored offers cannot be read; it will send them again", node=row.node_id)
+        if rows:
+            _log.info("nodes restored", nodes=len(rows), leases=self.live.leased)
+
+    def desired(self, state: State) -> Mapping[str, Pool]:
+        """The desired state is another: gives the pools that differ by it, for the snapshot that has it."""
+        for node_id in self.live.desired(state):
+            stream = self._streams.get(node_id)
+            # A stream may know of a newer state, in which its node has just joined.
+            if stream is None or stream.revision <= state.revision:
+                self.live.forget(node_id, self._clock())
+                self._kept.changed(node_id)
+        for stream in self._streams:
+            node = state.nodes.get(stream.node_id)
+            if node is not None:
+                stream.instruct(self._instruction(node))
+            elif stream.revision <= state.revision:
+                stream.end(removed(stream.node_id))
+        return self.live.take_changes(self._clock())
+
+    def open(self, node: Node, revision: int) -> ReportStream:
+        """A new stream of a node that the desired state has at `revision`; an older one of the node ends."""
+        stream = ReportStream(node.id, revision, self._clock().monotonic)
+        self._streams.open(stream)
+        stream.instruct(self._instruction(self.live.nodes.get(node.id, node)))
+        return stream
+
+    def close(self, stream: ReportStream) -> None:
+        """The stream ended; the lease goes on until it is over."""
+        stream.close()
+        self._streams.close(stream)
+
+    async def report(self, stream: ReportStream, report: pb.NodeReport) -> None:
+        """Takes a report of the stream. Returns late to one that sends too fast.
+
+        Raises InvalidFieldError, ProtocolVersionError, SupersededError.
+        """
+        now = self._clock()
+        stream.checker.check(report)
+        if self._streams.get(stream.node_id) is not stream:
+            raise SupersededError("a newer stream of this node took over")
+        stream.reported_at = now.monotonic
+        back = self.live.departed(stream.node_id)
+        if self.live.report(stream.node_id, report, now) or back:
+            self._kept.changed(stream.node_id)
+        if self.live.has_changes:
+            self._debounce.trigger()
+        wait = stream.pace.wait(now.monotonic)
+        stream.pace.take(now.monotonic)
+        if wait:
+            await asyncio.sleep(wait)
+
+    async def run(self) -> None:
+        """Ends leases when they are over, and stores what is to be kept, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._kept.run(), name="nodes-kept")
+            tasks.create_task(self._uptime.run(), name="nodes-uptime")
+            while True:
+                await asyncio.sleep(_TICK)
+                self.look(self._clock())
+
+    async def flush(self) -> None:
+        """Stores what is to be kept, now: for the end."""
+        for part in (self._kept, self._uptime):
+            try:
+                await part.flush()
+            except DatabaseUnavailableError as error:
+                _log.warning("nodes' live state was not stored at the end", reason=str(error))
+
+    def look(self, now: Moment) -> None:
+        """What time changes."""
+        expired = self.live.expire(now)
+        if expired.lapsed:
+            _log.info("leases ended", nodes=len(expired.lapsed), some=expired.lapsed[:_SHOWN])
+        for node_id in expired.departed:
+            self._kept.changed(node_id)
+        if expired.departed:
+            _log.info("nodes left their pools", nodes=len(expired.departed), some=expired.departed[:_SHOWN])
+        if self.live.has_changes:
+            self._debounce.trigger()
+        if now.monotonic - self._looked_for_silence > _SILENCE / 10:
+            self._looked_for_silence = now.monotonic
+            for stream in self._streams:
+                if now.monotonic - stream.reported_at > _SILENCE:
+                    stream.end(SilentError(f"no report for {_SILENCE:.0f} seconds; connect again"))
+
+    def _publish(self) -> None:
+        changes = self.live.take_changes(self._clock())
+        if changes:
+            self._publisher.pools_changed(changes)
+
+    def _instruction(self, node: Node) -> pb.NodeInstruction:
+        times = self.live.times
+        return pb.NodeInstruction(
+            heartbeat_ms=int(times.heartbeat * 1_000),
+            lease_ms=int(times.lease * 1_000),
+            drain=node.drained,
+            pending_approval=not node.approved,
+            tunnels=self._tunnels,
+        )
+
+    def _row(self, node_id: str) -> Row | None:
+        saved = self.live.saved(node_id)
+        if saved is None:
+            return None
+        return Row(node_id, saved, int(self._clock().unix), self.live.departed(node_id))

@@ -1,0 +1,49 @@
+"""What a node is doing, in the words of trunkline.admin.v1.Node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trunkline_proto.node.v1 import registry_pb2 as pb
+
+from xds_server.model import Node
+from xds_server.nodes.known import Known
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNode:
+    """`state` as in admin.v1.Node; `last_seen` in Unix seconds, 0 if not since the control plane started."""
+
+    state: str
+    state_reason: str
+    last_seen: int
+    facts: pb.NodeFacts
+    offers: Sequence[pb.Offer]
+    load: pb.Load
+
+
+def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool) -> LiveNode:
+    """`leased`: it reports; `departed`: it has not for so long that it is in no pool."""
+    state, reason = _state(node, known, leased=leased, departed=departed)
+    return LiveNode(state, reason, int(known.last_seen), known.facts, tuple(known.offers.values()), known.load)
+
+
+def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
+    if departed:
+        return "offline", "no report for a long time"
+    if node is not None and not node.approved:
+        return "pending", "waits for an operator's approval"
+    if not leased:
+        return "unhealthy", "its lease ended: no report"
+    if node is not None and node.drained:
+        return "draining", "by an operator"
+    if known.draining:
+        return "draining", "by its owner"
+    if known.availability == pb.AVAILABILITY_CLOSED:
+        return "closed", known.availability_reason
+    if not any(offer.healthy for offer in known.offers.values()):
+        return "unhealthy", "no local server answers its health check" if known.offers else "it offers no model"
+    if known.availability == pb.AVAILABILITY_OWNER_ONLY:
+        return "owner-only", known.availability_reason
+    return "online", known.availability_reason
