@@ -24,6 +24,8 @@ _PYTHON_LEVELS = {
     "error": "error",
     "critical": "error",
 }
+#: Of each node, where Envoy has fewer workers: one that breaks leaves the others.
+_FEWEST_TUNNELS = 4
 #: What opens the store; the control plane's business alone.
 _DATABASE_URL = "TRUNKLINE_DATABASE_URL"
 _OF_THE_STORE = {_DATABASE_URL, "TRUNKLINE_SECRET_KEY"}
@@ -65,6 +67,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-listen", str(settings.admin)),
                 *("--tunnel-listen", str(settings.tunnel)),
                 *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
+                *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),

@@ -45,7 +45,7 @@ def test_without_certificates_nothing_is_reached_directly() -> None:
 def test_an_endpoint_says_how_it_is_reached_and_what_it_costs() -> None:
     nodes = (
         Endpoint("nd-1", ("10.0.0.1", 8443), own=True, input_price=5, output_price=7),
-        Endpoint("nd-2", weight=3),
+        Endpoint("nd-2", weight=3, priority=1),
     )
     own, other = (each.lb_endpoints[0] for each in assigned(Pool("a b", nodes, "org_1")).endpoints)
     assert own.endpoint is not None
