@@ -30,7 +30,7 @@ class Hop:
 
     @property
     def attempts(self) -> int:
-        """How often it is worth trying: a key's own nodes may be gone, its organisation's too, and others be there."""
+        """How often it is worth trying: own nodes may be gone, the organisation's too, and others be there."""
         if isinstance(self.target, NodesTarget):
             return 3 if self.audience else 2
         return 1
