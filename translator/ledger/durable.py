@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from translator.errors import LedgerFileError
+from translator.replacing import replace
 
 _FORMAT = b"trunkline ledger 1 "
 
@@ -38,20 +36,4 @@ def load(path: Path) -> dict[str, Any] | None:
 
 def save(path: Path, content: bytes) -> None:
     """Replaces the file by JSON `content`; on return it survives a power cut. Raises OSError."""
-    head = _FORMAT + hashlib.sha256(content).hexdigest().encode() + b"\n"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines((head, content))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace(path, (_FORMAT, hashlib.sha256(content).hexdigest().encode(), b"\n", content))

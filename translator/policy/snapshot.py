@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from trunkline_proto.xds.v1.discovery_pb2 import DeltaDiscoveryResponse
 
 from translator.errors import SnapshotError
+from translator.replacing import replace
 
 _FORMAT = b"trunkline policy snapshot 1\n"
 _DIGEST = 32
@@ -59,22 +57,7 @@ def save(path: Path, responses: Iterable[DeltaDiscoveryResponse]) -> None:
     content = b"".join(
         len(data).to_bytes(_LENGTH) + data for data in (response.SerializeToString() for response in responses)
     )
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines((_FORMAT, hashlib.sha256(content).digest(), content))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace(path, (_FORMAT, hashlib.sha256(content).digest(), content))
 
 
 class SnapshotWriter:
