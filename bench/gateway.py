@@ -6,9 +6,11 @@ import http.client
 import json
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,9 @@ from bench.processes import Child, descendants
 from bench.subject import Subject
 
 START_SECONDS = 90.0
+LEDGER_SECONDS = 60.0
+#: Until Envoy has written the last lines of its log, and the translator has looked.
+LOG_SECONDS = 0.5
 PROVIDER_KEY = "TRUNKLINE_BENCH_PROVIDER_KEY"
 
 
@@ -30,6 +35,7 @@ class Gateway:
     control: str
     admin_token: str = field(repr=False)
     api_key: str = field(repr=False)
+    admin_url: str
     ready_seconds: float
     first_200_seconds: float
 
@@ -106,6 +112,7 @@ def started(
             control=credentials["control"],
             admin_token=credentials["admin_token"],
             api_key=api_key,
+            admin_url=credentials["admin_url"],
             ready_seconds=ready,
             first_200_seconds=time.monotonic() - begun,
         )
@@ -123,7 +130,27 @@ def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) 
             raise ProcessFailedError(
                 f"no process of the gateway looks like {sorted(missing)}; see bench/gateway.py"
             )
-        yield Subject(name="gateway", port=gateway.port, roles=roles, api_key=gateway.api_key)
+        yield Subject(
+            name="gateway",
+            port=gateway.port,
+            roles=roles,
+            api_key=gateway.api_key,
+            finish=partial(_wait_for_ledger, gateway.admin_url),
+        )
+
+
+def _wait_for_ledger(admin_url: str) -> None:
+    """Until every record is with the control plane. Raises ProcessFailedError."""
+    deadline = time.monotonic() + LEDGER_SECONDS
+    waiting = ("trunkline_translator_records_pending", "trunkline_translator_log_unshipped_bytes")
+    time.sleep(LOG_SECONDS)
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{admin_url}/metrics/translator", timeout=10) as answer:
+            values = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[:1] != "#")
+        if all(float(values[name]) == 0 for name in waiting):
+            return
+        time.sleep(0.1)
+    raise ProcessFailedError(f"the ledger has not caught up after {LEDGER_SECONDS:g} s")
 
 
 def _wait_for_200(port: int, api_key: str, model: str, child: Child) -> None:

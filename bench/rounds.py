@@ -89,6 +89,7 @@ def measure(
             progress(f"{scenario.name}: round {number + 1} of {rounds}, {subject.name}")
             before = cpu_by_role(subject)
             result = load.run(subject, requests[subject.name], scenario.load)
+            subject.finish()  # accounting that comes later is part of the price
             after = cpu_by_role(subject)
             found[subject.name].append(_measured(scenario, result, before, after))
     return Outcome(scenario, {name: _medians(each) for name, each in found.items()})

@@ -17,8 +17,9 @@ settles the lines after the snapshot's place in the log. So, killed
 - between 3 and 5: the reservation comes from the journal, and its line from the log, which nobody has settled.
 - after 5, before 9: the memory in which it was settled is gone, and the snapshot knows nothing of it: it is
   reserved and settled again, from the same two entries, once.
-- during 9: the snapshot is taken between two events of one thread, so its state and its two places are of the
-  same moment, and the file is replaced whole: the old one counts, or the new one.
+- during 9: the snapshot begins between two events of one thread, and what changes until it is complete is copied
+  first, so its state and its two places are of the same moment; the file is replaced whole: the old one counts, or
+  the new one.
 - between 6 and 8: the records after the checkpoint are sent again; the control plane knows them by their ids. A
   record is made of a line and of the price at its start (which is in the snapshot, also after it was replaced, and
   until then in the journal: prices are written there before a request is let through under them), so it is the
@@ -44,8 +45,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -59,7 +60,7 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.prices import Price, PriceBook
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
-from translator.ledger.state import Snapshot, encode_checkpoint, load_checkpoint
+from translator.ledger.state import Snapshot, encode_checkpoint, encode_part, load_checkpoint
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
@@ -75,10 +76,14 @@ _JOURNAL_ROTATION = 8 * 1024 * 1024
 class Limits(settlement.Limits, Protocol):
     """The engine, as far as its state is kept here."""
 
-    def snapshot(self) -> Any:
-        """All of its state, as JSON values."""
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Outstanding, oldest first."""
 
-    def restore(self, snapshot: Any) -> None:
+    def snapshot(self) -> AbstractContextManager[Iterator[dict[str, Any]]]:
+        """All of its state now, as JSON values in parts, between which others may run."""
+
+    def restore(self, parts: Iterable[Mapping[str, Any]]) -> None:
         """Raises LimitError."""
 
     def replay(self, reservation: Reservation) -> None:
@@ -143,12 +148,11 @@ class Ledger:
         self._refused: Callable[[], int] = lambda: 0
 
     def _recover(self, snapshot: Snapshot) -> None:
-        if snapshot.limits is not None:
-            try:
-                self._limits.restore(snapshot.limits)
-            except LimitError as error:
-                self._log.error("ignored", file=self._snapshot_path.name, reason=str(error))
-        self._settlement.restore(snapshot.outstanding, snapshot.late)
+        try:
+            self._limits.restore(snapshot.limits)
+        except LimitError as error:
+            self._log.error("ignored", file=self._snapshot_path.name, reason=str(error))
+        self._settlement.restore(self._limits.reservations, snapshot.late)
         for record in snapshot.expired:
             self._outbox.expire(record)
         self._prices.restore(snapshot.prices)
@@ -290,17 +294,21 @@ class Ledger:
         if self._journal.position.offset >= _JOURNAL_ROTATION:
             with suppress(OSError):  # it grows a little longer
                 self._journal.rotate()
+        # All of one moment: nothing is awaited until the limits have begun theirs.
         journal = self._journal.position
         snapshot = Snapshot(
             journal=journal,
             log=head,
-            limits=self._limits.snapshot(),
             prices=self._prices.dump(),
-            outstanding=self._settlement.reservations,
             late=self._settlement.late,
             expired=list(self._outbox.expired.values()),
         )
-        if await self._tried(durable.save, self._snapshot_path, snapshot.encode()):
+        encoded = []
+        with self._limits.snapshot() as parts:
+            for part in parts:
+                encoded.append(encode_part(part))
+                await asyncio.sleep(0)  # requests are waiting
+        if await self._tried(durable.save, self._snapshot_path, snapshot.encode(encoded)):
             self._stored_head, self._stored_journal = head, journal
 
     async def _rotate(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.errors import LedgerFileError
 from translator.ledger import durable
-from translator.ledger.records import reservation
 from translator.ledger.segments import START, Position
-from translator.limits import Reservation
 
 
 def load_checkpoint(path: Path, log: FilteringBoundLogger) -> Position:
@@ -34,13 +33,15 @@ def encode_checkpoint(position: Position) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state at one moment: of everything before `journal` in the journal and before `log` in the log."""
+    """The state at one moment: of everything before `journal` in the journal and before `log` in the log.
+
+    `limits` are the parts of the limits' own state, the outstanding reservations among them.
+    """
 
     journal: Position = START
     log: Position = START
-    limits: Any = None
+    limits: list[dict[str, Any]] = field(default_factory=list)
     prices: dict[str, Any] = field(default_factory=dict)
-    outstanding: list[Reservation] = field(default_factory=list)
     #: Ids of expired reservations, oldest first, in case their lines come after all.
     late: list[str] = field(default_factory=list)
     #: Records of expired reservations that are not acknowledged.
@@ -62,24 +63,27 @@ class Snapshot:
             Position(*saved["log"]),
             saved["limits"],
             saved["prices"],
-            [reservation(each) for each in saved["outstanding"]],
             saved["late"],
             expired,
         )
 
-    def encode(self) -> bytes:
+    def encode(self, limits: Iterable[bytes]) -> bytes:
+        """With parts that `encode_part` has encoded already, instead of its own."""
         return orjson.dumps(
             {
                 "journal": list(self.journal),
                 "log": list(self.log),
-                "limits": self.limits,
+                "limits": [orjson.Fragment(each) for each in limits],
                 "prices": self.prices,
-                "outstanding": self.outstanding,
                 "late": self.late,
                 "expired": [base64.b64encode(each.SerializeToString()).decode() for each in self.expired],
-            },
-            default=tuple,
+            }
         )
+
+
+def encode_part(part: Mapping[str, Any]) -> bytes:
+    """One of the limits' state."""
+    return orjson.dumps(part, default=tuple)
 
 
 def _load(path: Path, log: FilteringBoundLogger) -> dict[str, Any] | None:

@@ -13,21 +13,19 @@ Nothing here awaits, and there is one thread: what is checked together is reserv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from translator.errors import LimitError
-from translator.limits.counters import Bucket, Counter, counter
+from translator.limits.counters import Counter, counter
 from translator.limits.limit import Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
+from translator.limits.saving import Places, Saving
 from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
 LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
-#: Where a reservation counts: of each of its limits, tokens and cost last.
-Places = tuple[tuple[Counter, Bucket], ...]
-
-_FORMAT = 1
 #: Counters that are looked at, whether they are still needed, for every new one.
 _EXAMINED = 2
 #: At one request: many are new after a restart.
@@ -45,6 +43,7 @@ class Limiter:
         self._examination: deque[str] = deque()
         #: New counters since `_forget_idle`.
         self._created = 0
+        self._saving: Saving | None = None
 
     @property
     def outstanding(self) -> int:
@@ -90,6 +89,8 @@ class Limiter:
             counters.append(found)
         refused = _strictest(limits, counters, needs) if refusing else None
         if refused is None:
+            if self._saving is not None:
+                self._saving.keep(counters)
             places = tuple([(found, found.add(needs[found.metric])) for found in counters])
             self._held[reservation.id] = (reservation, places)
         if self._created:
@@ -116,6 +117,8 @@ class Limiter:
         if held is None:
             return False
         reservation, places = held
+        if self._saving is not None:
+            self._saving.keep(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
         for found, bucket in places:
             metric = found.metric
@@ -164,17 +167,23 @@ class Limiter:
         requests, tokens = tightest
         return requests, tokens
 
-    def snapshot(self) -> dict[str, Any]:
-        """Everything, as JSON values, for `restore`."""
-        return {
-            "format": _FORMAT,
-            "counters": {name: found.state() for name, found in self._counters.items()},
-            "held": [
-                (reservation, [bucket.step for _, bucket in places]) for reservation, places in self._held.values()
-            ],
-        }
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Those outstanding, oldest first."""
+        return [reservation for reservation, _ in self._held.values()]
 
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
+    @contextmanager
+    def snapshot(self) -> Iterator[Iterator[dict[str, Any]]]:
+        """Everything at this moment, as JSON values in parts, for `restore`. Between two parts, whatever is called
+        here may be called; there is one snapshot at a time.
+        """
+        self._saving = Saving(self._counters, self._held.values())
+        try:
+            yield self._saving.parts()
+        finally:
+            self._saving = None
+
+    def restore(self, parts: Iterable[Mapping[str, Any]]) -> None:
         """Replaces everything by what `snapshot` gave.
 
         Raises:
@@ -182,12 +191,11 @@ class Limiter:
         """
         restored = Limiter(self._limits_of)
         try:
-            if snapshot["format"] != _FORMAT:
-                raise LimitError("the limits' state is of a format that this version does not know")
-            for name, state in snapshot["counters"].items():
-                restored._new(name).load(state)
-            for fields, steps in snapshot["held"]:
-                restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
+            for part in parts:
+                for name, state in part.get("counters", {}).items():
+                    restored._new(name).load(state)
+                for fields, steps in part.get("held", ()):
+                    restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
@@ -205,6 +213,8 @@ class Limiter:
     def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
         amounts = (1, tokens, cost, 1)
         counters = [self._counters.get(each) or self._new(each) for each in ids]
+        if self._saving is not None:
+            self._saving.keep(counters)
         return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
 
     def _new(self, limit_id: str) -> Counter:

@@ -7,6 +7,8 @@ younger than the window counts, what is older than it by more than a sixtieth do
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -64,15 +66,30 @@ class Interleavings(RuleBasedStateMachine):
         self.now = NOW
         self.engine = limiter(LIMITS)
         self.known: dict[str, Known] = {}
-        self.snapshot: Any = None
+        self.snapshot = ""
+        self.parts: Iterator[dict[str, Any]] | None = None
+        self.saving = ExitStack()
         self.journal: list[Reservation] = []
         self.ended: list[Known | tuple[str, int, int] | str] = []
 
     @initialize()
     def store(self) -> None:
-        """As if killed at any moment: what comes later is in the journal and in the log."""
-        self.snapshot = json.dumps(self.engine.snapshot())
+        """Begins a snapshot, which is of this moment whenever it is completed: what comes later is in the journal
+        and in the log.
+        """
+        self.saving.close()
+        self.parts = self.saving.enter_context(self.engine.snapshot())
         self.journal, self.ended = [], []
+
+    @rule()
+    def complete(self) -> None:
+        if self.parts is not None:
+            self.snapshot = json.dumps(list(self.parts))
+            self.parts = None
+            self.saving.close()
+
+    def teardown(self) -> None:
+        self.saving.close()
 
     @rule(chosen=st.sets(st.sampled_from(range(len(LIMITS))), min_size=1), tokens=AMOUNTS, cost=AMOUNTS)
     def reserve(self, chosen: set[int], tokens: int, cost: int) -> None:
@@ -143,11 +160,13 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.store()
+        self.complete()
         self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
 
     @rule()
     def crash(self) -> None:
+        self.complete()
         self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
         for made in self.journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.translator.limits.building import (
     taken,
 )
 from translator.errors import LimitError
-from translator.limits import Refused
+from translator.limits import Limiter, Refused
 
 MONTH = "month@Europe/Berlin"
 MARCH = 1_774_994_400.0  # 2026-04-01T00:00 in Berlin, the end of March
@@ -220,6 +221,31 @@ def test_a_clock_that_is_set_back_frees_nothing_and_blocks_for_no_longer_than_a_
             assert reserve(engine, "b", [tokens], tokens=1, at=later) is None
 
 
+def saved(engine: Limiter) -> str:
+    """A whole snapshot, as JSON."""
+    with engine.snapshot() as parts:
+        return json.dumps(list(parts))
+
+
+def test_a_snapshot_is_of_its_moment_whatever_happens_until_it_is_complete() -> None:
+    limits = [limit(TOKENS, "60", 10**9), limit(COST, MONTH, 10**9), limit(CONCURRENCY, "-", 10**6)]
+    engine = limiter()
+    # Counters and reservations of more than one part.
+    many = [limit(REQUESTS, "60", 10**6, holder_id=f"key_{number}") for number in range(600)]
+    for number, own in enumerate(many):
+        assert reserve(engine, f"r{number}", [*limits, own], tokens=10, cost=10) is None
+    before = saved(engine)
+    with engine.snapshot() as parts:
+        taken = [next(parts)]
+        assert engine.settle("r0", 1, 1)
+        assert engine.settle("r599", 1, 1)
+        assert reserve(engine, "new", [*limits, many[5]], tokens=7, at=NOW + 1) is None
+        engine.settle_unknown(organisation="", key="", route="", model="", at=NOW, tokens=3, cost=3)
+        taken += parts
+    assert json.dumps(taken) == before
+    assert saved(engine) != before
+
+
 def test_a_restart_knows_everything() -> None:
     limits = [
         limit(REQUESTS, "60", 3),
@@ -232,8 +258,8 @@ def test_a_restart_knows_everything() -> None:
     assert reserve(engine, "b", limits, tokens=20, cost=20, at=NOW + 2) is None
     assert engine.settle("a", 1, 1)
     restarted = limiter()
-    restarted.restore(json.loads(json.dumps(engine.snapshot())))
-    assert restarted.snapshot() == engine.snapshot()
+    restarted.restore(json.loads(saved(engine)))
+    assert saved(restarted) == saved(engine)
     for each in (engine, restarted):
         assert reserve(each, "c", limits, at=NOW + 3) is None
         assert reserve(each, "d", limits, at=NOW + 3) is not None  # in flight
@@ -269,17 +295,17 @@ def test_a_replay_of_long_ago_takes_a_place_but_no_tokens() -> None:
 @pytest.mark.parametrize(
     "damaged",
     [
-        {},
-        {"format": 2, "counters": {}, "held": []},
-        {"format": 1, "counters": {"nonsense": []}, "held": []},
-        {"format": 1, "counters": {"tokens 60 key k ": []}, "held": []},
-        {"format": 1, "counters": {"tokens 60 key k ": [1, 2]}, "held": []},
-        {"format": 1, "counters": {"tokens month@Moon/Sea key k ": []}, "held": []},
-        {"format": 1, "counters": {}, "held": [[["a"], []]]},
-        {"format": 1, "counters": [], "held": []},
+        [[]],
+        [{}, "counters"],
+        [{"counters": {"nonsense": []}}],
+        [{"counters": {"tokens 60 key k ": []}}],
+        [{"counters": {"tokens 60 key k ": [1, 2]}}],
+        [{"counters": {"tokens month@Moon/Sea key k ": []}}],
+        [{"held": [[["a"], []]]}],
+        [{"counters": []}],
     ],
 )
-def test_a_damaged_state_is_refused_and_changes_nothing(damaged: dict[str, object]) -> None:
+def test_a_damaged_state_is_refused_and_changes_nothing(damaged: list[Any]) -> None:
     tokens = limit(TOKENS, "60", 10)
     engine = limiter()
     assert reserve(engine, "a", [tokens], tokens=8) is None

@@ -1,0 +1,46 @@
+"""The limits' state at one moment, taken in parts while requests go on: what changes meanwhile is copied first.
+
+Tens of thousands of counters take tens of milliseconds, for which no request should wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from translator.limits.counters import Bucket, Counter
+from translator.limits.reservation import Reservation
+
+#: Where a reservation counts: of each of its limits, tokens and cost last.
+Places = tuple[tuple[Counter, Bucket], ...]
+#: Counters, and reservations, in one part: some tenths of a millisecond.
+_PART = 250
+
+
+class Saving:
+    """Of the `counters` by id and the reservations `held`, as they are now."""
+
+    def __init__(self, counters: Mapping[str, Counter], held: Iterable[tuple[Reservation, Places]]) -> None:
+        self._names, self._counters = list(counters), list(counters.values())
+        self._held = list(held)
+        self._kept: dict[Counter, list[int]] = {}
+
+    def keep(self, counters: Iterable[Counter]) -> None:
+        """Copies those that are about to change."""
+        for found in counters:
+            if found not in self._kept:
+                self._kept[found] = found.state()
+
+    def parts(self) -> Iterator[dict[str, Any]]:
+        """JSON values: `counters`, states by id, or `held`, reservations with the steps of their buckets."""
+        for begin in range(0, len(self._counters), _PART):
+            part = slice(begin, begin + _PART)
+            chosen = zip(self._names[part], self._counters[part], strict=True)
+            yield {"counters": {name: self._state(found) for name, found in chosen}}
+        for begin in range(0, len(self._held), _PART):
+            held = self._held[begin : begin + _PART]
+            yield {"held": [(reserved, [bucket.step for _, bucket in places]) for reserved, places in held]}
+
+    def _state(self, found: Counter) -> list[int]:
+        kept = self._kept.get(found)
+        return found.state() if kept is None else kept
