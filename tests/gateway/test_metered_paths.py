@@ -14,13 +14,14 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 from translator.endpoints import ENDPOINTS, BodyKind, Endpoint
+from xds_server.resources import names
 
 KEY = "sk-acme-metered-key-1234"
 AMOUNT = 1_000_000
 MODELS = ("first", "second")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 #: Envoy's own clusters, none of which leads to a provider.
-OWN = {"translator", "envoy_admin", "xds"}
+OWN = {"translator", "envoy_admin", "xds", names.TUNNEL_HANDSHAKE_CLUSTER}
 METERED = [each for each in ENDPOINTS if each.body is not BodyKind.NONE]
 UNMETERED = ["/v1/models", "/v1/models/first"]
 
@@ -79,7 +80,13 @@ def request_of(endpoint: Endpoint, model: str, *, stream: bool) -> dict[str, Any
 async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(gateway: GatewayProcess) -> None:
     dump = await dumped(gateway)
     known = listeners(dump)
-    assert set(known) == {"openai", "admin"}
+    assert set(known) == {
+        names.OPENAI_LISTENER,
+        names.ADMIN_LISTENER,
+        names.TUNNEL_LISTENER,
+        names.TUNNEL_HANDSHAKE_LISTENER,
+        names.TUNNEL_EGRESS_LISTENER,
+    }
     (chain,) = known["openai"]["filter_chains"]
     (manager,) = chain["filters"]
     filters = [each["name"] for each in manager["typed_config"]["http_filters"]]
@@ -90,17 +97,22 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
     # What the translator does not answer is refused, and no route is excepted from asking it.
     assert not authorisation.get("failure_mode_allow")
     assert not list(found(authorisation, "filter_enabled"))
-    assert not list(found(dump["RoutesConfigDump"], "typed_per_filter_config"))
+    assert not list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
     assert not list(found(manager["typed_config"], "disabled"))
-    # The other listener reaches Trunkline itself and nothing else.
-    clusters = {
-        each["cluster"]
-        for each in found(known["admin"], "route")
-        if isinstance(each, Mapping) and "cluster" in each
-    }
-    assert clusters <= OWN
-    assert not list(found(known["admin"], "weighted_clusters"))
-    assert not list(found(known["admin"], "cluster_header"))
+    # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it leads
+    # from the pools of nodes, which requests come to through the first one, into the nodes' tunnels.
+    for name, listener in known.items():
+        clusters = {
+            each["cluster"] for each in found(listener, "route") if isinstance(each, Mapping) and "cluster" in each
+        }
+        if name == names.TUNNEL_EGRESS_LISTENER:
+            assert "internal_listener" in listener
+            assert "address" not in listener
+            assert clusters == {names.TUNNELS_CLUSTER}
+        elif name != "openai":
+            assert clusters <= OWN
+        assert not list(found(listener, "weighted_clusters"))
+        assert not list(found(listener, "cluster_header"))
 
 
 async def test_every_route_and_every_endpoint_takes_a_reservation_and_gives_a_record(
