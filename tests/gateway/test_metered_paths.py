@@ -99,8 +99,8 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
     assert not list(found(authorisation, "filter_enabled"))
     assert not list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
     assert not list(found(manager["typed_config"], "disabled"))
-    # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it leads
-    # from the pools of nodes, which requests come to through the first one, into the nodes' tunnels.
+    # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it
+    # leads from the pools of nodes, which requests come to through the first one, into the nodes' tunnels.
     for name, listener in known.items():
         clusters = {
             each["cluster"] for each in found(listener, "route") if isinstance(each, Mapping) and "cluster" in each
