@@ -220,5 +220,7 @@ def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], shape
     route.audiences.extend(audiences)
     store = policies.default_store()
     store.apply(policies.response(policies.ROUTE, route))
-    assert ask(store=store)["x-trunkline-route"] == shape
+    headers = ask(store=store)
+    assert headers["x-trunkline-route"] == shape
+    assert " rt_gpt " in headers["x-trunkline-note"]  # it is booked on the route, whoever asks
     assert ask({"model": "gpt-4.1", "stream": True}, store=store)["x-trunkline-route"] == f"{shape}:stream"

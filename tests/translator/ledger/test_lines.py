@@ -24,13 +24,6 @@ def test_a_line_in_numbers_and_the_same_in_text() -> None:
     assert (line.first_byte_us, line.duration_ms) == (1000, 2)
 
 
-@pytest.mark.parametrize("audience", ["@org_2", "@key_ci"])
-def test_an_audiences_requests_are_its_routes(audience: str) -> None:
-    for stream in (False, True):
-        line = request(route=f"rt_gpt{audience}" + ":stream" * stream)
-        assert (line.route, line.stream) == ("rt_gpt", stream)
-
-
 @pytest.mark.parametrize("absent", [None, "-", "", "x", -1, [], {}, 1 << 60])
 def test_what_is_absent_or_nonsense_is_nothing(absent: object) -> None:
     line = request(note=absent, events=absent, status=absent, duration_ms=absent)
