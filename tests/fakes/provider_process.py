@@ -67,12 +67,18 @@ class SeenRequest:
 
 
 class ProviderProcess:
-    """One fake provider process. The port survives `kill` and `start`, so that a provider can come back."""
+    """One fake provider process. The port survives `kill` and `start`, so that a provider can come back.
 
-    def __init__(self, name: str = "a", *, api_keys: Sequence[str] = (), port: int = 0) -> None:
+    It answers for any model; it lists `models`, or some of OpenAI's.
+    """
+
+    def __init__(
+        self, name: str = "a", *, api_keys: Sequence[str] = (), port: int = 0, models: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.port = port
         self._api_keys = tuple(api_keys)
+        self._models = tuple(models)
         self._control_port = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -100,6 +106,8 @@ class ProviderProcess:
         ]
         for key in self._api_keys:
             command += ["--api-key", key]
+        for model in self._models:
+            command += ["--model", model]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
