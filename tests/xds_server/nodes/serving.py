@@ -148,7 +148,7 @@ async def serving(directory: Path, tables: LiveTables) -> AsyncIterator[Serving]
     await registry.restore()
     desired.follow = registry.desired
     enrolment = Enrolment(desired, Issuer(), desired, lambda: desired, clock)
-    service = NodeService(registry, enrolment, Issuer(), desired, desired)
+    service = NodeService(registry, enrolment, Issuer(), desired, desired, clock=clock)
     guard = TokenInterceptor("a-token-that-no-node-has", but=[SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     registry_pb2_grpc.add_NodeRegistryServicer_to_server(service, server)
