@@ -19,6 +19,7 @@ from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
 from node_sidecar.node import Node
 from node_sidecar.probes.watch import Watch
+from node_sidecar.reach import Reach
 from node_sidecar.renewal import Renewal
 from node_sidecar.report import Reporter
 from node_sidecar.serving_parts import Build
@@ -45,16 +46,18 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     watch = Watch(wishes.upstreams, log, ports=settings.ports)
     upstreams = Upstreams(watch.servers, wishes)
     serving = build(holder, upstreams, wishes)
+    reach = Reach(wishes.direct, log)
     node = Node(
         wishes=wishes,
         watch=watch,
         upstreams=upstreams,
         serving=serving,
         machine=await facts.machine(),
+        reach=reach,
         log=log,
     )
     reporter = Reporter(holder, node.picture, node.instructed, log)
-    node.changed = watch.changed = reporter.changed
+    node.changed = watch.changed = reach.changed = reporter.changed
     stop = asyncio.Event()
     _on_signal(stop)
 
@@ -90,7 +93,8 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
                 "clock": node.follow_clock(),
                 "way": serving.way.run(),
                 "renewal": Renewal(holder, log).run(),
-                "reports": _report(watch, reporter),
+                "reach": reach.follow(),
+                "reports": _report(watch, reach, reporter),
             },
             stop,
             node,
@@ -101,7 +105,9 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         log.info("node stopped")
 
 
-async def _report(watch: Watch, reporter: Reporter) -> None:
+async def _report(watch: Watch, reach: Reach, reporter: Reporter) -> None:
+    # The gateway would take it for a node behind tunnels, which it never opens.
+    await reach.known.wait()
     with suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_LOOK):
             await watch.ready.wait()

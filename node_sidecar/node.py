@@ -17,6 +17,7 @@ from node_sidecar.identity import Identity, utc_now
 from node_sidecar.offers import offers
 from node_sidecar.picture import UNKNOWN_CACHE, Picture
 from node_sidecar.probes.watch import Watch
+from node_sidecar.reach import Reach
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
 from node_sidecar.wishes.availability import Availability, Serves, decide
@@ -41,6 +42,7 @@ class Node:
         upstreams: Upstreams,
         serving: Serving,
         machine: MachineFacts,
+        reach: Reach,
         log: FilteringBoundLogger,
     ) -> None:
         self._wishes = wishes
@@ -48,7 +50,8 @@ class Node:
         self._upstreams = upstreams
         self._serving = serving
         self._log = log
-        self._facts = _facts(machine, wishes.direct)
+        self._machine = machine
+        self._reach = reach
         self._idle: IdleWatch | None = None
         self._availability = Availability(Serves.OPEN)
         self._instruction = wire.NodeInstruction()
@@ -62,7 +65,8 @@ class Node:
         if left_out != self._left_out:
             self._left_out = left_out
             self._log.warning("models that cannot be offered: too many, or too long a name", count=left_out)
-        return Picture(self._facts, made, self._availability, self.draining.is_set(), self._load())
+        facts_now = _facts(self._machine, self._reach.address)
+        return Picture(facts_now, made, self._availability, self.draining.is_set(), self._load())
 
     def instructed(self, instruction: wire.NodeInstruction) -> None:
         """By the gateway."""
@@ -128,7 +132,7 @@ class Node:
             "queued": gate.queued,
             "concurrency": gate.limit,
             "certificate_until": identity.not_after.isoformat(),
-            "problem": store.problem,
+            "problem": store.problem or self._reach.problem,
             "servers": [
                 {
                     "url": server.base_url,

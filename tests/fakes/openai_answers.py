@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,11 +63,13 @@ def error(status: int, message: str, code: str | None = None, param: str | None 
     return _json({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
 
 
-def answer(request: Request, name: str, behaviour: Behaviour) -> Answer | EventStream:
-    """The answer of the provider called `name`. Never raises: refusals are answers."""
+def answer(
+    request: Request, name: str, behaviour: Behaviour, models: Sequence[str] = MODELS
+) -> Answer | EventStream:
+    """The answer of the provider called `name`, which lists `models`. Never raises: refusals are answers."""
     try:
         if request.path == "/v1/models" and request.method == "GET":
-            return _json({"object": "list", "data": [_model(model, name) for model in MODELS]})
+            return _json({"object": "list", "data": [_model(model, name) for model in models]})
         if request.path.startswith("/v1/models/") and request.method == "GET":
             return _json(_model(request.path.removeprefix("/v1/models/"), name))
         if request.path == "/v1/audio/transcriptions" and request.method == "POST":

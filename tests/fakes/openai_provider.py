@@ -31,7 +31,7 @@ from urllib.parse import parse_qs
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.http11 import MalformedRequestError, Request, RequestReader, chunk, head
 from tests.fakes.listening import Port
-from tests.fakes.openai_answers import Answer, EventStream, answer, error
+from tests.fakes.openai_answers import MODELS, Answer, EventStream, answer, error
 from tests.fakes.recording import COUNTERS, Record, Recording
 
 STREAM_HEADERS = (
@@ -52,8 +52,9 @@ STATUS_ERRORS = {
 class Provider:
     """The state all connections share."""
 
-    def __init__(self, name: str, api_keys: frozenset[str], port: int) -> None:
+    def __init__(self, name: str, api_keys: frozenset[str], port: int, models: tuple[str, ...] = MODELS) -> None:
         self.name = name
+        self.models = models
         self.api_keys = api_keys
         self.behaviour = Behaviour()
         self.recording = Recording()
@@ -222,7 +223,7 @@ class Connection(asyncio.Protocol):
         key = request.header("authorization").removeprefix("Bearer ")
         if self._provider.api_keys and key not in self._provider.api_keys:
             return error(401, "Incorrect API key provided.", "invalid_api_key")
-        return answer(request, self._provider.name, behaviour)
+        return answer(request, self._provider.name, behaviour, self._provider.models)
 
     async def _stream(
         self, request: Request, stream: EventStream, behaviour: Behaviour, record: Record, dies_after: int | None
@@ -326,10 +327,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--name", default="a")
     parser.add_argument("--api-key", action="append", default=[], help="repeatable; without one, any key will do")
+    parser.add_argument("--model", action="append", help="repeatable; what it lists, though it answers for any")
     options = parser.parse_args(arguments)
 
     async def run() -> None:
-        await serve(Provider(options.name, frozenset(options.api_key), options.port))
+        models = tuple(options.model or MODELS)
+        await serve(Provider(options.name, frozenset(options.api_key), options.port, models))
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run())

@@ -67,12 +67,26 @@ class SeenRequest:
 
 
 class ProviderProcess:
-    """One fake provider process. The port survives `kill` and `start`, so that a provider can come back."""
+    """One fake provider process. The port survives `kill` and `start`, so that a provider can come back.
 
-    def __init__(self, name: str = "a", *, api_keys: Sequence[str] = (), port: int = 0) -> None:
+    It answers for any model; it lists `models`, or some of OpenAI's. `launcher` is a command that becomes the one
+    appended to it; one that takes it to another network leaves the control API out of reach.
+    """
+
+    def __init__(
+        self,
+        name: str = "a",
+        *,
+        api_keys: Sequence[str] = (),
+        port: int = 0,
+        models: Sequence[str] = (),
+        launcher: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.port = port
         self._api_keys = tuple(api_keys)
+        self._models = tuple(models)
+        self._launcher = tuple(launcher)
         self._control_port = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -90,6 +104,7 @@ class ProviderProcess:
         """Starts the process and waits until it listens."""
         assert self._process is None, "already started"
         command = [
+            *self._launcher,
             sys.executable,
             "-m",
             "tests.fakes.openai_provider",
@@ -100,6 +115,8 @@ class ProviderProcess:
         ]
         for key in self._api_keys:
             command += ["--api-key", key]
+        for model in self._models:
+            command += ["--model", model]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -13,6 +13,7 @@ from node_sidecar.node import Node
 from node_sidecar.picture import UNKNOWN_CACHE
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Watch
+from node_sidecar.reach import Reach
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.refusal import Refusal
 from node_sidecar.serving_parts import Serving
@@ -49,6 +50,7 @@ def _node(wishes: Wishes) -> tuple[Node, Watch, Gate, _Tunnels]:
         upstreams=Upstreams(watch.servers, wishes),
         serving=Serving(gate, tunnels),
         machine=MachineFacts("Linux", 1, 2),
+        reach=Reach(wishes.direct, log),
         log=log,
     )
     return node, watch, gate, tunnels
@@ -67,6 +69,12 @@ async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
     for told, kept in ((4, 4), (0, 1), (100_000, 64)):
         node.instructed(wire.NodeInstruction(tunnels=told))
         assert tunnels.count == kept
+
+
+async def test_a_name_is_no_direct_address() -> None:
+    for direct, told in (("", ""), ("10.0.0.5:8443", "10.0.0.5:8443"), ("rig.example.org:8443", "")):
+        node, *_ = _node(Wishes(direct=direct))
+        assert node.picture().facts.direct_address == told
 
 
 async def test_wishes_that_wait_for_the_next_start_are_told() -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -66,6 +67,11 @@ class Authority:
         key = load_pem_private_key(pem, password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101  # _make_ca makes no other
         return cls(key, x509.load_pem_x509_certificate(pem), clock)
+
+    def key_hash(self, csr_pem: bytes) -> bytes:
+        """The SHA-256 of the public key that the request is for, as DER. Raises CsrError."""
+        key = public_key_of(csr_pem)
+        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
     def issue(self, node_id: str, csr_pem: bytes) -> bytes:
         """A certificate for 24 hours whose only DNS name is `node_id`, PEM. Raises CsrError."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Refused tokens per second, and at once, after which nobody joins for a moment. The secret in a token cannot be
-#: guessed; this keeps those who try from the store's write lock.
+#: Refused tokens, and repeated ones, per second, and at once, after which nobody joins for a moment. The secret in
+#: a token cannot be guessed; this keeps those who try from the store's write lock.
 _REFUSALS_PER_SECOND, _BURST = 2.0, 50
 #: Enrolments that wait for the store; the others are told to come again.
 _MOST_WAITING = 64
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 class Changes(Protocol):
     """`store.writing.nodes`."""
 
-    def enrol(self, transaction: Transaction, token: str, proposed_name: str) -> Node:
+    def enrol(self, transaction: Transaction, token: str, proposed_name: str, key_hash: bytes) -> Node:
         """Raises JoinTokenError."""
         ...
 
@@ -74,7 +74,10 @@ class Enrolment:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
-        """Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError."""
+        """The same token with the same key is answered again for a while: the first answer may have been lost.
+
+        Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError.
+        """
         if not token.startswith(_TOKEN_PREFIX) or len(token) > _LONGEST_TOKEN:
             raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
         wait = self._refused.wait(self._clock().monotonic)
@@ -97,21 +100,28 @@ class Enrolment:
         _log.info("node left", node=node_id)
 
     async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
+        # Before the transaction: a request that nothing is issued for takes no lock and uses up no token.
+        key_hash = await asyncio.to_thread(self._issuer.key_hash, csr_pem)
+
         def work(transaction: Transaction) -> Enrolled:
-            node = self._changes().enrol(transaction, token, proposed_name)
-            # Inside of the transaction: a request that nothing is issued for uses up no token.
+            node = self._changes().enrol(transaction, token, proposed_name, key_hash)
             return Enrolled(node, self._issuer.issue(node.id, csr_pem))
 
-        enrolled = await self._write("node", work)
-        _log.info("node joined", node=enrolled.node.id, approved=enrolled.node.approved)
+        committed = await self._write("node", work)
+        enrolled = committed.value
+        if committed.events:
+            _log.info("node joined", node=enrolled.node.id, approved=enrolled.node.approved)
+        else:
+            self._refused.take(self._clock().monotonic)
+            _log.info("node asked to join again, with the same key", node=enrolled.node.id)
         return enrolled
 
-    async def _write(self, actor: str, work: Callable[[Transaction], T]) -> T:
+    async def _write(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
         """Stores and publishes; a caller that goes away in between stops neither."""
         task = asyncio.create_task(self._store_and_publish(actor, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return (await asyncio.shield(task)).value
+        return await asyncio.shield(task)
 
     async def _store_and_publish(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
         committed = await self._store.write(actor, work)

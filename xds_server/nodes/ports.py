@@ -21,6 +21,10 @@ class Issuer(Protocol):
     @property
     def ca_pem(self) -> bytes: ...
 
+    def key_hash(self, csr_pem: bytes) -> bytes:
+        """The SHA-256 of the public key that the request is for, as DER. Raises CsrError."""
+        ...
+
     def issue(self, node_id: str, csr_pem: bytes) -> bytes:
         """A node's certificate, PEM, leaf first. Raises CsrError."""
         ...

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -15,11 +16,14 @@ from google.protobuf.message import DecodeError
 from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 
 from xds_server.admin.calls import reporting
-from xds_server.errors import InvalidFieldError
+from xds_server.errors import InvalidFieldError, JoinTokenError, UnauthenticatedError, XdsServerError
 from xds_server.model import Node
 from xds_server.nodes import identity
+from xds_server.nodes.clock import system_clock
 from xds_server.nodes.enrolment import Enrolment
+from xds_server.nodes.moment import Clock
 from xds_server.nodes.ports import Issuer, NodeStore, Publisher
+from xds_server.nodes.refusals import Refusals
 from xds_server.nodes.registry import NodeRegistry, removed
 from xds_server.nodes.report import check_protocol, check_size, text_problems
 from xds_server.nodes.streams import ReportStream
@@ -34,14 +38,40 @@ _MAX_CSR_BYTES = 16 * 1024
 _LAST_WRITE = 5.0
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+T = TypeVar("T")
+Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]
+
+
+def _telling(method: Method[T]) -> Method[T]:
+    """What `method` refuses is told in the log."""
+
+    @functools.wraps(method)
+    async def call(service: NodeService, request: Any, context: Context) -> T:
+        try:
+            return await method(service, request, context)
+        except JoinTokenError:
+            raise  # the enrolment has told it
+        except XdsServerError as error:
+            service.refusals.tell(method.__name__, _name(context), error)
+            raise
+
+    return call
 
 
 class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     """Says who calls, and leaves what follows to the registry and the enrolment."""
 
     def __init__(
-        self, registry: NodeRegistry, enrolment: Enrolment, issuer: Issuer, store: NodeStore, publisher: Publisher
+        self,
+        registry: NodeRegistry,
+        enrolment: Enrolment,
+        issuer: Issuer,
+        store: NodeStore,
+        publisher: Publisher,
+        *,
+        clock: Clock = system_clock,
     ) -> None:
+        self.refusals = Refusals(clock)
         self._registry = registry
         self._enrolment = enrolment
         self._issuer = issuer
@@ -49,6 +79,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         self._publisher = publisher
 
     @reporting
+    @_telling
     async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
         identity.require_tunnel(context.peer())
         check_size(request.ByteSize())
@@ -68,6 +99,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         )
 
     @reporting
+    @_telling
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
         node, _ = await self._caller(context)
         check_size(request.ByteSize())
@@ -76,12 +108,14 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         return pb.RenewResponse(certificate_chain_pem=certificate)
 
     @reporting
+    @_telling
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
         node, _ = await self._caller(context)
         await self._enrolment.leave(node.id)
         return pb.LeaveResponse()
 
     @reporting
+    @_telling
     async def Report(  # type: ignore[override]  # the stubs know generators only; this writes to the context
         self, request_iterator: AsyncIterator[pb.NodeReport], context: Context
     ) -> None:
@@ -134,6 +168,14 @@ async def _write(stream: ReportStream, context: Context) -> None:
     with suppress(grpc.aio.InternalError):
         while (instruction := await stream.next_instruction()) is not None:
             await context.write(instruction)
+
+
+def _name(context: Context) -> str:
+    """The calling node's id; empty for whoever has no certificate."""
+    try:
+        return identity.node_id(context.invocation_metadata() or (), context.peer())
+    except UnauthenticatedError:
+        return ""
 
 
 def _check_csr(csr_pem: bytes) -> None:

@@ -44,6 +44,9 @@ from xds_server.resources.template import Template, text_hole
 #: Metadata of endpoints behind a tunnel, which runs through a connection with TLS. All others get TLS here.
 THROUGH_TUNNEL = metadata("envoy.transport_socket_match", {"through": "tunnel"})
 
+#: Shorter than a provider's: a node's own reports take it out of its pools for as long as it is not well.
+LONGEST_EJECTION = timedelta(seconds=15)
+
 #: What one answer may have under way while its client does not read, and all those of a connection together:
 #: 256 such answers before they hold up the others.
 STREAM_WINDOW = 256 * 1024
@@ -73,7 +76,7 @@ def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
         typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=IDLE)},
         transport_socket=_tls() if direct else None,
         transport_socket_matches=[tunnelled] if direct else [],
-        outlier_detection=ejection(),
+        outlier_detection=ejection(LONGEST_EJECTION),
         # Envoy's default would hold back health changes for a second.
         common_lb_config=ClusterCommonLbConfig(
             healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()

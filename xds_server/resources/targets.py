@@ -187,13 +187,13 @@ def _protocol(*, negotiate: bool) -> Any:
     return pack(PROTOCOL_OPTIONS, options)
 
 
-def ejection() -> OutlierDetection:
-    """Three failures in a row eject a host for 5 s, longer each time up to 60 s; live traffic then probes it."""
+def ejection(longest: timedelta = timedelta(seconds=60)) -> OutlierDetection:
+    """Three failures in a row eject a host for 5 s, longer each time up to `longest`; then live traffic probes."""
     return OutlierDetection(
         consecutive_5xx=3,
         interval=timedelta(seconds=1),
         base_ejection_time=timedelta(seconds=5),
-        max_ejection_time=timedelta(seconds=60),
+        max_ejection_time=longest,
         max_ejection_percent=100,
         enforcing_consecutive_gateway_failure=0,
         enforcing_success_rate=0,

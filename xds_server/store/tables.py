@@ -156,7 +156,10 @@ class NodeRow(SQLModel, table=True):
 
 
 class JoinTokenRow(SQLModel, table=True):
-    """`hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used."""
+    """`hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used.
+
+    Once it is used, `node_id` is the node that it admitted, and `key_hash` the SHA-256 of that node's public key.
+    """
 
     __tablename__ = "join_token"
     id: str = Field(primary_key=True)
@@ -169,6 +172,8 @@ class JoinTokenRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger)
     used_at: int = Field(sa_type=BigInteger)
+    node_id: str = ""
+    key_hash: bytes = Field(default=b"", sa_type=LargeBinary)
 
 
 class NodeUptimeRow(SQLModel, table=True):

@@ -27,16 +27,21 @@ from xds_server.store import Committed
 from xds_server.transport.ads import SERVER_OPTIONS
 
 CSR = b"a certificate request"
+OTHER_CSR = b"a certificate request for another key"
 
 
 class Issuer:
-    """Signs whatever is CSR."""
+    """Signs CSR and OTHER_CSR."""
 
     ca_pem = b"the CA"
 
-    def issue(self, node_id: str, csr_pem: bytes) -> bytes:
-        if csr_pem != CSR:
+    def key_hash(self, csr_pem: bytes) -> bytes:
+        if csr_pem not in {CSR, OTHER_CSR}:
             raise CsrError("csr_pem: not a certificate request")
+        return csr_pem
+
+    def issue(self, node_id: str, csr_pem: bytes) -> bytes:
+        self.key_hash(csr_pem)
         return f"certificate of {node_id}".encode()
 
 
@@ -46,6 +51,7 @@ class Desired:
     def __init__(self) -> None:
         self.state = state()
         self.tokens: set[str] = set()
+        self.joined: dict[tuple[str, bytes], Node] = {}
         self.follow: Callable[[State], Mapping[str, Pool]] = lambda _: {}
         self.pools: dict[str, Pool] = {}
         self.changed = asyncio.Condition()
@@ -63,13 +69,16 @@ class Desired:
         except Exception:
             self.state, self.tokens = before, tokens
             raise
-        return Committed(value, self.state.revision, ())
+        events: Any = () if self.state is before else ("an event",)
+        return Committed(value, self.state.revision, events)
 
-    def enrol(self, transaction: Any, token: str, proposed_name: str) -> Node:
+    def enrol(self, transaction: Any, token: str, proposed_name: str, key_hash: bytes) -> Node:
+        if (token, key_hash) in self.joined:
+            return self.joined[token, key_hash]
         if token not in self.tokens:
             raise JoinTokenError("this join token is unknown, used or expired")
         self.tokens.discard(token)
-        joined = node(100 + len(self.state.nodes), approved="pending" not in token)
+        joined = self.joined[token, key_hash] = node(100 + len(self.state.nodes), approved="pending" not in token)
         self.put(joined)
         return joined
 
@@ -139,7 +148,7 @@ async def serving(directory: Path, tables: LiveTables) -> AsyncIterator[Serving]
     await registry.restore()
     desired.follow = registry.desired
     enrolment = Enrolment(desired, Issuer(), desired, lambda: desired, clock)
-    service = NodeService(registry, enrolment, Issuer(), desired, desired)
+    service = NodeService(registry, enrolment, Issuer(), desired, desired, clock=clock)
     guard = TokenInterceptor("a-token-that-no-node-has", but=[SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     registry_pb2_grpc.add_NodeRegistryServicer_to_server(service, server)

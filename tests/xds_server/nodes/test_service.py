@@ -16,6 +16,7 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 from tests.xds_server.nodes.reporting import first, heartbeat, node, node_id, offer
 from tests.xds_server.nodes.serving import (
     CSR,
+    OTHER_CSR,
     Serving,
     certificate,
     first_instruction,
@@ -88,8 +89,16 @@ async def test_a_token_is_good_once(gateway: Serving) -> None:
     gateway.desired.tokens = {"tlj_1"}
     async with gateway.stub() as stub:
         assert (await status(stub.Enrol(enrol("tlj_1", csr_pem=b"?"))))[0] is Code.INVALID_ARGUMENT
-        assert (await status(stub.Enrol(enrol("tlj_1"))))[0] is Code.OK
-        assert (await status(stub.Enrol(enrol("tlj_1"))))[0] is Code.UNAUTHENTICATED
+        joined = await stub.Enrol(enrol("tlj_1"))
+        assert (await status(stub.Enrol(enrol("tlj_1", csr_pem=OTHER_CSR))))[0] is Code.UNAUTHENTICATED
+        assert await stub.Enrol(enrol("tlj_1")) == joined
+
+
+async def test_asking_again_is_bounded_as_guesses_are(gateway: Serving) -> None:
+    gateway.desired.tokens = {"tlj_1"}
+    async with gateway.stub() as stub:
+        codes = [(await status(stub.Enrol(enrol("tlj_1"))))[0] for _ in range(60)]
+    assert codes == [Code.OK] * 51 + [Code.RESOURCE_EXHAUSTED] * 9
 
 
 @pytest.mark.parametrize(

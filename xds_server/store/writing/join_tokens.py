@@ -18,6 +18,8 @@ from xds_server.store.writing.transaction import Transaction
 
 #: For how many seconds a token that was used or expired is kept, so that whoever tries it again is told which.
 _KEPT_SECONDS = 7 * 86_400
+#: For how many seconds whoever used a token, and only it, is answered again: its first answer may have been lost.
+_REPEAT_SECONDS = 15 * 60
 _ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
 
 
@@ -56,10 +58,11 @@ def invite(
     return token, value
 
 
-def redeem(transaction: Transaction, value: str) -> JoinToken:
-    """Uses the token up. Transactions follow one another, on every replica: of two, the second finds it used.
+def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) -> tuple[JoinToken, str]:
+    """Uses the token up for a node of this id, whose public key has this SHA-256.
 
-    Raises JoinTokenError.
+    Transactions follow one another, on every replica: of two, the second finds it used. If it was this same key
+    that used it just now, the id is that of the node made then; else it is `node_id`. Raises JoinTokenError.
     """
     public_id = join_token_values.public_id(value)
     row = transaction.session.get(JoinTokenRow, public_id) if public_id else None
@@ -69,16 +72,18 @@ def redeem(transaction: Transaction, value: str) -> JoinToken:
             "this join token is not known: it was not copied whole, is another gateway's, was withdrawn, or was "
             f"used or expired long ago; {_ANOTHER}"
         )
+    if row.used_at and _is_repeat(transaction, row, key_hash):
+        return _decode(row), row.node_id
     if row.used_at:
         raise JoinTokenError(
             f"this join token was used at {_moment(row.used_at)}, and each admits one machine; {_ANOTHER}"
         )
     if row.expires_at <= transaction.now:
         raise JoinTokenError(f"this join token expired at {_moment(row.expires_at)}; {_ANOTHER}")
-    row.used_at = transaction.now
+    row.used_at, row.node_id, row.key_hash = transaction.now, node_id, key_hash
     transaction.session.add(row)
     _forget(transaction)
-    return _decode(row)
+    return _decode(row), node_id
 
 
 def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str = "") -> None:
@@ -91,6 +96,16 @@ def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str =
             _record(transaction, Action.DELETE, organisation, _decode(row))
         transaction.session.delete(row)
     transaction.session.flush()
+
+
+def _is_repeat(transaction: Transaction, row: JoinTokenRow, key_hash: bytes) -> bool:
+    """By the same key, soon, and the node is still there."""
+    if not hmac.compare_digest(row.key_hash, key_hash):
+        return False
+    if transaction.now >= min(row.expires_at, row.used_at + _REPEAT_SECONDS):
+        return False
+    node = transaction.session.get(NodeRow, row.node_id)
+    return node is not None and node.removed_at == 0
 
 
 def _forget(transaction: Transaction) -> None:

@@ -17,19 +17,23 @@ from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
 
-def enrol(transaction: Transaction, token: str, proposed_name: str) -> Node:
+def enrol(transaction: Transaction, token: str, proposed_name: str, key_hash: bytes) -> Node:
     """A new node as its join token says, which is used up by it. The transaction's actor becomes the node.
 
-    `proposed_name` may be anything; what the node is called is made of it and unique in its organisation.
-    Raises JoinTokenError.
+    `proposed_name` may be anything; what the node is called is made of it and unique in its organisation. Who asks
+    again with the same token and key is the node that there is already, and nothing changes; `key_hash` is the
+    SHA-256 of its public key. Raises JoinTokenError.
     """
-    invitation = join_tokens.redeem(transaction, token)
+    invitation, node_id = join_tokens.redeem(transaction, token, node_names.new_id(), key_hash)
+    present = _present(transaction, node_id)
+    if present is not None:
+        return _decode(present)
     organisation_id = invitation.organisation_id
     taken = transaction.session.exec(
         select(NodeRow.name).where(NodeRow.organisation_id == organisation_id, NodeRow.removed_at == 0)
     ).all()
     row = NodeRow(
-        id=node_names.new_id(),
+        id=node_id,
         organisation_id=organisation_id,
         owner_key_id=invitation.owner_key_id,
         name=node_names.fitted(invitation.name or proposed_name, frozenset(taken)),

@@ -63,6 +63,7 @@ class NodeRegistryServicer:
 
     def Enrol(self, request, context):
         """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
+        Asked again soon with the same token and key, it answers with the same node and a fresh certificate.
         Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
         (protocol too old: the message says which version is needed).
         """

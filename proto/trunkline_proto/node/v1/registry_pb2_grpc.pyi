@@ -37,6 +37,7 @@ class NodeRegistryStub:
     def __new__(cls, channel: _aio.Channel) -> NodeRegistryAsyncStub: ...
     Enrol: _grpc.UnaryUnaryMultiCallable[_registry_pb2.EnrolRequest, _registry_pb2.EnrolResponse]
     """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
+    Asked again soon with the same token and key, it answers with the same node and a fresh certificate.
     Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
     (protocol too old: the message says which version is needed).
     """
@@ -59,6 +60,7 @@ class NodeRegistryAsyncStub(NodeRegistryStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enrol: _aio.UnaryUnaryMultiCallable[_registry_pb2.EnrolRequest, _registry_pb2.EnrolResponse]  # type: ignore[assignment]
     """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
+    Asked again soon with the same token and key, it answers with the same node and a fresh certificate.
     Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
     (protocol too old: the message says which version is needed).
     """
@@ -84,6 +86,7 @@ class NodeRegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.EnrolResponse, _abc.Awaitable[_registry_pb2.EnrolResponse]]:
         """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
+        Asked again soon with the same token and key, it answers with the same node and a fresh certificate.
         Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
         (protocol too old: the message says which version is needed).
         """

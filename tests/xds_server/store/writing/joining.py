@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from xds_server.model import Key, Node
 from xds_server.store import Store
 from xds_server.store.settings import Invitation, KeySettings
@@ -28,8 +30,10 @@ def invite(store: Store, invitation: Invitation | None = None, organisation: str
     return store.write("admin", work).value
 
 
-def enrol(store: Store, token: str, name: str = "gpu") -> Node:
-    return store.write("registry", lambda tx: nodes.enrol(tx, token, name)).value
+def enrol(store: Store, token: str, name: str = "gpu", key_hash: bytes = b"") -> Node:
+    """With a key of its own, unless one is given."""
+    key_hash = key_hash or secrets.token_bytes(32)
+    return store.write("registry", lambda tx: nodes.enrol(tx, token, name, key_hash)).value
 
 
 def join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,12 +21,15 @@ from xds_server.store.writing.transaction import Transaction
 HOUR_US = 3_600_000_000
 
 
-def later(store: Store, token: str, seconds: int) -> Node:
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+def later(store: Store, token: str, seconds: int, key_hash: bytes = KEY) -> Node:
     """Enrols when so much time has passed."""
 
     def work(tx: Transaction) -> Node:
         tx.now_us += seconds * 1_000_000
-        return nodes.enrol(tx, token, "gpu")
+        return nodes.enrol(tx, token, "gpu", key_hash)
 
     return store.write("registry", work).value
 
@@ -48,6 +52,49 @@ def test_a_token_admits_one_node(store: Store) -> None:
     with pytest.raises(JoinTokenError, match=r"was used at 20\d\d-.*Z, and each admits one machine; ask the"):
         enrol(store, token)
     assert len(store.load().nodes) == 1
+
+
+def test_whoever_used_a_token_may_ask_again_for_a_while(store: Store) -> None:
+    """Its first answer may have been lost."""
+    make_owner(store)
+    token = invite(store)
+    node = enrol(store, token, key_hash=KEY)
+    before = store.load()
+    for seconds in (0, 600, 890):
+        assert later(store, token, seconds) == node
+    assert store.load() == before
+    with pytest.raises(JoinTokenError, match="was used at"):
+        later(store, token, 1, OTHER_KEY)
+    with pytest.raises(JoinTokenError, match="was used at"):
+        later(store, token, 901)
+    store.write("admin", lambda tx: nodes.remove(tx, node.id))
+    with pytest.raises(JoinTokenError, match="was used at"):
+        later(store, token, 1)
+
+
+def test_nobody_asks_again_after_the_tokens_end(store: Store) -> None:
+    make_owner(store)
+    token = invite(store, Invitation(ttl_seconds=60))
+    node = later(store, token, 30)
+    assert later(store, token, 50) == node
+    with pytest.raises(JoinTokenError, match="was used at"):
+        later(store, token, 61)
+
+
+def test_replicas_that_are_asked_at_once_with_one_key_make_one_node(open_store: OpenStore) -> None:
+    stores = [open_store() for _ in range(4)]
+    make_owner(stores[0])
+    for turn in range(5):
+        token = invite(stores[0])
+        with ThreadPoolExecutor(len(stores)) as pool:
+            joined = [pool.submit(enrol, each, token, key_hash=KEY) for each in stores]
+            (node,) = {each.result(60) for each in joined}
+        assert len(stores[0].load().nodes) == turn + 1
+        with pytest.raises(JoinTokenError, match="was used at"):
+            enrol(stores[1], token, key_hash=OTHER_KEY)
+    created = AuditQuery(object_type=ObjectType.NODE)
+    assert len(stores[0].audit_events(created)) == 5
+    assert node in stores[-1].load().nodes.values()
 
 
 def test_a_token_expires(store: Store) -> None:

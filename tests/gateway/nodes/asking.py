@@ -1,0 +1,84 @@
+"""Clients of a gateway with nodes: one request at a time, on a connection of its own, every outcome kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from tests.gateway.process import GatewayProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`seconds` until the last byte; status 0: the connection or the answer broke, and `body` is what came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def target(self) -> str:
+        return self.headers.get("x-trunkline-target", "")
+
+    @property
+    def whole(self) -> bool:
+        """A stream that came to its end."""
+        return self.status == 200 and self.body.rstrip().endswith(b"data: [DONE]")
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The code of an error in OpenAI's shape; fails if it has another one."""
+        error = self.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+        return str(error["code"])
+
+
+async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: bool = False, **more: Any) -> Answer:
+    """One chat completion; `more` are fields of its body."""
+    body = {"model": model, "messages": [{"role": "user", "content": "say something"}], "stream": stream, **more}
+    headers = {"authorization": f"Bearer {key or gateway.api_key}"}
+    begun = time.monotonic()
+    received = b""
+    known: Mapping[str, str] = {}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session,
+            session.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers) as answer,
+        ):
+            known = answer.headers.copy()
+            async for piece in answer.content.iter_any():
+                received += piece
+            return Answer(answer.status, known, received, time.monotonic() - begun)
+    except aiohttp.ClientError:
+        return Answer(0, known, received, time.monotonic() - begun)
+
+
+async def first_answer(
+    gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 30.0
+) -> Answer:
+    """Asks until the answer is 200, from `target` if one is named."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = await ask(gateway, model, key=key, max_tokens=4)
+        if answer.status == 200 and (not target or answer.target == target):
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {within} s still {answer.status} from {answer.target!r}: {answer.body!r}")
+        await asyncio.sleep(0.02)  # nothing to await: whether it is served is what is asked
+
+
+def figure(what: str, value: float, unit: str) -> None:
+    """For the reader of `pytest -rP`, and of docs/nodes.md."""
+    sys.stdout.write(f"{what}: {value:.2f} {unit}\n")

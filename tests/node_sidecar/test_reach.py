@@ -1,0 +1,96 @@
+"""A direct node's name becomes an address before the gateway hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+import structlog
+
+from node_sidecar import reach as module
+from node_sidecar.reach import Reach
+
+LOG = structlog.get_logger("test")
+
+
+class Names:
+    """What names mean, one answer after the other; the last one stays."""
+
+    def __init__(self, *answers: Sequence[str] | OSError) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    async def __call__(self, name: str) -> Sequence[str]:
+        self.asked.append(name)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY", 0.01)
+    monkeypatch.setattr(module, "_AGAIN", 0.01)
+
+
+async def followed(reach: Reach, wanted: str) -> None:
+    """Until it is known under this address."""
+    seen = asyncio.Event()
+    reach.changed = seen.set
+    following = asyncio.create_task(reach.follow())
+    try:
+        async with asyncio.timeout(10):
+            while reach.address != wanted:
+                await seen.wait()
+                seen.clear()
+            await reach.known.wait()
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+@pytest.mark.parametrize("direct", ["", "10.0.0.5:8443", "[fd00::5]:8443"])
+async def test_addresses_and_tunnels_need_no_lookup(direct: str) -> None:
+    names = Names(OSError("must not be asked"))
+    reach = Reach(direct, LOG, names)
+    await followed(reach, direct)
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    ("found", "address"),
+    [
+        (["10.0.0.5"], "10.0.0.5:8443"),
+        (["fd00::5", "10.0.0.5", "10.0.0.6"], "10.0.0.5:8443"),
+        (["fe80::1%eth0", "fd00::5"], "[fd00::5]:8443"),
+    ],
+)
+async def test_a_name_becomes_an_address(found: list[str], address: str) -> None:
+    names = Names(found)
+    await followed(Reach("rig.example.org:8443", LOG, names), address)
+    assert set(names.asked) == {"rig.example.org"}
+
+
+async def test_a_name_that_is_unknown_at_first_is_asked_for_again() -> None:
+    reach = Reach("rig.example.org:8443", LOG, Names(OSError("unknown"), OSError("unknown"), ["10.0.0.5"]))
+    assert (reach.address, reach.known.is_set()) == ("", False)
+    await followed(reach, "10.0.0.5:8443")
+    assert reach.problem == ""
+
+
+async def test_a_name_that_moves_is_followed_and_one_that_vanishes_is_kept() -> None:
+    gone = OSError("unknown")
+    reach = Reach("rig.example.org:8443", LOG, Names(["10.0.0.5"], ["10.0.0.7", "10.0.0.5"], ["10.0.0.6"], gone))
+    await followed(reach, "10.0.0.5:8443")
+    await followed(reach, "10.0.0.6:8443")
+    following = asyncio.create_task(reach.follow())
+    async with asyncio.timeout(10):
+        while not reach.problem:
+            await asyncio.sleep(0.005)
+    following.cancel()
+    assert reach.address == "10.0.0.6:8443"
+    assert reach.problem == "direct: the name rig.example.org cannot be resolved: unknown"

@@ -1,0 +1,34 @@
+"""What nodes are refused, in the control plane's log: so that an operator finds what its owner was told."""
+
+from __future__ import annotations
+
+import structlog
+
+from xds_server.nodes.moment import Clock
+from xds_server.nodes.pace import Pace
+
+#: Lines per second, and at once: whoever is refused again and again must not fill the disk.
+_PER_SECOND, _BURST = 1.0, 20
+_SHOWN = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class Refusals:
+    """`clock` is asked at each refusal."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._pace = Pace(per_second=_PER_SECOND, burst=_BURST)
+        self._untold = 0
+
+    def tell(self, call: str, node_id: str, reason: Exception) -> None:
+        """`node_id` is empty for a caller without a certificate."""
+        now = self._clock().monotonic
+        if self._pace.wait(now):
+            self._untold += 1
+            return
+        self._pace.take(now)
+        untold, self._untold = self._untold, 0
+        more = {"refused_before_and_not_told": untold} if untold else {}
+        _log.warning("node refused", call=call, node=node_id, reason=str(reason)[:_SHOWN], **more)
