@@ -14,8 +14,10 @@ from translator.ledger.outbox import Outbox
 from translator.policy.ads import CHANNEL_OPTIONS
 
 BATCH = 500
-#: Seconds for which records gather before they are sent: a call costs as much as a hundred records.
-_LINGER = 0.25
+#: Seconds for which records gather before they are sent: a call, with its transaction, costs as much as a hundred
+#: records. A few are sent sooner, for somebody may be looking; many are worth waiting for.
+_LINGER_FEW, _LINGER_MANY = 0.25, 1.0
+_FEW = 20
 _TIMEOUT = 30.0
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 5.0
@@ -49,8 +51,7 @@ class Shipper:
         stub = ledger_grpc.LedgerStub(channel)
         delay, most = _FIRST_DELAY, BATCH
         while True:
-            if self._outbox.pending < BATCH:
-                await asyncio.sleep(_LINGER)
+            await self._gather()
             batch = self._outbox.batch(most)
             if not batch:
                 continue
@@ -69,6 +70,15 @@ class Shipper:
                 self._told = reason
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, _MAX_DELAY)
+
+    async def _gather(self) -> None:
+        """Until there are records to be sent."""
+        waited = 0.0
+        while self._outbox.pending < BATCH and waited < _LINGER_MANY:
+            await asyncio.sleep(_LINGER_FEW)
+            waited += _LINGER_FEW
+            if self._outbox.pending <= _FEW:
+                return
 
     async def _send(self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord]) -> str:
         """Why nothing was acknowledged; empty if something was."""
