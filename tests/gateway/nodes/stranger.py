@@ -77,6 +77,14 @@ class Stranger:
         return cls(answer.node_id, NodeTls(tls.ca_pem, identity))
 
 
+async def enrolled(gateway: GatewayProcess, token: str, times: int) -> list[pb.EnrolResponse]:
+    """As one that never got its answer, with the same key each time, all at once."""
+    _, csr = _request()
+    request = pb.EnrolRequest(join_token=token, csr_pem=csr, protocol=1)
+    async with registry(gateway, NodeTls(ca_of(gateway))) as stub:
+        return list(await asyncio.gather(*(stub.Enrol(request, timeout=30) for _ in range(times))))
+
+
 async def refused_enrolment(gateway: GatewayProcess, token: str, **values: Any) -> tuple[grpc.StatusCode, str]:
     """With a good request otherwise."""
     _, csr = _request()

@@ -29,6 +29,7 @@ from tests.gateway.nodes.node_process import NodeProcess
 from tests.gateway.nodes.stranger import (
     Stranger,
     ca_of,
+    enrolled,
     first_report,
     invitation,
     log_of,
@@ -118,6 +119,15 @@ async def test_a_used_token_admits_nobody_else(gateway: GatewayProcess, tmp_path
     assert "join token refused" in log_of(gateway)
     assert "this join token was used at 20" in log_of(gateway)
     assert_no_secret(told["token"], said, log_of(gateway))
+
+
+async def test_a_lost_answer_costs_no_token(gateway: GatewayProcess) -> None:
+    token = (await asyncio.to_thread(invitation, gateway, "rival"))["token"]
+    answers = await enrolled(gateway, token, 5)
+    assert len({each.node_id for each in answers}) == 1
+    assert len({each.certificate_chain_pem for each in answers}) == 5
+    assert (await refused_enrolment(gateway, token))[0] is Code.UNAUTHENTICATED
+    assert log_of(gateway).count("node asked to join again, with the same key") == 4
 
 
 async def test_an_expired_token_admits_nobody(gateway: GatewayProcess, tmp_path: Path) -> None:
