@@ -71,7 +71,10 @@ def as_text(results: Results) -> str:
     if results.peak_kib:
         parts += ["Peak resident memory (MiB)", _peak_table(results.peak_kib)]
     if results.timed:
-        parts += ["Start, changes, failover and the age of events (ms; goals are for the worst)", _timed_table(results.timed)]
+        parts += [
+            "Start, changes, failover, age of events (ms; goals are for the worst)",
+            _timed_table(results.timed),
+        ]
     if results.control_plane:
         parts += ["The control plane", control_plane_table(results.control_plane)]
     if results.errors:
