@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import changes, failover, start
+from bench import changes, failover, start, through_node
 from bench.bare_envoy import running_bare_envoy
 from bench.errors import BenchError, ProcessFailedError
 from bench.gateway import running_gateway
@@ -62,9 +62,14 @@ class Compared:
     peak_kib: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
+def _rounds(options: argparse.Namespace) -> tuple[int, float]:
+    """How many, and of how many seconds each."""
+    return (1, 0.6) if options.quick else (options.rounds, options.seconds)
+
+
 def compare(options: argparse.Namespace, directory: Path) -> Compared:
     """Scenarios and slow streams against both. Raises BenchError."""
-    rounds, seconds = (1, 0.6) if options.quick else (options.rounds, options.seconds)
+    rounds, seconds = _rounds(options)
     plan = SlowStreams(options.streams, 2, 1.5) if options.quick else SlowStreams(options.streams, 5, 10)
     chosen = [each for each in scenarios(seconds=seconds) if options.only in each.name]
     held_chosen = plan.streams > 0 and options.only in SLOW_STREAMS
@@ -121,12 +126,17 @@ def run(options: argparse.Namespace) -> Results:
         directory = Path(temporary)
         compared = compare(options, directory)
         whole = not options.bare_only
+        through, ages = (
+            through_node.measure(directory, *_rounds(options), progress)
+            if whole and options.only in through_node.GROUP
+            else ([], [])
+        )
         return Results(
             machine=machine(),
-            outcomes=compared.outcomes,
+            outcomes=[*compared.outcomes, *through],
             held=compared.held,
             peak_kib=compared.peak_kib,
-            timed=time_gateway(options, directory) if whole else (),
+            timed=[*ages, *(time_gateway(options, directory) if whole else ())],
             control_plane=(
                 measure_control_plane(options, directory) if whole and options.only in CONTROL_PLANE else {}
             ),
@@ -146,7 +156,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default="",
         metavar="TEXT",
         help=f"only what has TEXT in its name: a scenario, {SLOW_STREAMS}, {start.GROUP}, {changes.GROUP}, "
-        f"{failover.GROUP}, {CONTROL_PLANE}",
+        f"{failover.GROUP}, {through_node.GROUP}, {CONTROL_PLANE}",
     )
     parser.add_argument("--bare-only", action="store_true", help="without the gateway: how noisy is this machine?")
     parser.add_argument(

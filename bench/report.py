@@ -71,7 +71,10 @@ def as_text(results: Results) -> str:
     if results.peak_kib:
         parts += ["Peak resident memory (MiB)", _peak_table(results.peak_kib)]
     if results.timed:
-        parts += ["Start, changes and failover (ms; goals are for the worst)", _timed_table(results.timed)]
+        parts += [
+            "Start, changes, failover, age of events (ms; goals are for the worst)",
+            _timed_table(results.timed),
+        ]
     if results.control_plane:
         parts += ["The control plane", control_plane_table(results.control_plane)]
     if results.errors:
@@ -160,7 +163,7 @@ def _timed_table(timed: Sequence[Timed]) -> str:
             each.group,
             each.name,
             each.samples,
-            *(f"{value:.0f}" for value in (each.p50, each.p99, each.worst)),
+            *(f"{value:.{1 if value < 10 else 0}f}" for value in (each.p50, each.p99, each.worst)),
             "" if each.goal is None else f"≤ {each.goal:.0f} {'met' if each.met else 'MISSED'}",
             f"{each.failed} of {each.requests}" if each.requests else "",
         ]

@@ -79,7 +79,9 @@ def measure(
     for subject in subjects:
         requests[subject.name] = directory / f"request-{subject.name}"
         requests[subject.name].write_bytes(
-            load.request_bytes(scenario.model, scenario.prompt_bytes, subject.api_key, stream=scenario.stream)
+            load.request_bytes(
+                subject.prefix + scenario.model, scenario.prompt_bytes, subject.api_key, stream=scenario.stream
+            )
         )
         load.run(subject, requests[subject.name], dataclasses.replace(scenario.load, seconds=0.3))
     found: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}

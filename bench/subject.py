@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`roles` maps envoy, translator, xds_server and supervisor to their pids; `api_key` is what clients send;
-    `finish` returns when all that follows from the requests so far is done.
+    """`roles` maps envoy, translator, xds_server, supervisor and sidecar to their pids.
+
+    `api_key` is what clients send, and `prefix` stands before the scenario's model. `finish` returns when all that
+    follows from the requests so far is done.
     """
 
     name: str
     port: int
     roles: Mapping[str, tuple[int, ...]]
     api_key: str = field(default="none", repr=False)
+    prefix: str = ""
     finish: Callable[[], None] = lambda: None

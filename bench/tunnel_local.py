@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import sys
 import time
 
-_MODEL = re.compile(rb'"model": "events-(\d+)-(\d+)"')
+_MODEL = re.compile(rb'"model": ?"events-(\d+)-(\d+)"')
+#: For a probe: the models given on the command line.
+_LIST = json.dumps({"object": "list", "data": [{"id": each, "object": "model"} for each in sys.argv[1:]]}).encode()
+_LIST_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 #: About as long as an event of a chat; begins with the nanoseconds of CLOCK_MONOTONIC.
 _EVENT = b'data: %020d {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
@@ -17,6 +23,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET "):
+                writer.write(
+                    _LIST_HEAD % (len(_LIST), _LIST) if head.startswith(b"GET /v1/models ") else _NOT_FOUND
+                )
+                continue
             length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
             assert length is not None
             model = _MODEL.search(await reader.readexactly(int(length[1])))

@@ -190,6 +190,8 @@ static void send_event(struct connection *c, uint64_t now) {
     send_bytes(c, last_bytes.data, last_bytes.size);
 }
 
+static char models[2000]; /* what GET /v1/models lists */
+
 static void send_stats(struct connection *c) {
     char body[400], answer[600];
     int size = snprintf(body, sizeof body,
@@ -201,8 +203,23 @@ static void send_stats(struct connection *c) {
     send_bytes(c, answer, (size_t)size);
 }
 
+static void send_models(struct connection *c) {
+    char answer[sizeof models + 200];
+    int size = snprintf(answer, sizeof answer,
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n"
+                        "{\"object\":\"list\",\"data\":[%s]}",
+                        strlen(models) + strlen("{\"object\":\"list\",\"data\":[]}"), models);
+    send_bytes(c, answer, (size_t)size);
+}
+
+static void list_model(const char *name) {
+    size_t used = strlen(models);
+    snprintf(models + used, sizeof models - used, "%s{\"id\":\"%s\",\"object\":\"model\"}", used ? "," : "", name);
+}
+
 static void answer(struct connection *c) {
     const char *body = c->in.data + c->head;
+    bool listing = strncmp(c->in.data, "GET /v1/models", 14) == 0;
     bool stats = strncmp(c->in.data, "GET /__stats", 12) == 0;
     bool stream = memmem(body, c->body, "\"stream\":true", 13) || memmem(body, c->body, "\"stream\": true", 14);
     unsigned events = default_events, interval_ms = default_interval_ms;
@@ -216,6 +233,10 @@ static void answer(struct connection *c) {
     c->in.size = c->head = c->body = 0;
     if (stats) {
         send_stats(c);
+        return;
+    }
+    if (listing) {
+        send_models(c);
         return;
     }
     counts.requests++;
@@ -314,6 +335,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--port") == 0) port = value;
         else if (strcmp(argv[i], "--events") == 0) default_events = value;
         else if (strcmp(argv[i], "--interval-ms") == 0) default_interval_ms = value;
+        else if (strcmp(argv[i], "--model") == 0) list_model(argv[i + 1]);
         else return fprintf(stderr, "upstream: unknown option %s\n", argv[i]), 2;
     }
     raise_descriptor_limit();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ class Upstream:
 
 
 @contextmanager
-def running_upstream(directory: Path, name: str = "upstream") -> Iterator[Upstream]:
-    """Starts it; its log goes to `directory`. Raises BenchError."""
-    with Child([str(program("upstream"))], directory / f"{name}.log") as child:
+def running_upstream(directory: Path, name: str = "upstream", models: Sequence[str] = ()) -> Iterator[Upstream]:
+    """Starts it; its log goes to `directory`. It lists `models` and answers for any. Raises BenchError."""
+    listed = [word for model in models for word in ("--model", model)]
+    with Child([str(program("upstream")), *listed], directory / f"{name}.log") as child:
         yield Upstream(port=int(child.wait_for_line(r'\{"port": (\d+)\}', 10)[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from node_sidecar.holder import Holder
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service
@@ -42,6 +44,12 @@ class Direct(DirectListener):
     def __init__(self, address: tuple[str, int], holder: Holder, service: Service) -> None:
         super().__init__(("", address[1]), holder.server_context, service)
         self._service = service
+        self.on_ready: Callable[[], None] = lambda: None
+
+    @property
+    def ready(self) -> bool:
+        """The gateway opens its connections when it needs them."""
+        return True
 
     def set_count(self, count: int) -> None:
         """The gateway decides how many connections it opens."""

@@ -55,6 +55,7 @@ class Node:
         self._idle: IdleWatch | None = None
         self._availability = Availability(Serves.OPEN)
         self._instruction = wire.NodeInstruction()
+        self._instructed = False
         self._left_out = 0
         self.changed: Callable[[], None] = lambda: None
         self.draining = asyncio.Event()
@@ -66,11 +67,16 @@ class Node:
             self._left_out = left_out
             self._log.warning("models that cannot be offered: too many, or too long a name", count=left_out)
         facts_now = _facts(self._machine, self._reach.address)
-        return Picture(facts_now, made, self._availability, self.draining.is_set(), self._load())
+        return Picture(facts_now, made, self._shown_availability(), self.draining.is_set(), self._load())
 
     def instructed(self, instruction: wire.NodeInstruction) -> None:
         """By the gateway."""
         before, self._instruction = self._instruction, instruction
+        if not self._instructed:
+            # Only now it is known how many tunnels are needed.
+            self._instructed = True
+            self._serving.way.on_ready = self.changed
+            self.changed()
         self._serving.way.set_count(min(64, max(1, instruction.tunnels)))
         if instruction.pending_approval and not before.pending_approval:
             self._log.warning("an operator has yet to approve this node: `trunkline nodes approve`")
@@ -158,6 +164,13 @@ class Node:
                 for offer in made
             ],
         }
+
+    def _shown_availability(self) -> Availability:
+        """Closed until requests would come in: those sent earlier would fail, and be held against the node."""
+        reachable = self._instructed and self._serving.way.ready
+        if reachable or self._availability.serves is Serves.CLOSED:
+            return self._availability
+        return Availability(Serves.CLOSED, "its tunnels are not open")
 
     def _load(self) -> wire.Load:
         """What others run on the same local servers makes them as busy as what we do."""

@@ -37,6 +37,14 @@ class Gate(Protocol):
 class Way(Protocol):
     """How requests come in: tunnels, or a listener that the gateway connects to."""
 
+    #: Called when `ready` is another.
+    on_ready: Callable[[], None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether they would come in; always true for a listener."""
+        ...
+
     @property
     def connected(self) -> int: ...
 

@@ -237,7 +237,8 @@ class Endpoint:
 
     It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
     the pool's audience owns it, so that the node may put the request before others. `priority` 0 serves first; a
-    pool's priorities leave no gap. The prices are its owner's, micro-USD per million tokens.
+    pool's priorities leave no gap. The prices are its owner's, micro-USD per million tokens. `returns` counts how
+    often it was lost and came back.
     """
 
     node_id: str
@@ -248,6 +249,7 @@ class Endpoint:
     input_price: int = 0
     output_price: int = 0
     priority: int = 0
+    returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 import structlog
 
@@ -28,6 +29,8 @@ _ANSWER_TIMEOUT = 5.0
 _LONGEST_BACKOFF = 3.0
 #: A tunnel that lived this long was a success: the next one is tried quickly.
 _LIVED = 5.0
+#: Seconds after which fewer tunnels than wanted have to do.
+_PATIENCE = 3.0
 
 
 class Tunnels:
@@ -56,6 +59,17 @@ class Tunnels:
         self._keepers: list[asyncio.Task[None]] = []
         self._connections: set[TunnelConnection] = set()
         self._last_failure = ""
+        self._ready = False
+        #: Called when `ready` is another.
+        self.on_ready: Callable[[], None] = lambda: None
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests find their way: each of the gateway's workers needs a tunnel of its own.
+
+        True from when all tunnels were open (or some, for a while) until none is, or for good while it drains.
+        """
+        return self._ready
 
     @property
     def connected(self) -> int:
@@ -69,7 +83,11 @@ class Tunnels:
 
     def set_count(self, count: int) -> None:
         """How many tunnels to keep; surplus ones finish what runs on them."""
+        if count > self._count and self._ready:
+            self._ready = False
+            self.on_ready()
         self._count = count
+        self._watch_ready()
         self._changed.set()
 
     def drain(self) -> None:
@@ -80,6 +98,7 @@ class Tunnels:
     def resume(self) -> None:
         """Opens the tunnels again after `drain`."""
         self._draining = False
+        self._watch_ready()
         self._changed.set()
 
     async def drained(self) -> None:
@@ -159,9 +178,21 @@ class Tunnels:
             connection.abort()
             raise
         self._connections.add(connection)
+        connection.leaving.add_done_callback(lambda _: self._watch_ready())
         connection.closed.add_done_callback(lambda _: self._lost(connection))
+        self._watch_ready()
         _log.info("tunnel_open", open=self.connected)
         return connection
+
+    def _watch_ready(self, enough: int = 0) -> None:
+        """`enough` tunnels will do; 0: all that are wanted."""
+        connected = self.connected
+        ready = connected >= (1 if self._ready else enough or self._count)
+        if ready != self._ready and not self._draining:
+            self._ready = ready
+            self.on_ready()
+        if connected and not ready:
+            asyncio.get_running_loop().call_later(_PATIENCE, self._watch_ready, 1)
 
     def _lost(self, connection: TunnelConnection) -> None:
         self._connections.discard(connection)

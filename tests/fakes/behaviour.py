@@ -27,7 +27,7 @@ class Behaviour:
     """Milliseconds where the name says `_ms`. `times` is how many requests it lasts (then ok); 0: until changed.
 
     `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
-    size of each piece, `interval_ms` the time between events of a stream.
+    size of each piece, `interval_ms` the time between events of a stream. `numbered` pieces are their own numbers.
     """
 
     mode: str = "ok"
@@ -39,6 +39,7 @@ class Behaviour:
     event_bytes: int = 0
     interval_ms: int = 0
     times: int = 0
+    numbered: bool = False
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Self:

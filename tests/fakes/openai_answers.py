@@ -116,6 +116,8 @@ def _words(text: str) -> list[str]:
 
 def _pieces(name: str, behaviour: Behaviour) -> list[str]:
     """The content, in the pieces a stream sends it in."""
+    if behaviour.numbered:
+        return [f"{number} " for number in range(behaviour.events)]
     if behaviour.events:
         return ["x" * (behaviour.event_bytes - 1) + " " if behaviour.event_bytes else "word "] * behaviour.events
     return _words(f"Hello from provider {name}.")

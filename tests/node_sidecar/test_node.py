@@ -30,6 +30,9 @@ class _Tunnels:
 
     connected = 0
     count = 1
+    ready = True
+
+    def on_ready(self) -> None: ...
 
     def set_count(self, count: int) -> None:
         self.count = count
@@ -54,6 +57,23 @@ def _node(wishes: Wishes) -> tuple[Node, Watch, Gate, _Tunnels]:
         log=log,
     )
     return node, watch, gate, tunnels
+
+
+async def test_it_is_closed_until_its_tunnels_are_open() -> None:
+    """A request sent earlier would fail, and be held against the node."""
+    node, _, _, tunnels = _node(Wishes(maintenance=True))
+    told = asyncio.Event()
+    node.changed = told.set
+    shown = node.picture().availability
+    assert (shown.serves, shown.reason) == (Serves.CLOSED, "its tunnels are not open")
+    node.instructed(wire.NodeInstruction(tunnels=4))
+    assert told.is_set()
+    assert node.picture().availability.serves is Serves.OWNER_ONLY
+    told.clear()
+    tunnels.ready = False
+    tunnels.on_ready()
+    assert told.is_set()
+    assert node.picture().availability.serves is Serves.CLOSED
 
 
 async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
@@ -117,6 +137,7 @@ async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle(monkeypatch:
     monkeypatch.setattr(facts, "cpu_use", lambda: use)
     monkeypatch.setattr(nodes, "_TICK", 0.01)
     node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)))
+    node.instructed(wire.NodeInstruction(tunnels=1))
     told = asyncio.Event()
     node.changed = told.set
     assert node.picture().availability.serves is Serves.CLOSED

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.errors import (
     JoinRefusedError,
@@ -99,6 +100,7 @@ async def test_its_owner_sees_what_it_does(gateway: Gateway, state: Path, llama:
 async def test_pause_and_resume(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama):
         await gateway.report_with("facts")
+        assert (await gateway.report_with("availability")).availability == wire.AVAILABILITY_OPEN
         peer = await _peer(gateway)
         code, output = await run(state, "pause")
         assert (code, output) == (0, "paused; serves nobody (paused by its owner)\n")
@@ -114,6 +116,7 @@ async def test_pause_and_resume(gateway: Gateway, state: Path, llama: Llama) -> 
 async def test_node_yaml_is_followed(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama):
         await gateway.report_with("facts")
+        assert (await gateway.report_with("availability")).availability == wire.AVAILABILITY_OPEN
         peer = await _peer(gateway)
         (state / "node.yaml").write_text("maintenance: true\nprices: {tiny: {input: 1}}\n")
         report = await gateway.report_with("availability")

@@ -30,7 +30,10 @@ _CAPACITY = Difference(capacity=True)
 
 @dataclass(slots=True)
 class Known:
-    """Of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane started."""
+    """Of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane started.
+
+    `returns`: how often it has reported again after its lease had ended.
+    """
 
     facts: pb.NodeFacts = field(default_factory=pb.NodeFacts)
     offers: Mapping[str, pb.Offer] = field(default_factory=dict)
@@ -39,6 +42,7 @@ class Known:
     availability: int = pb.AVAILABILITY_OPEN
     availability_reason: str = ""
     last_seen: float = 0.0
+    returns: int = 0
     capacity: float | None = None
     direct: tuple[str, int] | None = None
 

@@ -142,6 +142,7 @@ class LiveNodes:
         if address != known.direct:
             self._release(node_id, address)
         if node_id not in self._leases or address != known.direct:
+            known.returns += node_id in self._departures
             self._claim(node_id, known.direct)
             self._touch(node_id, known.offers)
         self._grant(node_id, now)
@@ -256,6 +257,7 @@ class LiveNodes:
             weights.weight(known.capacity or float(weights.NOMINAL_LIMIT), node.boost),
             input_price=offer.input_price,
             output_price=offer.output_price,
+            returns=known.returns,
         )
         return pools.Member(node, Visibility.PRIVATE if owner_only else node.visibility, endpoint)
 

@@ -24,7 +24,8 @@ from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
-_LOCALITY_LB_ENDPOINTS, _LOCALITY_PRIORITY = 2, 5
+_LOCALITY, _LOCALITY_LB_ENDPOINTS, _LOCALITY_PRIORITY = 1, 2, 5
+_SUB_ZONE = 3
 #: What Envoy takes as the sum of one priority's weights.
 _LARGEST_SUM = 2**32 - 1
 
@@ -140,21 +141,30 @@ class Assignments:
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
     def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
-        """By priority, without gaps: Envoy takes none. An empty pool has an assignment without endpoints."""
-        by_priority: dict[int, list[bytes]] = {}
+        """By priority, without gaps: Envoy takes none. An empty pool has an assignment without endpoints.
+
+        An endpoint that came back stands in another locality, which means nothing but that Envoy takes it for a
+        new one: otherwise Envoy would hold against it for seconds what failed while it was away.
+        """
+        by_priority: dict[int, dict[int, list[bytes]]] = {}
         for each, encoded_endpoint in encoded.items():
-            by_priority.setdefault(each.priority, []).append(encoded_endpoint)
+            by_priority.setdefault(each.priority, {}).setdefault(each.returns, []).append(encoded_endpoint)
         body = (
             text(_ASSIGNMENT_CLUSTER_NAME, name)
-            + b"".join(_locality(by_priority[rank], place) for place, rank in enumerate(sorted(by_priority)))
+            + b"".join(
+                _locality(lb_endpoints, place, returns)
+                for place, rank in enumerate(sorted(by_priority))
+                for returns, lb_endpoints in sorted(by_priority[rank].items())
+            )
             + length_delimited(_ASSIGNMENT_POLICY, self._policy)
         )
         return Resource.of(ENDPOINT, name, body)
 
 
-def _locality(lb_endpoints: Iterable[bytes], priority: int) -> bytes:
+def _locality(lb_endpoints: Iterable[bytes], priority: int, returns: int) -> bytes:
     """An encoded field of the assignment."""
-    body = b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
+    body = length_delimited(_LOCALITY, text(_SUB_ZONE, f"return {returns}")) if returns else b""
+    body += b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
     if priority:
         body += tag(_LOCALITY_PRIORITY, WireType.VARINT) + varint(priority)
     return length_delimited(_ASSIGNMENT_ENDPOINTS, body)

@@ -211,6 +211,12 @@ class Edge:
         ):
             return sum(int(line.rpartition(":")[2]) for line in (await answer.text()).splitlines())
 
+    def envoy_mib(self) -> float:
+        """Anonymous memory of the Envoy process, MiB."""
+        status = Path(f"/proc/{self._processes[1].pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+        return int(line.split()[1]) / 1024
+
     async def certificate(self) -> bytes:
         """What the tunnel listener shows a caller, DER."""
         context = ssl.create_default_context(cadata=self.authority.pem)

@@ -86,6 +86,36 @@ async def test_the_count_can_change(gateway: Gateway, authority: Authority) -> N
         assert gateway.attempts == 4
 
 
+async def test_it_is_ready_from_when_all_are_open_until_none_is(gateway: Gateway, authority: Authority) -> None:
+    tunnels = tunnels_to(gateway, authority, count=3)
+    told: list[bool] = []
+    tunnels.on_ready = lambda: told.append(tunnels.ready)
+    async with running(tunnels):
+        await until(lambda: tunnels.connected == 3)
+        assert told == [True]
+        tunnels.set_count(4)
+        assert told == [True, False]
+        await until(lambda: tunnels.connected == 4)
+        assert told == [True, False, True]
+        gateway.stop()
+        await until(lambda: tunnels.connected == 0)
+        assert told == [True, False, True, False]
+
+
+async def test_fewer_tunnels_than_wanted_do_after_a_while(
+    gateway: Gateway, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node_sidecar.tunnel.tunnels._PATIENCE", 0.1)
+    tunnels = tunnels_to(gateway, authority, count=1)
+    async with running(tunnels):
+        await until(lambda: tunnels.ready)
+        gateway.status = "503 Service Unavailable"
+        tunnels.set_count(2)
+        assert not tunnels.ready
+        await until(lambda: tunnels.ready)
+        assert tunnels.connected == 1
+
+
 async def test_a_gateway_that_comes_back_has_its_tunnels_again(gateway: Gateway, authority: Authority) -> None:
     tunnels = tunnels_to(gateway, authority, count=3)
     async with running(tunnels):

@@ -63,6 +63,22 @@ def test_a_lost_lease_turns_unhealthy_and_then_leaves() -> None:
     assert scene.health(0) == "healthy"
 
 
+def test_a_node_that_came_back_is_told_from_what_it_was() -> None:
+    scene = Scene(node())
+
+    def seen() -> tuple[str, int]:
+        (endpoint,) = scene.pools["nodes/m@org_a"].endpoints
+        return endpoint.health, endpoint.returns
+
+    scene.report(0, first())
+    scene.wait(6.0)
+    assert seen() == ("unhealthy", 0)
+    scene.report(0, heartbeat())
+    assert seen() == ("healthy", 1)
+    scene.wait(5.0, 0)
+    assert seen() == ("healthy", 1)
+
+
 def test_a_control_plane_that_was_away_blames_no_node() -> None:
     scene = Scene(node())
     scene.report(0, first())

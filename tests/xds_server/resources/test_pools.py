@@ -32,6 +32,16 @@ def test_what_the_audience_owns_comes_first() -> None:
     assert tiers(Pool("m", ())) == {}
 
 
+def test_an_endpoint_that_came_back_is_a_new_one_to_envoy() -> None:
+    nodes = (Endpoint("nd-1"), Endpoint("nd-2", returns=2), Endpoint("nd-3", priority=1, returns=1))
+    localities = [
+        (each.priority, each.locality.sub_zone if each.locality else None, each.lb_endpoints[0].endpoint.hostname)
+        for each in assigned(Pool("m", nodes)).endpoints
+        if each.lb_endpoints[0].endpoint
+    ]
+    assert localities == [(0, None, "nd-1"), (0, "return 2", "nd-2"), (1, "return 1", "nd-3")]
+
+
 def test_nothing_that_the_audience_does_not_own_is_in_its_private_pool() -> None:
     nodes = (Endpoint("nd-1", priority=1), Endpoint("nd-2", own=True))
     assert tiers(Pool("m", nodes, "org_1", private=True)) == {0: ["nd-2"]}
