@@ -135,11 +135,11 @@ def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) 
             port=gateway.port,
             roles=roles,
             api_key=gateway.api_key,
-            finish=partial(_wait_for_ledger, gateway.admin_url),
+            finish=partial(wait_for_ledger, gateway.admin_url),
         )
 
 
-def _wait_for_ledger(admin_url: str) -> None:
+def wait_for_ledger(admin_url: str) -> None:
     """Until every record is with the control plane. Raises ProcessFailedError."""
     deadline = time.monotonic() + LEDGER_SECONDS
     waiting = ("trunkline_translator_records_pending", "trunkline_translator_log_unshipped_bytes")

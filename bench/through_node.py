@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +21,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
 
 from bench.errors import ProcessFailedError
-from bench.gateway import Gateway, document, roles_below, started
+from bench.gateway import Gateway, document, roles_below, started, wait_for_ledger
 from bench.load import Load
 from bench.processes import Child
 from bench.rounds import Outcome, Progress, measure as measure_rounds
@@ -88,7 +89,8 @@ def measure(
         sidecar = stack.enter_context(_node(directory, gateway, upstream.port, stamping))
         asyncio.run(_serves(gateway, f"node-{PLAIN_MODEL}", sidecar))
         roles = roles_below(gateway.child.pid)
-        provider = Subject("provider", gateway.port, roles, gateway.api_key, "provider-")
+        finish = partial(wait_for_ledger, gateway.admin_url)
+        provider = Subject("provider", gateway.port, roles, gateway.api_key, "provider-", finish)
         subjects = [
             provider,
             replace(provider, name="node", roles={**roles, "sidecar": (sidecar.pid,)}, prefix="node-"),
