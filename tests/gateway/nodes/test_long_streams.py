@@ -69,6 +69,7 @@ async def test_fifty_thousand_events_arrive_whole_and_in_order(
 async def test_a_client_that_does_not_read_costs_no_memory(
     gateway: GatewayProcess, node: NodeProcess, server: ProviderProcess
 ) -> None:
+    server.clear()
     await server.abehave("ok", events=400, event_bytes=MIB)
     pids = {"sidecar": node.pid, "Envoy": gateway.service_pid("envoy")}
     before = {name: memory(pid) for name, pid in pids.items()}
