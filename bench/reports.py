@@ -236,6 +236,7 @@ def record_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
             end_user="",
             tag="",
             failed_attempts="",
+            earned_micro_usd=0,
         )
 
 
