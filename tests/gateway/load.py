@@ -37,6 +37,8 @@ class Load:
     stream_model: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     stream_outcomes: list[Outcome] = field(default_factory=list)
+    #: Streams that have begun and not ended, by who serves them.
+    streaming: Counter[str] = field(default_factory=Counter)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -77,6 +79,11 @@ class Load:
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: count() >= goal)
 
+    async def wait_for_streams(self, target: str, *, count: int, within: float = 30.0) -> None:
+        """Until `count` streams run at `target`."""
+        async with asyncio.timeout(within), self._progress:
+            await self._progress.wait_for(lambda: self.streaming[target] >= count)
+
     async def _drive(self) -> None:
         interval = 1 / self.rate
         due = time.monotonic()
@@ -114,7 +121,14 @@ class Load:
         }
         try:
             async with self._session.post(f"{self.base_url}/chat/completions", json=body) as response:
-                text = await response.text()
+                served_by = response.headers.get("x-trunkline-target", "")
+                self.streaming[served_by] += 1
+                async with self._progress:
+                    self._progress.notify_all()
+                try:
+                    text = await response.text()
+                finally:
+                    self.streaming[served_by] -= 1
                 done = response.status == 200 and text.rstrip().endswith("data: [DONE]")
                 return _outcome(started, response, "" if done else text[-300:] or "nothing")
         except (aiohttp.ClientError, TimeoutError) as error:

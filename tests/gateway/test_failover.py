@@ -94,6 +94,7 @@ async def test_a_killed_target_costs_time_and_nothing_else(
     """Streams that a was serving end visibly broken: their first byte was out."""
     async with load_on(gateway) as load:
         await load.wait_for(25, target="a/plain", within=60)
+        await load.wait_for_streams("a/paced-10-100", count=5)
         killed = time.monotonic()
         await asyncio.to_thread(provider_a.kill)
         await load.wait_for(100)
