@@ -16,7 +16,7 @@
 -- Headers persist into the next attempt and the body does not, so every header is written anew each time.
 
 -- What the access log is told: `failed`, the attempts before the last one, as <target>=<status>, 0 for no answer;
--- `usage`, the target's own usage object as text; `events` of a stream. For ourselves, on streams: `asked`, whether
+-- `usage`, the target's own usage object as text; `events` of a stream, as <events>:<bytes of them>. For ourselves, on streams: `asked`, whether
 -- the gateway asked for usage.
 local LEDGER = "trunkline.ledger"
 local DRESS = "^(%S+) (%S+) (%S+) (%S+) ([^\t]*)\t(%d+) (%S+) (%S+) (%S+) (.*)$"
@@ -195,19 +195,25 @@ end
 -- it is whole; `[DONE]` ends the stream and may lack its blank line, so it is not.
 local function follow_events(handle)
   local asked = notes(handle).asked
-  local events, held, delimiter = 0, "", nil
+  local events, due, seen, held, delimiter = 0, 1, 0, "", nil
   for chunk in handle:bodyChunks() do
-    local text = held .. chunk:getBytes(0, chunk:length())
+    local length = chunk:length()
+    local text = held .. chunk:getBytes(0, length)
+    seen = seen + length
     if not delimiter and text:find("\n", 1, true) then
       delimiter = text:find("\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     end
     local usage = find_usage(text)
     if usage then note_usage(handle, text, usage) end
     local count, position = count_events(text, delimiter)
-    -- Exact to an event at first, to four later: a client may leave at any time, and each note costs.
-    if count > 0 and (events < 16 or events % 4 + count >= 4) then note(handle, "events", events + count) end
     events = events + count
     local tail = text:sub(position)
+    -- A client may leave at any time, and each note costs as much as some events: every event at first, then each time
+    -- that they are a quarter more. The log knows the bytes that were sent, which tell how many came since.
+    if events >= due then
+      note(handle, "events", events .. ":" .. seen - #tail)
+      due = events < 8 and events + 1 or math.ceil(events * 1.25)
+    end
     if asked and (usage or held ~= "" or tail ~= "") then
       local whole = text:sub(1, position - 1)
       if usage then whole = without_usage_event(whole, delimiter) end
@@ -217,7 +223,7 @@ local function follow_events(handle)
     end
     held = tail
   end
-  note(handle, "events", events)
+  note(handle, "events", events .. ":" .. seen - #held)
 end
 
 function envoy_on_response(handle)

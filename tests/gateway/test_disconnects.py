@@ -153,8 +153,8 @@ async def test_a_client_that_leaves_pays_for_what_it_got(
     else:
         assert "DC" in record.flags
         assert record.estimated
-        # Two events are no tokens (role, finish); the count is noted every four; some may be under way.
-        assert stop_after - 6 <= record.completion <= stop_after + 6
+        # One event is no token (the role); some events may be under way.
+        assert stop_after - 3 <= record.completion <= stop_after + 6
 
 
 async def test_a_client_that_leaves_before_the_first_byte_pays_nothing_for_output(

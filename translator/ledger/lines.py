@@ -39,6 +39,8 @@ class RequestLine:
     duration_ms: int
     usage: str | None
     events: int | None
+    #: Of these events; there may have been more.
+    event_bytes: int
 
 
 def parse(line: bytes) -> RequestLine | None:
@@ -55,6 +57,7 @@ def parse(line: bytes) -> RequestLine | None:
         return None
     get = fields.get
     noted, usage = get("note"), get("usage")
+    events, _, event_bytes = text(get("events")).partition(":")
     return RequestLine(
         note.read(noted) if type(noted) is str else None,
         text(get("target")),
@@ -68,7 +71,8 @@ def parse(line: bytes) -> RequestLine | None:
         number(get("first_byte_us")) or 0,
         number(get("duration_ms")) or 0,
         usage if type(usage) is str and usage != "-" else None,
-        number(get("events")),
+        number(events),
+        number(event_bytes) or 0,
     )
 
 

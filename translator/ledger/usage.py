@@ -88,9 +88,16 @@ def _count(value: object) -> int | None:
 def _delivered(line: RequestLine, held: Reservation) -> int:
     """Completion tokens in what the client was sent; about one per event."""
     if line.events is not None:
-        # No flag: the stream came to its own end.
-        without = _OPENING_EVENTS + (0 if line.flags else _CLOSING_EVENTS)
-        return max(0, line.events - without)
+        if not line.flags:  # the stream came to its own end, and all its events were counted
+            return max(0, line.events - _OPENING_EVENTS - _CLOSING_EVENTS)
+        return max(0, line.events + _uncounted(line) - _OPENING_EVENTS)
     if held.stream:
         return line.bytes_out // _BYTES_PER_EVENT
     return max(0, line.bytes_out - _ENVELOPE_BYTES) // _BYTES_PER_TOKEN
+
+
+def _uncounted(line: RequestLine) -> int:
+    """Events of a cut stream, sent since they were last counted: as long as those before, by the bytes."""
+    if not line.events or not line.event_bytes:
+        return 0
+    return max(0, line.bytes_out - line.event_bytes) * line.events // line.event_bytes

@@ -16,10 +16,10 @@ def request(**fields: object) -> RequestLine:
 
 
 def test_a_line_in_numbers_and_the_same_in_text() -> None:
-    plain = request(flags="DC,UT", events=7)
-    line = request(flags="DC,UT", events="7", status="200", bytes_out="800", attempts="1", v="2")
+    plain = request(flags="DC,UT", events="7:900")
+    line = request(flags="DC,UT", events="7:900", status="200", bytes_out="800", attempts="1", v="2")
     assert plain == line
-    assert (line.held, line.flags, line.events) == (held("r1"), "DC,UT", 7)
+    assert (line.held, line.flags, line.events, line.event_bytes) == (held("r1"), "DC,UT", 7, 900)
     assert (line.status, line.bytes_in, line.bytes_out, line.attempts) == (200, 300, 800, 1)
     assert (line.first_byte_us, line.duration_ms) == (1000, 2)
 

@@ -82,6 +82,11 @@ def test_what_failed_costs_nothing(fields: dict[str, Any]) -> None:
         ({"events": 13, "flags": "UC"}, 12),
         ({"events": 1, "flags": "DC"}, 0),
         ({"events": 0, "flags": "DC", "status": 0}, 0),
+        ({"events": "13:1300", "bytes_out": 2000}, 10),  # all were counted; the rest are frames and the like
+        ({"events": "13:1300", "bytes_out": 1300, "flags": "DC"}, 12),
+        ({"events": "13:1300", "bytes_out": 1650, "flags": "DC"}, 15),  # three more, and a piece of one
+        ({"events": "13:1300", "bytes_out": 900, "flags": "DC"}, 12),
+        ({"events": "0:0", "bytes_out": 50, "flags": "DC"}, 0),
         ({"stream": True, "bytes_out": 2000}, 10),
         ({"bytes_out": 800}, 100),
         ({"bytes_out": 100}, 0),
