@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 #: The image of deploy/node, unless another registry has it.
 IMAGE = "trunkline-node"
+#: Where it keeps the identity.
+IMAGE_STATE = "/var/lib/trunkline-node"
 
 _TITLES = {
     "linux_macos": "Linux, macOS",
@@ -29,21 +31,17 @@ class Invitation:
     def commands(self) -> Mapping[str, str]:
         """One line each, for whom it is for."""
         join = f"join {shlex.quote(self.url)} --token {self.token}"
-        # The identity is in the volume: the container joins once, and what serves may be restarted for ever.
-        docker = f"-v trunkline-node:/state -e TRUNKLINE_NODE_STATE_DIR=/state --network host {self._image()}"
         return {
             "linux_macos": f"pip install 'trunkline[node]' && trunkline-node {join}",
-            "installer": f"sh install.sh {shlex.quote(self.url)} --token {self.token}",
+            "installer": f"sh install.sh --url {shlex.quote(self.url)} --token {self.token}",
             "windows": f"py -m pip install 'trunkline[node]'; if ($?) {{ trunkline-node {join} }}",
+            # The identity is in the volume: a container that starts again finds it, and only serves.
             "docker": (
-                f"docker run --rm {docker} {join} --no-run && "
-                f"docker run -d --name trunkline-node --restart unless-stopped {docker} run"
+                "docker run -d --name trunkline-node --restart unless-stopped --network host "
+                f"-v trunkline-node:{IMAGE_STATE} {shlex.quote(self.image)} {join} --if-needed"
             ),
         }
 
     def text(self) -> str:
         """All of them, each under its title."""
         return "\n".join(f"{_TITLES[name]}:\n  {command}" for name, command in self.commands().items())
-
-    def _image(self) -> str:
-        return f"--entrypoint trunkline-node {shlex.quote(self.image)}"

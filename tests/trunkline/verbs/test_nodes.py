@@ -61,15 +61,12 @@ def test_an_invitation_prints_one_command_for_each_system(plane: ControlPlane) -
     assert shlex.split(pip) == [
         *("pip", "install", "trunkline[node]", "&&", "trunkline-node", "join", URL, "--token", token)
     ]
-    assert installer == f"sh install.sh {URL} --token {token}"
+    assert installer == f"sh install.sh --url {URL} --token {token}"
     assert windows == (
         f"py -m pip install 'trunkline[node]'; if ($?) {{ trunkline-node join {URL} --token {token} }}"
     )
-    assert docker.startswith("docker run --rm -v trunkline-node:/state ")
-    assert (
-        f"--entrypoint trunkline-node trunkline-node join {URL} --token {token} --no-run && docker run -d"
-        in docker
-    )
+    assert docker.startswith("docker run -d ")
+    assert docker.endswith(f" trunkline-node join {URL} --token {token} --if-needed")
     # The token is on stdout alone.
     assert token not in result.stderr
     assert token.split("_")[2] not in result.stderr
@@ -96,7 +93,7 @@ def test_invitations_in_other_forms(plane: ControlPlane) -> None:
         "nodes", "invite", "--org", "acme", "--url", "https://[::1]:9/", "--image", "registry.example/node:1"
     )
     assert "join 'https://[::1]:9' --token" in elsewhere.stdout
-    assert "registry.example/node:1 run" in elsewhere.stdout
+    assert " registry.example/node:1 join " in elsewhere.stdout
     assert "warning: https://[::1]:9 is this machine alone" in elsewhere.stderr
 
 
