@@ -25,14 +25,6 @@ class Picture:
     draining: bool = False
     load: wire.Load = field(default_factory=wire.Load)
 
-    def same_but_load(self, other: Picture) -> bool:
-        return (self.facts, self.offers, self.availability, self.draining) == (
-            other.facts,
-            other.offers,
-            other.availability,
-            other.draining,
-        )
-
 
 class Reports:
     """The reports of one stream."""
@@ -40,10 +32,6 @@ class Reports:
     def __init__(self) -> None:
         self._sequence = 0
         self._said: Picture | None = None
-
-    def urgent(self, picture: Picture) -> bool:
-        """Something other than load changed since the last report."""
-        return self._said is None or not self._said.same_but_load(picture)
 
     def next(self, picture: Picture) -> wire.NodeReport:
         """Counts as sent. Without a change it is a bare heartbeat."""

@@ -42,14 +42,12 @@ class Exchange:
         "closed",
         "ended",
         "head",
-        "head_sent",
         "stream_id",
     )
 
     def __init__(self, stream_id: int, head: RequestHead, wire: Wire, *, body_ended: bool) -> None:
         self.stream_id = stream_id
         self.head = head
-        self.head_sent = False
         self.ended = False  # the answer is complete
         self.closed = False  # reset by the peer, or the connection is lost
         self._wire = wire
@@ -77,7 +75,6 @@ class Exchange:
         """Names in lower case, no connection-specific ones. Raises StreamClosedError."""
         self._check_open()
         self._wire.send_head(self.stream_id, status, headers, end=end)
-        self.head_sent = True
         self.ended = end
 
     async def send(self, data: bytes) -> None:

@@ -230,6 +230,7 @@ class Ledger:
             "records_shipped_total": ("Usage records acknowledged.", self._outbox.shipped),
             "records_refused_total": ("Usage records that the control plane will not take.", self._refused()),
             "reservations_expired_total": ("Reservations without a line.", self._settlement.expired),
+            "records_dropped_total": ("Expired reservations that there was no room for.", self._outbox.dropped),
             "reservations_unknown_total": ("Lines without a known reservation.", self._settlement.unknown),
             "journal_errors_total": ("Reservations that could not be journalled.", self._journal.errors),
         }
