@@ -8,6 +8,7 @@ import importlib
 import signal
 import socket
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +25,7 @@ from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
+from translator.questions.session import PROTOCOL, QuestionSession
 from translator.service import Service
 from translator.settings import Settings
 
@@ -51,7 +53,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     )
     policy.on_change = writer.changed
     service = Service(policy, Authoriser(policy, meter), log, metrics, ledger.status)
-    server = Server(service.handle, settings.max_body)
+    questions = partial(QuestionSession, service.decide, settings.max_body, log)
+    server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)
     tasks = [

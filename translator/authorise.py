@@ -1,4 +1,4 @@
-"""Decides about one request: who, may they, which route, within which limits. Envoy's ext_authz asks before every
+"""Decides about one request: who, may they, which route, within which limits. Envoy's module asks before every
 request, and may ask again about the same one.
 """
 
@@ -15,9 +15,10 @@ from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.form import FormBody
-from translator.http.message import Request, Response
+from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
+from translator.questions.frames import Allowed
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -44,23 +45,23 @@ class Authoriser:
         self._meter = meter
         self._clock = clock
 
-    def decide(self, request: Request, target: bytes) -> Response:
-        """200 with what Envoy needs to route the request to the client's `target` (path and query).
+    def decide(self, question: Request) -> Allowed:
+        """What Envoy needs to route the request.
 
         Raises:
             Refusal: the client's answer.
         """
-        path = target.partition(b"?")[0]
+        path = question.target.partition(b"?")[0]
         endpoint = endpoints.find(path)
         if endpoint is None:
-            raise _unknown_url(request.method, path)
-        if request.method != endpoint.method:
-            message = f"{request.method} is not allowed here: use {endpoint.method}."
+            raise _unknown_url(question.method, path)
+        if question.method != endpoint.method:
+            message = f"{question.method} is not allowed here: use {endpoint.method}."
             raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
-        key = self._key(request.headers)
+        key = self._key(question.headers)
         if endpoint.body is BodyKind.NONE:
-            return Response(200, {"x-trunkline-route": TRANSLATOR_ROUTE, "x-trunkline-key": key.id})
-        return Response(200, self._route(request, endpoint, key, target[len(_VERSION) :].decode("latin-1")))
+            return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(question.headers)})
+        return self._route(question, endpoint, key)
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -76,8 +77,8 @@ class Authoriser:
             raise credentials.refused("The organisation of this API key does not exist.")
         return key
 
-    def _route(self, request: Request, endpoint: Endpoint, key: Key, path: str) -> dict[str, str]:
-        """The headers that tell where the request goes, and what is rewritten in it for its target."""
+    def _route(self, request: Request, endpoint: Endpoint, key: Key) -> Allowed:
+        """Where the request goes, and what is rewritten in it for its target."""
         encoding = request.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() not in {b"", b"identity"}:
             message = "The request body must not be compressed: send it without content-encoding."
@@ -99,17 +100,19 @@ class Authoriser:
         offset, length = body.model_value()
         written = request.body[offset : offset + length]
         # A target that knows the model by this very name gets the body as it is.
-        model = f"{offset}:{length}:{kind}:{written.decode() if written.isascii() else ''}"
+        name = written.decode() if written.isascii() else ""
+        model = f"{offset}:{length}:{kind}:{name if name.isprintable() else ''}"
         shape, request_id = route.shape(key), _id(request.headers)
-        headers = {
-            "x-trunkline-route": f"{shape}:stream" if stream else shape,
-            "x-trunkline-plan": f"{request_id} {path} {usage} {model}",
-            # For the client: Envoy's chains take it off the request.
-            "x-request-id": request_id,
-        }
+        allowed = Allowed(
+            f"{shape}:stream" if stream else shape,
+            path=request.target[len(_VERSION) :].decode("latin-1"),
+            usage=usage,
+            model=model,
+            headers={"x-request-id": request_id},
+        )
         # Last: what is refused for another reason takes nothing from a limit.
-        self._meter.reserve(request_id, request, endpoint, body, key, route, headers)
-        return headers
+        allowed.note = self._meter.reserve(request_id, request, endpoint, body, key, route, allowed.headers)
+        return allowed
 
 
 def _id(headers: Mapping[bytes, bytes]) -> str:

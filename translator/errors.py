@@ -3,6 +3,7 @@
 TranslatorError
 ├── Refusal                 the client's request is refused; carries the whole answer
 ├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
+├── MalformedFrameError     what came over an upgraded connection is not its protocol
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
 ├── LedgerFileError         a stored position or state of the ledger cannot be used
@@ -63,6 +64,10 @@ class MalformedHttpError(TranslatorError):
     def response(self) -> Response:
         refusal = Refusal(self.status, self.code, str(self), headers={"connection": "close"})
         return refusal.response()
+
+
+class MalformedFrameError(TranslatorError):
+    """The connection cannot go on after this; the text says what is wrong, and repeats nothing of it."""
 
 
 class PolicyError(TranslatorError):

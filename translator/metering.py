@@ -63,8 +63,8 @@ class Meter:
         key: Key,
         route: Route,
         headers: dict[str, str],
-    ) -> None:
-        """Adds the note of what was reserved for whom, and headers that tell what is left.
+    ) -> str:
+        """The note of what was reserved for whom; adds headers that tell the client what is left.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
@@ -107,9 +107,9 @@ class Meter:
                 except OSError:
                     # Let through: the limits know of it, and its line in Envoy's log tells what it held.
                     self.unjournalled += 1
-        headers["x-trunkline-note"] = note.written(held, route.shown)
         if limits:
             headers.update(wire.headers(self._limiter, limits, at))
+        return note.written(held, route.shown)
 
 
 def label(text: str) -> str:

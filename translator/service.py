@@ -1,4 +1,4 @@
-"""What the socket serves: Envoy's questions below /authorise, and what Envoy passes on to be answered here."""
+"""What the socket serves: Envoy's questions about its requests, and what Envoy passes on to be answered here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from translator.http.message import Request, Response
 from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
-
-_AUTHORISE = b"/authorise"
+from translator.questions.frames import Allowed
 
 
 class Service:
-    """The handler of the HTTP server."""
+    """The handlers of the server."""
 
     def __init__(
         self,
@@ -36,22 +35,32 @@ class Service:
         self._metrics = metrics if metrics is not None else Metrics()
         self._ledger_status = ledger_status
 
-    def handle(self, request: Request) -> Response:
-        """Never raises: a defect of ours is a 500, which Envoy takes for a failure of this service."""
+    def decide(self, question: Request) -> Allowed | Response:
+        """What Envoy asks about each request. Never raises."""
         try:
-            if request.target.startswith(_AUTHORISE):
-                response = self._authoriser.decide(request, request.target[len(_AUTHORISE) :])
-                self._metrics.decided("allowed")
-                return response
+            allowed = self._authoriser.decide(question)
+        except Refusal as refusal:
+            self._metrics.decided(refusal.code)
+            self._log.debug("refused", status=refusal.status, code=refusal.code)
+            return refusal.response()
+        except Exception as error:  # noqa: BLE001 - other questions have come with it
+            return self._failed(error)
+        self._metrics.decided("allowed")
+        return allowed
+
+    def handle(self, request: Request) -> Response:
+        """What Envoy passes on to be answered here. Never raises."""
+        try:
             return self._direct(request)
         except Refusal as refusal:
-            if request.target.startswith(_AUTHORISE):
-                self._metrics.decided(refusal.code)
             self._log.debug("refused", status=refusal.status, code=refusal.code)
             return refusal.response()
         except Exception as error:  # noqa: BLE001 - the connection serves other requests too
-            self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
-            return Refusal(500, "internal_error", "The gateway failed.", kind="server_error").response()
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Response:
+        self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
+        return Refusal(500, "internal_error", "The gateway failed.", kind="server_error").response()
 
     def _direct(self, request: Request) -> Response:
         path = request.target.partition(b"?")[0]

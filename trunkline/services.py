@@ -44,6 +44,8 @@ class Settings:
     database_url: str
     config: Path | None
     envoy_binary: Path
+    #: Where our own module for it is.
+    envoy_modules: Path
     envoy_concurrency: int
     log_level: str
 
@@ -103,7 +105,11 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
             ),
-            edge,
+            edge
+            | {
+                "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(settings.envoy_modules),
+                "TRUNKLINE_TRANSLATOR_SOCKET": str(layout.translator_socket),
+            },
             layout.log("envoy"),
         ),
     )

@@ -34,6 +34,11 @@ class RequestReader:
         """Nothing of a next request has arrived."""
         return self._request is None and not self._rest
 
+    @property
+    def rest(self) -> bytes:
+        """What has arrived behind the last request."""
+        return self._rest
+
     def feed(self, data: bytes) -> Request | None:
         """Raises MalformedHttpError; after that the connection must be closed."""
         if self._request is not None:

@@ -1,24 +1,39 @@
-"""The transport: asyncio sockets around `RequestReader`."""
+"""The transport: asyncio sockets around `RequestReader`, and around what a connection is upgraded to."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from translator.errors import MalformedHttpError
+from translator.errors import MalformedFrameError, MalformedHttpError
 from translator.http.message import Request, Response
 from translator.http.reader import RequestReader
 
-Handler = Callable[[Request], Response]
 _BACKLOG = 4096
 
 
-class Server:
-    """Answers every request with `handler`, which is synchronous: all that it needs is in memory."""
+class Session(Protocol):
+    """What a connection is for after its upgrade: bytes in, bytes out."""
 
-    def __init__(self, handler: Handler, max_body: int) -> None:
+    def receive(self, data: bytes) -> bytes:
+        """Raises MalformedFrameError; after that the connection is closed."""
+
+
+Handler = Callable[[Request], Response]
+Upgrades = Mapping[bytes, Callable[[], Session]]
+
+
+class Server:
+    """Answers every request with `handler`, which is synchronous: all that it needs is in memory.
+
+    `upgrades` are other protocols that a connection can be switched to, by their names (RFC 9110 section 7.8).
+    """
+
+    def __init__(self, handler: Handler, max_body: int, upgrades: Upgrades | None = None) -> None:
         self._handler = handler
+        self._upgrades = upgrades or {}
         self._max_body = max_body
         self._connections: set[_Connection] = set()
         self._listening: asyncio.Server | None = None
@@ -28,7 +43,8 @@ class Server:
         loop = asyncio.get_running_loop()
 
         def connection() -> _Connection:
-            return _Connection(self._handler, RequestReader(self._max_body), self._connections)
+            reader = RequestReader(self._max_body)
+            return _Connection(self._handler, reader, self._upgrades, self._connections)
 
         if sock.family == socket.AF_UNIX:
             self._listening = await loop.create_unix_server(connection, sock=sock, backlog=_BACKLOG)
@@ -49,9 +65,13 @@ class Server:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, handler: Handler, reader: RequestReader, connections: set[_Connection]) -> None:
+    def __init__(
+        self, handler: Handler, reader: RequestReader, upgrades: Upgrades, connections: set[_Connection]
+    ) -> None:
         self._handler = handler
         self._reader = reader
+        self._upgrades = upgrades
+        self._session: Session | None = None
         self._connections = connections
         self._last = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -66,9 +86,16 @@ class _Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        if self._session is not None:
+            self._converse(self._session, data)
+            return
         try:
             request = self._reader.feed(data)
             while request is not None:
+                protocol = request.headers.get(b"upgrade", b"")
+                if protocol in self._upgrades:
+                    self._upgrade(protocol)
+                    return
                 response = self._handler(request)
                 self._transport.write(response.encode(head_only=request.method == "HEAD"))
                 if self._last or request.headers.get(b"connection", b"").lower() == b"close":
@@ -78,6 +105,22 @@ class _Connection(asyncio.Protocol):
         except MalformedHttpError as error:
             self._transport.write(error.response().encode())
             self._transport.close()
+
+    def _upgrade(self, protocol: bytes) -> None:
+        self._session = self._upgrades[protocol]()
+        self._transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: " + protocol + b"\r\n\r\n"
+        )
+        self._converse(self._session, self._reader.rest)
+
+    def _converse(self, session: Session, data: bytes) -> None:
+        try:
+            answer = session.receive(data)
+        except MalformedFrameError:
+            self._transport.abort()
+            return
+        if answer:
+            self._transport.write(answer)
 
     def eof_received(self) -> bool:
         return False
@@ -91,7 +134,7 @@ class _Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         self._last = True
-        if self._reader.idle:
+        if self._reader.idle or self._session is not None:
             self._transport.close()
 
     def abort(self) -> None:

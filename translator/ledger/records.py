@@ -79,7 +79,7 @@ def expired(held: Reservation) -> ledger.UsageRecord:
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """The attempts before the last one, as chain.lua noted them: `<target>=<status>`, 0 for no answer."""
+    """The attempts before the last one, as Envoy's module noted them: `<target>=<status>`, 0 for no answer."""
     found = []
     for each in line.failed.split():
         target, _, text = each.rpartition("=")

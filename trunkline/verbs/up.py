@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trunkline import address, envoy
+from trunkline import address, envoy, envoy_module
 from trunkline.address import Address
 from trunkline.gateway import run
 from trunkline.layout import Layout
@@ -115,6 +115,7 @@ def up(
             database_url=database_url or f"sqlite:///{layout.database}",
             config=config,
             envoy_binary=envoy.binary(),
+            envoy_modules=envoy_module.directory(layout.data_dir),
             envoy_concurrency=envoy_concurrency,
             log_level=log_level,
         )

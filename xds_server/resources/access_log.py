@@ -1,7 +1,7 @@
 """Envoy's access log: the write-ahead ledger of this edge, one JSON object per request (format version 2).
 
-It has what the translator knew when it let the request through, what Envoy measured, and what chain.lua noted: the
-attempts that failed, and the usage that the target reported. Never prompt or completion text.
+It has what the translator knew when it let the request through, what Envoy measured, and what our module there
+noted: the attempts that failed, and the usage that the target reported. Never prompt or completion text.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from xds_server.resources.encoding import pack
 from xds_server.resources.names import METADATA
 
 FORMAT_VERSION = 2
-_NOTED = "trunkline.ledger:"
 
 FIELDS = {
     # The translator's own words (its module `note`); absent where it refused.
-    "note": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-note)%",
+    "note": "%FILTER_STATE(trunkline.note:PLAIN)%",
     "target": f"%UPSTREAM_METADATA({METADATA}:target)%",
     "node": f"%UPSTREAM_METADATA({METADATA}:node)%",
-    "failed": f"%DYNAMIC_METADATA({_NOTED}failed)%",
+    "failed": "%FILTER_STATE(trunkline.failed:PLAIN)%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
@@ -33,8 +32,8 @@ FIELDS = {
     "bytes_out": "%BYTES_SENT%",
     "first_byte_us": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
     "duration_ms": "%DURATION%",
-    "usage": f"%DYNAMIC_METADATA({_NOTED}usage)%",
-    "events": f"%DYNAMIC_METADATA({_NOTED}events)%",
+    "usage": "%FILTER_STATE(trunkline.usage:PLAIN)%",
+    "events": "%FILTER_STATE(trunkline.events:PLAIN)%",
 }
 
 

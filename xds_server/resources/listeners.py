@@ -14,8 +14,6 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction as Underscores,
-    HttpUri,
-    RetryPolicy,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
@@ -26,12 +24,6 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteConfiguration,
     RouteMatch,
     VirtualHost,
-)
-from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
-    AuthorizationResponse,
-    BufferSettings,
-    ExtAuthz,
-    HttpService,
 )
 from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
     GrpcJsonTranscoder,
@@ -48,13 +40,13 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
     HeaderMutation as EarlyHeaderMutation,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatcher, StringMatcher
-from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from xds_server.resources import names
 from xds_server.resources.access_log import request_log
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import local_replies
+from xds_server.resources.module import module_filter
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.targets import ADS
 
@@ -62,7 +54,6 @@ from xds_server.resources.targets import ADS
 #: its own, which would share another request's reservation. RE2 has no look-ahead, hence the spelling out of
 #: "not tag".
 FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
-AUTHORISE_PREFIX = "/authorise"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 
 
@@ -71,10 +62,7 @@ def openai_listener(edge: EdgeSettings) -> Listener:
     manager = _manager("openai", edge)
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
     manager.http_filters = [
-        HttpFilter(
-            name="envoy.filters.http.ext_authz",
-            typed_config=pack("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", _authorise(edge)),
-        ),
+        module_filter("authorise", f"{AUTHORISE_TIMEOUT // timedelta(milliseconds=1)} {edge.max_body_bytes}"),
         router(upstream=dressing_filters()),
     ]
     if edge.access_log:
@@ -120,33 +108,6 @@ def admin_listener(edge: EdgeSettings) -> Listener:
         router(),
     ]
     return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager)
-
-
-def _authorise(edge: EdgeSettings) -> ExtAuthz:
-    """The body goes along as bytes; the answer's `x-trunkline-*` become the route header and dynamic metadata."""
-    return ExtAuthz(
-        http_service=HttpService(
-            server_uri=HttpUri(
-                uri="http://translator", cluster=names.TRANSLATOR_CLUSTER, timeout=AUTHORISE_TIMEOUT
-            ),
-            path_prefix=AUTHORISE_PREFIX,
-            authorization_response=AuthorizationResponse(
-                allowed_upstream_headers=_headers(names.ROUTE_HEADER),
-                allowed_client_headers=_headers("allow", "content-type", "retry-after", prefix="x-ratelimit-"),
-                allowed_client_headers_on_success=_headers("x-request-id", prefix="x-ratelimit-"),
-                dynamic_metadata_from_headers=_headers("x-trunkline-plan", "x-trunkline-note", "x-trunkline-key"),
-            ),
-            # Authorising has no effect that a second time would double, so a translator that died under a
-            # request is simply asked again when it is back.
-            retry_policy=RetryPolicy(retry_on="connect-failure,refused-stream,reset", num_retries=1),
-        ),
-        allowed_headers=_headers(
-            "api-key", "content-encoding", "content-type", "x-api-key", "x-request-id", "x-trunkline-tag"
-        ),
-        with_request_body=BufferSettings(max_request_bytes=edge.max_body_bytes, pack_as_bytes=True),
-        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
-        clear_route_cache=True,
-    )
 
 
 def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:

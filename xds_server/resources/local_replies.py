@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLogFilter,
-    AndFilter,
     ComparisonFilter,
     ComparisonFilterOp,
     ResponseFlagFilter,
@@ -25,16 +24,9 @@ from envoy_data_plane.google.protobuf import Struct, Value
 
 
 def local_replies(max_body_bytes: int) -> LocalReplyConfig:
-    """One mapper per cause. The translator's refusals (flag UAEX, never 503) pass as they are."""
+    """One mapper per cause. The translator's refusals, which have none of these flags, pass as they are."""
     return LocalReplyConfig(
         mappers=[
-            _mapper(
-                AccessLogFilter(and_filter=AndFilter(filters=[_flags("UAEX"), _status(503)])),
-                message="The gateway's policy service did not answer. Send the request again.",
-                kind="server_error",
-                code="policy_unavailable",
-                retry_after=1,
-            ),
             _mapper(
                 _flags("UH"),
                 message="No target of this model is healthy right now. Send the request again later.",

@@ -27,7 +27,7 @@ ENVOY_ADMIN_CLUSTER = "envoy_admin"
 
 #: Set by the translator on every request that it lets through; the value is a `route_key`.
 ROUTE_HEADER = "x-trunkline-route"
-#: Set by chain.lua on attempts that go to a node: its id.
+#: Set by the module on attempts that go to a node: its id.
 NODE_HEADER = "x-trunkline-node"
 #: The value of ROUTE_HEADER for what the translator answers itself (`/v1/models`).
 TRANSLATOR_ROUTE = "translator"

@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
-    """One encoded LbEndpoint, with what chain.lua and the access log need to know of it."""
+    """One encoded LbEndpoint, with what the module and the access log need to know of it."""
     place = place_of(model, endpoint)
     host, port = place.direct or ("", 0)
     values: dict[str, str | int] = {"id": place.node, "host": host, "port": port, "weight": place.weight}

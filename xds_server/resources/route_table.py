@@ -31,7 +31,7 @@ _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
 _ON_MATCH_MATCHER = 1
 
 #: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
-#: what only concerns the gateway. (`authorization` is overwritten or removed by chain.lua.) A compressed answer
+#: what only concerns the gateway. (`authorization` is overwritten or removed by the module.) A compressed answer
 #: would hide its usage.
 REMOVED_FROM_REQUESTS = (
     "accept-encoding",

@@ -98,16 +98,11 @@ def translator_route() -> EnvoyRoute:
         name=TRANSLATOR_ROUTE,
         match=RouteMatch(prefix="/"),
         route=RouteAction(cluster=TRANSLATOR_CLUSTER, timeout=timedelta(seconds=10)),
-        request_headers_to_add=[
-            _add("x-trunkline-key", "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:x-trunkline-key)%")
-        ],
     )
 
 
 def no_route() -> EnvoyRoute:
-    """What a request meets before it is authorised (Envoy's ext_authz skips requests without any route), and after
-    it if this Envoy does not have the translator's route yet.
-    """
+    """What a request meets before it is authorised, and after it where the route is not in place yet."""
     message = "This model's route is not in place at this gateway yet. Send the request again."
     return _unavailable("none", message, "route_not_ready")
 

@@ -133,9 +133,9 @@ def _provider_template(base_url: str, ca_file: str, connect_ms: int) -> Template
 def dressing(
     target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool, flags: str = ""
 ) -> dict[str, str]:
-    """Endpoint metadata: the target's id, and what chain.lua needs to dress a request for it.
+    """Endpoint metadata: the target's id, and what the module needs to dress a request for it.
 
-    `prefix` stands before the path there; `model` is the model's name there; `flags` are more of chain.lua's.
+    `prefix` stands before the path there; `model` is the model's name there; `flags` are more of the module's.
     """
     every_flag = "-" + ("u" if stream_usage else "") + flags
     words = (every_flag, prefix or "-", credential or "-", quote(target, safe="/:#"), json.dumps(model))

@@ -1,0 +1,66 @@
+// The part of the ABI of Envoy's dynamic modules that this module uses, as Envoy 1.40 has it (ABI v0.2).
+//
+// Hooks (`on_…`) are ours and called by Envoy; callbacks are Envoy's and called by us, on the worker thread of the
+// stream unless said otherwise. What a callback gives out belongs to Envoy and is valid until the hook returns or
+// something of the same kind is changed.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+
+#define ABI_VERSION "v0.2.0"
+
+typedef void *envoy_filter;     // one stream's filter in Envoy
+typedef void *envoy_config;     // a filter's configuration in Envoy
+typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; ours to delete
+
+struct header {
+  struct span key, value;
+};
+
+enum header_type { REQUEST_HEADERS, REQUEST_TRAILERS, RESPONSE_HEADERS, RESPONSE_TRAILERS };
+enum body_type { RECEIVED_REQUEST, BUFFERED_REQUEST, RECEIVED_RESPONSE, BUFFERED_RESPONSE };
+enum headers_status { HEADERS_CONTINUE, HEADERS_STOP };
+enum body_status { BODY_CONTINUE, BODY_STOP_AND_BUFFER };
+enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
+enum metadata_source { METADATA_DYNAMIC, METADATA_ROUTE, METADATA_CLUSTER, METADATA_HOST };
+enum { LOG_ERROR = 4 };
+
+#define CALLBACK(name) envoy_dynamic_module_callback_##name
+#define HOOK(name) envoy_dynamic_module_on_##name
+#define HOOK_EXPORT __attribute__((visibility("default")))
+
+void CALLBACK(log)(int level, struct span message);
+
+bool CALLBACK(http_get_header)(envoy_filter, int type, struct span key, struct span *value, size_t index,
+                               size_t *count);
+size_t CALLBACK(http_get_headers_size)(envoy_filter, int type);
+bool CALLBACK(http_get_headers)(envoy_filter, int type, struct header *into);
+// A value without a pointer removes the header.
+bool CALLBACK(http_set_header)(envoy_filter, int type, struct span key, struct span value);
+
+size_t CALLBACK(http_get_body_size)(envoy_filter, int type);
+size_t CALLBACK(http_get_body_chunks_size)(envoy_filter, int type);
+bool CALLBACK(http_get_body_chunks)(envoy_filter, int type, struct span *into);
+bool CALLBACK(http_append_body)(envoy_filter, int type, struct span data);
+bool CALLBACK(http_drain_body)(envoy_filter, int type, size_t bytes);
+void CALLBACK(http_set_buffer_limit)(envoy_filter, uint64_t bytes);
+
+bool CALLBACK(http_get_metadata_string)(envoy_filter, int source, struct span space, struct span key,
+                                        struct span *value);
+bool CALLBACK(http_set_filter_state_bytes)(envoy_filter, struct span key, struct span value);
+bool CALLBACK(http_get_filter_state_bytes)(envoy_filter, struct span key, struct span *value);
+
+void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count,
+                                  struct span body, struct span details);
+void CALLBACK(http_clear_route_cache)(envoy_filter);
+void CALLBACK(http_filter_continue_decoding)(envoy_filter);
+
+envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter);
+// From any thread. Nothing happens once the filter is gone.
+void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler, uint64_t event);
+void CALLBACK(http_filter_scheduler_delete)(envoy_scheduler);

@@ -1,0 +1,85 @@
+#define _GNU_SOURCE  // memmem
+
+#include "bytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool span_is(struct span text, struct span other) {
+  return text.size == other.size && (text.size == 0 || memcmp(text.data, other.data, text.size) == 0);
+}
+
+bool span_begins(struct span text, struct span prefix) {
+  return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
+}
+
+ptrdiff_t span_find(struct span text, struct span needle, size_t from) {
+  if (from > text.size || text.size - from < needle.size) return -1;
+  const char *found = memmem(text.data + from, text.size - from, needle.data, needle.size);
+  return found ? found - text.data : -1;
+}
+
+struct span span_from(struct span text, size_t start) {
+  return (struct span){text.data + start, text.size - start};
+}
+
+struct span span_between(struct span text, size_t start, size_t end) {
+  return (struct span){text.data + start, end - start};
+}
+
+struct span span_next(struct span *text, char separator) {
+  const char *found = text->size ? memchr(text->data, separator, text->size) : NULL;
+  struct span first = *text;
+  if (found) first.size = (size_t)(found - text->data);
+  *text = span_from(*text, found ? first.size + 1 : first.size);
+  return first;
+}
+
+bool span_number(struct span text, uint64_t *number) {
+  if (text.size == 0 || text.size > 18) return false;
+  uint64_t value = 0;
+  for (size_t at = 0; at < text.size; at++) {
+    if (text.data[at] < '0' || text.data[at] > '9') return false;
+    value = value * 10 + (uint64_t)(text.data[at] - '0');
+  }
+  *number = value;
+  return true;
+}
+
+void *allocate(size_t size) {
+  void *memory = malloc(size);
+  if (!memory) abort();
+  return memory;
+}
+
+void buffer_reserve(struct buffer *buffer, size_t more) {
+  if (buffer->capacity - buffer->size >= more) return;
+  size_t capacity = buffer->capacity ? buffer->capacity * 2 : 256;
+  while (capacity - buffer->size < more) capacity *= 2;
+  buffer->data = realloc(buffer->data, capacity);
+  if (!buffer->data) abort();
+  buffer->capacity = capacity;
+}
+
+void buffer_add(struct buffer *buffer, struct span data) {
+  if (data.size == 0) return;
+  buffer_reserve(buffer, data.size);
+  memcpy(buffer->data + buffer->size, data.data, data.size);
+  buffer->size += data.size;
+}
+
+void buffer_add_number(struct buffer *buffer, uint64_t number) {
+  char text[24];
+  int size = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+  buffer_add(buffer, (struct span){text, (size_t)size});
+}
+
+void buffer_free(struct buffer *buffer) {
+  free(buffer->data);
+  *buffer = (struct buffer){0};
+}
+
+struct span buffer_span(const struct buffer *buffer) {
+  return (struct span){buffer->data, buffer->size};
+}

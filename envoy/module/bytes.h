@@ -1,0 +1,40 @@
+// Bytes that somebody else owns, and bytes of our own that grow.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// As Envoy's ABI passes buffers.
+struct span {
+  const char *data;
+  size_t size;
+};
+
+#define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+#define NO_SPAN ((struct span){NULL, 0})
+
+struct buffer {
+  char *data;
+  size_t size, capacity;
+};
+
+bool span_is(struct span text, struct span other);
+bool span_begins(struct span text, struct span prefix);
+// Where `needle` first is in `text`, from `from` on; -1 if nowhere.
+ptrdiff_t span_find(struct span text, struct span needle, size_t from);
+struct span span_from(struct span text, size_t start);
+struct span span_between(struct span text, size_t start, size_t end);
+// Takes what is before the first `separator` off `text`, and the separator; all of it if there is none.
+struct span span_next(struct span *text, char separator);
+// The decimal number that `text` is; false if it is none or has more than 18 digits.
+bool span_number(struct span text, uint64_t *number);
+
+// Memory that cannot be had ends the process, as everywhere in Envoy.
+void *allocate(size_t size);
+void buffer_add(struct buffer *buffer, struct span data);
+void buffer_add_number(struct buffer *buffer, uint64_t number);
+void buffer_reserve(struct buffer *buffer, size_t more);
+void buffer_free(struct buffer *buffer);
+struct span buffer_span(const struct buffer *buffer);

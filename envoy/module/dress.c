@@ -1,0 +1,318 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "answers.h"
+#include "filters.h"
+#include "headers.h"
+
+// What the endpoint's metadata says about its target: <flags> <path prefix or -> <credential or -> <target> <name>.
+// flags: u, it understands stream_options; n, it is a node and the credential its id; o, the node belongs to whoever
+// asks. target: its id, percent-encoded. name: the model's there, as a JSON string; it may contain spaces.
+struct target {
+  bool understands_usage, node, own;
+  struct span prefix, credential, id, model;
+};
+
+struct dress {
+  struct filter filter;
+  struct request *request;
+  struct target target;
+  bool edits_model, edits_usage;
+  bool refused;  // the answer's body is replaced
+  struct answer answer;
+};
+
+static const struct span NONE = SPAN("-");
+
+static bool has_flag(struct span flags, char flag) { return memchr(flags.data, flag, flags.size) != NULL; }
+
+static bool target_of(envoy_filter filter, struct target *target) {
+  struct span text;
+  if (!CALLBACK(http_get_metadata_string)(filter, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) return false;
+  struct span flags = span_next(&text, ' ');
+  *target = (struct target){
+      .understands_usage = has_flag(flags, 'u'),
+      .node = has_flag(flags, 'n'),
+      .own = has_flag(flags, 'o'),
+  };
+  target->prefix = span_next(&text, ' ');
+  target->credential = span_next(&text, ' ');
+  target->id = span_next(&text, ' ');
+  target->model = text;
+  return target->id.size > 0;
+}
+
+// Headers persist into the next attempt and the body does not, so every header is written anew each time.
+static void dress_headers(struct dress *dress) {
+  envoy_filter envoy = dress->filter.envoy;
+  const struct target *target = &dress->target;
+  struct buffer value = {0};
+  if (!span_is(target->prefix, NONE)) buffer_add(&value, target->prefix);
+  buffer_add(&value, dress->request->path);
+  header_set(envoy, REQUEST_HEADERS, SPAN(":path"), buffer_span(&value));
+
+  value.size = 0;
+  bool bearer = !target->node && !span_is(target->credential, NONE);
+  if (bearer) {
+    buffer_add(&value, SPAN("Bearer "));
+    buffer_add(&value, target->credential);
+    header_set(envoy, REQUEST_HEADERS, SPAN("authorization"), buffer_span(&value));
+  } else {
+    header_remove(envoy, REQUEST_HEADERS, SPAN("authorization"));
+  }
+  buffer_free(&value);
+
+  if (target->node) {
+    header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"), target->credential);
+  } else if (dress->request->attempts > 1) {
+    header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"));
+  }
+  if (target->node && target->own) {
+    header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"), SPAN("1"));
+  } else if (dress->request->attempts > 1) {
+    header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"));
+  }
+}
+
+// The model's name at the target, as it stands in this body.
+static struct span model_there(const struct dress *dress) {
+  struct span name = dress->target.model;
+  bool quoted = dress->request->model_in_form && name.size >= 2;
+  return quoted ? span_between(name, 1, name.size - 1) : name;
+}
+
+static struct filter *new(void *config, envoy_filter envoy) {
+  (void)config, (void)envoy;
+  struct dress *dress = allocate(sizeof *dress);
+  memset(dress, 0, sizeof *dress);
+  return &dress->filter;
+}
+
+static int request_headers(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  struct request *request = dress->request = request_of(filter->envoy);
+  // Nothing reaches a target that the translator has not let through, or that we know nothing of.
+  if (!request || !target_of(filter->envoy, &dress->target)) {
+    CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_undressed"));
+    return HEADERS_STOP;
+  }
+  // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
+  if (request->failures < request->attempts) request_failed(request, SPAN("0"));
+  request->attempts++;
+  request->target.size = 0;
+  buffer_add(&request->target, dress->target.id);
+  dress_headers(dress);
+  dress->edits_model = request->model.length && !span_is(request->model.text, model_there(dress));
+  dress->edits_usage = request->wants_usage && dress->target.understands_usage;
+  request->asked_for_usage = dress->edits_usage;
+  return !last && (dress->edits_model || dress->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
+}
+
+// `body` with the edits, in the order of their places.
+static bool splice(const struct dress *dress, struct span body, struct buffer *into) {
+  struct edit edits[2];
+  int count = 0;
+  if (dress->edits_model) {
+    edits[count++] = (struct edit){dress->request->model.offset, dress->request->model.length, model_there(dress)};
+  }
+  if (dress->edits_usage) edits[count++] = dress->request->usage;
+  if (count == 2 && edits[1].offset < edits[0].offset) {
+    struct edit first = edits[1];
+    edits[1] = edits[0];
+    edits[0] = first;
+  }
+  size_t position = 0;
+  for (int at = 0; at < count; at++) {
+    const struct edit *edit = &edits[at];
+    if (edit->offset < position || edit->offset > body.size || edit->length > body.size - edit->offset) return false;
+    buffer_add(into, span_between(body, position, edit->offset));
+    buffer_add(into, edit->text);
+    position = edit->offset + edit->length;
+  }
+  buffer_add(into, span_from(body, position));
+  return true;
+}
+
+static int request_body(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
+  if (!last) return BODY_STOP_AND_BUFFER;
+  struct buffer body = {0}, edited = {0};
+  body_copy(filter->envoy, BUFFERED_REQUEST, &body);
+  body_copy(filter->envoy, RECEIVED_REQUEST, &body);
+  bool whole = splice(dress, buffer_span(&body), &edited);
+  if (whole) {
+    struct buffer length = {0};
+    buffer_add_number(&length, edited.size);
+    header_set(filter->envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+    buffer_free(&length);
+    body_replace(filter->envoy, BUFFERED_REQUEST, NO_SPAN);
+    body_replace(filter->envoy, RECEIVED_REQUEST, buffer_span(&edited));
+  } else {
+    CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
+  }
+  buffer_free(&body);
+  buffer_free(&edited);
+  return whole ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+}
+
+static int request_trailers(struct filter *filter) {
+  (void)filter;
+  return TRAILERS_CONTINUE;
+}
+
+// What a provider says about its own account or session is not the client's business.
+static bool is_private(struct span name) {
+  static const struct span PREFIXES[] = {SPAN("x-ratelimit-"), SPAN("x-trunkline-"), SPAN("x-envoy-")};
+  static const struct span NAMES[] = {SPAN("x-request-id"), SPAN("set-cookie"), SPAN("openai-organization"),
+                                      SPAN("openai-project")};
+  for (size_t at = 0; at < sizeof PREFIXES / sizeof *PREFIXES; at++) {
+    if (span_begins(name, PREFIXES[at])) return true;
+  }
+  for (size_t at = 0; at < sizeof NAMES / sizeof *NAMES; at++) {
+    if (span_is(name, NAMES[at])) return true;
+  }
+  return false;
+}
+
+static void remove_private_headers(envoy_filter envoy) {
+  size_t count = CALLBACK(http_get_headers_size)(envoy, RESPONSE_HEADERS);
+  struct header few[64], *headers = count <= 64 ? few : allocate(count * sizeof *headers);
+  struct buffer names = {0};
+  if (CALLBACK(http_get_headers)(envoy, RESPONSE_HEADERS, headers)) {
+    for (size_t at = 0; at < count; at++) {
+      if (!is_private(headers[at].key)) continue;
+      buffer_add(&names, headers[at].key);
+      buffer_add(&names, SPAN("\n"));
+    }
+  }
+  // Copied first: a change makes what Envoy gave out invalid.
+  for (struct span rest = buffer_span(&names); rest.size;) {
+    header_remove(envoy, RESPONSE_HEADERS, span_next(&rest, '\n'));
+  }
+  buffer_free(&names);
+  if (headers != few) free(headers);
+}
+
+// A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
+// quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
+static struct span refusal(bool forbidden) {
+#define REFUSAL(status)                                                                                         \
+  "{\"error\":{\"message\":\"The target refused the gateway's own credential (" status                          \
+  "). This is for the gateway's operator to mend; your key is fine.\",\"type\":\"server_error\",\"param\":null," \
+  "\"code\":\"upstream_authentication_failed\"}}"
+  return forbidden ? SPAN(REFUSAL("403")) : SPAN(REFUSAL("401"));
+}
+
+static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
+  envoy_filter envoy = dress->filter.envoy;
+  struct span body = refusal(forbidden);
+  struct buffer length = {0};
+  buffer_add_number(&length, body.size);
+  header_set(envoy, RESPONSE_HEADERS, SPAN(":status"), SPAN("502"));
+  header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
+  header_set(envoy, RESPONSE_HEADERS, SPAN("content-length"), buffer_span(&length));
+  header_remove(envoy, RESPONSE_HEADERS, SPAN("www-authenticate"));
+  header_remove(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
+  buffer_free(&length);
+  if (last) {
+    CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, body);
+    return;
+  }
+  dress->refused = true;
+  // Its place is behind the last of what the target sends.
+  dress->answer.held.size = 0;
+  buffer_add(&dress->answer.held, body);
+}
+
+static int response_headers(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  struct request *request = dress->request;
+  envoy_filter envoy = filter->envoy;
+  if (!request) return HEADERS_CONTINUE;
+  remove_private_headers(envoy);
+  struct span status = header_get(envoy, RESPONSE_HEADERS, SPAN(":status"));
+  if (status.size != 3 || status.data[0] >= '4') {
+    bool unauthorised = span_is(status, SPAN("401")), forbidden = span_is(status, SPAN("403"));
+    request_failed(request, status);
+    if (unauthorised || forbidden) hide_refusal(dress, forbidden, last);
+    return HEADERS_CONTINUE;
+  }
+  struct span kind = header_get(envoy, RESPONSE_HEADERS, SPAN("content-type"));
+  if (span_begins(kind, SPAN("text/event-stream"))) {
+    dress->answer.kind = ANSWER_EVENTS;
+    request->streamed = true;
+    header_remove(envoy, RESPONSE_HEADERS, SPAN("content-length"));
+  } else if (span_begins(kind, SPAN("application/json"))) {
+    dress->answer.kind = ANSWER_PLAIN;
+  }
+  return HEADERS_CONTINUE;
+}
+
+static void follow_events(struct dress *dress, struct span chunk) {
+  struct buffer passed = {0};
+  if (answer_events(&dress->answer, dress->request, chunk, &passed)) {
+    body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&passed));
+  }
+  buffer_free(&passed);
+}
+
+static int response_body(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  envoy_filter envoy = filter->envoy;
+  if (dress->refused) {
+    body_replace(envoy, RECEIVED_RESPONSE, last ? buffer_span(&dress->answer.held) : NO_SPAN);
+    return BODY_CONTINUE;
+  }
+  if (dress->answer.kind == ANSWER_IGNORED) return BODY_CONTINUE;
+  size_t count = CALLBACK(http_get_body_chunks_size)(envoy, RECEIVED_RESPONSE);
+  struct span chunk = NO_SPAN;
+  struct buffer joined = {0};
+  if (count == 1) {
+    CALLBACK(http_get_body_chunks)(envoy, RECEIVED_RESPONSE, &chunk);
+  } else {
+    body_copy(envoy, RECEIVED_RESPONSE, &joined);
+    chunk = buffer_span(&joined);
+  }
+  if (chunk.size && dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk, last);
+  if (chunk.size && dress->answer.kind == ANSWER_EVENTS) follow_events(dress, chunk);
+  buffer_free(&joined);
+  return BODY_CONTINUE;
+}
+
+static int response_trailers(struct filter *filter) {
+  struct dress *dress = (struct dress *)filter;
+  if (dress->refused) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&dress->answer.held));
+  return TRAILERS_CONTINUE;
+}
+
+static void scheduled(struct filter *filter) { (void)filter; }
+
+static void complete(struct filter *filter) { (void)filter; }
+
+static void destroy(struct filter *filter) {
+  struct dress *dress = (struct dress *)filter;
+  answer_free(&dress->answer);
+  if (dress->request) request_release(dress->request);
+  free(dress);
+}
+
+// It has no settings; something must be given out for one that is accepted.
+static void *configure(struct span config) { return config.size == 0 ? (void *)&dress_filter : NULL; }
+
+static void unconfigure(void *config) { (void)config; }
+
+const struct filter_kind dress_filter = {
+    .configure = configure,
+    .unconfigure = unconfigure,
+    .new = new,
+    .request_headers = request_headers,
+    .request_body = request_body,
+    .request_trailers = request_trailers,
+    .response_headers = response_headers,
+    .response_body = response_body,
+    .response_trailers = response_trailers,
+    .scheduled = scheduled,
+    .complete = complete,
+    .destroy = destroy,
+};

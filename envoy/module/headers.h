@@ -1,0 +1,24 @@
+// Headers and bodies of a stream, by Envoy's callbacks.
+
+#pragma once
+
+#include "abi.h"
+
+static inline struct span header_get(envoy_filter filter, int type, struct span key) {
+  struct span value = NO_SPAN;
+  CALLBACK(http_get_header)(filter, type, key, &value, 0, NULL);
+  return value;
+}
+
+static inline void header_set(envoy_filter filter, int type, struct span key, struct span value) {
+  CALLBACK(http_set_header)(filter, type, key, value.data ? value : SPAN(""));
+}
+
+static inline void header_remove(envoy_filter filter, int type, struct span key) {
+  CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
+}
+
+// Copies a body to the end of `into`.
+void body_copy(envoy_filter filter, int type, struct buffer *into);
+// Replaces what was received just now.
+void body_replace(envoy_filter filter, int type, struct span data);

@@ -1,0 +1,326 @@
+#define _GNU_SOURCE
+
+#include "link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "table.h"
+
+// While nobody listens: a translator that is restarted keeps its socket, so this is for the first start.
+enum { RECONNECT_MS = 50, EXPIRY_MS = 1000, MOST_QUESTIONS = 100000 };
+
+static const char UPGRADE[] =
+    "GET /authorise HTTP/1.1\r\nhost: translator\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n";
+
+struct ticket {
+  struct link *link;
+  struct ticket *older, *newer;
+  uint64_t number;
+  int64_t deadline;        // monotonic milliseconds
+  envoy_scheduler scheduler;  // NULL once nobody waits for the answer
+  struct buffer question;
+  struct buffer answer;    // the frame behind its length
+  bool answered;
+};
+
+struct link {
+  struct link *next;  // of all
+  unsigned users;
+  char path[LONGEST_PATH];
+  unsigned timeout_ms;
+  pthread_t thread;
+  int wake[2];  // a byte here ends the thread's wait
+
+  pthread_mutex_t lock;  // of all below
+  bool stopping;
+  int socket;            // -1 while there is none
+  struct ticket *oldest, *newest;  // without an answer, in the order asked
+  struct ticket *unsent;  // the first of them that is not wholly written
+  size_t sent;            // bytes of it that are
+  size_t count;
+  uint64_t numbers;
+  struct table waiting;   // by number
+};
+
+static struct link *links;  // only on Envoy's main thread
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wake(struct link *link) {
+  ssize_t done = write(link->wake[1], "", 1);  // full is as good: it wakes too
+  (void)done;
+}
+
+static void ticket_free(struct ticket *ticket) {
+  buffer_free(&ticket->question);
+  buffer_free(&ticket->answer);
+  free(ticket);
+}
+
+static void take_out(struct link *link, struct ticket *ticket) {
+  if (link->unsent == ticket) link->unsent = ticket->newer;
+  *(ticket->older ? &ticket->older->newer : &link->oldest) = ticket->newer;
+  *(ticket->newer ? &ticket->newer->older : &link->newest) = ticket->older;
+  table_remove(&link->waiting, ticket->number);
+  link->count--;
+}
+
+// The ticket is no longer among those that wait; its owner drops it.
+static void answer(struct ticket *ticket) {
+  ticket->answered = true;
+  envoy_scheduler scheduler = ticket->scheduler;
+  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, 0);
+}
+
+// Writes what the socket takes. False if the connection is broken.
+static bool send_questions(struct link *link) {
+  while (link->unsent && link->socket >= 0) {
+    struct ticket *ticket = link->unsent;
+    struct span rest = span_from(buffer_span(&ticket->question), link->sent);
+    ssize_t sent = send(link->socket, rest.data, rest.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    link->sent += (size_t)sent;
+    if (link->sent < ticket->question.size) return true;
+    link->sent = 0;
+    link->unsent = ticket->newer;
+    if (!ticket->scheduler) {  // dropped while it was half written
+      take_out(link, ticket);
+      ticket_free(ticket);
+    }
+  }
+  return true;
+}
+
+static void disconnect(struct link *link) {
+  if (link->socket >= 0) close(link->socket);
+  link->socket = -1;
+  link->sent = 0;
+  for (struct ticket *ticket = link->oldest, *newer; ticket; ticket = newer) {
+    newer = ticket->newer;
+    if (ticket->scheduler) continue;
+    take_out(link, ticket);
+    ticket_free(ticket);
+  }
+  link->unsent = link->oldest;
+}
+
+static void connect_now(struct link *link) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  memcpy(address.sun_path, link->path, sizeof link->path);
+  int made = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (made < 0) return;
+  fcntl(made, F_SETFD, FD_CLOEXEC);
+  if (connect(made, (struct sockaddr *)&address, sizeof address) < 0 ||
+      send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
+    close(made);
+    return;
+  }
+  pthread_mutex_lock(&link->lock);
+  link->socket = made;
+  if (!send_questions(link)) disconnect(link);
+  pthread_mutex_unlock(&link->lock);
+}
+
+static void take_answer(struct link *link, struct span frame) {
+  uint64_t number = frame_number(frame);
+  struct ticket *ticket = table_find(&link->waiting, number);
+  if (!ticket || !ticket->scheduler) return;  // its client has left
+  if (ticket == link->unsent) return;         // an answer to half a question is none
+  take_out(link, ticket);
+  buffer_add(&ticket->answer, frame);
+  answer(ticket);
+}
+
+// Takes the whole answers out of `received`. False if the peer does not speak our protocol.
+static bool take_answers(struct link *link, struct buffer *received, bool *upgraded) {
+  struct span rest = buffer_span(received), frame;
+  if (!*upgraded) {
+    ptrdiff_t end = span_find(rest, SPAN("\r\n\r\n"), 0);
+    if (end < 0) return rest.size < 4096;
+    if (!span_begins(rest, SPAN("HTTP/1.1 101 "))) return false;
+    *upgraded = true;
+    rest = span_from(rest, (size_t)end + 4);
+  }
+  enum frame_state state;
+  pthread_mutex_lock(&link->lock);
+  while ((state = frame_next(&rest, &frame)) == FRAME_WHOLE) take_answer(link, frame);
+  pthread_mutex_unlock(&link->lock);
+  memmove(received->data, rest.data, rest.size);
+  received->size = rest.size;
+  return state != FRAME_BAD;
+}
+
+// Reads until there is nothing more. False if the connection is broken.
+static bool receive(struct link *link, struct buffer *received, bool *upgraded) {
+  for (;;) {
+    buffer_reserve(received, 65536);
+    size_t space = received->capacity - received->size;
+    ssize_t got = recv(link->socket, received->data + received->size, space, MSG_DONTWAIT);
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    if (got == 0) return false;
+    received->size += (size_t)got;
+    if (!take_answers(link, received, upgraded)) return false;
+    if ((size_t)got < space) return true;
+  }
+}
+
+// Ends the questions that are too old. How long the thread may wait then.
+static int expire(struct link *link) {
+  int64_t now = now_ms();
+  while (link->oldest && link->oldest->deadline <= now) {
+    struct ticket *ticket = link->oldest;
+    if (ticket == link->unsent && link->sent) {  // the rest of a frame cannot be left out
+      disconnect(link);
+      continue;
+    }
+    take_out(link, ticket);
+    answer(ticket);
+  }
+  int64_t left = link->oldest ? link->oldest->deadline - now : EXPIRY_MS;
+  return left < EXPIRY_MS ? (int)left : EXPIRY_MS;
+}
+
+static void *run(void *argument) {
+  struct link *link = argument;
+  struct buffer received = {0};
+  bool upgraded = false;
+  for (;;) {
+    pthread_mutex_lock(&link->lock);
+    bool stopping = link->stopping, connected = link->socket >= 0;
+    int wait = expire(link);
+    short wanted = (short)(link->unsent ? POLLIN | POLLOUT : POLLIN);
+    pthread_mutex_unlock(&link->lock);
+    if (stopping) break;
+    if (!connected) {
+      received.size = 0;
+      upgraded = false;
+      connect_now(link);
+      connected = link->socket >= 0;
+      if (!connected && wait > RECONNECT_MS) wait = RECONNECT_MS;
+    }
+    struct pollfd polled[2] = {{link->wake[0], POLLIN, 0}, {link->socket, wanted, 0}};
+    poll(polled, connected ? 2 : 1, wait);
+    if (polled[0].revents) {
+      char bytes[256];
+      ssize_t got = read(link->wake[0], bytes, sizeof bytes);
+      (void)got;
+    }
+    if (!connected || !polled[1].revents) continue;
+    bool whole = !(polled[1].revents & (POLLIN | POLLHUP | POLLERR)) || receive(link, &received, &upgraded);
+    pthread_mutex_lock(&link->lock);
+    if (!whole || !send_questions(link)) disconnect(link);
+    pthread_mutex_unlock(&link->lock);
+  }
+  buffer_free(&received);
+  return NULL;
+}
+
+struct link *link_open(const char *path, unsigned timeout_ms) {
+  for (struct link *link = links; link; link = link->next) {
+    if (strcmp(link->path, path) == 0) {
+      link->users++;
+      return link;
+    }
+  }
+  struct link *link = allocate(sizeof *link);
+  memset(link, 0, sizeof *link);
+  link->users = 1;
+  link->timeout_ms = timeout_ms;
+  link->socket = -1;
+  strncpy(link->path, path, sizeof link->path - 1);
+  pthread_mutex_init(&link->lock, NULL);
+  if (pipe(link->wake) < 0) {
+    free(link);
+    return NULL;
+  }
+  for (int end = 0; end < 2; end++) {
+    fcntl(link->wake[end], F_SETFD, FD_CLOEXEC);
+    fcntl(link->wake[end], F_SETFL, O_NONBLOCK);
+  }
+  if (pthread_create(&link->thread, NULL, run, link) != 0) {
+    close(link->wake[0]), close(link->wake[1]);
+    free(link);
+    return NULL;
+  }
+  link->next = links;
+  links = link;
+  return link;
+}
+
+void link_close(struct link *link) {
+  if (--link->users) return;
+  for (struct link **at = &links; *at; at = &(*at)->next) {
+    if (*at == link) {
+      *at = link->next;
+      break;
+    }
+  }
+  pthread_mutex_lock(&link->lock);
+  link->stopping = true;
+  pthread_mutex_unlock(&link->lock);
+  wake(link);
+  pthread_join(link->thread, NULL);
+  disconnect(link);
+  table_free(&link->waiting);
+  close(link->wake[0]), close(link->wake[1]);
+  pthread_mutex_destroy(&link->lock);
+  free(link);
+}
+
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, struct buffer question) {
+  struct ticket *ticket = allocate(sizeof *ticket);
+  *ticket = (struct ticket){
+      .link = link, .scheduler = scheduler, .deadline = now_ms() + link->timeout_ms, .question = question};
+  pthread_mutex_lock(&link->lock);
+  ticket->number = ++link->numbers;
+  if (link->count >= MOST_QUESTIONS) {
+    answer(ticket);
+    pthread_mutex_unlock(&link->lock);
+    return ticket;
+  }
+  frame_end(&ticket->question, ticket->number);
+  ticket->older = link->newest;
+  *(link->newest ? &link->newest->newer : &link->oldest) = ticket;
+  link->newest = ticket;
+  table_put(&link->waiting, ticket->number, ticket);
+  link->count++;
+  bool first = !link->unsent;
+  if (first) {
+    link->unsent = ticket;
+    send_questions(link);
+  }
+  // The thread waits for room in the socket; that the connection is broken it sees by itself.
+  bool left = first && link->unsent;
+  pthread_mutex_unlock(&link->lock);
+  if (left) wake(link);
+  return ticket;
+}
+
+struct reply ticket_reply(const struct ticket *ticket) {
+  return ticket->answer.size ? frame_reply(buffer_span(&ticket->answer)) : (struct reply){0};
+}
+
+void link_drop(struct ticket *ticket) {
+  struct link *link = ticket->link;
+  pthread_mutex_lock(&link->lock);
+  envoy_scheduler scheduler = ticket->scheduler;
+  ticket->scheduler = NULL;
+  bool half_written = !ticket->answered && ticket == link->unsent && link->sent;
+  if (!ticket->answered && !half_written) take_out(link, ticket);
+  pthread_mutex_unlock(&link->lock);
+  if (!half_written) ticket_free(ticket);
+  CALLBACK(http_filter_scheduler_delete)(scheduler);
+}

@@ -1,0 +1,32 @@
+// The line to the translator: one connection over its Unix socket, which all workers share. A thread of its own reads
+// the answers and hands each to its stream's worker; questions are written by the workers themselves where the socket
+// takes them at once.
+//
+// A connection that breaks is made again and every question without an answer is asked again: authorising has no
+// effect that a second time would double. A question that has no answer in time is answered with status 0.
+//
+// On the wire, after an HTTP/1.1 upgrade, numbers little-endian:
+//   question  u32 bytes that follow, u64 number, u32 bytes of the head, head, body
+//   answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
+
+#pragma once
+
+#include "abi.h"
+#include "frames.h"
+
+// Of a path, with its final 0: the shortest that a system allows.
+enum { LONGEST_PATH = 104 };
+
+struct link;
+struct ticket;
+
+// One for each path, shared; NULL if no thread can be started.
+struct link *link_open(const char *path, unsigned timeout_ms);
+void link_close(struct link *link);
+
+// Takes over the question, which has its body, and the scheduler, whose filter is told when there is an answer.
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, struct buffer question);
+// What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
+struct reply ticket_reply(const struct ticket *ticket);
+// On the stream's worker, answered or not.
+void link_drop(struct ticket *ticket);

@@ -1,0 +1,44 @@
+// What is known of one request: what the translator said about it, and what its attempts used. The filter that asks
+// the translator makes it, the filters of the attempts find it by Envoy's filter state, and the access log is told
+// when the stream is complete. All on the stream's worker thread.
+
+#pragma once
+
+#include "abi.h"
+#include "bytes.h"
+
+// Bytes of the body that are replaced.
+struct edit {
+  uint64_t offset, length;
+  struct span text;
+};
+
+struct request {
+  unsigned references;
+
+  // From the translator; the spans point into `answer`.
+  struct buffer answer;
+  struct span path;          // path and query below the API version, e.g. /chat/completions
+  bool wants_usage;          // a stream whose client did not ask for its usage: `usage` is what asks for it
+  struct edit usage;
+  struct edit model;         // where the model stands in the body; `text` is empty where it is not known
+  bool model_in_form;        // and whether there it is a form's text, not a JSON string
+  struct span client_headers;  // lines for the client's answer
+
+  // From the attempts.
+  unsigned attempts, failures;
+  struct buffer target;      // of the running attempt
+  struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
+  bool asked_for_usage;      // the running attempt's target was asked, and the client was not told
+  struct buffer reported;    // the last usage object that the target reported
+  bool streamed;
+  uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one
+};
+
+// From the head of the translator's answer; NULL if it is none.
+struct request *request_new(struct span head, envoy_filter filter);
+struct request *request_of(envoy_filter filter);
+void request_release(struct request *request);
+void request_failed(struct request *request, struct span status);
+// What the access log shall know.
+void request_log(const struct request *request, envoy_filter filter);

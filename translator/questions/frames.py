@@ -1,0 +1,119 @@
+"""Questions and answers as bytes, without I/O; the other half is `envoy/module/frames.c`. Little-endian:
+
+    question  u32 bytes that follow, u64 number, u32 bytes of the head, head, body
+    answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
+
+A question's head has a line for the method, for path and query, and for each of `ASKED`, empty for what the client
+did not send; its body is the request's. Of an answer with status 200 the head is the lines of `Allowed`; of any
+other it is headers, and the body is what the client gets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from translator.errors import MalformedFrameError
+from translator.http.message import Request, Response
+
+#: The request headers that are asked about.
+ASKED = (
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"content-type",
+    b"content-encoding",
+    b"x-request-id",
+    b"x-trunkline-tag",
+)
+_QUESTION = struct.Struct("<IQI")
+_ANSWER = struct.Struct("<IQHI")
+_SIZE = 4
+#: Envoy's limit for a client's headers is 60 KiB.
+_MAX_HEAD = 96 * 1024
+
+
+@dataclass(slots=True)
+class Allowed:
+    """What Envoy does with a request that may pass. No value has a line feed in it.
+
+    `route` is the route's key. Where the translator answers by itself, `key` is the API key's id and the rest is
+    empty. `note` is for Envoy's log, `path` is path and query below the API version, `headers` are for the client.
+    `usage`, `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be.
+    `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
+    its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII.
+
+    Not frozen: that would cost more than the rest of it.
+    """
+
+    route: str
+    key: str = ""
+    note: str = ""
+    path: str = ""
+    usage: str = "-"
+    model: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def encode(self, number: int) -> bytes:
+        """The answer to question `number`."""
+        lines = f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n"
+        return _answer(number, 200, lines + _lines(self.headers), b"")
+
+
+def refused(number: int, response: Response) -> bytes:
+    """The answer to question `number` that the client gets `response`."""
+    return _answer(number, response.status, _lines(response.headers), response.body)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "\n".join([f"{name}: {value}" for name, value in headers.items()])
+
+
+def _answer(number: int, status: int, head: str, body: bytes) -> bytes:
+    encoded = head.encode("latin-1")
+    size = _ANSWER.size - _SIZE + len(encoded) + len(body)
+    return _ANSWER.pack(size, number, status, len(encoded)) + encoded + body
+
+
+class QuestionReader:
+    """Feed it what was read, and take the whole questions that it makes."""
+
+    def __init__(self, max_body: int) -> None:
+        self._longest = max_body + _MAX_HEAD
+        self._pieces: list[bytes] = []
+        self._missing = 0  # bytes until the next question is whole, as far as is known
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, Request]]:
+        """Numbers and questions. Raises MalformedFrameError; after that the connection must be closed."""
+        if self._pieces:
+            self._pieces.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._pieces)
+            self._pieces = []
+        start, end = 0, len(data)
+        needed = _QUESTION.size
+        while end - start >= _QUESTION.size:
+            size, number, head_size = _QUESTION.unpack_from(data, start)
+            if size > self._longest or head_size > size - (_QUESTION.size - _SIZE):
+                raise MalformedFrameError("its sizes are impossible")
+            needed = _SIZE + size
+            if end - start < needed:
+                break
+            body = start + _QUESTION.size + head_size
+            yield number, _request(data[start + _QUESTION.size : body], data[body : start + needed])
+            start += needed
+            needed = _QUESTION.size
+        if start < end:
+            self._pieces = [data[start:]]
+            self._missing = needed - (end - start)
+
+
+def _request(head: bytes, body: bytes) -> Request:
+    method, target, *values = head.split(b"\n")
+    if len(values) != len(ASKED):
+        raise MalformedFrameError(f"its head has {len(values)} headers")
+    headers = {name: value for name, value in zip(ASKED, values, strict=True) if value}
+    return Request(method.decode("latin-1"), target, headers, body)
