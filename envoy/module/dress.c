@@ -18,7 +18,7 @@ struct dress {
   struct request *request;
   struct target target;
   bool edits_model, edits_usage;
-  bool refused;  // the answer's body is replaced
+  struct span refusal;  // stands for the answer's body, if there is one
   struct answer answer;
 };
 
@@ -219,10 +219,7 @@ static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
     CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, body);
     return;
   }
-  dress->refused = true;
-  // Its place is behind the last of what the target sends.
-  dress->answer.held.size = 0;
-  buffer_add(&dress->answer.held, body);
+  dress->refusal = body;  // in the place of the last of what the target sends
 }
 
 static int response_headers(struct filter *filter, bool last) {
@@ -249,40 +246,53 @@ static int response_headers(struct filter *filter, bool last) {
   return HEADERS_CONTINUE;
 }
 
-static void follow_events(struct dress *dress, struct span chunk) {
-  struct buffer passed = {0};
-  if (answer_events(&dress->answer, dress->request, chunk, &passed)) {
-    body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&passed));
+static void follow_plain(struct dress *dress) {
+  struct slices slices;
+  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
+  for (size_t at = 0; at < slices.count; at++) answer_plain(&dress->answer, dress->request, slices.all[at]);
+  slices_free(&slices);
+}
+
+static void follow_events(struct dress *dress, bool last) {
+  envoy_filter envoy = dress->filter.envoy;
+  struct slices slices;
+  body_slices(envoy, RECEIVED_RESPONSE, &slices);
+  struct buffer joined = {0}, passed = {0};
+  struct span chunk = slices.count == 1 ? slices.all[0] : NO_SPAN;
+  if (slices.count > 1) {
+    for (size_t at = 0; at < slices.count; at++) buffer_add(&joined, slices.all[at]);
+    chunk = buffer_span(&joined);
   }
+  if (answer_events(&dress->answer, dress->request, chunk, last, &passed)) {
+    body_replace(envoy, RECEIVED_RESPONSE, buffer_span(&passed));
+  }
+  slices_free(&slices);
+  buffer_free(&joined);
   buffer_free(&passed);
 }
 
 static int response_body(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
-  envoy_filter envoy = filter->envoy;
-  if (dress->refused) {
-    body_replace(envoy, RECEIVED_RESPONSE, last ? buffer_span(&dress->answer.held) : NO_SPAN);
-    return BODY_CONTINUE;
+  if (dress->refusal.size) {
+    body_replace(filter->envoy, RECEIVED_RESPONSE, last ? dress->refusal : NO_SPAN);
+  } else if (dress->answer.kind == ANSWER_PLAIN) {
+    follow_plain(dress);
+  } else if (dress->answer.kind == ANSWER_EVENTS) {
+    follow_events(dress, last);
   }
-  if (dress->answer.kind == ANSWER_IGNORED) return BODY_CONTINUE;
-  size_t count = CALLBACK(http_get_body_chunks_size)(envoy, RECEIVED_RESPONSE);
-  struct span chunk = NO_SPAN;
-  struct buffer joined = {0};
-  if (count == 1) {
-    CALLBACK(http_get_body_chunks)(envoy, RECEIVED_RESPONSE, &chunk);
-  } else {
-    body_copy(envoy, RECEIVED_RESPONSE, &joined);
-    chunk = buffer_span(&joined);
-  }
-  if (chunk.size && dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk, last);
-  if (chunk.size && dress->answer.kind == ANSWER_EVENTS) follow_events(dress, chunk);
-  buffer_free(&joined);
   return BODY_CONTINUE;
 }
 
 static int response_trailers(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
-  if (dress->refused) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&dress->answer.held));
+  struct buffer passed = {0};
+  if (dress->refusal.size) {
+    buffer_add(&passed, dress->refusal);
+  } else if (dress->answer.kind == ANSWER_EVENTS) {
+    answer_events(&dress->answer, dress->request, NO_SPAN, true, &passed);
+  }
+  if (passed.size) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&passed));
+  buffer_free(&passed);
   return TRAILERS_CONTINUE;
 }
 
