@@ -16,6 +16,7 @@ struct target {
 struct dress {
   struct filter filter;
   struct request *request;
+  struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time
   struct target target;
   bool edits_model, edits_usage;
   struct span refusal;  // stands for the answer's body, if there is one
@@ -24,11 +25,18 @@ struct dress {
 
 static const struct span NONE = SPAN("-");
 
-static bool has_flag(struct span flags, char flag) { return memchr(flags.data, flag, flags.size) != NULL; }
+static bool has_flag(struct span flags, char flag) {
+  return flags.size && memchr(flags.data, flag, flags.size) != NULL;
+}
 
-static bool target_of(envoy_filter filter, struct target *target) {
+static bool find_target(struct dress *dress) {
+  struct target *target = &dress->target;
   struct span text;
-  if (!CALLBACK(http_get_metadata_string)(filter, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) return false;
+  if (!CALLBACK(http_get_metadata_string)(dress->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) {
+    return false;
+  }
+  buffer_add(&dress->metadata, text);
+  text = buffer_span(&dress->metadata);
   struct span flags = span_next(&text, ' ');
   *target = (struct target){
       .understands_usage = has_flag(flags, 'u'),
@@ -92,7 +100,7 @@ static int request_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request = request_of(filter->envoy);
   // Nothing reaches a target that the translator has not let through, or that we know nothing of.
-  if (!request || !target_of(filter->envoy, &dress->target)) {
+  if (!request || !find_target(dress)) {
     CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_undressed"));
     return HEADERS_STOP;
   }
@@ -302,6 +310,7 @@ static void complete(struct filter *filter) { (void)filter; }
 
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
+  buffer_free(&dress->metadata);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);
   free(dress);
