@@ -141,32 +141,39 @@ static bool splice(const struct dress *dress, struct span body, struct buffer *i
   return true;
 }
 
-static int request_body(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
-  if (!last) return BODY_STOP_AND_BUFFER;
+// Edits the body, whose last part is there as `last`. False if that cannot be: then the client has its answer.
+static bool edit_body(struct dress *dress, int last) {
+  envoy_filter envoy = dress->filter.envoy;
   struct buffer body = {0}, edited = {0};
-  body_copy(filter->envoy, BUFFERED_REQUEST, &body);
-  body_copy(filter->envoy, RECEIVED_REQUEST, &body);
+  body_copy(envoy, BUFFERED_REQUEST, &body);
+  if (last != BUFFERED_REQUEST) body_copy(envoy, last, &body);
   bool whole = splice(dress, buffer_span(&body), &edited);
   if (whole) {
     struct buffer length = {0};
     buffer_add_number(&length, edited.size);
-    header_set(filter->envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+    header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
     buffer_free(&length);
-    body_replace(filter->envoy, BUFFERED_REQUEST, NO_SPAN);
-    body_replace(filter->envoy, RECEIVED_REQUEST, buffer_span(&edited));
+    body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
+    body_replace(envoy, last, buffer_span(&edited));
   } else {
-    CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
+    CALLBACK(http_send_response)(envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
   }
   buffer_free(&body);
   buffer_free(&edited);
-  return whole ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+  return whole;
 }
 
+static int request_body(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
+  return last && edit_body(dress, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+}
+
+// Behind a body that had no last part.
 static int request_trailers(struct filter *filter) {
-  (void)filter;
-  return TRAILERS_CONTINUE;
+  struct dress *dress = (struct dress *)filter;
+  if (!dress->edits_model && !dress->edits_usage) return TRAILERS_CONTINUE;
+  return edit_body(dress, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }
 
 // What a provider says about its own account or session is not the client's business.
