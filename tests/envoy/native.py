@@ -20,6 +20,9 @@ SANITIZERS = {"address": "address,undefined", "thread": "thread"}
 FLAGS = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover", "-pthread")
 OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": "halt_on_error=1"}
 
+#: Seconds for a driver to end.
+PATIENCE = 20
+
 Argument = bytes | str | int | Path
 
 
@@ -91,10 +94,12 @@ class Driver:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if error is not None:
-            self._process.kill()
         self._process.stdin.close()
-        status = self._process.wait(20)
+        try:
+            status = self._process.wait(PATIENCE if error is None else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
         self._process.stdout.close()
         if error is None:
             assert status == 0, "the driver ended badly, or leaked; standard error says how"

@@ -22,9 +22,8 @@ def check(driver: Driver, operations: list[tuple[str, int]]) -> None:
     model: dict[int, int] = {}
     command: list[Argument] = []
     expected: list[int] = []
-    for what, number in operations:
-        if what == "put" and number in model:
-            what = "find"
+    for wanted, number in operations:
+        what = "find" if wanted == "put" and number in model else wanted
         command += (what, number)
         if what == "put":
             model[number] = len(command) // 2

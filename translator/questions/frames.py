@@ -112,8 +112,9 @@ class QuestionReader:
 
 
 def _request(head: bytes, body: bytes) -> Request:
-    method, target, *values = head.split(b"\n")
-    if len(values) != len(ASKED):
-        raise MalformedFrameError(f"its head has {len(values)} headers")
+    lines = head.split(b"\n")
+    if len(lines) != 2 + len(ASKED):
+        raise MalformedFrameError(f"its head has {len(lines)} lines")
+    method, target, *values = lines
     headers = {name: value for name, value in zip(ASKED, values, strict=True) if value}
     return Request(method.decode("latin-1"), target, headers, body)

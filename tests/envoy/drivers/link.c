@@ -26,6 +26,8 @@ static struct ticket *ask(struct link *link, struct fake *fake, struct span head
   return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), question);
 }
 
+static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n");
+
 struct worker {
   struct link *link;
   unsigned rounds;
@@ -38,7 +40,7 @@ static void *work(void *argument) {
   struct worker *worker = argument;
   for (unsigned round = 0; round < worker->rounds; round++) {
     struct fake *fake = fake_new(NULL);
-    struct ticket *ticket = ask(worker->link, fake, SPAN("GET\n/\n\n\n\n\n\n\n"), round % 7 ? 10 : 100000);
+    struct ticket *ticket = ask(worker->link, fake, HEAD, round % 7 ? 10 : 100000);
     if (round % 3) worker->wrong += !fake_await(fake, AWAIT_MS) || ticket_reply(ticket).status != 200;
     link_drop(ticket);
     fake_free(fake);
@@ -73,7 +75,7 @@ static void *open_and_close(void *argument) {
   for (unsigned round = 0; round < opener->rounds; round++) {
     struct link *link = link_open(opener->path, 1000 + round % 2);
     struct fake *fake = fake_new(NULL);
-    link_drop(ask(link, fake, SPAN("head"), 100));
+    link_drop(ask(link, fake, HEAD, 100));
     link_close(link);
     fake_free(fake);
   }

@@ -1,0 +1,141 @@
+"""The translator's end of the line, as each test wants it to behave."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from translator.http.message import Request, Response
+from translator.questions.frames import Allowed, QuestionReader, refused
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
+PATIENCE = 20.0  # seconds; for what must come
+MAX_BODY = 33 << 20
+
+
+class Connection:
+    """One connection that was accepted."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._reader = QuestionReader(MAX_BODY)
+        self._read: list[tuple[int, Request]] = []
+        self._rest = b""
+        sock.settimeout(PATIENCE)
+
+    def upgrade(self, answer: bytes = SWITCHING) -> None:
+        """Reads the request for the upgrade, and answers it."""
+        while b"\r\n\r\n" not in self._rest:
+            self._rest += self._receive()
+        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        assert head.startswith(b"GET /authorise HTTP/1.1\r\n")
+        assert b"\r\nupgrade: trunkline-authorise" in head
+        self.sock.sendall(answer)
+
+    def question(self) -> tuple[int, Request]:
+        """The next one."""
+        while not self._read:
+            data = self._rest or self._receive()
+            self._rest = b""
+            self._read += self._reader.feed(data)
+        return self._read.pop(0)
+
+    def questions(self, count: int) -> dict[str, int]:
+        """Their numbers by the methods of their heads, each asked once."""
+        asked = [self.question() for _ in range(count)]
+        numbers = {question.method: number for number, question in asked}
+        assert len(numbers) == count
+        return numbers
+
+    def is_closed(self) -> bool:
+        """By the other side; waits for it."""
+        with contextlib.suppress(ConnectionResetError):
+            while self.sock.recv(1 << 20):
+                pass
+        return True
+
+    def _receive(self) -> bytes:
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise EOFError
+        return data
+
+
+class Peer:
+    """Listens at `path`."""
+
+    def __init__(self, path: Path, backlog: int = 16) -> None:
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.settimeout(PATIENCE)
+        self._listening.bind(str(path))
+        self._listening.listen(backlog)
+        self._open: list[socket.socket] = []
+        self.shutting = False
+
+    def accept(self) -> Connection:
+        sock, _ = self._listening.accept()
+        self._open.append(sock)
+        return Connection(sock)
+
+    def connected(self) -> Connection:
+        """Accepted and upgraded."""
+        connection = self.accept()
+        connection.upgrade()
+        return connection
+
+    def shut(self) -> None:
+        """Ends what waits for a connection, or for what one says."""
+        self.shutting = True
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as waker:
+            waker.connect(self._listening.getsockname())
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for sock in (self._listening, *self._open):
+            sock.close()
+
+
+def allowed(number: int) -> bytes:
+    """The answer to question `number`; its route tells which it was."""
+    return Allowed(f"route-{number}").encode(number)
+
+
+def denied(number: int, body: bytes = b"no") -> bytes:
+    return refused(number, Response(429, {"retry-after": "1"}, body))
+
+
+@contextlib.contextmanager
+def serving(
+    peer: Peer, decide: Callable[[int, Request], bytes] = lambda number, _: allowed(number)
+) -> Iterator[None]:
+    """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
+
+    def converse(sock: socket.socket) -> None:
+        connection = Connection(sock)
+        with sock, contextlib.suppress(OSError, EOFError):
+            connection.upgrade()
+            while True:
+                sock.sendall(decide(*connection.question()))
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock = peer.accept().sock
+                if peer.shutting:
+                    break
+                threads.append(threading.Thread(target=converse, args=(sock,)))
+                threads[-1].start()
+
+    threads = [threading.Thread(target=listen)]
+    threads[0].start()
+    try:
+        yield
+    finally:
+        peer.shut()
+        for thread in threads:
+            thread.join()

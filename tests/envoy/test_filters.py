@@ -1,0 +1,436 @@
+"""The module's two filters, with as much of Envoy around them as they see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tests.envoy.native import Driver
+from tests.envoy.peer import Peer, allowed, denied, serving
+from translator.http.message import Request
+from translator.questions.frames import Allowed
+
+REQUEST, _, RESPONSE, _ = range(4)
+CONTINUE, STOP = 0, 1
+MAX_BODY = 1000
+AUTHORISE, DRESS = 0, 1
+BODY = b'{"stream":true,"model":"gpt","messages":[]}'
+USAGE_EDIT = '1:0:"stream_options":{"include_usage":true},'
+MODEL = '23:5:j:"gpt"'
+REPORT = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+
+
+@pytest.fixture(scope="module")
+def decisions() -> dict[bytes, Allowed | bytes]:
+    """What is answered about each path; an answer in bytes is a refusal's body."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Request]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def driver(
+    tmp_path_factory: pytest.TempPathFactory, decisions: dict[bytes, Allowed | bytes], asked: list[Request]
+) -> Iterator[Driver]:
+    path = tmp_path_factory.mktemp("translator") / "socket"
+
+    def decide(number: int, question: Request) -> bytes:
+        asked.append(question)
+        decision = decisions.get(question.target, b"")
+        if isinstance(decision, Allowed):
+            return decision.encode(number)
+        return denied(number, decision) if decision else allowed(number)
+
+    with (
+        closing(Peer(path)) as peer,
+        serving(peer, decide),
+        Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
+    ):
+        assert running.ask("configure", AUTHORISE, "authorise", f"10000 {MAX_BODY}") == [b"1"]
+        assert running.ask("configure", DRESS, "dress", "") == [b"1"]
+        yield running
+        running.ask("unconfigure", DRESS)
+        running.ask("unconfigure", AUTHORISE)
+
+
+class Filter:
+    """One of the module's filters: `authorise` of a request, or `dress` of an attempt of it."""
+
+    slots = itertools.count()
+
+    def __init__(self, driver: Driver, config: int, request: Filter | None = None) -> None:
+        self.driver = driver
+        self.slot = next(self.slots) % 64
+        driver.ask("new", self.slot, config, request.slot if request else self.slot)
+
+    def __enter__(self) -> Filter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.driver.ask("destroy", self.slot)
+
+    def add(self, kind: int, **headers: str | bytes) -> None:
+        for name, value in headers.items():
+            self.driver.ask("header", self.slot, kind, name.replace("_", "-"), value)
+
+    def headers(self, kind: int) -> dict[str, str]:
+        texts = [text.decode() for text in self.driver.ask("headers", self.slot, kind)]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    def call(self, hook: str, *arguments: int | bytes) -> tuple[int, bytes]:
+        """What the hook said, and the body that goes on."""
+        status, *body = self.driver.ask(hook, self.slot, *arguments)
+        return int(status), b"".join(body)
+
+    def state(self, key: str) -> bytes | None:
+        found = self.driver.ask("state", self.slot, key)
+        return found[0] if found else None
+
+    def response(self) -> list[bytes]:
+        """Status, details, body and headers of what was sent instead."""
+        return self.driver.ask("response", self.slot)
+
+    def scheduled(self) -> bool:
+        """Waits for the answer; whether the request goes on."""
+        came, continued = self.driver.ask("scheduled", self.slot)
+        assert came == b"1"
+        return continued == b"1"
+
+
+def authorised(driver: Driver, decisions: dict[bytes, Allowed | bytes], decision: Allowed) -> Filter:
+    """A request that the translator has let through."""
+    decisions[b"/v1/x"] = decision
+    request = Filter(driver, AUTHORISE)
+    request.add(REQUEST, **{":method": "POST", ":path": "/v1/x", "authorization": "Bearer sk-client"})
+    assert request.call("request_headers", 1)[0] == STOP
+    assert request.scheduled()
+    return request
+
+
+@pytest.fixture
+def request_(driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> Iterator[Filter]:
+    decision = Allowed("route", "", "note", "/chat", USAGE_EDIT, MODEL, {"x-request-id": "1"})
+    with authorised(driver, decisions, decision) as request:
+        yield request
+
+
+def attempt(request: Filter, target: str = 'u /base key target "there"') -> Filter:
+    made = Filter(request.driver, DRESS, request)
+    made.driver.ask("metadata", made.slot, target)
+    return made
+
+
+class TestAuthorise:
+    def test_it_asks_about_the_whole_body_and_what_decides(self, driver: Driver, asked: list[Request]) -> None:
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "POST", ":path": "/v1/y?a=1", "authorization": "Bearer k"})
+            request.add(REQUEST, x_trunkline_tag="a", cookie="c")
+            request.add(REQUEST, x_trunkline_tag="b")
+            assert request.call("request_headers", 0)[0] == STOP
+            assert request.call("request_body", 0, b"ab", b"", b"c")[0] == STOP
+            assert request.call("request_body", 0, b"d")[0] == STOP
+            assert request.call("request_body", 1, b"ef")[0] == STOP
+            assert request.scheduled()
+        question = asked[-1]
+        assert (question.method, question.target, question.body) == ("POST", b"/v1/y?a=1", b"abcdef")
+        assert question.headers == {b"authorization": b"Bearer k", b"x-trunkline-tag": b"a, b"}
+
+    def test_trailers_end_a_body_too(self, driver: Driver, asked: list[Request]) -> None:
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "POST", ":path": "/v1/trailers"})
+            request.call("request_headers", 0)
+            request.call("request_body", 0, b"ab")
+            assert request.call("request_trailers")[0] == STOP
+            assert request.scheduled()
+        assert (asked[-1].target, asked[-1].body) == (b"/v1/trailers", b"ab")
+
+    def test_what_is_allowed_is_routed(self, request_: Filter) -> None:
+        headers = request_.headers(REQUEST)
+        assert headers["x-trunkline-route"] == "route"
+        assert "x-trunkline-key" not in headers
+        assert request_.state("trunkline.note") == b"note"
+        request_.call("response_headers", 0)
+        assert request_.headers(RESPONSE) == {"x-request-id": "1"}
+
+    def test_what_is_refused_is_answered(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+        decisions[b"/v1/refused"] = b"why"
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "GET", ":path": "/v1/refused"})
+            request.call("request_headers", 1)
+            assert not request.scheduled()
+            assert request.response() == [b"429", b"trunkline_refused", b"why", b"retry-after", b"1"]
+
+    def test_a_body_that_is_too_long_is_not_asked_about(self, driver: Driver, asked: list[Request]) -> None:
+        for size, times in ((MAX_BODY, 1), (MAX_BODY + 1, 0)):
+            before = len(asked)
+            with Filter(driver, AUTHORISE) as request, Filter(driver, AUTHORISE) as other:
+                request.add(REQUEST, **{":method": "POST", ":path": "/v1/long"})
+                request.call("request_headers", 0)
+                request.call("request_body", 0, b"x" * 500)
+                request.call("request_body", 1, b"x" * (size - 500))
+                other.add(REQUEST, **{":method": "POST", ":path": "/v1/other"})
+                other.call("request_headers", 1)
+                assert other.scheduled()  # and by then, what was asked before it is known too
+            assert [question.target for question in asked[before:]].count(b"/v1/long") == times
+
+    def test_a_client_may_leave_at_any_time(self, driver: Driver) -> None:
+        for last in (0, 1) * 20:
+            with Filter(driver, AUTHORISE) as request:
+                request.add(REQUEST, **{":method": "GET", ":path": "/v1/left"})
+                request.call("request_headers", last)
+
+    def test_an_impossible_configuration_is_refused(self, driver: Driver) -> None:
+        for text in ("", "10000", "0 1000", "10000 x", "3600001 1000", f"1000 {(1 << 30) + 1}", "1000 1000 "):
+            assert driver.ask("configure", 2, "authorise", text) == [b"0"]
+        assert driver.ask("configure", 2, "dress", "x") == [b"0"]
+        assert driver.ask("configure", 2, "other", "") == [b"0"]
+
+    def test_without_a_socket_there_is_nothing_to_configure(self, tmp_path: Path) -> None:
+        for path in ("", "x" * 104):
+            with Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=path) as other:
+                assert other.ask("configure", 0, "authorise", "1000 1000") == [b"0"]
+
+    @settings(max_examples=300)
+    @given(
+        st.lists(
+            st.sampled_from(["", "-", "1", "5:", "1:0:", "1:2:x", ":", "j:", "f:a", "1:2:j:", "1:2:f:x", "9" * 19])
+            | st.text("\n:0jf-", max_size=12),
+            max_size=9,
+        )
+    )
+    def test_an_answer_that_makes_no_sense_is_none(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], lines: list[str]
+    ) -> None:
+        decisions[b"/v1/z"] = Allowed("\n".join(lines))
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "GET", ":path": "/v1/z"})
+            request.call("request_headers", 1)
+            head = ("\n".join(lines) + "\n\n\n\n-\n\n").split("\n")
+            usage, model = head[4].split(":", 2), head[5].split(":", 3)
+            sound = not head[5] or (
+                (head[4] == "-" or (len(usage) > 1 and all(map(is_number, usage[:2]))))
+                and len(model) > 2
+                and all(map(is_number, model[:2]))
+                and model[2] in {"j", "f"}
+            )
+            assert request.scheduled() == sound
+            if not sound:
+                assert request.response()[:2] == [b"503", b"trunkline_policy_unavailable"]
+
+
+def is_number(text: str) -> bool:
+    return 0 < len(text) <= 18 and text.isdigit()
+
+
+class TestRequestToTarget:
+    def test_nothing_that_was_not_let_through_reaches_a_target(self, driver: Driver) -> None:
+        with Filter(driver, AUTHORISE) as request, attempt(request) as first:
+            assert first.call("request_headers", 0)[0] == STOP
+            assert first.response()[:2] == [b"500", b"trunkline_undressed"]
+
+    @pytest.mark.parametrize("metadata", [None, "", "u / key", "u / key "])
+    def test_nothing_reaches_a_target_that_is_not_known(self, request_: Filter, metadata: str | None) -> None:
+        with Filter(request_.driver, DRESS, request_) as first:
+            if metadata is not None:
+                first.driver.ask("metadata", first.slot, metadata)
+            assert first.call("request_headers", 0)[0] == STOP
+            assert first.response()[:2] == [b"500", b"trunkline_undressed"]
+
+    def test_the_client_s_key_does_not_reach_a_target(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            headers = first.headers(REQUEST)
+            assert headers["authorization"] == "Bearer key"
+            assert headers[":path"] == "/base/chat"
+        with attempt(request_, 'u - - target "there"') as second:
+            second.call("request_headers", 0)
+            headers = second.headers(REQUEST)
+            assert "authorization" not in headers
+            assert headers[":path"] == "/chat"
+
+    def test_what_a_node_is_told_reaches_no_one_else(self, request_: Filter) -> None:
+        with attempt(request_, 'no - node-1 target "there"') as first:
+            first.call("request_headers", 0)
+            headers = first.headers(REQUEST)
+            assert (headers["x-trunkline-node"], headers["x-trunkline-own"]) == ("node-1", "1")
+            assert "authorization" not in headers
+        with attempt(request_, 'n - node-2 target "there"') as second:
+            second.call("request_headers", 0)
+            headers = second.headers(REQUEST)
+            assert headers["x-trunkline-node"] == "node-2"
+            assert "x-trunkline-own" not in headers
+        with attempt(request_) as third:
+            third.call("request_headers", 0)
+            assert not {"x-trunkline-node", "x-trunkline-own"} & third.headers(REQUEST).keys()
+
+    def test_model_and_usage_are_written_into_the_body(self, request_: Filter) -> None:
+        edited = b'{"stream_options":{"include_usage":true},"stream":true,"model":"there","messages":[]}'
+        with attempt(request_) as first:
+            assert first.call("request_headers", 0)[0] == STOP
+            first.driver.ask("metadata", first.slot, 'u /other other other "other"')  # EDS has changed it
+            assert first.call("request_body", 0, BODY[:10], BODY[10:30])[0] == STOP
+            assert first.call("request_body", 1, BODY[30:]) == (CONTINUE, edited)
+            assert first.headers(REQUEST)["content-length"] == str(len(edited))
+        with attempt(request_) as second:
+            second.call("request_headers", 0)
+            second.call("request_body", 0, BODY)
+            assert second.call("request_trailers") == (CONTINUE, edited)
+
+    def test_a_target_that_knows_no_stream_options_is_not_asked(self, request_: Filter) -> None:
+        with attempt(request_, 'x - key target "there"') as first:
+            first.call("request_headers", 0)
+            assert first.call("request_body", 1, BODY) == (CONTINUE, BODY.replace(b"gpt", b"there"))
+
+    def test_a_body_that_fits_passes_as_it_is(self, request_: Filter) -> None:
+        with attempt(request_, 'x - key target "gpt"') as first:
+            assert first.call("request_headers", 0)[0] == CONTINUE
+            assert first.call("request_body", 0, b"any") == (CONTINUE, b"any")
+            assert first.call("request_trailers") == (CONTINUE, b"")
+
+    def test_an_edit_outside_the_body_is_refused(self, request_: Filter) -> None:
+        for body in (BODY[:27], b""):
+            with attempt(request_) as first:
+                first.call("request_headers", 0)
+                assert first.call("request_body", 1, body) == (STOP, b"")
+                assert first.response()[:2] == [b"500", b"trunkline_edit_outside_body"]
+
+    def test_a_form_gets_the_name_without_its_quotes(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+    ) -> None:
+        with authorised(driver, decisions, Allowed("r", path="/x", model="2:3:f:old")) as request:
+            with attempt(request, 'u - key target "new name"') as first:
+                first.call("request_headers", 0)
+                assert first.call("request_body", 1, b"--old--") == (CONTINUE, b"--new name--")
+            with attempt(request, 'u - key target "old"') as second:
+                assert second.call("request_headers", 0)[0] == CONTINUE
+
+    @settings(max_examples=200)
+    @given(st.binary(max_size=20), *[st.integers(0, 22) for _ in range(4)], st.binary(max_size=3))
+    def test_edits_are_slices(
+        self,
+        driver: Driver,
+        decisions: dict[bytes, Allowed | bytes],
+        body: bytes,
+        place: int,
+        length: int,
+        model_place: int,
+        model_length: int,
+        text: bytes,
+    ) -> None:
+        inserted = text.hex()
+        decision = Allowed(
+            "r", path="/x", usage=f"{place}:{length}:{inserted}", model=f"{model_place}:{model_length}:j:"
+        )
+        edits = [(place, length, inserted.encode())]
+        if model_length:
+            edits.insert(0, (model_place, model_length, b'"m"'))
+        expected, position = b"", 0
+        fits = True
+        for start, size, new in sorted(edits, key=lambda edit: edit[0]):
+            fits = fits and position <= start and start + size <= len(body)
+            expected += body[position:start] + new
+            position = start + size
+        expected += body[position:]
+        with authorised(driver, decisions, decision) as request, attempt(request, 'u - key target "m"') as first:
+            first.call("request_headers", 0)
+            result = first.call("request_body", 1, *(body[at : at + 1] for at in range(len(body))))
+        assert result == ((CONTINUE, expected) if fits else (STOP, b""))
+
+
+class TestAnswerOfTarget:
+    def test_its_usage_is_logged_and_its_report_hidden(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream; charset=utf-8"})
+            first.add(RESPONSE, content_length="9")
+            first.call("response_headers", 0)
+            assert "content-length" not in first.headers(RESPONSE)
+            assert first.call("response_body", 0, b"data: 1\n\n" + REPORT[:20]) == (CONTINUE, b"data: 1\n\n")
+            assert first.call("response_body", 0, REPORT[20:30], REPORT[30:]) == (CONTINUE, b"")
+            assert first.call("response_body", 1) == (CONTINUE, b"")
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.usage") == b'{"total_tokens":3}'
+        assert request_.state("trunkline.events") == b"2:%d" % (9 + len(REPORT))
+        assert request_.state("trunkline.failed") is None
+
+    @pytest.mark.parametrize("trailers", [True, False])
+    def test_the_end_of_a_stream_is_not_kept(self, request_: Filter, trailers: bool) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream"})
+            first.call("response_headers", 0)
+            assert first.call("response_body", 0, b"data: 1\n\ndata:") == (CONTINUE, b"data: 1\n\n")
+            last = first.call("response_trailers") if trailers else first.call("response_body", 1, b"")
+            assert last == (CONTINUE, b"data:")
+
+    def test_a_plain_answers_usage_is_logged(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "application/json"})
+            first.call("response_headers", 0)
+            pieces = [b'{"usage":{"to', *(b"%d" % (number % 10) for number in range(30)), b'":1}}']
+            assert first.call("response_body", 1, *pieces) == (CONTINUE, b"".join(pieces))
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.usage") == b"".join(pieces)[9:-1]
+        assert request_.state("trunkline.events") is None
+
+    def test_what_is_neither_passes(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "audio/mpeg"})
+            first.call("response_headers", 0)
+            assert first.call("response_body", 1, REPORT) == (CONTINUE, REPORT)
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.usage") is None
+
+    @pytest.mark.parametrize("status", ["401", "403"])
+    @pytest.mark.parametrize("end", ["headers", "body", "trailers"])
+    def test_a_refusal_of_our_credential_is_not_the_clients(self, request_: Filter, status: str, end: str) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": status, "content-type": "text/plain", "content-length": "9"})
+            first.add(RESPONSE, www_authenticate="x", content_encoding="gzip")
+            _, body = first.call("response_headers", int(end == "headers"))
+            if end != "headers":
+                assert body == b""
+                assert first.call("response_body", 0, b"your key ", b"sk-secret") == (CONTINUE, b"")
+            if end == "body":
+                _, body = first.call("response_body", 1, b"!")
+            if end == "trailers":
+                _, body = first.call("response_trailers")
+            headers = {":status": "502", "content-type": "application/json", "content-length": str(len(body))}
+            assert first.headers(RESPONSE) == headers
+            assert b"credential (%s)" % status.encode() in body
+            assert b"sk-secret" not in body
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.failed") == f"target={status}".encode()
+
+    def test_every_attempt_that_failed_is_noted_once(self, request_: Filter) -> None:
+        for status, name in (("500", "a"), (None, "b"), ("429", "c"), (None, "d"), ("200", "e")):
+            with attempt(request_, f'u - key {name} "there"') as made:
+                made.call("request_headers", 0)
+                if status:
+                    made.add(RESPONSE, **{":status": status})
+                    made.call("response_headers", 1)
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.failed") == b"a=500 b=0 c=429 d=0"
+
+    def test_what_a_provider_says_of_its_account_stays_here(self, request_: Filter) -> None:
+        private = ("x-ratelimit-limit", "x-trunkline-a", "x-envoy-b", "x-request-id", "set-cookie")
+        more = ("openai-organization", "openai-project")
+        public = ("x-ratelimit", "openai-version", "x-request-id-2")
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            for name in (":status", *private, *private, *public, *more, *(f"x-{number}" for number in range(80))):
+                first.add(RESPONSE, **{name: "200"})
+            first.call("response_headers", 1)
+            left = first.headers(RESPONSE).keys()
+        assert left == {":status", *public, *(f"x-{number}" for number in range(80))}

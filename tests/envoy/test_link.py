@@ -1,0 +1,365 @@
+"""`envoy/module/link.c`: its thread and a real socket, with a translator at the other end that misbehaves."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.envoy.native import Driver
+from tests.envoy.peer import SWITCHING, Connection, Peer, allowed, denied, serving
+
+HEAD = "\n/v1/chat/completions" + "\n" * 7
+LONG = 32 << 20
+TIMEOUT_MS = 60_000
+
+pytestmark = pytest.mark.parametrize("sanitizer", ["address", "thread"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "socket"
+
+
+@pytest.fixture
+def peer(path: Path) -> Iterator[Peer]:
+    with closing(Peer(path)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def link(path: Path, sanitizer: Literal["address", "thread"]) -> Iterator[Link]:
+    with Driver("link", sanitizer) as driver:
+        yield Link(driver, path)
+
+
+class Link:
+    """The driver's one, and its questions, which are known by numbers of the test's own."""
+
+    def __init__(self, driver: Driver, path: Path) -> None:
+        self.driver = driver
+        self._path = path
+
+    def open(self, timeout_ms: int = TIMEOUT_MS, number: int = 0) -> bool:
+        return self.driver.ask("open", number, self._path, timeout_ms) == [b"1"]
+
+    def close(self, number: int = 0) -> None:
+        self.driver.ask("close", number)
+
+    def ask(self, *questions: int, body: int = 0) -> None:
+        """Their methods tell which they are."""
+        for question in questions:
+            self.driver.ask("ask", question, 0, f"Q{question}{HEAD}", body)
+
+    def answer(self, question: int) -> tuple[int, bytes, bytes]:
+        status, head, body = self.driver.ask("await", question)
+        return int(status), head, body
+
+    def drop(self, *questions: int) -> None:
+        for question in questions:
+            assert self.driver.ask("drop", question) == [b"0"], "it was told of an answer more than once"
+
+    def expect(self, *questions: int) -> None:
+        """Each was allowed, and then is dropped."""
+        for question in questions:
+            status, head, body = self.answer(question)
+            assert (status, body) == (200, b"")
+            assert head.startswith(b"route-")
+        self.drop(*questions)
+
+
+def test_an_answer_comes_to_who_asked(link: Link, peer: Peer) -> None:
+    link.open()
+    link.ask(1, 2, 3)
+    connection = peer.connected()
+    numbers = connection.questions(3)
+    for question in (3, 1, 2):
+        connection.sock.sendall(denied(numbers[f"Q{question}"], b"%d" % question))
+    for question in (1, 2, 3):
+        assert link.answer(question) == (429, b"retry-after: 1", b"%d" % question)
+    link.drop(1, 2, 3)
+    link.close()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1_000_000])
+def test_answers_come_in_any_pieces(link: Link, peer: Peer, piece: int) -> None:
+    link.open()
+    link.ask(*range(20))
+    connection = peer.accept()
+    connection.upgrade(b"")
+    numbers = list(connection.questions(20).values())
+    random.Random(piece).shuffle(numbers)
+    text = SWITCHING + b"".join(map(allowed, numbers))
+    for at in range(0, len(text), piece):
+        connection.sock.sendall(text[at : at + piece])
+    link.expect(*range(20))
+    link.close()
+
+
+def test_thousands_wait_and_each_gets_its_own(link: Link, peer: Peer) -> None:
+    link.open()
+    link.ask(*range(5000))
+    connection = peer.connected()
+    numbers = connection.questions(5000)
+    order = list(numbers.items())
+    random.Random(0).shuffle(order)
+    connection.sock.sendall(b"".join(denied(number, name.encode()) for name, number in order))
+    for question in range(5000):
+        assert link.answer(question)[2] == b"Q%d" % question
+    link.drop(*range(5000))
+    link.close()
+
+
+def test_questions_without_an_answer_are_asked_again(link: Link, peer: Peer) -> None:
+    link.open()
+    link.ask(1, 2, 3)
+    first = peer.connected()
+    numbers = first.questions(3)
+    first.sock.sendall(allowed(numbers["Q2"]) + allowed(numbers["Q3"])[:20])
+    link.expect(2)
+    first.sock.close()
+    link.ask(4)
+    second = peer.connected()
+    again = second.questions(3)
+    assert set(again) == {"Q1", "Q3", "Q4"}
+    second.sock.sendall(b"".join(map(allowed, again.values())))
+    link.expect(1, 3, 4)
+    link.close()
+
+
+def test_a_peer_that_comes_late_is_found(link: Link, path: Path) -> None:
+    link.open()
+    link.ask(1, 2)
+    with closing(Peer(path)) as peer, serving(peer):
+        link.expect(1, 2)
+        link.close()
+
+
+@pytest.mark.parametrize("timeout_ms", [50, 1500])
+def test_a_silent_peer_is_waited_for_no_longer_than_the_time_limit(
+    link: Link, peer: Peer, timeout_ms: int
+) -> None:
+    link.open(timeout_ms)
+    connection = peer.connected()
+    link.ask(1)
+    connection.question()
+    start = time.monotonic()
+    assert link.answer(1) == (0, b"", b"")
+    assert time.monotonic() - start < timeout_ms / 1000 + 0.7
+    link.drop(1)
+    link.close()
+
+
+def test_an_answer_that_comes_too_late_is_none(link: Link, peer: Peer) -> None:
+    link.open(200)
+    connection = peer.connected()
+    link.ask(1)
+    late, _ = connection.question()
+    assert link.answer(1)[0] == 0
+    link.ask(2)
+    number, _ = connection.question()
+    connection.sock.sendall(allowed(late) + denied(number, b"in time"))
+    assert link.answer(2)[2] == b"in time"
+    link.drop(1, 2)
+    link.close()
+
+
+def test_a_dropped_question_is_not_asked(link: Link, path: Path) -> None:
+    link.open()
+    link.ask(1, 2, 3)
+    link.drop(1, 3)
+    with closing(Peer(path)) as peer:
+        connection = peer.connected()
+        number, question = connection.question()
+        assert question.method == "Q2"
+        connection.sock.sendall(allowed(number))
+        link.expect(2)
+        link.close()
+
+
+def test_an_answer_to_a_dropped_question_is_passed_over(link: Link, peer: Peer) -> None:
+    link.open()
+    connection = peer.connected()
+    link.ask(1, 2)
+    numbers = connection.questions(2)
+    link.drop(1)
+    connection.sock.sendall(allowed(numbers["Q1"]) * 2 + allowed(numbers["Q2"]) * 2)
+    link.expect(2)
+    link.close()
+
+
+def half_written(link: Link, peer: Peer) -> Connection:
+    """Question 1 is, for nobody reads; 2 waits behind it."""
+    link.open()
+    connection = peer.connected()
+    link.ask(1, body=LONG)
+    link.ask(2)
+    return connection
+
+
+def test_a_body_that_fills_the_socket_is_written_as_there_is_room(link: Link, peer: Peer) -> None:
+    connection = half_written(link, peer)
+    number, question = connection.question()
+    assert question.body == b"x" * LONG
+    connection.sock.sendall(allowed(number))
+    connection.sock.sendall(allowed(connection.question()[0]))
+    link.expect(1, 2)
+    link.close()
+
+
+def test_a_question_that_is_dropped_half_written_is_written_to_its_end(link: Link, peer: Peer) -> None:
+    connection = half_written(link, peer)
+    link.drop(1)
+    link.ask(3)
+    assert len(connection.question()[1].body) == LONG
+    numbers = connection.questions(2)
+    connection.sock.sendall(b"".join(map(allowed, numbers.values())))
+    link.expect(2, 3)
+    link.close()
+
+
+def test_a_question_that_is_dropped_half_written_is_not_asked_again(link: Link, peer: Peer) -> None:
+    connection = half_written(link, peer)
+    link.drop(1)
+    connection.sock.close()
+    second = peer.connected()
+    number, question = second.question()
+    assert question.method == "Q2"
+    second.sock.sendall(allowed(number))
+    link.expect(2)
+    link.close()
+
+
+def test_a_question_that_is_half_written_when_its_time_is_up_ends_the_connection(link: Link, peer: Peer) -> None:
+    link.open(300)
+    first = peer.connected()
+    link.ask(1, body=LONG)
+    assert link.answer(1) == (0, b"", b"")
+    second = peer.connected()
+    assert first.is_closed()
+    link.ask(2)
+    number, question = second.question()
+    assert question.method == "Q2"
+    second.sock.sendall(allowed(number))
+    link.expect(2)
+    link.drop(1)
+    link.close()
+
+
+def test_an_answer_to_half_a_question_is_none(link: Link, peer: Peer) -> None:
+    connection = half_written(link, peer)
+    connection.sock.sendall(denied(1))
+    number, _ = connection.question()
+    connection.sock.sendall(allowed(number) + allowed(connection.question()[0]))
+    link.expect(1, 2)
+    link.close()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        b"x" * 4096,
+        SWITCHING + b"\xff" * 18,
+        SWITCHING + bytes(18),
+        SWITCHING + b"\x0e\0\0\0" + b"\1" * 14,
+    ],
+)
+def test_a_peer_that_talks_nonsense_is_hung_up_on(link: Link, peer: Peer, garbage: bytes) -> None:
+    link.open()
+    link.ask(1)
+    first = peer.accept()
+    first.upgrade(garbage)
+    second = peer.connected()
+    assert first.is_closed()
+    second.sock.sendall(allowed(second.question()[0]))
+    link.expect(1)
+    link.close()
+
+
+def test_a_question_that_no_reader_survives_ends_after_three(link: Link, peer: Peer) -> None:
+    link.open()
+    link.ask(1)
+    for _ in range(3):
+        connection = peer.connected()
+        assert connection.question()[1].method == "Q1"
+        connection.sock.close()
+    assert link.answer(1) == (0, b"", b"")
+    link.ask(2)
+    connection = peer.connected()
+    number, question = connection.question()
+    assert question.method == "Q2"
+    connection.sock.sendall(allowed(number))
+    link.expect(2)
+    link.drop(1)
+    link.close()
+
+
+def test_a_peer_that_hangs_up_at_once_is_not_pestered(link: Link, peer: Peer) -> None:
+    link.open()
+    start = time.monotonic()
+    for _ in range(8):
+        peer.accept().sock.close()
+    assert time.monotonic() - start > 0.3
+    link.close()
+
+
+def test_a_peer_that_accepts_nothing_holds_nobody_up(link: Link, path: Path) -> None:
+    with closing(Peer(path, backlog=0)), closing(socket.socket(socket.AF_UNIX)) as other:
+        other.connect(str(path))  # and now the backlog is full
+        link.open(100)
+        link.ask(1)
+        assert link.answer(1) == (0, b"", b"")
+        link.drop(1)
+        link.close()
+
+
+def test_a_link_is_shared_by_path_and_time_limit(link: Link, peer: Peer) -> None:
+    link.open(1000, 0)
+    assert link.open(1000, 1)
+    assert not link.open(2000, 2)
+    link.close(0)
+    link.close(2)
+    with serving(peer):
+        link.driver.ask("ask", 1, 1, "Q1" + HEAD, 0)
+        link.expect(1)
+    link.close(1)
+
+
+def test_it_closes_with_a_question_half_written(link: Link, peer: Peer) -> None:
+    half_written(link, peer)
+    link.drop(1, 2)
+    link.close()
+
+
+def test_workers_ask_and_leave_all_at_once(link: Link, peer: Peer) -> None:
+    link.open()
+    with serving(peer):
+        assert link.driver.ask("storm", 0, 4, 150) == [b"0"]
+        link.close()
+
+
+def test_workers_ask_while_their_peer_comes_and_goes(link: Link, peer: Peer) -> None:
+    count = itertools.count(1)
+
+    def decide(number: int, _: object) -> bytes:
+        if next(count) % 40 == 0:
+            raise OSError
+        return allowed(number)
+
+    link.open()
+    with serving(peer, decide):
+        assert link.driver.ask("storm", 0, 4, 60) == [b"0"]
+        link.close()
+
+
+def test_configurations_come_and_go_on_several_threads(link: Link, path: Path, peer: Peer) -> None:
+    with serving(peer):
+        link.driver.ask("openings", path, 4, 40)
