@@ -40,7 +40,9 @@ class Connection:
         while not self._read:
             data = self._rest or self._receive()
             self._rest = b""
-            self._read += self._reader.feed(data)
+            for number, question in self._reader.feed(data):
+                assert question is not None
+                self._read.append((number, question))
         return self._read.pop(0)
 
     def questions(self, count: int) -> dict[str, int]:

@@ -53,6 +53,7 @@ def test_a_question_is_read_by_python(driver: Driver, number: int, values: list[
     head = "\n".join(["POST", "/v1/x", *values]).encode("latin-1")
     (frame,) = driver.ask("question", number, head, body)
     ((read, question),) = QuestionReader(1000).feed(frame)
+    assert question is not None
     assert read == number
     assert (question.method, question.target, question.body) == ("POST", b"/v1/x", body)
     sent = zip(ASKED, values, strict=True)

@@ -93,7 +93,7 @@ class _Connection(asyncio.Protocol):
             request = self._reader.feed(data)
             while request is not None:
                 protocol = request.headers.get(b"upgrade", b"")
-                if protocol in self._upgrades:
+                if protocol in self._upgrades and not self._last:
                     self._upgrade(protocol)
                     return
                 response = self._handler(request)

@@ -83,10 +83,16 @@ class QuestionReader:
         self._longest = max_body + _MAX_HEAD
         self._pieces: list[bytes] = []
         self._missing = 0  # bytes until the next question is whole, as far as is known
+        self._skipped = 0  # bytes to come of a question that is too long
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, Request]]:
-        """Numbers and questions. Raises MalformedFrameError; after that the connection must be closed."""
-        if self._pieces:
+    def feed(self, data: bytes) -> Iterator[tuple[int, Request | None]]:
+        """Numbers and questions, None for one that is too long: it gets an answer, and so do the others.
+
+        Raises MalformedFrameError; after that the connection must be closed.
+        """
+        if self._skipped:
+            self._skipped, data = max(0, self._skipped - len(data)), data[self._skipped :]
+        elif self._pieces:
             self._pieces.append(data)
             self._missing -= len(data)
             if self._missing > 0:
@@ -97,9 +103,15 @@ class QuestionReader:
         needed = _QUESTION.size
         while end - start >= _QUESTION.size:
             size, number, head_size = _QUESTION.unpack_from(data, start)
-            if size > self._longest or head_size > size - (_QUESTION.size - _SIZE):
+            if head_size > size - (_QUESTION.size - _SIZE):
                 raise MalformedFrameError("its sizes are impossible")
             needed = _SIZE + size
+            if size > self._longest:
+                yield number, None
+                self._skipped = max(0, start + needed - end)
+                start = min(start + needed, end)
+                needed = _QUESTION.size
+                continue
             if end - start < needed:
                 break
             body = start + _QUESTION.size + head_size

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from translator.errors import MalformedFrameError
+from translator.http.chunked import too_large
 from translator.http.message import Request, Response
 from translator.questions.frames import Allowed, QuestionReader, refused
 
@@ -21,6 +22,7 @@ class QuestionSession:
     def __init__(self, decide: Decide, max_body: int, log: FilteringBoundLogger) -> None:
         self._decide = decide
         self._reader = QuestionReader(max_body)
+        self._too_large = too_large(max_body)
         self._log = log
 
     def receive(self, data: bytes) -> bytes:
@@ -31,6 +33,6 @@ class QuestionSession:
             self._log.error("question refused", reason=str(error))
             raise
 
-    def _answer(self, number: int, question: Request) -> bytes:
-        answer = self._decide(question)
+    def _answer(self, number: int, question: Request | None) -> bytes:
+        answer = self._too_large.response() if question is None else self._decide(question)
         return refused(number, answer) if isinstance(answer, Response) else answer.encode(number)

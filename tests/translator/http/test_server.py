@@ -8,8 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 from translator.http.server import Server
+
+UPGRADE = b"GET /up HTTP/1.1\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n"
+
+
+class Shouting:
+    """A protocol to upgrade to; a question mark is malformed."""
+
+    def receive(self, data: bytes) -> bytes:
+        if b"?" in data:
+            raise MalformedFrameError("it asks")
+        return data.upper()
 
 
 def echo(request: Request) -> Response:
@@ -21,7 +33,7 @@ async def serving(path: Path, max_body: int = 1_000) -> AsyncIterator[Server]:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     sock.setblocking(False)
-    server = Server(echo, max_body)
+    server = Server(echo, max_body, {b"shout": Shouting})
     await server.start(sock)
     try:
         yield server
@@ -108,3 +120,55 @@ async def test_stop_does_not_wait_longer_than_it_may(tmp_path: Path) -> None:
         await answer(reader)
         await server.stop(0.05)
         assert await reader.read() == b""
+
+
+async def test_a_connection_is_upgraded_with_what_came_behind(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(UPGRADE + b"first")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head == b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n"
+        assert await reader.readexactly(5) == b"FIRST"
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
+
+
+async def test_a_request_before_the_upgrade_is_answered(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET /1 HTTP/1.1\r\n\r\n" + UPGRADE)
+        assert b"x-target: /1\r\n" in (await answer(reader))[0]
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+
+async def test_an_unknown_upgrade_is_ignored(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(UPGRADE.replace(b"shout", b"websocket") * 2)
+        for _ in range(2):
+            assert b"x-target: /up\r\n" in (await answer(reader))[0]
+
+
+async def test_malformed_bytes_end_an_upgraded_connection(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"?")
+        assert await reader.read() == b""
+
+
+async def test_stop_closes_an_upgraded_connection_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as server, connected(tmp_path / "s") as (reader, writer):
+        writer.write(UPGRADE + b"x")
+        await reader.readuntil(b"\r\n\r\nX")
+        await server.stop(60.0)
+        assert await reader.read() == b""
+
+
+async def test_nothing_is_upgraded_while_stopping(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as server, connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET /1 HTTP/1.1\r\n\r\n" + UPGRADE[:10])
+        await answer(reader)
+        stopping = asyncio.create_task(server.stop(60.0))
+        await asyncio.sleep(0)  # until it has told the connections
+        writer.write(UPGRADE[10:])
+        assert b"x-target: /up\r\n" in (await answer(reader))[0]
+        assert await reader.read() == b""
+        await stopping

@@ -1,0 +1,88 @@
+"""Questions as bytes. That the C half writes and reads the same is in tests/envoy/test_frames.py."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import pytest
+from hypothesis import given, strategies as st
+
+from translator.errors import MalformedFrameError
+from translator.http.message import Request, Response
+from translator.questions.frames import ASKED, Allowed, QuestionReader, refused
+
+MAX_BODY = 1000
+LONGEST = MAX_BODY + 96 * 1024
+values = st.lists(st.sampled_from([b"", b"a", b"Bearer k"]), min_size=len(ASKED), max_size=len(ASKED))
+questions = st.lists(st.tuples(st.integers(0, 2**64 - 1), values, st.binary(max_size=MAX_BODY)), max_size=5)
+
+
+def encoded(number: int, head: bytes, body: bytes) -> bytes:
+    return struct.pack("<IQI", 12 + len(head) + len(body), number, len(head)) + head + body
+
+
+def question(number: int, headers: list[bytes], body: bytes) -> tuple[bytes, tuple[int, Request]]:
+    sent = {name: value for name, value in zip(ASKED, headers, strict=True) if value}
+    request = Request("POST", b"/v1/x?y", sent, body)
+    return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body), (number, request)
+
+
+def read(*pieces: bytes) -> list[tuple[int, Request | None]]:
+    reader = QuestionReader(MAX_BODY)
+    return [each for piece in pieces for each in reader.feed(piece)]
+
+
+@given(questions, st.data())
+def test_any_pieces_make_the_same_questions(
+    asked: list[tuple[int, list[bytes], bytes]], data: st.DataObject
+) -> None:
+    made = [question(*each) for each in asked]
+    text = b"".join(frame for frame, _ in made)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=10)))
+    pieces = [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
+    assert read(*pieces) == [each for _, each in made]
+
+
+def test_single_bytes_make_the_same_question() -> None:
+    frame, expected = question(7, [b"a"] * len(ASKED), b"body")
+    assert read(*(frame[at : at + 1] for at in range(len(frame)))) == [expected]
+
+
+def test_half_a_question_is_none_yet() -> None:
+    frame, _ = question(7, [b"a"] * len(ASKED), b"body")
+    assert read(frame[:-1]) == []
+
+
+@pytest.mark.parametrize("piece", [1, 50_000, 1_000_000])
+def test_a_question_that_is_too_long_is_known_and_passed_over(piece: int) -> None:
+    frame, expected = question(8, [b"a"] * len(ASKED), b"body")
+    head = b"POST\n/" + b"\n" * len(ASKED)
+    fits = encoded(6, head, b"x" * (LONGEST - 12 - len(head)))
+    text = frame + fits + encoded(7, head, b"x" * (LONGEST - 11 - len(head))) + frame
+    found = read(*(text[at : at + piece] for at in range(0, len(text), piece)))
+    assert [number for number, _ in found] == [8, 6, 7, 8]
+    assert [each is None for _, each in found] == [False, False, True, False]
+    assert found[0] == found[3] == expected
+
+
+@pytest.mark.parametrize(("size", "head"), [(11, 0), (0, 0), (12, 1), (50, 39), (50, 2**32 - 1)])
+def test_sizes_that_are_impossible_are_refused(size: int, head: int) -> None:
+    with pytest.raises(MalformedFrameError):
+        read(struct.pack("<IQI", size, 1, head) + bytes(100))
+
+
+@pytest.mark.parametrize("lines", [1, 2, 1 + len(ASKED), 3 + len(ASKED)])
+def test_a_head_with_other_lines_is_refused(lines: int) -> None:
+    with pytest.raises(MalformedFrameError, match=f"has {lines} lines"):
+        read(encoded(1, b"\n" * (lines - 1), b""))
+
+
+def test_answers_are_as_the_module_reads_them() -> None:
+    assert refused(2**40, Response(429, {"a": "b", "c": "d"}, b"body")) == (
+        struct.pack("<IQHI", 14 + 9 + 4, 2**40, 429, 9) + b"a: b\nc: d" + b"body"
+    )
+    head = b"r\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
+    assert Allowed("r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}).encode(1) == (
+        struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
+    )
