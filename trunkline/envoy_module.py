@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from trunkline.errors import UsageError
 
@@ -52,9 +53,10 @@ def compiled(sources: Path, builds: Path) -> Path:
         return made
     made.mkdir(parents=True, exist_ok=True)
     # Renamed when whole: two may compile at once.
-    fresh = made / f".{LIBRARY}.{os.getpid()}"
-    _compile([file for file in files if file.suffix == ".c"], fresh)
-    fresh.rename(made / LIBRARY)
+    with TemporaryDirectory(dir=builds) as apart:
+        fresh = Path(apart) / LIBRARY
+        _compile([file for file in files if file.suffix == ".c"], fresh)
+        fresh.rename(made / LIBRARY)
     return made
 
 
