@@ -1,154 +1,207 @@
 #include "answers.h"
 
-#include <ctype.h>
 #include <string.h>
 
-// A usage object has a few hundred bytes; more than this is held for no chunk to come.
-enum { LONGEST_USAGE = 4096 };
+enum {
+  // A usage object has a few hundred bytes.
+  LONGEST_USAGE = 4096,
+  // An event that is longer is no report of usage; it is not held.
+  LONGEST_EVENT = 1 << 20,
+};
 
-static size_t skip_space(struct span text, size_t at) {
-  while (at < text.size && isspace((unsigned char)text.data[at])) at++;
-  return at;
-}
+static bool is_space(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
 
-// Where the object begins that is the value of the key "usage" at `at`; 0 if there is none.
-static size_t usage_object(struct span text, size_t at) {
-  at = skip_space(text, at + strlen("\"usage\""));
-  if (at >= text.size || text.data[at] != ':') return 0;
-  at = skip_space(text, at + 1);
-  return at < text.size && text.data[at] == '{' ? at : 0;
-}
-
-// Where the next key "usage" with an object begins, from `from` on; -1 if nowhere. Inside a JSON string the quotes
-// would be escaped, so it is a key and nothing else.
-static ptrdiff_t find_usage(struct span text, size_t from) {
+// Reads on to behind the next key "usage". Inside a JSON string its quotes would be escaped, so it is a key and nothing
+// else, or a value, which no colon follows.
+static size_t seek_key(struct usage_finder *finder, struct span text, size_t at) {
   static const struct span KEY = SPAN("\"usage\"");
-  ptrdiff_t at = span_find(text, KEY, from);
-  while (at >= 0 && !usage_object(text, (size_t)at)) at = span_find(text, KEY, (size_t)at + KEY.size);
-  return at;
+  for (; finder->matched && at < text.size; at++) {
+    if (text.data[at] != KEY.data[finder->matched]) {
+      finder->matched = 0;  // and only its first byte can begin another one
+      break;
+    }
+    if (++finder->matched == KEY.size) {
+      finder->matched = 0;
+      finder->place = USAGE_KEY;
+      return at + 1;
+    }
+  }
+  ptrdiff_t found = span_find(text, KEY, at);
+  if (found >= 0) {
+    finder->place = USAGE_KEY;
+    return (size_t)found + KEY.size;
+  }
+  size_t most = text.size - at < KEY.size - 1 ? text.size - at : KEY.size - 1;
+  for (size_t size = most; size > 0 && !finder->matched; size--) {
+    if (memcmp(text.data + text.size - size, KEY.data, size) == 0) finder->matched = size;
+  }
+  return text.size;
 }
 
-// The object from its brace to the one that closes it; empty while it is not whole. Numbers and nested objects of
-// numbers have no strings with braces in them.
-static struct span balanced(struct span text, size_t start) {
-  size_t depth = 0;
-  for (size_t at = start; at < text.size; at++) {
-    if (text.data[at] == '{') depth++;
-    if (text.data[at] == '}' && --depth == 0) return span_between(text, start, at + 1);
+// Reads on to behind the object, or to where it is too long. What is in one belongs to it, whatever its keys are.
+static size_t follow_object(struct usage_finder *finder, struct span text, size_t at, struct buffer *reported) {
+  struct span rest = span_from(text, at);
+  size_t room = LONGEST_USAGE - finder->object.size;
+  if (rest.size > room) rest.size = room;
+  bool whole = false;
+  size_t end = 0;
+  while (end < rest.size && !whole) {
+    char byte = rest.data[end++];
+    if (finder->in_string) {
+      finder->in_string = byte != '"' || finder->escaped;
+      finder->escaped = byte == '\\' && !finder->escaped;
+    } else if (byte == '"') {
+      finder->in_string = true;
+    } else if (byte == '{') {
+      finder->depth++;
+    } else if (byte == '}') {
+      whole = --finder->depth == 0;
+    }
   }
-  return NO_SPAN;
+  buffer_add(&finder->object, span_between(rest, 0, end));
+  if (whole) {
+    // Some servers report a running total in every event: the last one counts.
+    reported->size = 0;
+    buffer_add(reported, buffer_span(&finder->object));
+  }
+  if (whole || finder->object.size == LONGEST_USAGE) finder->place = USAGE_SOUGHT;
+  return at + end;
 }
 
-// The last whole usage object from the key at `at` on counts: some servers report a running total in every event.
-static void note_usage(struct request *request, struct span text, ptrdiff_t at) {
-  struct span found = NO_SPAN;
-  while (at >= 0) {
-    struct span object = balanced(text, usage_object(text, (size_t)at));
-    if (object.size) found = object;
-    at = find_usage(text, (size_t)at + 1);
-  }
-  if (found.size && found.size <= LONGEST_USAGE) {
-    request->reported.size = 0;
-    buffer_add(&request->reported, found);
+static void find_usage(struct usage_finder *finder, struct span text, struct buffer *reported) {
+  for (size_t at = 0; at < text.size;) {
+    char byte = text.data[at];
+    if (finder->place == USAGE_SOUGHT) {
+      at = seek_key(finder, text, at);
+    } else if (finder->place == USAGE_OBJECT) {
+      at = follow_object(finder, text, at, reported);
+    } else if (is_space(byte)) {
+      at++;
+    } else if (finder->place == USAGE_KEY && byte == ':') {
+      finder->place = USAGE_COLON;
+      at++;
+    } else if (finder->place == USAGE_COLON && byte == '{') {
+      finder->place = USAGE_OBJECT;
+      finder->begun = true;
+      finder->depth = 0;
+      finder->in_string = finder->escaped = false;
+      finder->object.size = 0;
+    } else {
+      finder->place = USAGE_SOUGHT;
+    }
   }
 }
 
-void answer_plain(struct answer *answer, struct request *request, struct span chunk, bool last) {
-  struct span text = chunk;
-  if (answer->held.size) {
-    buffer_add(&answer->held, chunk);
-    text = buffer_span(&answer->held);
-  }
-  ptrdiff_t at = find_usage(text, 0);
-  if (at >= 0) note_usage(request, text, at);
-  if (last) return;
-  size_t kept = text.size < LONGEST_USAGE ? text.size : LONGEST_USAGE;
-  if (answer->held.size) {
-    memmove(answer->held.data, text.data + text.size - kept, kept);
-    answer->held.size = kept;
-  } else {
-    buffer_add(&answer->held, span_from(text, text.size - kept));
-  }
+void answer_plain(struct answer *answer, struct request *request, struct span chunk) {
+  find_usage(&answer->usage, chunk, &request->reported);
 }
 
 // "choices" : [ ]
 static bool has_no_choices(struct span event) {
-  static const struct span KEY = SPAN("\"choices\"");
+  static const struct span KEY = SPAN("\"choices\""), REST = SPAN(":[]");
   for (ptrdiff_t found = span_find(event, KEY, 0); found >= 0; found = span_find(event, KEY, (size_t)found + 1)) {
-    size_t at = skip_space(event, (size_t)found + KEY.size);
-    if (at >= event.size || event.data[at] != ':') continue;
-    at = skip_space(event, at + 1);
-    if (at >= event.size || event.data[at] != '[') continue;
-    at = skip_space(event, at + 1);
-    if (at < event.size && event.data[at] == ']') return true;
+    size_t matched = 0;
+    for (size_t at = (size_t)found + KEY.size; at < event.size; at++) {
+      if (is_space(event.data[at])) continue;
+      if (event.data[at] != REST.data[matched]) break;
+      if (++matched == REST.size) return true;
+    }
   }
   return false;
 }
 
-// Whole events without the one that reports usage.
-static void add_without_usage(struct buffer *passed, struct span text, struct span delimiter) {
-  size_t position = 0;
-  while (position < text.size) {
-    ptrdiff_t end = span_find(text, delimiter, position);
-    size_t next = end < 0 ? text.size : (size_t)end + delimiter.size;
-    struct span event = span_between(text, position, next);
-    if (find_usage(event, 0) < 0 || !has_no_choices(event)) buffer_add(passed, event);
-    position = next;
-  }
+static bool is_done(struct span event) { return span_begins(event, SPAN("data: [DONE]")); }
+
+static bool is_hidden(const struct answer *answer, struct span event) {
+  return answer->usage.begun && event.size <= LONGEST_EVENT && !is_done(event) && has_no_choices(event);
 }
 
-static void find_delimiter(struct answer *answer, struct span text) {
-  if (answer->delimiter.size || span_find(text, SPAN("\n"), 0) < 0) return;
-  answer->delimiter = span_find(text, SPAN("\r\n"), 0) < 0 ? SPAN("\n\n") : SPAN("\r\n\r\n");
-}
-
-// Where what follows the last whole event begins.
-static size_t count_events(struct answer *answer, struct request *request, struct span text) {
-  size_t position = 0;
-  while (answer->delimiter.size) {
-    ptrdiff_t end = span_find(text, answer->delimiter, position);
-    if (end < 0) break;
-    position = (size_t)end + answer->delimiter.size;
-    request->events++;
-  }
-  return position;
-}
-
-bool answer_events(struct answer *answer, struct request *request, struct span chunk, struct buffer *passed) {
-  bool held = answer->held.size > 0;
-  struct span text = chunk;
-  if (held) {
-    buffer_add(&answer->held, chunk);
-    text = buffer_span(&answer->held);
-  }
-  answer->seen += chunk.size;
-  find_delimiter(answer, text);
-  ptrdiff_t usage = find_usage(text, 0);
-  if (usage >= 0) note_usage(request, text, usage);
-  size_t whole = count_events(answer, request, text);
-  struct span tail = span_from(text, whole);
-  request->event_bytes = answer->seen - tail.size;
-  bool replaced = request->asked_for_usage && (usage >= 0 || held || tail.size);
-  if (replaced) {
-    if (usage >= 0) {
-      add_without_usage(passed, span_between(text, 0, whole), answer->delimiter);
-    } else {
-      buffer_add(passed, span_between(text, 0, whole));
+// Reads on to behind the empty line that ends the event (HTML Living Standard, section 9.2.6, of its line ends those
+// that are in use); to the end of `text` if it is not there, and then it is not `whole`.
+static size_t read_event(struct answer *answer, struct span text, size_t at, bool *whole) {
+  *whole = false;
+  while (at < text.size && !*whole) {
+    const char *feed = memchr(text.data + at, '\n', text.size - at);
+    size_t end = feed ? (size_t)(feed - text.data) : text.size;
+    if (end > at) {
+      bool is_return = answer->line == LINE_EMPTY && end - at == 1 && text.data[at] == '\r';
+      answer->line = is_return ? LINE_RETURN : LINE_TEXT;
     }
-    // `[DONE]` ends the stream and may lack its blank line.
-    if (span_begins(tail, SPAN("data: [DONE]"))) {
-      buffer_add(passed, tail);
-      tail.size = 0;
-      request->event_bytes = answer->seen;
-    }
+    if (!feed) return text.size;
+    *whole = answer->line != LINE_TEXT;
+    if (!*whole) answer->has_text = true;
+    answer->line = LINE_EMPTY;
+    at = end + 1;
   }
-  if (held) {
-    memmove(answer->held.data, tail.data, tail.size);
-    answer->held.size = tail.size;
+  return at;
+}
+
+// What is passed instead of a chunk. As long as it would be the same, nothing is copied.
+struct passage {
+  struct span chunk;
+  struct buffer *passed;
+  bool replaced;
+};
+
+static void replace_from(struct passage *passage, size_t start) {
+  if (!passage->replaced) buffer_add(passage->passed, span_between(passage->chunk, 0, start));
+  passage->replaced = true;
+}
+
+static void pass(const struct passage *passage, struct span text) {
+  if (passage->replaced) buffer_add(passage->passed, text);
+}
+
+// Passes, holds or hides what the chunk has of an event, from `start` to `end`.
+static void follow_event(struct answer *answer, struct passage *passage, size_t start, size_t end, bool whole) {
+  struct span event = span_between(passage->chunk, start, end);
+  if (answer->passing) {
+    pass(passage, event);
+    return;
+  }
+  if (answer->held.size) {
+    buffer_add(&answer->held, event);
+    event = buffer_span(&answer->held);
+  }
+  // `[DONE]` ends the stream and may lack its empty line.
+  answer->done = !whole && is_done(event);
+  answer->passing = answer->done || (!whole && event.size > LONGEST_EVENT);
+  if (whole ? !is_hidden(answer, event) : answer->passing) {
+    pass(passage, event);
   } else {
-    buffer_add(&answer->held, tail);
+    replace_from(passage, start);
+    if (!whole && !answer->held.size) buffer_add(&answer->held, event);
   }
-  return replaced;
+  if (whole || answer->passing) answer->held.size = 0;
 }
 
-void answer_free(struct answer *answer) { buffer_free(&answer->held); }
+bool answer_events(struct answer *answer, struct request *request, struct span chunk, bool last,
+                   struct buffer *passed) {
+  struct passage passage = {.chunk = chunk, .passed = passed, .replaced = answer->held.size > 0};
+  answer->seen += chunk.size;
+  for (size_t start = 0, end; start < chunk.size; start = end) {
+    bool whole;
+    end = read_event(answer, chunk, start, &whole);
+    find_usage(&answer->usage, span_between(chunk, start, end), &request->reported);
+    answer->size += end - start;
+    if (request->asked_for_usage) follow_event(answer, &passage, start, end, whole);
+    if (!whole) break;
+    if (answer->has_text) request->events++;
+    answer->size = 0;
+    answer->has_text = answer->passing = answer->done = false;
+    answer->usage.place = USAGE_SOUGHT;
+    answer->usage.matched = 0;
+    answer->usage.begun = false;
+  }
+  request->event_bytes = answer->done ? answer->seen : answer->seen - answer->size;
+  if (last && answer->held.size) {
+    if (!is_hidden(answer, buffer_span(&answer->held))) pass(&passage, buffer_span(&answer->held));
+    answer->held.size = 0;
+  }
+  return passage.replaced;
+}
+
+void answer_free(struct answer *answer) {
+  buffer_free(&answer->usage.object);
+  buffer_free(&answer->held);
+}

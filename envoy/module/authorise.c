@@ -6,6 +6,11 @@
 #include "link.h"
 #include "request.h"
 
+enum {
+  LONGEST_TIMEOUT_MS = 3600000,
+  MOST_BODY = 1 << 30,  // a question's length has 32 bits
+};
+
 struct settings {
   struct link *link;
   uint64_t max_body;  // bytes
@@ -55,7 +60,8 @@ static void *configure(struct span text) {
   const char *path = getenv("TRUNKLINE_TRANSLATOR_SOCKET");
   uint64_t timeout_ms, max_body;
   struct span first = span_next(&text, ' ');
-  if (!span_number(first, &timeout_ms) || !span_number(text, &max_body) || timeout_ms > 3600000) {
+  if (!span_number(first, &timeout_ms) || !span_number(text, &max_body) || timeout_ms < 1 ||
+      timeout_ms > LONGEST_TIMEOUT_MS || max_body > MOST_BODY) {
     CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: the configuration is not `<timeout in ms> <bytes of body>`"));
     return NULL;
   }
@@ -92,7 +98,10 @@ static int request_headers(struct filter *filter, bool last) {
 
 static int request_body(struct filter *filter, bool last) {
   struct authorise *authorise = (struct authorise *)filter;
-  if (last && !authorise->ticket) ask(authorise, true);
+  size_t size = CALLBACK(http_get_body_size)(filter->envoy, BUFFERED_REQUEST) +
+                CALLBACK(http_get_body_size)(filter->envoy, RECEIVED_REQUEST);
+  // Envoy refuses a body that is too long when it buffers its last part, which is after this.
+  if (last && !authorise->ticket && size <= authorise->settings->max_body) ask(authorise, true);
   return BODY_STOP_AND_BUFFER;
 }
 
@@ -138,7 +147,7 @@ static void scheduled(struct filter *filter) {
   if (authorise->request) {
     CALLBACK(http_clear_route_cache)(filter->envoy);
     CALLBACK(http_filter_continue_decoding)(filter->envoy);
-  } else if (reply.status > 200) {
+  } else if (reply.status > 200 && reply.status < 600) {
     refuse(filter->envoy, reply);
   } else {
     unavailable(filter->envoy);

@@ -16,19 +16,27 @@ struct target {
 struct dress {
   struct filter filter;
   struct request *request;
+  struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time
   struct target target;
   bool edits_model, edits_usage;
-  bool refused;  // the answer's body is replaced
+  struct span refusal;  // stands for the answer's body, if there is one
   struct answer answer;
 };
 
 static const struct span NONE = SPAN("-");
 
-static bool has_flag(struct span flags, char flag) { return memchr(flags.data, flag, flags.size) != NULL; }
+static bool has_flag(struct span flags, char flag) {
+  return flags.size && memchr(flags.data, flag, flags.size) != NULL;
+}
 
-static bool target_of(envoy_filter filter, struct target *target) {
+static bool find_target(struct dress *dress) {
+  struct target *target = &dress->target;
   struct span text;
-  if (!CALLBACK(http_get_metadata_string)(filter, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) return false;
+  if (!CALLBACK(http_get_metadata_string)(dress->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) {
+    return false;
+  }
+  buffer_add(&dress->metadata, text);
+  text = buffer_span(&dress->metadata);
   struct span flags = span_next(&text, ' ');
   *target = (struct target){
       .understands_usage = has_flag(flags, 'u'),
@@ -92,7 +100,7 @@ static int request_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request = request_of(filter->envoy);
   // Nothing reaches a target that the translator has not let through, or that we know nothing of.
-  if (!request || !target_of(filter->envoy, &dress->target)) {
+  if (!request || !find_target(dress)) {
     CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_undressed"));
     return HEADERS_STOP;
   }
@@ -133,32 +141,39 @@ static bool splice(const struct dress *dress, struct span body, struct buffer *i
   return true;
 }
 
-static int request_body(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
-  if (!last) return BODY_STOP_AND_BUFFER;
+// Edits the body, whose last part is there as `last`. False if that cannot be: then the client has its answer.
+static bool edit_body(struct dress *dress, int last) {
+  envoy_filter envoy = dress->filter.envoy;
   struct buffer body = {0}, edited = {0};
-  body_copy(filter->envoy, BUFFERED_REQUEST, &body);
-  body_copy(filter->envoy, RECEIVED_REQUEST, &body);
+  body_copy(envoy, BUFFERED_REQUEST, &body);
+  if (last != BUFFERED_REQUEST) body_copy(envoy, last, &body);
   bool whole = splice(dress, buffer_span(&body), &edited);
   if (whole) {
     struct buffer length = {0};
     buffer_add_number(&length, edited.size);
-    header_set(filter->envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+    header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
     buffer_free(&length);
-    body_replace(filter->envoy, BUFFERED_REQUEST, NO_SPAN);
-    body_replace(filter->envoy, RECEIVED_REQUEST, buffer_span(&edited));
+    body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
+    body_replace(envoy, last, buffer_span(&edited));
   } else {
-    CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
+    CALLBACK(http_send_response)(envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
   }
   buffer_free(&body);
   buffer_free(&edited);
-  return whole ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+  return whole;
 }
 
+static int request_body(struct filter *filter, bool last) {
+  struct dress *dress = (struct dress *)filter;
+  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
+  return last && edit_body(dress, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+}
+
+// Behind a body that had no last part.
 static int request_trailers(struct filter *filter) {
-  (void)filter;
-  return TRAILERS_CONTINUE;
+  struct dress *dress = (struct dress *)filter;
+  if (!dress->edits_model && !dress->edits_usage) return TRAILERS_CONTINUE;
+  return edit_body(dress, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }
 
 // What a provider says about its own account or session is not the client's business.
@@ -219,10 +234,7 @@ static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
     CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, body);
     return;
   }
-  dress->refused = true;
-  // Its place is behind the last of what the target sends.
-  dress->answer.held.size = 0;
-  buffer_add(&dress->answer.held, body);
+  dress->refusal = body;  // in the place of the last of what the target sends
 }
 
 static int response_headers(struct filter *filter, bool last) {
@@ -249,40 +261,53 @@ static int response_headers(struct filter *filter, bool last) {
   return HEADERS_CONTINUE;
 }
 
-static void follow_events(struct dress *dress, struct span chunk) {
-  struct buffer passed = {0};
-  if (answer_events(&dress->answer, dress->request, chunk, &passed)) {
-    body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&passed));
+static void follow_plain(struct dress *dress) {
+  struct slices slices;
+  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
+  for (size_t at = 0; at < slices.count; at++) answer_plain(&dress->answer, dress->request, slices.all[at]);
+  slices_free(&slices);
+}
+
+static void follow_events(struct dress *dress, bool last) {
+  envoy_filter envoy = dress->filter.envoy;
+  struct slices slices;
+  body_slices(envoy, RECEIVED_RESPONSE, &slices);
+  struct buffer joined = {0}, passed = {0};
+  struct span chunk = slices.count == 1 ? slices.all[0] : NO_SPAN;
+  if (slices.count > 1) {
+    for (size_t at = 0; at < slices.count; at++) buffer_add(&joined, slices.all[at]);
+    chunk = buffer_span(&joined);
   }
+  if (answer_events(&dress->answer, dress->request, chunk, last, &passed)) {
+    body_replace(envoy, RECEIVED_RESPONSE, buffer_span(&passed));
+  }
+  slices_free(&slices);
+  buffer_free(&joined);
   buffer_free(&passed);
 }
 
 static int response_body(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
-  envoy_filter envoy = filter->envoy;
-  if (dress->refused) {
-    body_replace(envoy, RECEIVED_RESPONSE, last ? buffer_span(&dress->answer.held) : NO_SPAN);
-    return BODY_CONTINUE;
+  if (dress->refusal.size) {
+    body_replace(filter->envoy, RECEIVED_RESPONSE, last ? dress->refusal : NO_SPAN);
+  } else if (dress->answer.kind == ANSWER_PLAIN) {
+    follow_plain(dress);
+  } else if (dress->answer.kind == ANSWER_EVENTS) {
+    follow_events(dress, last);
   }
-  if (dress->answer.kind == ANSWER_IGNORED) return BODY_CONTINUE;
-  size_t count = CALLBACK(http_get_body_chunks_size)(envoy, RECEIVED_RESPONSE);
-  struct span chunk = NO_SPAN;
-  struct buffer joined = {0};
-  if (count == 1) {
-    CALLBACK(http_get_body_chunks)(envoy, RECEIVED_RESPONSE, &chunk);
-  } else {
-    body_copy(envoy, RECEIVED_RESPONSE, &joined);
-    chunk = buffer_span(&joined);
-  }
-  if (chunk.size && dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk, last);
-  if (chunk.size && dress->answer.kind == ANSWER_EVENTS) follow_events(dress, chunk);
-  buffer_free(&joined);
   return BODY_CONTINUE;
 }
 
 static int response_trailers(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
-  if (dress->refused) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&dress->answer.held));
+  struct buffer passed = {0};
+  if (dress->refusal.size) {
+    buffer_add(&passed, dress->refusal);
+  } else if (dress->answer.kind == ANSWER_EVENTS) {
+    answer_events(&dress->answer, dress->request, NO_SPAN, true, &passed);
+  }
+  if (passed.size) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&passed));
+  buffer_free(&passed);
   return TRAILERS_CONTINUE;
 }
 
@@ -292,6 +317,7 @@ static void complete(struct filter *filter) { (void)filter; }
 
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
+  buffer_free(&dress->metadata);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);
   free(dress);

@@ -2,13 +2,22 @@
 
 #include <stdlib.h>
 
+void body_slices(envoy_filter filter, int type, struct slices *slices) {
+  slices->count = CALLBACK(http_get_body_chunks_size)(filter, type);
+  bool fits = slices->count <= sizeof slices->few / sizeof *slices->few;
+  slices->all = fits ? slices->few : allocate(slices->count * sizeof *slices->all);
+  if (slices->count && !CALLBACK(http_get_body_chunks)(filter, type, slices->all)) slices->count = 0;
+}
+
+void slices_free(struct slices *slices) {
+  if (slices->all != slices->few) free(slices->all);
+}
+
 void body_copy(envoy_filter filter, int type, struct buffer *into) {
-  size_t count = CALLBACK(http_get_body_chunks_size)(filter, type);
-  struct span few[16], *chunks = count <= 16 ? few : allocate(count * sizeof *chunks);
-  if (count && CALLBACK(http_get_body_chunks)(filter, type, chunks)) {
-    for (size_t at = 0; at < count; at++) buffer_add(into, chunks[at]);
-  }
-  if (chunks != few) free(chunks);
+  struct slices slices;
+  body_slices(filter, type, &slices);
+  for (size_t at = 0; at < slices.count; at++) buffer_add(into, slices.all[at]);
+  slices_free(&slices);
 }
 
 void body_replace(envoy_filter filter, int type, struct span data) {

@@ -18,6 +18,14 @@ static inline void header_remove(envoy_filter filter, int type, struct span key)
   CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
 }
 
+// A body as Envoy has it, in pieces; valid until it is changed.
+struct slices {
+  struct span few[16], *all;
+  size_t count;
+};
+
+void body_slices(envoy_filter filter, int type, struct slices *slices);
+void slices_free(struct slices *slices);
 // Copies a body to the end of `into`.
 void body_copy(envoy_filter filter, int type, struct buffer *into);
 // Replaces what was received just now.

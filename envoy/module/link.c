@@ -15,8 +15,19 @@
 
 #include "table.h"
 
-// While nobody listens: a translator that is restarted keeps its socket, so this is for the first start.
-enum { RECONNECT_MS = 50, EXPIRY_MS = 1000, MOST_QUESTIONS = 100000 };
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
+#endif
+
+enum {
+  // Between two attempts to connect: a translator that is restarted keeps its socket, so that this is for the first
+  // start, and for a peer that hangs up on us each time.
+  RECONNECT_MS = 50,
+  EXPIRY_MS = 1000,
+  MOST_QUESTIONS = 100000,
+  // On so many connections: a question that its reader does not survive must not end it for ever.
+  MOST_TIMES_ASKED = 3,
+};
 
 static const char UPGRADE[] =
     "GET /authorise HTTP/1.1\r\nhost: translator\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n";
@@ -25,6 +36,7 @@ struct ticket {
   struct link *link;
   struct ticket *older, *newer;
   uint64_t number;
+  unsigned asked;          // on so many connections
   int64_t deadline;        // monotonic milliseconds
   envoy_scheduler scheduler;  // NULL once nobody waits for the answer
   struct buffer question;
@@ -51,7 +63,9 @@ struct link {
   struct table waiting;   // by number
 };
 
-static struct link *links;  // only on Envoy's main thread
+// Configurations are made on Envoy's main thread and destroyed by whoever used them last, which may be a worker.
+static pthread_mutex_t links_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct link *links;
 
 static int64_t now_ms(void) {
   struct timespec now;
@@ -92,6 +106,7 @@ static bool send_questions(struct link *link) {
     struct span rest = span_from(buffer_span(&ticket->question), link->sent);
     ssize_t sent = send(link->socket, rest.data, rest.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    if (!link->sent) ticket->asked++;
     link->sent += (size_t)sent;
     if (link->sent < ticket->question.size) return true;
     link->sent = 0;
@@ -110,9 +125,13 @@ static void disconnect(struct link *link) {
   link->sent = 0;
   for (struct ticket *ticket = link->oldest, *newer; ticket; ticket = newer) {
     newer = ticket->newer;
-    if (ticket->scheduler) continue;
+    if (ticket->scheduler && ticket->asked < MOST_TIMES_ASKED) continue;
     take_out(link, ticket);
-    ticket_free(ticket);
+    if (ticket->scheduler) {
+      answer(ticket);
+    } else {
+      ticket_free(ticket);
+    }
   }
   link->unsent = link->oldest;
 }
@@ -123,6 +142,8 @@ static void connect_now(struct link *link) {
   int made = socket(AF_UNIX, SOCK_STREAM, 0);
   if (made < 0) return;
   fcntl(made, F_SETFD, FD_CLOEXEC);
+  // Where too many wait to be accepted, connecting would wait too, and nothing would expire meanwhile.
+  fcntl(made, F_SETFL, O_NONBLOCK);
   if (connect(made, (struct sockaddr *)&address, sizeof address) < 0 ||
       send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
     close(made);
@@ -189,7 +210,8 @@ static int expire(struct link *link) {
     take_out(link, ticket);
     answer(ticket);
   }
-  int64_t left = link->oldest ? link->oldest->deadline - now : EXPIRY_MS;
+  // A question that comes meanwhile does not end the wait.
+  int64_t left = link->oldest ? link->oldest->deadline - now : link->timeout_ms;
   return left < EXPIRY_MS ? (int)left : EXPIRY_MS;
 }
 
@@ -197,20 +219,23 @@ static void *run(void *argument) {
   struct link *link = argument;
   struct buffer received = {0};
   bool upgraded = false;
+  int64_t next_attempt = now_ms();
   for (;;) {
     pthread_mutex_lock(&link->lock);
-    bool stopping = link->stopping, connected = link->socket >= 0;
+    bool stopping = link->stopping;
     int wait = expire(link);
     short wanted = (short)(link->unsent ? POLLIN | POLLOUT : POLLIN);
     pthread_mutex_unlock(&link->lock);
     if (stopping) break;
-    if (!connected) {
+    // Only this thread connects and disconnects, so that it may look without the lock.
+    if (link->socket < 0 && now_ms() >= next_attempt) {
       received.size = 0;
       upgraded = false;
       connect_now(link);
-      connected = link->socket >= 0;
-      if (!connected && wait > RECONNECT_MS) wait = RECONNECT_MS;
+      next_attempt = now_ms() + RECONNECT_MS;
     }
+    bool connected = link->socket >= 0;
+    if (!connected && wait > RECONNECT_MS) wait = RECONNECT_MS;
     struct pollfd polled[2] = {{link->wake[0], POLLIN, 0}, {link->socket, wanted, 0}};
     poll(polled, connected ? 2 : 1, wait);
     if (polled[0].revents) {
@@ -228,20 +253,13 @@ static void *run(void *argument) {
   return NULL;
 }
 
-struct link *link_open(const char *path, unsigned timeout_ms) {
-  for (struct link *link = links; link; link = link->next) {
-    if (strcmp(link->path, path) == 0) {
-      link->users++;
-      return link;
-    }
-  }
+// With its thread; NULL if there cannot be one.
+static struct link *link_new(const char *path, unsigned timeout_ms) {
   struct link *link = allocate(sizeof *link);
   memset(link, 0, sizeof *link);
-  link->users = 1;
   link->timeout_ms = timeout_ms;
   link->socket = -1;
   strncpy(link->path, path, sizeof link->path - 1);
-  pthread_mutex_init(&link->lock, NULL);
   if (pipe(link->wake) < 0) {
     free(link);
     return NULL;
@@ -250,24 +268,40 @@ struct link *link_open(const char *path, unsigned timeout_ms) {
     fcntl(link->wake[end], F_SETFD, FD_CLOEXEC);
     fcntl(link->wake[end], F_SETFL, O_NONBLOCK);
   }
+  pthread_mutex_init(&link->lock, NULL);
   if (pthread_create(&link->thread, NULL, run, link) != 0) {
+    pthread_mutex_destroy(&link->lock);
     close(link->wake[0]), close(link->wake[1]);
     free(link);
     return NULL;
   }
-  link->next = links;
-  links = link;
+  return link;
+}
+
+struct link *link_open(const char *path, unsigned timeout_ms) {
+  pthread_mutex_lock(&links_lock);
+  struct link *link = links;
+  while (link && (strcmp(link->path, path) != 0 || link->timeout_ms != timeout_ms)) link = link->next;
+  if (!link) {
+    link = link_new(path, timeout_ms);
+    if (link) {
+      link->next = links;
+      links = link;
+    }
+  }
+  if (link) link->users++;
+  pthread_mutex_unlock(&links_lock);
   return link;
 }
 
 void link_close(struct link *link) {
-  if (--link->users) return;
-  for (struct link **at = &links; *at; at = &(*at)->next) {
-    if (*at == link) {
-      *at = link->next;
-      break;
-    }
-  }
+  pthread_mutex_lock(&links_lock);
+  bool last = --link->users == 0;
+  struct link **at = &links;
+  while (*at != link) at = &(*at)->next;
+  if (last) *at = link->next;
+  pthread_mutex_unlock(&links_lock);
+  if (!last) return;
   pthread_mutex_lock(&link->lock);
   link->stopping = true;
   pthread_mutex_unlock(&link->lock);

@@ -3,7 +3,8 @@
 // takes them at once.
 //
 // A connection that breaks is made again and every question without an answer is asked again: authorising has no
-// effect that a second time would double. A question that has no answer in time is answered with status 0.
+// effect that a second time would double. A question that has no answer in time, or that three connections broke
+// over, is answered with status 0.
 //
 // On the wire, after an HTTP/1.1 upgrade, numbers little-endian:
 //   question  u32 bytes that follow, u64 number, u32 bytes of the head, head, body
@@ -20,7 +21,8 @@ enum { LONGEST_PATH = 104 };
 struct link;
 struct ticket;
 
-// One for each path, shared; NULL if no thread can be started.
+// One for each path and time, shared; NULL if no thread can be started. From any thread. A question has `timeout_ms`,
+// more than 0.
 struct link *link_open(const char *path, unsigned timeout_ms);
 void link_close(struct link *link);
 
