@@ -38,8 +38,8 @@ def directory(data_dir: Path) -> Path:
     if (packaged / LIBRARY).is_file():
         return packaged
     sources = packaged / "module" if packaged.is_dir() else packaged.parents[1] / "envoy" / "module"
-    beside = not packaged.is_dir() and os.access(sources, os.W_OK)
-    return compiled(sources, sources / "build" if beside else data_dir / "module")
+    beside = not packaged.is_dir() and os.access(sources.parent, os.W_OK)
+    return compiled(sources, sources.parent / "build" if beside else data_dir / "module")
 
 
 def compiled(sources: Path, builds: Path) -> Path:
