@@ -1,0 +1,37 @@
+#include "answers.h"
+
+#include <stdlib.h>
+
+#include "driver.h"
+
+// plain <piece> … | events <asked for usage: 0 or 1> <whether the last piece ends the stream> <piece> …
+// → events, their bytes, usage, and, for events, what the client gets.
+void answers_driver(struct span command, struct buffer *output) {
+  bool plain = span_is(next_text(&command), SPAN("plain")), ends = false;
+  struct answer answer = {0};
+  struct request request = {0};
+  struct buffer client = {0}, passed = {0};
+  if (!plain) {
+    request.asked_for_usage = next_number(&command);
+    ends = next_number(&command);
+  }
+  while (has_next(&command)) {
+    struct span piece = exact_copy(next_text(&command));
+    if (plain) {
+      answer_plain(&answer, &request, piece);
+    } else {
+      bool replaced = answer_events(&answer, &request, piece, ends && !has_next(&command), &passed);
+      buffer_add(&client, replaced ? buffer_span(&passed) : piece);
+      passed.size = 0;
+    }
+    free((char *)piece.data);
+  }
+  put_number(output, request.events);
+  put_number(output, request.event_bytes);
+  put_text(output, buffer_span(&request.reported));
+  put_text(output, buffer_span(&client));
+  buffer_free(&client);
+  buffer_free(&passed);
+  buffer_free(&request.reported);
+  answer_free(&answer);
+}

@@ -1,0 +1,267 @@
+#define _GNU_SOURCE
+
+#include "fake.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "driver.h"
+
+enum { MOST = 256, BODIES = 4, MAPS = 4 };
+
+struct headers {
+  struct header all[MOST];
+  size_t count;
+};
+
+struct body {
+  struct span slices[MOST];
+  size_t count;
+  bool there;
+};
+
+struct fake {
+  struct fake *stream;
+  struct headers headers[MAPS], state;
+  struct body bodies[BODIES];
+  struct span metadata;
+  struct buffer response;
+  unsigned continued;
+  unsigned events;  // under the lock
+};
+
+struct scheduler {
+  struct fake *fake;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t committed = PTHREAD_COND_INITIALIZER;
+
+static void drop(struct span text) { free((char *)text.data); }
+
+struct fake *fake_new(struct fake *stream) {
+  struct fake *fake = allocate(sizeof *fake);
+  memset(fake, 0, sizeof *fake);
+  fake->stream = stream;
+  return fake;
+}
+
+static void clear(struct headers *headers) {
+  for (size_t at = 0; at < headers->count; at++) drop(headers->all[at].key), drop(headers->all[at].value);
+  headers->count = 0;
+}
+
+static void clear_body(struct body *body) {
+  for (size_t at = 0; at < body->count; at++) drop(body->slices[at]);
+  body->count = 0;
+  body->there = false;
+}
+
+void fake_free(struct fake *fake) {
+  for (int type = 0; type < MAPS; type++) clear(&fake->headers[type]);
+  for (int type = 0; type < BODIES; type++) clear_body(&fake->bodies[type]);
+  clear(&fake->state);
+  drop(fake->metadata);
+  buffer_free(&fake->response);
+  free(fake);
+}
+
+static struct headers *headers_of(struct fake *fake, int type) {
+  bool shared = fake->stream && (type == REQUEST_HEADERS || type == REQUEST_TRAILERS);
+  return &(shared ? fake->stream : fake)->headers[type];
+}
+
+static void add(struct headers *headers, struct span key, struct span value) {
+  if (headers->count == MOST) abort();
+  headers->all[headers->count++] = (struct header){exact_copy(key), exact_copy(value)};
+}
+
+void fake_add_header(struct fake *fake, int type, struct span key, struct span value) {
+  add(headers_of(fake, type), key, value);
+}
+
+void fake_clear_headers(struct fake *fake, int type) { clear(headers_of(fake, type)); }
+
+void fake_put_headers(struct fake *fake, int type, struct buffer *answer) {
+  const struct headers *headers = headers_of(fake, type);
+  for (size_t at = 0; at < headers->count; at++) {
+    put_text(answer, headers->all[at].key);
+    put_text(answer, headers->all[at].value);
+  }
+}
+
+void fake_set_metadata(struct fake *fake, struct span text) {
+  drop(fake->metadata);
+  fake->metadata = text.data ? exact_copy(text) : NO_SPAN;
+}
+
+void fake_add_body(struct fake *fake, int type, struct span slice) {
+  struct body *body = &fake->bodies[type];
+  body->there = true;
+  if (slice.size == 0) return;
+  if (body->count == MOST) abort();
+  body->slices[body->count++] = exact_copy(slice);
+}
+
+void fake_move_body(struct fake *fake, int from, int to) {
+  struct body *source = &fake->bodies[from];
+  if (source->there) fake_add_body(fake, to, NO_SPAN);
+  for (size_t at = 0; at < source->count; at++) fake_add_body(fake, to, source->slices[at]);
+  clear_body(source);
+}
+
+void fake_take_body(struct fake *fake, int type, struct buffer *into) {
+  struct body *body = &fake->bodies[type];
+  for (size_t at = 0; at < body->count; at++) buffer_add(into, body->slices[at]);
+  clear_body(body);
+}
+
+struct span fake_state(const struct fake *fake, struct span key) {
+  const struct headers *state = &(fake->stream ? fake->stream : fake)->state;
+  for (size_t at = 0; at < state->count; at++) {
+    if (span_is(state->all[at].key, key)) return state->all[at].value;
+  }
+  return NO_SPAN;
+}
+
+void fake_put_response(const struct fake *fake, struct buffer *answer) {
+  buffer_add(answer, buffer_span(&fake->response));
+}
+
+unsigned fake_continued(const struct fake *fake) { return fake->continued; }
+
+bool fake_await(struct fake *fake, unsigned timeout_ms) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += timeout_ms / 1000;
+  pthread_mutex_lock(&lock);
+  int failed = 0;
+  while (!fake->events && !failed) failed = pthread_cond_timedwait(&committed, &lock, &until);
+  if (!failed) fake->events--;
+  pthread_mutex_unlock(&lock);
+  return !failed;
+}
+
+void CALLBACK(log)(int level, struct span message) {
+  (void)level;
+  fprintf(stderr, "%.*s\n", (int)message.size, message.data);
+}
+
+bool CALLBACK(http_get_header)(envoy_filter filter, int type, struct span key, struct span *value, size_t index,
+                               size_t *count) {
+  const struct headers *headers = headers_of(filter, type);
+  size_t found = 0;
+  for (size_t at = 0; at < headers->count; at++) {
+    if (span_is(headers->all[at].key, key) && found++ == index) *value = headers->all[at].value;
+  }
+  if (count) *count = found;
+  return found > index;
+}
+
+size_t CALLBACK(http_get_headers_size)(envoy_filter filter, int type) { return headers_of(filter, type)->count; }
+
+bool CALLBACK(http_get_headers)(envoy_filter filter, int type, struct header *into) {
+  const struct headers *headers = headers_of(filter, type);
+  memcpy(into, headers->all, headers->count * sizeof *into);
+  return true;
+}
+
+bool CALLBACK(http_set_header)(envoy_filter filter, int type, struct span key, struct span value) {
+  struct headers *headers = headers_of(filter, type), old = *headers;
+  headers->count = 0;
+  for (size_t at = 0; at < old.count; at++) {
+    if (!span_is(old.all[at].key, key)) add(headers, old.all[at].key, old.all[at].value);
+  }
+  if (value.data) add(headers, key, value);
+  clear(&old);
+  return true;
+}
+
+size_t CALLBACK(http_get_body_size)(envoy_filter filter, int type) {
+  const struct body *body = &((struct fake *)filter)->bodies[type];
+  size_t size = 0;
+  for (size_t at = 0; at < body->count; at++) size += body->slices[at].size;
+  return size;
+}
+
+size_t CALLBACK(http_get_body_chunks_size)(envoy_filter filter, int type) {
+  return ((struct fake *)filter)->bodies[type].count;
+}
+
+bool CALLBACK(http_get_body_chunks)(envoy_filter filter, int type, struct span *into) {
+  const struct body *body = &((struct fake *)filter)->bodies[type];
+  memcpy(into, body->slices, body->count * sizeof *into);
+  return body->there;
+}
+
+bool CALLBACK(http_append_body)(envoy_filter filter, int type, struct span data) {
+  struct fake *fake = filter;
+  bool buffered = type == BUFFERED_REQUEST || type == BUFFERED_RESPONSE;
+  if (!fake->bodies[type].there && !buffered) return false;
+  fake_add_body(fake, type, data);
+  return true;
+}
+
+bool CALLBACK(http_drain_body)(envoy_filter filter, int type, size_t bytes) {
+  struct fake *fake = filter;
+  if (!fake->bodies[type].there) return false;
+  struct buffer all = {0};
+  fake_take_body(fake, type, &all);
+  fake_add_body(fake, type, span_from(buffer_span(&all), bytes < all.size ? bytes : all.size));
+  buffer_free(&all);
+  return true;
+}
+
+void CALLBACK(http_set_buffer_limit)(envoy_filter filter, uint64_t bytes) { (void)filter, (void)bytes; }
+
+bool CALLBACK(http_get_metadata_string)(envoy_filter filter, int source, struct span space, struct span key,
+                                        struct span *value) {
+  struct fake *fake = filter;
+  bool asked = source == METADATA_HOST && span_is(space, SPAN("trunkline")) && span_is(key, SPAN("dress"));
+  if (!asked || !fake->metadata.data) return false;
+  *value = fake->metadata;
+  return true;
+}
+
+bool CALLBACK(http_set_filter_state_bytes)(envoy_filter filter, struct span key, struct span value) {
+  struct fake *fake = filter;
+  add(&(fake->stream ? fake->stream : fake)->state, key, value);
+  return true;
+}
+
+bool CALLBACK(http_get_filter_state_bytes)(envoy_filter filter, struct span key, struct span *value) {
+  *value = fake_state(filter, key);
+  return value->data != NULL;
+}
+
+void CALLBACK(http_send_response)(envoy_filter filter, uint32_t status, struct header *headers, size_t count,
+                                  struct span body, struct span details) {
+  struct buffer *response = &((struct fake *)filter)->response;
+  put_number(response, status);
+  put_text(response, details);
+  put_text(response, body);
+  for (size_t at = 0; at < count; at++) put_text(response, headers[at].key), put_text(response, headers[at].value);
+}
+
+void CALLBACK(http_clear_route_cache)(envoy_filter filter) { (void)filter; }
+
+void CALLBACK(http_filter_continue_decoding)(envoy_filter filter) { ((struct fake *)filter)->continued++; }
+
+envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter filter) {
+  struct scheduler *scheduler = allocate(sizeof *scheduler);
+  scheduler->fake = filter;
+  return scheduler;
+}
+
+void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler scheduler, uint64_t event) {
+  (void)event;
+  pthread_mutex_lock(&lock);
+  ((struct scheduler *)scheduler)->fake->events++;
+  pthread_cond_broadcast(&committed);
+  pthread_mutex_unlock(&lock);
+}
+
+void CALLBACK(http_filter_scheduler_delete)(envoy_scheduler scheduler) { free(scheduler); }

@@ -1,0 +1,29 @@
+// As much of Envoy as the module sees. What it gives out is freed as soon as Envoy might, so that the sanitizer sees
+// whoever still uses it.
+
+#pragma once
+
+#include "abi.h"
+
+struct fake;
+
+// One filter's; with `stream` an attempt of that request, whose headers and filter state it shares.
+struct fake *fake_new(struct fake *stream);
+void fake_free(struct fake *fake);
+
+void fake_add_header(struct fake *fake, int type, struct span key, struct span value);
+void fake_clear_headers(struct fake *fake, int type);
+void fake_put_headers(struct fake *fake, int type, struct buffer *answer);
+void fake_set_metadata(struct fake *fake, struct span text);
+
+// A body is there once something was added to it, if only nothing.
+void fake_add_body(struct fake *fake, int type, struct span slice);
+void fake_move_body(struct fake *fake, int from, int to);
+void fake_take_body(struct fake *fake, int type, struct buffer *into);
+
+struct span fake_state(const struct fake *fake, struct span key);
+// What was sent instead of asking on: status, headers in lines, body; nothing if nothing was.
+void fake_put_response(const struct fake *fake, struct buffer *answer);
+unsigned fake_continued(const struct fake *fake);
+// Waits for the next event; false if none comes in time.
+bool fake_await(struct fake *fake, unsigned timeout_ms);

@@ -1,0 +1,33 @@
+#include "frames.h"
+
+#include <stdlib.h>
+
+#include "driver.h"
+
+// question <number> <head> <body> → its bytes | answers <bytes> → number, status, head and body of each whole one, then
+// the state behind them and how many bytes are left.
+void frames_driver(struct span command, struct buffer *answer) {
+  struct span what = next_text(&command);
+  if (span_is(what, SPAN("question"))) {
+    uint64_t number = next_number(&command);
+    struct buffer question = {0};
+    frame_begin(&question, next_text(&command));
+    buffer_add(&question, next_text(&command));
+    frame_end(&question, number);
+    put_text(answer, buffer_span(&question));
+    buffer_free(&question);
+  } else if (span_is(what, SPAN("answers"))) {
+    struct span text = exact_copy(next_text(&command)), rest = text, frame;
+    enum frame_state state;
+    while ((state = frame_next(&rest, &frame)) == FRAME_WHOLE) {
+      struct reply reply = frame_reply(frame);
+      put_number(answer, frame_number(frame) % 1000000000000000000);
+      put_number(answer, reply.status);
+      put_text(answer, reply.head);
+      put_text(answer, reply.body);
+    }
+    put_text(answer, state == FRAME_PARTIAL ? SPAN("partial") : SPAN("bad"));
+    put_number(answer, rest.size);
+    free((char *)text.data);
+  }
+}

@@ -1,0 +1,138 @@
+#include "link.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "fake.h"
+
+enum { MOST = 32768, LINKS = 16, AWAIT_MS = 20000 };
+
+static struct link *links[LINKS];
+
+static struct {
+  struct fake *fake;
+  struct ticket *ticket;
+} questions[MOST];
+
+static struct ticket *ask(struct link *link, struct fake *fake, struct span head, size_t body) {
+  struct buffer question = {0};
+  frame_begin(&question, head);
+  buffer_reserve(&question, body);
+  memset(question.data + question.size, 'x', body);
+  question.size += body;
+  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), question);
+}
+
+struct worker {
+  struct link *link;
+  unsigned rounds;
+  unsigned wrong;
+  pthread_t thread;
+};
+
+// Asks, and drops one question in three before its answer.
+static void *work(void *argument) {
+  struct worker *worker = argument;
+  for (unsigned round = 0; round < worker->rounds; round++) {
+    struct fake *fake = fake_new(NULL);
+    struct ticket *ticket = ask(worker->link, fake, SPAN("GET\n/\n\n\n\n\n\n\n"), round % 7 ? 10 : 100000);
+    if (round % 3) worker->wrong += !fake_await(fake, AWAIT_MS) || ticket_reply(ticket).status != 200;
+    link_drop(ticket);
+    fake_free(fake);
+  }
+  return NULL;
+}
+
+// From several threads at once, as Envoy's workers do; how many answers were wrong.
+static unsigned storm(struct link *link, unsigned threads, unsigned rounds) {
+  struct worker *workers = allocate(threads * sizeof *workers);
+  unsigned wrong = 0;
+  for (unsigned at = 0; at < threads; at++) {
+    workers[at] = (struct worker){.link = link, .rounds = rounds};
+    pthread_create(&workers[at].thread, NULL, work, &workers[at]);
+  }
+  for (unsigned at = 0; at < threads; at++) {
+    pthread_join(workers[at].thread, NULL);
+    wrong += workers[at].wrong;
+  }
+  free(workers);
+  return wrong;
+}
+
+struct opener {
+  const char *path;
+  unsigned rounds;
+  pthread_t thread;
+};
+
+static void *open_and_close(void *argument) {
+  const struct opener *opener = argument;
+  for (unsigned round = 0; round < opener->rounds; round++) {
+    struct link *link = link_open(opener->path, 1000 + round % 2);
+    struct fake *fake = fake_new(NULL);
+    link_drop(ask(link, fake, SPAN("head"), 100));
+    link_close(link);
+    fake_free(fake);
+  }
+  return NULL;
+}
+
+static void openings(const char *path, unsigned threads, unsigned rounds) {
+  struct opener *openers = allocate(threads * sizeof *openers);
+  for (unsigned at = 0; at < threads; at++) {
+    openers[at] = (struct opener){.path = path, .rounds = rounds};
+    pthread_create(&openers[at].thread, NULL, open_and_close, &openers[at]);
+  }
+  for (unsigned at = 0; at < threads; at++) pthread_join(openers[at].thread, NULL);
+  free(openers);
+}
+
+// open <link> <path> <timeout ms> → whether it is the same as the one before it | close <link>
+// ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
+// drop <question> | storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
+void link_driver(struct span command, struct buffer *answer) {
+  struct span what = next_text(&command);
+  if (span_is(what, SPAN("openings"))) {
+    struct span path = next_text(&command);
+    char terminated[LONGEST_PATH] = {0};
+    memcpy(terminated, path.data, path.size);
+    unsigned threads = (unsigned)next_number(&command);
+    openings(terminated, threads, (unsigned)next_number(&command));
+    return;
+  }
+  size_t at = next_number(&command);
+  if (span_is(what, SPAN("open"))) {
+    struct span path = next_text(&command);
+    char terminated[LONGEST_PATH] = {0};
+    memcpy(terminated, path.data, path.size);
+    links[at] = link_open(terminated, (unsigned)next_number(&command));
+    put_number(answer, at > 0 && links[at] == links[at - 1]);
+  } else if (span_is(what, SPAN("close"))) {
+    link_close(links[at]);
+  } else if (span_is(what, SPAN("ask"))) {
+    struct link *link = links[next_number(&command)];
+    struct span head = next_text(&command);
+    questions[at].fake = fake_new(NULL);
+    questions[at].ticket = ask(link, questions[at].fake, head, next_number(&command));
+  } else if (span_is(what, SPAN("await"))) {
+    if (!fake_await(questions[at].fake, AWAIT_MS)) return;
+    struct reply reply = ticket_reply(questions[at].ticket);
+    put_number(answer, reply.status);
+    put_text(answer, reply.head);
+    put_text(answer, reply.body);
+  } else if (span_is(what, SPAN("drop"))) {
+    link_drop(questions[at].ticket);
+    // An event more than the one that was awaited would have been one too many.
+    put_number(answer, fake_await(questions[at].fake, 0));
+    fake_free(questions[at].fake);
+  } else if (span_is(what, SPAN("storm"))) {
+    unsigned threads = (unsigned)next_number(&command);
+    put_number(answer, storm(links[at], threads, (unsigned)next_number(&command)));
+  } else {
+    fprintf(stderr, "no such command\n");
+    exit(2);
+  }
+}

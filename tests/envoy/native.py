@@ -1,0 +1,100 @@
+"""The module's sources and the drivers beside these tests as one program, without Envoy and with sanitizers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from trunkline.envoy_module import INSTALL
+
+ROOT = Path(__file__).parents[2]
+SOURCES = (ROOT / "envoy" / "module", Path(__file__).parent / "drivers")
+BUILD = Path(__file__).parent / "build"
+SANITIZERS = {"address": "address,undefined", "thread": "thread"}
+FLAGS = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover", "-pthread")
+OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": "halt_on_error=1"}
+
+Argument = bytes | str | int | Path
+
+
+def program(sanitizer: Literal["address", "thread"]) -> Path:
+    """The path of the executable made of exactly these sources. Fails with the compiler's words."""
+    files = sorted(file for sources in SOURCES for file in sources.glob("*.[ch]"))
+    digest = hashlib.sha256(" ".join((*FLAGS, SANITIZERS[sanitizer])).encode())
+    for file in files:
+        digest.update(b"\0" + file.name.encode() + b"\0" + file.read_bytes())
+    made = BUILD / f"{sanitizer}-{digest.hexdigest()[:16]}"
+    if made.exists():
+        return made
+    compiler = os.environ.get("CC") or "cc"
+    if shutil.which(compiler) is None:
+        raise RuntimeError(f"these tests need a C compiler ({compiler} was not found): {INSTALL}")
+    BUILD.mkdir(exist_ok=True)
+    fresh = BUILD / f".{made.name}.{os.getpid()}"  # renamed when whole: two runs may compile at once
+    command = [compiler, *FLAGS, f"-fsanitize={SANITIZERS[sanitizer]}", "-o", str(fresh)]
+    command += [f"-I{sources}" for sources in SOURCES]
+    command += [str(file) for file in files if file.suffix == ".c"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{compiler} could not build the drivers: {done.stderr.strip()}\nIt needs: {INSTALL}")
+    fresh.rename(made)
+    return made
+
+
+class Driver:
+    """One driver as a process of its own. What a sanitizer says ends it, and fails whoever asks next."""
+
+    def __init__(self, name: str, sanitizer: Literal["address", "thread"] = "address", **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [program(sanitizer), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **OPTIONS, **environment},
+        )
+
+    def ask(self, *command: Argument) -> list[bytes]:
+        """The answer's texts."""
+        self.send(*command)
+        return self.receive()
+
+    def send(self, *command: Argument) -> None:
+        """Without waiting for the answer, which `receive` must take."""
+        assert self._process.stdin is not None
+        texts = [text if isinstance(text, bytes) else str(text).encode() for text in command]
+        message = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        self._process.stdin.write(struct.pack("<I", len(message)) + message)
+        self._process.stdin.flush()
+
+    def receive(self) -> list[bytes]:
+        assert self._process.stdout is not None
+        head = self._process.stdout.read(4)
+        assert len(head) == 4, f"the driver ended with {self._process.wait()}; standard error says why"
+        rest = self._process.stdout.read(struct.unpack("<I", head)[0])
+        texts = []
+        while rest:
+            (size,) = struct.unpack_from("<I", rest)
+            texts.append(rest[4 : 4 + size])
+            rest = rest[4 + size :]
+        return texts
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if error is not None:
+            self._process.kill()
+        self._process.stdin.close()
+        status = self._process.wait(20)
+        self._process.stdout.close()
+        if error is None:
+            assert status == 0, "the driver ended badly, or leaked; standard error says how"
