@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.ledger.lines import RequestLine, decoded, number
@@ -18,8 +18,7 @@ RECORD_FORMAT = 1
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True, gc=False):
     """Tokens and micro-USD of one request; `price_version` is 0 where no price is known."""
 
     tokens: Tokens
