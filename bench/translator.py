@@ -12,7 +12,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from bench.limits import TARGET, at, body, store, value_of
 from translator import logs
 from translator.authorise import Authoriser
-from translator.http.message import Request
+from translator.http.message import Request, Response
 from translator.ledger import lines, records
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
@@ -35,8 +36,8 @@ from translator.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "translator.json"
 QUANTILE = 0.1
-#: Requests in one repetition.
-BATCH = 64
+#: Requests in one repetition, and how many of them come in one turn of the loop.
+BATCH, TURN = 64, 8
 
 T = TypeVar("T")
 
@@ -89,9 +90,10 @@ class Gateway:
             made.append(Request("POST", b"/authorise" + TARGET, headers, content))
         return made
 
-    def write(self, notes: list[str]) -> bytes:
+    def write(self, answers: Sequence[Response]) -> bytes:
         """What Envoy logs of requests that were answered."""
-        written = b"".join(json.dumps(self._line(note)).encode() + b"\n" for note in notes)
+        noted = [self._line(answer.headers["x-trunkline-note"]) for answer in answers]
+        written = b"".join(json.dumps(line).encode() + b"\n" for line in noted)
         self._log.write(written)
         return written
 
@@ -134,6 +136,15 @@ class Clock:
         return done
 
 
+def gathered(service: Service, ledger: Ledger, requests: Sequence[Request]) -> list[Response]:
+    """Answers as they come in turns of the loop, each with one write of its reservations."""
+    answers = []
+    for begin in range(0, len(requests), TURN):
+        answers += [service.handle(request) for request in requests[begin : begin + TURN]]
+        ledger.flush()
+    return answers
+
+
 def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
     """Microseconds per request, by part."""
     gateway, clock = Gateway(directory, limits), Clock()
@@ -155,8 +166,13 @@ def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
         clock.each("handle", plain.handle, zip(requests))
         for request in requests:
             gateway.limiter.settle(request.headers[b"x-request-id"].decode(), 219, 2_000)
-        answers = clock.each("handle and journal", journalling.handle, zip(gateway.requests()))
-        raw = gateway.write([answer.headers["x-trunkline-note"] for answer in answers]).splitlines()
+        ledger._settlement.gathering = False
+        gateway.write(clock.each("  and journal", journalling.handle, zip(gateway.requests())))
+        follow()
+        acknowledge()
+        ledger.gather()
+        answers = clock.whole(f"  {TURN} at a time", partial(gathered, journalling, ledger, gateway.requests()))
+        raw = gateway.write(answers).splitlines()
         parsed = clock.each("  parse", lines.parse, zip(raw))
         whole = [(line, line.held) for line in parsed if line is not None and line.held is not None]
         billed = clock.each("  bill", lambda line, held: records.bill(line, held, prices), whole)

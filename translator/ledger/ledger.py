@@ -10,7 +10,7 @@ plane has the records. A request passes them in this order:
 A new process takes the snapshot, reserves again what the journal has after the snapshot's place in it, and
 settles the lines after the snapshot's place in the log. So, killed
 
-- before 2: Envoy had no answer and served nothing; nothing is on disk. Nothing is lost.
+- before 2, which may be one write for several requests: Envoy had no answer and served nothing; nothing is on disk. Nothing is lost.
 - between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the
   ledger say too much by one reservation, which is marked. This is the only way to do so that leaves no way to say
   too little.
@@ -144,7 +144,10 @@ class Ledger:
         self._envoy = EnvoyAdmin(settings.envoy_admin_socket, log) if settings.envoy_admin_socket else None
         self._snapshot_due = 0.0
         self._failing = False
+        #: Writes down a reservation, before Envoy is answered; or see `gather`.
         self.reserved = self._settlement.reserved
+        #: Writes down what was gathered.
+        self.flush = self._journal.flush
         self._refused: Callable[[], int] = lambda: 0
 
     def _recover(self, snapshot: Snapshot) -> None:
@@ -184,6 +187,13 @@ class Ledger:
         self._log.info(
             "ledger recovered", replayed=replayed, outstanding=self._settlement.outstanding, log=list(snapshot.log)
         )
+
+    def gather(self) -> None:
+        """From now on `reserved` only gathers, and several reservations become one write.
+
+        Whoever calls this calls `flush` before any answer leaves whose request was `reserved` since the last one.
+        """
+        self._settlement.gathering = True
 
     def _priced(self, route: str, target: str, price: Price) -> None:
         self._journal.append([settlement.PRICED, route, target, *price])
@@ -296,6 +306,7 @@ class Ledger:
             with suppress(OSError):  # it grows a little longer
                 self._journal.rotate()
         # All of one moment: nothing is awaited until the limits have begun theirs.
+        self.flush()
         journal = self._journal.position
         snapshot = Snapshot(
             journal=journal,

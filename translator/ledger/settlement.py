@@ -39,7 +39,10 @@ class Limits(Protocol):
 
 
 class Settlement:
-    """`clock` gives Unix seconds; reservations outstanding are kept in the order in which they were made."""
+    """`clock` gives Unix seconds; reservations outstanding are kept in the order in which they were made.
+
+    While `gathering`, they are not in the journal before it is flushed.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Settlement:
         self._outstanding: OrderedDict[str, Reservation] = OrderedDict()
         self._late: OrderedDict[str, None] = OrderedDict()
         self._gone_before = 0.0
+        self.gathering = False
         self.expired = 0
         self.unknown = 0
 
@@ -85,7 +89,10 @@ class Settlement:
     def reserved(self, reservation: Reservation) -> None:
         """Called before Envoy is answered."""
         self._outstanding[reservation.id] = reservation
-        self._journal.append([RESERVED, *reservation])
+        if self.gathering:
+            self._journal.gather([RESERVED, *reservation])
+        else:
+            self._journal.append([RESERVED, *reservation])
 
     def replay(self, entry: list[Any]) -> Reservation | None:
         """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""

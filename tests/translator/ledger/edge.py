@@ -75,12 +75,17 @@ async def main(directory: Path, **options: object) -> None:
         options["envoy_admin_socket"] = Path(str(options["envoy_admin_socket"]))
     limiter = Limiter(lambda *_: LIMITS)
     log = logs.configure("info")
+    gathers = options.pop("gathers", False)
     ledger = Ledger(settings(directory, **options), limiter, prices(), log)
+    if gathers:
+        ledger.gather()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := (await reader.readline()).decode().split():
             if line[0] == "reserve":
                 ledger.reserved(reserve(limiter, line[1]))
+                await asyncio.sleep(0)
+                ledger.flush()
                 writer.write(b"ok\n")
             else:
                 state = {

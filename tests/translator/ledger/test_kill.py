@@ -119,7 +119,7 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
             await collector.stop()
         elif round_ % 6 == 5:
             await collector.start()
-        async with edge(tmp_path, **options) as child:
+        async with edge(tmp_path, gathers=round_ % 2, **options) as child:
             running = asyncio.create_task(traffic(child))
             await asyncio.sleep(chance.uniform(0.0, 0.6))
             child.process.kill()
