@@ -13,7 +13,7 @@ from translator.body import JsonBody
 from translator.endpoints import Endpoint
 from translator.form import FormBody
 from translator.http.message import Request
-from translator.limits import Limit, Limiter, Reservation, wire
+from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 
 #: Bytes of a label, percent-encoded.
@@ -25,7 +25,7 @@ _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
 class Policy(Protocol):
     """What limits a request."""
 
-    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]: ...
+    def limits(self, key: Key, route: Route) -> Applicable: ...
 
 
 class Journal(Protocol):
@@ -77,7 +77,7 @@ class Meter:
         sent = request.headers.get(b"x-trunkline-tag")
         if sent:
             tag = label(sent.decode("utf-8", "replace"))
-        limits = self._policy.limits(key, route)
+        limits, ids, told = self._policy.limits(key, route)
         at = self._clock()
         held = self._limiter.held(request_id)
         if held is None:
@@ -96,11 +96,11 @@ class Meter:
                 endpoint.streams and body.streams,
                 user,
                 tag,
-                tuple([limit.id for limit in limits]) if limits else (),
+                ids,
             )
             refused = self._limiter.reserve(held, limits)
             if refused is not None:
-                raise wire.refusal(refused, wire.headers(self._limiter, limits, at), at)
+                raise wire.refusal(refused, wire.headers(self._limiter, told, at), at)
             if self._journal is not None:
                 try:
                     self._journal.reserved(held)
@@ -108,8 +108,8 @@ class Meter:
                     # Let through: the limits know of it, and its line in Envoy's log tells what it held.
                     self.unjournalled += 1
         headers["x-trunkline-note"] = note.written(held, route.shown)
-        if limits:
-            headers.update(wire.headers(self._limiter, limits, at))
+        if told:
+            headers.update(wire.headers(self._limiter, told, at))
 
 
 def label(text: str) -> str:
