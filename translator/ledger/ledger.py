@@ -10,7 +10,8 @@ plane has the records. A request passes them in this order:
 A new process takes the snapshot, reserves again what the journal has after the snapshot's place in it, and
 settles the lines after the snapshot's place in the log. So, killed
 
-- before 2, which may be one write for several requests: Envoy had no answer and served nothing; nothing is on disk. Nothing is lost.
+- before 2, which may be one write for several requests: Envoy had no answer to any of them and served nothing;
+  nothing is on disk. Nothing is lost.
 - between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the
   ledger say too much by one reservation, which is marked. This is the only way to do so that leaves no way to say
   too little.
