@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -22,8 +21,7 @@ _HIGHEST_STATUS = 999
 Count = Annotated[int, msgspec.Meta(ge=0, lt=_LARGEST)]
 
 
-@dataclass(slots=True)
-class RequestLine:
+class RequestLine(msgspec.Struct, gc=False):
     """A request that ended. `held` is what it had reserved, None where it was refused. `target` is empty where
     none was reached; `node` is with its owner's prices; `failed` are the attempts before the last one;
     `usage` is the target's own report as text.

@@ -72,18 +72,16 @@ def reported(text: str) -> Tokens | None:
         prompt = 0
     elif completion is None:
         completion = 0
-    cached = _detail(get("prompt_tokens_details", get("input_tokens_details")), "cached_tokens")
-    reasoning = _detail(get("completion_tokens_details", get("output_tokens_details")), "reasoning_tokens")
+    inputs = get("prompt_tokens_details") or get("input_tokens_details")
+    outputs = get("completion_tokens_details") or get("output_tokens_details")
+    cached = _count(inputs.get("cached_tokens")) or 0 if type(inputs) is dict else 0
+    reasoning = _count(outputs.get("reasoning_tokens")) or 0 if type(outputs) is dict else 0
     unlisted = (_count(get("total_tokens")) or 0) - prompt - completion
     if unlisted > 0:
         # Some providers leave reasoning out of the completion and count it in the total only; it is output.
         completion += unlisted
         reasoning = max(reasoning, unlisted)
     return Tokens(prompt, min(cached, prompt), completion, min(reasoning, completion))
-
-
-def _detail(details: object, name: str) -> int:
-    return _count(details.get(name)) or 0 if type(details) is dict else 0
 
 
 def _count(value: object) -> int | None:
