@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
@@ -150,7 +151,7 @@ def test_the_reservation_is_journalled_before_the_answer() -> None:
         "id-1", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", prompt + 100, prompt * 2 + 800 + 5, prompt,
         True, "u/1", "team%20a", ("tokens 60 key key_ci ",),
     )  # fmt: skip
-    assert reserved(headers) == entry._replace(limits=())
+    assert reserved(headers) == replace(entry, limits=())
 
 
 def test_a_full_disk_refuses_nobody_and_is_counted() -> None:

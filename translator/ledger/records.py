@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -87,12 +85,6 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
         found.append(ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason))
     # Of the last attempt, the line itself tells.
     return found[: max(0, line.attempts - 1)]
-
-
-def reservation(fields: Sequence[Any]) -> Reservation:
-    """From its fields as JSON values. Raises ValueError or TypeError."""
-    *rest, limits = fields
-    return Reservation._make((*rest, tuple(limits)))
 
 
 def _begun(held: Reservation) -> ledger.UsageRecord:

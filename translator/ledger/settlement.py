@@ -90,9 +90,9 @@ class Settlement:
         """Called before Envoy is answered."""
         self._outstanding[reservation.id] = reservation
         if self.gathering:
-            self._journal.gather([RESERVED, *reservation])
+            self._journal.gather([RESERVED, *reservation.fields])
         else:
-            self._journal.append([RESERVED, *reservation])
+            self._journal.append([RESERVED, *reservation.fields])
 
     def replay(self, entry: list[Any]) -> Reservation | None:
         """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""
@@ -100,7 +100,7 @@ class Settlement:
         if kind == EXPIRED:
             self._expire(values[0])
         elif kind == RESERVED:
-            reservation = records.reservation(values)
+            reservation = Reservation.of(values)
             self._outstanding[reservation.id] = reservation
             return reservation
         return None

@@ -197,7 +197,7 @@ class Limiter:
                 for name, state in part.get("counters", {}).items():
                     restored._new(name).load(state)
                 for fields, steps in part.get("held", ()):
-                    restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
+                    restored._take(Reservation.of(fields), steps)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
