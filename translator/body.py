@@ -19,8 +19,8 @@ from translator.errors import Refusal
 #: How any escaped letter of the keys begins: they all lie within U+005F to U+0075.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-#: What follows a key whose value is a string.
-_STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
+#: What follows a key whose value is a string. Possessive: a string of megabytes leaves nothing to come back to.
+_STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 def _spellings(key: str) -> bytes:

@@ -116,10 +116,11 @@ class Tail:
 
     def _take(self, found: Lines) -> None:
         outbox = self._outbox
-        follows = outbox.next == found.start
         file, offset = found.start
+        follows = False
         for raw in found.lines:
             start, offset = offset, offset + len(raw) + 1
+            follows = follows or outbox.next == (file, start)
             if follows and not outbox.room:
                 outbox.next, follows = Position(file, start), False
             line = lines.parse(raw)
@@ -127,7 +128,7 @@ class Tail:
                 self._skip(len(raw))
             elif line.held is not None:
                 self._account(line, line.held, Position(file, start) if follows else None, self._settle)
-        if follows:
+        if follows or outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
         self._skip(found.skipped)

@@ -26,7 +26,7 @@ from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
 LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
-#: As names of this module: Python 3.11 looks up members of an enum in its own time.
+#: Python 3.11 takes as long to look up a member of an enum as to settle a limit.
 _TOKENS, _CONCURRENCY = Metric.TOKENS, Metric.CONCURRENCY
 #: Counters that are looked at, whether they are still needed, for every new one.
 _EXAMINED = 2
