@@ -66,7 +66,7 @@ class Disk:
         self._file = JournalFile(directory, START, structlog.get_logger())
 
     def reserved(self, reservation: Reservation) -> None:
-        self._file.append(["r", *reservation])
+        self._file.append(["r", *reservation.fields])
 
 
 def value_of(number: int) -> str:

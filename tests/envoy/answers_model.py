@@ -63,7 +63,7 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
         reported = found.reported or reported
         done = event.startswith(b"data: [DONE]")
         report = found.begun and not done and len(event) <= LONGEST_EVENT and _NO_CHOICES.search(event) is not None
-        if not asked or (whole or ends or done or len(event) > LONGEST_EVENT) and not report:
+        if not asked or ((whole or ends or done or len(event) > LONGEST_EVENT) and not report):
             client += event
         count += whole and event.strip(b"\r\n") != b""
     unfinished = b"".join(event for event, whole in events if not whole)
