@@ -66,7 +66,7 @@ class Disk:
         self._file = JournalFile(directory, START, structlog.get_logger())
 
     def reserved(self, reservation: Reservation) -> None:
-        self._file.append(["r", *reservation])
+        self._file.append(["r", *reservation.fields])
 
 
 def value_of(number: int) -> str:
@@ -132,7 +132,7 @@ def requests(count: int) -> list[Request]:
     return [
         Request(
             "POST",
-            b"/authorise" + TARGET,
+            TARGET,
             {
                 b"authorization": b"Bearer " + value_of(chosen.randrange(KEYS)).encode(),
                 b"x-request-id": f"{number:032x}".encode(),
@@ -150,7 +150,7 @@ def measure(limits: int, journal: Journal | None, rate: int, seconds: int) -> Ro
     warm, *rounds = (requests(2 * KEYS), requests(rate * seconds))
     for number, request in enumerate(warm):
         request.headers[b"x-request-id"] = b"w%d" % number
-        authoriser.decide(request, TARGET)
+        authoriser.decide(request)
         limiter.settle(f"w{number}", 300, 2_000)
     gc.collect()
     gc.freeze()
@@ -162,7 +162,7 @@ def measure(limits: int, journal: Journal | None, rate: int, seconds: int) -> Ro
         while (now := time.perf_counter()) < due:
             time.sleep(due - now)
         begun = time.perf_counter()
-        authoriser.decide(request, TARGET)
+        authoriser.decide(request)
         done = time.perf_counter()
         work.append((done - begun) * 1e6)
         answer.append((done - due) * 1e6)

@@ -19,8 +19,8 @@ from translator.errors import Refusal
 #: How any escaped letter of the keys begins: they all lie within U+005F to U+0075.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-#: Searched from inside a string: the first quote behind an even number of backslashes.
-_STRING_END = re.compile(rb'(?<!\\)(?:\\\\)*"')
+#: What follows a key whose value is a string. Possessive: a string of megabytes leaves nothing to come back to.
+_STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 def _spellings(key: str) -> bytes:
@@ -76,10 +76,10 @@ class JsonBody:
 
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the model's JSON string, quotes included."""
-        start = self._value_of("model")
-        end = _STRING_END.search(self._body, start + 1)
-        assert end is not None  # noqa: S101 - orjson has seen it
-        return start, end.end() - start
+        value = _STRING.match(self._body, self._keys["model"])
+        assert value is not None  # noqa: S101 - orjson has seen it
+        start, end = value.span(1)
+        return start, end - start
 
     def usage_edit(self) -> Edit | None:
         """What asks for usage at the end of a stream. None where the client has decided about it, or has written

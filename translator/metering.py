@@ -13,7 +13,7 @@ from translator.body import JsonBody
 from translator.endpoints import Endpoint
 from translator.form import FormBody
 from translator.http.message import Request
-from translator.limits import Limit, Limiter, Reservation, wire
+from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 
 #: Bytes of a label, percent-encoded.
@@ -25,21 +25,21 @@ _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
 class Policy(Protocol):
     """What limits a request."""
 
-    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]: ...
+    def limits(self, key: Key, route: Route) -> Applicable: ...
 
 
 class Journal(Protocol):
-    """Where reservations are written before Envoy hears of them, so that they survive this process."""
+    """Where reservations are written before Envoy hears of them, so that they survive this process.
+
+    One that cannot be written holds up nobody: limits know of it, and its line in Envoy's log tells what it held.
+    """
 
     def reserved(self, reservation: Reservation) -> None:
-        """Raises OSError where it cannot be written."""
+        """Taken, and written with the next ones."""
 
 
 class Meter:
-    """`clock` gives Unix seconds. Without a `journal` reservations end with this process.
-
-    `unjournalled` counts the requests that passed although their reservations could not be written.
-    """
+    """`clock` gives Unix seconds. Without a `journal` reservations end with this process."""
 
     def __init__(
         self,
@@ -52,7 +52,6 @@ class Meter:
         self._limiter = limiter
         self._journal = journal
         self._clock = clock
-        self.unjournalled = 0
 
     def reserve(  # noqa: PLR0917 - the hot path, where keywords cost time
         self,
@@ -77,7 +76,7 @@ class Meter:
         sent = request.headers.get(b"x-trunkline-tag")
         if sent:
             tag = label(sent.decode("utf-8", "replace"))
-        limits = self._policy.limits(key, route)
+        limits, ids, told = self._policy.limits(key, route)
         at = self._clock()
         held = self._limiter.held(request_id)
         if held is None:
@@ -96,19 +95,15 @@ class Meter:
                 endpoint.streams and body.streams,
                 user,
                 tag,
-                tuple([limit.id for limit in limits]) if limits else (),
+                ids,
             )
             refused = self._limiter.reserve(held, limits)
             if refused is not None:
-                raise wire.refusal(refused, wire.headers(self._limiter, limits, at), at)
+                raise wire.refusal(refused, wire.headers(self._limiter, told, at), at)
             if self._journal is not None:
-                try:
-                    self._journal.reserved(held)
-                except OSError:
-                    # Let through: the limits know of it, and its line in Envoy's log tells what it held.
-                    self.unjournalled += 1
-        if limits:
-            headers.update(wire.headers(self._limiter, limits, at))
+                self._journal.reserved(held)
+        if told:
+            headers.update(wire.headers(self._limiter, told, at))
         return note.written(held, route.shown)
 
 

@@ -44,3 +44,11 @@ def _template() -> Path:
     here = Path(__file__).parent
     packaged = here / "_envoy" / "bootstrap.yaml"
     return packaged if packaged.is_file() else here.parent / "envoy" / "bootstrap.yaml"
+
+
+def environment(layout: Layout, modules: Path) -> dict[str, str]:
+    """What Envoy's module of ours needs to be found, and to find the translator."""
+    return {
+        "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules),
+        "TRUNKLINE_TRANSLATOR_SOCKET": str(layout.translator_socket),
+    }

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from trunkline.errors import UsageError
 
@@ -37,8 +38,8 @@ def directory(data_dir: Path) -> Path:
     if (packaged / LIBRARY).is_file():
         return packaged
     sources = packaged / "module" if packaged.is_dir() else packaged.parents[1] / "envoy" / "module"
-    beside = not packaged.is_dir() and os.access(sources, os.W_OK)
-    return compiled(sources, sources / "build" if beside else data_dir / "module")
+    beside = not packaged.is_dir() and os.access(sources.parent, os.W_OK)
+    return compiled(sources, sources.parent / "build" if beside else data_dir / "module")
 
 
 def compiled(sources: Path, builds: Path) -> Path:
@@ -52,9 +53,10 @@ def compiled(sources: Path, builds: Path) -> Path:
         return made
     made.mkdir(parents=True, exist_ok=True)
     # Renamed when whole: two may compile at once.
-    fresh = made / f".{LIBRARY}.{os.getpid()}"
-    _compile([file for file in files if file.suffix == ".c"], fresh)
-    fresh.rename(made / LIBRARY)
+    with TemporaryDirectory(dir=builds) as apart:
+        fresh = Path(apart) / LIBRARY
+        _compile([file for file in files if file.suffix == ".c"], fresh)
+        fresh.rename(made / LIBRARY)
     return made
 
 

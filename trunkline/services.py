@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trunkline import environment
+from trunkline import environment, envoy
 from trunkline.address import Address
 from trunkline.layout import Layout
 from trunkline.supervisor.spawn import Command
@@ -105,11 +105,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
             ),
-            edge
-            | {
-                "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(settings.envoy_modules),
-                "TRUNKLINE_TRANSLATOR_SOCKET": str(layout.translator_socket),
-            },
+            {**edge, **envoy.environment(layout, settings.envoy_modules)},
             layout.log("envoy"),
         ),
     )

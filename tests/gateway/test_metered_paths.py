@@ -89,14 +89,9 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
     }
     (chain,) = known["openai"]["filter_chains"]
     (manager,) = chain["filters"]
-    filters = [each["name"] for each in manager["typed_config"]["http_filters"]]
-    assert filters == ["envoy.filters.http.ext_authz", "envoy.filters.http.router"]
-    (authorisation,) = [
-        each["typed_config"] for each in manager["typed_config"]["http_filters"] if "ext_authz" in each["name"]
-    ]
-    # What the translator does not answer is refused, and no route is excepted from asking it.
-    assert not authorisation.get("failure_mode_allow")
-    assert not list(found(authorisation, "filter_enabled"))
+    # The module's filter lets nothing pass that the translator has not answered, and no route is excepted from it.
+    asking, routing = manager["typed_config"]["http_filters"]
+    assert (asking["typed_config"]["filter_name"], routing["name"]) == ("authorise", "envoy.filters.http.router")
     assert not list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
     assert not list(found(manager["typed_config"], "disabled"))
     # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it

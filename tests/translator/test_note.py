@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from translator import note
 from translator.limits import Reservation
@@ -34,7 +35,7 @@ def test_what_is_written_is_read(
     read = note.read(written)
     assert read is not None
     assert abs(read.at - held.at) < 1e-5
-    assert read._replace(at=0) == held._replace(at=0)
+    assert replace(read, at=0) == replace(held, at=0)
 
 
 @pytest.mark.parametrize("text", ["", "-", "a b c", "r 1 o k t m 1 2 x p - -", "r 1 o k t m 1 2 3 p - - more"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.translator import policies
+from tests.translator.asking import Answer, Peer, question
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import OTHER_VALUE, VALUE
 
@@ -40,25 +41,37 @@ class Translator:
     async def ask(
         self, target: str, body: object = None, value: str = VALUE, **headers: str
     ) -> tuple[int, Any, str]:
-        """Status, JSON and head of an answer; tries again until the socket is there."""
+        """Status, JSON and head of an answer."""
         content = b"" if body is None else json.dumps(body).encode()
         lines = {"authorization": f"Bearer {value}", "content-length": str(len(content)), "connection": "close"}
         lines |= {name.replace("_", "-"): text for name, text in headers.items()}
         method = "GET" if body is None else "POST"
         head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
         async with asyncio.timeout(60):
-            while True:
-                try:
-                    reader, writer = await asyncio.open_unix_connection(str(self.path))
-                    break
-                except (FileNotFoundError, ConnectionRefusedError):
-                    assert self.process.returncode is None, self.log.read_text()
-                    await asyncio.sleep(0.01)
+            reader, writer = await self._connected()
             writer.write(head.encode() + content)
             answer = await reader.read()
             writer.close()
         answered, _, rest = answer.partition(b"\r\n\r\n")
         return int(answered[9:12]), json.loads(rest) if rest else None, answered.decode()
+
+    async def decide(self, body: object, **options: str) -> Answer:
+        """As Envoy's module asks, over a connection for this question alone."""
+        peer = await Peer.upgrade(*await self._connected())
+        try:
+            (answer,) = await peer.ask([question(1, body, **options)])
+        finally:
+            await peer.close()
+        return answer
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Tries again until the socket is there."""
+        while True:
+            try:
+                return await asyncio.open_unix_connection(str(self.path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert self.process.returncode is None, self.log.read_text()
+                await asyncio.sleep(0.01)
 
     async def until_ready(self) -> dict[str, Any]:
         async with asyncio.timeout(60):
@@ -116,23 +129,23 @@ async def test_it_serves_its_snapshot_after_kill_9_with_the_control_plane_away(t
         async with running(tmp_path) as translator:
             await control.start()
             assert (await translator.until_ready())["policy"] == "control plane"
-            status, _, head = await translator.ask("/authorise/v1/chat/completions", chat)
-            assert (status, "x-trunkline-route: rt_gpt\r\n" in head) == (200, True)
+            allowed = await translator.decide(chat)
+            assert (allowed.status, allowed.route) == (200, "rt_gpt")
             assert (await translator.ask("/v1/models", x_trunkline_key="key_ci"))[1]["data"][0]["id"] == "gpt-4.1"
             snapshot = tmp_path / "state" / "policy.snapshot"
             async with asyncio.timeout(60):
                 while not snapshot.exists() or b"rt_gpt" not in snapshot.read_bytes():
                     await asyncio.sleep(0.01)
             await control.stop()
-            assert (await translator.ask("/authorise/v1/chat/completions", chat))[0] == 200
+            assert (await translator.decide(chat)).status == 200
             await translator.kill()
         async with running(tmp_path) as translator:
-            assert (await translator.ask("/authorise/v1/chat/completions", chat))[0] == 200
+            assert (await translator.decide(chat)).status == 200
             assert (await translator.until_ready())["policy"] == "snapshot"
             control.remove(policies.key())
             await control.start()
             async with asyncio.timeout(60):
-                while (await translator.ask("/authorise/v1/chat/completions", chat))[0] != 401:
+                while (await translator.decide(chat)).status != 401:
                     await asyncio.sleep(0.01)
 
 
@@ -162,15 +175,14 @@ async def test_sigterm_lets_the_request_that_is_arriving_finish_and_saves_the_po
         await control.start()
         await translator.until_ready()
         reader, writer = await asyncio.open_unix_connection(str(translator.path))
-        body = b'{"model":"gpt-4.1"}'
         # The first request's answer tells that the beginning of the second one has been read.
-        writer.write(b"GET /healthz HTTP/1.1\r\n\r\nPOST /authorise/v1/embeddings HTTP/1.1\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\nGET /v1/models HTTP/1.1\r\n")
         await reader.readuntil(b'{"status":"ok"}')
         translator.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(60):
             while translator.path.exists() and await can_connect(translator.path):
                 await asyncio.sleep(0.01)
-        writer.write(f"authorization: Bearer {VALUE}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        writer.write(b"x-trunkline-key: key_ci\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         assert await translator.process.wait() == 0
         writer.close()
@@ -190,7 +202,7 @@ async def test_nothing_secret_is_logged_or_stored(tmp_path: Path) -> None:
     async with control_plane(tmp_path) as control, running(tmp_path) as translator:
         await control.start()
         await translator.until_ready()
-        target = f"/authorise/v1/chat/completions?q={PROMPT}"
+        target = f"/v1/chat/completions?q={PROMPT}"
         for value in (VALUE, OTHER_VALUE, "short-secret"):
             for body in (
                 {"model": "gpt-4.1", "prompt": PROMPT},
@@ -199,9 +211,11 @@ async def test_nothing_secret_is_logged_or_stored(tmp_path: Path) -> None:
                 [PROMPT],
                 {"model": "gpt-4.1", "prompt": PROMPT, "stream": PROMPT},
             ):
-                await translator.ask(target, body, value, content_type=PROMPT, x_trunkline_tag=PROMPT)
-        await translator.ask(f"/authorise/{PROMPT}", {"model": PROMPT})
-        await translator.ask("/authorise/v1/chat/completions", {"model": "gpt-4.1"}, content_encoding=PROMPT)
+                await translator.decide(
+                    body, target=target, value=value, content_type=PROMPT, x_trunkline_tag=PROMPT
+                )
+        await translator.decide({"model": PROMPT}, target=f"/{PROMPT}")
+        await translator.decide({"model": "gpt-4.1"}, content_encoding=PROMPT)
         await translator.ask("/v1/models/x", x_trunkline_key=PROMPT)
         translator.process.terminate()
         assert await translator.process.wait() == 0

@@ -109,7 +109,8 @@ def test_a_defect_is_answered_and_logged_without_what_it_was_about(monkeypatch: 
     service = _service(store)
     monkeypatch.setattr(service._authoriser, "decide", broken)
     with structlog.testing.capture_logs() as logged:
-        response = service.handle(Request("POST", b"/authorise/v1/chat/completions", {}))
+        response = service.decide(Request("POST", b"/v1/chat/completions", {}))
+    assert isinstance(response, Response)
     assert response.status == 500
     assert b"prompt" not in response.body
     (line,) = logged

@@ -26,6 +26,7 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         database_url=URL,
         config=None,
         envoy_binary=tmp_path / "envoy",
+        envoy_modules=tmp_path / "modules",
         envoy_concurrency=1,
         log_level=log_level,
     )

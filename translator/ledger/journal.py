@@ -1,7 +1,7 @@
 """The reservations, on disk before Envoy hears of them: a killed translator still knows what it let through.
 
-One JSON array a line, one `write` each, no fsync: what is written survives a kill -9 of the process, not a power
-cut (then Envoy's requests are gone too, and the control plane has all up to the last acknowledged batch).
+One JSON array a line, no fsync: what is written survives a kill -9 of the process, not a power cut (then Envoy's
+requests are gone too, and the control plane has all up to the last acknowledged batch).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Journal:
     def __init__(self, directory: Path, known: Position, log: FilteringBoundLogger) -> None:
         self._segments = Segments(directory, NAME, (known,))
         self._log = log
+        self._gathered: list[bytes] = []
+        #: Entries that could not be written.
         self.errors = 0
         self._failing = False
         #: Set while the disk is full: what is left is for Envoy's lines.
@@ -38,27 +40,42 @@ class Journal:
 
     @property
     def position(self) -> Position:
-        """Where the next entry goes."""
+        """Where the next write goes."""
         return Position(self._segments.number, self._size)
 
     def append(self, entry: list[Any]) -> bool:
-        """Whether the entry is on disk."""
-        if self.suspended:
-            self.errors += 1
+        """Whether the entry is on disk, with all that was gathered before it."""
+        self.gather(entry)
+        return self.flush()
+
+    def gather(self, entry: list[Any]) -> None:
+        """The entry will be on disk after the next `flush`."""
+        self._gathered.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+
+    def flush(self) -> bool:
+        """Whether all that was gathered is on disk now; in one write, so it is all or nothing."""
+        gathered = self._gathered
+        if not gathered:
+            return True
+        self._gathered = []
+        if self.suspended or not self._write(b"".join(gathered)):
+            self.errors += len(gathered)
             return False
-        line = orjson.dumps(entry, default=tuple, option=orjson.OPT_APPEND_NEWLINE)
+        return True
+
+    def _write(self, lines: bytes) -> bool:
+        """Whether all of it is on disk; else nothing is."""
         try:
             descriptor = self._open() if self._descriptor is None else self._descriptor
-            written = os.write(descriptor, line)
-            if written != len(line):
+            written = os.write(descriptor, lines)
+            if written != len(lines):
                 os.ftruncate(descriptor, self._size)
-                raise OSError(f"wrote {written} of {len(line)} bytes")  # noqa: TRY301 - told in one place
+                raise OSError(f"wrote {written} of {len(lines)} bytes")  # noqa: TRY301 - told in one place
         except OSError as error:
-            self.errors += 1
             self._fail(error)
             return False
         self._failing = False
-        self._size += len(line)
+        self._size += len(lines)
         return True
 
     def entries(self, since: Position) -> Iterator[list[Any]]:
@@ -78,6 +95,7 @@ class Journal:
 
     def rotate(self) -> None:
         """Begins a new file; the old ones go with `forget`. Raises OSError."""
+        self.flush()
         self._segments.rotate()
         self.close()
         self._size = 0
@@ -87,6 +105,7 @@ class Journal:
         self._segments.remove_before(before.file)
 
     def close(self) -> None:
+        self.flush()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -10,7 +10,8 @@ plane has the records. A request passes them in this order:
 A new process takes the snapshot, reserves again what the journal has after the snapshot's place in it, and
 settles the lines after the snapshot's place in the log. So, killed
 
-- before 2: Envoy had no answer and served nothing; nothing is on disk. Nothing is lost.
+- before 2, which may be one write for several requests: Envoy had no answer to any of them and served nothing;
+  nothing is on disk. Nothing is lost.
 - between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the
   ledger say too much by one reservation, which is marked. This is the only way to do so that leaves no way to say
   too little.
@@ -144,7 +145,9 @@ class Ledger:
         self._envoy = EnvoyAdmin(settings.envoy_admin_socket, log) if settings.envoy_admin_socket else None
         self._snapshot_due = 0.0
         self._failing = False
+        #: Takes a reservation, and writes down all that were taken: before Envoy is answered about any of them.
         self.reserved = self._settlement.reserved
+        self.flush = self._journal.flush
         self._refused: Callable[[], int] = lambda: 0
 
     def _recover(self, snapshot: Snapshot) -> None:
@@ -296,6 +299,7 @@ class Ledger:
             with suppress(OSError):  # it grows a little longer
                 self._journal.rotate()
         # All of one moment: nothing is awaited until the limits have begun theirs.
+        self.flush()
         journal = self._journal.position
         snapshot = Snapshot(
             journal=journal,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.ledger.lines import RequestLine, decoded, number
@@ -18,8 +16,7 @@ RECORD_FORMAT = 1
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True, gc=False):
     """Tokens and micro-USD of one request; `price_version` is 0 where no price is known."""
 
     tokens: Tokens
@@ -88,12 +85,6 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
         found.append(ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason))
     # Of the last attempt, the line itself tells.
     return found[: max(0, line.attempts - 1)]
-
-
-def reservation(fields: Sequence[Any]) -> Reservation:
-    """From its fields as JSON values. Raises ValueError or TypeError."""
-    *rest, limits = fields
-    return Reservation._make((*rest, tuple(limits)))
 
 
 def _begun(held: Reservation) -> ledger.UsageRecord:

@@ -83,9 +83,9 @@ class Settlement:
         self._late = OrderedDict.fromkeys(late)
 
     def reserved(self, reservation: Reservation) -> None:
-        """Called before Envoy is answered."""
+        """It is on disk after the journal's next flush, which comes before Envoy is answered."""
         self._outstanding[reservation.id] = reservation
-        self._journal.append([RESERVED, *reservation])
+        self._journal.gather([RESERVED, *reservation.fields])
 
     def replay(self, entry: list[Any]) -> Reservation | None:
         """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""
@@ -93,7 +93,7 @@ class Settlement:
         if kind == EXPIRED:
             self._expire(values[0])
         elif kind == RESERVED:
-            reservation = records.reservation(values)
+            reservation = Reservation.of(values)
             self._outstanding[reservation.id] = reservation
             return reservation
         return None

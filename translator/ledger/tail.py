@@ -10,21 +10,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from translator import logs
 from translator.ledger import lines, records
+from translator.ledger.lines import RequestLine
 from translator.ledger.outbox import Outbox
 from translator.ledger.prices import PriceBook
 from translator.ledger.reader import Lines, LogReader
 from translator.ledger.records import Bill
 from translator.ledger.segments import Position, Segments
 from translator.limits import Reservation
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Bytes at a time, some 40 lines: what is read is settled without a pause, and requests are waiting.
 _STEP = 16 * 1024
@@ -119,21 +117,18 @@ class Tail:
     def _take(self, found: Lines) -> None:
         outbox = self._outbox
         file, offset = found.start
+        follows = False
         for raw in found.lines:
             start, offset = offset, offset + len(raw) + 1
+            follows = follows or outbox.next == (file, start)
+            if follows and not outbox.room:
+                outbox.next, follows = Position(file, start), False
             line = lines.parse(raw)
-            follows = outbox.room and outbox.next == (file, start)
             if line is None:
                 self._skip(len(raw))
             elif line.held is not None:
-                billed = self._guarded(records.bill, line, line.held, self._prices)
-                if billed is not None:
-                    self._guarded(self._settle, line.held, billed)
-                    if follows:
-                        self._guarded(outbox.take, line, line.held, billed, Position(file, start))
-            if follows:
-                outbox.next = Position(file, offset)
-        if outbox.next == (file, offset):
+                self._account(line, line.held, Position(file, start) if follows else None, self._settle)
+        if follows or outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
         self._skip(found.skipped)
@@ -148,28 +143,37 @@ class Tail:
         file, offset = found.start
         for raw in found.lines:
             if not outbox.room:
+                outbox.next = Position(file, offset)
                 return True
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)
             if line is not None and line.held is not None:
-                billed = self._guarded(records.bill, line, line.held, self._prices)
-                if billed is not None:
-                    self._guarded(outbox.take, line, line.held, billed, Position(file, start))
-            outbox.next = Position(file, offset)
+                self._account(line, line.held, Position(file, start), _settled_before)
         outbox.next = found.end
         return found.end != found.start
 
-    def _guarded(self, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T | None:
-        """A defect of ours costs one line; as an end of the process it would meet the same line again for ever."""
+    def _account(self, line: RequestLine, held: Reservation, start: Position | None, settle: Settle) -> None:
+        """Settles a line, and gives it to the outbox if that is at its `start`.
+
+        A defect of ours costs one line; as an end of the process it would meet the same line again for ever.
+        """
         try:
-            return work(*arguments, **keywords)
+            billed = records.bill(line, held, self._prices)
+            try:
+                settle(held, billed)
+            finally:
+                if start is not None:
+                    self._outbox.take(line, held, billed, start)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
-            return None
 
     def _skip(self, length: int) -> None:
         if length:
             self.skipped += 1
             # Its text may be anything, so it is not shown.
             self._log.error("part of the access log is not readable", bytes=length, skipped=self.skipped)
+
+
+def _settled_before(held: Reservation, billed: Bill) -> None:
+    """By the head, when it was there."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
 from translator.ledger.lines import RequestLine, number
@@ -20,7 +21,7 @@ _BYTES_PER_EVENT = 200
 _MOST_TOKENS = 1_000_000_000
 
 
-class Tokens(NamedTuple):
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """`cached` are of the prompt's, `reasoning` of the completion's."""
 
     prompt: int
@@ -63,13 +64,16 @@ def reported(text: str) -> Tokens | None:
     if type(usage) is not dict:
         return None
     get = usage.get
-    prompt = _count(get("prompt_tokens", get("input_tokens")))
-    completion = _count(get("completion_tokens", get("output_tokens")))
-    if prompt is None and completion is None:
-        return None
-    prompt, completion = prompt or 0, completion or 0
-    inputs = get("prompt_tokens_details", get("input_tokens_details"))
-    outputs = get("completion_tokens_details", get("output_tokens_details"))
+    prompt = _count(get("prompt_tokens") if "prompt_tokens" in usage else get("input_tokens"))
+    completion = _count(get("completion_tokens") if "completion_tokens" in usage else get("output_tokens"))
+    if prompt is None:
+        if completion is None:
+            return None
+        prompt = 0
+    elif completion is None:
+        completion = 0
+    inputs = get("prompt_tokens_details") or get("input_tokens_details")
+    outputs = get("completion_tokens_details") or get("output_tokens_details")
     cached = _count(inputs.get("cached_tokens")) or 0 if type(inputs) is dict else 0
     reasoning = _count(outputs.get("reasoning_tokens")) or 0 if type(outputs) is dict else 0
     unlisted = (_count(get("total_tokens")) or 0) - prompt - completion
@@ -81,8 +85,9 @@ def reported(text: str) -> Tokens | None:
 
 
 def _count(value: object) -> int | None:
-    count = number(value)
-    return count if count is not None and count <= _MOST_TOKENS else None
+    if type(value) is not int:
+        value = number(value)
+    return value if value is not None and 0 <= value <= _MOST_TOKENS else None
 
 
 def _delivered(line: RequestLine, held: Reservation) -> int:

@@ -1,11 +1,12 @@
 """Limits: pure logic without I/O, in whole requests, tokens and micro-USD. See `limiter` for the rule."""
 
-from translator.limits.limit import NO_LIMITS, Limit, LimitSet, Metric
+from translator.limits.limit import NO_LIMITS, Applicable, Limit, LimitSet, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused, Reservation, Standing
 
 __all__ = [
     "NO_LIMITS",
+    "Applicable",
     "Limit",
     "LimitSet",
     "Limiter",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from translator.errors import LimitError
 
@@ -60,6 +60,19 @@ def parts_of(limit_id: str) -> tuple[Metric, str]:
     if metric is None or len(parts) != 5:
         raise LimitError(f"{limit_id!r} is not the id of a limit")
     return metric, parts[1]
+
+
+class Applicable(NamedTuple):
+    """The limits that a request counts in, their ids, and those of which clients are told how much is left."""
+
+    limits: tuple[Limit, ...]
+    ids: tuple[str, ...]
+    told: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, limits: tuple[Limit, ...]) -> Applicable:
+        told = (limit for limit in limits if limit.metric in {Metric.REQUESTS, Metric.TOKENS})
+        return cls(limits, tuple(limit.id for limit in limits), tuple(told))
 
 
 class LimitSet:

@@ -26,6 +26,8 @@ from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
 LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
+#: Python 3.11 takes as long to look up a member of an enum as to settle a limit.
+_TOKENS, _CONCURRENCY = Metric.TOKENS, Metric.CONCURRENCY
 #: Counters that are looked at, whether they are still needed, for every new one.
 _EXAMINED = 2
 #: At one request: many are new after a restart.
@@ -122,7 +124,7 @@ class Limiter:
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
         for found, bucket in places:
             metric = found.metric
-            if metric is Metric.CONCURRENCY:
+            if metric is _CONCURRENCY:
                 found.total -= 1
             elif bucket.live:
                 bucket.amount += changes[metric]
@@ -153,7 +155,7 @@ class Limiter:
         tightest: list[Standing | None] = [None, None]
         for limit in limits:
             metric = limit.metric
-            if metric > Metric.TOKENS:
+            if metric > _TOKENS:
                 continue
             found = known.get(limit.id)
             remaining, resets = limit.amount, at
@@ -195,7 +197,7 @@ class Limiter:
                 for name, state in part.get("counters", {}).items():
                     restored._new(name).load(state)
                 for fields, steps in part.get("held", ()):
-                    restored._take(Reservation(*fields)._replace(limits=tuple(fields[-1])), steps)
+                    restored._take(Reservation.of(fields), steps)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from translator.limits.limit import Limit
 
 
-class Reservation(NamedTuple):
+class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is micro-USD; `user` and `tag` are
     percent-encoded. `limits` are the ids of the limits that it counts in.
-
-    The fields are JSON values, in the order in which they are journalled.
     """
 
     id: str
@@ -28,6 +29,19 @@ class Reservation(NamedTuple):
     user: str
     tag: str
     limits: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        """As JSON values, for `of`."""
+        return msgspec.structs.astuple(self)
+
+    @classmethod
+    def of(cls, fields: Sequence[Any]) -> Reservation:
+        """Raises ValueError."""
+        try:
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Saving:
             yield {"counters": {name: self._state(found) for name, found in chosen}}
         for begin in range(0, len(self._held), _PART):
             held = self._held[begin : begin + _PART]
-            yield {"held": [(reserved, [bucket.step for _, bucket in places]) for reserved, places in held]}
+            yield {"held": [(reserved.fields, [bucket.step for _, bucket in places]) for reserved, places in held]}
 
     def _state(self, found: Counter) -> list[int]:
         kept = self._kept.get(found)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator.limits import NO_LIMITS, Limit, LimitSet
+from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
 
@@ -141,7 +141,7 @@ class PolicyIndex:
         self._routes: Claims[tuple[str, str], Route] = Claims()
         self._routes_by_id: dict[str, Route] = {}
         #: What `limits` found, by key and route; empty after every change.
-        self._applicable: dict[tuple[str, str], tuple[Limit, ...]] = {}
+        self._applicable: dict[tuple[str, str], Applicable] = {}
 
     def key_by_hash(self, digest: bytes) -> Key | None:
         return self._hashes.holder.get(digest)
@@ -152,14 +152,14 @@ class PolicyIndex:
     def has_organisation(self, organisation_id: str) -> bool:
         return organisation_id in self._organisations
 
-    def limits(self, key: Key, route: Route) -> tuple[Limit, ...]:
+    def limits(self, key: Key, route: Route) -> Applicable:
         """All that a request of `key` through `route` counts in."""
         found = self._applicable.get((key.id, route.id))
         if found is None:
             organisation = self._organisations.get(key.organisation_id)
             of_key = key.limits.of(route.model)
             of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
-            found = of_organisation + of_key + route.limits
+            found = Applicable.of(of_organisation + of_key + route.limits)
             if len(self._applicable) >= _MOST_APPLICABLE:
                 self._applicable.clear()
             self._applicable[key.id, route.id] = found

@@ -17,10 +17,15 @@ Decide = Callable[[Request], Allowed | Response]
 
 
 class QuestionSession:
-    """`decide` answers one question; it never raises, and all that it needs is in memory."""
+    """`decide` answers one question; it never raises, and all that it needs is in memory. `flush` writes down what
+    was decided, before any answer leaves.
+    """
 
-    def __init__(self, decide: Decide, max_body: int, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, decide: Decide, flush: Callable[[], object], max_body: int, log: FilteringBoundLogger
+    ) -> None:
         self._decide = decide
+        self._flush = flush
         self._reader = QuestionReader(max_body)
         self._too_large = too_large(max_body)
         self._log = log
@@ -28,10 +33,12 @@ class QuestionSession:
     def receive(self, data: bytes) -> bytes:
         """The answers to all questions that are whole now. Raises MalformedFrameError."""
         try:
-            return b"".join([self._answer(number, question) for number, question in self._reader.feed(data)])
+            answers = [self._answer(number, question) for number, question in self._reader.feed(data)]
         except MalformedFrameError as error:
             self._log.error("question refused", reason=str(error))
             raise
+        self._flush()
+        return b"".join(answers)
 
     def _answer(self, number: int, question: Request | None) -> bytes:
         answer = self._too_large.response() if question is None else self._decide(question)

@@ -6,6 +6,7 @@ What is stored and what nodes report is said by the test, which publishes it as 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import sys
@@ -24,7 +25,7 @@ from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.xds_server.transport.real_envoy import eventually
 from translator.ledger import lines
 from translator.ledger.lines import RequestLine
-from trunkline import envoy
+from trunkline import envoy, envoy_module
 from trunkline.layout import Layout
 from xds_server.clients import ClientRegistry
 from xds_server.model import Endpoint, Key, Organisation, Pool, Route, State
@@ -243,7 +244,8 @@ class Edge:
         command = [str(envoy.binary()), "-c", str(self.layout.bootstrap), "--concurrency", str(WORKERS)]
         command += ["--service-node", "envoy-test", "--service-cluster", "envoy", "--disable-hot-restart"]
         command += ["--file-flush-interval-msec", "20"]
-        return await _started(command, self.layout.log("envoy"))
+        modules = envoy_module.directory(self.layout.data_dir)
+        return await _started(command, self.layout.log("envoy"), envoy.environment(self.layout, modules))
 
     async def _translator(self) -> asyncio.subprocess.Process:
         command = [sys.executable, "-P", "-m", "translator", "--control", f"unix:{self.layout.xds_socket}"]
@@ -252,9 +254,13 @@ class Edge:
         return await _started(command, self.layout.log("t"))
 
 
-async def _started(command: list[str], log: Path) -> asyncio.subprocess.Process:
+async def _started(
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
     with log.open("wb") as file:
-        return await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file)
+        return await asyncio.create_subprocess_exec(
+            *command, stdout=file, stderr=file, env={**os.environ, **(environment or {})}
+        )
 
 
 def bearer(key_id: str) -> dict[str, str]:

@@ -81,6 +81,7 @@ async def main(directory: Path, **options: object) -> None:
         while line := (await reader.readline()).decode().split():
             if line[0] == "reserve":
                 ledger.reserved(reserve(limiter, line[1]))
+                ledger.flush()
                 writer.write(b"ok\n")
             else:
                 state = {

@@ -106,6 +106,32 @@ def test_the_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_the_journal_writes_what_was_gathered_in_one_piece_and_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, START, LOG)
+    journal.gather(["r", "a"])
+    journal.gather(["r", "b"])
+    assert list(journal.entries(START)) == []
+    assert journal.flush()
+    assert list(journal.entries(START)) == [["r", "a"], ["r", "b"]]
+    journal.gather(["r", "c"])
+    assert journal.append(["x", "a"])
+    journal.gather(["r", "d"])
+    journal.rotate()
+    before = journal.position
+    journal.gather(["r", "e"])
+    journal.close()
+    assert list(journal.entries(START))[2:] == [["r", "c"], ["x", "a"], ["r", "d"], ["r", "e"]]
+    assert list(journal.entries(before)) == [["r", "e"]]
+    journal.suspended = True
+    journal.gather(["r", "f"])
+    journal.gather(["r", "g"])
+    assert not journal.flush()
+    assert journal.errors == 2
+    journal.suspended = False
+    assert journal.flush()
+    assert len(list(journal.entries(START))) == 6
+
+
 def test_a_journal_that_cannot_grow_says_so_once_and_goes_on(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logged:
         journal = Journal(tmp_path, START, structlog.get_logger())

@@ -97,6 +97,26 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     assert used(again) == [2, 30, 120, 0]
 
 
+async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    limiter = new_limiter()
+    ledger = Ledger(settings(tmp_path), limiter, prices(), structlog.get_logger())
+    ledger.reserved(reserve(limiter, "a"))
+    ledger.reserved(reserve(limiter, "b"))
+
+    def known() -> list[str]:
+        killed = Ledger(settings(tmp_path), new_limiter(), prices(), structlog.get_logger())
+        return [each.id for each in killed.outstanding]
+
+    assert known() == []
+    ledger.flush()
+    assert known() == ["a", "b"]
+    # What is in a snapshot is in the journal before the place that it names.
+    ledger.reserved(reserve(limiter, "c"))
+    await ledger.close()
+    assert known() == ["a", "b", "c"]
+
+
 async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
     """Neither the policy nor the limits are stored at every change; what was let through has its price."""
     (tmp_path / "ledger").mkdir()

@@ -4,9 +4,19 @@ import json
 from itertools import product
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.translator.ledger.writing import held, request_line
+from translator.ledger import lines
 from translator.ledger.lines import RequestLine, decoded, parse
+from xds_server.resources import access_log
+
+VALUES = st.one_of(
+    st.sampled_from([None, "-", "", "3", "7:900", "12:x", 0, 1, 999, 1_000, -1, (1 << 53) - 1, 1 << 53, 1 << 70]),
+    st.sampled_from([True, 2.0, 2.5, 1e300, [], {}, ["a"]]),
+    st.sampled_from(["x", "é", "a b", "\x00", '"', "\ud800"]),
+)
+FIELDS = ("v", *access_log.FIELDS)
 
 
 def request(**fields: object) -> RequestLine:
@@ -43,6 +53,28 @@ def test_what_is_absent_or_nonsense_is_nothing(absent: object) -> None:
 )
 def test_what_is_no_line(line: bytes) -> None:
     assert parse(line) is None
+
+
+@given(st.dictionaries(st.sampled_from([*FIELDS, "more"]), VALUES, max_size=5), st.booleans())
+def test_the_quick_way_reads_what_the_lenient_one_reads(changed: dict[str, object], in_ascii: bool) -> None:
+    line = json.dumps(json.loads(request_line("r1")) | changed, ensure_ascii=in_ascii)
+    raw = line.encode("utf-8", "surrogatepass")
+    assert parse(raw) == lines._parse_any(raw)
+
+
+def test_envoy_writes_what_is_read_quickly() -> None:
+    assert set(lines._Usual.__struct_fields__) == set(FIELDS)
+    assert access_log.FORMAT_VERSION == lines.FORMAT_VERSION
+
+
+@given(st.binary(max_size=40))
+def test_rubbish_is_no_line(rubbish: bytes) -> None:
+    assert parse(rubbish) is None
+    assert parse(b'{"v":2,"more":' + rubbish) is None
+
+
+def test_nesting_without_end_is_no_line() -> None:
+    assert parse(b'{"v":2,"more":' + b"[" * 100_000) is None
 
 
 def test_a_torn_line_does_not_take_the_next_one_with_it() -> None:

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
+from tests.translator.asking import Peer, question
 from tests.translator.control_plane import ControlPlane
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.test_process import CHAT, translator
@@ -30,9 +29,6 @@ BATCH = 100
 KILLED_AT, LEVEL_AT = 10_000, 20_000
 MIB = 1 << 20
 GROWTH = 8 * MIB
-_HEAD = re.compile(rb"HTTP/1.1 (\d+) [^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
-_NOTE = re.compile(rb"x-trunkline-note: ([^\r]+)")
-_LENGTH = re.compile(rb"content-length: (\d+)")
 
 
 def memory(child: Translator) -> int:
@@ -47,46 +43,18 @@ def size(directory: Path, pattern: str) -> int:
     return sum(each.stat().st_size for each in directory.glob(pattern))
 
 
-def question(request_id: str) -> bytes:
-    content = json.dumps(CHAT).encode()
-    head = (
-        "POST /authorise/v1/chat/completions HTTP/1.1\r\nhost: translator\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {policies.VALUE}\r\nx-request-id: {request_id}\r\ncontent-length: {len(content)}"
-    )
-    return f"{head}\r\n\r\n".encode() + content
-
-
-def answers(data: bytes) -> Iterator[tuple[int, str, int]]:
-    """Status, the note for the log and the end of every whole answer."""
-    position = 0
-    while head := _HEAD.match(data, position):
-        length = _LENGTH.search(head[2])
-        position = head.end() + (int(length[1]) if length else 0)
-        if position > len(data):
-            return
-        noted = _NOTE.search(head[2])
-        yield int(head[1]), noted[1].decode() if noted else "", position
-
-
 async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
     """Asks about all of them as fast as they are answered; the notes of those that may pass."""
-    reader, writer = await asyncio.open_unix_connection(path)
+    peer = await Peer.connect(path)
     allowed: dict[str, str] = {}
     for begin in range(0, len(ids), BATCH):
         batch = ids[begin : begin + BATCH]
-        writer.write(b"".join(map(question, batch)))
-        data, done = b"", 0
-        while done < len(batch):
-            more = await reader.read(1 << 20)
-            assert more
-            data, answered = data + more, 0
-            for status, noted, answered in answers(data):  # noqa: B007 - how far it came, below
-                assert status in (200, 429)
-                if status == 200:
-                    allowed[batch[done]] = noted
-                done += 1
-            data = data[answered:]
-    writer.close()
+        asked = [question(number, CHAT, x_request_id=request_id) for number, request_id in enumerate(batch)]
+        for answer in await peer.ask(asked):
+            assert answer.status in (200, 429)
+            if answer.status == 200:
+                allowed[batch[answer.number]] = answer.note
+    await peer.close()
     return allowed
 
 

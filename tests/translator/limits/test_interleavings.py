@@ -170,8 +170,8 @@ class Interleavings(RuleBasedStateMachine):
         self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
         for made in self.journal:
-            fields = json.loads(json.dumps(made))
-            self.engine.replay(Reservation(*fields)._replace(limits=tuple(fields[-1])))
+            fields = json.loads(json.dumps(made.fields))
+            self.engine.replay(Reservation.of(fields))
         for each in self.ended:
             if isinstance(each, Known):
                 self.count(each)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.translator.limits.building import (
     CONCURRENCY,
@@ -320,7 +321,7 @@ def test_a_reservation_with_an_impossible_limit_is_refused_whole() -> None:
     engine = limiter()
     with pytest.raises(LimitError):
         engine.replay(
-            reservation("a", [tokens], tokens=1)._replace(limits=(tokens.id, "cost_usd year@UTC key k "))
+            replace(reservation("a", [tokens], tokens=1), limits=(tokens.id, "cost_usd year@UTC key k "))
         )
     assert engine.outstanding == 0
     assert taken(engine, tokens, NOW) == 0

@@ -83,9 +83,9 @@ def test_what_limits_a_request_comes_and_goes_with_its_holders() -> None:
     store = policies.store(organisation, key, route)
     held, through = store.key_by_id("key_ci"), store.routes(store.key_by_id("key_ci"))[0]  # type: ignore[arg-type]
     assert held is not None
-    assert [each.holder for each in store.limits(held, through)] == ["organisation", "key", "route"]
+    assert [each.holder for each in store.limits(held, through).limits] == ["organisation", "key", "route"]
     by_id = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
-    assert store.limits_by_id(*by_id) == store.limits(held, through)
+    assert store.limits_by_id(*by_id) == store.limits(held, through).limits
     store.apply(policies.response(policies.ROUTE, removed=["rt_gpt"]))
     store.apply(policies.response(policies.ORGANISATION, removed=["org_acme"]))
     assert [each.holder for each in store.limits_by_id(*by_id)] == ["key"]

@@ -23,7 +23,7 @@ def decide(asked: Request) -> Allowed | Response:
 
 @pytest.fixture
 def session() -> QuestionSession:
-    return QuestionSession(decide, 1000, structlog.get_logger())
+    return QuestionSession(decide, lambda: None, 1000, structlog.get_logger())
 
 
 def test_what_has_gathered_is_answered_at_once(session: QuestionSession) -> None:
@@ -32,6 +32,18 @@ def test_what_has_gathered_is_answered_at_once(session: QuestionSession) -> None
     assert session.receive(text[:-1]) == Allowed("a").encode(1) + refused(2, Response(401, body=b"who?"))
     assert session.receive(text[-1:]) == Allowed("b").encode(3)
     assert session.receive(b"") == b""
+
+
+def test_what_was_decided_is_written_down_once_before_the_answers_leave() -> None:
+    done: list[bytes] = []
+
+    def noting(asked: Request) -> Allowed:
+        done.append(asked.body)
+        return Allowed("a")
+
+    session = QuestionSession(noting, lambda: done.append(b"flushed"), 1000, structlog.get_logger())
+    session.receive(question(1, NO_HEADERS, b"a")[0] + question(2, NO_HEADERS, b"b")[0])
+    assert done == [b"a", b"b", b"flushed"]
 
 
 def test_a_question_that_is_too_long_is_refused_and_the_others_are_not(session: QuestionSession) -> None:

@@ -52,6 +52,7 @@ def main(data_dir: str, listen: str, admin: str, failing: str = "") -> None:
         database_url="",
         config=None,
         envoy_binary=Path("/nonexistent"),
+        envoy_modules=Path("/nonexistent"),
         envoy_concurrency=1,
         log_level="warning",
     )

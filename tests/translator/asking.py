@@ -1,0 +1,87 @@
+"""Asks the translator as Envoy's module does, over its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.translator.policies import VALUE
+from translator.questions.frames import ASKED
+from translator.questions.session import PROTOCOL
+
+CHAT = "/v1/chat/completions"
+UPGRADE = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: " + PROTOCOL + b"\r\n\r\n"
+
+
+def question(
+    number: int, body: object, *, target: str = CHAT, method: str = "POST", value: str = VALUE, **headers: str
+) -> bytes:
+    """The frame; `body` as JSON unless it is bytes already."""
+    sent = {"authorization": f"Bearer {value}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    assert set(sent) <= {name.decode() for name in ASKED}
+    head = "\n".join([method, target, *(sent.get(name.decode(), "") for name in ASKED)]).encode("latin-1")
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return struct.pack("<IQI", 12 + len(head) + len(content), number, len(head)) + head + content
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`lines` is the head: of `Allowed`, or headers."""
+
+    number: int
+    status: int
+    lines: list[str]
+    body: bytes
+
+    @property
+    def route(self) -> str:
+        return self.lines[0]
+
+    @property
+    def note(self) -> str:
+        """What Envoy's log is told."""
+        return self.lines[2]
+
+    @property
+    def error(self) -> Any:
+        return json.loads(self.body)["error"]
+
+
+class Peer:
+    """A connection that has been upgraded."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connect(cls, path: Path) -> Peer:
+        return await cls.upgrade(*await asyncio.open_unix_connection(str(path)))
+
+    @classmethod
+    async def upgrade(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer:
+        writer.write(UPGRADE)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return cls(reader, writer)
+
+    async def ask(self, questions: Sequence[bytes]) -> list[Answer]:
+        """Sends them at once; the answers in the order in which they come."""
+        self._writer.write(b"".join(questions))
+        return [await self._answer() for _ in questions]
+
+    async def _answer(self) -> Answer:
+        size, number, status, head = struct.unpack("<IQHI", await self._reader.readexactly(18))
+        rest = await self._reader.readexactly(size - 14)
+        return Answer(number, status, rest[:head].decode("latin-1").split("\n"), rest[head:])
+
+    async def close(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
