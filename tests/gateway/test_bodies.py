@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from typing import Any
 
 import aiohttp
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, StreamEnded
 
 from tests.fakes.provider_process import ProviderProcess, SeenRequest
 from tests.gateway.conftest import provider_entry
@@ -124,6 +128,40 @@ async def test_what_cannot_be_read_one_way_only_is_refused(
     assert status == 400
     assert answer["error"]["type"] == "invalid_request_error"
     assert (await provider_a.acounters())["requests"] == before["requests"]
+
+
+async def test_a_body_with_trailers_behind_it_is_edited_too(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """HTTP/2 only: Envoy passes no trailers of HTTP/1.1 on."""
+    connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    authority = gateway.base_url.split("/")[2]
+    head = {":method": "POST", ":path": "/v1/chat/completions", ":scheme": "http", ":authority": authority}
+    more = {"authorization": f"Bearer {gateway.api_key}", "content-type": "application/json"}
+    connection.send_headers(1, list({**head, **more}.items()))
+    connection.send_data(1, b'{"messages":[{"role":"user","content":"hi"}],"stream":true,')
+    connection.send_data(1, b'"model":"gpt"}')
+    connection.send_headers(1, [("x-checksum", "1")], end_stream=True)
+    host, port = authority.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(connection.data_to_send())
+    statuses: list[str] = []
+    ended = False
+    while not ended:
+        data = await reader.read(65_536)
+        assert data
+        for event in connection.receive_data(data):
+            if isinstance(event, ResponseReceived):
+                statuses.append(dict(event.headers)[":status"])
+            ended = ended or isinstance(event, StreamEnded)
+        writer.write(connection.data_to_send())
+    writer.close()
+    assert statuses == ["200"]
+    assert (
+        (await received(provider_a)).body
+        == b"{" + USAGE + b'"messages":[{"role":"user","content":"hi"}],"stream":true,"model":' + UPSTREAM + b"}"
+    )
 
 
 async def test_usage_is_asked_for_where_the_client_did_not(
