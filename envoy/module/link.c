@@ -158,8 +158,8 @@ static void connect_now(struct link *link) {
 static void take_answer(struct link *link, struct span frame) {
   uint64_t number = frame_number(frame);
   struct ticket *ticket = table_find(&link->waiting, number);
-  if (!ticket || !ticket->scheduler) return;  // its client has left
-  if (ticket == link->unsent) return;         // an answer to half a question is none
+  if (!ticket) return;                 // its client has left
+  if (ticket == link->unsent) return;  // an answer to half a question is none
   take_out(link, ticket);
   buffer_add(&ticket->answer, frame);
   answer(ticket);

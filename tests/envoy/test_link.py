@@ -214,13 +214,26 @@ def test_a_body_that_fills_the_socket_is_written_as_there_is_room(link: Link, pe
     link.close()
 
 
+def test_room_in_the_socket_is_used_at_once(link: Link, peer: Peer) -> None:
+    link.open()
+    connection = peer.connected()
+    start = time.monotonic()
+    for question in range(4):
+        link.ask(question, body=1 << 20)
+        connection.sock.sendall(allowed(connection.question()[0]))
+        link.expect(question)
+    assert time.monotonic() - start < 2  # the thread would look by itself once a second
+    link.close()
+
+
 def test_a_question_that_is_dropped_half_written_is_written_to_its_end(link: Link, peer: Peer) -> None:
     connection = half_written(link, peer)
     link.drop(1)
     link.ask(3)
-    assert len(connection.question()[1].body) == LONG
+    dropped, question = connection.question()
+    assert len(question.body) == LONG
     numbers = connection.questions(2)
-    connection.sock.sendall(b"".join(map(allowed, numbers.values())))
+    connection.sock.sendall(b"".join(map(allowed, [dropped, *numbers.values()])))
     link.expect(2, 3)
     link.close()
 

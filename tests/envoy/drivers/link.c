@@ -127,6 +127,7 @@ void link_driver(struct span command, struct buffer *answer) {
     put_text(answer, reply.body);
   } else if (span_is(what, SPAN("drop"))) {
     link_drop(questions[at].ticket);
+    questions[at].ticket = NULL;  // so that a leak is seen
     // An event more than the one that was awaited would have been one too many.
     put_number(answer, fake_await(questions[at].fake, 0));
     fake_free(questions[at].fake);
