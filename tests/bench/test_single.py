@@ -13,6 +13,7 @@ import pytest
     ("name", "arguments", "told"),
     [
         ("reports", ["--days", "2", "--records", "500", "--database-url", "sqlite:///{}/year.db"], "report"),
+        ("records", ["--database", "sqlite", "--batches", "2", "--sizes", "10"], "lowest tenth"),
         ("limits", ["--seconds", "1", "--rate", "200", "--output", "{}/limits.json"], "requests/s"),
     ],
 )
