@@ -59,7 +59,7 @@ def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[
     are no more.
     """
     times = wanted.times_us
-    keys = snapshot.rows(
+    listed = snapshot.rows(
         "SELECT started_at_us, id, block FROM usage_request "
         "WHERE (started_at_us, id) > (?, ?) AND started_at_us < ? ORDER BY started_at_us, id LIMIT ?",
         *max(after, Cursor(times.start)),
@@ -67,16 +67,16 @@ def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[
         size,
     )
     by_block: defaultdict[int, dict[tuple[int, str], int]] = defaultdict(dict)
-    for place, (at, id_, block) in enumerate(keys):
+    for place, (at, id_, block) in enumerate(listed):
         by_block[block][at, id_] = place
     found: dict[int, Row] = {}
     for block, places in by_block.items():
         requests = blocks.opened(snapshot, block)
-        for row in records.rows(records.chosen(requests, wanted.matching(requests))):
-            key = (row.started_at_us, row.id)
-            if key in places:
-                found[places[key]] = row
-    return [found[place] for place in sorted(found)], Cursor(*keys[-1][:2]) if len(keys) == size else None
+        keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
+        chosen = [index for index in wanted.matching(requests) if keys[index] in places]
+        for index, row in zip(chosen, records.rows(records.chosen(requests, chosen)), strict=True):
+            found[places[keys[index]]] = row
+    return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
 
 
 def _by_their_highest(snapshot: Snapshot, hour: int, by: str) -> Iterator[tuple[int, int]]:
