@@ -12,8 +12,8 @@ from xds_server.ledger.query import Filter
 from xds_server.ledger.records import Row
 from xds_server.store.connection import Snapshot
 
-#: Blocks that are looked up at a time.
-_BLOCKS = 100
+#: Blocks that are read at a time, at first and at most: often the first few are enough.
+_FEW, _MANY = 8, 256
 #: More than any value is.
 _ABOVE = 1 << 62
 
@@ -42,10 +42,10 @@ def top(snapshot: Snapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
     found: list[_Heavy] = []
     hour = _hour_up_to(snapshot, wanted.last_hour)
     while hour is not None and hour >= wanted.first_hour:
-        for highest, block in _by_their_highest(snapshot, hour, by):
+        for highest, block, data in _by_their_highest(snapshot, hour, by):
             if len(found) == limit and highest <= found[-1].value:
                 break
-            requests = blocks.opened(snapshot, block)
+            requests = blocks.decode(data)
             values = blocks.order(requests, by)
             matching = (_Heavy(values[index], block, index) for index in wanted.matching(requests))
             found = heapq.nlargest(limit, [*found, *matching])
@@ -79,20 +79,21 @@ def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[
     return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
 
 
-def _by_their_highest(snapshot: Snapshot, hour: int, by: str) -> Iterator[tuple[int, int]]:
-    """The highest value and the id of each of an hour's blocks, from the highest on down."""
-    after: tuple[int, int] = (_ABOVE, 0)
+def _by_their_highest(snapshot: Snapshot, hour: int, by: str) -> Iterator[tuple[int, int, bytes]]:
+    """The highest value, the id and the data of each of an hour's blocks, from the highest on down."""
+    after, size = (_ABOVE, 0), _FEW
     while True:
         found = snapshot.rows(
-            f"SELECT {by}, id FROM usage_block WHERE hour = ? AND ({by}, id) < (?, ?) "  # noqa: S608
-            f"ORDER BY {by} DESC, id DESC LIMIT {_BLOCKS}",
+            f"SELECT {by}, id, data FROM usage_block WHERE hour = ? AND ({by}, id) < (?, ?) "  # noqa: S608
+            f"ORDER BY {by} DESC, id DESC LIMIT ?",
             hour,
             *after,
+            size,
         )
         yield from found
-        if len(found) < _BLOCKS:
+        if len(found) < size:
             return
-        after = found[-1]
+        after, size = (found[-1][0], found[-1][1]), min(2 * size, _MANY)
 
 
 def _hour_up_to(snapshot: Snapshot, last: int) -> int | None:
