@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import add, attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -111,13 +111,15 @@ def columns(request: ledger.AppendRequest) -> Columns:
     # Each field of a message is asked for once, all in one call: asking is what is slow.
     formats, *values = zip(*map(_fields_of, request.records), strict=True)
     found: Columns = dict(zip(Row._fields, values, strict=True))
-    if not _are_ordinary(formats, found):
-        _check(request.records)
+    attempts = found["failed_attempts"]
+    tried = [index for index, each in enumerate(attempts) if each]
+    _check(request.records, tried if _are_ordinary(formats, found) else range(len(attempts)))
     for name in ("end_user", "tag"):
         if any(found[name]):
             found[name] = list(map(_fitted, found[name]))
-    attempts = found["failed_attempts"]
-    found["failed_attempts"] = list(map(_plain, attempts)) if any(attempts) else [()] * len(attempts)
+    found["failed_attempts"] = (
+        [_plain(each) if each else () for each in attempts] if tried else [()] * len(attempts)
+    )
     return found
 
 
@@ -147,7 +149,7 @@ def record(row: Row) -> ledger.UsageRecord:
 
 
 def _are_ordinary(formats: Sequence[int], of: Columns) -> bool:
-    """Within all bounds, as nearly every batch is."""
+    """Within all bounds, as nearly every batch is; failed attempts are not looked at."""
     return bool(
         min(formats) == max(formats) == FORMAT
         and all(all(of[name]) for name in _REQUIRED)
@@ -157,14 +159,13 @@ def _are_ordinary(formats: Sequence[int], of: Columns) -> bool:
         and all(max(of[name]) <= largest for name, largest in _NUMBERS.items())
         and min(of["started_at_us"]) > 0
         and max(of["started_at_us"]) <= _LAST_US
-        and not any(of["failed_attempts"])
     )
 
 
-def _check(records: Sequence[ledger.UsageRecord]) -> None:
-    for index, each in enumerate(records):
-        for problem in _problems(each):
-            raise InvalidFieldError([f"records[{index}].{problem} (record {each.id[:128]!r})"])
+def _check(records: Sequence[ledger.UsageRecord], indices: Iterable[int]) -> None:
+    for index in indices:
+        for problem in _problems(records[index]):
+            raise InvalidFieldError([f"records[{index}].{problem} (record {records[index].id[:128]!r})"])
 
 
 def _problems(record: ledger.UsageRecord) -> Iterator[str]:

@@ -87,8 +87,9 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
     found: defaultdict[tuple[Any, ...], list[tuple[int, ...]]] = defaultdict(list)
     for key, values in zip(keys, zip(*_values(batch), batch["first_byte_us"], strict=True), strict=True):
         found[key].append(values)
-    for (hour, *series), attempts in zip(keys, batch["failed_attempts"], strict=True):
+    for key, attempts in zip(keys, batch["failed_attempts"], strict=True):
         for target, _, _ in attempts:
+            hour, *series = key
             # Charged to the target that failed, not to the one that saved the request.
             there = Series(*series)._replace(target_id=target, provider=target.partition("/")[0])
             found[hour, *there].append(_FAILED)

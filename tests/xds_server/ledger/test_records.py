@@ -69,5 +69,5 @@ def test_what_is_unusual_is_looked_at_and_taken() -> None:
     columns = records.columns(
         batch(usage(), usage(model="é" * 512, cost_micro_usd=10**15, failed_attempts=FAILED))
     )
-    assert columns["failed_attempts"] == [[], [("azure/gpt", 429, "é,UF"), ("", 0, "UT")]]
+    assert columns["failed_attempts"] == [(), [("azure/gpt", 429, "é,UF"), ("", 0, "UT")]]
     assert columns["cost_micro_usd"] == (600, 10**15)
