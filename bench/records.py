@@ -31,8 +31,8 @@ from xds_server.store import DatabaseUrl, Store
 RESULTS = Path(__file__).parent / "results" / "records.json"
 #: 2026-11-02T10:00:00Z
 BEGIN_US = 1_793_613_600_000_000
-#: Microseconds between two requests, of which each may have begun 30 s earlier.
-STEP_US, SPREAD_US = 2_000, 30_000_000
+#: Microseconds between the ends of two requests: records come in the order of these.
+STEP_US = 2_000
 #: (keys, models, targets)
 KINDS = {"alike": (1, 1, 1), "mixed": (20, 10, 2)}
 
@@ -98,13 +98,14 @@ def make(draw: random.Random) -> Any:
 def record(draw: random.Random, number: int, keys: int, models: int, targets: int) -> ledger_pb2.UsageRecord:
     key, model, target = draw.randrange(keys), draw.randrange(models), draw.randrange(targets)
     completion = draw.randrange(1, 500)
+    duration = 1_000_000 + completion * 10_000
     return ledger_pb2.UsageRecord(
         format=1, id=str(uuid.UUID(int=draw.getrandbits(128))),
-        started_at_us=BEGIN_US + number * STEP_US - draw.randrange(SPREAD_US),
+        started_at_us=BEGIN_US + number * STEP_US - duration,
         organisation_id=f"org_{key % 5:020}", key_id=f"key_{key:020}", route_id=f"rt_{model:020}",
         model=f"model-{model}", target_id=f"provider-{target}/model-{model}", provider=f"provider-{target}",
         attempts=1, status=200, request_bytes=1_000 + draw.randrange(50), response_bytes=2_000 + completion,
-        first_byte_us=draw.randrange(100_000, 1_000_000), duration_us=1_000_000 + completion * 10_000,
+        first_byte_us=draw.randrange(100_000, 1_000_000), duration_us=duration,
         prompt_tokens=300 + draw.randrange(50), completion_tokens=completion, cost_micro_usd=600 + completion * 8,
         price_version=1,
     )  # fmt: skip
