@@ -65,7 +65,7 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
         report = found.begun and not done and len(event) <= LONGEST_EVENT and _NO_CHOICES.search(event) is not None
         if not asked or ((whole or ends or done or len(event) > LONGEST_EVENT) and not report):
             client += event
-        count += whole and event.strip(b"\r\n") != b""
+        count += whole and event not in {b"\n", b"\r\n"}
     unfinished = b"".join(event for event, whole in events if not whole)
     if asked and unfinished.startswith(b"data: [DONE]"):
         unfinished = b""

@@ -16,6 +16,8 @@ from tests.envoy.native import Driver
 USAGE = b'{"prompt_tokens":7,"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":1}}'
 TOKEN = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}'
 REPORT = b'data: {"choices":[],"usage":' + USAGE + b"}"
+RUNNING = b'data: {"choices":[{"delta":{}}],"usage":' + USAGE + b"}"
+EMPTY = b'data: {"choices":[],"prompt_filter_results":[]}'
 DONE = b"data: [DONE]"
 
 #: Whole parts of real streams, and the pieces of which those are made in other ways.
@@ -43,7 +45,9 @@ _PARTS = [
     *(b"{", b"}", b"{}", b'"choices":[]', b'"choices" : [ ]', b'"choices"', b":[", b"]", b'\\"usage\\":{}', b"x"),
 ]
 texts = st.lists(st.sampled_from(_PARTS), max_size=12).map(b"".join)
-streams = st.lists(st.sampled_from([TOKEN, REPORT, TOKEN + b"\n" + TOKEN, DONE, b": ping", b""]), max_size=6)
+streams = st.lists(
+    st.sampled_from([TOKEN, REPORT, RUNNING, EMPTY, TOKEN + b"\n" + TOKEN, DONE, b": ping", b""]), max_size=6
+)
 ends = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n", b""])
 
 
@@ -81,6 +85,8 @@ def streamed(driver: Driver, parts: Sequence[bytes], *, asked: bool = True, ends
 
 @settings(max_examples=400)
 @given(pieces(texts))
+@example([b'"usage":{"a":"\\\\","b":"}"}'])
+@example([b'"usage":{"a":"\\"}"}'])
 def test_a_plain_answers_usage_is_found_however_it_comes(driver: Driver, parts: list[bytes]) -> None:
     assert plain(driver, parts) == model.usage(b"".join(parts)).reported
 
@@ -90,6 +96,7 @@ def test_a_plain_answers_usage_is_found_however_it_comes(driver: Driver, parts: 
 @example([TOKEN + b"\r", b"\n\r", b"\n" + REPORT + b"\r\n\r\n", DONE + b"\r\n", b"\r\n"], True, True)
 @example([TOKEN + b"\n\n", DONE, b"\n", b"\n"], True, True)
 @example([TOKEN + b"\n\n", REPORT], True, True)
+@example([DONE + b"\n" + REPORT + b"\n\n"], True, True)
 @example([TOKEN + b"\n\n", REPORT], True, False)
 @example([b'data: {"usage":{"a":1}}\n\ndata: {"usage":{\n\n', b"data: }}\n\n"], True, True)
 def test_a_stream_is_the_same_however_it_comes(
@@ -110,9 +117,9 @@ def test_the_event_that_reports_usage_is_taken_out(driver: Driver) -> None:
     assert streamed(driver, [text], asked=False) == (4, len(text), USAGE, text)
 
 
-def test_usage_that_is_reported_with_choices_stays(driver: Driver) -> None:
-    text = b'data: {"choices":[{"delta":{}}],"usage":' + USAGE + b"}\n\n"
-    assert streamed(driver, [text]) == (1, len(text), USAGE, text)
+def test_usage_that_is_reported_with_choices_stays_and_so_do_no_choices_without_usage(driver: Driver) -> None:
+    text = RUNNING + b"\n\n" + EMPTY + b"\n\n"
+    assert streamed(driver, [text]) == (2, len(text), USAGE, text)
 
 
 def test_the_last_of_several_reports_counts(driver: Driver) -> None:
@@ -152,13 +159,19 @@ def test_an_event_of_more_than_a_mebibyte_is_not_hidden(driver: Driver, more: in
     assert result == model.stream(text, asked=True, ends=True)
 
 
+def test_no_more_than_a_mebibyte_is_held(driver: Driver) -> None:
+    half = b"x" * (model.LONGEST_EVENT // 2)
+    assert streamed(driver, [half, half], ends=False).client == b""
+    assert streamed(driver, [half, half, b"x"], ends=False).client == half + half + b"x"
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_long_event_in_many_pieces_takes_no_longer_for_it(driver: Driver, asked: bool) -> None:
     text = b'data: {"choices":[{"delta":{"content":"' + b"a" * 1_000_000 + b'"}}]}\n\n' + REPORT + b"\n\n"
-    parts = [text[at : at + 50] for at in range(0, len(text), 50)]
+    parts = [text[at : at + 10] for at in range(0, len(text), 10)]
     start = time.monotonic()
     result = streamed(driver, parts, asked=asked)
-    assert time.monotonic() - start < 2  # searching each piece with all before it takes ten times as long
+    assert time.monotonic() - start < 2  # searching each piece with all before it takes many times as long
     assert result == model.stream(text, asked=asked, ends=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tests.envoy.native import Driver
 
@@ -32,6 +32,8 @@ def test_parts_are_what_stands_between_separators(driver: Driver, text: bytes) -
 
 @settings(max_examples=300)
 @given(st.one_of(st.text("0123456789+- .x\0", max_size=25), st.integers(0, 10**20).map(str)))
+@example("9" * 18)
+@example("9" * 19)
 def test_a_number_is_up_to_18_digits_and_nothing_else(driver: Driver, text: str) -> None:
     is_number = text.isascii() and text.isdigit() and len(text) <= 18
     assert driver.ask("number", text) == ([b"%d" % int(text)] if is_number else [])

@@ -128,6 +128,10 @@ def attempt(request: Filter, target: str = 'u /base key target "there"') -> Filt
     return made
 
 
+places = st.integers(0, 13)
+lengths = st.integers(0, 4)
+
+
 class TestAuthorise:
     def test_it_asks_about_the_whole_body_and_what_decides(self, driver: Driver, asked: list[Request]) -> None:
         with Filter(driver, AUTHORISE) as request:
@@ -312,8 +316,8 @@ class TestRequestToTarget:
             with attempt(request, 'u - key target "old"') as second:
                 assert second.call("request_headers", 0)[0] == CONTINUE
 
-    @settings(max_examples=200)
-    @given(st.binary(max_size=20), *[st.integers(0, 22) for _ in range(4)], st.binary(max_size=3))
+    @settings(max_examples=300)
+    @given(st.binary(min_size=8, max_size=12), places, lengths, places, lengths, st.binary(max_size=3))
     def test_edits_are_slices(
         self,
         driver: Driver,
