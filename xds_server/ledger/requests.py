@@ -42,7 +42,8 @@ def top(snapshot: Snapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
     found: list[_Heavy] = []
     hour = _hour_up_to(snapshot, wanted.last_hour)
     while hour is not None and hour >= wanted.first_hour:
-        for highest, block, data in _by_their_highest(snapshot, hour, by):
+        least = found[-1].value if len(found) == limit else -1
+        for highest, block, data in _by_their_highest(snapshot, hour, by, least):
             if len(found) == limit and highest <= found[-1].value:
                 break
             requests = blocks.decode(data)
@@ -79,14 +80,17 @@ def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[
     return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
 
 
-def _by_their_highest(snapshot: Snapshot, hour: int, by: str) -> Iterator[tuple[int, int, bytes]]:
-    """The highest value, the id and the data of each of an hour's blocks, from the highest on down."""
+def _by_their_highest(snapshot: Snapshot, hour: int, by: str, least: int) -> Iterator[tuple[int, int, bytes]]:
+    """The highest value, the id and the data of each of an hour's blocks that have more than `least`, from the
+    highest on down.
+    """
     after, size = (_ABOVE, 0), _FEW
     while True:
         found = snapshot.rows(
-            f"SELECT {by}, id, data FROM usage_block WHERE hour = ? AND ({by}, id) < (?, ?) "  # noqa: S608
+            f"SELECT {by}, id, data FROM usage_block WHERE hour = ? AND {by} > ? AND ({by}, id) < (?, ?) "  # noqa: S608
             f"ORDER BY {by} DESC, id DESC LIMIT ?",
             hour,
+            least,
             *after,
             size,
         )
