@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import sys
@@ -26,7 +27,7 @@ import psycopg
 from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.postgres import start_server
-from xds_server.ledger import histogram
+from xds_server.ledger import blocks, histogram
 from xds_server.ledger.connection import open_writer
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
@@ -43,7 +44,9 @@ RATE = 100
 #: 2026-01-01T00:00:00Z, in hours since 1970.
 FIRST_HOUR = 490_896
 HOUR_COLUMNS = ("series_id", "day", "hour", *SUMS)
-DAY = 86_400
+DAY, HOUR = 86_400, 3_600
+#: Records of a batch, as translators ship them.
+BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def run(url: DatabaseUrl, directory: Path, scale: Scale) -> dict[str, Any]:
     load(url, "usage_series", ("id", "digest", *Series._fields, "last_hour"), series_rows(scale))
     load(url, "usage_hour", HOUR_COLUMNS, hour_rows(scale))
     load(url, "usage_first_byte", ("series_id", "hour", "histogram"), first_byte_rows(scale))
-    load(url, "usage_record", Row._fields, record_rows(scale))
+    load_records(url, scale)
     if not url.is_sqlite:
         with connect_postgresql(url.conninfo) as connection:
             connection.execute("ANALYZE")
@@ -114,6 +117,10 @@ async def measure(store: Store, scale: Scale) -> dict[str, Any]:
         "top 20 by cost of one model, 24 h": lambda: reader.top(
             Filter(since=until - DAY, model="model-3"), "cost_micro_usd", 20
         ),
+        "top 20 by duration of one key and model, 24 h": lambda: reader.top(
+            Filter(since=until - DAY, model="model-3", key_id="key-7"), "duration_us", 20
+        ),
+        "export one hour": lambda: exported(reader, Filter(since=until - HOUR)),
         "compare one model, 30 days": lambda: reader.compare(Filter(since=until - 30 * DAY, model="model-3")),
         "compare one model, the year": lambda: reader.compare(Filter(model="model-3")),
     }
@@ -127,6 +134,10 @@ async def measure(store: Store, scale: Scale) -> dict[str, Any]:
         timed[name] = {"first": seconds[0], "second": seconds[1], "rows": len(rows)}
     reader.close()
     return {"reports": timed, "append": await append(store, scale)}
+
+
+async def exported(reader: LedgerReader, wanted: Filter) -> list[Row]:
+    return [row async for page in reader.export(wanted) for row in page]
 
 
 async def append(store: Store, scale: Scale) -> dict[str, float]:
@@ -197,47 +208,55 @@ def first_byte_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
             yield (series, hour, shapes[(hour + series) % len(shapes)])
 
 
-def record_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
+def load_records(url: DatabaseUrl, scale: Scale) -> None:
+    """As they are stored when they arrive, without their sums."""
     draw = random.Random(5)
     begin = (scale.until_hour - 24) * 3_600_000_000
-    for number in range(scale.records):
-        at = begin + number * DAY * 1_000_000 // scale.records
-        key, model, target = draw.randrange(KEYS), draw.randrange(MODELS), draw.randrange(TARGETS)
-        completion = int(draw.lognormvariate(5, 1))
-        yield Row(
-            id=str(uuid.UUID(int=draw.getrandbits(128))),
-            started_at_us=at,
-            hour=at // 3_600_000_000,
-            organisation_id=f"org_{key % 5}",
-            key_id=f"key-{key}",
-            route_id=f"rt_{model}",
-            model=f"model-{model}",
-            target_id=f"p{target}/model-{model}",
-            provider=f"p{target}",
-            node_id="",
-            attempts=1,
-            status=200,
-            response_flags="",
-            request_bytes=1_000,
-            response_bytes=2_000,
-            first_byte_us=400_000,
-            duration_us=400_000 + completion * 10_000,
-            prompt_tokens=300,
-            cached_tokens=40,
-            completion_tokens=completion,
-            reasoning_tokens=0,
-            tokens=300 + completion,
-            cost_micro_usd=600 + completion * 8,
-            price_version=1,
-            cache_hit=False,
-            estimated=False,
-            expired=False,
-            stream=True,
-            end_user="",
-            tag="",
-            failed_attempts="",
-            earned_micro_usd=0,
-        )
+    writer = open_writer(url, threading.Lock())
+    numbers = iter(range(scale.records))
+    while part := list(itertools.islice(numbers, BATCH)):
+        rows = [raw(draw, begin + number * DAY * 1_000_000 // scale.records) for number in part]
+        columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+        with writer.transaction() as transaction:
+            blocks.append(transaction, columns)
+    writer.close()
+
+
+def raw(draw: random.Random, at_us: int) -> Row:
+    key, model, target = draw.randrange(KEYS), draw.randrange(MODELS), draw.randrange(TARGETS)
+    completion = int(draw.lognormvariate(5, 1))
+    return Row(
+        id=str(uuid.UUID(int=draw.getrandbits(128))),
+        started_at_us=at_us,
+        organisation_id=f"org_{key % 5}",
+        key_id=f"key-{key}",
+        route_id=f"rt_{model}",
+        model=f"model-{model}",
+        target_id=f"p{target}/model-{model}",
+        provider=f"p{target}",
+        node_id="",
+        attempts=1,
+        status=200,
+        response_flags="",
+        request_bytes=1_000,
+        response_bytes=2_000,
+        first_byte_us=400_000,
+        duration_us=400_000 + completion * 10_000,
+        prompt_tokens=300,
+        cached_tokens=40,
+        completion_tokens=completion,
+        reasoning_tokens=0,
+        cost_micro_usd=600 + completion * 8,
+        price_version=1,
+        cache_hit=False,
+        estimated=False,
+        expired=False,
+        stream=True,
+        end_user="",
+        tag="",
+        failed_attempts=(),
+        earned_micro_usd=0,
+    )
 
 
 def load_sqlite(url: DatabaseUrl, table: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
@@ -259,7 +278,7 @@ def load_postgresql(url: DatabaseUrl, table: str, columns: Sequence[str], rows: 
 
 def sizes(url: DatabaseUrl) -> dict[str, int]:
     """Per table, indices included."""
-    tables = ("usage_record", "usage_hour", "usage_first_byte")
+    tables = ("usage_block", "usage_request", "usage_hour", "usage_first_byte")
     if url.path is not None:
         return {"database": sum(path.stat().st_size for path in url.path.parent.glob(url.path.name + "*"))}
     with psycopg.connect(url.conninfo) as connection:
@@ -277,7 +296,7 @@ def show(results: dict[str, Any], scale: Scale) -> None:
     for database, found in results.items():
         print(f"{database}: generated in {found['generated_seconds']} s; bytes {found['bytes']}")
         for name, took in found["reports"].items():
-            print(f"  {name:36} {took['first']:8.3f} s, again {took['second']:8.3f} s  {took['rows']:>6} rows")
+            print(f"  {name:46} {took['first']:8.3f} s, again {took['second']:8.3f} s  {took['rows']:>6} rows")
         print(f"  append {found['append']}\n")
 
 

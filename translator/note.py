@@ -14,9 +14,12 @@ _STREAM, _PLAIN = "s", "p"
 
 
 def written(held: Reservation, model: str) -> str:
-    """`model` is the reservation's, percent-encoded, as user and tag are already."""
+    """`model` is the reservation's, percent-encoded, as user and tag are already.
+
+    The start is rounded as in the record of an expired reservation: by it and the id the two are one request.
+    """
     return (
-        f"{held.id} {int(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
+        f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
         f"{held.tokens} {held.cost} {held.prompt} {_STREAM if held.stream else _PLAIN} "
         f"{held.user or _ABSENT} {held.tag or _ABSENT}"
     )

@@ -14,6 +14,7 @@ import pytest
     [
         ("reports", ["--days", "2", "--records", "500", "--database-url", "sqlite:///{}/year.db"], "report"),
         ("translator", ["--repetitions", "5", "--output", "{}/translator.json"], "decide"),
+        ("records", ["--database", "sqlite", "--batches", "2", "--sizes", "10"], "lowest tenth"),
         ("limits", ["--seconds", "1", "--rate", "200", "--output", "{}/limits.json"], "requests/s"),
     ],
 )

@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from translator import note
+from translator.ledger.records import expired
 from translator.limits import Reservation
 from translator.metering import label
 from translator.policy.index import quote
@@ -36,6 +37,15 @@ def test_what_is_written_is_read(
     assert read is not None
     assert abs(read.at - held.at) < 1e-5
     assert replace(read, at=0) == replace(held, at=0)
+
+
+@given(at=st.floats(min_value=0, max_value=4e9))
+def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
+    """By it, the line's record and that of the reservation, if it had expired, are known as the same request's."""
+    held = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
+    read = note.read(note.written(held, "m"))
+    assert read is not None
+    assert expired(read).started_at_us == expired(held).started_at_us
 
 
 @pytest.mark.parametrize("text", ["", "-", "a b c", "r 1 o k t m 1 2 x p - -", "r 1 o k t m 1 2 3 p - - more"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -29,6 +29,29 @@ class Writing(Snapshot):
         """Once for each of `rows`."""
         if rows:
             self._cursor.executemany(statement.replace("?", self._placeholder), rows)
+
+    def insert(
+        self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]], on_conflict: str = ""
+    ) -> int:
+        """How many of `rows` it put in or changed. `columns` are with PostgreSQL's types: there, a statement for
+        each row costs ten times as much as one with arrays, and in SQLite it is the fastest.
+        """
+        if not rows:
+            return 0
+        into = f"INSERT INTO {table} ({', '.join(columns)})"
+        if self.is_sqlite:
+            self._cursor.executemany(f"{into} VALUES ({', '.join('?' * len(columns))}) {on_conflict}", rows)
+        else:
+            arrays = ", ".join(f"%s::{type_}[]" for type_ in columns.values())
+            statement = f"{into} SELECT * FROM unnest({arrays}) {on_conflict}"  # noqa: S608
+            self._cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        return int(self._cursor.rowcount)
+
+
+def on_conflict_add(table: str, key: Iterable[str], sums: Iterable[str]) -> str:
+    """For `insert`: adds to the row with the same key, if there is one."""
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
+    return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {added}"
 
 
 class Writer(Protocol):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from xds_server.errors import InvalidFieldError
-from xds_server.ledger.connection import Writing
+from xds_server.ledger import records
+from xds_server.ledger.connection import Writing, on_conflict_add
 from xds_server.ledger.query import Filter
-from xds_server.ledger.records import Row
+from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.reports import MOST_ROWS, key_names, organisation_names
-from xds_server.ledger.rollup import is_error
+from xds_server.ledger.rollup import errors
 from xds_server.model import pool_name
 from xds_server.store.connection import Snapshot
 
@@ -20,12 +21,9 @@ from xds_server.store.connection import Snapshot
 SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_micro_usd")
 _EARNED = SUMS.index("earned_micro_usd")
 
-_ADD = (
-    f"INSERT INTO usage_node (hour, node_id, model, organisation_id, owner_key_id, {', '.join(SUMS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (len(SUMS) + 5))}) "
-    "ON CONFLICT (hour, node_id, model, organisation_id, owner_key_id) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_node.{name} + excluded.{name}" for name in SUMS)
-)
+_KEY = {"hour": "integer", **dict.fromkeys(("node_id", "model", "organisation_id", "owner_key_id"), "text")}
+_TYPES = {**_KEY, **dict.fromkeys(SUMS, "bigint")}
+_ADD = on_conflict_add("usage_node", _KEY, SUMS)
 _POOL = pool_name("")
 
 
@@ -76,9 +74,9 @@ class Contribution:
     uptime_seconds: int
 
 
-def append(writing: Writing, rows: Iterable[Row]) -> None:
+def append(writing: Writing, batch: Columns) -> None:
     """Adds records that are new, in the transaction that stores them. The owner is the node's at this moment."""
-    hours = roll_up(rows)
+    hours = roll_up(batch) if any(batch["node_id"]) else {}
     ids = sorted({at.node_id for at in hours})
     if not ids:
         return
@@ -89,19 +87,20 @@ def append(writing: Writing, rows: Iterable[Row]) -> None:
             *ids,
         )
     }
-    writing.many(_ADD, [(*at, *owners.get(at.node_id, ("", "")), *sums) for at, sums in sorted(hours.items())])
+    rows = [(*at, *owners.get(at.node_id, ("", "")), *sums) for at, sums in sorted(hours.items())]
+    writing.insert("usage_node", _TYPES, rows, _ADD)
 
 
-def roll_up(rows: Iterable[Row]) -> Mapping[NodeHour, list[int]]:
+def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
     """Sums of those that a node answered, in the order of SUMS."""
     found: dict[NodeHour, list[int]] = {}
-    for row in rows:
+    for row, error in zip(records.rows(batch), errors(batch), strict=True):
         if not row.node_id:
             continue
         # What the node offers, not the public name that some route has for it.
         model = row.target_id.removeprefix(_POOL) if row.target_id.startswith(_POOL) else row.model
-        sums = found.setdefault(NodeHour(row.hour, row.node_id, model), [0] * len(SUMS))
-        added = (1, is_error(row), row.prompt_tokens, row.completion_tokens, row.earned_micro_usd)
+        sums = found.setdefault(NodeHour(row.started_at_us // HOUR_US, row.node_id, model), [0] * len(SUMS))
+        added = (1, error, row.prompt_tokens, row.completion_tokens, row.earned_micro_usd)
         for index, value in enumerate(added):
             sums[index] += value
     return found

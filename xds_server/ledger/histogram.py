@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 RATIO = 1.1
 #: Relative, of every percentile: half a bucket.
@@ -16,12 +17,19 @@ ERROR = (RATIO - 1) / (RATIO + 1)
 _LOG_RATIO = math.log(RATIO)
 #: bucket, count; only buckets that hold something.
 _PAIR = struct.Struct("<HI")
-_MOST = (1 << 32) - 1
 
 
 def bucket(value: int) -> int:
     """The bucket of `value`, a whole number from 1 up: that with RATIO**(bucket - 1) < value <= RATIO**bucket."""
     return math.ceil(math.log(value) / _LOG_RATIO)
+
+
+def count(values: Iterable[int]) -> dict[int, int]:
+    """How many of `values` each bucket holds; zeros are not counted."""
+    counts: dict[int, int] = {}
+    for index in map(bucket, filter(None, values)):
+        counts[index] = counts.get(index, 0) + 1
+    return counts
 
 
 def middle(index: int) -> float:
@@ -31,7 +39,15 @@ def middle(index: int) -> float:
 
 def encode(counts: Mapping[int, int]) -> bytes:
     """As stored: six bytes for each bucket that holds something."""
-    return b"".join(_PAIR.pack(index, min(counts[index], _MOST)) for index in sorted(counts))
+    return struct.pack("<" + "HI" * len(counts), *chain.from_iterable(counts.items()))
+
+
+def added(encoded: bytes, counts: Mapping[int, int]) -> bytes:
+    """`counts` on top of what was stored."""
+    found = dict(_PAIR.iter_unpack(encoded))
+    for index, number in counts.items():
+        found[index] = found.get(index, 0) + number
+    return encode(found)
 
 
 def merge(encoded: Iterable[bytes]) -> dict[int, int]:

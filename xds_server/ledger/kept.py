@@ -9,7 +9,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Seconds; 0 keeps for ever. Roll-ups go by whole days (UTC).
+    """Seconds; 0 keeps for ever. Records go by whole hours, roll-ups by whole days (UTC).
 
     A record that comes again after its first copy was removed is counted twice: keep records for longer than a
     translator may be cut off from the control plane.

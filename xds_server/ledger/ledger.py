@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,11 +18,10 @@ T = TypeVar("T")
 
 
 class Ledger:
-    """Transactions follow one another. `lock` as in connection.open_writer; `clock` gives Unix seconds."""
+    """Transactions follow one another. `lock` as in connection.open_writer."""
 
-    def __init__(self, url: DatabaseUrl, lock: threading.Lock, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: DatabaseUrl, lock: threading.Lock) -> None:
         self._writer = open_writer(url, lock)
-        self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         #: Records stored, and records that were stored before and came again.
         self.stored = 0
@@ -46,11 +44,13 @@ class Ledger:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _append(self, request: ledger.AppendRequest) -> list[str]:
-        rows = records.rows(request, int(self._clock() * 1_000_000))
-        new = self._write(lambda transaction: writing.append(transaction, rows)) if rows else 0
+        batch = records.columns(request)
+        if not batch:
+            return []
+        new = self._write(lambda transaction: writing.append(transaction, batch))
         self.stored += new
-        self.repeated += len(rows) - new
-        return [row.id for row in rows]
+        self.repeated += len(batch["id"]) - new
+        return list(batch["id"])
 
     def _write(self, work: Callable[[Writing], T]) -> T:
         with self._writer.transaction() as transaction:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from xds_server.ledger.records import Columns
+
 _HOUR = 3600
 #: The last hour and second that a record can have.
 _LAST_HOUR = 70_389_527
@@ -67,7 +69,25 @@ class Filter:
         return (self.until - 1) // _HOUR if self.until else _LAST_HOUR
 
     def of_columns(self, prefix: str) -> Condition:
-        """On the columns that usage_series and usage_record have alike; begins with AND unless it is empty."""
+        """On usage_series' columns; begins with AND unless it is empty."""
+        return Condition("".join(f" AND {prefix}{name} = ?" for name in self._given), tuple(self._given.values()))
+
+    @property
+    def times_us(self) -> range:
+        """In which a request begins, to the second: Unix microseconds."""
+        return range(self.since * 1_000_000, self.until * 1_000_000 if self.until else _LAST_US + 1)
+
+    def matching(self, requests: Columns) -> list[int]:
+        """Which of `requests` it is about."""
+        times = self.times_us
+        found = [index for index, at in enumerate(requests["started_at_us"]) if at in times]
+        for name, value in self._given.items():
+            column = requests[name]
+            found = [index for index in found if column[index] == value]
+        return found
+
+    @property
+    def _given(self) -> dict[str, str]:
         wanted = {
             "organisation_id": self.organisation_id,
             "key_id": self.key_id,
@@ -75,10 +95,4 @@ class Filter:
             "target_id": self.target_id,
             "tag": self.tag,
         }
-        given = {name: value for name, value in wanted.items() if value}
-        return Condition("".join(f" AND {prefix}{name} = ?" for name in given), tuple(given.values()))
-
-    def of_start(self) -> Condition:
-        """On usage_record's start, to the second."""
-        last = self.until * 1_000_000 if self.until else _LAST_US + 1
-        return Condition("started_at_us >= ? AND started_at_us < ?", (self.since * 1_000_000, last))
+        return {name: value for name, value in wanted.items() if value}

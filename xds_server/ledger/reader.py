@@ -18,7 +18,7 @@ from xds_server.store.url import DatabaseUrl
 
 T = TypeVar("T")
 
-#: Records of one page of an export.
+#: Records of one page of an export, before those that are not wanted are left out.
 PAGE = 1_000
 
 
@@ -51,15 +51,13 @@ class LedgerReader:
 
     async def export(self, wanted: Filter) -> AsyncIterator[list[Row]]:
         """Pages, oldest records first; the next one is read when it is asked for, in a view of its own."""
-        after = Cursor()
-        while True:
+        after: Cursor | None = Cursor()
+        while after is not None:
             found, after = await self._read(
                 lambda snapshot, after=after: requests.page(snapshot, wanted, after, PAGE)  # type: ignore[misc]
             )
             if found:
                 yield found
-            if len(found) < PAGE:
-                return
 
     def close(self) -> None:
         """Waits for the report that was begun."""

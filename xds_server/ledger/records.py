@@ -1,11 +1,10 @@
-"""Usage records as they arrive and as they are stored."""
+"""Usage records as they arrive, and as they are stored: a batch as columns, one request as a row."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import add, attrgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
@@ -54,17 +53,13 @@ _NUMBERS = {
     ),
 }
 _MOST_FAILED = 64
-_texts_of, _numbers_of = attrgetter(*_TEXTS), attrgetter(*_NUMBERS)
-#: No field's bound is below these, except the status's.
-_SHORTEST, _SMALLEST = min(_TEXTS.values()), sorted(set(_NUMBERS.values()))[1]
 
 
 class Row(NamedTuple):
-    """A row of usage_record without its `seq`."""
+    """One request; `failed_attempts` are target, status and reason of each attempt before the last one."""
 
     id: str
     started_at_us: int
-    hour: int
     organisation_id: str
     key_id: str
     route_id: str
@@ -83,7 +78,6 @@ class Row(NamedTuple):
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
-    tokens: int
     cost_micro_usd: int
     price_version: int
     cache_hit: bool
@@ -92,16 +86,19 @@ class Row(NamedTuple):
     stream: bool
     end_user: str
     tag: str
-    failed_attempts: str
+    failed_attempts: Sequence[tuple[str, int, str]]
     earned_micro_usd: int
 
 
-#: Fields of Row that a record has under the same name.
-_SHARED = [name for name in Row._fields if name not in {"hour", "tokens", "failed_attempts", "end_user", "tag"}]
+#: By the names of Row's fields, the values of several requests, in one order. Nearly all work is done on these: on
+#: a whole column it costs a tenth of what it costs record by record.
+Columns: TypeAlias = dict[str, Sequence[Any]]
+
+_fields_of = attrgetter("format", *Row._fields)
 
 
-def rows(request: ledger.AppendRequest, now_us: int) -> list[Row]:
-    """What is to be stored; `now_us` stands in for a start that is not known.
+def columns(request: ledger.AppendRequest) -> Columns:
+    """What is to be stored; empty if there is nothing.
 
     Raises InvalidFieldError, which names the first bad record and its field.
     """
@@ -109,100 +106,66 @@ def rows(request: ledger.AppendRequest, now_us: int) -> list[Row]:
         raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MOST_RECORDS:,}"])
     if len(request.source) > 128:
         raise InvalidFieldError(["source: accepted: at most 128 characters"])
-    return [_row(record, f"records[{index}]", now_us) for index, record in enumerate(request.records)]
+    if not request.records:
+        return {}
+    # Each field of a message is asked for once, all in one call: asking is what is slow.
+    formats, *values = zip(*map(_fields_of, request.records), strict=True)
+    found: Columns = dict(zip(Row._fields, values, strict=True))
+    attempts = found["failed_attempts"]
+    tried = [index for index, each in enumerate(attempts) if each]
+    _check(request.records, tried if _are_ordinary(formats, found) else range(len(attempts)))
+    for name in ("end_user", "tag"):
+        if any(found[name]):
+            found[name] = list(map(_fitted, found[name]))
+    found["failed_attempts"] = (
+        [_plain(each) if each else () for each in attempts] if tried else [()] * len(attempts)
+    )
+    return found
+
+
+def chosen(of: Columns, indices: Sequence[int]) -> Columns:
+    """Of each column, only these."""
+    return {name: [column[index] for index in indices] for name, column in of.items()}
+
+
+def tokens(of: Columns) -> list[int]:
+    """Of each request, prompt and completion."""
+    return list(map(add, of["prompt_tokens"], of["completion_tokens"]))
+
+
+def rows(of: Columns) -> list[Row]:
+    """One by one."""
+    return list(map(Row._make, zip(*map(of.__getitem__, Row._fields), strict=True)))
 
 
 def record(row: Row) -> ledger.UsageRecord:
     """As it arrived."""
-    shared = {name: getattr(row, name) for name in _SHARED}
-    return ledger.UsageRecord(
-        **shared,
-        format=FORMAT,
-        end_user=row.end_user,
-        tag=row.tag,
-        failed_attempts=[
-            ledger.FailedAttempt(target_id=target, status=status, reason=reason)
-            for target, status, reason in failed(row.failed_attempts)
-        ],
-    )
+    fields = row._asdict()
+    fields["failed_attempts"] = [
+        ledger.FailedAttempt(target_id=target, status=status, reason=reason)
+        for target, status, reason in row.failed_attempts
+    ]
+    return ledger.UsageRecord(format=FORMAT, **fields)
 
 
-def failed(encoded: str) -> list[tuple[str, int, str]]:
-    """Target, status and reason of each attempt before the last one."""
-    return [(target, status, reason) for target, status, reason in json.loads(encoded)] if encoded else []
-
-
-def of_columns(columns: Sequence[Any]) -> Row:
-    """From the database; SQLite knows no booleans."""
-    row = Row(*columns)
-    return row._replace(
-        cache_hit=bool(row.cache_hit),
-        estimated=bool(row.estimated),
-        expired=bool(row.expired),
-        stream=bool(row.stream),
-    )
-
-
-def _row(record: ledger.UsageRecord, path: str, now_us: int) -> Row:
-    problem = _problem(record)
-    if problem:
-        raise InvalidFieldError([f"{path}.{problem} (record {record.id[:128]!r})"])
-    started = record.started_at_us or now_us
-    return Row(
-        record.id,
-        started,
-        started // HOUR_US,
-        record.organisation_id,
-        record.key_id,
-        record.route_id,
-        record.model,
-        record.target_id,
-        record.provider,
-        record.node_id,
-        record.attempts,
-        record.status,
-        record.response_flags,
-        record.request_bytes,
-        record.response_bytes,
-        record.first_byte_us,
-        record.duration_us,
-        record.prompt_tokens,
-        record.cached_tokens,
-        record.completion_tokens,
-        record.reasoning_tokens,
-        record.prompt_tokens + record.completion_tokens,
-        record.cost_micro_usd,
-        record.price_version,
-        record.cache_hit,
-        record.estimated,
-        record.expired,
-        record.stream,
-        _fitted(record.end_user),
-        _fitted(record.tag),
-        _encoded(record.failed_attempts) if record.failed_attempts else "",
-        record.earned_micro_usd,
-    )
-
-
-def _problem(record: ledger.UsageRecord) -> str:
-    """The first one; empty if there is none."""
-    return "" if _is_ordinary(record) else next(_problems(record), "")
-
-
-def _is_ordinary(record: ledger.UsageRecord) -> bool:
-    """Well within all bounds, as nearly every record is: asking for each field would cost more than storing it."""
-    texts = _texts_of(record)
+def _are_ordinary(formats: Sequence[int], of: Columns) -> bool:
+    """Within all bounds, as nearly every batch is; failed attempts are not looked at."""
     return bool(
-        record.format == FORMAT
-        and record.id
-        and record.organisation_id
-        and max(map(len, texts)) <= _SHORTEST
-        and "\x00" not in "".join(texts)
-        and record.status <= _NUMBERS["status"]
-        and max(_numbers_of(record)) <= _SMALLEST
-        and 0 <= record.started_at_us <= _LAST_US
-        and not record.failed_attempts
+        min(formats) == max(formats) == FORMAT
+        and all(all(of[name]) for name in _REQUIRED)
+        and all(
+            max(map(len, of[name])) <= most and "\x00" not in "".join(of[name]) for name, most in _TEXTS.items()
+        )
+        and all(max(of[name]) <= largest for name, largest in _NUMBERS.items())
+        and min(of["started_at_us"]) > 0
+        and max(of["started_at_us"]) <= _LAST_US
     )
+
+
+def _check(records: Sequence[ledger.UsageRecord], indices: Iterable[int]) -> None:
+    for index in indices:
+        for problem in _problems(records[index]):
+            raise InvalidFieldError([f"records[{index}].{problem} (record {records[index].id[:128]!r})"])
 
 
 def _problems(record: ledger.UsageRecord) -> Iterator[str]:
@@ -218,8 +181,8 @@ def _problems(record: ledger.UsageRecord) -> Iterator[str]:
     for name, largest in _NUMBERS.items():
         if getattr(record, name) > largest:
             yield f"{name}: {getattr(record, name)} is out of range; accepted: at most {largest:,}"
-    if not 0 <= record.started_at_us <= _LAST_US:
-        yield "started_at_us: accepted: Unix microseconds until the year 9999, or 0 = not known"
+    if not 0 < record.started_at_us <= _LAST_US:
+        yield "started_at_us: accepted: Unix microseconds, from 1 to the end of the year 9999"
     if len(record.failed_attempts) > _MOST_FAILED:
         yield f"failed_attempts: {len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
     for each in record.failed_attempts:
@@ -230,9 +193,8 @@ def _problems(record: ledger.UsageRecord) -> Iterator[str]:
 
 
 def _fitted(text: str) -> str:
-    return text[:_CLIENT_TEXT].replace("\x00", "\ufffd") if text else ""
+    return text[:_CLIENT_TEXT].replace("\x00", "\ufffd")
 
 
-def _encoded(attempts: Iterable[ledger.FailedAttempt]) -> str:
-    found = [[each.target_id, each.status, each.reason] for each in attempts]
-    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+def _plain(attempts: Sequence[ledger.FailedAttempt]) -> list[tuple[str, int, str]]:
+    return [(each.target_id, each.status, each.reason) for each in attempts]

@@ -3,68 +3,104 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from xds_server.ledger import records
+from xds_server.ledger import blocks, records
 from xds_server.ledger.query import Filter
 from xds_server.ledger.records import Row
 from xds_server.store.connection import Snapshot
 
-_COLUMNS = ", ".join(Row._fields)
+#: Blocks that are read at a time, at first and at most: often the first few are enough.
+_FEW, _MANY = 8, 256
+#: More than any value is.
+_ABOVE = 1 << 62
 
 
 class Cursor(NamedTuple):
     """Where a page ended."""
 
-    started_at_us: int = -1
-    seq: int = 0
+    started_at_us: int = 0
+    id: str = ""
 
 
-def top(snapshot: Snapshot, wanted: Filter, column: str, limit: int) -> list[Row]:
-    """The `limit` highest by `column`, which is one that has an index with `hour`.
+class _Heavy(NamedTuple):
+    """A request's value, and where it lies."""
 
-    Hour by hour, each from its highest on down to what can still be among the highest of all: the requests of the
-    hours that are looked at need not be read. (With a filter that few match, they are.)
+    value: int
+    block: int
+    position: int
+
+
+def top(snapshot: Snapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
+    """The `limit` highest by one of blocks.ORDERS.
+
+    Hour by hour, each from the block with the highest on down to what can still be among the highest of all: the
+    others need not be opened. (With a filter that few match, they are.)
     """
-    start, where = wanted.of_start(), wanted.of_columns("")
-    statement = (
-        f"SELECT {column}, seq FROM usage_record WHERE hour = ? AND {column} >= ? AND {start.sql}{where.sql} "  # noqa: S608
-        f"ORDER BY {column} DESC LIMIT ?"
-    )
-    found: list[tuple[int, int]] = []
+    found: list[_Heavy] = []
     hour = _hour_up_to(snapshot, wanted.last_hour)
     while hour is not None and hour >= wanted.first_hour:
-        least = found[-1][0] if len(found) == limit else 0
-        rows = snapshot.rows(statement, hour, least, *start.arguments, *where.arguments, limit)
-        found = heapq.nlargest(limit, [*found, *((value, seq) for value, seq in rows)])
+        least = found[-1].value if len(found) == limit else -1
+        for highest, block, data in _by_their_highest(snapshot, hour, by, least):
+            if len(found) == limit and highest <= found[-1].value:
+                break
+            requests = blocks.decode(data)
+            values = blocks.order(requests, by)
+            matching = (_Heavy(values[index], block, index) for index in wanted.matching(requests))
+            found = heapq.nlargest(limit, [*found, *matching])
         hour = _hour_up_to(snapshot, hour - 1)
-    if not found:
-        return []
-    marks = ", ".join("?" * len(found))
-    rows = snapshot.rows(
-        f"SELECT seq, {_COLUMNS} FROM usage_record WHERE seq IN ({marks})",  # noqa: S608
-        *(seq for _, seq in found),
-    )
-    by_seq = {seq: records.of_columns(columns) for seq, *columns in rows}
-    return [by_seq[seq] for _, seq in found]
+    rows = {block: records.rows(blocks.opened(snapshot, block)) for block in {each.block for each in found}}
+    return [rows[each.block][each.position] for each in found]
 
 
-def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor]:
-    """The oldest `size` records that begin after the cursor, and where they end."""
-    start, where = wanted.of_start(), wanted.of_columns("")
-    rows = snapshot.rows(
-        f"SELECT seq, {_COLUMNS} FROM usage_record WHERE (started_at_us, seq) > (?, ?) AND {start.sql}{where.sql} "  # noqa: S608
-        "ORDER BY started_at_us, seq LIMIT ?",
-        *after,
-        *start.arguments,
-        *where.arguments,
+def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor | None]:
+    """Those that match of the next `size` records, in the order of their starts; and where they end, None if there
+    are no more.
+    """
+    times = wanted.times_us
+    listed = snapshot.rows(
+        "SELECT started_at_us, id, block FROM usage_request "
+        "WHERE (started_at_us, id) > (?, ?) AND started_at_us < ? ORDER BY started_at_us, id LIMIT ?",
+        *max(after, Cursor(times.start)),
+        times.stop,
         size,
     )
-    found = [records.of_columns(columns) for _, *columns in rows]
-    return found, Cursor(found[-1].started_at_us, rows[-1][0]) if rows else after
+    by_block: defaultdict[int, dict[tuple[int, str], int]] = defaultdict(dict)
+    for place, (at, id_, block) in enumerate(listed):
+        by_block[block][at, id_] = place
+    found: dict[int, Row] = {}
+    for block, places in by_block.items():
+        requests = blocks.opened(snapshot, block)
+        keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
+        chosen = [index for index in wanted.matching(requests) if keys[index] in places]
+        for index, row in zip(chosen, records.rows(records.chosen(requests, chosen)), strict=True):
+            found[places[keys[index]]] = row
+    return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
+
+
+def _by_their_highest(snapshot: Snapshot, hour: int, by: str, least: int) -> Iterator[tuple[int, int, bytes]]:
+    """The highest value, the id and the data of each of an hour's blocks that have more than `least`, from the
+    highest on down.
+    """
+    after, size = (_ABOVE, 0), _FEW
+    while True:
+        found = snapshot.rows(
+            f"SELECT {by}, id, data FROM usage_block WHERE hour = ? AND {by} > ? AND ({by}, id) < (?, ?) "  # noqa: S608
+            f"ORDER BY {by} DESC, id DESC LIMIT ?",
+            hour,
+            least,
+            *after,
+            size,
+        )
+        yield from found
+        if len(found) < size:
+            return
+        after, size = (found[-1][0], found[-1][1]), min(2 * size, _MANY)
 
 
 def _hour_up_to(snapshot: Snapshot, last: int) -> int | None:
     """The newest hour up to `last` that has records: a request with a wrong clock may lie decades away."""
-    found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_record WHERE hour <= ?", last)[0][0]
+    found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_block WHERE hour <= ?", last)[0][0]
     return found

@@ -13,10 +13,12 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.records import HOUR_US
 
 #: Seconds between two looks. Every look removes all that is due, batch by batch.
 _INTERVAL = 300.0
-#: Records, series or rows of one transaction: it holds the write lock for some ten milliseconds.
+_HOUR = 3_600
+#: Records, blocks, series or rows of one transaction: it holds the write lock for some ten milliseconds.
 BATCH = 500
 #: Of its own time, what removing leaves to others: as much again.
 _REST = 1.0
@@ -59,12 +61,17 @@ class Retention:
         """Everything that is due now. Returns how many raw records it was. Raises DatabaseUnavailableError."""
         now, removed = int(self._clock()), 0
         if self._kept.records:
-            before = (now - self._kept.records) * 1_000_000
-            removed = await self._repeat(lambda writing: _records(writing, before, self._batch))
+            removed = await self._records((now - self._kept.records) // _HOUR)
         day = (now - self._kept.rollups) // DAY
         if self._kept.rollups and day > self._rolled_up_to:
             await self._rollups(day)
             self._rolled_up_to = day
+        return removed
+
+    async def _records(self, hour: int) -> int:
+        """Of the hours before `hour`. The blocks go last: what is listed can be read at any time."""
+        removed = await self._repeat(partial(_requests, before_us=hour * HOUR_US, batch=self._batch))
+        await self._repeat(partial(_hours, table="usage_block", key="id", hour=hour, batch=self._batch))
         return removed
 
     async def _rollups(self, day: int) -> None:
@@ -91,10 +98,10 @@ class Retention:
             await asyncio.sleep(_REST * (time.monotonic() - began))
 
 
-def _records(writing: Writing, before_us: int, batch: int) -> int:
+def _requests(writing: Writing, before_us: int, batch: int) -> int:
     return writing.run(
-        "DELETE FROM usage_record WHERE seq IN ("
-        "SELECT seq FROM usage_record WHERE started_at_us < ? ORDER BY started_at_us LIMIT ?)",
+        "DELETE FROM usage_request WHERE (started_at_us, id) IN ("
+        "SELECT started_at_us, id FROM usage_request WHERE started_at_us < ? ORDER BY started_at_us, id LIMIT ?)",
         before_us,
         batch,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from xds_server.ledger import histogram
-from xds_server.ledger.records import Row, failed
+from xds_server.ledger.records import HOUR_US, Columns
 
 #: Distinct tags of one organisation in one hour; those after them are summed as OTHER.
 MOST_TAGS = 1_000
@@ -30,6 +31,7 @@ class Series(NamedTuple):
     provider: str
     tag: str
 
+    @lru_cache(10_000)  # noqa: B019 - of values, which are small and for the most part the same ones again
     def digest(self) -> bytes:
         """Identifies it, in 16 bytes."""
         parts = [each.encode() for each in self]
@@ -44,7 +46,7 @@ class Hour(NamedTuple):
     series: Series
 
 
-#: The columns of usage_hour that are sums, in the order of `Totals.sums`.
+#: The columns of usage_hour that are sums.
 SUMS = (
     "requests",
     "errors",
@@ -60,69 +62,82 @@ SUMS = (
     "answer_tokens",
     "answer_us",
 )
-_FAILED = SUMS.index("failed_attempts")
+_TAG = Series._fields.index("tag")
+#: What a failed attempt adds at its target: to the sums, and no time to the first byte.
+_FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
 
 
-@dataclass(slots=True)
-class Totals:
-    """`first_bytes` is a histogram of microseconds."""
+class Totals(NamedTuple):
+    """`sums` are in the order of SUMS; `first_bytes` is a histogram of microseconds."""
 
-    sums: list[int] = field(default_factory=lambda: [0] * len(SUMS))
-    first_bytes: dict[int, int] = field(default_factory=dict)
+    sums: list[int]
+    first_bytes: Mapping[int, int]
 
 
-def roll_up(rows: Iterable[Row], tags: Mapping[tuple[int, str], Collection[str]]) -> dict[Hour, Totals]:
-    """The sums of `rows`. `tags` are those that an hour (of an organisation, by id) may have beside none."""
-    found: dict[Hour, Totals] = {}
-    for row in rows:
-        tag = row.tag
-        if tag and tag not in tags[row.hour, row.organisation_id]:
-            tag = OTHER
-        series = Series(row.organisation_id, row.key_id, row.route_id, row.model, row.target_id, row.provider, tag)
-        totals = found.setdefault(Hour(row.hour, series), Totals())
-        sums = totals.sums
-        for index, value in enumerate(_values(row)):
-            sums[index] += value
-        if row.first_byte_us:
-            index = histogram.bucket(row.first_byte_us)
-            totals.first_bytes[index] = totals.first_bytes.get(index, 0) + 1
-        for target, _, _ in failed(row.failed_attempts):
+def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> dict[Hour, Totals]:
+    """The sums of a batch. `tags` are those that an hour (of an organisation, by id) may have beside none."""
+    hours = [at // HOUR_US for at in batch["started_at_us"]]
+    dimensions = [batch[name] for name in Series._fields]
+    if any(batch["tag"]):
+        dimensions[_TAG] = [
+            tag if not tag or tag in tags[hour, organisation] else OTHER
+            for hour, organisation, tag in zip(hours, batch["organisation_id"], batch["tag"], strict=True)
+        ]
+    keys = list(zip(hours, *dimensions, strict=True))
+    found: defaultdict[tuple[Any, ...], list[tuple[int, ...]]] = defaultdict(list)
+    for key, values in zip(keys, zip(*_values(batch), batch["first_byte_us"], strict=True), strict=True):
+        found[key].append(values)
+    for key, attempts in zip(keys, batch["failed_attempts"], strict=True):
+        for target, _, _ in attempts:
+            hour, *series = key
             # Charged to the target that failed, not to the one that saved the request.
-            there = series._replace(target_id=target, provider=target.partition("/")[0])
-            found.setdefault(Hour(row.hour, there), Totals()).sums[_FAILED] += 1
-    return found
+            there = Series(*series)._replace(target_id=target, provider=target.partition("/")[0])
+            found[hour, *there].append(_FAILED)
+    return {Hour(hour, Series(*series)): _totals(values) for (hour, *series), values in found.items()}
 
 
-def is_error(row: Row) -> bool:
+def errors(batch: Columns) -> list[bool]:
     """Refused, failed, or broken after the first byte; an expired record's request was cut by Envoy's end."""
-    return row.status >= 400 or row.expired or not _BROKEN.isdisjoint(row.response_flags.split(","))
+    return [
+        status >= 400 or expired or bool(flags and not _BROKEN.isdisjoint(flags.split(",")))
+        for status, expired, flags in zip(batch["status"], batch["expired"], batch["response_flags"], strict=True)
+    ]
 
 
-def _values(row: Row) -> tuple[int, ...]:
-    answer_tokens, answer_us = _answer(row)
-    return (
-        1,
-        is_error(row),
-        max(0, row.attempts - 1),
-        row.prompt_tokens,
-        row.cached_tokens,
-        row.completion_tokens,
-        row.reasoning_tokens,
-        row.cost_micro_usd,
-        row.estimated,
-        row.cache_hit,
-        0,
-        answer_tokens,
-        answer_us,
-    )
+def _totals(values: Iterable[tuple[int, ...]]) -> Totals:
+    *sums, first_bytes = zip(*values, strict=True)
+    return Totals(list(map(sum, sums)), histogram.count(first_bytes))
 
 
-def _answer(row: Row) -> tuple[int, int]:
+def _values(batch: Columns) -> list[Sequence[int]]:
+    """Columns in the order of SUMS."""
+    answer_tokens, answer_us = _answers(batch)
+    number = len(batch["id"])
+    computed: Columns = {
+        "requests": [1] * number,
+        "errors": errors(batch),
+        "retries": [attempts - 1 if attempts else 0 for attempts in batch["attempts"]],
+        "estimated": batch["estimated"],
+        "cache_hits": batch["cache_hit"],
+        "failed_attempts": [0] * number,
+        "answer_tokens": answer_tokens,
+        "answer_us": answer_us,
+    }
+    return [computed[name] if name in computed else batch[name] for name in SUMS]
+
+
+def _answers(batch: Columns) -> tuple[list[int], list[int]]:
     """Completion tokens and the microseconds of making them; zeros where there is no such speed.
 
     A stream is made from its first byte on; a plain answer arrives whole, so its time is all of the request's.
     """
-    if row.cache_hit or row.expired or not row.completion_tokens or not row.first_byte_us:
-        return 0, 0
-    taken = row.duration_us - row.first_byte_us if row.stream else row.duration_us
-    return (row.completion_tokens, taken) if taken > 0 else (0, 0)
+    names = ("completion_tokens", "first_byte_us", "duration_us", "stream", "cache_hit", "expired")
+    taken = [
+        max(0, duration - first_byte if stream else duration)
+        if tokens and first_byte and not cache_hit and not expired
+        else 0
+        for tokens, first_byte, duration, stream, cache_hit, expired in zip(
+            *(batch[name] for name in names), strict=True
+        )
+    ]
+    return [tokens if us else 0 for tokens, us in zip(batch["completion_tokens"], taken, strict=True)], taken

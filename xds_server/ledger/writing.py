@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from xds_server.ledger import contributions, histogram
-from xds_server.ledger.connection import Writing
-from xds_server.ledger.records import Row
+from xds_server.ledger import blocks, contributions, histogram
+from xds_server.ledger.connection import Writing, on_conflict_add
+from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.rollup import MOST_TAGS, SUMS, Hour, Series, Totals, roll_up
 
-_INSERT_RECORD = (
-    f"INSERT INTO usage_record ({', '.join(Row._fields)}) VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608
-)
-_INSERT_SERIES = (
-    f"INSERT INTO usage_series (digest, {', '.join(Series._fields)}, last_hour) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (len(Series._fields) + 2))})"
-)
-_ADD_HOUR = (
-    f"INSERT INTO usage_hour (series_id, day, hour, {', '.join(SUMS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (len(SUMS) + 3))}) ON CONFLICT (series_id, day, hour) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_hour.{name} + excluded.{name}" for name in SUMS)
-)
-_PUT_FIRST_BYTE = (
-    "INSERT INTO usage_first_byte (series_id, hour, histogram) VALUES (?, ?, ?) "
-    "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = excluded.histogram"
-)
+#: Columns with their types.
+_TAG = {"hour": "integer", "organisation_id": "text", "tag": "text"}
+_SERIES = {"digest": "bytea", **dict.fromkeys(Series._fields, "text"), "last_hour": "integer"}
+_HOUR_KEY = {"series_id": "bigint", "day": "integer", "hour": "integer"}
+_HOUR = {**_HOUR_KEY, **dict.fromkeys(SUMS, "bigint")}
+_FIRST_BYTE = {"series_id": "bigint", "hour": "integer", "histogram": "bytea"}
+_ADD_HOUR = on_conflict_add("usage_hour", _HOUR_KEY, SUMS)
+_PUT_FIRST_BYTE = "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = excluded.histogram"
 
 
-def append(writing: Writing, rows: Sequence[Row]) -> int:
-    """Stores those of `rows` whose ids are new, and counts only them. Returns how many they were."""
-    first = {row.id: row for row in reversed(rows)}
-    known = {id_ for (id_,) in _where_in(writing, "SELECT id FROM usage_record WHERE id", first)}
-    new = [row for id_, row in first.items() if id_ not in known]
-    if not new:
+def append(writing: Writing, batch: Columns) -> int:
+    """Stores those records of a batch that are new, and counts only them. Returns how many they were."""
+    new = blocks.append(writing, batch)
+    if not new["id"]:
         return 0
-    new.reverse()
-    writing.many(_INSERT_RECORD, new)
     hours = roll_up(new, _admit_tags(writing, new))
     series = _series(writing, hours)
-    writing.many(
-        _ADD_HOUR,
-        [(series[at.series], at.hour // 24, at.hour, *totals.sums) for at, totals in sorted(hours.items())],
-    )
+    sums = [(series[at.series], at.hour // 24, at.hour, *totals.sums) for at, totals in hours.items()]
+    writing.insert("usage_hour", _HOUR, sorted(sums), _ADD_HOUR)
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
     contributions.append(writing, new)
-    return len(new)
+    return len(new["id"])
 
 
 def _where_in(writing: Writing, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
@@ -54,21 +40,23 @@ def _where_in(writing: Writing, statement: str, values: Collection[object]) -> l
     return writing.rows(f"{statement} IN ({', '.join('?' * len(values))})", *values)
 
 
-def _admit_tags(writing: Writing, rows: Iterable[Row]) -> dict[tuple[int, str], set[str]]:
-    """The tags that each hour of each organisation may have, with those of `rows` that still fit."""
+def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[str]]:
+    """The tags that each hour of each organisation may have, with those of `batch` that still fit."""
     admitted: dict[tuple[int, str], set[str]] = {}
     added: list[tuple[int, str, str]] = []
-    for row in rows:
-        if not row.tag:
+    for started, organisation, tag in zip(
+        batch["started_at_us"], batch["organisation_id"], batch["tag"], strict=True
+    ):
+        if not tag:
             continue
-        at = (row.hour, row.organisation_id)
+        at = (started // HOUR_US, organisation)
         if at not in admitted:
             stored = writing.rows("SELECT tag FROM usage_tag WHERE hour = ? AND organisation_id = ?", *at)
-            admitted[at] = {str(tag) for (tag,) in stored}
-        if row.tag not in admitted[at] and len(admitted[at]) < MOST_TAGS:
-            admitted[at].add(row.tag)
-            added.append((*at, row.tag))
-    writing.many("INSERT INTO usage_tag (hour, organisation_id, tag) VALUES (?, ?, ?)", added)
+            admitted[at] = {str(each) for (each,) in stored}
+        if tag not in admitted[at] and len(admitted[at]) < MOST_TAGS:
+            admitted[at].add(tag)
+            added.append((*at, tag))
+    writing.insert("usage_tag", _TAG, added)
     return admitted
 
 
@@ -81,13 +69,14 @@ def _series(writing: Writing, hours: Iterable[Hour]) -> dict[Series, int]:
     select = "SELECT digest, id, last_hour FROM usage_series WHERE digest"
     found = {bytes(digest): (id_, last) for digest, id_, last in _where_in(writing, select, digests)}
     missing = [digest for digest in digests if digest not in found]
-    writing.many(_INSERT_SERIES, [(digest, *digests[digest], newest[digests[digest]]) for digest in missing])
+    made = [(digest, *digests[digest], newest[digests[digest]]) for digest in missing]
+    writing.insert("usage_series", _SERIES, made)
     late = [
         (newest[digests[digest]], id_) for digest, (id_, last) in found.items() if last < newest[digests[digest]]
     ]
     writing.many("UPDATE usage_series SET last_hour = ? WHERE id = ?", late)
-    made = {bytes(digest): (id_, last) for digest, id_, last in _where_in(writing, select, missing)}
-    return {series: (found.get(digest) or made[digest])[0] for digest, series in digests.items()}
+    found |= {bytes(digest): (id_, last) for digest, id_, last in _where_in(writing, select, missing)}
+    return {series: found[digest][0] for digest, series in digests.items()}
 
 
 def _add_first_bytes(writing: Writing, counted: Mapping[tuple[int, int], Totals]) -> None:
@@ -103,11 +92,5 @@ def _add_first_bytes(writing: Writing, counted: Mapping[tuple[int, int], Totals]
         *(number for at in wanted for number in at),
     )
     before = {(series_id, hour): bytes(encoded) for series_id, hour, encoded in stored}
-    writing.many(
-        _PUT_FIRST_BYTE,
-        [(*at, _merged(before.get(at, b""), counted[at].first_bytes)) for at in wanted],
-    )
-
-
-def _merged(encoded: bytes, counts: Mapping[int, int]) -> bytes:
-    return histogram.encode(histogram.merge([encoded, histogram.encode(counts)]) if encoded else counts)
+    rows = [(*at, histogram.added(before.get(at, b""), counted[at].first_bytes)) for at in wanted]
+    writing.insert("usage_first_byte", _FIRST_BYTE, rows, _PUT_FIRST_BYTE)

@@ -10,7 +10,7 @@ from xds_server.store.connection import Reader, Snapshot
 from xds_server.store.url import DatabaseUrl
 
 #: The newest of migrations/versions; a test compares.
-HEAD = "0006"
+HEAD = "0007"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: "trunk" as a number: replicas that start at once migrate one after the other.

@@ -220,53 +220,33 @@ class AuditRow(SQLModel, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
-class UsageRecordRow(SQLModel, table=True):
-    """One finished request, as in trunkline.ledger.v1.UsageRecord; `failed_attempts` is JSON, `tokens` the sum.
-
-    `hour` is the Unix hour of its start. The three indices on it give the heaviest requests of any time without
-    reading the others.
+class UsageBlockRow(SQLModel, table=True):
+    """Usage records that came together and began in one Unix hour, see ledger.blocks. Beside them the highest
+    value of each order in which the heaviest requests are asked for.
     """
 
-    __tablename__ = "usage_record"
+    __tablename__ = "usage_block"
     __table_args__: ClassVar = (
-        Index("usage_record_time", "started_at_us", "seq"),
-        Index("usage_record_cost", "hour", "cost_micro_usd"),
-        Index("usage_record_tokens", "hour", "tokens"),
-        Index("usage_record_duration", "hour", "duration_us"),
+        Index("usage_block_cost", "hour", "cost_micro_usd"),
+        Index("usage_block_tokens", "hour", "tokens"),
+        Index("usage_block_duration", "hour", "duration_us"),
     )
-    seq: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
-    id: str = Field(unique=True)
-    started_at_us: int = Field(sa_type=BigInteger)
+    id: int = Field(primary_key=True, sa_type=_AutoId)
     hour: int
-    organisation_id: str
-    key_id: str
-    route_id: str
-    model: str
-    target_id: str
-    provider: str
-    node_id: str
-    attempts: int
-    status: int
-    response_flags: str
-    request_bytes: int = Field(sa_type=BigInteger)
-    response_bytes: int = Field(sa_type=BigInteger)
-    first_byte_us: int = Field(sa_type=BigInteger)
-    duration_us: int = Field(sa_type=BigInteger)
-    prompt_tokens: int = Field(sa_type=BigInteger)
-    cached_tokens: int = Field(sa_type=BigInteger)
-    completion_tokens: int = Field(sa_type=BigInteger)
-    reasoning_tokens: int = Field(sa_type=BigInteger)
-    tokens: int = Field(sa_type=BigInteger)
     cost_micro_usd: int = Field(sa_type=BigInteger)
-    price_version: int = Field(sa_type=BigInteger)
-    cache_hit: bool
-    estimated: bool
-    expired: bool
-    stream: bool
-    end_user: str
-    tag: str
-    failed_attempts: str = Field(sa_type=Text)
-    earned_micro_usd: int = Field(sa_type=BigInteger)
+    tokens: int = Field(sa_type=BigInteger)
+    duration_us: int = Field(sa_type=BigInteger)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageRequestRow(SQLModel, table=True):
+    """Which usage records there are, in the order in which they began, and the block that each is in."""
+
+    __tablename__ = "usage_request"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    started_at_us: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str = Field(primary_key=True)
+    block: int = Field(sa_type=BigInteger)
 
 
 class UsageSeriesRow(SQLModel, table=True):

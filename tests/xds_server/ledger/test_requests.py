@@ -66,8 +66,28 @@ async def test_an_export_has_every_record_once_in_order(ledger: Ledger, reader: 
     pages = [[row.id for row in page] async for page in reader.export(Filter())]
     assert [len(page) for page in pages] == [PAGE, PAGE, 300]
     assert [id_ for page in pages for id_ in page] == [
-        each.id for each in sorted(made, key=lambda each: each.started_at_us)
+        each.id for each in sorted(made, key=lambda each: (each.started_at_us, each.id))
     ]
     part = [row async for page in reader.export(Filter(since=MONDAY_10 + 1, until=MONDAY_10 + 3)) for row in page]
     assert {row.started_at_us for row in part} == {(MONDAY_10 + 1) * 10**6, (MONDAY_10 + 2) * 10**6}
     assert len(part) == 920
+    none = [page async for page in reader.export(Filter(since=MONDAY_10 + 1, model="none"))]
+    assert none == []
+
+
+async def test_an_export_of_few_among_many_finds_them_all(ledger: Ledger, reader: LedgerReader) -> None:
+    """The pages of those that it passes over are left out, not the end."""
+    made = [usage(at=MONDAY_10 + index, model="rare" if index % 1_300 == 7 else "m") for index in range(4 * PAGE)]
+    for start in range(0, len(made), 1_000):
+        await ledger.append(batch(*made[start : start + 1_000]))
+    pages = [[row.id for row in page] async for page in reader.export(Filter(model="rare"))]
+    assert [id_ for page in pages for id_ in page] == [each.id for each in made if each.model == "rare"]
+    assert all(pages)
+
+
+async def test_an_order_that_runs_over_many_blocks(ledger: Ledger, reader: LedgerReader) -> None:
+    """The highest are at the end of what is looked at."""
+    for cost in range(250):
+        await ledger.append(batch(usage(cost_micro_usd=1_000 - cost, model="rare" if cost > 246 else "m")))
+    found = await reader.top(Filter(model="rare"), "cost_micro_usd", 2)
+    assert [row.cost_micro_usd for row in found] == [753, 752]

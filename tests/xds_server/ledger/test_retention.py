@@ -22,7 +22,7 @@ def rows_of(store: Store, table: str) -> int:
         return int(snapshot.rows(f"SELECT COUNT(*) FROM {table}")[0][0])
 
 
-async def test_raw_records_go_and_their_sums_stay(ledger: Ledger, reader: LedgerReader) -> None:
+async def test_raw_records_go_and_their_sums_stay(store: Store, ledger: Ledger, reader: LedgerReader) -> None:
     now = MONDAY_10 + 10 * DAY
     old = [usage(at=MONDAY_10 + index) for index in range(250)]
     young = [usage(at=now - 3 * DAY), usage(at=now - 3 * DAY + 1)]
@@ -32,6 +32,16 @@ async def test_raw_records_go_and_their_sums_stay(ledger: Ledger, reader: Ledger
     assert [row.id async for page in reader.export(Filter()) for row in page] == [each.id for each in young]
     assert await requests_by_day(reader) == {"2026-11-02": 250, "2026-11-09": 2}
     assert await retention.remove() == 0
+    assert rows_of(store, "usage_block") == 1
+    assert [row.id for row in await reader.top(Filter(), "cost_micro_usd", 5)] == [each.id for each in young[::-1]]
+
+
+async def test_the_hour_that_is_not_over_stays(ledger: Ledger, reader: LedgerReader) -> None:
+    first, second = usage(at=MONDAY_10 - 1), usage(at=MONDAY_10)
+    await ledger.append(batch(first, second))
+    retention = Retention(ledger, Kept(records=3 * DAY), clock=lambda: MONDAY_10 + 3 * DAY + HOUR - 1)
+    assert await retention.remove() == 1
+    assert [row.id async for page in reader.export(Filter()) for row in page] == [second.id]
 
 
 async def test_rollups_go_by_days_with_everything_that_belongs_to_them(
@@ -44,7 +54,7 @@ async def test_rollups_go_by_days_with_everything_that_belongs_to_them(
     retention = Retention(ledger, Kept(records=0, rollups=5 * DAY), batch=2, clock=lambda: clock[0])
     assert await retention.remove() == 0
     assert await requests_by_day(reader) == {"2026-11-02": 2}
-    tables = ("usage_series", "usage_hour", "usage_first_byte", "usage_tag", "usage_record")
+    tables = ("usage_series", "usage_hour", "usage_first_byte", "usage_tag", "usage_request")
     assert [rows_of(store, table) for table in tables] == [2, 2, 2, 2, 10]
     clock[0] += DAY
     await retention.remove()

@@ -8,11 +8,11 @@ import pytest
 
 from tests.xds_server.ledger.usage import batch, usage
 from xds_server.ledger import records
-from xds_server.ledger.rollup import SUMS, Series, is_error, roll_up
+from xds_server.ledger.rollup import SUMS, Series, errors, roll_up
 
 
-def row(**fields: Any) -> records.Row:
-    return records.rows(batch(usage(**fields)), now_us=1)[0]
+def columns(**fields: Any) -> records.Columns:
+    return records.columns(batch(usage(**fields)))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def row(**fields: Any) -> records.Row:
     ],
 )
 def test_errors(fields: dict[str, Any], error: bool) -> None:
-    assert is_error(row(**fields)) is error
+    assert errors(columns(**fields)) == [error]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_errors(fields: dict[str, Any], error: bool) -> None:
     ],
 )
 def test_the_speed_of_answering(fields: dict[str, Any], speed: tuple[int, int]) -> None:
-    (totals,) = roll_up([row(**fields)], {}).values()
+    (totals,) = roll_up(columns(**fields), {}).values()
     sums = dict(zip(SUMS, totals.sums, strict=True))
     assert (sums["answer_tokens"], sums["answer_us"]) == speed
 

@@ -50,6 +50,23 @@ async def test_overlapping_batches_and_repetitions_within_one(ledger: Ledger, re
     assert (await totals(reader))["requests"] == 3
 
 
+async def test_a_record_that_another_translator_sent_is_known(ledger: Ledger, reader: LedgerReader) -> None:
+    """Also over the end of an hour, and in a batch where only the middle is new."""
+    sent = [usage(at=MONDAY_10 + index * 700) for index in range(12)]
+    await ledger.append(pb.AppendRequest(source="one", records=[*sent[:4], *sent[8:]]))
+    again = pb.AppendRequest(source="two", records=[*sent, sent[5]])
+    assert await ledger.append(again) == [each.id for each in again.records]
+    assert await exported(reader) == [each.id for each in sent]
+    assert (await totals(reader))["requests"] == 12
+    assert (ledger.stored, ledger.repeated) == (12, 9)
+
+
+async def test_an_id_with_another_start_is_another_request(ledger: Ledger, reader: LedgerReader) -> None:
+    one = usage()
+    await ledger.append(batch(one, usage(id=one.id, at=MONDAY_10 + 1)))
+    assert await exported(reader) == [one.id, one.id]
+
+
 async def test_appenders_at_once_count_once(open_store: OpenStore) -> None:
     """Two control planes get the same records in different orders from translators that try again."""
     stores = [open_store(), open_store()]
