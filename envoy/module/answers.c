@@ -59,7 +59,8 @@ static size_t follow_object(struct usage_finder *finder, struct span text, size_
     }
   }
   buffer_add(&finder->object, span_between(rest, 0, end));
-  if (whole) {
+  // A report counts tokens; what a client calls "usage" in a schema of its own, which some answers repeat, does not.
+  if (whole && span_find(buffer_span(&finder->object), SPAN("_tokens\""), 0) >= 0) {
     // Some servers report a running total in every event: the last one counts.
     reported->size = 0;
     buffer_add(reported, buffer_span(&finder->object));
@@ -123,13 +124,15 @@ static size_t read_event(struct answer *answer, struct span text, size_t at, boo
   while (at < text.size && !*whole) {
     const char *feed = memchr(text.data + at, '\n', text.size - at);
     size_t end = feed ? (size_t)(feed - text.data) : text.size;
-    if (end > at) {
-      bool is_return = answer->line == LINE_EMPTY && end - at == 1 && text.data[at] == '\r';
-      answer->line = is_return ? LINE_RETURN : LINE_TEXT;
+    if (end > at && answer->line != LINE_COMMENT) {
+      bool first = answer->line == LINE_EMPTY;
+      bool is_return = first && end - at == 1 && text.data[at] == '\r';
+      bool is_comment = first && text.data[at] == ':';
+      answer->line = is_return ? LINE_RETURN : is_comment ? LINE_COMMENT : LINE_TEXT;
     }
     if (!feed) return text.size;
-    *whole = answer->line != LINE_TEXT;
-    if (!*whole) answer->has_text = true;
+    *whole = answer->line == LINE_EMPTY || answer->line == LINE_RETURN;
+    if (answer->line == LINE_TEXT) answer->has_text = true;
     answer->line = LINE_EMPTY;
     at = end + 1;
   }

@@ -23,8 +23,9 @@ struct answer {
   struct usage_finder usage;
 
   // Of a stream.
-  enum { LINE_EMPTY, LINE_RETURN, LINE_TEXT } line;  // what is there of the last line; LINE_RETURN: "\r"
-  bool has_text;             // of the event that is not whole yet: one of its lines is not empty
+  // What is there of the last line; LINE_RETURN: "\r", LINE_COMMENT: it begins with a colon, as keep-alives do.
+  enum { LINE_EMPTY, LINE_RETURN, LINE_COMMENT, LINE_TEXT } line;
+  bool has_text;             // of the event that is not whole yet: one of its lines says something
   uint64_t size;             // bytes of it
   struct buffer held;        // it, where it may have to be hidden
   bool passing;              // or its first part, which is not held any more, has been passed

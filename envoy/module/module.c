@@ -89,7 +89,7 @@ HOOK_EXPORT int HOOK(http_filter_local_reply)(envoy_filter envoy, const void *fi
   return 0;  // as it is
 }
 
-// Envoy wants these to be there; they are about what this module does not use, and never called.
+// Envoy wants these to be there. They are about what this module does not use, and nothing is to be done in them.
 #define UNUSED(name) \
   HOOK_EXPORT void HOOK(name)(void) {}
 UNUSED(http_filter_config_scheduled)

@@ -31,7 +31,7 @@ def usage(text: bytes) -> Usage:
             continue
         begun = True
         found = _whole_object(text[place.end() : place.end() + LONGEST_USAGE])
-        reported = found or reported
+        reported = found if b'_tokens"' in found else reported
         position = place.end() + (len(found) or LONGEST_USAGE)
     return Usage(reported, begun)
 
@@ -65,7 +65,7 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
         report = found.begun and not done and len(event) <= LONGEST_EVENT and _NO_CHOICES.search(event) is not None
         if not asked or ((whole or ends or done or len(event) > LONGEST_EVENT) and not report):
             client += event
-        count += whole and event not in {b"\n", b"\r\n"}
+        count += whole and any(line.strip(b"\r\n") and line[:1] != b":" for line in _LINE.findall(event))
     unfinished = b"".join(event for event, whole in events if not whole)
     if asked and unfinished.startswith(b"data: [DONE]"):
         unfinished = b""

@@ -36,8 +36,8 @@ _PARTS = [
     ),
     *(
         b'"usage":' + USAGE,
-        b'"usage":{"a":"}","b":"\\"}{"}',
-        b'"usage":{"a":{"usage":{"b":1}}}',
+        b'"usage":{"a_tokens":"}","b":"\\"}{"}',
+        b'"usage":{"a":{"usage":{"b_tokens":1}}}',
         b"\\",
         b'"',
         b":",
@@ -85,8 +85,9 @@ def streamed(driver: Driver, parts: Sequence[bytes], *, asked: bool = True, ends
 
 @settings(max_examples=400)
 @given(pieces(texts))
-@example([b'"usage":{"a":"\\\\","b":"}"}'])
-@example([b'"usage":{"a":"\\"}"}'])
+@example([b'"usage":{"a_tokens":"\\\\","b":"}"}'])
+@example([b'"usage":{"a_tokens":"\\"}"}'])
+@example([b'"usage":' + USAGE + b',"tools":[{"usage":{"type":"object"}}]'])
 def test_a_plain_answers_usage_is_found_however_it_comes(driver: Driver, parts: list[bytes]) -> None:
     assert plain(driver, parts) == model.usage(b"".join(parts)).reported
 
@@ -98,7 +99,7 @@ def test_a_plain_answers_usage_is_found_however_it_comes(driver: Driver, parts: 
 @example([TOKEN + b"\n\n", REPORT], True, True)
 @example([DONE + b"\n" + REPORT + b"\n\n"], True, True)
 @example([TOKEN + b"\n\n", REPORT], True, False)
-@example([b'data: {"usage":{"a":1}}\n\ndata: {"usage":{\n\n', b"data: }}\n\n"], True, True)
+@example([b'data: {"usage":{"a_tokens":1}}\n\ndata: {"usage":{\n\n', b"data: }}\n\n"], True, True)
 def test_a_stream_is_the_same_however_it_comes(
     driver: Driver, parts: list[bytes], asked: bool, ends: bool
 ) -> None:
@@ -123,8 +124,27 @@ def test_usage_that_is_reported_with_choices_stays_and_so_do_no_choices_without_
 
 
 def test_the_last_of_several_reports_counts(driver: Driver) -> None:
-    text = b'data: {"usage":{"total":1}}\n\ndata: {"usage":{"total":2}}\n\ndata: {"usage":null}\n\n'
-    assert streamed(driver, [text]).reported == b'{"total":2}'
+    text = b'data: {"usage":{"total_tokens":1}}\n\ndata: {"usage":{"total_tokens":2}}\n\ndata: {"usage":null}\n\n'
+    assert streamed(driver, [text]).reported == b'{"total_tokens":2}'
+
+
+def test_a_schemas_usage_is_no_report(driver: Driver) -> None:
+    """Answers of the Responses API repeat the tools, in which a client may call something so."""
+    schema = b'"tools":[{"parameters":{"properties":{"usage":{"type":"string"}}}}]'
+    text = b'{"usage":' + USAGE + b"," + schema + b"}"
+    assert plain(driver, [text]) == USAGE
+    assert plain(driver, [b"{" + schema + b"}"]) == b""
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("piece", [1, 2, 100])
+def test_keep_alives_are_no_events(driver: Driver, end: bytes, piece: int) -> None:
+    """Some servers send comments while a model thinks, and each event may have to be paid for as a token."""
+    said = b": OPENROUTER PROCESSING" + end + end
+    text = said + TOKEN + end + end + said * 3 + b":" + end + TOKEN + end + end + said
+    parts = [text[at : at + piece] for at in range(0, len(text), piece)]
+    result = streamed(driver, parts)
+    assert (result.events, result.client) == (2, text)
 
 
 def test_an_end_without_an_empty_line_reaches_the_client(driver: Driver) -> None:
@@ -141,7 +161,7 @@ def test_what_no_json_string_can_hold_is_not_found_in_one(driver: Driver) -> Non
 @pytest.mark.parametrize("size", [model.LONGEST_USAGE - 1, model.LONGEST_USAGE, model.LONGEST_USAGE + 1])
 @pytest.mark.parametrize("piece", [1, 3, 4096, 10_000])
 def test_the_longest_usage_object_has_4096_bytes(driver: Driver, size: int, piece: int) -> None:
-    usage = b'{"a":"' + b"}" * (size - 8) + b'"}'
+    usage = b'{"a_tokens":"' + b"}" * (size - 15) + b'"}'
     text = b'{"first":1, "usage" : ' + usage + b', "last": 1}'
     parts = [text[at : at + piece] for at in range(0, len(text), piece)]
     assert plain(driver, parts) == (usage if size <= model.LONGEST_USAGE else b"")

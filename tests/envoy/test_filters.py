@@ -380,7 +380,7 @@ class TestAnswerOfTarget:
             first.call("request_headers", 0)
             first.add(RESPONSE, **{":status": "200", "content-type": "application/json"})
             first.call("response_headers", 0)
-            pieces = [b'{"usage":{"to', *(b"%d" % (number % 10) for number in range(30)), b'":1}}']
+            pieces = [b'{"usage":{"to', *(b"%d" % (number % 10) for number in range(30)), b'_tokens":1}}']
             assert first.call("response_body", 1, *pieces) == (CONTINUE, b"".join(pieces))
         request_.driver.ask("complete", request_.slot)
         assert request_.state("trunkline.usage") == b"".join(pieces)[9:-1]
