@@ -19,7 +19,7 @@ up: $(STAMP)            ## set up .venv, then run the gateway until Ctrl-C
 
 test: $(STAMP)          ## set up .venv, then run every test
 	scripts/install_test_tools.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .
