@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -243,6 +244,18 @@ async def test_too_large_a_body_is_refused_in_openais_shape(gateway: GatewayProc
     ):
         assert answer.status == 413
         assert (await answer.json())["error"]["code"] == "request_too_large"
+
+
+async def test_no_client_speaks_the_translators_own_protocol(gateway: GatewayProcess) -> None:
+    upgrade = ["Connection: upgrade", "Upgrade: trunkline-authorise"]
+    for port, path in ((gateway.address[1], "/v1/models"), (urlsplit(gateway.admin_url).port, "/readyz")):
+        head = [f"GET {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {gateway.api_key}"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write("\r\n".join([*head, *upgrade, "", ""]).encode())
+        async with asyncio.timeout(10):
+            line = await reader.readline()
+        writer.close()
+        assert line.startswith(b"HTTP/1.1 403 ")
 
 
 async def test_a_revoked_key_stops_working_at_once(gateway: GatewayProcess) -> None:
