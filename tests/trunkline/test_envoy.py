@@ -13,7 +13,7 @@ from trunkline.layout import Layout
 
 
 @pytest.mark.parametrize("name", ["data", 'we"ird ${x} #: d'])
-def test_envoy_accepts_the_bootstrap(tmp_path: Path, name: str) -> None:
+def test_envoy_accepts_it(tmp_path: Path, name: str) -> None:
     layout = Layout(tmp_path / name)
     layout.prepare()
     layout.bootstrap.write_text(envoy.bootstrap(layout))
