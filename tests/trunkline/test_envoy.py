@@ -12,7 +12,7 @@ from trunkline import envoy
 from trunkline.layout import Layout
 
 
-@pytest.mark.parametrize("name", ["data", 'we"ird ${x} #: d'])
+@pytest.mark.parametrize("name", ["data", 'w"${x} #: d'], ids=["plain", "odd"])
 def test_envoy_accepts_it(tmp_path: Path, name: str) -> None:
     layout = Layout(tmp_path / name)
     layout.prepare()
