@@ -1,6 +1,6 @@
 #!/usr/bin/env sh
-# The tests drive curl and npm, the clients people have, and put a node behind NAT with ip and nft. Where they are
-# missing and Debian's package manager may install them, it does; elsewhere the tests that need them fail with the
+# The tests drive curl and npm, the clients people have, put a node behind NAT with ip and nft, and compile Envoy's
+# module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need them fail with the
 # command to run.
 set -eu
 missing=""
@@ -8,6 +8,7 @@ command -v curl >/dev/null || missing="$missing curl"
 command -v npm >/dev/null || missing="$missing nodejs npm"
 command -v ip >/dev/null || missing="$missing iproute2"
 command -v nft >/dev/null || missing="$missing nftables"
+command -v "${CC:-cc}" >/dev/null || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0
 command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || exit 0
 apt-get update -qq
