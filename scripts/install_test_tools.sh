@@ -1,7 +1,7 @@
 #!/usr/bin/env sh
 # The tests drive curl and npm, the clients people have, put a node behind NAT with ip and nft, and compile Envoy's
-# module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need them fail with the
-# command to run.
+# module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need
+# them fail with the command to run.
 set -eu
 missing=""
 command -v curl >/dev/null || missing="$missing curl"

@@ -53,7 +53,7 @@ def program(sanitizer: Literal["address", "thread"]) -> Path:
 
 
 def _fixed_addresses() -> list[str]:
-    """The command in front of a driver where addresses are more random than ThreadSanitizer knows to be possible."""
+    """The command in front of a driver where addresses are more random than ThreadSanitizer expects."""
     bits = Path("/proc/sys/vm/mmap_rnd_bits")
     return ["setarch", "-R"] if bits.exists() and int(bits.read_text()) > MOST_RANDOM_BITS else []
 
