@@ -83,6 +83,13 @@ async def until(gateway: GatewayProcess, condition: Callable[[dict[str, Any]], b
     return dict(ledger)
 
 
+async def envoy_cannot_write(gateway: GatewayProcess) -> None:
+    """Envoy writes its lines some time after the answers."""
+    async with asyncio.timeout(30):
+        while not (await metrics(gateway, "/metrics"))["envoy_filesystem_write_failed{}"]:
+            await asyncio.sleep(0.02)
+
+
 async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: GatewayProcess) -> None:
     before = await ask(gateway, 10)
     await settled(gateway)
@@ -91,8 +98,8 @@ async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: G
     await asyncio.to_thread(fill, filler(gateway))
     told = await until(gateway, lambda ledger: ledger["disk"] == "full")
     assert told["disk_free_bytes"] == 0
-    # Enough for several flushes of Envoy's, none of which can be written.
     during = await ask(gateway, DURING)
+    await envoy_cannot_write(gateway)
     scraped = await metrics(gateway)
     assert scraped['trunkline_translator_disk_state{state="full"}'] == 1
     assert scraped["trunkline_translator_journal_errors_total"] >= DURING
