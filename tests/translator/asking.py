@@ -66,10 +66,15 @@ class Peer:
 
     @classmethod
     async def upgrade(cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer:
-        writer.write(UPGRADE)
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
-        return cls(reader, writer)
+        peer = cls(reader, writer)
+        try:
+            writer.write(UPGRADE)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101 "), head
+        except BaseException:  # its peer may be killed
+            await peer.close()
+            raise
+        return peer
 
     async def ask(self, questions: Sequence[bytes]) -> list[Answer]:
         """Sends them at once; the answers in the order in which they come."""
