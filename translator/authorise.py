@@ -67,9 +67,10 @@ class Authoriser:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
         if key is None:
             if not self._policy.held:
-                # The one answer that Envoy shall take for a failure of this service, which it is: the client is
-                # told to try again instead of that its key is wrong.
-                raise Refusal(503, "policy_unavailable", "No policy has been received yet.", kind="server_error")
+                # A failure of this service: the client is told to try again instead of that its key is wrong.
+                message = "No policy has been received yet."
+                again = {"retry-after": "1"}
+                raise Refusal(503, "policy_unavailable", message, kind="server_error", headers=again)
             raise credentials.refused("This API key is unknown, or it has been revoked.")
         if key.expires_at and key.expires_at <= self._clock():
             raise credentials.refused("This API key has expired.")

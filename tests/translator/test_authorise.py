@@ -190,7 +190,8 @@ def test_a_key_of_an_organisation_that_is_gone() -> None:
 
 
 def test_without_any_policy_the_service_says_that_it_is_not_ready_rather_than_that_the_key_is_wrong() -> None:
-    assert refusal(store=PolicyStore()).status == 503
+    refused = refusal(store=PolicyStore())
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
 
 
 @pytest.mark.parametrize(("encoding", "status"), [("gzip", 400), ("br, gzip", 400), ("identity", 200)])

@@ -39,7 +39,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     HeaderMutation as EarlyHeaderMutation,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from xds_server.resources import names
 from xds_server.resources.access_log import request_log
@@ -173,10 +173,3 @@ def _to(match: RouteMatch, cluster: str, *, rewrite: str = "") -> Route:
     if rewrite:
         action.prefix_rewrite = rewrite
     return Route(match=match, route=action)
-
-
-def _headers(*exact: str, prefix: str = "") -> ListStringMatcher:
-    patterns = [StringMatcher(exact=name) for name in exact]
-    if prefix:
-        patterns.append(StringMatcher(prefix=prefix))
-    return ListStringMatcher(patterns=patterns)
