@@ -82,8 +82,13 @@ class JsonBody:
         return start, end - start
 
     def usage_edit(self) -> Edit | None:
-        """What asks for usage at the end of a stream. None where the client has decided about it, or has written
-        something that is for the target to refuse.
+        """What asks for usage at the end of a stream. None where the client asks for it, or has written
+        `stream_options` that are for the target to refuse.
+
+        A client that declines usage is asked for as well: what it pays must not depend on its wish.
+
+        Raises:
+            Refusal: 400. `include_usage` is neither true nor false: servers disagree about what it means then.
         """
         if "stream_options" not in self.values:
             return Edit(self._body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
@@ -95,10 +100,13 @@ class JsonBody:
             return None
         if "include_usage" not in options:
             return Edit(start + 1, 0, '"include_usage":true,' if options else '"include_usage":true')
-        if options["include_usage"] is None:
-            self._keys = _located(self._body)
-            return Edit(self._value_of("include_usage"), len("null"), "true")
-        return None
+        declined = options["include_usage"]
+        if declined is True:
+            return None
+        if declined is not None and declined is not False:
+            raise _wrong("stream_options.include_usage", "invalid_type", "true or false")
+        self._keys = _located(self._body)
+        return Edit(self._value_of("include_usage"), len("null" if declined is None else "false"), "true")
 
     def _value_of(self, key: str) -> int:
         """Where the value of a located key begins."""

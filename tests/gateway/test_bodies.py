@@ -164,7 +164,7 @@ async def test_a_body_with_trailers_behind_it_is_edited_too(
     )
 
 
-async def test_usage_is_asked_for_where_the_client_did_not(
+async def test_usage_is_asked_for_where_the_client_did_not_or_declined(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
     await post(gateway, b'{"messages":[{"role":"user","content":"hi"}],"stream":true,"model":"gpt"}')
@@ -176,7 +176,8 @@ async def test_usage_is_asked_for_where_the_client_did_not(
     declined = b'"stream":true,"stream_options":{"include_usage":false},"model":"gpt"}'
     own = b'{"messages":[{"role":"user","content":"hi"}],' + declined
     await post(gateway, own)
-    assert (await received(provider_a)).body == own.replace(b'"gpt"', UPSTREAM)
+    asked = own.replace(b'"include_usage":false', b'"include_usage":true')
+    assert (await received(provider_a)).body == asked.replace(b'"gpt"', UPSTREAM)
 
     not_understood = b'{"messages":[{"role":"user","content":"hi"}],"stream":true,"model":"no-usage"}'
     await post(gateway, not_understood)

@@ -87,4 +87,8 @@ async def test_the_event_is_hidden_however_the_stream_is_cut(gateway: GatewayPro
 async def test_a_client_that_asked_for_usage_gets_it(gateway: GatewayProcess) -> None:
     sent = stream([*CONTENT, USAGE, DONE])
     assert await received(gateway, [sent], stream_options={"include_usage": True}) == sent
-    assert await received(gateway, [sent], stream_options={"include_usage": False}) == sent
+
+
+async def test_a_client_that_declines_usage_does_not_get_it(gateway: GatewayProcess) -> None:
+    sent, expected = stream([*CONTENT, USAGE, DONE]), stream([*CONTENT, DONE])
+    assert await received(gateway, [sent], stream_options={"include_usage": False}) == expected

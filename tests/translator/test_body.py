@@ -83,7 +83,10 @@ def documents(draw: st.DrawFn) -> tuple[bytes, str]:
         members.append(("stream", draw(st.sampled_from(["true", "false", "null"]))))
     if draw(st.booleans()):
         options = st.sampled_from(
-            ["null", "{}", '{"include_usage":null}', '{"x":{"include_usage":1},"y":[]}', "[]"]
+            [
+                *("null", "{}", "[]"),
+                *('{"include_usage":null}', '{"include_usage" : false}', '{"x":{"include_usage":1},"y":[]}'),
+            ]
         )
         members.append(("stream_options", draw(options)))
     members = draw(st.permutations(members))
@@ -173,12 +176,24 @@ def test_the_refusal_names_the_parameter(body: bytes, param: str, code: str) -> 
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-@pytest.mark.parametrize("value", [b"true", b"false", b'"yes"'])
-def test_an_explicit_wish_about_usage_is_respected(value: bytes) -> None:
-    assert (
-        JsonBody(b'{"model":"m","stream":true,"stream_options":{"include_usage":' + value + b"}}").usage_edit()
-        is None
-    )
+def options(include_usage: bytes) -> bytes:
+    return b'{"model":"m","stream":true,"stream_options":{"include_usage":' + include_usage + b"}}"
+
+
+def test_a_client_that_asks_for_usage_itself_needs_no_edit() -> None:
+    assert JsonBody(options(b"true")).usage_edit() is None
+
+
+def test_a_client_that_declines_usage_has_the_target_asked_all_the_same() -> None:
+    """It would be billed by an estimate otherwise, which a client could choose where that is cheaper."""
+    assert asked_for_usage(options(b"false")) == json.loads(options(b"true"))
+
+
+@pytest.mark.parametrize("value", [b'"yes"', b"0", b'"false"', b"[]"])
+def test_a_wish_about_usage_that_servers_may_read_either_way_is_refused(value: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        JsonBody(options(value)).usage_edit()
+    assert (caught.value.status, caught.value.param) == (400, "stream_options.include_usage")
 
 
 def test_a_top_level_include_usage_is_not_the_one_of_the_options() -> None:
