@@ -24,11 +24,23 @@ struct header {
 
 enum header_type { REQUEST_HEADERS, REQUEST_TRAILERS, RESPONSE_HEADERS, RESPONSE_TRAILERS };
 enum body_type { RECEIVED_REQUEST, BUFFERED_REQUEST, RECEIVED_RESPONSE, BUFFERED_RESPONSE };
-enum headers_status { HEADERS_CONTINUE, HEADERS_STOP };
-enum body_status { BODY_CONTINUE, BODY_STOP_AND_BUFFER };
+enum headers_status {
+  HEADERS_CONTINUE,
+  HEADERS_STOP,
+  HEADERS_CONTINUE_AND_DO_NOT_END,
+  HEADERS_STOP_ALL_AND_BUFFER,
+  HEADERS_STOP_ALL_AND_WATERMARK,
+};
+enum body_status {
+  BODY_CONTINUE,
+  BODY_STOP_AND_BUFFER,     // past the buffer limit the client is refused: 413
+  BODY_STOP_AND_WATERMARK,  // past the buffer limit nothing more is read
+  BODY_STOP_WITHOUT_BUFFER,
+};
 enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
+enum local_reply_status { LOCAL_REPLY_CONTINUE, LOCAL_REPLY_CONTINUE_AND_RESET };
 enum metadata_source { METADATA_DYNAMIC, METADATA_ROUTE, METADATA_CLUSTER, METADATA_HOST };
-enum { LOG_ERROR = 4 };
+enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_CRITICAL };
 
 #define CALLBACK(name) envoy_dynamic_module_callback_##name
 #define HOOK(name) envoy_dynamic_module_on_##name

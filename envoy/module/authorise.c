@@ -89,14 +89,14 @@ static struct filter *new(void *config, envoy_filter envoy) {
   return &authorise->filter;
 }
 
-static int request_headers(struct filter *filter, bool last) {
+static enum headers_status request_headers(struct filter *filter, bool last) {
   struct authorise *authorise = (struct authorise *)filter;
   CALLBACK(http_set_buffer_limit)(filter->envoy, authorise->settings->max_body);
   if (last) ask(authorise, false);
   return HEADERS_STOP;
 }
 
-static int request_body(struct filter *filter, bool last) {
+static enum body_status request_body(struct filter *filter, bool last) {
   struct authorise *authorise = (struct authorise *)filter;
   size_t size = CALLBACK(http_get_body_size)(filter->envoy, BUFFERED_REQUEST) +
                 CALLBACK(http_get_body_size)(filter->envoy, RECEIVED_REQUEST);
@@ -105,7 +105,7 @@ static int request_body(struct filter *filter, bool last) {
   return BODY_STOP_AND_BUFFER;
 }
 
-static int request_trailers(struct filter *filter) {
+static enum trailers_status request_trailers(struct filter *filter) {
   struct authorise *authorise = (struct authorise *)filter;
   if (!authorise->ticket) ask(authorise, false);
   return TRAILERS_STOP;
@@ -137,7 +137,8 @@ static void unavailable(envoy_filter envoy) {
    SPAN("trunkline_policy_unavailable"));
 }
 
-static void scheduled(struct filter *filter) {
+static void scheduled(struct filter *filter, uint64_t event) {
+  (void)event;
   struct authorise *authorise = (struct authorise *)filter;
   struct ticket *ticket = authorise->ticket;
   if (!ticket) return;
@@ -156,7 +157,7 @@ static void scheduled(struct filter *filter) {
   link_drop(ticket);
 }
 
-static int response_headers(struct filter *filter, bool last) {
+static enum headers_status response_headers(struct filter *filter, bool last) {
   (void)last;
   const struct authorise *authorise = (struct authorise *)filter;
   if (!authorise->request) return HEADERS_CONTINUE;
@@ -166,16 +167,6 @@ static int response_headers(struct filter *filter, bool last) {
     header_set(filter->envoy, RESPONSE_HEADERS, headers[at].key, headers[at].value);
   }
   return HEADERS_CONTINUE;
-}
-
-static int response_body(struct filter *filter, bool last) {
-  (void)filter, (void)last;
-  return BODY_CONTINUE;
-}
-
-static int response_trailers(struct filter *filter) {
-  (void)filter;
-  return TRAILERS_CONTINUE;
 }
 
 static void complete(struct filter *filter) {
@@ -198,8 +189,6 @@ const struct filter_kind authorise_filter = {
     .request_body = request_body,
     .request_trailers = request_trailers,
     .response_headers = response_headers,
-    .response_body = response_body,
-    .response_trailers = response_trailers,
     .scheduled = scheduled,
     .complete = complete,
     .destroy = destroy,

@@ -96,7 +96,7 @@ static struct filter *new(void *config, envoy_filter envoy) {
   return &dress->filter;
 }
 
-static int request_headers(struct filter *filter, bool last) {
+static enum headers_status request_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request = request_of(filter->envoy);
   // Nothing reaches a target that the translator has not let through, or that we know nothing of.
@@ -163,14 +163,14 @@ static bool edit_body(struct dress *dress, int last) {
   return whole;
 }
 
-static int request_body(struct filter *filter, bool last) {
+static enum body_status request_body(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
   return last && edit_body(dress, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
 }
 
 // Behind a body that had no last part.
-static int request_trailers(struct filter *filter) {
+static enum trailers_status request_trailers(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   if (!dress->edits_model && !dress->edits_usage) return TRAILERS_CONTINUE;
   return edit_body(dress, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
@@ -237,7 +237,7 @@ static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
   dress->refusal = body;  // in the place of the last of what the target sends
 }
 
-static int response_headers(struct filter *filter, bool last) {
+static enum headers_status response_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request;
   envoy_filter envoy = filter->envoy;
@@ -286,7 +286,7 @@ static void follow_events(struct dress *dress, bool last) {
   buffer_free(&passed);
 }
 
-static int response_body(struct filter *filter, bool last) {
+static enum body_status response_body(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   if (dress->refusal.size) {
     body_replace(filter->envoy, RECEIVED_RESPONSE, last ? dress->refusal : NO_SPAN);
@@ -298,7 +298,7 @@ static int response_body(struct filter *filter, bool last) {
   return BODY_CONTINUE;
 }
 
-static int response_trailers(struct filter *filter) {
+static enum trailers_status response_trailers(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   struct buffer passed = {0};
   if (dress->refusal.size) {
@@ -311,10 +311,6 @@ static int response_trailers(struct filter *filter) {
   return TRAILERS_CONTINUE;
 }
 
-static void scheduled(struct filter *filter) { (void)filter; }
-
-static void complete(struct filter *filter) { (void)filter; }
-
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   buffer_free(&dress->metadata);
@@ -326,11 +322,8 @@ static void destroy(struct filter *filter) {
 // It has no settings; something must be given out for one that is accepted.
 static void *configure(struct span config) { return config.size == 0 ? (void *)&dress_filter : NULL; }
 
-static void unconfigure(void *config) { (void)config; }
-
 const struct filter_kind dress_filter = {
     .configure = configure,
-    .unconfigure = unconfigure,
     .new = new,
     .request_headers = request_headers,
     .request_body = request_body,
@@ -338,7 +331,5 @@ const struct filter_kind dress_filter = {
     .response_headers = response_headers,
     .response_body = response_body,
     .response_trailers = response_trailers,
-    .scheduled = scheduled,
-    .complete = complete,
     .destroy = destroy,
 };

@@ -1,4 +1,4 @@
-// The filters of this module. Each is one struct that begins with `struct filter`.
+// The HTTP filters of this module. Each filter is one struct that begins with `struct filter`.
 
 #pragma once
 
@@ -6,20 +6,22 @@
 
 struct filter;
 
-// The hooks of one kind of filter; every one is there.
+// The hooks of one kind of filter. `configure` and `new` are required; a hook that is NULL lets everything pass.
 struct filter_kind {
-  // NULL refuses the configuration.
+  // Returns NULL to refuse the configuration. The result is any pointer but NULL, also where there are no settings.
   void *(*configure)(struct span config);
   void (*unconfigure)(void *config);
   struct filter *(*new)(void *config, envoy_filter envoy);
-  int (*request_headers)(struct filter *, bool last);
-  int (*request_body)(struct filter *, bool last);
-  int (*request_trailers)(struct filter *);
-  int (*response_headers)(struct filter *, bool last);
-  int (*response_body)(struct filter *, bool last);
-  int (*response_trailers)(struct filter *);
-  void (*scheduled)(struct filter *);
+  enum headers_status (*request_headers)(struct filter *, bool last);
+  enum body_status (*request_body)(struct filter *, bool last);
+  enum trailers_status (*request_trailers)(struct filter *);
+  enum headers_status (*response_headers)(struct filter *, bool last);
+  enum body_status (*response_body)(struct filter *, bool last);
+  enum trailers_status (*response_trailers)(struct filter *);
+  // `event` is what was committed to the stream's scheduler.
+  void (*scheduled)(struct filter *, uint64_t event);
   void (*complete)(struct filter *);  // before the access log
+  // Without it, the filter's memory is freed.
   void (*destroy)(struct filter *);
 };
 

@@ -1,5 +1,4 @@
-// What Envoy calls: each hook goes to the filter that it is for. The ABI's rules for all of them: docs of the hook in
-// Envoy's abi.h.
+// What Envoy calls: each hook goes to the filter that it is for. The rules for all of them are in Envoy's abi.h.
 
 #include <stdlib.h>
 
@@ -10,15 +9,23 @@ struct config {
   void *config;
 };
 
+static const struct {
+  struct span name;
+  const struct filter_kind *kind;
+} FILTERS[] = {{SPAN("authorise"), &authorise_filter}, {SPAN("dress"), &dress_filter}};
+
 static struct filter *of(const void *filter) { return (struct filter *)filter; }
+
+static const struct filter_kind *kind_of(const void *filter) { return of(filter)->kind; }
 
 HOOK_EXPORT const char *HOOK(program_init)(void) { return ABI_VERSION; }
 
 HOOK_EXPORT const void *HOOK(http_filter_config_new)(envoy_config envoy, struct span name, struct span text) {
   (void)envoy;
-  const struct filter_kind *kind = span_is(name, SPAN("authorise")) ? &authorise_filter
-                                   : span_is(name, SPAN("dress"))   ? &dress_filter
-                                                                    : NULL;
+  const struct filter_kind *kind = NULL;
+  for (size_t at = 0; at < sizeof FILTERS / sizeof *FILTERS; at++) {
+    if (span_is(name, FILTERS[at].name)) kind = FILTERS[at].kind;
+  }
   void *made = kind ? kind->configure(text) : NULL;
   if (!made) return NULL;
   struct config *config = allocate(sizeof *config);
@@ -28,7 +35,7 @@ HOOK_EXPORT const void *HOOK(http_filter_config_new)(envoy_config envoy, struct 
 
 HOOK_EXPORT void HOOK(http_filter_config_destroy)(const void *config) {
   struct config *mine = (struct config *)config;
-  mine->kind->unconfigure(mine->config);
+  if (mine->kind->unconfigure) mine->kind->unconfigure(mine->config);
   free(mine);
 }
 
@@ -40,61 +47,57 @@ HOOK_EXPORT const void *HOOK(http_filter_new)(const void *config, envoy_filter e
   return filter;
 }
 
-HOOK_EXPORT int HOOK(http_filter_request_headers)(envoy_filter envoy, const void *filter, bool last) {
+HOOK_EXPORT enum headers_status HOOK(http_filter_request_headers)(envoy_filter envoy, const void *filter, bool last) {
   (void)envoy;
-  return of(filter)->kind->request_headers(of(filter), last);
+  return kind_of(filter)->request_headers ? kind_of(filter)->request_headers(of(filter), last) : HEADERS_CONTINUE;
 }
 
-HOOK_EXPORT int HOOK(http_filter_request_body)(envoy_filter envoy, const void *filter, bool last) {
+HOOK_EXPORT enum body_status HOOK(http_filter_request_body)(envoy_filter envoy, const void *filter, bool last) {
   (void)envoy;
-  return of(filter)->kind->request_body(of(filter), last);
+  return kind_of(filter)->request_body ? kind_of(filter)->request_body(of(filter), last) : BODY_CONTINUE;
 }
 
-HOOK_EXPORT int HOOK(http_filter_request_trailers)(envoy_filter envoy, const void *filter) {
+HOOK_EXPORT enum trailers_status HOOK(http_filter_request_trailers)(envoy_filter envoy, const void *filter) {
   (void)envoy;
-  return of(filter)->kind->request_trailers(of(filter));
+  return kind_of(filter)->request_trailers ? kind_of(filter)->request_trailers(of(filter)) : TRAILERS_CONTINUE;
 }
 
-HOOK_EXPORT int HOOK(http_filter_response_headers)(envoy_filter envoy, const void *filter, bool last) {
+HOOK_EXPORT enum headers_status HOOK(http_filter_response_headers)(envoy_filter envoy, const void *filter, bool last) {
   (void)envoy;
-  return of(filter)->kind->response_headers(of(filter), last);
+  return kind_of(filter)->response_headers ? kind_of(filter)->response_headers(of(filter), last) : HEADERS_CONTINUE;
 }
 
-HOOK_EXPORT int HOOK(http_filter_response_body)(envoy_filter envoy, const void *filter, bool last) {
+HOOK_EXPORT enum body_status HOOK(http_filter_response_body)(envoy_filter envoy, const void *filter, bool last) {
   (void)envoy;
-  return of(filter)->kind->response_body(of(filter), last);
+  return kind_of(filter)->response_body ? kind_of(filter)->response_body(of(filter), last) : BODY_CONTINUE;
 }
 
-HOOK_EXPORT int HOOK(http_filter_response_trailers)(envoy_filter envoy, const void *filter) {
+HOOK_EXPORT enum trailers_status HOOK(http_filter_response_trailers)(envoy_filter envoy, const void *filter) {
   (void)envoy;
-  return of(filter)->kind->response_trailers(of(filter));
+  return kind_of(filter)->response_trailers ? kind_of(filter)->response_trailers(of(filter)) : TRAILERS_CONTINUE;
 }
 
 HOOK_EXPORT void HOOK(http_filter_scheduled)(envoy_filter envoy, const void *filter, uint64_t event) {
   (void)envoy;
-  (void)event;
-  of(filter)->kind->scheduled(of(filter));
+  if (kind_of(filter)->scheduled) kind_of(filter)->scheduled(of(filter), event);
 }
 
 HOOK_EXPORT void HOOK(http_filter_stream_complete)(envoy_filter envoy, const void *filter) {
   (void)envoy;
-  of(filter)->kind->complete(of(filter));
+  if (kind_of(filter)->complete) kind_of(filter)->complete(of(filter));
 }
 
-HOOK_EXPORT void HOOK(http_filter_destroy)(const void *filter) { of(filter)->kind->destroy(of(filter)); }
-
-HOOK_EXPORT int HOOK(http_filter_local_reply)(envoy_filter envoy, const void *filter, uint32_t status,
-                                              struct span details, bool reset_imminent) {
-  (void)envoy, (void)filter, (void)status, (void)details, (void)reset_imminent;
-  return 0;  // as it is
+HOOK_EXPORT void HOOK(http_filter_destroy)(const void *filter) {
+  if (kind_of(filter)->destroy) {
+    kind_of(filter)->destroy(of(filter));
+  } else {
+    free(of(filter));
+  }
 }
 
-// Envoy wants these to be there. They are about what this module does not use, and nothing is to be done in them.
+// Envoy requires these to be exported. They belong to features that this module does not use: Envoy never calls them.
 #define UNUSED(name) \
   HOOK_EXPORT void HOOK(name)(void) {}
-UNUSED(http_filter_config_scheduled)
-UNUSED(http_filter_per_route_config_new)
-UNUSED(http_filter_per_route_config_destroy)
 UNUSED(http_filter_http_callout_done)
 UNUSED(http_filter_http_stream_headers)
 UNUSED(http_filter_http_stream_data)

@@ -11,12 +11,12 @@
 const void *HOOK(http_filter_config_new)(envoy_config, struct span name, struct span text);
 void HOOK(http_filter_config_destroy)(const void *config);
 const void *HOOK(http_filter_new)(const void *config, envoy_filter);
-int HOOK(http_filter_request_headers)(envoy_filter, const void *filter, bool last);
-int HOOK(http_filter_request_body)(envoy_filter, const void *filter, bool last);
-int HOOK(http_filter_request_trailers)(envoy_filter, const void *filter);
-int HOOK(http_filter_response_headers)(envoy_filter, const void *filter, bool last);
-int HOOK(http_filter_response_body)(envoy_filter, const void *filter, bool last);
-int HOOK(http_filter_response_trailers)(envoy_filter, const void *filter);
+enum headers_status HOOK(http_filter_request_headers)(envoy_filter, const void *filter, bool last);
+enum body_status HOOK(http_filter_request_body)(envoy_filter, const void *filter, bool last);
+enum trailers_status HOOK(http_filter_request_trailers)(envoy_filter, const void *filter);
+enum headers_status HOOK(http_filter_response_headers)(envoy_filter, const void *filter, bool last);
+enum body_status HOOK(http_filter_response_body)(envoy_filter, const void *filter, bool last);
+enum trailers_status HOOK(http_filter_response_trailers)(envoy_filter, const void *filter);
 void HOOK(http_filter_scheduled)(envoy_filter, const void *filter, uint64_t event);
 void HOOK(http_filter_stream_complete)(envoy_filter, const void *filter);
 void HOOK(http_filter_destroy)(const void *filter);
@@ -46,14 +46,14 @@ static void add_slices(struct fake *fake, int type, struct span *command) {
 static void request_body(struct fake *fake, const void *filter, struct span command, struct buffer *answer) {
   bool last = next_number(&command);
   add_slices(fake, RECEIVED_REQUEST, &command);
-  int status = HOOK(http_filter_request_body)(fake, filter, last);
+  enum body_status status = HOOK(http_filter_request_body)(fake, filter, last);
   put_number(answer, (uint64_t)status);
   fake_move_body(fake, RECEIVED_REQUEST, BUFFERED_REQUEST);
   if (status == BODY_CONTINUE) put_body(fake, BUFFERED_REQUEST, answer);
 }
 
 static void request_trailers(struct fake *fake, const void *filter, struct buffer *answer) {
-  int status = HOOK(http_filter_request_trailers)(fake, filter);
+  enum trailers_status status = HOOK(http_filter_request_trailers)(fake, filter);
   put_number(answer, (uint64_t)status);
   if (status == TRAILERS_CONTINUE) put_body(fake, BUFFERED_REQUEST, answer);
 }
