@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(shell find proto/trunkline_proto -name '*.proto')
 
-.PHONY: up test check proto lock bench clean
+.PHONY: up test check proto golden lock bench clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -30,6 +30,9 @@ check: $(STAMP)         ## style, types, import contracts, generated code
 
 proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
 	$(BIN)/python scripts/generate_proto.py
+
+golden: $(STAMP)        ## renew tests/golden/*.envoy.yaml, the configuration that each case becomes
+	$(BIN)/python -m tests.golden
 
 lock: $(STAMP)          ## bring requirements.lock up to date with pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
