@@ -24,6 +24,7 @@ test: $(STAMP)          ## set up .venv, then run every test
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror envoy/module/*.[ch] tests/envoy/drivers/*.[ch]
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check

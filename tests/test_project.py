@@ -12,9 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+C_FILES = [file for part in ("envoy/module", "tests/envoy/drivers") for file in (ROOT / part).glob("*.[ch]")]
 CHECKS = {
     "style": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],
+    "C format": [BIN / "clang-format", "--dry-run", "--Werror", *C_FILES],
     "types": [BIN / "mypy"],
     "imports": [BIN / "lint-imports"],
     "generated code": [sys.executable, "scripts/generate_proto.py", "--check"],

@@ -67,8 +67,8 @@ bool CALLBACK(http_get_metadata_string)(envoy_filter, int source, struct span sp
 bool CALLBACK(http_set_filter_state_bytes)(envoy_filter, struct span key, struct span value);
 bool CALLBACK(http_get_filter_state_bytes)(envoy_filter, struct span key, struct span *value);
 
-void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count,
-                                  struct span body, struct span details);
+void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count, struct span body,
+                                  struct span details);
 void CALLBACK(http_clear_route_cache)(envoy_filter);
 void CALLBACK(http_filter_continue_decoding)(envoy_filter);
 

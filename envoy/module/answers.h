@@ -38,6 +38,5 @@ void answer_plain(struct answer *answer, struct request *request, struct span ch
 // A stream: counts its events and notes its usage. Where the gateway asked for usage and the client did not, the event
 // that reports it is taken out: it has no choices, which many clients do not expect. True if `passed` stands for the
 // chunk: then an event in pieces is held until it is whole, or the `last` bytes of the stream are here.
-bool answer_events(struct answer *answer, struct request *request, struct span chunk, bool last,
-                   struct buffer *passed);
+bool answer_events(struct answer *answer, struct request *request, struct span chunk, bool last, struct buffer *passed);
 void answer_free(struct answer *answer);

@@ -20,9 +20,7 @@ ptrdiff_t span_find(struct span text, struct span needle, size_t from) {
   return found ? found - text.data : -1;
 }
 
-struct span span_from(struct span text, size_t start) {
-  return (struct span){text.data + start, text.size - start};
-}
+struct span span_from(struct span text, size_t start) { return (struct span){text.data + start, text.size - start}; }
 
 struct span span_between(struct span text, size_t start, size_t end) {
   return (struct span){text.data + start, end - start};
@@ -81,6 +79,4 @@ void buffer_free(struct buffer *buffer) {
   *buffer = (struct buffer){0};
 }
 
-struct span buffer_span(const struct buffer *buffer) {
-  return (struct span){buffer->data, buffer->size};
-}
+struct span buffer_span(const struct buffer *buffer) { return (struct span){buffer->data, buffer->size}; }

@@ -32,7 +32,8 @@ static bool has_flag(struct span flags, char flag) {
 static bool find_target(struct dress *dress) {
   struct target *target = &dress->target;
   struct span text;
-  if (!CALLBACK(http_get_metadata_string)(dress->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"), &text)) {
+  if (!CALLBACK(http_get_metadata_string)(dress->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"),
+                                          &text)) {
     return false;
   }
   buffer_add(&dress->metadata, text);
@@ -212,8 +213,8 @@ static void remove_private_headers(envoy_filter envoy) {
 // A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
 // quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
 static struct span refusal(bool forbidden) {
-#define REFUSAL(status)                                                                                         \
-  "{\"error\":{\"message\":\"The target refused the gateway's own credential (" status                          \
+#define REFUSAL(status)                                                                                          \
+  "{\"error\":{\"message\":\"The target refused the gateway's own credential (" status                           \
   "). This is for the gateway's operator to mend; your key is fine.\",\"type\":\"server_error\",\"param\":null," \
   "\"code\":\"upstream_authentication_failed\"}}"
   return forbidden ? SPAN(REFUSAL("403")) : SPAN(REFUSAL("401"));

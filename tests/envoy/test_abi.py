@@ -1,0 +1,102 @@
+"""`abi.h` and the module's exports against the Envoy that is pinned."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trunkline import envoy_module
+from trunkline.envoy import binary
+from trunkline.envoy_module import LIBRARY
+
+ABI = Path(envoy_module.__file__).parents[1] / "envoy" / "module" / "abi.h"
+CALLBACK, HOOK = "envoy_dynamic_module_callback_", "envoy_dynamic_module_on_"
+CONFIG = """
+static_resources:
+  listeners:
+  - name: clients
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": $network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: http
+          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: []}]}
+          http_filters:
+          - name: dress
+            typed_config:
+              "@type": $http.dynamic_modules.v3.DynamicModuleFilter
+              dynamic_module_config: {name: trunkline}
+              filter_name: dress
+          - name: router
+            typed_config: {"@type": $http.router.v3.Router}
+""".replace("$", "type.googleapis.com/envoy.extensions.filters.")
+
+
+def exported(file: Path, prefix: str) -> set[str]:
+    """The names that `file` gives to others, without `prefix`."""
+    options = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
+    listed = subprocess.run(["nm", *options, file], capture_output=True, text=True, check=True).stdout
+    names = (line.split()[-1].lstrip("_") for line in listed.splitlines() if line)
+    return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return envoy_module.directory(tmp_path_factory.mktemp("module")) / LIBRARY
+
+
+def validate(library: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Has Envoy load the module of `library` and make a filter's configuration with it."""
+    (directory / LIBRARY).write_bytes(library.read_bytes())
+    return subprocess.run(
+        [binary(), "--mode", "validate", "--config-yaml", CONFIG],
+        env={**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def without(library: Path, hook: str, into: Path) -> Path:
+    """A copy of the module in which `hook` cannot be found."""
+    name = f"\0{HOOK}{hook}\0".encode()
+    content = library.read_bytes()
+    assert name in content
+    into.write_bytes(content.replace(name, name.replace(b"_on_", b"_no_")))
+    return into
+
+
+def test_envoy_has_every_callback_that_is_declared() -> None:
+    declared = set(re.findall(r"\bCALLBACK\((\w+)\)\(", ABI.read_text()))
+    assert len(declared) > 15
+    assert declared <= exported(binary(), CALLBACK)
+
+
+def test_envoy_knows_every_hook_that_is_exported(library: Path) -> None:
+    known = binary().read_bytes()
+    unknown = {name for name in exported(library, HOOK) if f"{HOOK}{name}".encode() not in known}
+    assert not unknown
+
+
+def test_envoy_accepts_the_module_and_its_version(library: Path, tmp_path: Path) -> None:
+    (version,) = re.findall(r'#define ABI_VERSION "(v[0-9.]+)"', ABI.read_text())
+    assert set(re.findall(rb"\0(v0\.[0-9]+\.[0-9]+)\0", binary().read_bytes())) == {version.encode()}
+    done = validate(library, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"ABI version {version} matched" in done.stderr
+
+
+def test_no_hook_is_exported_that_envoy_would_do_without(library: Path, tmp_path: Path) -> None:
+    hooks = {name for name in exported(library, HOOK) if name.startswith("http_filter")}
+    assert len(hooks) > 15
+    for hook in sorted(hooks):
+        done = validate(without(library, hook, tmp_path / "changed.so"), tmp_path)
+        assert done.returncode != 0, f"Envoy does without {hook}"
+        assert f"{HOOK}{hook}" in done.stderr
