@@ -32,6 +32,8 @@ _LASTING = {
     _CODE.FAILED_PRECONDITION: "the gateway does not speak this sidecar's protocol",
     _CODE.UNIMPLEMENTED: "what answers there is no gateway, or one that is not ready",
 }
+#: Characters of a refusal that the node's status shows.
+_MAX_DETAILS = 500
 _EXPIRED = "this node's certificate has expired: join again with `trunkline-node join … --replace`"
 
 
@@ -93,7 +95,7 @@ class Reporter:
             # Two copies that answered each other at once would keep the gateway busy for ever. The other reasons
             # may pass with a restart of the gateway, so the first tries come soon.
             wait = self._timing.slow_delay if expired or code is _CODE.ABORTED else delay
-            self._tell(_EXPIRED if expired else _LASTING.get(code, "the gateway cannot be reached"), code, details)
+            self._tell(_EXPIRED if expired else _trouble(code, details), code, details)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             longest = self._timing.slow_delay if code in _LASTING else self._timing.max_delay
             delay = min(delay * 2, longest)
@@ -158,6 +160,14 @@ class Reporter:
         except grpc.aio.AioRpcError:
             pass  # its code is asked from the stream
         return answered
+
+
+def _trouble(code: grpc.StatusCode, details: str) -> str:
+    """In words for the node's owner; a refused report also with what the gateway refuses in it."""
+    trouble = _LASTING.get(code, "the gateway cannot be reached")
+    if code is _CODE.INVALID_ARGUMENT and details:
+        return f"{trouble}: {'; '.join(details[:_MAX_DETAILS].splitlines())}"
+    return trouble
 
 
 def _seconds(instruction: wire.NodeInstruction) -> float:

@@ -48,6 +48,8 @@ class Settings:
     envoy_modules: Path
     envoy_concurrency: int
     log_level: str
+    #: Networks in which nodes may have direct addresses although they are refused by default.
+    allow_direct: tuple[str, ...] = ()
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
@@ -70,6 +72,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--tunnel-listen", str(settings.tunnel)),
                 *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
                 *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
+                *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),

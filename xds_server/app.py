@@ -75,7 +75,7 @@ async def _serve(
         tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
     builder = await asyncio.to_thread(Builder, edge)
     control_plane = ControlPlane(async_store, builder)
-    live = LiveNodes()
+    live = LiveNodes(addresses=settings.direct_addresses)
     nodes = NodeRegistry(live, ledger, control_plane, tunnels=settings.node_tunnels)
     await nodes.restore()
     control_plane.follow(nodes.desired)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hmac
+import ipaddress
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xds_server.ledger.kept import Kept
+from xds_server.nodes.direct import DirectAddresses, Network
 from xds_server.resources.settings import EdgeSettings
 from xds_server.store.url import DatabaseUrl
 
@@ -45,10 +47,20 @@ class Settings:
     tunnel_url: str = ""
     kept: Kept = field(default_factory=Kept)
     node_tunnels: int = 4
+    allow_direct: tuple[Network, ...] = ()
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
     check_only: bool = False
+
+    @property
+    def direct_addresses(self) -> DirectAddresses:
+        """Which direct addresses nodes may have."""
+        edge = self.edge
+        listeners = [edge.openai_listen, edge.admin_listen, edge.tunnel_handshake_listen, edge.tunnel_listen]
+        return DirectAddresses(
+            self.allow_direct, (_address(self.control_listen), *(each for each in listeners if each is not None))
+        )
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -105,6 +117,14 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         default=4,
         help="how many each node keeps open; at least as many as Envoy has workers",
     )
+    parser.add_argument(
+        "--allow-direct",
+        type=_networks,
+        action="extend",
+        default=[],
+        metavar="NETWORK[,NETWORK…]",
+        help="direct addresses of nodes that are refused by default, such as 127.0.0.0/8",
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)
@@ -138,6 +158,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         node_tunnels=given.node_tunnels,
+        allow_direct=tuple(given.allow_direct),
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,
@@ -183,6 +204,13 @@ def _tunnels(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,2}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
     return int(text)
+
+
+def _networks(text: str) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(each.strip()) for each in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; accepted: networks such as 127.0.0.0/8,fd00::/8") from error
 
 
 def _system_ca_file() -> str:

@@ -156,6 +156,18 @@ async def test_what_will_not_mend_by_itself_is_told_once_and_tried_slowly(
     assert told[0]["details"] == "so it is"
 
 
+async def test_the_status_says_what_in_a_report_is_refused(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.refusals["Report"] = grpc.StatusCode.INVALID_ARGUMENT, "facts.a: is wrong\nfacts.b: " + "x" * 10_000
+    async with _reporting(gateway, tmp_path) as reporting:
+        async with asyncio.timeout(20):
+            while "refuses the report" not in reporting.reporter.trouble:
+                await asyncio.sleep(0.01)
+        assert reporting.reporter.trouble.startswith(
+            "the gateway refuses the report: facts.a: is wrong; facts.b: xxx"
+        )
+        assert len(reporting.reporter.trouble) < 600
+
+
 async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gateway, tmp_path: Path) -> None:
     gateway.refusals["Report"] = grpc.StatusCode.UNAVAILABLE, "certificate expired"
     late = timedelta(hours=0)

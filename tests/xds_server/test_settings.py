@@ -72,6 +72,20 @@ def test_where_nodes_call(arguments: list[str]) -> None:
     assert len(first.tunnel_secret) == 64
 
 
+def test_direct_addresses_of_nodes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    rule = parsed(*arguments, "--tunnel-listen", "10.0.0.1:8443").direct_addresses
+    assert "loopback" in rule.problem("127.0.0.1", 9000)
+    for host, port in (("127.0.0.1", 1), ("127.0.0.1", 2), ("10.0.0.1", 8443), ("127.0.0.1", 8444)):
+        assert "own listeners" in rule.problem(host, port)
+    given = ("--allow-direct", "10.0.0.0/8, 127.0.0.0/8", "--allow-direct", "::1")
+    rule = parsed(*arguments, *given).direct_addresses
+    assert rule.problem("127.0.0.1", 9000) == rule.problem("::1", 9000) == ""
+    assert "own listeners" in rule.problem("127.0.0.1", 2)
+    with pytest.raises(SystemExit):
+        parsed(*arguments, "--allow-direct", "localhost")
+    assert "accepted: networks such as 127.0.0.0/8" in capsys.readouterr().err
+
+
 def test_how_many_tunnels_a_node_keeps_open(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert parsed(*arguments).node_tunnels == 4
     assert parsed(*arguments, "--node-tunnels", "16").node_tunnels == 16

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from trunkline import address, envoy, envoy_module
 from trunkline.address import Address
+from trunkline.errors import UsageError
 from trunkline.gateway import run
 from trunkline.layout import Layout
 from trunkline.services import Settings
@@ -73,6 +76,12 @@ Examples:
     help="Envoy's worker threads.  [default: one per CPU]",
 )
 @click.option(
+    "--allow-direct",
+    multiple=True,
+    metavar="NETWORK[,NETWORK…]",
+    help="Nodes may have direct addresses here although they are refused by default (loopback, link-local, …).",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["trace", "debug", "info", "warning", "error", "critical"]),
     default="info",
@@ -89,6 +98,7 @@ def up(
     tunnel_listen: str,
     database_url: str | None,
     envoy_concurrency: int,
+    allow_direct: tuple[str, ...],
     log_level: str,
 ) -> None:
     """Run the gateway on this machine until Ctrl-C.
@@ -118,5 +128,19 @@ def up(
             envoy_modules=envoy_module.directory(layout.data_dir),
             envoy_concurrency=envoy_concurrency,
             log_level=log_level,
+            allow_direct=_networks(allow_direct),
         )
     )
+
+
+def _networks(texts: Sequence[str]) -> tuple[str, ...]:
+    """Raises UsageError for what is no list of networks."""
+    networks = [each.strip() for text in texts for each in text.split(",")]
+    for each in networks:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError as error:
+            raise UsageError(
+                f"--allow-direct {each}: {error}; expected networks, for example 127.0.0.0/8,fd00::/8"
+            ) from error
+    return tuple(networks)

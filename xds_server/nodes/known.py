@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import InvalidFieldError
-from xds_server.nodes import weights
-from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE, direct_address
+from xds_server.nodes import direct, weights
+from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Known:
             self.offers = offers
         if report.HasField("facts") and report.facts != self.facts:
             self.facts = report.facts
-            before_direct, self.direct = self.direct, direct_address(report.facts.direct_address)
+            before_direct, self.direct = self.direct, direct.parse(report.facts.direct_address)
             kept, everywhere = True, before_direct != self.direct
         if report.draining != self.draining:
             self.draining = report.draining

@@ -13,16 +13,18 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import InvalidFieldError
 from xds_server.model import Endpoint, Health, Node, NodesTarget, Pool, State, Visibility
-from xds_server.nodes import pools, weights
+from xds_server.nodes import direct, pools, weights
+from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.known import Known
 from xds_server.nodes.leases import Leases
 from xds_server.nodes.moment import Moment
-from xds_server.nodes.report import direct_address
 from xds_server.nodes.status import LiveNode, live_node
 from xds_server.nodes.uptime import Uptime
 
 #: Seconds between two changes of weights in a model's pools.
 WEIGHTS_INTERVAL = 1.0
+#: Characters of a refusal that are shown.
+_MAX_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,9 @@ class Expired:
 class LiveNodes:
     """Not thread-safe. All `now` are of one clock."""
 
-    def __init__(self, times: LeaseTimes | None = None) -> None:
+    def __init__(self, times: LeaseTimes | None = None, addresses: DirectAddresses | None = None) -> None:
         self.times = times or LeaseTimes()
+        self._permitted = addresses or DirectAddresses()
         self.uptime = Uptime()
         #: Of the desired state that is known here.
         self.revision = 0
@@ -59,6 +62,7 @@ class LiveNodes:
         self._routed: frozenset[str] = frozenset()
         self._audiences: frozenset[pools.Audience] = frozenset()
         self._known: dict[str, Known] = {}
+        self._refused: dict[str, str] = {}
         self._leases = Leases()
         self._departures = Leases()
         self._offering: dict[str, set[str]] = {}
@@ -94,11 +98,15 @@ class LiveNodes:
 
     def describe(self, node_id: str) -> LiveNode | None:
         """None for a node that never reported."""
-        known = self._known.get(node_id)
-        if known is None:
+        known, refused = self._known.get(node_id), self._refused.get(node_id, "")
+        if known is None and not refused:
             return None
         return live_node(
-            self._nodes.get(node_id), known, leased=self.has_lease(node_id), departed=self.departed(node_id)
+            self._nodes.get(node_id),
+            known or Known(),
+            leased=self.has_lease(node_id),
+            departed=self.departed(node_id),
+            refused=refused or self._refused_address(known),
         )
 
     def saved(self, node_id: str) -> bytes | None:
@@ -128,10 +136,11 @@ class LiveNodes:
         """
         known = self._known.get(node_id) or Known()
         if report.HasField("facts"):
-            self._require_free(node_id, report.facts.direct_address)
+            self._require_usable(node_id, report.facts.direct_address)
         before, address = known.offers, known.direct
         difference = known.apply(report)
         self._known[node_id] = known
+        self._refused.pop(node_id, None)
         known.last_seen = now.unix
         if difference.models:
             self._index(node_id, before, known)
@@ -147,6 +156,10 @@ class LiveNodes:
             self._touch(node_id, known.offers)
         self._grant(node_id, now)
         return difference.kept
+
+    def refuse(self, node_id: str, reason: str) -> None:
+        """Shows why the node's last report was refused, until one is taken."""
+        self._refused[node_id] = reason[:_MAX_REASON]
 
     def desired(self, state: State) -> list[str]:
         """The desired state is another. Gives the known nodes that are not part of it: they may be forgotten."""
@@ -170,6 +183,7 @@ class LiveNodes:
     def forget(self, node_id: str, now: Moment) -> None:
         """A node that was removed."""
         known = self._known.pop(node_id, None)
+        self._refused.pop(node_id, None)
         self._leases.drop(node_id)
         self._departures.drop(node_id)
         self.uptime.end(node_id, now)
@@ -248,6 +262,8 @@ class LiveNodes:
             return None
         if known.direct is not None and self._addresses.get(known.direct) != node_id:
             return None
+        if self._refused_address(known):
+            return None
         owner_only = known.availability == pb.AVAILABILITY_OWNER_ONLY
         offer = known.offers[model]
         endpoint = Endpoint(
@@ -288,12 +304,22 @@ class LiveNodes:
         for model in offered:
             self._offering.setdefault(model, set()).add(node_id)
 
-    def _require_free(self, node_id: str, text: str) -> None:
-        """Envoy takes the first endpoint of an address and drops the others, whosever it is.
+    def _refused_address(self, known: Known | None) -> str:
+        """Why the node's address is refused, or empty. A restored one may date from a time with another rule."""
+        if known is None or known.direct is None:
+            return ""
+        problem = self._permitted.problem(*known.direct)
+        return f"facts.direct_address: {known.facts.direct_address} {problem}" if problem else ""
 
-        Raises InvalidFieldError if another node with a lease holds it.
+    def _require_usable(self, node_id: str, text: str) -> None:
+        """Raises InvalidFieldError if the rule refuses the address, or another node with a lease holds it.
+
+        Of one address Envoy takes the first endpoint and drops the others, whoever owns them.
         """
-        address = direct_address(text)
+        address = direct.parse(text)
+        problem = self._permitted.problem(*address) if address is not None else ""
+        if problem:
+            raise InvalidFieldError([f"facts.direct_address: {text} {problem}"])
         holder = self._addresses.get(address) if address is not None else None
         if holder is not None and holder != node_id and holder in self._leases:
             raise InvalidFieldError(

@@ -9,7 +9,14 @@ import structlog
 from google.protobuf.message import DecodeError
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
-from xds_server.errors import DatabaseUnavailableError, NotFoundError, SilentError, SupersededError
+from xds_server.errors import (
+    DatabaseUnavailableError,
+    InvalidFieldError,
+    NotFoundError,
+    ProtocolVersionError,
+    SilentError,
+    SupersededError,
+)
 from xds_server.model import Node, Pool, State
 from xds_server.nodes.clock import system_clock
 from xds_server.nodes.kept import Kept, Row
@@ -104,12 +111,17 @@ class NodeRegistry:
         Raises InvalidFieldError, ProtocolVersionError, SupersededError.
         """
         now = self._clock()
-        stream.checker.check(report)
         if self._streams.get(stream.node_id) is not stream:
             raise SupersededError("a newer stream of this node took over")
-        stream.reported_at = now.monotonic
         back = self.live.departed(stream.node_id)
-        if self.live.report(stream.node_id, report, now) or back:
+        try:
+            stream.checker.check(report)
+            kept = self.live.report(stream.node_id, report, now)
+        except (InvalidFieldError, ProtocolVersionError) as error:
+            self.live.refuse(stream.node_id, str(error))
+            raise
+        stream.reported_at = now.monotonic
+        if kept or back:
             self._kept.changed(stream.node_id)
         if self.live.has_changes:
             self._debounce.trigger()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import InvalidFieldError, ProtocolVersionError
+from xds_server.nodes import direct
 
 #: The versions of trunkline.node.v1 that this control plane speaks.
 PROTOCOL = 1
@@ -76,21 +76,6 @@ class ReportChecker:
         yield from _offers(report)
 
 
-def direct_address(text: str) -> tuple[str, int] | None:
-    """`10.0.0.5:8443` or `[fd00::5]:8443`, as IP address and port; None for anything else."""
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        return None
-    if bracketed != (address.version == 6) or "%" in host or address.is_unspecified or address.is_multicast:
-        return None
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535):
-        return None
-    return str(address), int(port)
-
-
 def text_problems(path: str, value: str) -> list[str]:
     """Of a name that people will see."""
     return list(_text(path, value))
@@ -114,7 +99,7 @@ def _facts(facts: pb.NodeFacts) -> Iterator[str]:
     else:
         for index, gpu in enumerate(facts.gpus):
             yield from _text(f"facts.gpus[{index}].name", gpu.name)
-    if facts.direct_address and direct_address(facts.direct_address) is None:
+    if facts.direct_address and direct.parse(facts.direct_address) is None:
         # Envoy resolves no names in endpoint assignments, and refuses the whole pool for one.
         yield (
             f"facts.direct_address: {_shown(facts.direct_address)} is not an IP address and port, "

@@ -23,9 +23,9 @@ class LiveNode:
     load: pb.Load
 
 
-def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool) -> LiveNode:
-    """`leased`: it reports; `departed`: it has not for so long that it is in no pool."""
-    state, reason = _state(node, known, leased=leased, departed=departed)
+def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool, refused: str = "") -> LiveNode:
+    """`leased`: it reports; `departed`: it has not for so long that it is in no pool; `refused`: why not."""
+    state, reason = ("refused", refused) if refused else _state(node, known, leased=leased, departed=departed)
     return LiveNode(state, reason, int(known.last_seen), known.facts, tuple(known.offers.values()), known.load)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import time
 from collections import Counter
@@ -204,6 +205,51 @@ async def test_a_node_of_another_organisation_cannot_be_somebody_else(
 
 
 # Reports
+
+
+async def test_a_refused_direct_address_is_told_to_both_sides(gateway: GatewayProcess, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    told = f"facts.direct_address: {address} is loopback, which this gateway refuses"
+    words = {"name": "inside", "organisation": "rival", "join": ["--direct", address]}
+    with NodeProcess(gateway, tmp_path / "n", **words) as node:  # type: ignore[arg-type]
+        seen = await asyncio.to_thread(node.await_seen, lambda seen: seen["state"] == "refused")
+        assert told in seen["reason"]
+        assert told in (await asyncio.to_thread(gateway.run, "nodes", "list", "--output", "json")).stdout
+        assert told in (await asyncio.to_thread(node.status))["reports"]
+        assert told in node.log
+        assert told in log_of(gateway)
+        await asyncio.to_thread(gateway.run, "nodes", "remove", node.node_id)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("127.0.0.1:9", "loopback, which this gateway refuses"),
+        ("[::1]:9", "loopback, which this gateway refuses"),
+        ("169.254.169.254:80", "the metadata service of a cloud, which this gateway refuses"),
+        ("[64:ff9b::7f00:1]:9", "loopback (as 127.0.0.1), which this gateway refuses"),
+        ("ADMIN", "one of the gateway's own listeners"),
+        ("CONTROL", "one of the gateway's own listeners"),
+        ("OPENAI", "one of the gateway's own listeners"),
+        ("TUNNEL", "one of the gateway's own listeners"),
+    ],
+)
+async def test_direct_addresses_inside_the_gateway(gateway: GatewayProcess, address: str, problem: str) -> None:
+    known = gateway.credentials
+    listeners = {
+        "ADMIN": known["admin_url"].removeprefix("http://"),
+        "CONTROL": known["control"],
+        "OPENAI": gateway.origin.removeprefix("http://"),
+        "TUNNEL": known["tunnel"].removeprefix("https://"),
+    }
+    stranger = await Stranger.joined(gateway, "rival")
+    report = first_report(pb.Offer(model="lab", healthy=True))
+    report.facts.direct_address = listeners.get(address, address)
+    code, details = await refused_report(gateway, stranger.tls, report)
+    assert code is Code.INVALID_ARGUMENT
+    assert f"is {problem}" in details
 
 
 @pytest.mark.parametrize(

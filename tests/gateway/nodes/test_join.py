@@ -51,8 +51,8 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
     data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    workers = ("--envoy-concurrency", str(WORKERS))
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=workers) as running:
+    arguments = ("--envoy-concurrency", str(WORKERS), "--allow-direct", "127.0.0.0/8")
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=arguments) as running:
         yield running
 
 

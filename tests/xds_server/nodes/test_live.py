@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import Scene, first, heartbeat, node, node_id, offer
 from xds_server.errors import InvalidFieldError
 from xds_server.model import Pool, Visibility
+from xds_server.nodes.direct import DirectAddresses
+from xds_server.nodes.live import LiveNodes
 
 ALL = "nodes/m@org_a"
 
@@ -219,6 +223,37 @@ def test_a_direct_address_is_one_nodes_alone() -> None:
         scene.report(0, first(direct="10.0.0.5:8443"))
     scene.report(0, first(direct="10.0.0.6:8443"))
     assert scene.health(0) == "healthy"
+
+
+def test_a_refused_direct_address_is_shown_and_reaches_no_pool() -> None:
+    scene = Scene(node(0))
+    with pytest.raises(InvalidFieldError, match=r"facts.direct_address: 127.0.0.1:8443 is loopback") as refusal:
+        scene.report(0, first(direct="127.0.0.1:8443"))
+    assert scene.live.describe(node_id(0)) is None
+    scene.live.refuse(node_id(0), str(refusal.value))
+    shown = scene.live.describe(node_id(0))
+    assert shown is not None
+    assert (shown.state, shown.state_reason) == ("refused", str(refusal.value))
+    assert scene.pools == {}
+    scene.report(0, first(direct="10.0.0.5:8443"))
+    assert scene.live.describe(node_id(0)).state == "online"  # type: ignore[union-attr]
+    scene.live.refuse(node_id(0), "x" * 10_000)
+    assert len(scene.live.describe(node_id(0)).state_reason) == 500  # type: ignore[union-attr]
+    scene.desire()
+    scene.live.forget(node_id(0), scene.clock.now)
+    assert scene.live.describe(node_id(0)) is None
+
+
+def test_an_address_that_was_allowed_before_a_restart_is_refused_after_it() -> None:
+    allowed = DirectAddresses([ipaddress.ip_network("127.0.0.0/8")])
+    before, after = LiveNodes(addresses=allowed), Scene(node(0))
+    before.report(node_id(0), first(direct="127.0.0.1:8443"), after.clock.now)
+    saved = before.saved(node_id(0))
+    assert saved is not None
+    after.live.restore(node_id(0), saved, 5.0, after.clock.now, departed=False)
+    after.take()
+    assert after.pools == {}
+    assert "is loopback" in after.live.describe(node_id(0)).state_reason  # type: ignore[union-attr]
 
 
 def test_a_restart_empties_no_pool() -> None:

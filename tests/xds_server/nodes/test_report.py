@@ -9,7 +9,7 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import first, heartbeat, offer
 from xds_server.errors import InvalidFieldError, ProtocolVersionError
-from xds_server.nodes.report import ReportChecker, direct_address
+from xds_server.nodes.report import ReportChecker
 
 
 def test_a_stream_of_good_reports() -> None:
@@ -74,31 +74,3 @@ def test_a_sequence_with_a_gap(sequence: int) -> None:
 def test_another_protocol(protocol: int, side: str) -> None:
     with pytest.raises(ProtocolVersionError, match=f"speaks version {protocol} .* version 1: update {side}"):
         ReportChecker().check(first(facts=pb.NodeFacts(protocol=protocol)))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("10.0.0.5:8443", ("10.0.0.5", 8443)),
-        ("[fd00::5]:1", ("fd00::5", 1)),
-        ("[FD00:0::5]:65535", ("fd00::5", 65535)),
-        ("", None),
-        ("10.0.0.5", None),
-        ("10.0.0.5:", None),
-        ("10.0.0.5:0", None),
-        ("10.0.0.5:65536", None),
-        ("10.0.0.5:+80", None),
-        ("10.0.0.5:٣", None),
-        ("10.0.0:80", None),
-        ("0x7f.1:80", None),
-        ("0.0.0.0:80", None),
-        ("[::]:80", None),
-        ("224.0.0.1:80", None),
-        ("fd00::5:80", None),
-        ("[10.0.0.5]:80", None),
-        ("[fe80::1%eth0]:80", None),
-        ("name:80", None),
-    ],
-)
-def test_direct_addresses(text: str, expected: tuple[str, int] | None) -> None:
-    assert direct_address(text) == expected

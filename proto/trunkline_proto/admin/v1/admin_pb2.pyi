@@ -1984,7 +1984,7 @@ class Node(_message.Message):
     version: _builtins.int
     state: _builtins.str
     """Of `pending`, `online`, `owner-only`, `closed`, `draining`, `unhealthy` (lease lost or no healthy offer),
-    `offline` (for longer).
+    `offline` (for longer), `refused` (its report, or its direct address).
     """
     state_reason: _builtins.str
     last_seen: _builtins.int
