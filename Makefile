@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(shell find proto/trunkline_proto -name '*.proto')
 
-.PHONY: up test check proto golden lock bench clean
+.PHONY: up test check proto golden lock bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -24,7 +24,7 @@ test: $(STAMP)          ## set up .venv, then run every test
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror envoy/module/*.[ch] tests/envoy/drivers/*.[ch]
+	$(BIN)/clang-format --dry-run --Werror envoy/module/*.[ch] tests/envoy/drivers/*.[ch] fuzz/c/*.[ch]
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check
@@ -40,6 +40,10 @@ lock: $(STAMP)          ## bring requirements.lock up to date with pyproject.tom
 
 bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
 	$(BIN)/python -m bench
+
+fuzz: $(STAMP)          ## try to break every parser: FUZZ_SECONDS for each target, 60 unless it is set
+	scripts/install_fuzz_tools.sh $(BIN)/python
+	$(BIN)/python -m fuzz
 
 clean:
 	rm -rf $(VENV) build dist data .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-C_FILES = [file for part in ("envoy/module", "tests/envoy/drivers") for file in (ROOT / part).glob("*.[ch]")]
+C_FILES = [
+    file for part in ("envoy/module", "tests/envoy/drivers", "fuzz/c") for file in (ROOT / part).glob("*.[ch]")
+]
 CHECKS = {
     "style": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],

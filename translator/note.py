@@ -43,5 +43,5 @@ def read(text: str) -> Reservation | None:
             "" if user == _ABSENT else user,
             "" if tag == _ABSENT else tag,
         )
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None

@@ -20,10 +20,15 @@ ptrdiff_t span_find(struct span text, struct span needle, size_t from) {
   return found ? found - text.data : -1;
 }
 
-struct span span_from(struct span text, size_t start) { return (struct span){text.data + start, text.size - start}; }
+// Nothing may be added to the address of what is not there, not even 0.
+static const char *advance(const char *data, size_t bytes) { return bytes ? data + bytes : data; }
+
+struct span span_from(struct span text, size_t start) {
+  return (struct span){advance(text.data, start), text.size - start};
+}
 
 struct span span_between(struct span text, size_t start, size_t end) {
-  return (struct span){text.data + start, end - start};
+  return (struct span){advance(text.data, start), end - start};
 }
 
 struct span span_next(struct span *text, char separator) {

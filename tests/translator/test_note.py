@@ -48,6 +48,16 @@ def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> N
     assert expired(read).started_at_us == expired(held).started_at_us
 
 
-@pytest.mark.parametrize("text", ["", "-", "a b c", "r 1 o k t m 1 2 x p - -", "r 1 o k t m 1 2 3 p - - more"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "a b c",
+        "r 1 o k t m 1 2 x p - -",
+        "r 1 o k t m 1 2 3 p - - more",
+        f"r {9 * 10**400} o k t m 1 2 3 p - -",
+    ],
+)
 def test_what_is_no_note(text: str) -> None:
     assert note.read(text) is None

@@ -1,0 +1,39 @@
+"""A JSON request body: we read in it what json.loads reads, and our edits change what they should."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from translator.body import JsonBody
+from translator.errors import Refusal
+
+UNDER_TEST = ("translator.body",)
+NEW = "vendor/other"
+
+sys.set_int_max_str_digits(0)
+
+
+def check(data: bytes) -> None:
+    """Refused, or read as any other parser reads it."""
+    try:
+        body = JsonBody(data)
+        usage = body.usage_edit()
+    except Refusal as refusal:
+        assert refusal.status in {400, 413}
+        return
+    meant = json.loads(data)
+    assert body.model == meant["model"]
+    assert body.streams is (meant.get("stream") is True)
+    offset, length = body.model_value()
+    assert json.loads(data[offset : offset + length]) == body.model
+    assert _loads(data, offset, length, json.dumps(NEW)) == {**meant, "model": NEW}
+    if usage is not None:
+        options = meant.get("stream_options") or {}
+        asked = {**meant, "stream_options": {**options, "include_usage": True}}
+        assert _loads(data, usage.offset, usage.length, usage.text) == asked
+
+
+def _loads(data: bytes, offset: int, length: int, text: str) -> Any:
+    return json.loads(data[:offset] + text.encode() + data[offset + length :])

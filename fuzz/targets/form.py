@@ -1,0 +1,32 @@
+"""A form: the part before the first line feed is its content type, the rest its body."""
+
+from __future__ import annotations
+
+from node_sidecar.serving.endpoints import BodyKind
+from node_sidecar.serving.model import requested_model
+from translator.errors import Refusal
+from translator.form import FormBody
+
+UNDER_TEST = ("translator.form", "node_sidecar.serving.model")
+NEW = "vendor/other"
+
+
+def check(data: bytes) -> None:
+    """Refused, or: the model stands where we say, the node reads the same, and half a form is none."""
+    content_type, _, body = data.partition(b"\n")
+    try:
+        form = FormBody(body, content_type)
+    except Refusal as refusal:
+        assert refusal.status in {400, 413}
+        return
+    offset, length = form.model_value()
+    assert body[offset : offset + length].decode() == form.model
+    spliced = body[:offset] + NEW.encode() + body[offset + length :]
+    again = FormBody(spliced, content_type)
+    assert (again.model, again.streams) == (NEW, form.streams)
+    assert requested_model(BodyKind.FORM, body, content_type) == form.model
+    try:
+        FormBody(body[: offset + length], content_type)
+    except Refusal:
+        return
+    raise AssertionError("a form that ends in its model was taken")

@@ -1,0 +1,22 @@
+"""A line of Envoy's access log: whatever stands before it, it is found."""
+
+from __future__ import annotations
+
+import orjson
+
+from tests.translator.ledger.writing import held, request_line
+from translator.ledger import lines
+
+UNDER_TEST = ("translator.ledger.lines", "translator.note")
+_HELD = held("whole")
+#: As Envoy writes it.
+_WHOLE = orjson.dumps(orjson.loads(request_line("whole")))
+
+
+def check(data: bytes) -> None:
+    """The line alone, and torn, in front of a whole one."""
+    line = data.replace(b"\n", b"")
+    lines.parse(line)
+    glued = lines.parse(line + _WHOLE)
+    assert glued is not None
+    assert glued.held == _HELD

@@ -1,0 +1,29 @@
+"""A body at a node: where gateway and node both find a model, it is the same one."""
+
+from __future__ import annotations
+
+import json
+
+from node_sidecar.serving import refusal as node
+from node_sidecar.serving.endpoints import BodyKind
+from node_sidecar.serving.model import requested_model
+from translator.body import JsonBody
+from translator.errors import Refusal
+
+UNDER_TEST = ("node_sidecar.serving.model", "translator.body")
+
+
+def check(data: bytes) -> None:
+    """What the gateway lets through, the node reads as the gateway did."""
+    try:
+        found: str | None = requested_model(BodyKind.JSON, data, b"application/json")
+    except node.Refusal as refusal:
+        assert refusal.status == 400
+        found = None
+    else:
+        assert found == json.loads(data)["model"]
+    try:
+        ours: str | None = JsonBody(data).model
+    except Refusal:
+        ours = None
+    assert ours is None or found == ours

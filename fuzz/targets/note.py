@@ -1,0 +1,19 @@
+"""What Envoy's log carries for us: what is read of it is written again as it was."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from translator import note
+
+UNDER_TEST = ("translator.note",)
+
+
+def check(data: bytes) -> None:
+    """No note, or one that a second writing and reading leaves as it is."""
+    held = note.read(data.decode("utf-8", "replace"))
+    if held is None:
+        return
+    again = note.read(note.written(held, quote(held.model, safe="")))
+    assert again is not None
+    assert note.written(again, "") == note.written(held, "")
