@@ -27,11 +27,12 @@ from xds_server.admin import render
 from xds_server.admin.apply import apply
 from xds_server.model import Pool, State, Visibility
 from xds_server.nodes.authority import Authority
+from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
-from xds_server.settings import parse
+from xds_server.settings import Settings, parse
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.settings import Invitation, NodeChange
 from xds_server.store.writing import nodes
@@ -129,8 +130,8 @@ def run(case: Case) -> Result:
                     clock.now = BEGAN + number * _LATER
                     wanted = document.desired(file, render.document(store.load()))
                     store.write("golden", lambda tx, wanted=wanted: apply(tx, wanted))
-                live = _live(case, store)
-            edge = settings
+                live = _live(case, store, settings.direct_addresses)
+            edge = settings.edge
             if edge.tunnel_listen is not None:
                 edge = replace(edge, tls=Authority.open(store).gateway_tls())
             state = store.load()
@@ -158,15 +159,15 @@ def _repeatable() -> Iterator[SimpleNamespace]:
         yield clock
 
 
-def _settings(case: Case, directory: Path) -> EdgeSettings:
+def _settings(case: Case, directory: Path) -> Settings:
     token = directory / "token"
     token.write_text(_TOKEN)
-    return parse([*_FLAGS, f"--admin-token-file={token}", *case.header.flags], {}).edge
+    return parse([*_FLAGS, f"--admin-token-file={token}", *case.header.flags], {})
 
 
-def _live(case: Case, store: Store) -> dict[str, Pool]:
+def _live(case: Case, store: Store, addresses: DirectAddresses) -> dict[str, Pool]:
     """Nodes that join, and are decided about, and report, in the order of the header."""
-    clock, live = StandingClock(), LiveNodes()
+    clock, live = StandingClock(), LiveNodes(addresses=addresses)
     ids = {member.name: _joined(member, store) for member in case.header.nodes}
     live.desired(store.load())
     for member in case.header.nodes:
