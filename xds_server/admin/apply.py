@@ -130,7 +130,7 @@ def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State
                 missing.append((owner.name, key))
                 continue
             del leaving[key.name]
-            if key.settings != KeySettings(current.models, current.limits, current.expires_at):
+            if key.settings != KeySettings.in_force(current):
                 writing.keys.update(transaction, owner.name, key.name, key.settings)
         for key_record in leaving.values():
             writing.keys.revoke(transaction, key_record.id)

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.admin import values
-from xds_server.admin.enums import CALENDARS, METRICS
+from xds_server.admin import enums, values
 from xds_server.admin.problems import Problems
 from xds_server.model import Calendar, Limit, Metric
 
@@ -36,16 +35,16 @@ def limits(
 
 
 def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> Limit:
-    metric = METRICS.get(message.metric)
+    metric = enums.optional(Metric, message, "metric")
     if metric is None:
         problems.at("metric").note(f"missing or not a known value; accepted: {', '.join(Metric)}")
-    calendar = CALENDARS.get(message.calendar)
+    calendar = enums.optional(Calendar, message, "calendar")
     if metric is Metric.CONCURRENCY:
         if message.per_seconds:
             problems.at("per_seconds").note("concurrency has no window; accepted: 0")
         if message.calendar:
             problems.at("calendar").note("concurrency has no window; accepted: none")
-    elif message.calendar not in CALENDARS:
+    elif message.calendar and calendar is None:
         problems.at("calendar").note(f"not a known value; accepted: {', '.join(Calendar)}")
     elif calendar is not None and message.per_seconds:
         problems.at("per_seconds").note("a second window beside `calendar`; accepted: one of them")

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
-from xds_server.admin import render, values
+from xds_server.admin import enums, render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
-from xds_server.admin.enums import VISIBILITIES
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError, TunnelError
@@ -32,7 +31,6 @@ _DAY = 86_400
 _TTL, _LONGEST_TTL = 3_600, 30 * _DAY
 _LEAST_BOOST, _MOST_BOOST = 10, 1_000
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
-_VISIBILITY = f"accepted: {', '.join(Visibility)}"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -52,8 +50,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
             values.number(
                 request.ttl_seconds, 0, _LONGEST_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds")
             )
-            if request.visibility not in VISIBILITIES:
-                problems.at("visibility").note(f"not a known value; {_VISIBILITY}")
+            visibility = enums.read(Visibility, request, "visibility", Visibility.ORGANISATION, problems)
             if request.owner_key:
                 values.name(request.owner_key, problems.at("owner_key"))
             if request.name:
@@ -61,7 +58,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         invitation = Invitation(
             owner_key=request.owner_key,
             name=request.name,
-            visibility=VISIBILITIES[request.visibility],
+            visibility=visibility,
             require_approval=request.require_approval,
             ttl_seconds=request.ttl_seconds or _TTL,
         )
@@ -161,15 +158,14 @@ def _change(request: pb.UpdateNodeRequest, problems: Problems) -> NodeChange:
     _reference(request.node_id, request.version, problems)
     if request.HasField("name"):
         _name(request.name, problems.at("name"))
-    if request.HasField("visibility") and (
-        request.visibility not in VISIBILITIES or request.visibility == pb.VISIBILITY_UNSPECIFIED
-    ):
-        problems.at("visibility").note(f"not a known value; {_VISIBILITY}")
+    visibility = enums.optional(Visibility, request, "visibility")
+    if request.HasField("visibility") and visibility is None:
+        problems.at("visibility").note(f"not a known value; accepted: {', '.join(Visibility)}")
     if request.HasField("boost_percent"):
         values.number(request.boost_percent, _LEAST_BOOST, _MOST_BOOST, "percent", problems.at("boost_percent"))
     return NodeChange(
         name=request.name if request.HasField("name") else None,
-        visibility=VISIBILITIES.get(request.visibility) if request.HasField("visibility") else None,
+        visibility=visibility,
         approved=request.approved if request.HasField("approved") else None,
         drained=request.drained if request.HasField("drained") else None,
         boost=request.boost_percent if request.HasField("boost_percent") else None,

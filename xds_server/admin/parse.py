@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.admin import values
-from xds_server.admin.enums import PRIVACIES, STRATEGIES
+from xds_server.admin import enums, values
 from xds_server.admin.limits import limits
 from xds_server.admin.problems import Problems, known
 from xds_server.model import (
@@ -28,8 +27,23 @@ from xds_server.store.settings import KeySettings
 DIALECTS = ("openai",)
 _TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
-_LONGEST_CACHE = 30 * 86_400
-_LARGEST_ANSWER = 10_000_000
+#: Accepted numbers by field: least, most and unit.
+_ROUTE: values.Ranges = {
+    "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
+    "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
+}
+_TIMEOUTS: values.Ranges = {
+    "first_byte_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
+    "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
+    "connect_ms": (0, 60_000, "milliseconds (0 = the default)"),
+}
+_PER_MILLION = "micro-USD per million tokens"
+_PRICE: values.Ranges = {
+    "input": (0, values.LARGEST_AMOUNT, _PER_MILLION),
+    "output": (0, values.LARGEST_AMOUNT, _PER_MILLION),
+    "cached_input": (0, values.LARGEST_AMOUNT, _PER_MILLION),
+    "request": (0, values.LARGEST_AMOUNT, "micro-USD per request"),
+}
 #: What the names of pools and of targets begin with where other targets have their provider.
 _OWN_MACHINES = "nodes"
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
@@ -98,19 +112,7 @@ def route(
         shown = values.quoted(message.organisation)
         problems.at("organisation").note(f"no organisation {shown}; {known(organisations)}")
     targets = _targets(message, problems, providers)
-    values.number(
-        message.cache_ttl_seconds, 0, _LONGEST_CACHE, "seconds (0 = no caching)", problems.at("cache_ttl_seconds")
-    )
-    values.number(
-        message.reserved_output_tokens,
-        0,
-        _LARGEST_ANSWER,
-        "tokens (0 = the default of 1,024)",
-        problems.at("reserved_output_tokens"),
-    )
-    privacy = PRIVACIES.get(message.privacy)
-    if privacy is None:
-        problems.at("privacy").note(f"not a known value; accepted: {', '.join(Privacy)}")
+    privacy = enums.read(Privacy, message, "privacy", Privacy.ANY, problems)
     if privacy is Privacy.OWN_NODES:
         for index, target in enumerate(message.targets):
             if target.provider:
@@ -123,12 +125,11 @@ def route(
             id="",
             model=message.model,
             targets=targets,
-            strategy=_strategy(message, problems.at("strategy")),
-            timeouts=_timeouts(message.timeouts, problems.at("timeouts")),
-            cache_ttl_seconds=message.cache_ttl_seconds,
-            privacy=privacy or Privacy.ANY,
+            strategy=_strategy(message, problems),
+            timeouts=Timeouts(**values.numbers(message.timeouts, _TIMEOUTS, problems.at("timeouts"))),
+            privacy=privacy,
             limits=limits(message.limits, problems, of_route=True),
-            reserved_output_tokens=message.reserved_output_tokens,
+            **values.numbers(message, _ROUTE, problems),
         ),
         message.organisation,
         message.version,
@@ -194,38 +195,18 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
 
 
 def _price(message: policy_pb2.Price, problems: Problems) -> Price:
-    per_million, per_request = "micro-USD per million tokens", "micro-USD per request"
-    for field, unit in (
-        ("input", per_million),
-        ("output", per_million),
-        ("cached_input", per_million),
-        ("request", per_request),
-    ):
-        values.number(getattr(message, field), 0, values.LARGEST_AMOUNT, unit, problems.at(field))
     values.moment(message.valid_from, problems.at("valid_from"))
-    return Price(
-        input=message.input,
-        output=message.output,
-        cached_input=message.cached_input if message.HasField("cached_input") else None,
-        request=message.request,
-        valid_from=message.valid_from,
-    )
+    return Price(**values.numbers(message, _PRICE, problems), valid_from=message.valid_from)
 
 
 def _strategy(message: pb.Route, problems: Problems) -> Strategy:
-    strategy = STRATEGIES.get(message.strategy)
-    accepted = ", ".join(each for each in Strategy if each is not Strategy.FASTEST)
+    strategy = enums.read(Strategy, message, "strategy", Strategy.WEIGHTED, problems)
     if strategy is Strategy.FASTEST:
-        problems.note(f"fastest needs usage records, which this version does not keep; accepted: {accepted}")
-    elif strategy is None:
-        problems.note(f"not a known value; accepted: {accepted}")
-    return strategy or Strategy.WEIGHTED
-
-
-def _timeouts(message: pb.Timeouts, problems: Problems) -> Timeouts:
-    for field, most in (("first_byte_ms", _HOUR_MS), ("idle_ms", _HOUR_MS), ("connect_ms", 60_000)):
-        values.number(getattr(message, field), 0, most, "milliseconds (0 = the default)", problems.at(field))
-    return Timeouts(message.first_byte_ms, message.idle_ms, message.connect_ms)
+        accepted = ", ".join(each for each in Strategy if each is not Strategy.FASTEST)
+        problems.at("strategy").note(
+            f"fastest needs usage records, which this version does not keep; accepted: {accepted}"
+        )
+    return strategy
 
 
 def _ca_file(path: str, base_url: str, problems: Problems) -> None:

@@ -2,80 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.admin import enums
 from xds_server.admin.ports import LiveNode, LiveNodes
-from xds_server.model import Key, Limit, Node, NodesTarget, Organisation, Price, Provider, Route, State, Target
+from xds_server.messages import Encoder
+from xds_server.model import (
+    Key,
+    Node,
+    NodesTarget,
+    Organisation,
+    Price,
+    Provider,
+    ProviderTarget,
+    Route,
+    State,
+    Target,
+)
 from xds_server.store.records import AuditEvent
+
+_PROVIDER = Encoder(
+    Provider,
+    pb.Provider,
+    given=["credential_count", "credentials", "clear_credentials"],
+    unsaid=["credentials"],
+)
+_ROUTE = Encoder(Route, pb.Route, given=["organisation", "targets"], unsaid=["organisation_id", "created_at"])
+_PRICE = Encoder(Price, policy_pb2.Price)
+_AT_PROVIDER = Encoder(
+    ProviderTarget, pb.RouteTarget, given=["nodes", "price", "price_history"], unsaid=["prices"]
+)
+_AT_NODES = Encoder(
+    NodesTarget,
+    pb.RouteTarget,
+    given=["provider", "model", "nodes", "price", "price_history"],
+    unsaid=["model", "prices"],
+)
+_ORGANISATION = Encoder(Organisation, pb.Organisation)
+_KEY = Encoder(Key, pb.Key, given=["organisation", "revoked_at"], unsaid=["organisation_id", "hash"])
+_NODE = Encoder(
+    Node,
+    pb.Node,
+    given=[
+        "organisation", "owner_key", "boost_percent", "state", "state_reason", "last_seen", "facts", "offers", "load"
+    ],
+    unsaid=["organisation_id", "owner_key_id", "boost"],
+)  # fmt: skip
+_AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)
 
 
 def provider(value: Provider) -> pb.Provider:
-    return pb.Provider(
-        name=value.name,
-        dialect=value.dialect,
-        base_url=value.base_url,
-        credential_count=len(value.credentials),
-        ca_file=value.ca_file,
-        stream_usage=value.stream_usage,
-        version=value.version,
-    )
+    return _PROVIDER(value, credential_count=len(value.credentials))
 
 
 def route(value: Route, organisation: str) -> pb.Route:
-    timeouts = value.timeouts
-    return pb.Route(
-        id=value.id,
-        model=value.model,
-        organisation=organisation,
-        strategy=enums.strategy(value.strategy),
-        targets=[_target(target) for target in value.targets],
-        timeouts=pb.Timeouts(
-            first_byte_ms=timeouts.first_byte_ms, idle_ms=timeouts.idle_ms, connect_ms=timeouts.connect_ms
-        ),
-        cache_ttl_seconds=value.cache_ttl_seconds,
-        privacy=enums.privacy(value.privacy),
-        limits=_limits(value.limits),
-        reserved_output_tokens=value.reserved_output_tokens,
-        version=value.version,
-    )
+    return _ROUTE(value, organisation=organisation, targets=map(_target, value.targets))
 
 
 def organisation(value: Organisation) -> pb.Organisation:
-    return pb.Organisation(id=value.id, name=value.name, limits=_limits(value.limits), version=value.version)
+    return _ORGANISATION(value)
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0) -> pb.Key:
-    return pb.Key(
-        id=value.id,
-        organisation=organisation,
-        name=value.name,
-        models=value.models,
-        limits=_limits(value.limits),
-        expires_at=value.expires_at,
-        created_at=value.created_at,
-        revoked_at=revoked_at,
-        version=value.version,
-    )
+    return _KEY(value, organisation=organisation, revoked_at=revoked_at)
 
 
 def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:
     """`organisation` and `owner_key` are names; a node without `live` is `offline`, or `pending`."""
     state, reason = ("offline", "it has not reported") if value.approved else ("pending", "waits for approval")
-    return pb.Node(
-        id=value.id,
-        name=value.name,
+    return _NODE(
+        value,
         organisation=organisation,
         owner_key=owner_key,
-        visibility=enums.visibility(value.visibility),
-        approved=value.approved,
-        drained=value.drained,
         boost_percent=value.boost,
-        created_at=value.created_at,
-        version=value.version,
         state=live.state if live else state,
         state_reason=live.state_reason if live else reason,
         last_seen=live.last_seen if live else 0,
@@ -98,17 +97,7 @@ def nodes(state: State, live: LiveNodes, organisation: str = "") -> list[pb.Node
 
 
 def audit_event(value: AuditEvent) -> pb.AuditEvent:
-    return pb.AuditEvent(
-        id=value.id,
-        at_us=value.at_us,
-        actor=value.actor,
-        action=value.action,
-        object_type=value.object_type,
-        object_name=value.object_name,
-        before=value.before,
-        after=value.after,
-        revision=value.revision,
-    )
+    return _AUDIT_EVENT(value)
 
 
 def routes(state: State) -> list[pb.Route]:
@@ -154,37 +143,10 @@ def document(state: State) -> pb.Document:
 
 def _target(value: Target) -> pb.RouteTarget:
     """Its price is the newest: the one in force, or the last one to come."""
-    history = [_price(price) for price in value.prices]
-    rendered = pb.RouteTarget(
-        weight=value.weight, tier=value.tier, price=history[-1] if history else None, price_history=history
-    )
-    if isinstance(value, NodesTarget):
-        rendered.nodes = value.model
-    else:
-        rendered.provider, rendered.model = value.provider, value.model
-    return rendered
-
-
-def _price(value: Price) -> policy_pb2.Price:
-    return policy_pb2.Price(
-        input=value.input,
-        output=value.output,
-        cached_input=value.cached_input,
-        request=value.request,
-        valid_from=value.valid_from,
-        version=value.version,
-    )
-
-
-def _limits(values: Iterable[Limit]) -> list[policy_pb2.Limit]:
-    return [
-        policy_pb2.Limit(
-            metric=enums.metric(each.metric),
-            per_seconds=each.per_seconds,
-            amount=each.amount,
-            calendar=enums.calendar(each.calendar),
-            time_zone=each.time_zone,
-            model=each.model,
-        )
-        for each in values
-    ]
+    history = list(map(_PRICE, value.prices))
+    price = history[-1] if history else None
+    match value:
+        case ProviderTarget():
+            return _AT_PROVIDER(value, price=price, price_history=history)
+        case NodesTarget():
+            return _AT_NODES(value, nodes=value.model, price=price, price_history=history)

@@ -19,9 +19,9 @@ from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.reports import Comparison
 from xds_server.ledger.rollup import SUMS
+from xds_server.messages import member
 from xds_server.store import AsyncStore
 
-_DIMENSIONS = {getattr(pb, f"DIMENSION_{each.name}"): each for each in Dimension}
 _ORDERS = {
     pb.TopRequestsRequest.ORDER_UNSPECIFIED: "cost_micro_usd",
     pb.TopRequestsRequest.ORDER_COST: "cost_micro_usd",
@@ -126,7 +126,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
 def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:
     found: list[Dimension] = []
     for index, number in enumerate(by):
-        dimension = _DIMENSIONS.get(number)
+        dimension = member(Dimension, pb.Dimension.DESCRIPTOR, number)
         if dimension is None:
             problems.at("by", index).note(f"not a known value; accepted: {', '.join(Dimension)}")
         elif dimension in found:

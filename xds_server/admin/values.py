@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from google.protobuf.message import Message
 
 from xds_server.admin.problems import Problems
 
@@ -18,6 +22,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 _KEY = re.compile(r"[!-~]{16,512}")
+
+#: Field → least, most and unit.
+Ranges: TypeAlias = Mapping[str, tuple[int, int, str]]
 
 #: Fits a signed 64-bit column with room for sums.
 LARGEST_AMOUNT = 10**15
@@ -72,6 +79,17 @@ def key_value(text: str, problems: Problems) -> None:
 def number(value: int, least: int, most: int, unit: str, problems: Problems) -> None:
     if not least <= value <= most:
         problems.note(f"{value} is out of range; accepted: {least:,} to {most:,}{' ' + unit if unit else ''}")
+
+
+def numbers(message: Message, ranges: Ranges, problems: Problems) -> dict[str, Any]:
+    """Returns the fields that `ranges` names, checked; None for one that is absent. `problems` is at the message."""
+    found: dict[str, Any] = {}
+    for field, (least, most, unit) in ranges.items():
+        value = getattr(message, field)
+        number(value, least, most, unit, problems.at(field))
+        descriptor = message.DESCRIPTOR.fields_by_name[field]
+        found[field] = value if not descriptor.has_presence or message.HasField(field) else None
+    return found
 
 
 def expiry(value: int, problems: Problems) -> None:

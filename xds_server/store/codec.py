@@ -1,60 +1,39 @@
-"""Columns ↔ values of the model. Lists lie in one column each, as JSON."""
+"""The columns of each kind of object."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from typing import Any
 
-from xds_server.model import (
-    Calendar,
-    Key,
-    Limit,
-    Metric,
-    Node,
-    NodesTarget,
-    Organisation,
-    Price,
-    Provider,
-    ProviderTarget,
-    Target,
-    Visibility,
-)
+from xds_server.model import Key, Node, NodesTarget, Organisation, Price, Provider, ProviderTarget, Route, Target
+from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
+from xds_server.store.records import JoinToken
 
+#: An id that may be missing: NULL, so that the database checks the others, and "" in the model.
+_NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
 
-@lru_cache(maxsize=1024)  # thousands of keys share a few lists
-def decode_strings(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
-
-
-def encode_strings(values: tuple[str, ...]) -> str:
-    return json.dumps(values, separators=(",", ":"))
-
-
-@lru_cache(maxsize=1024)
-def decode_limits(text: str) -> tuple[Limit, ...]:
-    return tuple(_limit(*row) for row in json.loads(text))
-
-
-def encode_limits(limits: tuple[Limit, ...]) -> str:
-    rows = [
-        [limit.metric, limit.per_seconds, limit.amount, limit.calendar or "", limit.time_zone, limit.model]
-        for limit in limits
-    ]
-    return json.dumps(rows, separators=(",", ":"))
-
-
-def _limit(  # noqa: PLR0917  # takes a row; the first schema's had three columns
-    metric: str, per_seconds: int, amount: int, calendar: str = "", time_zone: str = "", model: str = ""
-) -> Limit:
-    return Limit(Metric(metric), per_seconds, amount, Calendar(calendar) if calendar else None, time_zone, model)
+ORGANISATION = Columns(Organisation)
+KEY = Columns(Key)
+NODE = Columns(Node)
+JOIN_TOKEN = Columns(JoinToken)
+#: `credentials` are sealed: see `seal_credentials`.
+PROVIDER = Columns(Provider, apart=["credentials"])
+#: `targets` are rows of their own.
+ROUTE = Columns(Route, apart=["targets"], codings={"organisation_id": _NULLABLE_ID})
+#: `prices` are rows of their own. Both kinds of targets share a table; a NodesTarget has no provider.
+TARGET = Columns(ProviderTarget, apart=["prices"])
+NODES_TARGET = Columns(NodesTarget, apart=["prices"])
+PRICE = Columns(Price)
 
 
 def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]) -> bytes:
     """Empty for none. Tied to the provider: the same bytes in another provider's row do not open."""
-    return cipher.seal(encode_strings(credentials).encode(), _associated(provider)) if credentials else b""
+    if not credentials:
+        return b""
+    return cipher.seal(json.dumps(credentials, separators=(",", ":")).encode(), _associated(provider))
 
 
 def open_credentials(cipher: Cipher, provider: str, sealed: bytes) -> tuple[str, ...]:
@@ -66,87 +45,23 @@ def _associated(provider: str) -> bytes:
     return f"provider {provider}".encode()
 
 
-def decode_organisation(id_: str, name: str, limits: str, version: int) -> Organisation:
-    return Organisation(id=id_, name=name, limits=decode_limits(limits), version=version)
+def encode_target(target: Target) -> dict[str, Any]:
+    """Returns the columns of a target of either kind."""
+    match target:
+        case ProviderTarget():
+            return TARGET.encode(target)
+        case NodesTarget():
+            return {"provider": None, **NODES_TARGET.encode(target)}
 
 
-def decode_key(  # noqa: PLR0917  # takes a row
-    id_: str,
-    organisation_id: str,
-    name: str,
-    hash_: bytes,
-    models: str,
-    limits: str,
-    expires_at: int,
-    created_at: int,
-    version: int,
-) -> Key:
-    return Key(
-        id=id_,
-        organisation_id=organisation_id,
-        name=name,
-        hash=bytes(hash_),
-        models=decode_strings(models),
-        limits=decode_limits(limits),
-        expires_at=expires_at,
-        created_at=created_at,
-        version=version,
+def decode_target(row: Sequence[Any], histories: Mapping[str, tuple[Price, ...]]) -> Target:
+    """Returns the target of a row with the columns of TARGET. `histories` are the prices of its route's targets by
+    target id, oldest first.
+    """
+    columns = dict(zip(TARGET.names, row, strict=True))
+    target: Target = (
+        TARGET.decode(row, prices=())
+        if columns["provider"]
+        else NODES_TARGET.decode([columns[name] for name in NODES_TARGET.names], prices=())
     )
-
-
-def decode_provider(  # noqa: PLR0917  # takes a row
-    cipher: Cipher,
-    name: str,
-    dialect: str,
-    base_url: str,
-    credentials: bytes,
-    ca_file: str,
-    stream_usage: bool,
-    version: int,
-) -> Provider:
-    """Raises SecretKeyError."""
-    return Provider(
-        name=name,
-        base_url=base_url,
-        dialect=dialect,
-        credentials=open_credentials(cipher, name, bytes(credentials)),
-        ca_file=ca_file,
-        stream_usage=bool(stream_usage),
-        version=version,
-    )
-
-
-def decode_node(  # noqa: PLR0917  # takes a row
-    id_: str,
-    organisation_id: str,
-    owner_key_id: str,
-    name: str,
-    visibility: str,
-    approved: bool,
-    drained: bool,
-    boost: int,
-    created_at: int,
-    version: int,
-) -> Node:
-    return Node(
-        id=id_,
-        name=name,
-        organisation_id=organisation_id,
-        owner_key_id=owner_key_id,
-        visibility=Visibility(visibility),
-        approved=bool(approved),
-        drained=bool(drained),
-        boost=boost,
-        created_at=created_at,
-        version=version,
-    )
-
-
-def decode_target(
-    histories: Mapping[str, tuple[Price, ...]], provider: str | None, model: str, weight: int, tier: int
-) -> Target:
-    """`histories` are the prices of its route's targets, by target id, oldest first."""
-    target: Target = NodesTarget(model, weight, tier)
-    if provider is not None:
-        target = ProviderTarget(provider, model, weight, tier)
     return replace(target, prices=histories.get(target.id, ()))

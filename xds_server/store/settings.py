@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 
-from xds_server.model import Limit, Visibility
+from xds_server.model import Key, Limit, Node, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,15 @@ class KeySettings:
     models: tuple[str, ...] = ("*",)
     limits: tuple[Limit, ...] = ()
     expires_at: int = 0
+
+    @classmethod
+    def in_force(cls, key: Key) -> KeySettings:
+        """Returns what `key` has."""
+        return cls(**{field.name: getattr(key, field.name) for field in fields(cls)})
+
+    def of(self, key: Key) -> Key:
+        """Returns `key` with these settings."""
+        return replace(key, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +45,7 @@ class NodeChange:
     approved: bool | None = None
     drained: bool | None = None
     boost: int | None = None
+
+    def of(self, node: Node) -> Node:
+        """Returns `node` with these changes."""
+        return replace(node, **{name: value for name, value in asdict(self).items() if value is not None})

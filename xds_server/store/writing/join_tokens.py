@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from sqlmodel import col, delete as delete_rows, or_, select
 
 from xds_server.errors import AlreadyExistsError, JoinTokenError, NotFoundError
-from xds_server.model import Visibility
-from xds_server.store import join_token_values, views
+from xds_server.store import codec, join_token_values, views
 from xds_server.store.api_keys import hash_of, new_id
 from xds_server.store.records import Action, JoinToken, ObjectType
 from xds_server.store.settings import Invitation
@@ -39,21 +38,19 @@ def invite(
     _forget(transaction)
     public_id = new_id()
     value = join_token_values.new_value(public_id, fingerprint)
-    row = JoinTokenRow(
+    token = JoinToken(
         id=public_id,
         organisation_id=organisation_id,
         owner_key_id=owner_key_id,
         name=invitation.name,
-        visibility=invitation.visibility.value,
+        visibility=invitation.visibility,
         require_approval=invitation.require_approval,
-        hash=hash_of(value),
         created_at=transaction.now,
         expires_at=transaction.now + invitation.ttl_seconds,
-        used_at=0,
     )
+    row = JoinTokenRow(**codec.JOIN_TOKEN.encode(token), hash=hash_of(value), used_at=0)
     transaction.session.add(row)
     transaction.session.flush()
-    token = _decode(row)
     _record(transaction, Action.CREATE, organisation, token)
     return token, value
 
@@ -73,7 +70,7 @@ def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) 
             f"used or expired long ago; {_ANOTHER}"
         )
     if row.used_at and _is_repeat(transaction, row, key_hash):
-        return _decode(row), row.node_id
+        return codec.JOIN_TOKEN.decode_row(row), row.node_id
     if row.used_at:
         raise JoinTokenError(
             f"this join token was used at {_moment(row.used_at)}, and each admits one machine; {_ANOTHER}"
@@ -83,7 +80,7 @@ def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) 
     row.used_at, row.node_id, row.key_hash = transaction.now, node_id, key_hash
     transaction.session.add(row)
     _forget(transaction)
-    return _decode(row), node_id
+    return codec.JOIN_TOKEN.decode_row(row), node_id
 
 
 def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str = "") -> None:
@@ -93,7 +90,7 @@ def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str =
         found = found.where(JoinTokenRow.owner_key_id == owner_key_id)
     for row in transaction.session.exec(found.order_by(col(JoinTokenRow.id))).all():
         if not row.used_at and row.expires_at > transaction.now:
-            _record(transaction, Action.DELETE, organisation, _decode(row))
+            _record(transaction, Action.DELETE, organisation, codec.JOIN_TOKEN.decode_row(row))
         transaction.session.delete(row)
     transaction.session.flush()
 
@@ -139,19 +136,6 @@ def _record(transaction: Transaction, action: Action, organisation: str, token: 
     view = views.join_token(token)
     before, after = (None, view) if action is Action.CREATE else (view, None)
     transaction.record(action, ObjectType.JOIN_TOKEN, f"{organisation}/{token.id}", before, after)
-
-
-def _decode(row: JoinTokenRow) -> JoinToken:
-    return JoinToken(
-        id=row.id,
-        organisation_id=row.organisation_id,
-        expires_at=row.expires_at,
-        owner_key_id=row.owner_key_id,
-        name=row.name,
-        visibility=Visibility(row.visibility),
-        require_approval=row.require_approval,
-        created_at=row.created_at,
-    )
 
 
 def _moment(seconds: int) -> str:

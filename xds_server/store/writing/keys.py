@@ -36,21 +36,20 @@ def create(
         raise AlreadyExistsError(
             f'key "{label}": the value given is in use by the key with id {index.hashes[hash_]}; choose another'
         )
-    row = KeyRow(
+    key = Key(
         id=public_id,
         organisation_id=organisation_id,
         name=name,
         hash=hash_,
-        models=codec.encode_strings(settings.models),
-        limits=codec.encode_limits(settings.limits),
+        models=settings.models,
+        limits=settings.limits,
         expires_at=settings.expires_at,
         created_at=transaction.now,
-        revoked_at=0,
         version=transaction.revision,
     )
+    row = KeyRow(**codec.KEY.encode(key), revoked_at=0)
     transaction.session.add(row)
     index.add(row)
-    key = _decode(row)
     transaction.record(Action.CREATE, ObjectType.KEY, label, None, views.key(key))
     return key, value
 
@@ -64,17 +63,14 @@ def update(
     check_current(ObjectType.KEY, label, current=row.version if row else None, expected=expected)
     if row is None:
         raise NotFoundError(f'no key "{label}"')
-    before = _decode(row)
-    after = replace(before, models=settings.models, limits=settings.limits, expires_at=settings.expires_at)
+    before = codec.KEY.decode_row(row)
+    after = settings.of(before)
     if after == before:
         return before
-    row.models = codec.encode_strings(after.models)
-    row.limits = codec.encode_limits(after.limits)
-    row.expires_at = after.expires_at
-    row.version = transaction.revision
-    transaction.session.add(row)
+    after = replace(after, version=transaction.revision)
+    transaction.session.merge(KeyRow(**codec.KEY.encode(after), revoked_at=0))
     transaction.record(Action.UPDATE, ObjectType.KEY, label, views.key(before), views.key(after))
-    return replace(after, version=row.version)
+    return after
 
 
 def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
@@ -93,17 +89,17 @@ def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
         transaction.session.add(row)
         transaction.session.flush()
         label = display_name(owner.name, row.name)
-        transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(_decode(row)), None)
+        transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
         join_tokens.withdraw(transaction, owner.name, owner_key_id=row.id)
         nodes.disown(transaction, row.id)
-    return KeyRecord(_decode(row), owner.name, row.revoked_at)
+    return KeyRecord(codec.KEY.decode_row(row), owner.name, row.revoked_at)
 
 
 def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
     """With its organisation; a key that was revoked before leaves without an event."""
     if row.revoked_at == 0:
         label = display_name(organisation, row.name)
-        transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(_decode(row)), None)
+        transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
     transaction.keys().discard(row)
     transaction.session.delete(row)
 
@@ -119,17 +115,3 @@ def _find(transaction: Transaction, organisation_id: str, name: str) -> KeyRow |
             KeyRow.organisation_id == organisation_id, KeyRow.name == name, KeyRow.revoked_at == 0
         )
     ).first()
-
-
-def _decode(row: KeyRow) -> Key:
-    return codec.decode_key(
-        row.id,
-        row.organisation_id,
-        row.name,
-        row.hash,
-        row.models,
-        row.limits,
-        row.expires_at,
-        row.created_at,
-        row.version,
-    )

@@ -27,28 +27,25 @@ def enrol(transaction: Transaction, token: str, proposed_name: str, key_hash: by
     invitation, node_id = join_tokens.redeem(transaction, token, node_names.new_id(), key_hash)
     present = _present(transaction, node_id)
     if present is not None:
-        return _decode(present)
+        return codec.NODE.decode_row(present)
     organisation_id = invitation.organisation_id
     taken = transaction.session.exec(
         select(NodeRow.name).where(NodeRow.organisation_id == organisation_id, NodeRow.removed_at == 0)
     ).all()
-    row = NodeRow(
+    node = Node(
         id=node_id,
         organisation_id=organisation_id,
         owner_key_id=invitation.owner_key_id,
         name=node_names.fitted(invitation.name or proposed_name, frozenset(taken)),
-        visibility=invitation.visibility.value,
+        visibility=invitation.visibility,
         approved=not invitation.require_approval,
-        drained=False,
-        boost=100,
         created_at=transaction.now,
-        removed_at=0,
         version=transaction.revision,
     )
+    row = NodeRow(**codec.NODE.encode(node), removed_at=0)
     transaction.session.add(row)
     transaction.session.flush()
     transaction.actor = _actor(row)
-    node = _decode(row)
     transaction.record(
         Action.CREATE,
         ObjectType.NODE,
@@ -84,15 +81,8 @@ def update(transaction: Transaction, reference: str, change: NodeChange, *, expe
     row = _find(transaction, reference)
     label = _label(transaction, row)
     check_current(ObjectType.NODE, label, current=row.version, expected=expected)
-    before = _decode(row)
-    after = replace(
-        before,
-        name=before.name if change.name is None else change.name,
-        visibility=before.visibility if change.visibility is None else change.visibility,
-        approved=before.approved if change.approved is None else change.approved,
-        drained=before.drained if change.drained is None else change.drained,
-        boost=before.boost if change.boost is None else change.boost,
-    )
+    before = codec.NODE.decode_row(row)
+    after = change.of(before)
     if after == before:
         return before
     if after.name != before.name and _named(transaction, after.name, row.organisation_id):
@@ -111,7 +101,7 @@ def disown(transaction: Transaction, key_id: str) -> None:
         select(NodeRow).where(NodeRow.owner_key_id == key_id, NodeRow.removed_at == 0).order_by(col(NodeRow.id))
     )
     for row in transaction.session.exec(owned).all():
-        before = _decode(row)
+        before = codec.NODE.decode_row(row)
         approved = before.approved and before.visibility is not Visibility.PRIVATE
         _change(transaction, row, replace(before, owner_key_id="", approved=approved))
 
@@ -122,29 +112,27 @@ def delete_all(transaction: Transaction, organisation: str) -> None:
     for row in transaction.session.exec(found.order_by(col(NodeRow.name))).all():
         if row.removed_at == 0:
             transaction.record(
-                Action.DELETE, ObjectType.NODE, f"{organisation}/{row.name}", views.node(_decode(row)), None
+                Action.DELETE,
+                ObjectType.NODE,
+                f"{organisation}/{row.name}",
+                views.node(codec.NODE.decode_row(row)),
+                None,
             )
         transaction.session.delete(row)
     transaction.session.flush()
 
 
 def _change(transaction: Transaction, row: NodeRow, after: Node) -> Node:
-    before, label = _decode(row), _label(transaction, row)
-    row.owner_key_id = after.owner_key_id
-    row.name = after.name
-    row.visibility = after.visibility.value
-    row.approved = after.approved
-    row.drained = after.drained
-    row.boost = after.boost
-    row.version = transaction.revision
-    transaction.session.add(row)
+    before, label = codec.NODE.decode_row(row), _label(transaction, row)
+    after = replace(after, version=transaction.revision)
+    transaction.session.merge(NodeRow(**codec.NODE.encode(after), removed_at=0))
     transaction.session.flush()
     transaction.record(Action.UPDATE, ObjectType.NODE, label, views.node(before), views.node(after))
-    return _decode(row)
+    return after
 
 
 def _remove(transaction: Transaction, row: NodeRow) -> Node:
-    node = _decode(row)
+    node = codec.NODE.decode_row(row)
     row.removed_at = transaction.now
     row.version = transaction.revision
     transaction.session.add(row)
@@ -187,18 +175,3 @@ def _label(transaction: Transaction, row: NodeRow) -> str:
 
 def _actor(row: NodeRow) -> str:
     return f"node:{row.id}"
-
-
-def _decode(row: NodeRow) -> Node:
-    return codec.decode_node(
-        row.id,
-        row.organisation_id,
-        row.owner_key_id,
-        row.name,
-        row.visibility,
-        row.approved,
-        row.drained,
-        row.boost,
-        row.created_at,
-        row.version,
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlmodel import col, select
 
 from xds_server.model import Limit, Organisation
@@ -20,18 +18,16 @@ def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expec
     """Returns the organisation as stored. `expected` as in versions.check_put; raises what that raises."""
     row = _find(transaction, name)
     check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
-    before = _decode(row) if row else None
+    before = codec.ORGANISATION.decode_row(row) if row else None
     if before is not None and before.limits == limits:
         return before
-    if row is None:
-        row = OrganisationRow(id=f"org_{new_id()}", name=name, limits="", version=0)
-    row.limits = codec.encode_limits(limits)
-    row.version = transaction.revision
-    transaction.session.add(row)
+    stored = Organisation(
+        id=before.id if before else f"org_{new_id()}", name=name, limits=limits, version=transaction.revision
+    )
+    transaction.session.merge(OrganisationRow(**codec.ORGANISATION.encode(stored)))
     # Rows that refer to it by id may be added next; without ORM relationships nobody else orders the inserts.
     transaction.session.flush()
-    transaction.organisation_ids[name] = row.id
-    stored = replace(_decode(row), limits=limits)
+    transaction.organisation_ids[name] = stored.id
     transaction.record(
         Action.CREATE if before is None else Action.UPDATE,
         ObjectType.ORGANISATION,
@@ -63,12 +59,10 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     session.delete(row)
     session.flush()
     del transaction.organisation_ids[name]
-    transaction.record(Action.DELETE, ObjectType.ORGANISATION, name, views.organisation(_decode(row)), None)
+    transaction.record(
+        Action.DELETE, ObjectType.ORGANISATION, name, views.organisation(codec.ORGANISATION.decode_row(row)), None
+    )
 
 
 def _find(transaction: Transaction, name: str) -> OrganisationRow | None:
     return transaction.session.exec(select(OrganisationRow).where(OrganisationRow.name == name)).first()
-
-
-def _decode(row: OrganisationRow) -> Organisation:
-    return codec.decode_organisation(row.id, row.name, row.limits, row.version)

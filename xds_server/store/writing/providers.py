@@ -30,13 +30,8 @@ def put(
     renewed = before is not None and before.credentials != stored.credentials
     transaction.session.merge(
         ProviderRow(
-            name=stored.name,
-            dialect=stored.dialect,
-            base_url=stored.base_url,
+            **codec.PROVIDER.encode(stored),
             credentials=codec.seal_credentials(transaction.cipher, stored.name, stored.credentials),
-            ca_file=stored.ca_file,
-            stream_usage=stored.stream_usage,
-            version=stored.version,
         )
     )
     transaction.record(
@@ -72,13 +67,5 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
 
 
 def _decode(transaction: Transaction, row: ProviderRow) -> Provider:
-    return codec.decode_provider(
-        transaction.cipher,
-        row.name,
-        row.dialect,
-        row.base_url,
-        row.credentials,
-        row.ca_file,
-        row.stream_usage,
-        row.version,
-    )
+    credentials = codec.open_credentials(transaction.cipher, row.name, row.credentials)
+    return codec.PROVIDER.decode_row(row, credentials=credentials)

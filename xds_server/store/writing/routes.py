@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from sqlmodel import col, delete as delete_rows, select
 
 from xds_server.errors import InvalidFieldError, PastPriceError
-from xds_server.model import NodesTarget, Price, Privacy, Route, Strategy, Target, Timeouts
+from xds_server.model import Price, Route, Target
 from xds_server.store import codec, reading, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
@@ -37,7 +37,7 @@ def put(
     row = _find(transaction, route.model, organisation_id)
     check_put(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     stored_prices = _histories(transaction, row.id) if row else {}
-    before = _decode(transaction, row, stored_prices) if row else None
+    before = _stored(transaction, row.id) if row else None
     route = replace(
         route,
         id=before.id if before else f"rt_{new_id()}",
@@ -68,7 +68,7 @@ def delete(transaction: Transaction, model: str, *, organisation: str, expected:
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
-    before = _decode(transaction, row, _histories(transaction, row.id))
+    before = _stored(transaction, row.id)
     _remove_targets(transaction, row.id)
     transaction.session.exec(delete_rows(PriceRow).where(col(PriceRow.route_id) == row.id))
     transaction.session.delete(row)
@@ -92,43 +92,18 @@ def _find(transaction: Transaction, model: str, organisation_id: str | None) -> 
 
 
 def _write(transaction: Transaction, route: Route) -> None:
-    columns = RouteRow(
-        id=route.id,
-        organisation_id=route.organisation_id or None,
-        model=route.model,
-        strategy=route.strategy.value,
-        first_byte_ms=route.timeouts.first_byte_ms,
-        idle_ms=route.timeouts.idle_ms,
-        connect_ms=route.timeouts.connect_ms,
-        cache_ttl_seconds=route.cache_ttl_seconds,
-        privacy=route.privacy.value,
-        limits=codec.encode_limits(route.limits),
-        reserved_output_tokens=route.reserved_output_tokens,
-        created_at=route.created_at,
-        version=route.version,
-    )
-    transaction.session.merge(columns)
+    transaction.session.merge(RouteRow(**codec.ROUTE.encode(route)))
     transaction.session.flush()
     _remove_targets(transaction, route.id)
     for position, target in enumerate(route.targets):
-        transaction.session.add(_target_row(route.id, position, target))
+        columns = codec.encode_target(target)
+        transaction.session.add(TargetRow(route_id=route.id, position=position, **columns))
 
 
 def _remove_targets(transaction: Transaction, route_id: str) -> None:
     for row in transaction.session.exec(select(TargetRow).where(TargetRow.route_id == route_id)).all():
         transaction.session.delete(row)
     transaction.session.flush()
-
-
-def _target_row(route_id: str, position: int, target: Target) -> TargetRow:
-    return TargetRow(
-        route_id=route_id,
-        position=position,
-        provider=None if isinstance(target, NodesTarget) else target.provider,
-        model=target.model,
-        weight=target.weight,
-        tier=target.tier,
-    )
 
 
 def _priced(
@@ -157,7 +132,7 @@ def _write_prices(transaction: Transaction, route: Route, stored: _Histories) ->
             key = (route.id, target.id, replaced.version)
             transaction.session.delete(transaction.session.get_one(PriceRow, key))
         transaction.session.add_all(
-            PriceRow(route_id=route.id, target_id=target.id, **asdict(price))
+            PriceRow(route_id=route.id, target_id=target.id, **codec.PRICE.encode(price))
             for price in target.prices
             if price not in before
         )
@@ -168,21 +143,5 @@ def _histories(transaction: Transaction, route_id: str) -> _Histories:
     return reading.price_histories(transaction.snapshot(), route_id).get(route_id, {})
 
 
-def _decode(transaction: Transaction, row: RouteRow, histories: _Histories) -> Route:
-    targets = transaction.session.exec(
-        select(TargetRow).where(TargetRow.route_id == row.id).order_by(col(TargetRow.position))
-    ).all()
-    return Route(
-        id=row.id,
-        model=row.model,
-        targets=tuple(codec.decode_target(histories, t.provider, t.model, t.weight, t.tier) for t in targets),
-        organisation_id=row.organisation_id or "",
-        strategy=Strategy(row.strategy),
-        timeouts=Timeouts(row.first_byte_ms, row.idle_ms, row.connect_ms),
-        cache_ttl_seconds=row.cache_ttl_seconds,
-        privacy=Privacy(row.privacy),
-        limits=codec.decode_limits(row.limits),
-        reserved_output_tokens=row.reserved_output_tokens,
-        created_at=row.created_at,
-        version=row.version,
-    )
+def _stored(transaction: Transaction, route_id: str) -> Route:
+    return reading.routes(transaction.snapshot(), route_id)[route_id]

@@ -1,0 +1,9 @@
+"""The words of the policy's enumerations."""
+
+from __future__ import annotations
+
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.words import Words
+
+METRICS = Words(policy.Metric, separator="_")
+CALENDARS = Words(policy.Calendar)

@@ -1,0 +1,43 @@
+"""The words of the protos' enumerations, as files, flags and JSON have them: `own-first` is STRATEGY_OWN_FIRST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+
+V = TypeVar("V", bound=int)
+
+_UNSPECIFIED = "UNSPECIFIED"
+
+
+class Words(Mapping[str, V]):
+    """Word → number, in the order of the numbers. UNSPECIFIED has no word.
+
+    A word is the member's name without the enumeration's prefix, in small letters, with `separator` for `_`.
+    """
+
+    def __init__(self, enum: _EnumTypeWrapper[V], *, separator: str = "-") -> None:
+        (unspecified,) = (name for name in enum.keys() if name.endswith(_UNSPECIFIED))  # noqa: SIM118 - no mapping
+        prefix = unspecified.removesuffix(_UNSPECIFIED)
+        self._numbers: dict[str, V] = {
+            name.removeprefix(prefix).lower().replace("_", separator): number
+            for name, number in enum.items()
+            if name != unspecified
+        }
+        self._words: dict[int, str] = {number: word for word, number in self._numbers.items()}
+
+    def word(self, number: int, default: str = "") -> str:
+        """Returns the word for `number`, or `default` for UNSPECIFIED and for a number of a later version."""
+        return self._words.get(number, default)
+
+    def __getitem__(self, word: str) -> V:
+        return self._numbers[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)

@@ -1,0 +1,157 @@
+"""Values of the model ↔ rows: a field and its column have one name, and the field's type says how it is stored.
+
+Numbers, text, truth values and bytes are stored as they are, enumerations as their words, and lists as JSON. A
+field that holds another dataclass is stored as the columns of that dataclass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import cache, lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_PLAIN = frozenset({int, str, bytes})
+
+
+class Coding(NamedTuple):
+    """How values of one type are written to a column and read from it."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+class Columns(Generic[T]):
+    """The columns of `of`, in the order of its fields.
+
+    `apart` are fields that have no column of this kind: the caller gives them to `decode`, and stores them itself.
+    `codings` replace what a field's type says.
+    """
+
+    def __init__(
+        self, of: type[T], *, apart: Sequence[str] = (), codings: Mapping[str, Coding] | None = None
+    ) -> None:
+        self._of = of
+        self._parts: dict[str, Columns[Any]] = {}
+        self._codings: dict[str, Coding] = {}
+        hints = get_type_hints(of)
+        for field in dataclasses.fields(of):  # type: ignore[arg-type]
+            hint = hints[field.name]
+            if codings is not None and field.name in codings:
+                self._codings[field.name] = codings[field.name]
+            elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
+                self._parts[field.name] = Columns(hint)
+            elif field.name not in apart:
+                self._codings[field.name] = coding(hint)
+        self.names: tuple[str, ...] = (
+            *self._codings,
+            *(name for part in self._parts.values() for name in part.names),
+        )
+        self._reads = tuple((name, each.read) for name, each in self._codings.items())
+
+    def select(self, prefix: str = "") -> str:
+        """Returns the list of columns for a SELECT, each after `prefix`."""
+        return ", ".join(f"{prefix}{name}" for name in self.names)
+
+    def decode(self, row: Sequence[Any], **apart: Any) -> T:
+        """Returns the value of a row whose columns are `names`. `apart` are the fields that have no column."""
+        values = {name: read(column) for (name, read), column in zip(self._reads, row, strict=False)}
+        at = len(self._reads)
+        for name, part in self._parts.items():
+            end = at + len(part.names)
+            values[name] = part.decode(row[at:end])
+            at = end
+        return self._of(**values, **apart)
+
+    def decode_row(self, row: object, **apart: Any) -> T:
+        """As `decode`, of a row as an object with an attribute for each column."""
+        return self.decode([getattr(row, name) for name in self.names], **apart)
+
+    def encode(self, value: T) -> dict[str, Any]:
+        """Returns the columns by name."""
+        columns = {name: each.write(getattr(value, name)) for name, each in self._codings.items()}
+        for name, part in self._parts.items():
+            columns |= part.encode(getattr(value, name))
+        return columns
+
+
+@cache
+def coding(hint: Any) -> Coding:
+    """How values of a type are stored. Raises TypeError for a type that has no coding."""
+    if hint in _PLAIN:
+        return Coding(_same, bytes if hint is bytes else _same)
+    if hint is bool:  # SQLite has numbers
+        return Coding(_same, bool)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return Coding(_word, hint)
+    if get_origin(hint) is types.UnionType:
+        inner = coding(_present(hint))
+        return Coding(
+            lambda value: None if value is None else inner.write(value),
+            lambda column: None if column is None else inner.read(column),
+        )
+    if get_origin(hint) is tuple:
+        return _list(get_args(hint)[0])
+    raise TypeError(f"no column holds a {hint}")
+
+
+def _list(item: Any) -> Coding:
+    read_item, write_item = _json_coding(item)
+
+    def write(values: tuple[Any, ...]) -> str:
+        return json.dumps([write_item(each) for each in values], separators=(",", ":"))
+
+    @lru_cache(maxsize=1024)  # thousands of keys share a few lists
+    def read(text: str) -> tuple[Any, ...]:
+        return tuple(read_item(each) for each in json.loads(text))
+
+    return Coding(write, read)
+
+
+def _json_coding(item: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Reads from JSON, and writes to it: a dataclass is the list of its fields, in which None is "".
+
+    A list that was written before a field was added is shorter, and the field has its default.
+    """
+    if not (isinstance(item, type) and dataclasses.is_dataclass(item)):
+        return coding(item).read, coding(item).write
+    hints = get_type_hints(item)
+    fields = [(field.name, hints[field.name]) for field in dataclasses.fields(item)]
+    reads = [_or_empty(coding(hint).read) if _is_optional(hint) else coding(hint).read for _, hint in fields]
+    writes = [(name, coding(hint).write) for name, hint in fields]
+
+    def read(row: Sequence[Any]) -> Any:
+        return item(*(read_field(value) for read_field, value in zip(reads, row, strict=False)))
+
+    def write(value: Any) -> list[Any]:
+        row = [write_field(getattr(value, name)) for name, write_field in writes]
+        return ["" if each is None else each for each in row]
+
+    return read, write
+
+
+def _or_empty(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value == "" else read(value)
+
+
+def _is_optional(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def _present(hint: Any) -> Any:
+    """The one type beside None."""
+    (present,) = (each for each in get_args(hint) if each is not type(None))
+    return present
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _word(member: StrEnum) -> str:
+    return member.value
