@@ -29,6 +29,4 @@ def read(enum: type[E], message: Message, field: str, default: E, problems: Prob
 
 def optional(enum: type[E], message: Message, field: str) -> E | None:
     """As `read`, without a default and without a note."""
-    descriptor = message.DESCRIPTOR.fields_by_name[field].enum_type
-    assert descriptor is not None  # noqa: S101 - callers name a field that holds an enumeration
-    return member(enum, descriptor, getattr(message, field))
+    return member(enum, message.DESCRIPTOR.fields_by_name[field].enum_type, getattr(message, field))

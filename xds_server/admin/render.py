@@ -44,7 +44,8 @@ _NODE = Encoder(
     Node,
     pb.Node,
     given=[
-        "organisation", "owner_key", "boost_percent", "state", "state_reason", "last_seen", "facts", "offers", "load"
+        "organisation", "owner_key", "boost_percent", "state", "state_reason", "last_seen", "facts", "offers",
+        "load",
     ],
     unsaid=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip

@@ -82,7 +82,7 @@ def number(value: int, least: int, most: int, unit: str, problems: Problems) -> 
 
 
 def numbers(message: Message, ranges: Ranges, problems: Problems) -> dict[str, Any]:
-    """Returns the fields that `ranges` names, checked; None for one that is absent. `problems` is at the message."""
+    """Returns the fields that `ranges` names, checked; None for an absent one. `problems` is at the message."""
     found: dict[str, Any] = {}
     for field, (least, most, unit) in ranges.items():
         value = getattr(message, field)
