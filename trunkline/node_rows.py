@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import VISIBILITIES
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from trunkline.errors import UsageError
@@ -22,12 +23,6 @@ OFFER_COLUMNS = ("model", "healthy", "context", "capabilities", "input_usd", "ou
 #: Of contributions, after what they are summed by.
 SUMS = ("requests", "errors", "prompt", "completion", "earned_usd", "uptime")
 
-VISIBILITIES = {
-    "private": admin.VISIBILITY_PRIVATE,
-    "organisation": admin.VISIBILITY_ORGANISATION,
-    "community": admin.VISIBILITY_COMMUNITY,
-}
-_VISIBILITY_NAMES = {number: name for name, number in VISIBILITIES.items()}
 _UNKNOWN_PERMILLE = 1_001
 
 
@@ -37,7 +32,7 @@ def row(node: admin.Node) -> dict[str, Any]:
         "name": node.name,
         "organisation": node.organisation,
         "owner_key": node.owner_key or None,
-        "visibility": _VISIBILITY_NAMES.get(node.visibility),
+        "visibility": VISIBILITIES.word(node.visibility) or None,
         "state": node.state,
         "reason": node.state_reason,
         "models": [each.model for each in node.offers if each.healthy],

@@ -9,7 +9,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from google.protobuf import message_factory
 from google.protobuf.message import Message
@@ -74,7 +74,7 @@ def _prefix(descriptor: _EnumDescriptor) -> str:
 
 
 def _converter(hint: Any, field: _FieldDescriptor) -> Callable[[Any], Any]:
-    if get_origin(hint) is types.UnionType:
+    if get_origin(hint) in {Union, types.UnionType}:
         (hint,) = (each for each in get_args(hint) if each is not type(None))
     item = get_args(hint)[0] if get_origin(hint) is tuple else hint
     if field.message_type is not None:

@@ -27,7 +27,7 @@ class Metric(IntEnum):
 
 
 _TEXTS = tuple(metric.name.lower() for metric in Metric)
-_BY_TEXT = {metric.text: metric for metric in Metric}
+BY_TEXT = {metric.text: metric for metric in Metric}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Limit:
 def parts_of(limit_id: str) -> tuple[Metric, str]:
     """Metric and window of a limit's id. Raises LimitError."""
     parts = limit_id.split(" ", 4)
-    metric = _BY_TEXT.get(parts[0])
+    metric = BY_TEXT.get(parts[0])
     if metric is None or len(parts) != 5:
         raise LimitError(f"{limit_id!r} is not the id of a limit")
     return metric, parts[1]

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from translator.errors import LimitError
 
-Calendar = Literal["day", "week", "month"]
 #: Start and end (Unix seconds, the end exclusive) of the window that a moment lies in.
 Bounds = Callable[[float], tuple[float, float]]
 
@@ -34,7 +32,7 @@ def seconds(length: int) -> str:
     return str(length)
 
 
-def calendar(unit: Calendar, time_zone: str) -> str:
+def calendar(unit: str, time_zone: str) -> str:
     """The text of a calendar window; an empty time zone is UTC. Raises LimitError: the zone is not known here."""
     _zone(time_zone or "UTC")
     return f"{unit}@{time_zone or 'UTC'}"
@@ -49,9 +47,9 @@ def bounds(window: str) -> Bounds:
     if window.isdigit():
         return _fixed(int(window))
     unit, separator, time_zone = window.partition("@")
-    if not separator or unit not in _BEGINNINGS:
+    if not separator or unit not in CALENDARS:
         raise LimitError(f"{window!r} is not a window")
-    return _calendar(_BEGINNINGS[unit], _zone(time_zone))
+    return _calendar(CALENDARS[unit], _zone(time_zone))
 
 
 def _fixed(length: int) -> Bounds:
@@ -88,7 +86,8 @@ def _month(day: date) -> tuple[date, date]:
     return first, (first + timedelta(days=31)).replace(day=1)
 
 
-_BEGINNINGS: dict[str, Callable[[date], tuple[date, date]]] = {"day": _day, "week": _week, "month": _month}
+#: By the words of the policy's Calendar: first and last day of the window that a day lies in.
+CALENDARS: dict[str, Callable[[date], tuple[date, date]]] = {"day": _day, "week": _week, "month": _month}
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import assert_never
 
 from translator.errors import Refusal
 from translator.limits import windows
@@ -91,12 +92,19 @@ def _message(refused: Refused, at: float) -> str:
 
 
 def _amount(metric: Metric, amount: int) -> str:
-    if metric is Metric.COST_USD:
-        # To the cent, unless that would hide something.
-        places = 2 if amount % 10_000 == 0 else 6
-        return f"{amount / _MICRO:.{places}f} USD"
-    noun = {Metric.REQUESTS: "requests", Metric.TOKENS: "tokens", Metric.CONCURRENCY: "requests at a time"}
-    return f"{amount} {noun[metric]}"
+    match metric:
+        case Metric.REQUESTS:
+            return f"{amount} requests"
+        case Metric.TOKENS:
+            return f"{amount} tokens"
+        case Metric.COST_USD:
+            # To the cent, unless that would hide something.
+            places = 2 if amount % 10_000 == 0 else 6
+            return f"{amount / _MICRO:.{places}f} USD"
+        case Metric.CONCURRENCY:
+            return f"{amount} requests at a time"
+        case _:
+            assert_never(metric)
 
 
 def _per(window: str) -> str:

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import CALENDARS, METRICS
 
 from translator.errors import LimitError
 from translator.limits import Limit, Metric, windows
-from translator.limits.limit import Holder
-
-_METRICS = {
-    policy.METRIC_REQUESTS: Metric.REQUESTS,
-    policy.METRIC_TOKENS: Metric.TOKENS,
-    policy.METRIC_COST_USD: Metric.COST_USD,
-    policy.METRIC_CONCURRENCY: Metric.CONCURRENCY,
-}
-_CALENDARS: dict[int, windows.Calendar] = {
-    policy.CALENDAR_DAY: "day",
-    policy.CALENDAR_WEEK: "week",
-    policy.CALENDAR_MONTH: "month",
-}
+from translator.limits.limit import BY_TEXT, Holder
 
 
 def limits(
@@ -34,7 +23,7 @@ def limits(
 
 
 def _metric(message: policy.Limit) -> Metric:
-    metric = _METRICS.get(message.metric)
+    metric = BY_TEXT.get(METRICS.word(message.metric))
     if metric is None:
         raise LimitError(f"metric {message.metric} is not known to this version")
     return metric
@@ -45,7 +34,7 @@ def _window(message: policy.Limit) -> str:
         return windows.NO_WINDOW
     if not message.calendar:
         return windows.seconds(message.per_seconds)
-    unit = _CALENDARS.get(message.calendar)
-    if unit is None:
+    unit = CALENDARS.word(message.calendar)
+    if unit not in windows.CALENDARS:
         raise LimitError(f"calendar {message.calendar} is not known to this version")
     return windows.calendar(unit, message.time_zone)

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from trunkline.config import model
+from trunkline.config import model, objects
 
 # Made by the control plane on its first start; its key is the one in credentials.json.
 DEFAULT_ORGANISATION = "default"
-
-STRATEGIES = {
-    "weighted": admin.STRATEGY_WEIGHTED,
-    "priority": admin.STRATEGY_PRIORITY,
-    "cheapest": admin.STRATEGY_CHEAPEST,
-    "fastest": admin.STRATEGY_FASTEST,
-    "own-first": admin.STRATEGY_OWN_FIRST,
-}
-PRIVACIES = {"any": admin.PRIVACY_ANY, "own-nodes": admin.PRIVACY_OWN_NODES}
-METRICS = {
-    "requests": policy.METRIC_REQUESTS,
-    "tokens": policy.METRIC_TOKENS,
-    "cost_usd": policy.METRIC_COST_USD,
-    "concurrency": policy.METRIC_CONCURRENCY,
-}
-CALENDARS = {"day": policy.CALENDAR_DAY, "week": policy.CALENDAR_WEEK, "month": policy.CALENDAR_MONTH}
 
 
 def desired(file: model.File, stored: admin.Document) -> admin.Document:
@@ -44,86 +26,31 @@ def desired(file: model.File, stored: admin.Document) -> admin.Document:
 
 
 def provider(given: model.Provider) -> admin.Provider:
-    return admin.Provider(
-        name=given.name,
-        dialect=given.dialect,
-        base_url=given.base_url,
-        credentials=given.credentials or (),
-        clear_credentials=given.credentials == [],
-        ca_file=given.ca_file or "",
-        stream_usage=given.stream_usage,
-    )
+    message = objects.PROVIDER.message(given)
+    message.credentials.extend(given.credentials or ())
+    message.clear_credentials = given.credentials == []
+    return message
 
 
 def route(given: model.Route) -> admin.Route:
-    return admin.Route(
-        model=given.model,
-        organisation=given.organisation or "",
-        strategy=STRATEGIES[given.strategy],
-        targets=[target(each) for each in given.targets],
-        timeouts=admin.Timeouts(
-            first_byte_ms=given.timeouts.first_byte,
-            idle_ms=given.timeouts.idle,
-            connect_ms=given.timeouts.connect,
-        ),
-        cache_ttl_seconds=given.cache.ttl,
-        privacy=PRIVACIES[given.privacy],
-        limits=map(limit, given.limits),
-        reserved_output_tokens=given.reserved_output_tokens,
-    )
+    return objects.ROUTE.message(given)
+
+
+def target(given: model.Target) -> admin.RouteTarget:
+    return objects.TARGET.message(given)
+
+
+def limit(given: model.Limit) -> policy.Limit:
+    return objects.LIMIT.message(given)
 
 
 def organisation(given: model.Organisation) -> admin.OrganisationDocument:
     return admin.OrganisationDocument(
-        organisation=admin.Organisation(name=given.name, limits=map(limit, given.limits)),
-        keys=[_key(each, given.name) for each in given.keys],
-    )
-
-
-def limit(given: model.Limit) -> policy.Limit:
-    return policy.Limit(
-        metric=METRICS[given.metric],
-        per_seconds=given.per if isinstance(given.per, int) else 0,
-        amount=given.units,
-        calendar=CALENDARS[given.per] if isinstance(given.per, str) else policy.CALENDAR_UNSPECIFIED,
-        # As the control plane stores it, so that the two names of one window are not taken for two limits.
-        time_zone="" if given.time_zone in {None, "UTC"} else given.time_zone,
-        model=given.model or "",
-    )
-
-
-def target(given: model.Target) -> admin.RouteTarget:
-    return admin.RouteTarget(
-        provider=given.provider or "",
-        model=given.model or "",
-        nodes=given.nodes or "",
-        weight=given.weight,
-        tier=given.tier,
-        price=_price(given.price) if given.price else None,
-    )
-
-
-def _price(given: model.Price) -> policy.Price:
-    return policy.Price(
-        input=given.input,
-        output=given.output,
-        cached_input=given.cached_input,
-        request=given.request,
-        valid_from=given.valid_from or 0,
+        organisation=objects.ORGANISATION.message(given), keys=[_key(each, given.name) for each in given.keys]
     )
 
 
 def _key(given: model.Key, owner: str) -> admin.KeyDocument:
-    expires = given.expires_at
-    if expires is not None and expires.tzinfo is None:
-        expires = expires.replace(tzinfo=datetime.UTC)
-    return admin.KeyDocument(
-        key=admin.Key(
-            organisation=owner,
-            name=given.name,
-            models=given.models,
-            limits=map(limit, given.limits),
-            expires_at=int(expires.timestamp()) if expires else 0,
-        ),
-        value=given.value or "",
-    )
+    message = objects.KEY.message(given)
+    message.organisation = owner
+    return admin.KeyDocument(key=message, value=given.value or "")

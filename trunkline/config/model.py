@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
+from trunkline_proto.policy.words import CALENDARS, METRICS
+from trunkline_proto.words import Words
 
 from trunkline.config import units
+from trunkline.config.mapping import Unit
 from trunkline.config.secrets import Secrets
 
 
@@ -30,7 +34,7 @@ def _micro_usd(value: Any) -> int:
 
 def _window(value: Any) -> int | str:
     """Seconds, or the word of a calendar window."""
-    if value in get_args(Calendar):
+    if value in CALENDARS:
         return str(value)
     seconds = units.seconds(value) if isinstance(value, str) else 0
     if not seconds:
@@ -51,6 +55,19 @@ def _moment(value: Any) -> int:
         raise ValueError("expected a date or time such as 2026-12-01 or 2026-12-01T12:00:00Z") from None
 
 
+def _written_moment(seconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _one_of(words: Words[Any]) -> AfterValidator:
+    def validate(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text
+
+    return AfterValidator(validate)
+
+
 def _credential(text: str, info: ValidationInfo) -> str:
     return _secrets(info).credential(text)
 
@@ -66,13 +83,14 @@ def _secrets(info: ValidationInfo) -> Secrets:
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=0)]
-Milliseconds = Annotated[int, _from_text(units.milliseconds)]
-Seconds = Annotated[int, _from_text(units.seconds)]
-Calendar = Literal["day", "week", "month"]
+Milliseconds = Annotated[int, _from_text(units.milliseconds), Unit("_ms", units.duration)]
+Seconds = Annotated[int, _from_text(units.seconds), Unit("_seconds", lambda value: units.duration(value * 1000))]
 Window = Annotated[int | str, BeforeValidator(_window)]
-UnixSeconds = Annotated[int, BeforeValidator(_moment)]
-MicroUsd = Annotated[int, BeforeValidator(_micro_usd)]
-Metric = Literal["requests", "tokens", "cost_usd", "concurrency"]
+UnixSeconds = Annotated[int, BeforeValidator(_moment), Unit(written=_written_moment)]
+MicroUsd = Annotated[int, BeforeValidator(_micro_usd), Unit(written=units.usd)]
+Metric = Annotated[str, _one_of(METRICS), METRICS]
+Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
+Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
 
 
 class _Strict(BaseModel):
@@ -152,11 +170,11 @@ class Cache(_Strict):
 class Route(_Strict):
     model: Text
     organisation: Text | None = None
-    strategy: Literal["weighted", "priority", "cheapest", "fastest", "own-first"] = "weighted"
+    strategy: Strategy = "weighted"
     targets: Annotated[list[Target], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
-    privacy: Literal["any", "own-nodes"] = "any"
+    privacy: Privacy = "any"
     limits: list[Limit] = []
     reserved_output_tokens: Count = 0
 
@@ -179,7 +197,7 @@ class Key(_Strict):
     value: Annotated[Text, AfterValidator(_value)] | None = Field(default=None, repr=False)
     models: list[Text] = ["*"]
     limits: list[Limit] = []
-    expires_at: datetime.datetime | None = None
+    expires_at: UnixSeconds | None = None
 
 
 class Organisation(_Strict):

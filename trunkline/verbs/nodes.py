@@ -6,11 +6,12 @@ import json
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import VISIBILITIES
 
 from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
-from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, VISIBILITIES, details, find, offer_row, row
+from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, details, find, offer_row, row
 from trunkline.output import output_option, render
 from trunkline.verbs.nodes_contributions import contributions
 from trunkline.verbs.nodes_invite import invite

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import VISIBILITIES
 
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.join_commands import IMAGE, Invitation
-from trunkline.node_rows import VISIBILITIES
 from trunkline.output import output_option, render, when
 from trunkline.parameters import Seconds
 

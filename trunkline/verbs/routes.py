@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 
 from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.config import document, model
-from trunkline.config.export import name_of, route_text
+from trunkline.config.export import route_text
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
@@ -41,9 +42,9 @@ def list_routes(*, control: Control, output: str) -> None:
         {
             "model": each.model,
             "organisation": each.organisation,
-            "strategy": name_of(document.STRATEGIES, each.strategy, "weighted"),
+            "strategy": STRATEGIES.word(each.strategy, "weighted"),
             "targets": [_target(target) for target in each.targets],
-            "privacy": name_of(document.PRIVACIES, each.privacy, "any"),
+            "privacy": PRIVACIES.word(each.privacy, "any"),
         }
         for each in found
     ]
@@ -90,8 +91,8 @@ Examples:
     multiple=True,
     help="Where it is served; may be repeated.",
 )
-@click.option("--strategy", type=click.Choice(list(document.STRATEGIES)), default=None)
-@click.option("--privacy", type=click.Choice(list(document.PRIVACIES)), default=None)
+@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=None)
+@click.option("--privacy", type=click.Choice(list(PRIVACIES)), default=None)
 @click.option("--first-byte", type=Milliseconds(), default=None, help="Limit to the first byte, per attempt.")
 @click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
 @click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
@@ -140,9 +141,9 @@ def set_route(
             del route.targets[:]
             route.targets.extend(replaced)
         if strategy is not None:
-            route.strategy = document.STRATEGIES[strategy]
+            route.strategy = STRATEGIES[strategy]
         if privacy is not None:
-            route.privacy = document.PRIVACIES[privacy]
+            route.privacy = PRIVACIES[privacy]
         if first_byte is not None:
             route.timeouts.first_byte_ms = first_byte
         if idle is not None:

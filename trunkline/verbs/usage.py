@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import DIMENSIONS, ORDERS
 
 from trunkline import usage_files
 from trunkline.client import Control, control_options
@@ -16,22 +17,8 @@ from trunkline.output import output_option, render
 from trunkline.parameters import Names
 from trunkline.usage_rows import comparison_row, record_row, report_row, request_row
 
-_DIMENSIONS = {
-    "model": admin.DIMENSION_MODEL,
-    "route": admin.DIMENSION_ROUTE,
-    "target": admin.DIMENSION_TARGET,
-    "provider": admin.DIMENSION_PROVIDER,
-    "key": admin.DIMENSION_KEY,
-    "org": admin.DIMENSION_ORGANISATION,
-    "tag": admin.DIMENSION_TAG,
-    "hour": admin.DIMENSION_HOUR,
-    "day": admin.DIMENSION_DAY,
-}
-_ORDERS = {
-    "cost": admin.TopRequestsRequest.ORDER_COST,
-    "tokens": admin.TopRequestsRequest.ORDER_TOKENS,
-    "duration": admin.TopRequestsRequest.ORDER_DURATION,
-}
+#: An organisation is `org` on the command line.
+_DIMENSIONS = {{"organisation": "org"}.get(word, word): number for word, number in DIMENSIONS.items()}
 _SUMS = (
     "requests", "errors", "retries", "prompt", "cached", "completion", "reasoning", "cost_usd", "estimated",
     "cache_hits",
@@ -119,7 +106,7 @@ Examples:
   trunkline usage top --order duration --limit 50 --since 1h --model gpt-4.1
 """
 )
-@click.option("--order", type=click.Choice(list(_ORDERS)), default="cost", show_default=True, help="By what.")
+@click.option("--order", type=click.Choice(list(ORDERS)), default="cost", show_default=True, help="By what.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @filter_options
 @output_option
@@ -129,7 +116,7 @@ def top(*, control: Control, wanted: admin.UsageFilter, order: str, limit: int, 
 
     json and csv have durations in microseconds.
     """
-    request = admin.TopRequestsRequest(filter=wanted, order=_ORDERS[order], limit=limit)
+    request = admin.TopRequestsRequest(filter=wanted, order=ORDERS[order], limit=limit)
     with control.connect() as api:
         found = api.TopRequests(request).records
     rows = [request_row(each, readable=output == "table") for each in found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from xds_server.model import Endpoint, Node, Pool, Visibility, pool_name
 
@@ -97,9 +98,13 @@ def admits(member: Member, audience: Audience) -> bool:
     node = member.node
     if node.organisation_id != audience.organisation_id:
         return False
-    if member.visibility is not Visibility.PRIVATE or not node.owner_key_id:
-        return True
-    return node.owner_key_id == audience.key_id
+    match member.visibility:
+        case Visibility.PRIVATE:
+            return not node.owner_key_id or node.owner_key_id == audience.key_id
+        case Visibility.ORGANISATION | Visibility.COMMUNITY:
+            return True
+        case _:
+            assert_never(member.visibility)
 
 
 def _own(members: Iterable[Member], audience: Audience) -> tuple[Endpoint, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
+from typing import assert_never
 
 from xds_server.model import NodesTarget, Privacy, Provider, Route, Strategy, Target, pool_name, price_in_force
 from xds_server.resources.names import target_cluster
@@ -51,9 +52,19 @@ def tiers(route: Route, at: float) -> list[list[Target]]:
     """
     groups: dict[tuple[int, ...], list[Target]] = {}
     for index, target in enumerate(route.targets):
-        if isinstance(target, NodesTarget) or route.privacy is not Privacy.OWN_NODES:
+        if _admits(route.privacy, target):
             groups.setdefault(_rank(route.strategy, index, target, at), []).append(target)
     return [groups[key] for key in sorted(groups)]
+
+
+def _admits(privacy: Privacy, target: Target) -> bool:
+    match privacy:
+        case Privacy.ANY:
+            return True
+        case Privacy.OWN_NODES:
+            return isinstance(target, NodesTarget)
+        case _:
+            assert_never(privacy)
 
 
 def _rank(strategy: Strategy, index: int, target: Target, at: float) -> tuple[int, ...]:
@@ -66,8 +77,10 @@ def _rank(strategy: Strategy, index: int, target: Target, at: float) -> tuple[in
             return (price.input + price.output if price is not None else 0,)
         case Strategy.OWN_FIRST:
             return (not isinstance(target, NodesTarget), target.tier)
-        case _:
+        case Strategy.WEIGHTED | Strategy.FASTEST:
             return (target.tier,)
+        case _:
+            assert_never(strategy)
 
 
 def chains(route: Route, providers: Mapping[str, Provider], at: float, audience: str = "") -> list[Chain]:

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def coding(hint: Any) -> Coding:
         return Coding(_same, bool)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return Coding(_word, hint)
-    if get_origin(hint) is types.UnionType:
+    if get_origin(hint) in {Union, types.UnionType}:
         inner = coding(_present(hint))
         return Coding(
             lambda value: None if value is None else inner.write(value),

@@ -1,0 +1,78 @@
+"""Each kind of object of trunkline.yaml, and its message."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import CALENDARS
+
+from trunkline.config import model, units
+from trunkline.config.mapping import Mapping
+
+_LIMIT_FIELDS = Mapping(
+    model.Limit, policy.Limit, apart=["per", "amount"], beside=["per_seconds", "calendar", "amount"]
+)
+
+
+class Limits:
+    """Their window is one field of the file and two of the message, and their amount depends on the metric."""
+
+    def message(self, given: model.Limit) -> policy.Limit:
+        message = _LIMIT_FIELDS.message(given)
+        message.amount = given.units
+        if isinstance(given.per, str):
+            message.calendar = CALENDARS[given.per]
+        else:
+            message.per_seconds = given.per or 0
+        # As the control plane stores it, so that the two names of one window are not taken for two limits.
+        message.time_zone = message.time_zone.removeprefix("UTC")
+        return message
+
+    def written(self, stored: policy.Limit) -> dict[str, Any]:
+        fields = _LIMIT_FIELDS.written(stored)
+        is_money = stored.metric == policy.METRIC_COST_USD
+        window = self.window(stored)
+        return {
+            "metric": fields.pop("metric", "unknown"),
+            **({"per": window} if window else {}),
+            **fields,
+            "amount": units.usd(stored.amount) if is_money else Decimal(stored.amount),
+        }
+
+    def window(self, stored: policy.Limit) -> str:
+        """As `per` has it; empty for none."""
+        if stored.calendar:
+            return CALENDARS.word(stored.calendar)
+        return units.duration(stored.per_seconds * 1000) if stored.per_seconds else ""
+
+
+LIMIT = Limits()
+PRICE = Mapping(model.Price, policy.Price, beside=["version"], always=["input", "output"])
+TARGET = Mapping(model.Target, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
+ROUTE = Mapping(
+    model.Route, admin.Route, beside=["id", "version"], parts={model.Target: TARGET, model.Limit: LIMIT}
+)
+#: Secrets go in and do not come out.
+PROVIDER = Mapping(
+    model.Provider,
+    admin.Provider,
+    apart=["credentials"],
+    beside=["credentials", "credential_count", "clear_credentials", "version"],
+)
+ORGANISATION = Mapping(
+    model.Organisation,
+    admin.Organisation,
+    apart=["keys"],
+    beside=["id", "version"],
+    parts={model.Limit: LIMIT},
+)
+KEY = Mapping(
+    model.Key,
+    admin.Key,
+    apart=["value"],
+    beside=["id", "organisation", "created_at", "revoked_at", "version"],
+    parts={model.Limit: LIMIT},
+)
