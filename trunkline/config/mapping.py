@@ -49,7 +49,7 @@ class Part(Protocol):
         """Returns what the file says, defaults left out."""
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """A field of the file, and the message's that holds it."""
 
     path: tuple[str, ...]
@@ -83,9 +83,9 @@ class Mapping(Generic[G, M]):
         self._always = always
         self._parts: dict[type[BaseModel], Part] = dict(parts or {})
         descriptors: MappingOf[str, Any] = message.DESCRIPTOR.fields_by_name
-        self._fields = [each for each in _fields(model, descriptors) if each.path[0] not in apart]
+        self.fields = [each for each in _fields(model, descriptors) if each.path[0] not in apart]
         where = f"{model.__name__} of trunkline.yaml ↔ {message.DESCRIPTOR.full_name}"
-        held = {field.name: ".".join(field.path) for field in self._fields}
+        held = {field.name: ".".join(field.path) for field in self.fields}
         if forgotten := held.keys() - descriptors.keys():
             named = ", ".join(f"{held[name]} (as {name})" for name in sorted(forgotten))
             raise TypeError(f"{where}: no field takes {named}; add it to the message, or to `apart`")
@@ -93,7 +93,7 @@ class Mapping(Generic[G, M]):
             raise TypeError(
                 f"{where}: nothing fills {', '.join(sorted(forgotten))}; add it to the file, or to `beside`"
             )
-        for field in self._fields:
+        for field in self.fields:
             inner = _model_of(field.kind)
             if inner is not None and inner not in self._parts:
                 of = message_factory.GetMessageClass(descriptors[field.name].message_type)
@@ -102,7 +102,7 @@ class Mapping(Generic[G, M]):
     def message(self, given: G) -> M:
         """Returns the message for what the file says; None leaves a field unset."""
         fields = {}
-        for field in self._fields:
+        for field in self.fields:
             value: Any = given
             for name in field.path:
                 value = getattr(value, name)
@@ -113,7 +113,7 @@ class Mapping(Generic[G, M]):
     def written(self, stored: M) -> dict[str, Any]:
         """Returns what the file says, defaults left out."""
         found: dict[str, Any] = {}
-        for field in self._fields:
+        for field in self.fields:
             value = self._shown(field, stored)
             if value is None:
                 continue
@@ -132,7 +132,7 @@ class Mapping(Generic[G, M]):
         words = _metadata(kind, Words)
         return words[value] if words is not None else value
 
-    def _shown(self, field: _Field, stored: M) -> Any:
+    def _shown(self, field: Field, stored: M) -> Any:
         """None for a default."""
         value = getattr(stored, field.name)
         inner, words = _model_of(field.kind), _metadata(field.kind, Words)
@@ -151,7 +151,7 @@ class Mapping(Generic[G, M]):
         return _with_unit(field.kind, value) if value or field.name in self._always else None
 
 
-def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterator[_Field]:
+def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterator[Field]:
     hints = get_type_hints(model, include_extras=True)
     for name, info in model.model_fields.items():
         kind = hints[name]
@@ -159,9 +159,9 @@ def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterato
         unit = _metadata(kind, Unit)
         if inner is not None and name not in descriptors and not _is_list(kind):
             for field in _fields(inner, {}):
-                yield _Field((name, *field.path), f"{name}_{field.name}", field.kind, field.default)
+                yield Field((name, *field.path), f"{name}_{field.name}", field.kind, field.default)
         else:
-            yield _Field((name,), name + (unit.suffix if unit is not None else ""), kind, info.default)
+            yield Field((name,), name + (unit.suffix if unit is not None else ""), kind, info.default)
 
 
 def _with_unit(kind: Any, value: Any) -> Any:

@@ -1,0 +1,171 @@
+"""One document for each field of what operators configure, which has that field set and is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.parity import fields
+
+KEY_VALUE = "sk-a-key-of-the-parity-tests"
+
+#: Where a message of each type stands in the document of `base`.
+PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
+    "Provider": lambda document: document.providers[0],
+    "Route": lambda document: document.routes[0],
+    "RouteTarget": lambda document: document.routes[0].targets[0],
+    "RouteTarget of nodes": lambda document: document.routes[0].targets[1],
+    "Price": lambda document: document.routes[0].targets[0].price,
+    "Timeouts": lambda document: document.routes[0].timeouts,
+    "Limit of a route": lambda document: document.routes[0].limits[0],
+    "Organisation": lambda document: document.organisations[0].organisation,
+    "Limit of an organisation": lambda document: document.organisations[0].organisation.limits[0],
+    "Key": lambda document: document.organisations[0].keys[0].key,
+    "Limit of a key": lambda document: document.organisations[0].keys[0].key.limits[0],
+    "KeyDocument": lambda document: document.organisations[0].keys[0],
+}
+#: Messages that only hold others.
+CONTAINERS = {"Document", "OrganisationDocument"}
+
+#: Fields that are not configuration, and why.
+EXCEPTIONS: Mapping[str, str] = {
+    "Provider.version": "of the stored object, for optimistic concurrency",
+    "Route.version": "of the stored object, for optimistic concurrency",
+    "Organisation.version": "of the stored object, for optimistic concurrency",
+    "Key.version": "of the stored object, for optimistic concurrency",
+    "Price.version": "the store numbers a target's prices",
+    "Provider.credentials": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
+    "KeyDocument.value": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
+    "Provider.clear_credentials": "an order, not a state",
+    "Provider.dialect": "this version speaks one",
+    "Key.organisation": "the organisation around it, which has a case of its own",
+    "RouteTarget of nodes.provider": "a target is at a provider or on nodes",
+    "RouteTarget of nodes.model": "a target is at a provider or on nodes",
+    "RouteTarget.nodes": "a target is at a provider or on nodes",
+    "Limit of a route.model": "a route serves one model",
+}
+#: Values, instead of those by the descriptor.
+VALUES: Mapping[str, list[Any]] = {
+    "Provider.base_url": ["https://other.example/v2"],
+    "Provider.ca_file": ["/etc/ca.pem"],
+    "Provider.stream_usage": [False],
+    "Route.organisation": [""],
+    "Route.strategy": [each for each in admin.Strategy.values() if each not in {0, admin.STRATEGY_FASTEST}],
+    "RouteTarget.provider": ["q"],
+    "Price.valid_from": [4_000_000_000],
+    "Limit.time_zone": ["Europe/Berlin"],
+    "Key.expires_at": [4_000_000_000],
+}
+
+
+def _calendar(limit: Any) -> None:
+    limit.ClearField("per_seconds")
+    limit.calendar = policy.CALENDAR_DAY
+
+
+def _own_nodes(route: Any) -> None:
+    del route.targets[0]
+
+
+#: What has to be so beside the field.
+BESIDE: Mapping[str, Callable[[Any], None]] = {
+    "Limit.calendar": _calendar,
+    "Limit.time_zone": _calendar,
+    "Route.privacy": _own_nodes,
+}
+
+
+def _settle(document: admin.Document, place: str, kind: str) -> None:
+    """What else has to change with the field."""
+    message: Any = PLACES[place](document)
+    if kind == "Provider.name":
+        document.routes[0].targets[0].provider = message.name
+    if kind == "Organisation.name":
+        document.routes[0].organisation = document.organisations[0].keys[0].key.organisation = message.name
+    if kind == "Limit.metric" and message.metric == policy.METRIC_CONCURRENCY:
+        message.ClearField("per_seconds")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`before` and `after` differ in one field."""
+
+    place: str
+    field: str
+    value: Any
+    before: admin.Document
+    after: admin.Document
+
+    @property
+    def name(self) -> str:
+        return f"{self.place}.{self.field}={self.value}"
+
+    @property
+    def kind(self) -> str:
+        """The field, wherever its message stands: `Limit.model`."""
+        return f"{self.place.split(' of ')[0]}.{self.field}"
+
+
+def base() -> admin.Document:
+    """One of everything, with as little in it as is accepted; what has a default says it."""
+
+    def limit() -> policy.Limit:
+        return policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)
+
+    return admin.Document(
+        providers=[
+            admin.Provider(name=name, dialect="openai", base_url="https://api.example/v1", stream_usage=True)
+            for name in ("p", "q")
+        ],
+        routes=[
+            admin.Route(
+                model="m",
+                organisation="acme",
+                strategy=admin.STRATEGY_WEIGHTED,
+                privacy=admin.PRIVACY_ANY,
+                timeouts=admin.Timeouts(),
+                targets=[
+                    admin.RouteTarget(
+                        provider="p", model="x", weight=2, price=policy.Price(input=2_000_000, output=8_000_000)
+                    ),
+                    admin.RouteTarget(nodes="n", weight=1, price=policy.Price(input=1_000, output=1_000)),
+                ],
+                limits=[limit()],
+            )
+        ],
+        organisations=[
+            admin.OrganisationDocument(
+                organisation=admin.Organisation(name="acme", limits=[limit()]),
+                keys=[
+                    admin.KeyDocument(
+                        key=admin.Key(name="ci", organisation="acme", models=["*"], limits=[limit()]),
+                        value=KEY_VALUE,
+                    )
+                ],
+            )
+        ],
+    )
+
+
+def cases() -> Iterator[Case]:
+    """One for each value of each field that is not an exception."""
+    for place, find in PLACES.items():
+        for field in find(base()).DESCRIPTOR.fields:
+            kind = f"{place.split(' of ')[0]}.{field.name}"
+            if fields.is_output_only(field) or EXCEPTIONS.keys() & {kind, f"{place}.{field.name}"}:
+                continue
+            values = list(VALUES.get(kind) or fields.values(field))
+            for value in values:
+                before, after = base(), base()
+                for document in (before, after):
+                    BESIDE.get(kind, lambda message: None)(find(document))
+                if getattr(find(before), field.name) == value:
+                    fields.put(find(before), field.name, next(each for each in values if each != value))
+                fields.put(find(after), field.name, value)
+                _settle(after, place, kind)
+                yield Case(place, field.name, value, before, after)

@@ -1,0 +1,111 @@
+"""What the translator makes of policy messages, as plain values that can be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import Message
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.parity import fields
+from translator.ledger.prices import PriceBook
+from translator.limits import LimitSet
+from translator.policy.index import PolicyIndex
+from translator.policy.pricing import Ceiling
+from xds_server.model import State
+from xds_server.resources import policy as resources
+
+_NOW = 2_000_000_000
+Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.Route]]
+
+
+def of_state(state: State) -> Any:
+    """What translators run at this state."""
+    return of_messages(
+        [policy.Organisation.FromString(resources.organisation(each)) for each in state.organisations.values()],
+        [policy.Key.FromString(resources.key(each)) for each in state.keys.values()],
+        [policy.Route.FromString(resources.route(each, _NOW)) for each in state.routes.values()],
+    )
+
+
+def of_messages(
+    organisations: list[policy.Organisation], keys: list[policy.Key], routes: list[policy.Route]
+) -> Any:
+    index, prices = PolicyIndex(), PriceBook()
+    for organisation in organisations:
+        index.put_organisation(organisation)
+    for key in keys:
+        index.put_key(key)
+    for route in routes:
+        index.put_route(route)
+        prices.put(route)
+    return _plain(vars(index)), sorted(map(_plain, prices.entries()))
+
+
+def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Messages]]:
+    """Messages with and without the field, for every value and every place where a message of `kind` stands."""
+    descriptor = kind.DESCRIPTOR.fields_by_name[field]
+    for where, find in _PLACES[kind.DESCRIPTOR.name].items():
+        for value in _VALUES.get(f"{kind.DESCRIPTOR.name}.{field}") or fields.values(descriptor):
+            before, after = _messages(), _messages()
+            if field in {"calendar", "time_zone"}:
+                for each in (before, after):
+                    find(each).ClearField("per_seconds")
+                    find(each).calendar = policy.CALENDAR_WEEK if field == "calendar" else policy.CALENDAR_DAY
+            if getattr(find(before), field) == value:
+                continue
+            fields.put(find(after), field, value)
+            yield where, before, after
+
+
+_VALUES: dict[str, list[Any]] = {"Limit.time_zone": ["Europe/Berlin"], "Price.valid_from": [7]}
+_PLACES: dict[str, dict[str, Any]] = {
+    "Organisation": {"": lambda of: of[0][0]},
+    "Key": {"": lambda of: of[1][0]},
+    "Route": {"": lambda of: of[2][0]},
+    "Target": {"": lambda of: of[2][0].targets[0]},
+    "Price": {"": lambda of: of[2][0].targets[0].prices[0]},
+    "Limit": {
+        " of an organisation": lambda of: of[0][0].limits[0],
+        " of a key": lambda of: of[1][0].limits[0],
+        " of a route": lambda of: of[2][0].limits[0],
+    },
+}
+
+
+def _messages() -> Messages:
+    limits = [policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)]
+    price = policy.Price(input=2_000_000, output=8_000_000, version=1)
+    return (
+        [policy.Organisation(id="org", name="acme", limits=limits)],
+        [policy.Key(id="key", organisation_id="org", name="ci", hash=b"h" * 32, models=["*"], limits=limits)],
+        [
+            policy.Route(
+                id="rt",
+                model="m",
+                organisation_id="org",
+                targets=[policy.Target(id="p/x", prices=[price])],
+                limits=limits,
+            )
+        ],
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Ceiling):  # it keeps the messages themselves
+        return value.cost(10**9, 10**9, _NOW)
+    if isinstance(value, LimitSet):
+        return _plain([value._general, value._by_model])
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_plain(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        return sorted(((repr(key), _plain(each)) for key, each in value.items()), key=repr)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if hasattr(value, "__dict__") and not callable(value):
+        return _plain(vars(value))
+    return None if callable(value) else value

@@ -1,0 +1,255 @@
+"""Every field of the configuration: trunkline.yaml → Document → store → audit → Envoy and translator → export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from google.protobuf.message import Message
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import CALENDARS, METRICS
+
+from tests.golden.case import EdgeSettings
+from tests.parity import decoded, fields
+from tests.parity.configuration import CONTAINERS, EXCEPTIONS, KEY_VALUE, PLACES, VALUES, Case, base, cases
+from tests.postgres import postgres_url
+from translator.limits import Metric as TranslatorMetric
+from trunkline.config import document, export, loader, mapping, model, objects
+from trunkline.config.secrets import Secrets
+from trunkline.verbs import routes as route_verbs
+from xds_server.admin import render
+from xds_server.admin.apply import apply
+from xds_server.model import Calendar, Metric, Privacy, State, Strategy, Visibility
+from xds_server.resources.builder import Builder
+from xds_server.settings import parse
+from xds_server.store import DatabaseUrl, Store
+from xds_server.store.writing.transaction import Event
+
+__all__ = ["postgres_url"]
+
+#: Fields that nobody acts upon, and why.
+NOT_ACTED_UPON = {
+    "Route.cache_ttl_seconds": "nothing is cached by this version",
+}
+CASES = list(cases())
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a case's two documents made of a store, and the events between them."""
+
+    before: State
+    after: State
+    events: list[Event]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    directory = tmp_path_factory.mktemp("parity")
+    opened = Store.open(DatabaseUrl.of_file(directory / "trunkline.db"), key_file=directory / "secret.key")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> EdgeSettings:
+    directory = tmp_path_factory.mktemp("edge")
+    (directory / "token").write_text("a-token-of-the-parity-tests-0123456789")
+    flags = [
+        f"--data-dir={directory}",
+        f"--database-url=sqlite:///{directory}/trunkline.db",
+        "--control-listen=127.0.0.1:18000",
+        "--openai-listen=127.0.0.1:8080",
+        "--admin-listen=127.0.0.1:8081",
+        f"--ads-socket={directory}/ads.sock",
+        f"--admin-token-file={directory}/token",
+        "--upstream-ca-file=/etc/ssl/ca.pem",
+    ]
+    return parse(flags, {}).edge
+
+
+def put(store: Store, case: Case) -> Stored:
+    store.write("parity", lambda tx: apply(tx, admin.Document()))
+    store.write("parity", lambda tx: apply(tx, case.before))
+    before = store.load()
+    committed = store.write("parity", lambda tx: apply(tx, case.after))
+    return Stored(before, store.load(), list(committed.events))
+
+
+def without_secrets(of: admin.Document) -> admin.Document:
+    """As the control plane gives it back: without secrets, versions and ids."""
+    shown = admin.Document()
+    shown.CopyFrom(of)
+    for owner in shown.organisations:
+        for key in owner.keys:
+            key.ClearField("value")
+    for message in [*shown.providers, *shown.routes, *(owner.organisation for owner in shown.organisations)]:
+        _clear_output(message)
+    for route in shown.routes:
+        route.timeouts.SetInParent()
+        for target in route.targets:
+            _clear_output(target)
+            target.price.ClearField("version")
+    for owner in shown.organisations:
+        for key in owner.keys:
+            _clear_output(key.key)
+    return shown
+
+
+def _clear_output(message: Message) -> None:
+    for field in message.DESCRIPTOR.fields:
+        if fields.is_output_only(field):
+            message.ClearField(field.name)  # type: ignore[arg-type]
+
+
+def assert_same(case: Case, wanted: admin.Document, found: admin.Document, lost_in: str) -> None:
+    find = PLACES[case.place]
+    differ = fields.differences(find(wanted), find(found))
+    assert not differ, f"{case.place}.{case.field} is lost in {lost_in}: {'; '.join(differ)}"
+    assert wanted == found, lost_in
+
+
+@each_case
+def test_a_field_of_the_file_comes_back(case: Case, tmp_path: Path) -> None:
+    shown = without_secrets(case.after)
+    text = export.text(shown)
+    again = document.desired(loader.parse(text, "trunkline.yaml", Secrets({}, tmp_path)), admin.Document())
+    for route in again.routes:
+        route.timeouts.SetInParent()
+    assert_same(case, shown, again, "trunkline/config/model.py or objects.py")
+
+
+@each_case
+def test_a_field_of_the_document_is_stored_and_exported(case: Case, store: Store) -> None:
+    stored = put(store, case)
+    exported = without_secrets(render.document(stored.after))
+    # `default` stays, whatever a document says.
+    for owner in [each for each in exported.organisations if each.organisation.name == "default"]:
+        exported.organisations.remove(owner)
+    for wanted, found in zip(case.after.routes, exported.routes, strict=True):
+        for target, priced in zip(wanted.targets, found.targets, strict=True):
+            if not target.price.valid_from:
+                priced.price.ClearField("valid_from")
+    place = "xds_server/admin/parse.py, store/tables.py or admin/render.py"
+    assert_same(case, without_secrets(case.after), exported, place)
+
+
+@each_case
+def test_a_changed_field_is_audited(case: Case, store: Store) -> None:
+    events = put(store, case).events
+    told = [event for event in events if event.before != event.after]
+    assert told, f"{case.place}.{case.field} is lost in xds_server/store/views.py: no event tells of its change"
+
+
+@each_case
+def test_somebody_acts_upon_a_field(case: Case, store: Store, edge: EdgeSettings) -> None:
+    stored = put(store, case)
+    builder = Builder(edge, clock=lambda: 0.0)
+    envoy_before = _envoy(builder, stored.before)
+    envoy_after = _envoy(builder, stored.after)
+    changed = envoy_before != envoy_after or decoded.of_state(stored.before) != decoded.of_state(stored.after)
+    if case.kind in NOT_ACTED_UPON:
+        assert not changed, f"{case.kind} is acted upon: take it out of NOT_ACTED_UPON"
+    else:
+        assert changed, (
+            f"{case.place}.{case.field} reaches nobody: neither Envoy (xds_server/resources) nor the translator "
+            "(policy.proto, xds_server/resources/policy.py, translator/policy) sees it"
+        )
+
+
+def _envoy(builder: Builder, state: State) -> dict[str, Any]:
+    """Envoy's resources; a cluster that only lingers is not wanted any more."""
+    built = builder.build(state.revision, state, {})
+    wanted = builder._wanted
+    return {
+        url: dict(wanted if url.endswith(".Cluster") else resources)
+        for url, resources in built.resources.items()
+        if "trunkline.policy" not in url
+    }
+
+
+POLICY = [policy.Organisation, policy.Key, policy.Route, policy.Target, policy.Price, policy.Limit]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(each, field.name) for each in POLICY for field in each.DESCRIPTOR.fields],
+    ids=lambda value: value if isinstance(value, str) else value.DESCRIPTOR.name,
+)  # fmt: skip
+def test_the_translator_decodes_a_field_of_the_policy(kind: type[Message], field: str) -> None:
+    for where, before, after in decoded.cases(kind, field):
+        assert decoded.of_messages(*before) != decoded.of_messages(*after), (
+            f"{kind.DESCRIPTOR.name}.{field}{where} is lost in translator/policy or translator/ledger/prices.py"
+        )
+
+
+def test_every_message_of_a_document_has_cases() -> None:
+    reached = {each.name for each in fields.messages(admin.Document.DESCRIPTOR)} - CONTAINERS
+    assert reached == {place.split(" of ")[0] for place in PLACES}
+
+
+def test_exceptions_are_fields() -> None:
+    known = {f"{place}.{field.name}" for place, find in PLACES.items() for field in find(base()).DESCRIPTOR.fields}
+    known |= {f"{name.split(' of ')[0]}.{name.rpartition('.')[2]}" for name in known}
+    assert {*EXCEPTIONS, *VALUES, *NOT_ACTED_UPON} <= known
+
+
+def test_secrets_are_stored_and_stay_inside(store: Store) -> None:
+    given = base()
+    given.providers[0].credentials.append("sk-a-credential-of-the-parity-tests")
+    store.write("parity", lambda tx: apply(tx, admin.Document()))
+    committed = store.write("parity", lambda tx: apply(tx, given))
+    state = store.load()
+    assert state.providers["p"].credentials == ("sk-a-credential-of-the-parity-tests",)
+    for shown in (str(render.document(state)), str(committed.events), export.text(render.document(state))):
+        assert "sk-a-credential" not in shown
+        assert KEY_VALUE not in shown
+
+
+def test_postgresql_keeps_every_field(postgres_url: str, tmp_path: Path) -> None:
+    opened = Store.open(DatabaseUrl.parse(postgres_url), key_file=tmp_path / "secret.key")
+    try:
+        for case in CASES:
+            test_a_field_of_the_document_is_stored_and_exported(case, opened)
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [(Strategy, STRATEGIES), (Privacy, PRIVACIES), (Metric, METRICS), (Calendar, CALENDARS), (Visibility, VISIBILITIES)],
+    ids=["Strategy", "Privacy", "Metric", "Calendar", "Visibility"],
+)  # fmt: skip
+def test_the_model_has_every_member_of_an_enumeration(members: Any, words: Any) -> None:
+    assert [each.value for each in members] == list(words), "xds_server/model.py"
+    assert [each.name.lower() for each in members] == [word.replace("-", "_") for word in words]
+
+
+def test_the_translator_has_every_metric() -> None:
+    assert [each.text for each in TranslatorMetric] == list(METRICS), "translator/limits/limit.py"
+
+
+def test_every_order_of_the_heaviest_requests_has_its_word() -> None:
+    assert list(ORDERS) == ["cost", "tokens", "duration"]
+
+
+def test_a_route_s_fields_have_flags() -> None:
+    """`routes set` can set all that a route has."""
+    called = {"model": "model_name", "organisation": "org"}
+    (verb,) = (each for each in route_verbs.routes.commands.values() if each.name == "set")
+    assert isinstance(verb, click.Command)
+    flags = {parameter.name for parameter in verb.params}
+    names = {"_".join(each.path) for each in objects.ROUTE.fields}
+    wanted = {called.get(name, name) for name in names - {"timeouts"}}.union(model.Timeouts.model_fields)
+    assert wanted <= flags, f"trunkline/verbs/routes.py has no flag for {', '.join(sorted(wanted - flags))}"
+
+
+def test_a_field_that_one_side_lacks_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"Timeouts of trunkline\.yaml ↔ .*Route: no field takes connect \(as"):
+        mapping.Mapping(model.Timeouts, admin.Route)
