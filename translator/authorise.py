@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from translator import credentials, endpoints
-from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
-from translator.form import FormBody
+from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
@@ -84,35 +83,23 @@ class Authoriser:
         if encoding is not None and encoding.lower() not in {b"", b"identity"}:
             message = "The request body must not be compressed: send it without content-encoding."
             raise Refusal(400, "unsupported_content_encoding", message)
-        body: JsonBody | FormBody
-        if endpoint.body is BodyKind.JSON:
-            body, kind = JsonBody(request.body), "j"
-        else:
-            body, kind = FormBody(request.body, request.headers.get(b"content-type", b"")), "f"
-        route = self._policy.route(key, body.model)
+        facts = read(request.body, request.headers.get(b"content-type", b""), endpoint)
+        return self._allow(request, endpoint, key, facts)
+
+    def _allow(self, request: Request, endpoint: Endpoint, key: Key, facts: BodyFacts) -> Allowed:
+        route = self._policy.route(key, facts.model)
         if route is None:
-            raise model_not_found(body.model)
-        stream = endpoint.streams and body.streams
-        usage = "-"
-        if stream and endpoint.stream_usage and isinstance(body, JsonBody):
-            edit = body.usage_edit()
-            if edit is not None:
-                usage = f"{edit.offset}:{edit.length}:{edit.text}"
-        offset, length = body.model_value()
-        written = request.body[offset : offset + length]
-        # A target that knows the model by this very name gets the body as it is.
-        name = written.decode() if written.isascii() else ""
-        model = f"{offset}:{length}:{kind}:{name if name.isprintable() else ''}"
+            raise model_not_found(facts.model)
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
-            f"{shape}:stream" if stream else shape,
+            f"{shape}:stream" if facts.streams else shape,
             path=request.target[len(_VERSION) :].decode("latin-1"),
-            usage=usage,
-            model=model,
+            usage=facts.usage,
+            model=facts.place,
             headers={"x-request-id": request_id},
         )
         # Last: what is refused for another reason takes nothing from a limit.
-        allowed.note = self._meter.reserve(request_id, request, endpoint, body, key, route, allowed.headers)
+        allowed.note = self._meter.reserve(request_id, request.headers, facts, key, route, allowed.headers)
         return allowed
 
 

@@ -15,28 +15,33 @@ from typing import Any
 import orjson
 
 from translator.errors import Refusal
+from translator.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_for
 
-#: How any escaped letter of the keys begins: they all lie within U+005F to U+0075.
+#: How any escaped letter of the keys begins: they all lie within U+005F to U+007A.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 #: What follows a key whose value is a string. Possessive: a string of megabytes leaves nothing to come back to.
 _STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_NAMES = sorted(INTERPRETED, key=len, reverse=True)
 
 
-def _spellings(key: str) -> bytes:
-    """A pattern for every way to write `key`: letters have no other escape than `\\uXXXX` (RFC 8259 section 7)."""
-    return b"".join(b"(?:%c|\\\\u(?i:%04x))" % (ord(letter), ord(letter)) for letter in key)
+def _spellings(name: str) -> bytes:
+    """Returns a pattern for every way to write `name`: its letters have no other escape than `\\uXXXX` (RFC 8259
+    section 7).
+    """
+    return b"".join(b"(?:%c|\\\\u(?i:%04x))" % (ord(letter), ord(letter)) for letter in name)
 
 
-#: The keys that are interpreted here, in any spelling. In a valid document a match is a whole string, or the end
-#: of one in which the first quote is escaped; replacing what is between the quotes keeps the document's structure.
-_KEY = re.compile(
-    b'"(?:' + b"|".join(_spellings(key) for key in ("model", "stream", "stream_options", "include_usage")) + b')"'
-)
-#: Searching for these as patterns is twice as fast as `bytes.find`.
-_PLAIN = tuple((key, re.compile(b'"%b"' % key.encode())) for key in ("model", "stream", "stream_options"))
-#: More candidates than any real body has; each costs about a microsecond, during which nobody else is served.
+#: The keys that are interpreted here, in any spelling. In a valid document a match is a whole key, or the end of
+#: one in which the first quote is escaped; replacing what is between the quotes keeps the document's structure.
+_KEY = re.compile(b'"(?:' + b"|".join(map(_spellings, _NAMES)) + b')"(?=[ \t\r\n]*:)')
+#: Those without escapes, which are whole keys. The lookahead is there for speed.
+_PLAIN = re.compile(b'"(?=[a-z_]+"[ \t\r\n]*:)(' + b"|".join(name.encode() for name in _NAMES) + b')"[ \t\r\n]*:')
+_TEXT = {name.encode(): name for name in INTERPRETED}
+#: More candidates than any real body has; each costs about a microsecond.
 _MAX_CANDIDATES = 100_000
+#: More than any real request has in its top level.
+_MAX_MEMBERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ class JsonBody:
             raise Refusal(400, "invalid_json", message) from None  # the error holds the whole body
         if type(values) is not dict:
             raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
+        if len(values) > _MAX_MEMBERS:
+            message = f"The request body has more than {_MAX_MEMBERS} members."
+            raise Refusal(400, "body_too_complex", message)
+        if not values.keys() <= FAMILIAR:
+            _check_names(values)
+        options = values.get("stream_options")
+        if type(options) is dict and options:
+            _check_names(options)
+        keys = _obvious(body, values)
+        self._keys = _located(body) if keys is None else keys
         model = values.get("model")
         if type(model) is not str or not model:
             raise _wrong("model", "invalid_type" if "model" in values else "missing_model", "a non-empty string")
@@ -70,7 +85,6 @@ class JsonBody:
             raise _wrong("stream", "invalid_type", "true or false")
         self._body = body
         self.values: dict[str, Any] = values
-        self._keys = _obvious(body, values) or _located(body)
         self.model = model
         self.streams = stream is True
 
@@ -105,7 +119,6 @@ class JsonBody:
             return None
         if declined is not None and declined is not False:
             raise _wrong("stream_options.include_usage", "invalid_type", "true or false")
-        self._keys = _located(self._body)
         return Edit(self._value_of("include_usage"), len("null" if declined is None else "false"), "true")
 
     def _value_of(self, key: str) -> int:
@@ -115,30 +128,39 @@ class JsonBody:
         return colon.end()
 
 
+def _check_names(members: dict[str, Any]) -> None:
+    """Raises Refusal (400) for a name that another parser reads as an interpreted one."""
+    for name in members:
+        meant = taken_for(name)
+        if meant is not None:
+            raise ambiguous(name, meant)
+
+
 def _obvious(body: bytes, values: dict[str, Any]) -> dict[str, int] | None:
-    """Key → where it ends, or None if that takes a closer look.
+    """Interpreted key → where it ends, or None if that takes a closer look.
 
     Sound because the keys are known to exist: one that cannot be spelt with escapes, and that stands in the body
-    only once, is found there and nowhere else, and has no duplicate.
+    only once, is found there and nowhere else, and has no duplicate. Keys that are deeper in the document only may
+    be among those found.
     """
     if _ESCAPED_LETTER.search(body):
         return None
-    keys = {}
-    for key, plain in _PLAIN:
-        if key in values:
-            found = plain.search(body)
-            assert found is not None  # noqa: S101 - it exists, and there is no other spelling
-            keys[key] = found.end()
-            if plain.search(body, keys[key]):
-                return None
+    options = values.get("stream_options")
+    inner = options if type(options) is dict else {}
+    keys: dict[str, int] = {}
+    for match in _PLAIN.finditer(body):
+        name = _TEXT[match[1]]
+        if name in keys and (name in values or name in inner):
+            return None
+        keys[name] = match.end(1) + 1
     return keys
 
 
 def _located(body: bytes) -> dict[str, int]:
     """Key → where it ends, for the interpreted keys of the top level and `include_usage` of `stream_options`.
 
-    `body` is a valid JSON object. Raises Refusal (400) where a key of the top level occurs twice: parsers disagree
-    about which one counts. Also where finding that out would take too long.
+    `body` is a valid JSON object. Raises Refusal (400) where a key occurs twice: parsers disagree about which one
+    counts. Also where finding that out would take too long.
     """
     marker = _absent_from(body)
     spans: list[tuple[int, int]] = []
@@ -168,15 +190,16 @@ def _located(body: bytes) -> dict[str, int]:
     keys: dict[str, int] = {}
     for name, end, value in members(marked):
         if name == "include_usage":
-            continue
+            continue  # means nothing here
         if name in keys:
-            raise Refusal(
-                400, "duplicate_parameter", f"The request body has the member '{name}' more than once.", param=name
-            )
+            raise duplicate("The request body has the member", name)
         keys[name] = end
         if name == "stream_options":
-            # Of duplicates the last one counts, for us as for orjson.
-            keys |= {inner: place for inner, place, _ in members(value) if inner == "include_usage"}
+            places = [place for inner, place, _ in members(value) if inner == "include_usage"]
+            if len(places) > 1:
+                raise duplicate("The request body's 'stream_options' have the member", "include_usage")
+            if places:
+                keys["include_usage"] = places[0]
     return keys
 
 

@@ -1,109 +1,318 @@
 """How many tokens a request may use, before anyone has served it: what is reserved for it.
 
-An estimate, on purpose without a tokeniser: what was really used is settled afterwards. It costs microseconds also
-for the largest body, and values that no target would accept make it large, never negative or small.
+An estimate, on purpose without a tokeniser: what was really used is settled afterwards. Every byte of a request
+counts as text, except for those of media where the endpoint takes media: so nothing that a target might read as
+text escapes, wherever it stands. Values that no target would accept make the estimate large, never small.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from binascii import Error as Base64Error, a2b_base64
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
 
-from translator.body import JsonBody
+import orjson
+
 from translator.form import FormBody
 
 #: Where nothing else is known.
 DEFAULT_OUTPUT = 1_024
-#: Prompt tokens of an image, sound or file, which are not counted as text: those of a large image in high detail.
+#: Prompt tokens of an image, and the least for any other medium: those of a large image in high detail.
 MEDIUM = 765
 BYTES_PER_TOKEN = 4
+#: Of sound and moving pictures: ten tokens a second of speech at 32 kbit/s.
+_BYTES_PER_STREAMED_TOKEN = 400
+#: Of a document with layout and pictures (PDF).
+_BYTES_PER_PAGED_TOKEN = 40
 #: Above it, nothing is told apart any more.
 MOST_TOKENS = 1_000_000_000
 
-#: Bodies below it are taken for text as they are, unless they may have an image in them.
+#: Bytes of a body that is taken for text as it stands.
 _SMALL = 8_192
-_IMAGE = re.compile(b"image")  # as a pattern: twice as fast as `in`
-#: Values that are looked at; a body with more is taken for text.
+#: Messages, parts and prompts that are looked at; what comes after them is taken for text, densely.
 _MOST_VALUES = 10_000
 #: What generates no tokens.
 _NO_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations", "/v1/rerank", "/v1/audio/speech"})
-_MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-#: Types of parts that hold a medium, and their members that do.
-_MEDIA = frozenset(
-    {"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url", "input_video"}
-    | {"image_generation_call", "computer_screenshot"}
+#: The members that state a maximum for one answer, by the endpoints at which every server honours them.
+_MAXIMA = {
+    "/v1/chat/completions": frozenset({"max_completion_tokens", "max_tokens"}),
+    "/v1/completions": frozenset({"max_tokens"}),
+    "/v1/responses": frozenset({"max_output_tokens"}),
+}
+#: All names that some server takes for a maximum; elsewhere than above they can only make it larger.
+_ANY_MAXIMA = (
+    *("max_completion_tokens", "max_tokens", "max_output_tokens"),
+    *("max_new_tokens", "n_predict", "num_predict", "min_tokens"),
 )
-_MEDIUM_MEMBERS = frozenset(
-    {"image_url", "image", "input_audio", "audio", "file", "file_data", "video_url", "data", "source", "result"}
+#: Where parts with media may stand, as paths of members.
+_PLACES = {
+    "/v1/chat/completions": (("messages", "content"),),
+    "/v1/responses": (("input",), ("input", "content"), ("input", "output")),
+    "/v1/embeddings": (("input",), ("messages", "content")),
+    "/v1/moderations": (("input",), ("input", "content"), ("messages", "content")),
+}
+#: Members of the top level that hold images.
+_IMAGES = {"/v1/images/generations": ("image", "images", "image_url", "mask")}
+#: Types of parts, the members that hold their medium, and what it is.
+_TYPES = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "image_generation_call": "image",
+    "computer_screenshot": "image",
+    "input_audio": "audio",
+    "audio": "audio",
+    "audio_url": "audio",
+    "video_url": "video",
+    "input_video": "video",
+    "file": "file",
+    "input_file": "file",
+}
+_HOLDERS = (
+    *("image_url", "image", "result", "input_audio", "audio", "audio_url", "video_url", "input_video"),
+    *("file", "file_data", "data"),
 )
+#: Members with which the target adds something to the prompt; tools that are the client's own do not.
+_ADDING = frozenset(
+    {"previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"}
+)
+_OWN_TOOLS = ("function", "custom")
+_INNER = ("url", "data", "file_data")
+_DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
+_BASE64 = bytes(range(65, 91)) + bytes(range(97, 123)) + b"0123456789+/-_=\r\n"
+_STANDARD = str.maketrans("-_", "+/", "=\r\n")
+_TEXT = bytes(range(32, 127)) + b"\t\r\n"
+_NUMBER = re.compile(r"\s*[+\-]?[0-9]{1,19}(?:\.[0-9]{0,19})?(?:[eE][+\-]?[0-9]{1,2})?\s*")
 
 
-def prompt_tokens(body: bytes, parsed: JsonBody | FormBody) -> int:
-    """Of the request's text a quarter of its bytes, and `MEDIUM` for everything else that is in it; at least 1."""
-    if not isinstance(parsed, JsonBody):
-        return MEDIUM
-    if len(body) < _SMALL and not _IMAGE.search(body):
-        return len(body) // BYTES_PER_TOKEN or 1
-    return min(_walked(parsed.values, len(body)), MOST_TOKENS)
-
-
-def output_tokens(path: str, parsed: JsonBody | FormBody, default: int) -> int:
-    """The most that the request allows in all its answers; `default`, or `DEFAULT_OUTPUT` where that is 0, for
-    each one if it states no maximum.
+class Estimate(NamedTuple):
+    """`prompt` are tokens. A request has `answers`, each of at most `stated` tokens (0: it states no maximum); of
+    at least the route's default where `loose`, because what it states is no maximum for every server; and of
+    `least` in any case. With `outside`, the prompt may have more than the request's own bytes.
     """
+
+    prompt: int
+    answers: int
+    stated: int = 0
+    loose: bool = False
+    least: int = 0
+    outside: bool = False
+
+    @property
+    def most(self) -> int:
+        """Tokens of all answers as the request itself limits them; 0 where it does not."""
+        if self.loose or not self.stated:
+            return 0
+        return min(max(self.stated, self.least) * self.answers, MOST_TOKENS)
+
+    def output(self, default: int) -> int:
+        """Tokens of all answers; `default`, or `DEFAULT_OUTPUT` where that is 0, for each without a maximum."""
+        each = max(self.stated, self.least)
+        if self.loose or not self.stated:
+            each = max(each, default or DEFAULT_OUTPUT)
+        return min(each * self.answers, MOST_TOKENS)
+
+
+def of_json(path: str, body: bytes, values: Mapping[str, Any]) -> Estimate:
+    """For a request to the endpoint `path` whose `body` is the JSON object `values`."""
+    prompt, elsewhere = _prompt(path, body, values)
+    return Estimate(prompt, _answers(path, values), *_stated(path, values), outside=elsewhere or _outside(values))
+
+
+def of_form(path: str, form: FormBody) -> Estimate:
+    """A file where the endpoint takes one is a medium; everything else is text."""
+    sound = path.startswith("/v1/audio/")
+    holders = {"file"} if sound else {"image", "image[]", "mask"}
+    sizes = [size for name, size in form.files if name in holders]
+    media = sum(_medium("audio" if sound else "image", size) for size in sizes)
+    text = form.size - sum(sizes)
+    prompt = max(1, min(text // BYTES_PER_TOKEN + media, MOST_TOKENS))
+    answers = max(1, _number(form.field("n")))
+    # Speech has fewer tokens as text than as sound.
+    return Estimate(prompt, answers, least=media // 2 if sound else 0)
+
+
+def _text(body: bytes, values: Mapping[str, Any]) -> int:
+    """Bytes of the body when no character of its text is escaped that need not be: clients that write ASCII only
+    take six for one of two or three.
+    """
+    size = len(body)
+    if size < _SMALL:
+        return size
+    escapes = body.count(b"\\u")
+    # What is in the body and not in `values`, because a later member of the same name replaced it, counts as well.
+    return max(len(orjson.dumps(values)), size - 5 * escapes) if escapes else size
+
+
+def _prompt(path: str, body: bytes, values: Mapping[str, Any]) -> tuple[int, bool]:
+    """Tokens, and whether there is a medium at an address."""
+    text, tokens, elsewhere = _text(body, values), 0, False
+    for kind, content in _media(path, values):
+        taken, cost = _weighed(kind, content)
+        elsewhere = elsewhere or not taken
+        text -= taken
+        tokens += cost
+    for name in ("prompt", "input"):
+        value = values.get(name)
+        if type(value) is list:
+            taken, cost = _tokens(value)
+            text -= taken
+            tokens += cost
+    if path == "/v1/rerank":
+        tokens += _repeated_query(values)
+    return max(1, min(text // BYTES_PER_TOKEN + tokens, MOST_TOKENS)), elsewhere
+
+
+def _outside(values: Mapping[str, Any]) -> bool:
+    """Whether the target adds to the prompt what is not in the request."""
+    if not _ADDING.isdisjoint(values):
+        return True
+    tools = values.get("tools")
+    if type(tools) is list:
+        return any(type(each) is dict and each.get("type") not in _OWN_TOOLS for each in tools[:_MOST_VALUES])
+    return type(values.get("prompt")) is dict
+
+
+def _tokens(prompts: list[Any]) -> tuple[int, int]:
+    """What is in `prompts` as numbers of tokens: its bytes, and how many they are.
+
+    Lists that no target understands count as if every second byte were a token: shorter they cannot be written.
+    """
+    kinds = set(map(type, prompts))
+    if kinds == {int}:
+        return len(orjson.dumps(prompts)), len(prompts)
+    if list not in kinds and int not in kinds:
+        return 0, 0
+    taken = tokens = 0
+    for each in prompts[:_MOST_VALUES]:
+        if type(each) is list and set(map(type, each)) == {int}:
+            taken += len(orjson.dumps(each))
+            tokens += len(each)
+    if kinds != {list} or len(prompts) > _MOST_VALUES or any(set(map(type, each)) - {int} for each in prompts):
+        whole = len(orjson.dumps(prompts))
+        return whole, whole // 2
+    return taken, tokens
+
+
+def _repeated_query(values: Mapping[str, Any]) -> int:
+    """A reranker reads the query again with every document."""
+    query, documents = values.get("query"), values.get("documents")
+    if type(query) is not str or type(documents) is not list:
+        return 0
+    return len(query.encode()) * max(0, len(documents) - 1) // BYTES_PER_TOKEN
+
+
+def _media(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What stands where a medium may stand: what it is said to be, and its content or address."""
+    for member in _IMAGES.get(path, ()):
+        held = values.get(member)
+        for each in held[:_MOST_VALUES] if type(held) is list else (held,):
+            if type(each) is str:
+                yield "image", each
+            elif type(each) is dict:
+                yield from (
+                    ("image", each[name]) for name in (*_INNER, "image_url") if type(each.get(name)) is str
+                )
+    for part in islice(_parts(path, values), _MOST_VALUES):
+        kind = _TYPES.get(part["type"]) if type(part.get("type")) is str else None
+        if kind is None:
+            continue
+        contents = []
+        for name in _HOLDERS:
+            held = part.get(name)
+            if type(held) is str:
+                contents.append(held)
+            elif type(held) is dict:
+                contents += [held[inner] for inner in _INNER if type(held.get(inner)) is str]
+        yield from ((kind, content) for content in contents or ("",))
+
+
+def _parts(path: str, values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The parts of the request's messages, as far as they are objects."""
+    for outer, *inner in _PLACES.get(path, ()):
+        items = values.get(outer)
+        for item in items[:_MOST_VALUES] if type(items) is list else ():
+            if type(item) is not dict:
+                continue
+            held = item.get(inner[0]) if inner else item
+            if type(held) is dict:
+                yield held
+            elif type(held) is list:
+                yield from (part for part in held[:_MOST_VALUES] if type(part) is dict)
+
+
+def _weighed(kind: str, content: str) -> tuple[int, int]:
+    """How many bytes of `content` are no text, and the tokens that they count as. A medium at an address, and what
+    is said to be one and is text, count as text and as a medium.
+    """
+    url = _DATA_URL.match(content)
+    encoded = content[url.end() :] if url is not None else content
+    if not encoded.isascii() or encoded.encode().translate(None, _BASE64) or _reads_as_text(encoded):
+        return 0, MEDIUM
+    said = url[1].lower() if url is not None else ""
+    size = len(encoded) * 3 // 4
+    if kind in {"audio", "video"} or said.startswith(("audio/", "video/")):
+        return len(content), _medium("audio", size)
+    if said.startswith("image/") or (kind == "image" and not said):
+        return len(content), MEDIUM
+    if encoded.startswith("JVBERi"):  # %PDF
+        return len(content), max(MEDIUM, size // _BYTES_PER_PAGED_TOKEN)
+    return 0, MEDIUM
+
+
+def _reads_as_text(encoded: str) -> bool:
+    """Whether what is encoded begins with printable ASCII only, as no common format does but PDF."""
+    try:
+        head = encoded[:256].translate(_STANDARD)
+        begin = a2b_base64(head[: len(head) // 4 * 4])
+    except Base64Error:
+        return True  # nothing that a target could decode
+    return not begin.translate(None, _TEXT) and not begin.startswith(b"%PDF")
+
+
+def _medium(kind: str, size: int) -> int:
+    """Tokens of a medium of `size` bytes."""
+    return max(MEDIUM, size // _BYTES_PER_STREAMED_TOKEN) if kind == "audio" else MEDIUM
+
+
+def _answers(path: str, values: Mapping[str, Any]) -> int:
     if path in _NO_OUTPUT:
         return 0
-    if not isinstance(parsed, JsonBody):
-        return default or DEFAULT_OUTPUT
-    values = parsed.values
-    most = 0
-    for name in _MAXIMA:
-        if name in values:
-            most = max(most, _number(values[name]))
     answers = 1
     if "n" in values or "best_of" in values:
         answers = max(1, _number(values.get("n")), _number(values.get("best_of")))
     prompts = values.get("prompt")
-    if type(prompts) is list and prompts and type(prompts[0]) is not int:
+    if type(prompts) is list and prompts and set(map(type, prompts)) != {int}:
         answers *= len(prompts)  # completions: each prompt has its answers
-    return min((most or default or DEFAULT_OUTPUT) * answers, MOST_TOKENS)
+    return min(answers, MOST_TOKENS)
+
+
+def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
+    """`stated`, `loose` and `least` of an Estimate."""
+    honoured = _MAXIMA.get(path, frozenset())
+    stated = least = 0
+    loose = False
+    for name in _ANY_MAXIMA:
+        value = values.get(name)
+        if value is None:
+            continue
+        number = _number(value)
+        if not number:
+            loose = True  # -1 and 0 mean no maximum at all to some
+        elif name in honoured:
+            stated = max(stated, number)
+        else:
+            least = max(least, number)
+    return stated, loose, least
 
 
 def _number(value: object) -> int:
-    """As lenient as a target might be; 0 for what is no positive number."""
-    if type(value) is str and value.isdecimal() and len(value) < 20:
-        value = int(value)
-    return min(int(value), MOST_TOKENS) if isinstance(value, int | float) and value > 0 else 0
-
-
-def _walked(values: Mapping[str, Any], size: int) -> int:
-    text = media = visited = 0
-    waiting: list[Any] = [values]
-    while waiting:
-        value = waiting.pop()
-        visited += 1
-        if visited > _MOST_VALUES:
-            return size // BYTES_PER_TOKEN
-        kind = type(value)
-        if kind is str:
-            if value.startswith("data:"):
-                media += 1
-            else:
-                text += len(value) if value.isascii() else len(value.encode())
-        elif kind is dict:
-            part = value.get("type")
-            if type(part) is str and part in _MEDIA:
-                media += 1
-                waiting += [each for name, each in value.items() if name not in _MEDIUM_MEMBERS]
-            else:
-                waiting += value.values()
-            text += sum(map(len, value))
-        elif kind is list:
-            if value and type(value[0]) is int:
-                text += BYTES_PER_TOKEN * len(value)  # tokens already
-            else:
-                waiting += value
-        else:
-            text += BYTES_PER_TOKEN
-    return max(1, -(-text // BYTES_PER_TOKEN) + MEDIUM * media)
+    """As lenient as a target might be, rounded up; 0 for what is no positive number."""
+    if type(value) is str and _NUMBER.fullmatch(value):
+        value = float(value)
+    if type(value) is not int and type(value) is not float:
+        return 0
+    return math.ceil(min(value, MOST_TOKENS)) if value > 0 else 0

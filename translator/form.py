@@ -1,112 +1,89 @@
-"""Reads a multipart/form-data body (RFC 7578), and finds the field that names the model.
-
-Strict, because a body that two parsers read differently could name one model here and another at the target: what
-common clients never send (a preamble, folded or repeated part headers, escaped names, a field twice) is refused.
-"""
+"""Reads a multipart/form-data body, and finds the field that names the model."""
 
 from __future__ import annotations
 
-import re
-
+from translator import multipart
 from translator.errors import Refusal
+from translator.multipart import Part, malformed
+from translator.names import INTERPRETED, duplicate, taken_for
 
-_CONTENT_TYPE = re.compile(
-    rb"multipart/form-data[ \t]*;[ \t]*boundary="
-    rb"(?:\"([0-9A-Za-z'()+_,\-./:=? ]{1,70})\"|([0-9A-Za-z'+_\-.]{1,70}))",
-    re.IGNORECASE,
-)
-_PART_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)")
-_DISPOSITION = re.compile(
-    rb"form-data[ \t]*;[ \t]*name=(?:\"([^\"\\]*)\"|([!#$%&'*+\-.^_`|~0-9A-Za-z]+))"
-    rb"(?P<file>(?:[ \t]*;[ \t]*filename\*?=(?:\"(?:[^\"\\]|\\.)*\"|[^\s;\"]+))*)",
-    re.IGNORECASE,
-)
-_MAX_PART_HEAD = 16_384
-_MAX_PARTS = 1_000
+_TRUE, _FALSE = frozenset({b"true", b"1"}), frozenset({b"false", b"0", b""})
+#: Charsets that clients state for text which is ASCII all the same.
+_SUPERSETS_OF_ASCII = frozenset({"iso-8859-1", "latin1", "iso-8859-15", "windows-1252"})
+#: Bytes of a field that has a number or a name in it.
+_LONGEST_FIELD = 1_000
 
 
 class FormBody:
-    """A form with exactly one field `model`; anything else raises Refusal (400)."""
+    """A form with exactly one field `model`; anything else raises Refusal (400).
 
-    __slots__ = ("_length", "_offset", "model", "streams")
+    `files` are the sizes in bytes of its files, by field name and in order; `size` is that of the whole body.
+    """
+
+    __slots__ = ("_body", "_fields", "files", "model", "size", "streams")
 
     def __init__(self, body: bytes, content_type: bytes) -> None:
-        fields = _fields(body, _boundary(content_type))
-        if b"model" not in fields:
+        self._body = body
+        self.size = len(body)
+        self._fields: dict[str, Part] = {}
+        self.files: list[tuple[str, int]] = []
+        for part in multipart.parts(body, multipart.boundary(content_type)):
+            self._take(part)
+        if "model" not in self._fields:
             message = "The form must have a field 'model' with the model's name."
             raise Refusal(400, "missing_model", message, param="model")
-        start, end = fields[b"model"]
+        model = self._fields["model"]
         try:
-            self.model = body[start:end].decode()
+            self.model = body[model.start : model.end].decode()
         except UnicodeDecodeError:
-            raise _malformed("the field 'model' is not UTF-8") from None
+            raise malformed("the field 'model' is not UTF-8") from None
         if not self.model:
-            raise _malformed("the field 'model' is empty")
-        self._offset, self._length = start, end - start
-        streamed = fields.get(b"stream")
-        self.streams = streamed is not None and body[slice(*streamed)].lower() in {b"true", b"1"}
+            raise malformed("the field 'model' is empty")
+        streamed = (self.field("stream") or "").encode().lower()
+        # Servers disagree about what else means true, and a stream is accounted for differently.
+        if streamed not in _TRUE | _FALSE:
+            raise Refusal(400, "invalid_type", "The form's 'stream' must be true or false.", param="stream")
+        self.streams = streamed in _TRUE
+
+    def _take(self, part: Part) -> None:
+        for spelling in part.spellings:
+            name = _bare(spelling)
+            meant = name if name in INTERPRETED else taken_for(name)
+            if name == "_charset_":
+                raise malformed("the field '_charset_' would change how others are read")
+            if meant is None:
+                continue
+            if spelling != part.name or spelling != meant or len(part.spellings) > 1:
+                raise malformed(f"a field other than '{meant}' is read as '{meant}' by some servers")
+            if part.file or part.encoded or not self._is_utf8(part):
+                raise malformed(f"the field '{meant}' must be plain text in UTF-8, not a file")
+            if meant in self._fields:
+                raise duplicate("The form has the field", meant)
+            self._fields[meant] = part
+        if part.file:
+            self.files.append((part.name, part.end - part.start))
+
+    def _is_utf8(self, part: Part) -> bool:
+        """Whether the content is the same text in UTF-8 as in the charset that it states."""
+        if not part.charset:
+            return True
+        return part.charset in _SUPERSETS_OF_ASCII and self._body[part.start : part.end].isascii()
 
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the field's text."""
-        return self._offset, self._length
+        model = self._fields["model"]
+        return model.start, model.end - model.start
+
+    def field(self, name: str) -> str | None:
+        """The text of an interpreted field, without blanks around it; at most its first 1,000 bytes."""
+        part = self._fields.get(name)
+        if part is None:
+            return None
+        return (
+            self._body[part.start : min(part.end, part.start + _LONGEST_FIELD)].decode("utf-8", "replace").strip()
+        )
 
 
-def _boundary(content_type: bytes) -> bytes:
-    match = _CONTENT_TYPE.fullmatch(content_type.strip())
-    if match is None:
-        message = "This endpoint takes a form: the content-type must be `multipart/form-data; boundary=…`."
-        raise Refusal(400, "invalid_content_type", message)
-    return match[1] or match[2]
-
-
-def _fields(body: bytes, boundary: bytes) -> dict[bytes, tuple[int, int]]:
-    """Name → (begin, end) of `model` and `stream`, after a look at every part."""
-    fields: dict[bytes, tuple[int, int]] = {}
-    delimiter = b"\r\n--" + boundary
-    if not body.startswith(delimiter[2:]):
-        raise _malformed("it does not begin with the boundary that the content-type states")
-    after = len(delimiter) - 2
-    for _ in range(_MAX_PARTS):
-        if body.startswith(b"--", after):
-            return fields
-        if not body.startswith(b"\r\n", after):
-            raise _malformed(f"a boundary at byte {after} is followed by something else than a line end")
-        head_end = body.find(b"\r\n\r\n", after, after + _MAX_PART_HEAD)
-        if head_end < 0:
-            raise _malformed(f"the headers of the part at byte {after + 2} do not end")
-        start = head_end + 4
-        # From two bytes earlier: an empty part's delimiter begins with the line end that ends its headers.
-        end = body.find(delimiter, start - 2)
-        if end < 0:
-            raise _malformed("it does not end with the closing boundary")
-        name = _name(body[after + 2 : head_end], after + 2)
-        if name in {b"model", b"stream"}:
-            if name in fields:
-                text = name.decode()
-                message = f"The form has the field '{text}' more than once."
-                raise Refusal(400, "duplicate_parameter", message, param=text)
-            fields[name] = (start, max(start, end))
-        after = end + len(delimiter)
-    raise _malformed(f"it has more than {_MAX_PARTS} parts")
-
-
-def _name(head: bytes, offset: int) -> bytes:
-    """The name of the field whose part headers these are."""
-    headers: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n"):
-        match = _PART_HEADER.fullmatch(line)
-        if match is None or match[1].lower() in headers:
-            raise _malformed(f"the part at byte {offset} has malformed or repeated headers")
-        headers[match[1].lower()] = match[2]
-    disposition = _DISPOSITION.fullmatch(headers.get(b"content-disposition", b"").rstrip())
-    if disposition is None:
-        raise _malformed(f'the part at byte {offset} has no plain `content-disposition: form-data; name="…"`')
-    name: bytes = disposition[1] if disposition[1] is not None else disposition[2]
-    encoded = headers.get(b"content-transfer-encoding", b"binary").lower() not in {b"binary", b"8bit", b"7bit"}
-    if name in {b"model", b"stream"} and (disposition["file"] or encoded):
-        raise _malformed(f"the field '{name.decode()}' must be plain text, not a file")
-    return name
-
-
-def _malformed(why: str) -> Refusal:
-    return Refusal(400, "invalid_form", f"The request body is not an acceptable form: {why}.")
+def _bare(name: str) -> str:
+    """The name as lenient readers have it. To PHP and Rack `model[]` and ` model` are `model`, and `.` is `_`."""
+    return name.replace('"', "").strip().partition("[")[0].replace(".", "_").replace(" ", "_")

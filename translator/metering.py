@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
-from translator import estimate, note
-from translator.body import JsonBody
-from translator.endpoints import Endpoint
-from translator.form import FormBody
-from translator.http.message import Request
+from translator import note
+from translator.facts import BodyFacts
 from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 
@@ -56,14 +53,14 @@ class Meter:
     def reserve(  # noqa: PLR0917 - the hot path, where keywords cost time
         self,
         request_id: str,
-        request: Request,
-        endpoint: Endpoint,
-        body: JsonBody | FormBody,
+        asked: Mapping[bytes, bytes],
+        facts: BodyFacts,
         key: Key,
         route: Route,
         headers: dict[str, str],
     ) -> str:
-        """The note of what was reserved for whom; adds headers that tell the client what is left.
+        """Returns the note of what was reserved for whom, and adds to `headers` what tells the client how much is
+        left. `asked` are the request's own headers.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
@@ -71,17 +68,17 @@ class Meter:
             Refusal: 429, and nothing is reserved.
         """
         user = tag = ""
-        if type(body) is JsonBody and type(named := body.values.get("user")) is str and named:
-            user = label(named)
-        sent = request.headers.get(b"x-trunkline-tag")
+        if facts.user:
+            user = label(facts.user)
+        sent = asked.get(b"x-trunkline-tag")
         if sent:
             tag = label(sent.decode("utf-8", "replace"))
         limits, ids, told = self._policy.limits(key, route)
         at = self._clock()
         held = self._limiter.held(request_id)
         if held is None:
-            prompt = estimate.prompt_tokens(request.body, body)
-            output = estimate.output_tokens(endpoint.path, body, route.reserved_output)
+            prompt = facts.estimate.prompt
+            output = facts.estimate.output(route.reserved_output)
             held = Reservation(
                 request_id,
                 at,
@@ -92,10 +89,12 @@ class Meter:
                 prompt + output,
                 route.ceiling.cost(prompt, output, at),
                 prompt,
-                endpoint.streams and body.streams,
+                facts.streams,
                 user,
                 tag,
                 ids,
+                facts.estimate.most,
+                facts.estimate.outside,
             )
             refused = self._limiter.reserve(held, limits)
             if refused is not None:

@@ -11,16 +11,23 @@ from translator.limits import Reservation
 
 _ABSENT = "-"
 _STREAM, _PLAIN = "s", "p"
+#: Behind the stated maximum.
+_OUTSIDE = "+"
 
 
 def written(held: Reservation, model: str) -> str:
     """`model` is the reservation's, percent-encoded, as user and tag are already.
 
-    The start is rounded as in the record of an expired reservation: by it and the id the two are one request.
+    Stream or not, the stated maximum (if there is one) and whether the prompt has parts outside are one word, such
+    as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired reservation: by it and the id
+    the two are one request.
     """
+    kind = _STREAM if held.stream else _PLAIN
+    if held.stated or held.outside:
+        kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
     return (
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
-        f"{held.tokens} {held.cost} {held.prompt} {_STREAM if held.stream else _PLAIN} "
+        f"{held.tokens} {held.cost} {held.prompt} {kind} "
         f"{held.user or _ABSENT} {held.tag or _ABSENT}"
     )
 
@@ -39,9 +46,11 @@ def read(text: str) -> Reservation | None:
             int(tokens),
             int(cost),
             int(prompt),
-            kind == _STREAM,
+            kind.startswith(_STREAM),
             "" if user == _ABSENT else user,
             "" if tag == _ABSENT else tag,
+            stated=int(kind[1:].removesuffix(_OUTSIDE) or 0),
+            outside=kind.endswith(_OUTSIDE),
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None

@@ -19,6 +19,7 @@ struct dress {
   struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time
   struct target target;
   bool edits_model, edits_usage;
+  struct buffer form_model;  // the model's name at the target, for a form
   struct span refusal;  // stands for the answer's body, if there is one
   struct answer answer;
 };
@@ -83,11 +84,17 @@ static void dress_headers(struct dress *dress) {
   }
 }
 
-// The model's name at the target, as it stands in this body.
-static struct span model_there(const struct dress *dress) {
+// The model's name at the target, as it stands in this body: a JSON string, or in a form the name itself. A name has
+// no control characters, so nothing but its quotes and backslashes is escaped in the string.
+static struct span model_there(struct dress *dress) {
   struct span name = dress->target.model;
-  bool quoted = dress->request->model_in_form && name.size >= 2;
-  return quoted ? span_between(name, 1, name.size - 1) : name;
+  if (!dress->request->model_in_form || name.size < 2) return name;
+  dress->form_model.size = 0;
+  for (size_t at = 1; at < name.size - 1; at++) {
+    if (name.data[at] == '\\') at++;
+    buffer_add(&dress->form_model, span_between(name, at, at + 1));
+  }
+  return buffer_span(&dress->form_model);
 }
 
 static struct filter *new(void *config, envoy_filter envoy) {
@@ -118,7 +125,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
 }
 
 // `body` with the edits, in the order of their places.
-static bool splice(const struct dress *dress, struct span body, struct buffer *into) {
+static bool splice(struct dress *dress, struct span body, struct buffer *into) {
   struct edit edits[2];
   int count = 0;
   if (dress->edits_model) {
@@ -315,6 +322,7 @@ static enum trailers_status response_trailers(struct filter *filter) {
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   buffer_free(&dress->metadata);
+  buffer_free(&dress->form_model);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);
   free(dress);

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from typing import Any
 
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.refusal import Refusal
 
 _BOUNDARY = re.compile(
-    rb"multipart/form-data[ \t]*;(?:.*;)?[ \t]*boundary=(?:\"([^\"\r\n]{1,70})\"|([^\s;\",]{1,70}))", re.IGNORECASE
+    rb"multipart/form-data[ \t]*(?:;[^;\"]*|;[^;\"]*\"[^\"]*\"[ \t]*)*?;[ \t]*"
+    rb"boundary=(?:\"([^\"\r\n]{1,70})\"|([^\s;\",]{1,70}))[ \t]*(?:;.*)?",
+    re.IGNORECASE,
 )
+_PADDING = re.compile(rb"[ \t]*\r\n")
 _MODEL_PART = re.compile(
-    rb"content-disposition:[ \t]*form-data[ \t]*;[ \t]*name=(?:\"model\"|model)[ \t]*", re.IGNORECASE
+    rb"content-disposition:[ \t]*form-data[ \t]*;[ \t]*name=(?:\"model\"|model)[ \t]*;?[ \t]*", re.IGNORECASE
 )
 _MAX_PARTS = 1_000
 _MAX_PART_HEAD = 16_384
@@ -26,13 +31,32 @@ def requested_model(kind: BodyKind, body: bytes, content_type: bytes) -> str:
     return model
 
 
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, in order and with those that occur twice."""
+
+
 def _in_json(body: bytes) -> str | None:
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_Members)
     except (ValueError, RecursionError):
         raise Refusal(400, "invalid_json", "The request's body is not JSON.") from None
-    model = value.get("model") if isinstance(value, dict) else None
+    if not isinstance(value, _Members):
+        return None
+    models = [(name, model) for name, model in value if _is_model(name)]
+    if len(models) > 1 or any(name != "model" for name, _ in models):
+        # A local server may match names without regard to case, and serve another model than this one.
+        message = "The request's body must have one member 'model', and none that differs from it by case only."
+        raise Refusal(400, "ambiguous_parameter", message, param="model")
+    model = models[0][1] if models else None
     return model if isinstance(model, str) else None
+
+
+def _is_model(name: str) -> bool:
+    """Whether a lenient parser may take `name` for `model`: one without regard to case, `_` and `-`, or in C."""
+    if name == "model":
+        return True
+    plain = unicodedata.normalize("NFKC", name.partition("\0")[0]).casefold()
+    return plain.replace("_", "").replace("-", "") == "model"
 
 
 def _in_form(body: bytes, content_type: bytes) -> str | None:
@@ -40,17 +64,19 @@ def _in_form(body: bytes, content_type: bytes) -> str | None:
     if match is None:
         message = "This endpoint takes a form: the content-type must be `multipart/form-data; boundary=…`."
         raise Refusal(400, "invalid_content_type", message)
-    delimiter = b"\r\n--" + (match[1] or match[2])
-    after = len(delimiter) - 2 if body.startswith(delimiter[2:]) else -1
+    delimiter = b"--" + (match[1] or match[2])
+    at = body.find(delimiter)
+    if at > 0 and body[at - 2 : at] != b"\r\n":
+        return None
     for _ in range(_MAX_PARTS):
-        if after < 0 or not body.startswith(b"\r\n", after):
+        line_end = _PADDING.match(body, at + len(delimiter)) if at >= 0 else None
+        if line_end is None:
             return None
-        head_end = body.find(b"\r\n\r\n", after, after + _MAX_PART_HEAD)
-        # From two bytes earlier: an empty part's delimiter begins with the line end that ends its headers.
-        end = body.find(delimiter, head_end + 2)
-        if head_end < 0 or end < 0:
+        head_end = body.find(b"\r\n\r\n", line_end.end() - 2, line_end.end() + _MAX_PART_HEAD)
+        at = body.find(b"\r\n" + delimiter, head_end + 4)
+        if head_end < 0 or at < 0:
             return None
-        if any(_MODEL_PART.fullmatch(line) for line in body[after + 2 : head_end].split(b"\r\n")):
-            return body[head_end + 4 : end].decode(errors="replace")
-        after = end + len(delimiter)
+        if any(_MODEL_PART.fullmatch(line) for line in body[line_end.end() : head_end].split(b"\r\n")):
+            return body[head_end + 4 : at].decode(errors="replace")
+        at += 2
     return None

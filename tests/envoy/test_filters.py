@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -128,6 +129,8 @@ def attempt(request: Filter, target: str = 'u /base key target "there"') -> Filt
     return made
 
 
+#: As they are escaped in JSON, and not in a form.
+NAMES = 'речь-1 D:\\models\\w "q"\\'
 places = st.integers(0, 13)
 lengths = st.integers(0, 4)
 
@@ -315,6 +318,9 @@ class TestRequestToTarget:
                 assert first.call("request_body", 1, b"--old--") == (CONTINUE, b"--new name--")
             with attempt(request, 'u - key target "old"') as second:
                 assert second.call("request_headers", 0)[0] == CONTINUE
+            with attempt(request, f"u - key target {json.dumps(NAMES, ensure_ascii=False)}") as third:
+                third.call("request_headers", 0)
+                assert third.call("request_body", 1, b"--old--") == (CONTINUE, f"--{NAMES}--".encode())
 
     @settings(max_examples=300)
     @given(st.binary(min_size=8, max_size=12), places, lengths, places, lengths, st.binary(max_size=3))

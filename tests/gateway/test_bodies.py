@@ -18,6 +18,7 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 UPSTREAM = b'"vendor/gpt-4.1"'
+NAME = 'D:\\models\\речь-"1"'
 USAGE = b'"stream_options":{"include_usage":true},'
 
 
@@ -38,6 +39,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
                 ],
             },
             {"model": "whisper", "targets": [{"provider": "a", "model": "whisper-large"}]},
+            {"model": "голос", "targets": [{"provider": "a", "model": NAME}]},
         ],
     }
 
@@ -222,6 +224,35 @@ async def test_a_form_keeps_its_file_and_changes_its_model(
     seen = (await received(provider_a)).body or b""
     assert audio in seen
     assert b"\r\n\r\nwhisper-large\r\n" in seen
+
+
+async def test_a_name_with_characters_that_json_escapes(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    form = aiohttp.FormData()
+    form.add_field("file", b"RIFF", filename='"a"; b.wav', content_type="audio/wav")
+    form.add_field("model", "голос")
+    async with (
+        aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session,
+        session.post(f"{gateway.base_url}/audio/transcriptions", data=form) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+    assert f"\r\n\r\n{NAME}\r\n".encode() in ((await received(provider_a)).body or b"")
+    status, _ = await post(
+        gateway, json.dumps({"model": "голос", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    )
+    assert status == 200
+    assert json.loads((await received(provider_a)).body or b"")["model"] == NAME
+
+
+async def test_a_name_that_another_parser_reads_as_the_model(gateway: GatewayProcess) -> None:
+    for body in (
+        '{"model":"gpt","Model":"both"}',
+        '{"model":"gpt","\u017ftream":true}',
+        '{"model":"gpt","\\u004e":9}',
+    ):
+        status, answer = await post(gateway, body.encode())
+        assert (status, answer["error"]["code"]) == (400, "ambiguous_parameter")
 
 
 async def test_the_query_and_unknown_fields_pass(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:

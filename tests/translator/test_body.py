@@ -12,6 +12,7 @@ from hypothesis import example, given, strategies as st
 
 from translator.body import JsonBody
 from translator.errors import Refusal
+from translator.names import INTERPRETED, taken_for
 
 NEW = "vendor/other"
 
@@ -74,7 +75,7 @@ def spelt(draw: st.DrawFn, text: str) -> str:
 def documents(draw: st.DrawFn) -> tuple[bytes, str]:
     """A body with exactly one top-level model somewhere, and the model."""
     others = draw(
-        st.dictionaries(TEXT.filter(lambda key: key not in {"model", "stream", "stream_options"}), VALUES)
+        st.dictionaries(TEXT.filter(lambda key: key not in INTERPRETED and taken_for(key) is None), VALUES)
     )
     members = [(key, json.dumps(value, ensure_ascii=draw(st.booleans()))) for key, value in others.items()]
     model = draw(MODELS)
@@ -207,12 +208,87 @@ def test_a_top_level_include_usage_is_not_the_one_of_the_options() -> None:
 
 def test_the_work_of_looking_closely_is_bounded() -> None:
     def body(places: int) -> bytes:
-        return b'{"x":[' + b'"model",' * places + b'1],"model":"gpt-4.1"}'
+        return b'{"x":[' + b'{"model":0},' * places + b'1],"model":"gpt-4.1"}'
 
     assert JsonBody(body(99_999)).model == "gpt-4.1"
     with pytest.raises(Refusal) as caught:
         JsonBody(body(100_000))
     assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
+
+
+#: What a parser that ignores case, `_` and `-`, or that ends a name at a NUL, takes for one of ours.
+LOOSE = [
+    *("Model", "MODEL", "mODEL", "model\0x", "Stream", "\u017ftream", "\u017fTREAM", "stream-options"),
+    *("streamOptions", "Stream_Options", "N", "Best_Of", "bestOf", "maxTokens", "Max_Tokens", "max_to\u212aens"),
+    *("maxCompletionTokens", "MAX_OUTPUT_TOKENS", "Prompt", "User", "u\u017fer", "Service_Tier", "serviceTier"),
+    *(
+        "Previous_Response_Id",
+        "Messages",
+        "me\u017fsages",
+        "Input",
+        "\u0131nput",
+        "\u0130nput",
+        "\uff4d\uff4f\uff44\uff45\uff4c",
+    ),
+]
+
+
+@pytest.mark.parametrize("name", LOOSE)
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_name_that_another_parser_reads_as_ours_is_refused(name: str, *, escaped: bool, first: bool) -> None:
+    spelt = (
+        "".join(f"\\u{ord(each):04x}" for each in name) if escaped else json.dumps(name, ensure_ascii=False)[1:-1]
+    )
+    members = [f'"{spelt}":"expensive"', '"model":"cheap"']
+    body = f"{{{','.join(members if first else reversed(members))}}}".encode()
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body)
+    assert (caught.value.status, caught.value.code) == (400, "ambiguous_parameter")
+    assert caught.value.param in INTERPRETED
+
+
+@pytest.mark.parametrize("name", ["Include_Usage", "includeUsage", "include\u005fu\u017fage"])
+def test_so_is_one_in_the_stream_options(name: str) -> None:
+    body = json.dumps({"model": "m", "stream": True, "stream_options": {"include_usage": True, name: False}})
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body.encode())
+    assert (caught.value.code, caught.value.param) == ("ambiguous_parameter", "include_usage")
+
+
+def test_include_usage_twice_is_refused() -> None:
+    body = b'{"model":"m","stream_options":{"include_usage":true,"include\\u005fusage":false}}'
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body)
+    assert (caught.value.code, caught.value.param) == ("duplicate_parameter", "include_usage")
+
+
+@pytest.mark.parametrize("name", sorted(INTERPRETED - {"include_usage"}))
+@pytest.mark.parametrize("letter", [False, True])
+def test_every_interpreted_name_twice_is_refused(name: str, *, letter: bool) -> None:
+    again = f"\\u{ord(name[0]):04x}{name[1:]}" if letter else name
+    value = {"model": '"m"', "stream": "true"}.get(name, "null")
+    body = f'{{"model":"m","x":[{{"{name}":1}}],"{name}":{value},"{again}":{value}}}'
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body.encode())
+    assert (caught.value.code, caught.value.param) == ("duplicate_parameter", name)
+
+
+def test_other_names_and_the_same_ones_deeper_in_the_document_are_left_alone() -> None:
+    others = {"Temperature": 1, "modelling": 1, "model ": 2, "": 3, "n1": 4, "мodel": 5, "x" * 10_000: 6}
+    tool = {"properties": {"User": {}, "user": {}, "N": {}, "Model": {"model": 1, "Stream": 2}}}
+    body = json.dumps({"model": "m", "user": "u", "tools": [tool, tool], **others}).encode()
+    assert renamed(body)["model"] == NEW
+
+
+def test_more_members_than_any_request_has_are_refused() -> None:
+    def body(members: int) -> bytes:
+        return json.dumps({"model": "m", **{f"a{number}": 0 for number in range(members - 1)}}).encode()
+
+    assert JsonBody(body(1_000)).model == "m"
+    with pytest.raises(Refusal) as caught:
+        JsonBody(body(1_001))
+    assert caught.value.code == "body_too_complex"
 
 
 @pytest.mark.parametrize("key", [b'"model"', b'"mod\\u0065l"'])

@@ -145,7 +145,7 @@ def test_the_reservation_is_journalled_before_the_answer() -> None:
     prompt = entry.prompt
     assert entry == Reservation(
         "id-1", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", prompt + 100, prompt * 2 + 800 + 5, prompt,
-        True, "u/1", "team%20a", ("tokens 60 key key_ci ",),
+        True, "u/1", "team%20a", ("tokens 60 key key_ci ",), stated=100,
     )  # fmt: skip
     assert reserved(allowed) == replace(entry, limits=())
 

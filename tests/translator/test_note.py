@@ -22,13 +22,23 @@ TEXTS = st.text(max_size=40)
     user=TEXTS,
     tag=TEXTS,
     counts=st.tuples(*[COUNTS] * 3),
+    stated=COUNTS,
+    outside=st.booleans(),
 )
 def test_what_is_written_is_read(
-    id_: str, at: int, model: str, user: str, tag: str, counts: tuple[int, int, int]
+    id_: str,
+    at: int,
+    model: str,
+    user: str,
+    tag: str,
+    counts: tuple[int, int, int],
+    stated: int,
+    *,
+    outside: bool,
 ) -> None:
     held = Reservation(
         id_, at / 1e6, "org_1", "key_1", "rt_1", model, *counts, stream=bool(at % 2),
-        user=label(user) if user else "", tag=label(tag) if tag else "",
+        user=label(user) if user else "", tag=label(tag) if tag else "", stated=stated, outside=outside,
     )  # fmt: skip
     written = note.written(held, quote(model, safe="/:@+,=~"))
     assert written.isascii()

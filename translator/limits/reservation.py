@@ -14,6 +14,10 @@ from translator.limits.limit import Limit
 class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is micro-USD; `user` and `tag` are
     percent-encoded. `limits` are the ids of the limits that it counts in.
+
+    What a target's report can be held against: `stated` are the most completion tokens that the request allows in
+    all its answers, 0 where it states no maximum; with `outside`, the prompt may have more than the request's own
+    bytes: an earlier response, a file or page at an address, what a search finds.
     """
 
     id: str
@@ -29,6 +33,8 @@ class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
     user: str
     tag: str
     limits: tuple[str, ...] = ()
+    stated: int = 0
+    outside: bool = False
 
     @property
     def fields(self) -> tuple[Any, ...]:

@@ -138,7 +138,8 @@ def dressing(
     `prefix` stands before the path there; `model` is the model's name there; `flags` are more of the module's.
     """
     every_flag = "-" + ("u" if stream_usage else "") + flags
-    words = (every_flag, prefix or "-", credential or "-", quote(target, safe="/:#"), json.dumps(model))
+    name = json.dumps(model, ensure_ascii=False)  # for a form, the module takes off the quotes and backslashes
+    words = (every_flag, prefix or "-", credential or "-", quote(target, safe="/:#"), name)
     return {"target": target, "dress": " ".join(words)}
 
 

@@ -46,6 +46,50 @@ def test_json_without_a_model(body: bytes, code: str) -> None:
     assert (refused.value.status, refused.value.code) == (400, code)
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"Model":"y"',
+        b'"MODEL":"y"',
+        b'"mod\\u0045l":"y"',
+        b'"model":"y"',
+        b'"mo\\u0064el":"y"',
+        b'"model\\u0000":"y"',
+        b'"mo_del":"y"',
+        '"\uff4d\uff4f\uff44\uff45\uff4c":"y"'.encode(),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_second_name_that_a_local_server_reads_as_the_model(member: bytes, *, first: bool) -> None:
+    members = [member, b'"model":"x"'] if first else [b'"model":"x"', member]
+    with pytest.raises(Refusal) as refused:
+        requested_model(BodyKind.JSON, b"{" + b",".join(members) + b"}", JSON)
+    assert (refused.value.status, refused.value.code) == (400, "ambiguous_parameter")
+
+
+def test_the_same_name_deeper_in_the_document() -> None:
+    body = b'{"x": {"Model": 1, "model": 2, "model": 3}, "model": "x", "modelling": 4}'
+    assert requested_model(BodyKind.JSON, body, JSON) == "x"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"multipart/form-data; charset=utf-8; boundary=b0",
+        b"multipart/form-data; boundary=b0; charset=utf-8",
+        b"multipart/form-data; boundary=b0;",
+        b'multipart/form-data; a="x; boundary=no"; boundary="b0"; b=c',
+    ],
+)
+def test_what_the_gateway_accepts_in_a_forms_type(kind: bytes) -> None:
+    assert requested_model(BodyKind.FORM, form(("model", "x"))[0], kind) == "x"
+
+
+def test_a_preamble_and_padding() -> None:
+    body = b"preamble\r\n" + form(("file", "y"), ("model", "x"))[0].replace(b"--b0\r", b"--b0 \t\r")
+    assert requested_model(BodyKind.FORM, body, form()[1]) == "x"
+
+
 @pytest.mark.parametrize("quoted", [True, False])
 def test_a_form(quoted: bool) -> None:
     body, kind = form(("file", "x--b0 model\r\n\r\n"), ("empty", ""), ("model", "whisper"), quoted=quoted)
@@ -68,6 +112,7 @@ async def test_a_form_as_aiohttp_writes_it() -> None:
         (form(("model", "x"))[0][:-9], form()[1], "missing_model"),
         (b"", form()[1], "missing_model"),
         (b"x" + form(("model", "x"))[0], form()[1], "missing_model"),
+        (b"x\n" + form(("model", "x"))[0], form()[1], "missing_model"),
         (form(("model", "x"))[0], b"multipart/form-data; boundary=other", "missing_model"),
         (form(("model", "x"))[0], b"application/json", "invalid_content_type"),
         (b"--b0\r\n" * 3_000, form()[1], "missing_model"),

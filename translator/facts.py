@@ -1,0 +1,73 @@
+"""What is decided by of a request's body. Reading it is pure and may take long; deciding is neither."""
+
+from __future__ import annotations
+
+import msgspec
+
+from translator import estimate
+from translator.body import JsonBody
+from translator.endpoints import BodyKind, Endpoint
+from translator.estimate import Estimate
+from translator.form import FormBody
+
+#: Of a user's name: more does not fit into a label.
+_LONGEST_USER = 200
+#: Characters of a model's name; those of routes are shorter.
+_LONGEST_MODEL = 400
+
+
+class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """`model` is cut where it is longer than any route's. `place` is where it stands in the body, and `usage` what
+    asks for the usage of a stream, as in `Allowed`. `user` is the client's own, cut.
+    """
+
+    model: str
+    streams: bool
+    place: str
+    usage: str
+    user: str
+    estimate: Estimate
+
+
+def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
+    """Raises Refusal (400)."""
+    return _json(body, endpoint) if endpoint.body is BodyKind.JSON else _form(body, content_type, endpoint)
+
+
+def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
+    parsed = JsonBody(body)
+    streams = endpoint.streams and parsed.streams
+    usage = "-"
+    if streams and endpoint.stream_usage:
+        edit = parsed.usage_edit()
+        if edit is not None:
+            usage = f"{edit.offset}:{edit.length}:{edit.text}"
+    named = parsed.values.get("user")
+    return BodyFacts(
+        parsed.model[:_LONGEST_MODEL],
+        streams,
+        _place("j", body, parsed.model_value()),
+        usage,
+        named[:_LONGEST_USER] if type(named) is str else "",
+        estimate.of_json(endpoint.path, body, parsed.values),
+    )
+
+
+def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
+    parsed = FormBody(body, content_type)
+    return BodyFacts(
+        parsed.model[:_LONGEST_MODEL],
+        endpoint.streams and parsed.streams,
+        _place("f", body, parsed.model_value()),
+        "-",
+        (parsed.field("user") or "")[:_LONGEST_USER],
+        estimate.of_form(endpoint.path, parsed),
+    )
+
+
+def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
+    offset, length = place
+    # A target that knows the model by this very name gets the body as it is.
+    name = body[offset : offset + min(length, _LONGEST_MODEL)]
+    shown = name.decode() if len(name) == length and name.isascii() else ""
+    return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"
