@@ -53,7 +53,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     )
     policy.on_change = writer.changed
     service = Service(policy, Authoriser(policy, meter), log, metrics, ledger.status)
-    questions = partial(QuestionSession, service.decide, ledger.flush, settings.max_body, log)
+    questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log)
     server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
     await server.start(sock)
     log.info("serving", policy=policy.source, **policy.counts)

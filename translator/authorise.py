@@ -17,7 +17,7 @@ from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
-from translator.questions.frames import Allowed
+from translator.questions.frames import Admitted, Allowed
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -50,17 +50,27 @@ class Authoriser:
         Raises:
             Refusal: the client's answer.
         """
-        path = question.target.partition(b"?")[0]
-        endpoint = endpoints.find(path)
-        if endpoint is None:
-            raise _unknown_url(question.method, path)
-        if question.method != endpoint.method:
-            message = f"{question.method} is not allowed here: use {endpoint.method}."
-            raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
+        endpoint = _endpoint(question)
         key = self._key(question.headers)
         if endpoint.body is BodyKind.NONE:
             return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(question.headers)})
+        _check_content(question, endpoint)
         return self._route(question, endpoint, key)
+
+    def admit(self, head: Request) -> Admitted:
+        """Decides whether the body of this request may be read, which Envoy has not done yet.
+
+        Raises:
+            Refusal: the client's answer. `decide` would give the same one, whatever the body is.
+        """
+        endpoint = _endpoint(head)
+        key = self._key(head.headers)
+        _check_content(head, endpoint)
+        return Admitted(key.id)
+
+    def end(self, request_id: str) -> None:
+        """Ends a request: what it holds only while it runs is free again. The id may be unknown."""
+        self._meter.end(request_id)
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -79,10 +89,6 @@ class Authoriser:
 
     def _route(self, request: Request, endpoint: Endpoint, key: Key) -> Allowed:
         """Where the request goes, and what is rewritten in it for its target."""
-        encoding = request.headers.get(b"content-encoding")
-        if encoding is not None and encoding.lower() not in {b"", b"identity"}:
-            message = "The request body must not be compressed: send it without content-encoding."
-            raise Refusal(400, "unsupported_content_encoding", message)
         facts = read(request.body, request.headers.get(b"content-type", b""), endpoint)
         return self._allow(request, endpoint, key, facts)
 
@@ -97,10 +103,30 @@ class Authoriser:
             usage=facts.usage,
             model=facts.place,
             headers={"x-request-id": request_id},
+            account=key.id,
         )
         # Last: what is refused for another reason takes nothing from a limit.
-        allowed.note = self._meter.reserve(request_id, request.headers, facts, key, route, allowed.headers)
+        self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
         return allowed
+
+
+def _endpoint(request: Request) -> Endpoint:
+    path = request.target.partition(b"?")[0]
+    endpoint = endpoints.find(path)
+    if endpoint is None:
+        raise _unknown_url(request.method, path)
+    if request.method != endpoint.method:
+        message = f"{request.method} is not allowed here: use {endpoint.method}."
+        raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
+    return endpoint
+
+
+def _check_content(request: Request, endpoint: Endpoint) -> None:
+    """Refuses, by the headers alone, a body that could not be read."""
+    encoding = request.headers.get(b"content-encoding")
+    if encoding is not None and encoding.lower() not in {b"", b"identity"}:
+        message = "The request body must not be compressed: send it without content-encoding."
+        raise Refusal(400, "unsupported_content_encoding", message)
 
 
 def _id(headers: Mapping[bytes, bytes]) -> str:

@@ -12,6 +12,7 @@ from translator import note
 from translator.facts import BodyFacts
 from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
+from translator.questions.frames import Allowed
 
 #: Bytes of a label, percent-encoded.
 _LABEL = 200
@@ -33,6 +34,9 @@ class Journal(Protocol):
 
     def reserved(self, reservation: Reservation) -> None:
         """Taken, and written with the next ones."""
+
+    def ended(self, request_id: str) -> None:
+        """The request's places among the concurrent ones are free; written with the next ones."""
 
 
 class Meter:
@@ -57,10 +61,10 @@ class Meter:
         facts: BodyFacts,
         key: Key,
         route: Route,
-        headers: dict[str, str],
-    ) -> str:
-        """Returns the note of what was reserved for whom, and adds to `headers` what tells the client how much is
-        left. `asked` are the request's own headers.
+        allowed: Allowed,
+    ) -> None:
+        """Adds to the answer the note of what was reserved for whom, headers that tell the client how much is
+        left, and whether the end of the request frees anything. `asked` are the request's own headers.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
@@ -73,7 +77,7 @@ class Meter:
         sent = asked.get(b"x-trunkline-tag")
         if sent:
             tag = label(sent.decode("utf-8", "replace"))
-        limits, ids, told = self._policy.limits(key, route)
+        limits, ids, told, concurrent = self._policy.limits(key, route)
         at = self._clock()
         held = self._limiter.held(request_id)
         if held is None:
@@ -102,8 +106,15 @@ class Meter:
             if self._journal is not None:
                 self._journal.reserved(held)
         if told:
-            headers.update(wire.headers(self._limiter, told, at))
-        return note.written(held, route.shown)
+            allowed.headers.update(wire.headers(self._limiter, told, at))
+        if concurrent:
+            allowed.end = request_id
+        allowed.note = note.written(held, route.shown)
+
+    def end(self, request_id: str) -> None:
+        """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""
+        if self._limiter.end(request_id) and self._journal is not None:
+            self._journal.ended(request_id)
 
 
 def label(text: str) -> str:

@@ -14,7 +14,7 @@ from translator.http.message import Request, Response
 from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
+from translator.questions.frames import Admitted, Allowed
 
 
 class Service:
@@ -47,6 +47,24 @@ class Service:
             return self._failed(error)
         self._metrics.decided("allowed")
         return allowed
+
+    def admit(self, head: Request) -> Admitted | Response:
+        """What Envoy asks before it reads a body. Only a refusal counts as a decision. Never raises."""
+        try:
+            return self._authoriser.admit(head)
+        except Refusal as refusal:
+            self._metrics.decided(refusal.code)
+            self._log.debug("refused", status=refusal.status, code=refusal.code)
+            return refusal.response()
+        except Exception as error:  # noqa: BLE001 - other questions have come with it
+            return self._failed(error)
+
+    def end(self, request_id: str) -> None:
+        """What Envoy tells when a request is over. Never raises."""
+        try:
+            self._authoriser.end(request_id)
+        except Exception as error:  # noqa: BLE001 - other questions have come with it
+            self._failed(error)
 
     def handle(self, request: Request) -> Response:
         """What Envoy passes on to be answered here. Never raises."""

@@ -96,6 +96,14 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
+    for flag, default, of_what in (
+        ("--max-unchecked-bytes", EdgeSettings().max_unchecked_bytes, "requests whose key is not checked yet"),
+        ("--max-key-bytes", EdgeSettings().max_key_bytes, "the requests of one API key"),
+        ("--max-total-bytes", EdgeSettings().max_total_bytes, "all requests"),
+    ):
+        parser.add_argument(
+            flag, type=_bytes, default=default, metavar="N", help=f"that an Envoy holds of {of_what}"
+        )
     parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
     parser.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
     parser.add_argument(
@@ -148,6 +156,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             openai_listen=given.openai_listen,
             admin_listen=given.admin_listen,
             max_body_bytes=given.max_body_bytes,
+            max_unchecked_bytes=given.max_unchecked_bytes,
+            max_key_bytes=given.max_key_bytes,
+            max_total_bytes=given.max_total_bytes,
             ca_file=given.upstream_ca_file or _system_ca_file(),
             access_log=given.access_log,
             tunnel_listen=given.tunnel_listen,
@@ -198,6 +209,13 @@ def _duration(text: str) -> int:
     if match is None and text != "0":
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
     return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def _bytes(text: str) -> int:
+    # The module in Envoy reads at most 18 digits.
+    if not re.fullmatch(r"[1-9]\d{0,17}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
+    return int(text)
 
 
 def _tunnels(text: str) -> int:

@@ -3,24 +3,60 @@
 
 #include "filters.h"
 #include "headers.h"
+#include "held.h"
 #include "link.h"
+#include "refusals.h"
 #include "request.h"
 
 enum {
   LONGEST_TIMEOUT_MS = 3600000,
   MOST_BODY = 1 << 30,  // a question's length has 32 bits
+  // Bytes of a body that is waited for without a head check: the request costs one check.
+  SMALL_BODY = 64 * 1024,
+  // Bytes of any other body after which nothing more is read until its head is checked.
+  UNCHECKED_BODY = 16 * 1024,
+  // Bytes of a body that is not counted for its key: the rest of a stream weighs more.
+  UNCOUNTED_BODY = 4 * 1024,
+  LONGEST_ID = 128,
 };
 
 struct settings {
   struct link *link;
-  uint64_t max_body;  // bytes
+  uint64_t max_body;         // bytes of one body
+  uint64_t max_of_strangers;  // bytes that are held before their key is checked
+  uint64_t max_of_key;       // bytes that are held for one key
+  uint64_t max_in_all;       // and for all keys
 };
+
+// How far a request is.
+enum phase {
+  WAITING,       // for a small body, to be checked whole
+  LOOKING,       // whether the body is complete with what has been received already
+  HEAD_CHECK,    // asked; reading stops where a little of the body is there
+  READING,       // the body of a request whose head was checked
+  WHOLE_CHECK,   // asked
+  DECIDED,       // routed or refused
+};
+
+// What the stream's scheduler is told.
+enum event { LOOK, ANSWERED };
 
 struct authorise {
   struct filter filter;
   const struct settings *settings;
-  struct ticket *ticket;    // while the translator is asked
-  struct request *request;  // once it has let the request through
+  enum phase phase;
+  bool complete;              // the body is
+  uint64_t length;            // of the body, if it is stated
+  uint64_t promised, unchecked;  // bytes that count as held for strangers
+  struct account *account;    // of the key, once it is known
+  uint64_t held;              // bytes that count there
+  envoy_scheduler look;
+  struct ticket *ticket;      // while the translator is asked
+  struct request *request;    // once it has let the request through
+  uint64_t number;            // of the whole check
+  bool counted;               // the translator wants to know when the request ends
+  size_t id_size;
+  char id[LONGEST_ID];        // of the request, from the whole check on
 };
 
 // What the translator decides by, in the order of the question's lines; method and path come first.
@@ -43,37 +79,103 @@ static void add_values(envoy_filter envoy, struct span name, struct buffer *into
   }
 }
 
-static void ask(struct authorise *authorise, bool with_received) {
+static struct authorise *of(struct filter *filter) { return (struct authorise *)filter; }
+
+static size_t buffered(const struct authorise *authorise) {
+  return CALLBACK(http_get_body_size)(authorise->filter.envoy, BUFFERED_REQUEST);
+}
+
+static size_t received(const struct authorise *authorise) {
+  return CALLBACK(http_get_body_size)(authorise->filter.envoy, RECEIVED_REQUEST);
+}
+
+static void ask(struct authorise *authorise, enum frame_kind kind, bool with_received) {
   envoy_filter envoy = authorise->filter.envoy;
+  bool whole = kind == FRAME_WHOLE_CHECK;
+  size_t body = whole ? buffered(authorise) + (with_received ? received(authorise) : 0) : 0;
   struct buffer head = {0}, question = {0};
   for (size_t at = 0; at < sizeof ASKED / sizeof *ASKED; at++) {
     if (at) buffer_add(&head, SPAN("\n"));
     add_values(envoy, ASKED[at], &head);
   }
-  frame_begin(&question, buffer_span(&head));
+  frame_begin(&question, kind, buffer_span(&head), body);
   buffer_free(&head);
-  body_copy(envoy, BUFFERED_REQUEST, &question);
-  if (with_received) body_copy(envoy, RECEIVED_REQUEST, &question);
-  authorise->ticket = link_ask(authorise->settings->link, CALLBACK(http_filter_scheduler_new)(envoy), question);
+  if (whole) {
+    body_copy(envoy, BUFFERED_REQUEST, &question);
+    if (with_received) body_copy(envoy, RECEIVED_REQUEST, &question);
+    struct span id = header_get(envoy, REQUEST_HEADERS, SPAN("x-request-id"));
+    authorise->id_size = id.size <= sizeof authorise->id ? id.size : 0;
+    if (authorise->id_size) memcpy(authorise->id, id.data, id.size);
+  }
+  authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
+  envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
+  authorise->ticket = link_ask(authorise->settings->link, scheduler, ANSWERED, question);
+  if (whole) authorise->number = ticket_number(authorise->ticket);
+}
+
+// The request is over, or nobody waits for the answer about it: its place among the concurrent ones is free.
+static void tell_end(struct authorise *authorise) {
+  authorise->counted = false;
+  if (!authorise->id_size) return;
+  struct span id = {authorise->id, authorise->id_size};
+  link_end(authorise->settings->link, authorise->number, id);
+}
+
+// Gives back what counts as held for strangers.
+static void give_back(struct authorise *authorise) {
+  count_give(&held_promised, authorise->promised);
+  count_give(&held_unchecked, authorise->unchecked);
+  authorise->promised = authorise->unchecked = 0;
+}
+
+static void refuse(struct authorise *authorise, enum refusal refusal) {
+  authorise->phase = DECIDED;
+  refusal_send(authorise->filter.envoy, refusal);
+}
+
+// Counts `size` bytes in all as held for the key. False if that is too much; then the client has its answer.
+static bool hold(struct authorise *authorise, uint64_t size) {
+  const struct settings *settings = authorise->settings;
+  if (size <= authorise->held) return true;
+  uint64_t more = size - authorise->held;
+  switch (account_take(authorise->account, more, settings->max_of_key, settings->max_in_all)) {
+    case ACCOUNT_TAKEN:
+      authorise->held = size;
+      return true;
+    case ACCOUNT_KEY_FULL:
+      refuse(authorise, REFUSAL_KEY_HOLDS_TOO_MUCH);
+      return false;
+    case ACCOUNT_ALL_FULL:
+      break;
+  }
+  refuse(authorise, REFUSAL_ALL_HOLD_TOO_MUCH);
+  return false;
 }
 
 static void *configure(struct span text) {
   const char *path = getenv("TRUNKLINE_TRANSLATOR_SOCKET");
-  uint64_t timeout_ms, max_body;
-  struct span first = span_next(&text, ' ');
-  if (!span_number(first, &timeout_ms) || !span_number(text, &max_body) || timeout_ms < 1 ||
-      timeout_ms > LONGEST_TIMEOUT_MS || max_body > MOST_BODY) {
-    CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: the configuration is not `<timeout in ms> <bytes of body>`"));
+  struct settings made;
+  uint64_t timeout_ms,
+      *numbers[] = {&timeout_ms, &made.max_body, &made.max_of_strangers, &made.max_of_key, &made.max_in_all};
+  bool sound = true;
+  size_t count = sizeof numbers / sizeof *numbers;
+  for (size_t at = 0; at < count; at++) {
+    struct span number = at + 1 < count ? span_next(&text, ' ') : text;
+    sound = sound && span_number(number, numbers[at]);
+  }
+  if (!sound || timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS || made.max_body > MOST_BODY) {
+    CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: the configuration is not `<timeout in ms> <bytes of a body> "
+                                  "<bytes of strangers> <bytes of a key> <bytes of all keys>`"));
     return NULL;
   }
   if (!path || !*path || strlen(path) >= LONGEST_PATH) {
     CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: TRUNKLINE_TRANSLATOR_SOCKET names no usable socket"));
     return NULL;
   }
-  struct link *link = link_open(path, (unsigned)timeout_ms);
-  if (!link) return NULL;
+  made.link = link_open(path, (unsigned)timeout_ms);
+  if (!made.link) return NULL;
   struct settings *settings = allocate(sizeof *settings);
-  *settings = (struct settings){link, max_body};
+  *settings = made;
   return settings;
 }
 
@@ -86,99 +188,183 @@ static void unconfigure(void *config) {
 static struct filter *new(void *config, envoy_filter envoy) {
   (void)envoy;
   struct authorise *authorise = allocate(sizeof *authorise);
-  *authorise = (struct authorise){.settings = config};
+  memset(authorise, 0, sizeof *authorise);
+  authorise->settings = config;
   return &authorise->filter;
 }
 
 static enum headers_status request_headers(struct filter *filter, bool last) {
-  struct authorise *authorise = (struct authorise *)filter;
-  CALLBACK(http_set_buffer_limit)(filter->envoy, authorise->settings->max_body);
-  if (last) ask(authorise, false);
+  struct authorise *authorise = of(filter);
+  if (last) {
+    ask(authorise, FRAME_WHOLE_CHECK, false);
+    return HEADERS_STOP;
+  }
+  uint64_t length;
+  bool stated = span_number(header_get(filter->envoy, REQUEST_HEADERS, SPAN("content-length")), &length);
+  if (stated) authorise->length = length;
+  if (stated && length <= SMALL_BODY && length <= authorise->settings->max_body &&
+      count_take(&held_promised, length, authorise->settings->max_of_strangers)) {
+    authorise->promised = length;
+    CALLBACK(http_set_buffer_limit)(filter->envoy, authorise->settings->max_body);
+    return HEADERS_STOP;
+  }
+  // A short body of unknown length often comes in the same piece as its head, which Envoy is still reading.
+  authorise->phase = LOOKING;
+  CALLBACK(http_set_buffer_limit)(filter->envoy, UNCHECKED_BODY);
+  authorise->look = CALLBACK(http_filter_scheduler_new)(filter->envoy);
+  CALLBACK(http_filter_scheduler_commit)(authorise->look, LOOK);
   return HEADERS_STOP;
 }
 
 static enum body_status request_body(struct filter *filter, bool last) {
-  struct authorise *authorise = (struct authorise *)filter;
-  size_t size = CALLBACK(http_get_body_size)(filter->envoy, BUFFERED_REQUEST) +
-                CALLBACK(http_get_body_size)(filter->envoy, RECEIVED_REQUEST);
-  // Envoy refuses a body that is too long when it buffers its last part, which is after this.
-  if (last && !authorise->ticket && size <= authorise->settings->max_body) ask(authorise, true);
-  return BODY_STOP_AND_BUFFER;
+  struct authorise *authorise = of(filter);
+  authorise->complete = authorise->complete || last;
+  switch (authorise->phase) {
+    case WAITING:
+      if (buffered(authorise) + received(authorise) > authorise->promised) {
+        refuse(authorise, REFUSAL_TOO_LARGE);
+        return BODY_STOP_WITHOUT_BUFFER;
+      }
+      if (last) ask(authorise, FRAME_WHOLE_CHECK, true);
+      return BODY_STOP_AND_BUFFER;
+    case LOOKING:
+    case HEAD_CHECK: {
+      size_t more = received(authorise);
+      if (!count_take(&held_unchecked, more, authorise->settings->max_of_strangers)) {
+        refuse(authorise, REFUSAL_ALL_HOLD_TOO_MUCH);
+        return BODY_STOP_WITHOUT_BUFFER;
+      }
+      authorise->unchecked += more;
+      if (authorise->phase == LOOKING && last && buffered(authorise) + more <= authorise->settings->max_body) {
+        ask(authorise, FRAME_WHOLE_CHECK, true);
+      }
+      return BODY_STOP_AND_WATERMARK;
+    }
+    case READING: {
+      size_t size = buffered(authorise) + received(authorise);
+      if (size > authorise->settings->max_body) {
+        refuse(authorise, REFUSAL_TOO_LARGE);
+        return BODY_STOP_WITHOUT_BUFFER;
+      }
+      if (!hold(authorise, size)) return BODY_STOP_WITHOUT_BUFFER;
+      if (last) ask(authorise, FRAME_WHOLE_CHECK, true);
+      return BODY_STOP_AND_BUFFER;
+    }
+    case WHOLE_CHECK:
+      return BODY_STOP_AND_BUFFER;
+    case DECIDED:
+      break;
+  }
+  return authorise->request ? BODY_CONTINUE : BODY_STOP_WITHOUT_BUFFER;
 }
 
 static enum trailers_status request_trailers(struct filter *filter) {
-  struct authorise *authorise = (struct authorise *)filter;
-  if (!authorise->ticket) ask(authorise, false);
+  struct authorise *authorise = of(filter);
+  authorise->complete = true;
+  bool may_ask = authorise->phase == WAITING || authorise->phase == LOOKING || authorise->phase == READING;
+  if (may_ask) ask(authorise, FRAME_WHOLE_CHECK, false);
   return TRAILERS_STOP;
 }
 
-// Splits lines of `name: value` in at most `most`; how many there are.
-static size_t split_lines(struct span lines, struct header *headers, size_t most) {
-  size_t count = 0;
-  while (lines.size && count < most) {
-    struct span value = span_next(&lines, '\n'), name = span_next(&value, ':');
-    if (value.size && value.data[0] == ' ') value = span_from(value, 1);
-    if (name.size) headers[count++] = (struct header){name, value};
+// The head may pass: reads the rest of the body, which counts as held for the key from now on.
+static void admit(struct authorise *authorise, struct span key) {
+  const struct settings *settings = authorise->settings;
+  authorise->phase = READING;
+  authorise->account = account_open(key);
+  uint64_t size = buffered(authorise);
+  if (size > settings->max_body || authorise->length > settings->max_body) {
+    refuse(authorise, REFUSAL_TOO_LARGE);
+    return;
   }
-  return count;
+  if (!hold(authorise, authorise->length > size ? authorise->length : size)) return;
+  if (authorise->complete) {
+    ask(authorise, FRAME_WHOLE_CHECK, false);
+  } else {
+    CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, settings->max_body);
+  }
 }
 
-static void refuse(envoy_filter envoy, struct reply reply) {
-  struct header headers[32];
-  size_t count = split_lines(reply.head, headers, sizeof headers / sizeof *headers);
-  CALLBACK(http_send_response)(envoy, reply.status, headers, count, reply.body, SPAN("trunkline_refused"));
+// The request may pass. False if the answer makes no sense.
+static bool route(struct authorise *authorise, struct span head) {
+  struct span end = span_next(&head, '\n'), key = span_next(&head, '\n');
+  authorise->request = request_new(head, authorise->filter.envoy);
+  if (!authorise->request) return false;
+  authorise->phase = DECIDED;
+  authorise->counted = end.size > 0;
+  uint64_t size = buffered(authorise);
+  if (!authorise->account && key.size && size > UNCOUNTED_BODY) {
+    authorise->account = account_open(key);
+    if (!hold(authorise, size)) return true;
+  }
+  // Where the body was never read on, the limit is still that of a body whose head is not checked.
+  CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
+  CALLBACK(http_clear_route_cache)(authorise->filter.envoy);
+  CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);
+  return true;
 }
 
-static void unavailable(envoy_filter envoy) {
-  struct header headers[] = {{SPAN("content-type"), SPAN("application/json")}, {SPAN("retry-after"), SPAN("1")}};
-  CALLBACK(http_send_response)
-  (envoy, 503, headers, 2,
-   SPAN("{\"error\":{\"message\":\"The gateway's policy service did not answer. Send the request again.\","
-        "\"type\":\"server_error\",\"param\":null,\"code\":\"policy_unavailable\"}}"),
-   SPAN("trunkline_policy_unavailable"));
+static void answered(struct authorise *authorise, struct reply reply) {
+  envoy_filter envoy = authorise->filter.envoy;
+  bool whole = authorise->phase == WHOLE_CHECK;
+  give_back(authorise);
+  if (!whole && reply.status == 100 && reply.head.size) {
+    admit(authorise, reply.head);
+  } else if (whole && reply.status == 200 && route(authorise, reply.head)) {
+    return;
+  } else if (reply.status >= 400 && reply.status < 600) {
+    authorise->phase = DECIDED;
+    refusal_pass_on(envoy, reply);
+  } else {
+    if (whole) tell_end(authorise);
+    refuse(authorise, REFUSAL_UNAVAILABLE);
+  }
 }
 
 static void scheduled(struct filter *filter, uint64_t event) {
-  (void)event;
-  struct authorise *authorise = (struct authorise *)filter;
+  struct authorise *authorise = of(filter);
+  if (event == LOOK) {
+    if (authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
+    return;
+  }
   struct ticket *ticket = authorise->ticket;
   if (!ticket) return;
-  struct reply reply = ticket_reply(ticket);
   authorise->ticket = NULL;
-  if (reply.status == 200) authorise->request = request_new(reply.head, filter->envoy);
-  if (authorise->request) {
-    CALLBACK(http_clear_route_cache)(filter->envoy);
-    CALLBACK(http_filter_continue_decoding)(filter->envoy);
-  } else if (reply.status > 200 && reply.status < 600) {
-    refuse(filter->envoy, reply);
-  } else {
-    unavailable(filter->envoy);
-  }
+  answered(authorise, ticket_reply(ticket));
   // The stream may be gone by now, and the filter with it.
   link_drop(ticket);
 }
 
 static enum headers_status response_headers(struct filter *filter, bool last) {
   (void)last;
-  const struct authorise *authorise = (struct authorise *)filter;
+  const struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
-  struct header headers[32];
-  size_t count = split_lines(authorise->request->client_headers, headers, sizeof headers / sizeof *headers);
-  for (size_t at = 0; at < count; at++) {
-    header_set(filter->envoy, RESPONSE_HEADERS, headers[at].key, headers[at].value);
+  struct header_lines lines;
+  header_lines(authorise->request->client_headers, &lines);
+  for (size_t at = 0; at < lines.count; at++) {
+    header_set(filter->envoy, RESPONSE_HEADERS, lines.all[at].key, lines.all[at].value);
   }
+  header_lines_free(&lines);
   return HEADERS_CONTINUE;
 }
 
 static void complete(struct filter *filter) {
-  const struct authorise *authorise = (struct authorise *)filter;
+  struct authorise *authorise = of(filter);
+  if (authorise->counted) tell_end(authorise);
   if (authorise->request) request_log(authorise->request, filter->envoy);
 }
 
 static void destroy(struct filter *filter) {
-  struct authorise *authorise = (struct authorise *)filter;
-  if (authorise->ticket) link_drop(authorise->ticket);
+  struct authorise *authorise = of(filter);
+  bool whole = authorise->phase == WHOLE_CHECK;
+  bool asked = authorise->ticket && link_drop(authorise->ticket);
+  if (authorise->counted || (asked && whole)) tell_end(authorise);
+  if (authorise->look) CALLBACK(http_filter_scheduler_delete)(authorise->look);
   if (authorise->request) request_release(authorise->request);
+  give_back(authorise);
+  if (authorise->account) {
+    account_give(authorise->account, authorise->held);
+    account_close(authorise->account);
+  }
   free(authorise);
 }
 

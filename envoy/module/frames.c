@@ -5,6 +5,7 @@
 enum {
   SIZE = 4,
   NUMBER = 8,
+  KIND = 1,
   STATUS = 2,
   ANSWER = NUMBER + STATUS + SIZE,  // what every answer has
   LONGEST_ANSWER = 1 << 20,
@@ -20,16 +21,18 @@ static uint64_t get(const char *at, int bytes) {
   return value;
 }
 
-void frame_begin(struct buffer *question, struct span head) {
-  char start[SIZE + NUMBER + SIZE] = {0};
-  put(start + SIZE + NUMBER, head.size, SIZE);
-  buffer_add(question, (struct span){start, sizeof start});
-  buffer_add(question, head);
+void frame_begin(struct buffer *frame, enum frame_kind kind, struct span head, size_t body) {
+  char start[SIZE + NUMBER + KIND + SIZE] = {0};
+  put(start + SIZE + NUMBER, kind, KIND);
+  put(start + SIZE + NUMBER + KIND, head.size, SIZE);
+  buffer_reserve(frame, sizeof start + head.size + body);
+  buffer_add(frame, (struct span){start, sizeof start});
+  buffer_add(frame, head);
 }
 
-void frame_end(struct buffer *question, uint64_t number) {
-  put(question->data, question->size - SIZE, SIZE);
-  put(question->data + SIZE, number, NUMBER);
+void frame_end(struct buffer *frame, uint64_t number) {
+  put(frame->data, frame->size - SIZE, SIZE);
+  put(frame->data + SIZE, number, NUMBER);
 }
 
 enum frame_state frame_next(struct span *rest, struct span *frame) {

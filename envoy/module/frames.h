@@ -11,9 +11,11 @@ struct reply {
   struct span head, body;
 };
 
-// A question without its body, which is added to the buffer, and then its end.
-void frame_begin(struct buffer *question, struct span head);
-void frame_end(struct buffer *question, uint64_t number);
+enum frame_kind { FRAME_WHOLE_CHECK = 1, FRAME_HEAD_CHECK, FRAME_END_NOTICE };
+
+// Begins a frame in an empty buffer. `body` bytes may be added to the buffer before its end.
+void frame_begin(struct buffer *frame, enum frame_kind kind, struct span head, size_t body);
+void frame_end(struct buffer *frame, uint64_t number);
 
 // Takes the first frame off `rest`: what is behind its length.
 enum frame_state frame_next(struct span *rest, struct span *frame);

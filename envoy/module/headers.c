@@ -2,6 +2,23 @@
 
 #include <stdlib.h>
 
+void header_lines(struct span text, struct header_lines *lines) {
+  size_t most = 1;
+  for (struct span rest = text; rest.size; most++) span_next(&rest, '\n');
+  bool fits = most <= sizeof lines->few / sizeof *lines->few;
+  lines->all = fits ? lines->few : allocate(most * sizeof *lines->all);
+  lines->count = 0;
+  while (text.size) {
+    struct span value = span_next(&text, '\n'), name = span_next(&value, ':');
+    if (value.size && value.data[0] == ' ') value = span_from(value, 1);
+    if (name.size) lines->all[lines->count++] = (struct header){name, value};
+  }
+}
+
+void header_lines_free(struct header_lines *lines) {
+  if (lines->all != lines->few) free(lines->all);
+}
+
 void body_slices(envoy_filter filter, int type, struct slices *slices) {
   slices->count = CALLBACK(http_get_body_chunks_size)(filter, type);
   bool fits = slices->count <= sizeof slices->few / sizeof *slices->few;

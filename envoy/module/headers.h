@@ -18,6 +18,16 @@ static inline void header_remove(envoy_filter filter, int type, struct span key)
   CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
 }
 
+// Headers that stand in lines of `name: value`.
+struct header_lines {
+  struct header few[16], *all;
+  size_t count;
+};
+
+// Splits `text`, which the headers then point into.
+void header_lines(struct span text, struct header_lines *lines);
+void header_lines_free(struct header_lines *lines);
+
 // A body as Envoy has it, in pieces; valid until it is changed.
 struct slices {
   struct span few[16], *all;

@@ -39,6 +39,8 @@ struct ticket {
   unsigned asked;          // on so many connections
   int64_t deadline;        // monotonic milliseconds
   envoy_scheduler scheduler;  // NULL once nobody waits for the answer
+  uint64_t event;             // for the scheduler
+  bool notice;                // has no answer, and no number of its own
   struct buffer question;
   struct buffer answer;    // the frame behind its length
   bool answered;
@@ -88,7 +90,7 @@ static void take_out(struct link *link, struct ticket *ticket) {
   if (link->unsent == ticket) link->unsent = ticket->newer;
   *(ticket->older ? &ticket->older->newer : &link->oldest) = ticket->newer;
   *(ticket->newer ? &ticket->newer->older : &link->newest) = ticket->older;
-  table_remove(&link->waiting, ticket->number);
+  if (!ticket->notice) table_remove(&link->waiting, ticket->number);
   link->count--;
 }
 
@@ -96,7 +98,7 @@ static void take_out(struct link *link, struct ticket *ticket) {
 static void answer(struct ticket *ticket) {
   ticket->answered = true;
   envoy_scheduler scheduler = ticket->scheduler;
-  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, 0);
+  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, ticket->event);
 }
 
 // Writes what the socket takes. False if the connection is broken.
@@ -111,7 +113,7 @@ static bool send_questions(struct link *link) {
     if (link->sent < ticket->question.size) return true;
     link->sent = 0;
     link->unsent = ticket->newer;
-    if (!ticket->scheduler) {  // dropped while it was half written
+    if (!ticket->scheduler) {  // a notice, or dropped while it was half written
       take_out(link, ticket);
       ticket_free(ticket);
     }
@@ -125,7 +127,7 @@ static void disconnect(struct link *link) {
   link->sent = 0;
   for (struct ticket *ticket = link->oldest, *newer; ticket; ticket = newer) {
     newer = ticket->newer;
-    if (ticket->scheduler && ticket->asked < MOST_TIMES_ASKED) continue;
+    if ((ticket->scheduler || ticket->notice) && ticket->asked < MOST_TIMES_ASKED) continue;
     take_out(link, ticket);
     if (ticket->scheduler) {
       answer(ticket);
@@ -208,7 +210,11 @@ static int expire(struct link *link) {
       continue;
     }
     take_out(link, ticket);
-    answer(ticket);
+    if (ticket->notice) {
+      ticket_free(ticket);
+    } else {
+      answer(ticket);
+    }
   }
   // A question that comes meanwhile does not end the wait.
   int64_t left = link->oldest ? link->oldest->deadline - now : link->timeout_ms;
@@ -308,53 +314,85 @@ void link_close(struct link *link) {
   wake(link);
   pthread_join(link->thread, NULL);
   disconnect(link);
+  while (link->oldest) {  // notices: whoever asked has dropped the ticket
+    struct ticket *notice = link->oldest;
+    take_out(link, notice);
+    ticket_free(notice);
+  }
   table_free(&link->waiting);
   close(link->wake[0]), close(link->wake[1]);
   pthread_mutex_destroy(&link->lock);
   free(link);
 }
 
-struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, struct buffer question) {
-  struct ticket *ticket = allocate(sizeof *ticket);
-  *ticket = (struct ticket){
-      .link = link, .scheduler = scheduler, .deadline = now_ms() + link->timeout_ms, .question = question};
-  pthread_mutex_lock(&link->lock);
-  ticket->number = ++link->numbers;
-  if (link->count >= MOST_QUESTIONS) {
-    answer(ticket);
-    pthread_mutex_unlock(&link->lock);
-    return ticket;
-  }
-  frame_end(&ticket->question, ticket->number);
+// Puts a ticket behind all others, and writes what the socket takes. Under the lock; returns whether the thread has to
+// wait for room in the socket. That the connection is broken it sees by itself.
+static bool enqueue(struct link *link, struct ticket *ticket) {
   ticket->older = link->newest;
   *(link->newest ? &link->newest->newer : &link->oldest) = ticket;
   link->newest = ticket;
-  table_put(&link->waiting, ticket->number, ticket);
+  if (!ticket->notice) table_put(&link->waiting, ticket->number, ticket);
   link->count++;
   bool first = !link->unsent;
   if (first) {
     link->unsent = ticket;
     send_questions(link);
   }
-  // The thread waits for room in the socket; that the connection is broken it sees by itself.
-  bool left = first && link->unsent;
+  return first && link->unsent;
+}
+
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, struct buffer question) {
+  struct ticket *ticket = allocate(sizeof *ticket);
+  *ticket = (struct ticket){
+      .link = link,
+      .scheduler = scheduler,
+      .event = event,
+      .deadline = now_ms() + link->timeout_ms,
+      .question = question,
+  };
+  pthread_mutex_lock(&link->lock);
+  ticket->number = ++link->numbers;
+  frame_end(&ticket->question, ticket->number);
+  bool left = false;
+  if (link->count < MOST_QUESTIONS) {
+    left = enqueue(link, ticket);
+  } else {
+    answer(ticket);
+  }
   pthread_mutex_unlock(&link->lock);
   if (left) wake(link);
   return ticket;
 }
 
+void link_end(struct link *link, uint64_t number, struct span request_id) {
+  struct ticket *ticket = allocate(sizeof *ticket);
+  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms};
+  frame_begin(&ticket->question, FRAME_END_NOTICE, request_id, 0);
+  frame_end(&ticket->question, number);
+  pthread_mutex_lock(&link->lock);
+  bool fits = link->count < MOST_QUESTIONS, left = fits && enqueue(link, ticket);
+  pthread_mutex_unlock(&link->lock);
+  if (left) wake(link);
+  if (!fits) ticket_free(ticket);
+}
+
+uint64_t ticket_number(const struct ticket *ticket) { return ticket->number; }
+
 struct reply ticket_reply(const struct ticket *ticket) {
   return ticket->answer.size ? frame_reply(buffer_span(&ticket->answer)) : (struct reply){0};
 }
 
-void link_drop(struct ticket *ticket) {
+bool link_drop(struct ticket *ticket) {
   struct link *link = ticket->link;
   pthread_mutex_lock(&link->lock);
   envoy_scheduler scheduler = ticket->scheduler;
   ticket->scheduler = NULL;
   bool half_written = !ticket->answered && ticket == link->unsent && link->sent;
+  // Without its last byte it is no question, but the rest is still written.
+  bool asked = ticket->asked > 0;
   if (!ticket->answered && !half_written) take_out(link, ticket);
   pthread_mutex_unlock(&link->lock);
   if (!half_written) ticket_free(ticket);
   CALLBACK(http_filter_scheduler_delete)(scheduler);
+  return asked;
 }

@@ -6,8 +6,11 @@
 // effect that a second time would double. A question that has no answer in time, or that three connections broke
 // over, is answered with status 0.
 //
+// An end notice has no answer. It is written once, as far as that can be known here; what it frees is freed by other
+// means where it is lost.
+//
 // On the wire, after an HTTP/1.1 upgrade, numbers little-endian:
-//   question  u32 bytes that follow, u64 number, u32 bytes of the head, head, body
+//   question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
 //   answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 
 #pragma once
@@ -26,9 +29,12 @@ struct ticket;
 struct link *link_open(const char *path, unsigned timeout_ms);
 void link_close(struct link *link);
 
-// Takes over the question, which has its body, and the scheduler, whose filter is told when there is an answer.
-struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, struct buffer question);
+// Takes over the question, which has its body, and the scheduler, to which `event` is committed when there is an answer.
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, struct buffer question);
+uint64_t ticket_number(const struct ticket *ticket);
 // What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
 struct reply ticket_reply(const struct ticket *ticket);
-// On the stream's worker, answered or not.
-void link_drop(struct ticket *ticket);
+// On the stream's worker, answered or not. Returns whether the translator may have read the question.
+bool link_drop(struct ticket *ticket);
+// Tells the translator that the request with this id, which question `number` was about, is over.
+void link_end(struct link *link, uint64_t number, struct span request_id);

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.http.message import Request, Response
-from translator.questions.frames import Allowed, QuestionReader, refused
+from translator.questions.frames import Admitted, Allowed, Kind, QuestionReader, refused
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come
@@ -22,7 +22,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = QuestionReader(MAX_BODY)
-        self._read: list[tuple[int, Request]] = []
+        self._read: list[tuple[int, int, Request | str]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -36,13 +36,20 @@ class Connection:
         self.sock.sendall(answer)
 
     def question(self) -> tuple[int, Request]:
-        """The next one."""
+        """The next one, a whole check."""
+        number, kind, content = self.next()
+        assert kind == Kind.WHOLE
+        assert isinstance(content, Request)
+        return number, content
+
+    def next(self) -> tuple[int, int, Request | str]:
+        """The next frame of any kind: number, kind, and a request or the id in an end notice."""
         while not self._read:
             data = self._rest or self._receive()
             self._rest = b""
-            for number, question in self._reader.feed(data):
-                assert question is not None
-                self._read.append((number, question))
+            for number, kind, content in self._reader.feed(data):
+                assert content is not None
+                self._read.append((number, kind, content))
         return self._read.pop(0)
 
     def questions(self, count: int) -> dict[str, int]:
@@ -111,18 +118,31 @@ def denied(number: int, body: bytes = b"no") -> bytes:
     return refused(number, Response(429, {"retry-after": "1"}, body))
 
 
+def admitted(number: int, key: str = "key") -> bytes:
+    return Admitted(key).encode(number)
+
+
 @contextlib.contextmanager
 def serving(
-    peer: Peer, decide: Callable[[int, Request], bytes] = lambda number, _: allowed(number)
+    peer: Peer,
+    decide: Callable[[int, Request], bytes] = lambda number, _: allowed(number),
+    admit: Callable[[int, Request], bytes] = lambda number, _: admitted(number),
+    end: Callable[[int, str], object] = lambda number, _: None,
 ) -> Iterator[None]:
     """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
+
+    def answer(number: int, kind: int, content: Request | str) -> bytes:
+        if isinstance(content, str):
+            end(number, content)
+            return b""
+        return decide(number, content) if kind == Kind.WHOLE else admit(number, content)
 
     def converse(sock: socket.socket) -> None:
         connection = Connection(sock)
         with sock, contextlib.suppress(OSError, EOFError):
             connection.upgrade()
             while True:
-                sock.sendall(decide(*connection.question()))
+                sock.sendall(answer(*connection.next()))
 
     def listen() -> None:
         with contextlib.suppress(OSError):

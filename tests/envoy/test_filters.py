@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import queue
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
-from tests.envoy.peer import Peer, allowed, denied, serving
-from translator.http.message import Request
-from translator.questions.frames import Allowed
+from tests.envoy.peer import PATIENCE, Peer, admitted, allowed, denied, serving
+from translator.http.message import Request, Response
+from translator.questions.frames import Allowed, refused
 
 REQUEST, _, RESPONSE, _ = range(4)
 CONTINUE, STOP = 0, 1
-MAX_BODY = 1000
+BUFFER, WATERMARK, DISCARD = 1, 2, 3
+LOOK, ANSWERED = 0, 1
+MAX_BODY = 100_000
+MAX_OF_STRANGERS = 150_000
+MAX_OF_KEY = 250_000
+MAX_IN_ALL = 400_000
+SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
+SMALL = 64 * 1024
+UNCHECKED = 16 * 1024
 AUTHORISE, DRESS = 0, 1
 BODY = b'{"stream":true,"model":"gpt","messages":[]}'
 USAGE_EDIT = '1:0:"stream_options":{"include_usage":true},'
@@ -34,28 +45,53 @@ def decisions() -> dict[bytes, Allowed | bytes]:
 
 @pytest.fixture(scope="module")
 def asked() -> list[Request]:
+    """What was checked whole."""
     return []
 
 
 @pytest.fixture(scope="module")
+def heads() -> list[Request]:
+    """What was checked before its body was read."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def ends() -> queue.Queue[tuple[int, str]]:
+    """The end notices."""
+    return queue.Queue()
+
+
+@pytest.fixture(scope="module")
 def driver(
-    tmp_path_factory: pytest.TempPathFactory, decisions: dict[bytes, Allowed | bytes], asked: list[Request]
+    tmp_path_factory: pytest.TempPathFactory,
+    decisions: dict[bytes, Allowed | bytes],
+    asked: list[Request],
+    heads: list[Request],
+    ends: queue.Queue[tuple[int, str]],
 ) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
 
     def decide(number: int, question: Request) -> bytes:
         asked.append(question)
         decision = decisions.get(question.target, b"")
+        if question.target == b"/v1/many-headers":
+            return refused(number, Response(429, {f"x-{at}": "v" for at in range(100)}))
         if isinstance(decision, Allowed):
             return decision.encode(number)
         return denied(number, decision) if decision else allowed(number)
 
+    def admit(number: int, head: Request) -> bytes:
+        """By the key, which is the value of the header."""
+        heads.append(head)
+        key = head.headers.get(b"authorization", b"").decode()
+        return admitted(number, key) if key else denied(number, b"who?")
+
     with (
         closing(Peer(path)) as peer,
-        serving(peer, decide),
+        serving(peer, decide, admit, lambda number, request_id: ends.put((number, request_id))),
         Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
     ):
-        assert running.ask("configure", AUTHORISE, "authorise", f"10000 {MAX_BODY}") == [b"1"]
+        assert running.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]
         assert running.ask("configure", DRESS, "dress", "") == [b"1"]
         yield running
         running.ask("unconfigure", DRESS)
@@ -101,9 +137,21 @@ class Filter:
 
     def scheduled(self) -> bool:
         """Waits for the answer; whether the request goes on."""
-        came, continued = self.driver.ask("scheduled", self.slot)
+        event = LOOK
+        while event == LOOK:
+            event, continued = self.step()
+        return continued
+
+    def step(self) -> tuple[int, bool]:
+        """Waits for one event; which it is, and whether the request goes on then."""
+        came, continued, event = self.driver.ask("scheduled", self.slot)
         assert came == b"1"
-        return continued == b"1"
+        return int(event), continued == b"1"
+
+    def limit(self) -> int:
+        """Bytes that Envoy buffers."""
+        (limit,) = self.driver.ask("limit", self.slot)
+        return int(limit)
 
 
 def authorised(driver: Driver, decisions: dict[bytes, Allowed | bytes], decision: Allowed) -> Filter:
@@ -142,9 +190,9 @@ class TestAuthorise:
             request.add(REQUEST, x_trunkline_tag="a", cookie="c")
             request.add(REQUEST, x_trunkline_tag="b")
             assert request.call("request_headers", 0)[0] == STOP
-            assert request.call("request_body", 0, b"ab", b"", b"c")[0] == STOP
-            assert request.call("request_body", 0, b"d")[0] == STOP
-            assert request.call("request_body", 1, b"ef")[0] == STOP
+            assert request.call("request_body", 0, b"ab", b"", b"c")[0] != CONTINUE
+            assert request.call("request_body", 0, b"d")[0] != CONTINUE
+            assert request.call("request_body", 1, b"ef")[0] != CONTINUE
             assert request.scheduled()
         question = asked[-1]
         assert (question.method, question.target, question.body) == ("POST", b"/v1/y?a=1", b"abcdef")
@@ -175,18 +223,13 @@ class TestAuthorise:
             assert not request.scheduled()
             assert request.response() == [b"429", b"trunkline_refused", b"why", b"retry-after", b"1"]
 
-    def test_a_body_that_is_too_long_is_not_asked_about(self, driver: Driver, asked: list[Request]) -> None:
-        for size, times in ((MAX_BODY, 1), (MAX_BODY + 1, 0)):
-            before = len(asked)
-            with Filter(driver, AUTHORISE) as request, Filter(driver, AUTHORISE) as other:
-                request.add(REQUEST, **{":method": "POST", ":path": "/v1/long"})
-                request.call("request_headers", 0)
-                request.call("request_body", 0, b"x" * 500)
-                request.call("request_body", 1, b"x" * (size - 500))
-                other.add(REQUEST, **{":method": "POST", ":path": "/v1/other"})
-                other.call("request_headers", 1)
-                assert other.scheduled()  # and by then, what was asked before it is known too
-            assert [question.target for question in asked[before:]].count(b"/v1/long") == times
+    def test_a_refusal_has_all_its_headers(self, driver: Driver) -> None:
+        many = {f"x-{number}": "v" for number in range(100)}
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "GET", ":path": "/v1/many-headers"})
+            request.call("request_headers", 1)
+            assert not request.scheduled()
+            assert request.response()[3:] == [text.encode() for pair in many.items() for text in pair]
 
     def test_a_client_may_leave_at_any_time(self, driver: Driver) -> None:
         for last in (0, 1) * 20:
@@ -195,7 +238,8 @@ class TestAuthorise:
                 request.call("request_headers", last)
 
     def test_an_impossible_configuration_is_refused(self, driver: Driver) -> None:
-        for text in ("", "10000", "0 1000", "10000 x", "3600001 1000", f"1000 {(1 << 30) + 1}", "1000 1000 "):
+        too_much = ("3600001 1 1 1 1", f"1 {(1 << 30) + 1} 1 1 1")
+        for text in ("", "10000", "0 1000", "10000 x", "1 1 1 1", "1 1 1 1 1 1", "1 1 1 1 1 ", *too_much):
             assert driver.ask("configure", 2, "authorise", text) == [b"0"]
         assert driver.ask("configure", 2, "dress", "x") == [b"0"]
         assert driver.ask("configure", 2, "other", "") == [b"0"]
@@ -203,7 +247,7 @@ class TestAuthorise:
     def test_without_a_socket_there_is_nothing_to_configure(self, tmp_path: Path) -> None:
         for path in ("", "x" * 104):
             with Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=path) as other:
-                assert other.ask("configure", 0, "authorise", "1000 1000") == [b"0"]
+                assert other.ask("configure", 0, "authorise", SETTINGS) == [b"0"]
 
     @settings(max_examples=300)
     @given(
@@ -235,6 +279,272 @@ class TestAuthorise:
 
 def is_number(text: str) -> bool:
     return 0 < len(text) <= 18 and text.isdigit()
+
+
+def begun(driver: Driver, path: str, *, key: str = "k", length: int | None = None, request_id: str = "") -> Filter:
+    """A request whose head has been received."""
+    request = Filter(driver, AUTHORISE)
+    request.add(REQUEST, **{":method": "POST", ":path": path})
+    if key:
+        request.add(REQUEST, authorization=key)
+    if length is not None:
+        request.add(REQUEST, content_length=str(length))
+    if request_id:
+        request.add(REQUEST, x_request_id=request_id)
+    assert request.call("request_headers", 0)[0] == STOP
+    return request
+
+
+def looked(request: Filter) -> Filter:
+    """After Envoy has read what there was."""
+    assert request.step() == (LOOK, False)
+    return request
+
+
+def reading(driver: Driver, path: str, **options: Any) -> Filter:
+    """A request whose head has been checked, and whose body is read."""
+    request = looked(begun(driver, path, **options))
+    assert request.step() == (ANSWERED, False)
+    return request
+
+
+class TestHeadFirst:
+    """What is asked when, and what is held meanwhile."""
+
+    def test_a_small_body_costs_one_check(
+        self, driver: Driver, asked: list[Request], heads: list[Request]
+    ) -> None:
+        before = len(heads)
+        with begun(driver, "/v1/small", length=SMALL) as request:
+            for _ in range(7):
+                assert request.call("request_body", 0, b"x" * (SMALL // 8))[0] == BUFFER
+            assert request.call("request_body", 1, b"x" * (SMALL // 8))[0] == BUFFER
+            assert request.step() == (ANSWERED, True)
+        assert asked[-1].body == b"x" * SMALL
+        assert len(heads) == before
+
+    @pytest.mark.parametrize("trailers", [False, True])
+    def test_so_does_one_of_unknown_length_that_comes_with_its_head(
+        self, driver: Driver, asked: list[Request], heads: list[Request], trailers: bool
+    ) -> None:
+        before = len(heads)
+        with begun(driver, "/v1/at-hand") as request:
+            assert request.call("request_body", 0, b"ab")[0] == WATERMARK
+            if trailers:
+                assert request.call("request_trailers")[0] == STOP
+            else:
+                assert request.call("request_body", 1)[0] == WATERMARK
+            assert request.step() == (LOOK, False)
+            assert request.step() == (ANSWERED, True)
+            assert request.limit() == MAX_BODY  # for the retries, and the edits
+        assert (asked[-1].target, asked[-1].body) == (b"/v1/at-hand", b"ab")
+        assert len(heads) == before
+
+    @pytest.mark.parametrize("length", [SMALL + 1, None])
+    def test_of_any_other_the_head_is_checked_first(
+        self, driver: Driver, asked: list[Request], heads: list[Request], length: int | None
+    ) -> None:
+        with begun(driver, "/v1/large", length=length) as request:
+            assert request.limit() == UNCHECKED
+            looked(request)
+            assert request.call("request_body", 0, b"ab")[0] == WATERMARK
+            assert request.step() == (ANSWERED, False)
+            assert (heads[-1].target, heads[-1].body) == (b"/v1/large", b"")
+            assert request.limit() == MAX_BODY
+            assert request.call("request_body", 0, b"cd")[0] == BUFFER
+            assert request.call("request_body", 1, b"ef")[0] == BUFFER
+            assert request.step() == (ANSWERED, True)
+        assert (asked[-1].target, asked[-1].body) == (b"/v1/large", b"abcdef")
+
+    def test_a_body_that_ends_while_its_head_is_checked_is_checked_whole_then(
+        self, driver: Driver, asked: list[Request]
+    ) -> None:
+        for last in (lambda: request.call("request_body", 1, b"cd"), lambda: request.call("request_trailers")):
+            with looked(begun(driver, "/v1/ends")) as request:
+                assert request.call("request_body", 0, b"ab")[0] == WATERMARK
+                last()
+                assert request.step() == (ANSWERED, False)
+                assert request.step() == (ANSWERED, True)
+            assert asked[-1].body.startswith(b"ab")
+
+    def test_a_stranger_is_refused_before_the_body(self, driver: Driver, asked: list[Request]) -> None:
+        before = len(asked)
+        with looked(begun(driver, "/v1/stranger", key="", length=MAX_BODY)) as request:
+            request.call("request_body", 0, b"ab")
+            assert request.step() == (ANSWERED, False)
+            assert request.response()[:3] == [b"429", b"trunkline_refused", b"who?"]
+            assert request.call("request_body", 0, b"cd")[0] == DISCARD
+        assert len(asked) == before
+
+    def test_only_so_much_is_promised_to_strangers(self, driver: Driver, heads: list[Request]) -> None:
+        before = len(heads)
+        with (
+            begun(driver, "/v1/slow", length=SMALL) as first,
+            begun(driver, "/v1/slow", length=SMALL),
+            reading(driver, "/v1/slow", length=SMALL),
+        ):
+            assert len(heads) == before + 1
+            first.call("request_body", 1, b"x" * SMALL)
+            assert first.scheduled()
+            with begun(driver, "/v1/slow", length=SMALL) as again:  # there is room again
+                again.call("request_body", 1, b"x" * SMALL)
+                assert again.step() == (ANSWERED, True)
+        assert len(heads) == before + 1
+
+    def test_only_so_much_is_read_unchecked(self, driver: Driver) -> None:
+        with begun(driver, "/v1/unchecked") as first, begun(driver, "/v1/unchecked") as second:
+            assert first.call("request_body", 0, b"x" * (MAX_OF_STRANGERS - 10))[0] == WATERMARK
+            assert second.call("request_body", 0, b"x" * 11)[0] == DISCARD
+            assert second.response()[:2] == [b"503", b"trunkline_all_hold_too_much"]
+            assert b'"gateway_overloaded"' in second.response()[2]
+            assert second.response()[3:] == [b"content-type", b"application/json", b"retry-after", b"1"]
+        with begun(driver, "/v1/unchecked") as third:
+            assert third.call("request_body", 0, b"x" * MAX_OF_STRANGERS)[0] == WATERMARK
+
+    def test_a_small_body_is_no_longer_than_promised(self, driver: Driver) -> None:
+        with begun(driver, "/v1/liar", length=10) as request:
+            assert request.call("request_body", 0, b"x" * 11)[0] == DISCARD
+            assert request.response()[0] == b"413"
+
+    @pytest.mark.parametrize("length", [MAX_BODY + 1, None])
+    def test_a_body_that_is_too_long_is_refused(
+        self, driver: Driver, asked: list[Request], length: int | None
+    ) -> None:
+        before = len(asked)
+        with reading(driver, "/v1/long", length=length) as request:
+            if length is None:
+                assert request.call("request_body", 0, b"x" * MAX_BODY)[0] == BUFFER
+                assert request.call("request_body", 1, b"x")[0] == DISCARD
+            assert request.response()[0] == b"413"
+        assert len(asked) == before
+
+    def test_a_body_that_is_just_short_enough_is_not(self, driver: Driver, asked: list[Request]) -> None:
+        with reading(driver, "/v1/short-enough") as request:
+            request.call("request_body", 0, b"x" * (MAX_BODY - 1))
+            request.call("request_body", 1, b"x")
+            assert request.step() == (ANSWERED, True)
+        assert len(asked[-1].body) == MAX_BODY
+
+    @pytest.mark.parametrize("stated", [True, False])
+    def test_the_bodies_of_one_key_are_bounded_and_others_go_on(self, driver: Driver, stated: bool) -> None:
+        length = MAX_BODY if stated else None
+
+        def one(key: str) -> Filter:
+            request = reading(driver, "/v1/held", key=key, length=length)
+            if not request.response():
+                request.call("request_body", 0, b"x" * MAX_BODY)
+            return request
+
+        with one("a"), one("a") as second:
+            with one("a") as third, one("b"):
+                assert third.response()[:2] == [b"429", b"trunkline_key_holds_too_much"]
+                assert b'"too_many_bytes_in_flight"' in third.response()[2]
+                with one("c") as too_much_in_all, begun(driver, "/v1/held", key="d", length=100) as small:
+                    assert not too_much_in_all.response()
+                    with one("d") as refused_:
+                        assert refused_.response()[:2] == [b"503", b"trunkline_all_hold_too_much"]
+                    small.call("request_body", 1, b"x" * 100)
+                    assert small.scheduled()
+            second.call("request_body", 1)
+            assert second.scheduled()  # and the body is kept while the request runs
+            with one("a") as fourth:
+                assert fourth.response()[0] == b"429"
+        with one("a") as fifth:
+            assert not fifth.response()
+
+    def test_small_bodies_count_too_while_they_are_kept(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+    ) -> None:
+        decisions[b"/v1/kept"] = Allowed("route", account="a")
+        with contextlib.ExitStack() as open_:
+            answers = []
+            for _ in range(MAX_OF_KEY // SMALL + 1):
+                request = open_.enter_context(begun(driver, "/v1/kept", key="a", length=SMALL))
+                request.call("request_body", 1, b"x" * SMALL)
+                answers.append(request.scheduled())
+            assert answers == [True] * (MAX_OF_KEY // SMALL) + [False]
+            assert request.response()[:2] == [b"429", b"trunkline_key_holds_too_much"]
+
+    def test_a_client_may_leave_at_any_time(self, driver: Driver) -> None:
+        for steps in range(6):
+            with begun(driver, "/v1/left") as request:
+                moves = [
+                    lambda: request.call("request_body", 0, b"x" * 1000),
+                    request.step,
+                    request.step,
+                    lambda: request.call("request_body", 0, b"x" * 1000),
+                    lambda: request.call("request_body", 1, b"x"),
+                ]
+                for move in moves[:steps]:
+                    move()
+
+
+class TestEnd:
+    """When the translator is told that a request is over."""
+
+    @pytest.fixture(autouse=True)
+    def _decision(self, decisions: dict[bytes, Allowed | bytes]) -> None:
+        decisions[b"/v1/counted"] = Allowed("route", end="counted")
+        decisions[b"/v1/barrier"] = Allowed("route", end="barrier")
+
+    def told(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> list[str]:
+        """The ids in the notices so far."""
+        with begun(driver, "/v1/barrier", length=1, request_id="barrier") as last:
+            last.call("request_body", 1, b"x")
+            assert last.scheduled()
+        found = []
+        while (request_id := ends.get(timeout=PATIENCE)[1]) != "barrier":
+            found.append(request_id)
+        return found
+
+    def whole(self, driver: Driver, path: str, request_id: str) -> Filter:
+        request = begun(driver, path, length=1, request_id=request_id)
+        request.call("request_body", 1, b"x")
+        return request
+
+    def test_where_it_frees_something(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
+        with self.whole(driver, "/v1/counted", "id-1") as request:
+            assert request.scheduled()
+            assert self.told(driver, ends) == []
+            driver.ask("complete", request.slot)
+            assert self.told(driver, ends) == ["id-1"]
+        assert self.told(driver, ends) == []  # once
+
+    def test_nowhere_else(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
+        with self.whole(driver, "/v1/uncounted", "id-2") as request:
+            assert request.scheduled()
+            driver.ask("complete", request.slot)
+        with looked(begun(driver, "/v1/counted", request_id="id-3")):
+            pass  # only its head was asked about
+        assert self.told(driver, ends) == []
+
+    def test_where_nobody_waits_for_the_answer(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
+        with self.whole(driver, "/v1/counted", "id-4"):
+            pass
+        assert self.told(driver, ends) == ["id-4"]
+
+    def test_where_the_answer_makes_no_sense(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], ends: queue.Queue[tuple[int, str]]
+    ) -> None:
+        decisions[b"/v1/nonsense"] = Allowed("route", model="nonsense")
+        with self.whole(driver, "/v1/nonsense", "id-5") as request:
+            assert not request.scheduled()
+            assert request.response()[0] == b"503"
+        assert self.told(driver, ends) == ["id-5"]
+
+    def test_where_its_key_holds_too_much(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], ends: queue.Queue[tuple[int, str]]
+    ) -> None:
+        decisions[b"/v1/counted"] = Allowed("route", end="id-6", account="full")
+        with contextlib.ExitStack() as open_:
+            while True:
+                request = open_.enter_context(begun(driver, "/v1/counted", length=SMALL, request_id="id-6"))
+                request.call("request_body", 1, b"x" * SMALL)
+                if not request.scheduled():
+                    break
+            driver.ask("complete", request.slot)
+            assert self.told(driver, ends) == ["id-6"]
+        assert set(self.told(driver, ends)) == {"id-6"}
 
 
 class TestRequestToTarget:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
-from translator.http.message import Response
-from translator.questions.frames import ASKED, Allowed, QuestionReader, refused
+from translator.http.message import Request, Response
+from translator.questions.frames import ASKED, Admitted, Allowed, Kind, QuestionReader, refused
 
 LONGEST = 1 << 20
 numbers = st.integers(1, 2**59)
@@ -33,7 +33,7 @@ def test_what_python_allows_is_read(
     driver: Driver, number: int, route: str, note: str, model: str, headers: dict[str, str]
 ) -> None:
     frame = Allowed(route, "key", note, "/path", model=model, headers=headers).encode(number)
-    head = f"{route}\nkey\n{note}\n/path\n-\n{model}\n".encode("latin-1") + joined(headers)
+    head = f"\n\n{route}\nkey\n{note}\n/path\n-\n{model}\n".encode("latin-1") + joined(headers)
     assert driver.ask("answers", frame) == [b"%d" % number, b"200", head, b"", b"partial", b"0"]
 
 
@@ -48,16 +48,34 @@ def test_what_python_refuses_is_read(
     ]
 
 
-@given(numbers, st.lists(lines, min_size=len(ASKED), max_size=len(ASKED)), st.binary(max_size=1000))
-def test_a_question_is_read_by_python(driver: Driver, number: int, values: list[str], body: bytes) -> None:
+@given(
+    numbers,
+    st.sampled_from([Kind.WHOLE, Kind.HEAD]),
+    st.lists(lines, min_size=len(ASKED), max_size=len(ASKED)),
+    st.binary(max_size=1000),
+)
+def test_a_question_is_read_by_python(
+    driver: Driver, number: int, kind: Kind, values: list[str], body: bytes
+) -> None:
     head = "\n".join(["POST", "/v1/x", *values]).encode("latin-1")
-    (frame,) = driver.ask("question", number, head, body)
-    ((read, question),) = QuestionReader(1000).feed(frame)
-    assert question is not None
-    assert read == number
+    (frame,) = driver.ask("question", number, kind.value, head, body)
+    ((read, read_kind, question),) = QuestionReader(1000).feed(frame)
+    assert isinstance(question, Request)
+    assert (read, read_kind) == (number, kind)
     assert (question.method, question.target, question.body) == ("POST", b"/v1/x", body)
     sent = zip(ASKED, values, strict=True)
     assert question.headers == {name: value.encode("latin-1") for name, value in sent if value}
+
+
+@given(numbers, st.text(st.characters(codec="ascii"), max_size=128))
+def test_an_end_notice_is_read_by_python(driver: Driver, number: int, request_id: str) -> None:
+    (frame,) = driver.ask("question", number, Kind.END.value, request_id.encode(), b"")
+    assert list(QuestionReader(1000).feed(frame)) == [(number, Kind.END, request_id)]
+
+
+def test_what_python_admits_is_read(driver: Driver) -> None:
+    frame = Admitted("key-1").encode(7)
+    assert driver.ask("answers", frame) == [b"7", b"100", b"key-1", b"", b"partial", b"0"]
 
 
 @given(st.lists(st.binary(max_size=50), max_size=4), st.data())

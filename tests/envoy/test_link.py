@@ -15,6 +15,7 @@ import pytest
 
 from tests.envoy.native import Driver
 from tests.envoy.peer import SWITCHING, Connection, Peer, allowed, denied, serving
+from translator.questions.frames import Kind
 
 HEAD = "\n/v1/chat/completions" + "\n" * 7
 LONG = 32 << 20
@@ -62,16 +63,24 @@ class Link:
         status, head, body = self.driver.ask("await", question)
         return int(status), head, body
 
-    def drop(self, *questions: int) -> None:
+    def drop(self, *questions: int) -> list[bool]:
+        """Of each, whether the peer may have read it."""
+        read = []
         for question in questions:
-            assert self.driver.ask("drop", question) == [b"0"], "it was told of an answer more than once"
+            told, asked = self.driver.ask("drop", question)
+            assert told == b"0", "it was told of an answer more than once"
+            read.append(asked == b"1")
+        return read
+
+    def end(self, number: int, request_id: str) -> None:
+        self.driver.ask("end", 0, number, request_id)
 
     def expect(self, *questions: int) -> None:
         """Each was allowed, and then is dropped."""
         for question in questions:
             status, head, body = self.answer(question)
             assert (status, body) == (200, b"")
-            assert head.startswith(b"route-")
+            assert head.startswith(b"\n\nroute-")
         self.drop(*questions)
 
 
@@ -312,6 +321,50 @@ def test_a_question_that_no_reader_survives_ends_after_three(link: Link, peer: P
     connection.sock.sendall(allowed(number))
     link.expect(2)
     link.drop(1)
+    link.close()
+
+
+def test_an_end_notice_comes_after_what_was_asked_before_it(link: Link, peer: Peer) -> None:
+    connection = half_written(link, peer)
+    link.end(7, "id-7")
+    link.ask(3)
+    number, _ = connection.question()
+    following = [connection.next() for _ in range(3)]
+    assert following[1] == (7, Kind.END, "id-7")
+    connection.sock.sendall(allowed(number) + allowed(following[0][0]) + allowed(following[2][0]))
+    link.expect(1, 2, 3)
+    link.close()
+
+
+def test_an_end_notice_waits_for_a_peer_and_is_told_once(link: Link, path: Path) -> None:
+    link.open()
+    link.end(7, "id-7")
+    with closing(Peer(path)) as peer:
+        connection = peer.connected()
+        assert connection.next() == (7, Kind.END, "id-7")
+        connection.sock.close()
+        second = peer.connected()
+        link.ask(1)
+        second.sock.sendall(allowed(second.question()[0]))
+        link.expect(1)
+        link.close()
+
+
+def test_dropping_a_question_tells_whether_it_may_have_been_read(link: Link, path: Path) -> None:
+    link.open()
+    link.ask(1)
+    assert link.drop(1) == [False]
+    with closing(Peer(path)) as peer:
+        connection = peer.connected()
+        link.ask(2)
+        connection.question()
+        assert link.drop(2) == [True]
+        link.close()
+
+
+def test_a_link_closes_with_notices_that_nobody_read(link: Link) -> None:
+    link.open()
+    link.end(7, "id-7")
     link.close()
 
 

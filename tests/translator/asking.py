@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.translator.policies import VALUE
-from translator.questions.frames import ASKED
+from translator.questions.frames import ASKED, Kind
 from translator.questions.session import PROTOCOL
 
 CHAT = "/v1/chat/completions"
@@ -20,14 +20,30 @@ UPGRADE = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: " + PROTOCOL + b"\
 
 
 def question(
-    number: int, body: object, *, target: str = CHAT, method: str = "POST", value: str = VALUE, **headers: str
+    number: int,
+    body: object,
+    *,
+    target: str = CHAT,
+    method: str = "POST",
+    value: str = VALUE,
+    kind: Kind = Kind.WHOLE,
+    **headers: str,
 ) -> bytes:
-    """The frame; `body` as JSON unless it is bytes already."""
+    """The frame of a check; `body` as JSON unless it is bytes already."""
     sent = {"authorization": f"Bearer {value}", **{k.replace("_", "-"): v for k, v in headers.items()}}
     assert set(sent) <= {name.decode() for name in ASKED}
     head = "\n".join([method, target, *(sent.get(name.decode(), "") for name in ASKED)]).encode("latin-1")
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return struct.pack("<IQI", 12 + len(head) + len(content), number, len(head)) + head + content
+    return _frame(number, kind, head, content)
+
+
+def end_notice(number: int, request_id: str) -> bytes:
+    """The frame that tells the end of a request. It has no answer."""
+    return _frame(number, Kind.END, request_id.encode(), b"")
+
+
+def _frame(number: int, kind: Kind, head: bytes, body: bytes) -> bytes:
+    return struct.pack("<IQBI", 13 + len(head) + len(body), number, kind, len(head)) + head + body
 
 
 @dataclass(frozen=True)
@@ -41,12 +57,12 @@ class Answer:
 
     @property
     def route(self) -> str:
-        return self.lines[0]
+        return self.lines[2]
 
     @property
     def note(self) -> str:
         """What Envoy's log is told."""
-        return self.lines[2]
+        return self.lines[4]
 
     @property
     def error(self) -> Any:

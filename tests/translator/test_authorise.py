@@ -56,6 +56,7 @@ def test_a_request_is_let_through_with_its_route_and_ids() -> None:
         usage="-",
         model='12:9:j:"gpt-4.1"',
         headers={"x-request-id": "r-1"},
+        account="key_ci",
     )
 
 

@@ -31,9 +31,13 @@ class Memory:
 
     def __init__(self) -> None:
         self.entries: list[Reservation] = []
+        self.ends: list[str] = []
 
     def reserved(self, reservation: Reservation) -> None:
         self.entries.append(reservation)
+
+    def ended(self, request_id: str) -> None:
+        self.ends.append(request_id)
 
 
 class Edge:
@@ -219,6 +223,28 @@ def test_concurrency() -> None:
     assert "1 requests at a time" in refused.message
     tried.limiter.settle("a", 0, 0)
     tried.ask()
+
+
+def test_the_end_of_a_request_is_wanted_where_concurrency_is_limited() -> None:
+    assert edge(key=(limit(REQUESTS, 9, 60),)).ask("a").end == ""
+    tried = edge(key=(limit(REQUESTS, 9, 60), limit(CONCURRENCY, 1)))
+    assert tried.ask("a").end == "a"
+    tried.meter.end("unknown")
+    tried.refused("b")
+    tried.meter.end("a")
+    assert tried.journal.ends == ["a"]
+    assert tried.ask("b").end == "b"
+    tried.meter.end("a")
+    tried.refused("c")
+    assert tried.journal.ends == ["a"]
+
+
+def test_a_request_that_is_asked_about_again_after_its_end_gets_the_same_answer() -> None:
+    tried = edge(key=(limit(CONCURRENCY, 1),))
+    first = tried.ask("a")
+    tried.meter.end("a")
+    assert tried.ask("a") == first
+    tried.ask("b")
 
 
 def test_a_budget_that_does_not_suffice_names_itself_and_when_it_renews() -> None:

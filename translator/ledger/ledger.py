@@ -30,6 +30,9 @@ settles the lines after the snapshot's place in the log. So, killed
 The snapshot and the checkpoint may each be the older one: the head of the tail begins at the first's place in the
 log and the outbox at the second's.
 
+The end of a request, which Envoy's module tells ahead of the line, frees its places among the concurrent ones and
+nothing else. It is in the journal too. Where it is lost, the line frees them.
+
 A reservation without a line expires (see `Settlement.log_read`): in the journal first, so that a new process
 expires it too, then in the limits, which keep it as used, and into a record that the snapshot holds until it is
 acknowledged.
@@ -145,8 +148,9 @@ class Ledger:
         self._envoy = EnvoyAdmin(settings.envoy_admin_socket, log) if settings.envoy_admin_socket else None
         self._snapshot_due = 0.0
         self._failing = False
-        #: Takes a reservation, and writes down all that were taken: before Envoy is answered about any of them.
+        #: Take a reservation, and the end of its request. `flush` writes them down, before Envoy is answered.
         self.reserved = self._settlement.reserved
+        self.ended = self._settlement.ended
         self.flush = self._journal.flush
         self._refused: Callable[[], int] = lambda: 0
 

@@ -15,8 +15,10 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
 from translator.limits import Reservation
 
-#: First field of the journal's entries: a reservation, the end of one that has no line, and a price.
+#: First field of the journal's entries: a reservation, the end of its request, the expiry of one that has no line,
+#: and a price.
 RESERVED = "r"
+ENDED = "e"
 EXPIRED = "x"
 PRICED = "p"
 #: Expired reservations that are remembered in case their lines come after all.
@@ -36,6 +38,9 @@ class Limits(Protocol):
 
     def expire(self, request_id: str) -> bool:
         """What was reserved counts as used; False if no such reservation is outstanding."""
+
+    def end(self, request_id: str) -> bool:
+        """Frees the request's places among the concurrent ones; False if it holds none."""
 
 
 class Settlement:
@@ -87,11 +92,17 @@ class Settlement:
         self._outstanding[reservation.id] = reservation
         self._journal.gather([RESERVED, *reservation.fields])
 
+    def ended(self, request_id: str) -> None:
+        """Its places among the concurrent ones are free; on disk after the journal's next flush."""
+        self._journal.gather([ENDED, request_id])
+
     def replay(self, entry: list[Any]) -> Reservation | None:
         """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""
         kind, *values = entry
         if kind == EXPIRED:
             self._expire(values[0])
+        elif kind == ENDED:
+            self._limits.end(values[0])
         elif kind == RESERVED:
             reservation = Reservation.of(values)
             self._outstanding[reservation.id] = reservation

@@ -63,16 +63,21 @@ def parts_of(limit_id: str) -> tuple[Metric, str]:
 
 
 class Applicable(NamedTuple):
-    """The limits that a request counts in, their ids, and those of which clients are told how much is left."""
+    """The limits that a request counts in, their ids, and those of which clients are told how much is left.
+
+    `concurrent`: one of them limits concurrency.
+    """
 
     limits: tuple[Limit, ...]
     ids: tuple[str, ...]
     told: tuple[Limit, ...]
+    concurrent: bool
 
     @classmethod
     def of(cls, limits: tuple[Limit, ...]) -> Applicable:
         told = (limit for limit in limits if limit.metric in {Metric.REQUESTS, Metric.TOKENS})
-        return cls(limits, tuple(limit.id for limit in limits), tuple(told))
+        concurrent = any(limit.metric is Metric.CONCURRENCY for limit in limits)
+        return cls(limits, tuple(limit.id for limit in limits), tuple(told), concurrent)
 
 
 class LimitSet:

@@ -15,7 +15,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from typing import Any
+
+import msgspec
 
 from translator.errors import LimitError
 from translator.limits.counters import Counter, counter
@@ -129,6 +132,28 @@ class Limiter:
             elif bucket.live:
                 bucket.amount += changes[metric]
                 found.total += changes[metric]
+        return True
+
+    def end(self, request_id: str) -> bool:
+        """Ends the request's places among the concurrent ones; what it reserved otherwise waits for `settle`.
+
+        False, and nothing changes, if it holds no such place.
+        """
+        held = self._held.get(request_id)
+        if held is None:
+            return False
+        reservation, places = held
+        lasting = [found.metric is not _CONCURRENCY for found, _ in places]
+        if all(lasting):
+            return False
+        for found, _ in places:
+            if found.metric is _CONCURRENCY:
+                found.total -= 1
+        limits = tuple(compress(reservation.limits, lasting))
+        self._held[request_id] = (
+            msgspec.structs.replace(reservation, limits=limits),
+            tuple(compress(places, lasting)),
+        )
         return True
 
     def settle_unknown(

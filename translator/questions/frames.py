@@ -1,11 +1,19 @@
 """Questions and answers as bytes, without I/O; the other half is `envoy/module/frames.c`. Little-endian:
 
-    question  u32 bytes that follow, u64 number, u32 bytes of the head, head, body
+    question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
     answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 
-A question's head has a line for the method, for path and query, and for each of `ASKED`, empty for what the client
-did not send; its body is the request's. Of an answer with status 200 the head is the lines of `Allowed`; of any
-other it is headers, and the body is what the client gets.
+The kinds:
+
+- A whole check has a head and the request's body. The head has a line for the method, for path and query, and for
+  each of `ASKED`, empty for what the client did not send. The answer decides about the request.
+- A head check has the same head and no body, because the body has not been read yet: may this request's body be
+  read? The answer refuses the request or tells whose body it is. A whole check follows.
+- An end notice has the id of a request as its head and the number of that request's whole check. The request is
+  over, or nobody waits for the answer any more. It has no answer.
+
+An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`. Any
+other answer is the client's: its head is headers.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
@@ -27,17 +36,44 @@ ASKED = (
     b"x-request-id",
     b"x-trunkline-tag",
 )
-_QUESTION = struct.Struct("<IQI")
+_QUESTION = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
 #: Envoy's limit for a client's headers is 60 KiB.
 _MAX_HEAD = 96 * 1024
 
 
+class Kind(IntEnum):
+    """The kinds of frames that Envoy's module sends."""
+
+    WHOLE = 1
+    HEAD = 2
+    END = 3
+
+
+#: Python 3.11 takes as long to look up a member of an enum as to read a question.
+_CHECKS, _END = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END)
+#: Number, kind and content: a check's request, None where it is longer than the limit, or the id in an end notice.
+Question = tuple[int, int, Request | str | None]
+
+
+@dataclass(slots=True)
+class Admitted:
+    """The answer to a head check whose request's body may be read, on account of the API key with this id."""
+
+    key: str
+
+    def encode(self, number: int) -> bytes:
+        """The answer to question `number`."""
+        return _answer(number, 100, self.key, b"")
+
+
 @dataclass(slots=True)
 class Allowed:
     """What Envoy does with a request that may pass. No value has a line feed in it.
 
+    `end` is the request's id where an end notice frees something, else empty. `account` is the id of the API key
+    on whose account the body is kept while the request runs, empty where there is none.
     `route` is the route's key. Where the translator answers by itself, `key` is the API key's id and the rest is
     empty. `note` is for Envoy's log, `path` is path and query below the API version, `headers` are for the client.
     `usage`, `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be.
@@ -54,10 +90,15 @@ class Allowed:
     usage: str = "-"
     model: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    end: str = ""
+    account: str = ""
 
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
-        lines = f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n"
+        lines = (
+            f"{self.end}\n{self.account}\n"
+            f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n"
+        )
         return _answer(number, 200, lines + _lines(self.headers), b"")
 
 
@@ -85,8 +126,8 @@ class QuestionReader:
         self._missing = 0  # bytes until the next question is whole, as far as is known
         self._skipped = 0  # bytes to come of a question that is too long
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, Request | None]]:
-        """Numbers and questions, None for one that is too long: it gets an answer, and so do the others.
+    def feed(self, data: bytes) -> Iterator[Question]:
+        """Yields the questions that are whole now. One that is too long gets an answer, and so do the others.
 
         Raises MalformedFrameError; after that the connection must be closed.
         """
@@ -102,12 +143,12 @@ class QuestionReader:
         start, end = 0, len(data)
         needed = _QUESTION.size
         while end - start >= _QUESTION.size:
-            size, number, head_size = _QUESTION.unpack_from(data, start)
+            size, number, kind, head_size = _QUESTION.unpack_from(data, start)
             if head_size > size - (_QUESTION.size - _SIZE):
                 raise MalformedFrameError("its sizes are impossible")
             needed = _SIZE + size
             if size > self._longest:
-                yield number, None
+                yield number, kind, None
                 self._skipped = max(0, start + needed - end)
                 start = min(start + needed, end)
                 needed = _QUESTION.size
@@ -115,7 +156,13 @@ class QuestionReader:
             if end - start < needed:
                 break
             body = start + _QUESTION.size + head_size
-            yield number, _request(data[start + _QUESTION.size : body], data[body : start + needed])
+            head = data[start + _QUESTION.size : body]
+            if kind in _CHECKS:
+                yield number, kind, _request(head, data[body : start + needed])
+            elif kind == _END:
+                yield number, kind, head.decode("latin-1")
+            else:
+                raise MalformedFrameError(f"{kind} is not a kind of question")
             start += needed
             needed = _QUESTION.size
         if start < end:

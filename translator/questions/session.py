@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from translator.errors import MalformedFrameError
 from translator.http.chunked import too_large
 from translator.http.message import Request, Response
-from translator.questions.frames import Allowed, QuestionReader, refused
+from translator.questions.frames import Admitted, Allowed, Kind, Question, QuestionReader, refused
 
 #: What Envoy's module asks for in the header `upgrade`.
 PROTOCOL = b"trunkline-authorise"
-Decide = Callable[[Request], Allowed | Response]
+#: Python 3.11 takes as long to look up a member of an enum as to read a question.
+_WHOLE = int(Kind.WHOLE)
+
+
+class Decider(Protocol):
+    """Decides about one question. No method raises, and everything that they need is in memory."""
+
+    def decide(self, question: Request) -> Allowed | Response:
+        """Answers a whole check."""
+
+    def admit(self, head: Request) -> Admitted | Response:
+        """Answers a head check."""
+
+    def end(self, request_id: str) -> None:
+        """Takes in an end notice. The id may be unknown."""
 
 
 class QuestionSession:
-    """`decide` answers one question; it never raises, and all that it needs is in memory. `flush` writes down what
-    was decided, before any answer leaves.
-    """
+    """`flush` writes down what was decided, before any answer leaves."""
 
     def __init__(
-        self, decide: Decide, flush: Callable[[], object], max_body: int, log: FilteringBoundLogger
+        self, decider: Decider, flush: Callable[[], object], max_body: int, log: FilteringBoundLogger
     ) -> None:
-        self._decide = decide
+        self._decider = decider
         self._flush = flush
         self._reader = QuestionReader(max_body)
         self._too_large = too_large(max_body)
@@ -33,13 +46,20 @@ class QuestionSession:
     def receive(self, data: bytes) -> bytes:
         """The answers to all questions that are whole now. Raises MalformedFrameError."""
         try:
-            answers = [self._answer(number, question) for number, question in self._reader.feed(data)]
+            answers = [self._answer(question) for question in self._reader.feed(data)]
         except MalformedFrameError as error:
             self._log.error("question refused", reason=str(error))
             raise
         self._flush()
         return b"".join(answers)
 
-    def _answer(self, number: int, question: Request | None) -> bytes:
-        answer = self._too_large.response() if question is None else self._decide(question)
+    def _answer(self, question: Question) -> bytes:
+        number, kind, content = question
+        if type(content) is Request:
+            answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
+        elif type(content) is str:
+            self._decider.end(content)
+            return b""
+        else:
+            answer = self._too_large.response()
         return refused(number, answer) if isinstance(answer, Response) else answer.encode(number)

@@ -55,14 +55,24 @@ from xds_server.resources.targets import ADS
 #: "not tag".
 FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
+#: Bytes that Envoy reads from or writes to a client's connection ahead of whoever takes them.
+CONNECTION_BUFFER = 128 * 1024
+#: Bytes that an HTTP/2 client may send ahead, on one stream and on its connection. Envoy's defaults of 16 and
+#: 24 MiB would be for whoever connects, with or without a key.
+STREAM_WINDOW = 256 * 1024
+CONNECTION_WINDOW = 1024 * 1024
+#: Requests at a time on one connection: RFC 9113 (section 6.5.2) recommends no fewer than 100.
+CONCURRENT_STREAMS = 128
 
 
 def openai_listener(edge: EdgeSettings) -> Listener:
     """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
     manager = _manager("openai", edge)
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
+    bounds = (edge.max_body_bytes, edge.max_unchecked_bytes, edge.max_key_bytes, edge.max_total_bytes)
+    settings = (AUTHORISE_TIMEOUT // timedelta(milliseconds=1), *bounds)
     manager.http_filters = [
-        module_filter("authorise", f"{AUTHORISE_TIMEOUT // timedelta(milliseconds=1)} {edge.max_body_bytes}"),
+        module_filter("authorise", " ".join(map(str, settings))),
         router(upstream=dressing_filters()),
     ]
     if edge.access_log:
@@ -124,7 +134,11 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
         common_http_protocol_options=HttpProtocolOptions(
             headers_with_underscores_action=Underscores.REJECT_REQUEST, idle_timeout=timedelta(hours=1)
         ),
-        http2_protocol_options=Http2ProtocolOptions(max_concurrent_streams=1024),
+        http2_protocol_options=Http2ProtocolOptions(
+            max_concurrent_streams=CONCURRENT_STREAMS,
+            initial_stream_window_size=STREAM_WINDOW,
+            initial_connection_window_size=CONNECTION_WINDOW,
+        ),
         # Slow senders are bounded here; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
@@ -135,7 +149,14 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
 
 def _listener(name: str, listen: tuple[str, int], manager: HttpConnectionManager) -> Listener:
     chain = FilterChain(filters=[http_listener_filter(manager)])
-    return Listener(name=name, address=tcp(*listen), filter_chains=[chain])
+    return Listener(
+        name=name,
+        address=tcp(*listen),
+        filter_chains=[chain],
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
+        # An operator gets in where clients have taken every connection.
+        ignore_global_conn_limit=name == names.ADMIN_LISTENER,
+    )
 
 
 def http_listener_filter(manager: HttpConnectionManager) -> Filter:

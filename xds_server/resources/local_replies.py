@@ -48,6 +48,13 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 retry_after=1,
             ),
             _mapper(
+                _flags("OM"),
+                message="The gateway has no memory left for more requests. Send the request again later.",
+                kind="server_error",
+                code="gateway_overloaded",
+                retry_after=5,
+            ),
+            _mapper(
                 _status(413),
                 message=f"The request body is larger than this gateway's limit of {max_body_bytes} bytes.",
                 kind="invalid_request_error",

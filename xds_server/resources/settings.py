@@ -28,6 +28,11 @@ class EdgeSettings:
     admin_listen: tuple[str, int] = ("127.0.0.1", 8081)
     #: A larger request body is refused with 413; it is also what Envoy keeps of a body to send it again.
     max_body_bytes: int = 32 * 1024 * 1024
+    #: Bytes of request bodies that one Envoy holds: of all requests whose key is not checked yet, of one API key,
+    #: and of all keys. What is over is refused: 503, 429, 503.
+    max_unchecked_bytes: int = 32 * 1024 * 1024
+    max_key_bytes: int = 256 * 1024 * 1024
+    max_total_bytes: int = 1024 * 1024 * 1024
     #: PEM file with the CAs to trust for https providers that name no `ca_file` of their own.
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     #: Where Envoy writes the write-ahead ledger; empty: nowhere.

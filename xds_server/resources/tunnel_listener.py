@@ -59,7 +59,13 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from xds_server.resources import names
 from xds_server.resources.encoding import extension, pack, tcp
-from xds_server.resources.listeners import early_removal, http_listener_filter, router
+from xds_server.resources.listeners import (
+    CONNECTION_WINDOW,
+    STREAM_WINDOW,
+    early_removal,
+    http_listener_filter,
+    router,
+)
 from xds_server.resources.secrets import between_gateway_and_nodes
 from xds_server.resources.settings import EdgeSettings, GatewayTls
 
@@ -115,6 +121,8 @@ def tunnel_listener(edge: EdgeSettings, listen: tuple[str, int], tls: GatewayTls
         filter_chains=[chain],
         # Of a node that does not read, no more than this is kept for it.
         per_connection_buffer_limit_bytes=256 * 1024,
+        # It has a limit of its own.
+        ignore_global_conn_limit=True,
     )
 
 
@@ -133,6 +141,8 @@ def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
         common_http_protocol_options=HttpProtocolOptions(idle_timeout=timedelta(seconds=60)),
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=64,
+            initial_stream_window_size=STREAM_WINDOW,
+            initial_connection_window_size=CONNECTION_WINDOW,
             # Finds a frozen sidecar's reports; its tunnels have pings of their own.
             connection_keepalive=KeepaliveSettings(interval=timedelta(seconds=10), timeout=timedelta(seconds=10)),
         ),

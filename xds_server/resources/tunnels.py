@@ -84,6 +84,8 @@ def handshake_listener(edge: EdgeSettings) -> Listener:
     return Listener(
         name=names.TUNNEL_HANDSHAKE_LISTENER,
         address=tcp(*edge.tunnel_handshake_listen),
+        # The connections that come here have been counted where they came from.
+        ignore_global_conn_limit=True,
         filter_chains=[
             FilterChain(
                 filters=[

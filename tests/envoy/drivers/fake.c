@@ -10,7 +10,7 @@
 
 #include "driver.h"
 
-enum { MOST = 256, BODIES = 4, MAPS = 4 };
+enum { MOST = 256, BODIES = 4, MAPS = 4, EVENTS = 8 };
 
 struct headers {
   struct header all[MOST];
@@ -30,7 +30,9 @@ struct fake {
   struct span metadata;
   struct buffer response;
   unsigned continued;
-  unsigned events;  // under the lock
+  uint64_t limit;              // of the buffer
+  unsigned events;             // under the lock, as the next one
+  uint64_t committed[EVENTS];  // oldest first
 };
 
 struct scheduler {
@@ -133,14 +135,19 @@ void fake_put_response(const struct fake *fake, struct buffer *answer) {
 
 unsigned fake_continued(const struct fake *fake) { return fake->continued; }
 
-bool fake_await(struct fake *fake, unsigned timeout_ms) {
+uint64_t fake_limit(const struct fake *fake) { return fake->limit; }
+
+bool fake_await(struct fake *fake, unsigned timeout_ms, uint64_t *event) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += timeout_ms / 1000;
   pthread_mutex_lock(&lock);
   int failed = 0;
   while (!fake->events && !failed) failed = pthread_cond_timedwait(&committed, &lock, &until);
-  if (!failed) fake->events--;
+  if (!failed) {
+    *event = fake->committed[0];
+    memmove(fake->committed, fake->committed + 1, --fake->events * sizeof *event);
+  }
   pthread_mutex_unlock(&lock);
   return !failed;
 }
@@ -215,7 +222,7 @@ bool CALLBACK(http_drain_body)(envoy_filter filter, int type, size_t bytes) {
   return true;
 }
 
-void CALLBACK(http_set_buffer_limit)(envoy_filter filter, uint64_t bytes) { (void)filter, (void)bytes; }
+void CALLBACK(http_set_buffer_limit)(envoy_filter filter, uint64_t bytes) { ((struct fake *)filter)->limit = bytes; }
 
 bool CALLBACK(http_get_metadata_string)(envoy_filter filter, int source, struct span space, struct span key,
                                         struct span *value) {
@@ -257,9 +264,10 @@ envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter filter) {
 }
 
 void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler scheduler, uint64_t event) {
-  (void)event;
+  struct fake *fake = ((struct scheduler *)scheduler)->fake;
   pthread_mutex_lock(&lock);
-  ((struct scheduler *)scheduler)->fake->events++;
+  if (fake->events == EVENTS) abort();
+  fake->committed[fake->events++] = event;
   pthread_cond_broadcast(&committed);
   pthread_mutex_unlock(&lock);
 }

@@ -124,11 +124,15 @@ void filters_driver(struct span command, struct buffer *answer) {
     put_number(answer, (uint64_t)HOOK(http_filter_response_trailers)(fake, filter));
     put_body(fake, BUFFERED_RESPONSE, answer);
   } else if (span_is(what, SPAN("scheduled"))) {
-    // → whether there was an event, and whether the request goes on.
-    bool came = fake_await(fake, AWAIT_MS);
-    if (came) HOOK(http_filter_scheduled)(fake, filter, 0);
+    // → whether there was an event, whether the request goes on, and the event.
+    uint64_t event;
+    bool came = fake_await(fake, AWAIT_MS, &event);
+    if (came) HOOK(http_filter_scheduled)(fake, filter, event);
     put_number(answer, came);
     put_number(answer, fake_continued(fake));
+    put_number(answer, came ? event : 0);
+  } else if (span_is(what, SPAN("limit"))) {
+    put_number(answer, fake_limit(fake));
   } else if (span_is(what, SPAN("complete"))) {
     HOOK(http_filter_stream_complete)(fake, filter);
   } else {

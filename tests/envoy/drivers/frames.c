@@ -4,15 +4,17 @@
 
 #include "driver.h"
 
-// question <number> <head> <body> → its bytes | answers <bytes> → number, status, head and body of each whole one, then
+// question <number> <kind> <head> <body> → its bytes | answers <bytes> → number, status, head and body of each whole one, then
 // the state behind them and how many bytes are left.
 void frames_driver(struct span command, struct buffer *answer) {
   struct span what = next_text(&command);
   if (span_is(what, SPAN("question"))) {
     uint64_t number = next_number(&command);
     struct buffer question = {0};
-    frame_begin(&question, next_text(&command));
-    buffer_add(&question, next_text(&command));
+    enum frame_kind kind = (enum frame_kind)next_number(&command);
+    struct span head = next_text(&command), body = next_text(&command);
+    frame_begin(&question, kind, head, body.size);
+    buffer_add(&question, body);
     frame_end(&question, number);
     put_text(answer, buffer_span(&question));
     buffer_free(&question);

@@ -19,11 +19,10 @@ static struct {
 
 static struct ticket *ask(struct link *link, struct fake *fake, struct span head, size_t body) {
   struct buffer question = {0};
-  frame_begin(&question, head);
-  buffer_reserve(&question, body);
+  frame_begin(&question, FRAME_WHOLE_CHECK, head, body);
   memset(question.data + question.size, 'x', body);
   question.size += body;
-  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), question);
+  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), 0, question);
 }
 
 static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n");
@@ -39,10 +38,12 @@ struct worker {
 static void *work(void *argument) {
   struct worker *worker = argument;
   for (unsigned round = 0; round < worker->rounds; round++) {
+    uint64_t event;
     struct fake *fake = fake_new(NULL);
     struct ticket *ticket = ask(worker->link, fake, HEAD, round % 7 ? 10 : 100000);
-    if (round % 3) worker->wrong += !fake_await(fake, AWAIT_MS) || ticket_reply(ticket).status != 200;
-    link_drop(ticket);
+    if (round % 3) worker->wrong += !fake_await(fake, AWAIT_MS, &event) || ticket_reply(ticket).status != 200;
+    uint64_t number = ticket_number(ticket);
+    if (link_drop(ticket)) link_end(worker->link, number, SPAN("id"));
     fake_free(fake);
   }
   return NULL;
@@ -94,7 +95,8 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 
 // open <link> <path> <timeout ms> → whether it is the same as the one before it | close <link>
 // ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
-// drop <question> | storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
+// drop <question> → whether there was another event, whether it may have been read | end <link> <number> <request id>
+// storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
 void link_driver(struct span command, struct buffer *answer) {
   struct span what = next_text(&command);
   if (span_is(what, SPAN("openings"))) {
@@ -106,6 +108,7 @@ void link_driver(struct span command, struct buffer *answer) {
     return;
   }
   size_t at = next_number(&command);
+  uint64_t event;
   if (span_is(what, SPAN("open"))) {
     struct span path = next_text(&command);
     char terminated[LONGEST_PATH] = {0};
@@ -120,17 +123,21 @@ void link_driver(struct span command, struct buffer *answer) {
     questions[at].fake = fake_new(NULL);
     questions[at].ticket = ask(link, questions[at].fake, head, next_number(&command));
   } else if (span_is(what, SPAN("await"))) {
-    if (!fake_await(questions[at].fake, AWAIT_MS)) return;
+    if (!fake_await(questions[at].fake, AWAIT_MS, &event)) return;
     struct reply reply = ticket_reply(questions[at].ticket);
     put_number(answer, reply.status);
     put_text(answer, reply.head);
     put_text(answer, reply.body);
   } else if (span_is(what, SPAN("drop"))) {
-    link_drop(questions[at].ticket);
+    bool asked = link_drop(questions[at].ticket);
     questions[at].ticket = NULL;  // so that a leak is seen
     // An event more than the one that was awaited would have been one too many.
-    put_number(answer, fake_await(questions[at].fake, 0));
+    put_number(answer, fake_await(questions[at].fake, 0, &event));
+    put_number(answer, asked);
     fake_free(questions[at].fake);
+  } else if (span_is(what, SPAN("end"))) {
+    uint64_t number = next_number(&command);
+    link_end(links[at], number, next_text(&command));
   } else if (span_is(what, SPAN("storm"))) {
     unsigned threads = (unsigned)next_number(&command);
     put_number(answer, storm(links[at], threads, (unsigned)next_number(&command)));

@@ -117,6 +117,27 @@ async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(
     assert known() == ["a", "b", "c"]
 
 
+async def test_the_end_of_a_request_is_known_to_the_next_process_and_its_line_frees_nothing_more(
+    tmp_path: Path, log: EnvoyLog, collector: Collector
+) -> None:
+    limiter = new_limiter()
+    ledger = Ledger(settings(tmp_path), limiter, prices(), structlog.get_logger())
+    for request_id in ("a", "b"):
+        ledger.reserved(reserve(limiter, request_id))
+    assert limiter.end("a")
+    ledger.ended("a")
+    ledger.flush()
+    killed = new_limiter()
+    Ledger(settings(tmp_path), killed, prices(), structlog.get_logger())
+    assert used(killed) == used(limiter) == [2, 200, 1000, 1]
+    again = new_limiter()
+    async with running(tmp_path, again) as ledger:
+        log.write(request_line("a"))
+        await collector.until({"a"})
+        await until(lambda: len(ledger.outstanding) == 1)
+        assert used(again) == [2, 115, 560, 1]
+
+
 async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
     """Neither the policy nor the limits are stored at every change; what was let through has its price."""
     (tmp_path / "ledger").mkdir()

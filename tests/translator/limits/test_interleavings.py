@@ -1,4 +1,4 @@
-"""Any interleaving of reserve, settle, expire, restart and crash, against a model that is slow and obvious.
+"""Any interleaving of reserve, end, settle, expire, restart and crash, against a model that is slow and obvious.
 
 The model keeps every request for ever and adds up. Of a sliding window it knows the stated bounds only: what is
 younger than the window counts, what is older than it by more than a sixtieth does not, and in between it may.
@@ -47,12 +47,13 @@ class Known:
     reservation: Reservation
     limits: tuple[Limit, ...]
     running: bool = True
+    ended: bool = False
     reserved: bool = True
     tokens: int = 0
     cost: int = 0
 
     def amount(self, of: Limit) -> int:
-        return (1, self.tokens, self.cost, int(self.running))[of.metric]
+        return (1, self.tokens, self.cost, int(self.running and not self.ended))[of.metric]
 
 
 def month(at: float) -> tuple[int, int]:
@@ -69,7 +70,7 @@ class Interleavings(RuleBasedStateMachine):
         self.snapshot = ""
         self.parts: Iterator[dict[str, Any]] | None = None
         self.saving = ExitStack()
-        self.journal: list[Reservation] = []
+        self.journal: list[Reservation | str] = []
         self.ended: list[Known | tuple[str, int, int] | str] = []
 
     @initialize()
@@ -128,6 +129,21 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        chosen = self.known[data.draw(st.sampled_from(sorted(self.known)))]
+        frees = chosen.running and not chosen.ended and LIMITS[-1] in chosen.limits
+        assert self.engine.end(chosen.reservation.id) == frees
+        if frees:
+            chosen.ended = True
+            self.journal.append(chosen.reservation.id)
+
+    @rule(of=st.text(max_size=3))
+    def end_unknown(self, of: str) -> None:
+        if of not in self.known:
+            assert not self.engine.end(of)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
     def ask_again(self, data: st.DataObject) -> None:
         chosen = self.known[data.draw(st.sampled_from(sorted(self.known)))]
         if chosen.running:
@@ -169,9 +185,11 @@ class Interleavings(RuleBasedStateMachine):
         self.complete()
         self.engine = limiter(LIMITS)
         self.engine.restore(json.loads(self.snapshot))
-        for made in self.journal:
-            fields = json.loads(json.dumps(made.fields))
-            self.engine.replay(Reservation.of(fields))
+        for entry in self.journal:
+            if isinstance(entry, str):
+                assert self.engine.end(entry)
+            else:
+                self.engine.replay(Reservation.of(json.loads(json.dumps(entry.fields))))
         for each in self.ended:
             if isinstance(each, Known):
                 self.count(each)

@@ -22,7 +22,7 @@ from tests.translator.limits.building import (
     taken,
 )
 from translator.errors import LimitError
-from translator.limits import Limiter, Refused
+from translator.limits import Limit, Limiter, Refused
 
 MONTH = "month@Europe/Berlin"
 MARCH = 1_774_994_400.0  # 2026-04-01T00:00 in Berlin, the end of March
@@ -168,6 +168,62 @@ def test_expiry_keeps_the_reserved_amounts_and_frees_the_place() -> None:
     assert taken(engine, tokens, NOW) == 5
     assert reserve(engine, "b", [running, tokens]) is None
     assert engine.outstanding == 1
+
+
+def test_the_end_of_a_request_frees_its_place_and_nothing_else() -> None:
+    limits = [limit(TOKENS, "60", 100), limit(CONCURRENCY, "-", 1), limit(CONCURRENCY, "-", 1, "key_b")]
+    engine = limiter()
+    assert reserve(engine, "a", limits, tokens=60) is None
+    assert engine.end("a")
+    assert taken(engine, limits[0], NOW) == 60
+    assert engine.outstanding == 1
+    assert reserve(engine, "b", limits, tokens=1) is None
+    # Repeated, or of a request that is not known, it frees nobody else's place.
+    assert not engine.end("a")
+    assert not engine.end("unknown")
+    assert reserve(engine, "c", limits) is not None
+    # Nor do the line, and the expiry, that follow.
+    assert engine.settle("a", 10, 0)
+    assert not engine.expire("a")
+    assert reserve(engine, "c", limits) is not None
+    assert taken(engine, limits[0], NOW) == 11
+
+
+def test_a_request_that_is_asked_about_again_after_its_end_takes_no_place() -> None:
+    limits = [limit(CONCURRENCY, "-", 1)]
+    engine = limiter()
+    assert reserve(engine, "a", limits) is None
+    assert engine.end("a")
+    assert reserve(engine, "a", limits) is None
+    assert reserve(engine, "b", limits) is None
+
+
+@pytest.mark.parametrize("limits", [[], [limit(TOKENS, "60", 100)]])
+def test_where_concurrency_is_not_limited_the_end_changes_nothing(limits: list[Limit]) -> None:
+    engine = limiter()
+    assert reserve(engine, "a", limits, tokens=60) is None
+    before = saved(engine)
+    assert not engine.end("a")
+    assert saved(engine) == before
+
+
+def test_a_restart_between_the_end_and_the_line_frees_nothing_twice() -> None:
+    limits = [limit(CONCURRENCY, "-", 1), limit(REQUESTS, "60", 3)]
+    engine = limiter()
+    assert reserve(engine, "a", limits) is None
+    with engine.snapshot() as parts:
+        first = next(parts)
+        assert engine.end("a")
+        while_it_ran = json.dumps([first, *parts])
+    after = saved(engine)
+    for state, ended in ((while_it_ran, False), (after, True)):
+        restarted = limiter()
+        restarted.restore(json.loads(state))
+        assert restarted.end("a") == (not ended)
+        assert not restarted.end("a")
+        assert reserve(restarted, "b", limits) is None
+        assert restarted.settle("a", 0, 0)
+        assert reserve(restarted, "c", limits) is not None
 
 
 def test_a_request_that_is_asked_about_twice_is_reserved_once() -> None:

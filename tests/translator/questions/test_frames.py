@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
-from translator.questions.frames import ASKED, Allowed, QuestionReader, refused
+from translator.questions.frames import ASKED, Admitted, Allowed, Kind, Question, QuestionReader, refused
 
 MAX_BODY = 1000
 LONGEST = MAX_BODY + 96 * 1024
@@ -18,17 +18,21 @@ values = st.lists(st.sampled_from([b"", b"a", b"Bearer k"]), min_size=len(ASKED)
 questions = st.lists(st.tuples(st.integers(0, 2**64 - 1), values, st.binary(max_size=MAX_BODY)), max_size=5)
 
 
-def encoded(number: int, head: bytes, body: bytes) -> bytes:
-    return struct.pack("<IQI", 12 + len(head) + len(body), number, len(head)) + head + body
+def encoded(number: int, head: bytes, body: bytes, kind: int = Kind.WHOLE) -> bytes:
+    return struct.pack("<IQBI", 13 + len(head) + len(body), number, kind, len(head)) + head + body
 
 
-def question(number: int, headers: list[bytes], body: bytes) -> tuple[bytes, tuple[int, Request]]:
+def question(number: int, headers: list[bytes], body: bytes, kind: int = Kind.WHOLE) -> tuple[bytes, Question]:
     sent = {name: value for name, value in zip(ASKED, headers, strict=True) if value}
     request = Request("POST", b"/v1/x?y", sent, body)
-    return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body), (number, request)
+    return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body, kind), (number, kind, request)
 
 
-def read(*pieces: bytes) -> list[tuple[int, Request | None]]:
+def notice(number: int, request_id: bytes) -> bytes:
+    return encoded(number, request_id, b"", Kind.END)
+
+
+def read(*pieces: bytes) -> list[Question]:
     reader = QuestionReader(MAX_BODY)
     return [each for piece in pieces for each in reader.feed(piece)]
 
@@ -58,18 +62,18 @@ def test_half_a_question_is_none_yet() -> None:
 def test_a_question_that_is_too_long_is_known_and_passed_over(piece: int) -> None:
     frame, expected = question(8, [b"a"] * len(ASKED), b"body")
     head = b"POST\n/" + b"\n" * len(ASKED)
-    fits = encoded(6, head, b"x" * (LONGEST - 12 - len(head)))
-    text = frame + fits + encoded(7, head, b"x" * (LONGEST - 11 - len(head))) + frame
+    fits = encoded(6, head, b"x" * (LONGEST - 13 - len(head)))
+    text = frame + fits + encoded(7, head, b"x" * (LONGEST - 12 - len(head))) + frame
     found = read(*(text[at : at + piece] for at in range(0, len(text), piece)))
-    assert [number for number, _ in found] == [8, 6, 7, 8]
-    assert [each is None for _, each in found] == [False, False, True, False]
+    assert [number for number, _, _ in found] == [8, 6, 7, 8]
+    assert [each is None for *_, each in found] == [False, False, True, False]
     assert found[0] == found[3] == expected
 
 
-@pytest.mark.parametrize(("size", "head"), [(11, 0), (0, 0), (12, 1), (50, 39), (50, 2**32 - 1)])
+@pytest.mark.parametrize(("size", "head"), [(12, 0), (0, 0), (13, 1), (50, 38), (50, 2**32 - 1)])
 def test_sizes_that_are_impossible_are_refused(size: int, head: int) -> None:
     with pytest.raises(MalformedFrameError):
-        read(struct.pack("<IQI", size, 1, head) + bytes(100))
+        read(struct.pack("<IQBI", size, 1, Kind.WHOLE, head) + bytes(100))
 
 
 @pytest.mark.parametrize("lines", [1, 2, 1 + len(ASKED), 3 + len(ASKED)])
@@ -78,11 +82,24 @@ def test_a_head_with_other_lines_is_refused(lines: int) -> None:
         read(encoded(1, b"\n" * (lines - 1), b""))
 
 
+@pytest.mark.parametrize("kind", [0, 4, 255])
+def test_a_kind_that_is_not_known_is_refused(kind: int) -> None:
+    with pytest.raises(MalformedFrameError, match=f"^{kind} is not a kind"):
+        read(question(1, [b""] * len(ASKED), b"", kind)[0])
+
+
+def test_checks_and_notices_come_in_their_order() -> None:
+    first, expected = question(1, [b"a"] * len(ASKED), b"", Kind.HEAD)
+    second, whole = question(2, [b"a"] * len(ASKED), b"body")
+    text = first + notice(7, b"id-7") + second + notice(2, b"")
+    assert read(text) == [expected, (7, Kind.END, "id-7"), whole, (2, Kind.END, "")]
+
+
 def test_answers_are_as_the_module_reads_them() -> None:
     assert refused(2**40, Response(429, {"a": "b", "c": "d"}, b"body")) == (
         struct.pack("<IQHI", 14 + 9 + 4, 2**40, 429, 9) + b"a: b\nc: d" + b"body"
     )
-    head = b"r\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
-    assert Allowed("r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}).encode(1) == (
-        struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
-    )
+    head = b"id\nkey\nr\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
+    allowed = Allowed("r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}, end="id", account="key")
+    assert allowed.encode(1) == struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
+    assert Admitted("key").encode(2) == struct.pack("<IQHI", 14 + 3, 2, 100, 3) + b"key"

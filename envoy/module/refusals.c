@@ -1,0 +1,38 @@
+#include "refusals.h"
+
+#include "headers.h"
+
+#define ERROR(message, type, code) \
+  SPAN("{\"error\":{\"message\":\"" message "\",\"type\":\"" type "\",\"param\":null,\"code\":\"" code "\"}}")
+
+static const struct {
+  uint32_t status;
+  struct span details, body;
+} REFUSALS[] = {
+    [REFUSAL_UNAVAILABLE] = {503, SPAN("trunkline_policy_unavailable"),
+                             ERROR("The gateway's policy service did not answer. Send the request again.",
+                                   "server_error", "policy_unavailable")},
+    [REFUSAL_TOO_LARGE] = {413, SPAN("request_payload_too_large"), NO_SPAN},
+    [REFUSAL_KEY_HOLDS_TOO_MUCH] = {429, SPAN("trunkline_key_holds_too_much"),
+                                    ERROR("The requests of this API key that are in flight have as many bytes as the "
+                                          "gateway holds for one key. Send the request again when others have ended.",
+                                          "requests", "too_many_bytes_in_flight")},
+    [REFUSAL_ALL_HOLD_TOO_MUCH] = {503, SPAN("trunkline_all_hold_too_much"),
+                                   ERROR("The gateway holds as many bytes of requests as it may. Send the request "
+                                         "again later.",
+                                         "server_error", "gateway_overloaded")},
+};
+
+void refusal_send(envoy_filter filter, enum refusal refusal) {
+  struct header headers[] = {{SPAN("content-type"), SPAN("application/json")}, {SPAN("retry-after"), SPAN("1")}};
+  size_t count = refusal == REFUSAL_TOO_LARGE ? 0 : 2;
+  CALLBACK(http_send_response)
+  (filter, REFUSALS[refusal].status, headers, count, REFUSALS[refusal].body, REFUSALS[refusal].details);
+}
+
+void refusal_pass_on(envoy_filter filter, struct reply reply) {
+  struct header_lines lines;
+  header_lines(reply.head, &lines);
+  CALLBACK(http_send_response)(filter, reply.status, lines.all, lines.count, reply.body, SPAN("trunkline_refused"));
+  header_lines_free(&lines);
+}

@@ -1,0 +1,17 @@
+// Answers to clients whose requests go no further.
+
+#pragma once
+
+#include "abi.h"
+#include "frames.h"
+
+enum refusal {
+  REFUSAL_UNAVAILABLE,         // the translator did not answer
+  REFUSAL_TOO_LARGE,           // Envoy's configuration words it, as for a body that Envoy refuses itself
+  REFUSAL_KEY_HOLDS_TOO_MUCH,  // the bound of one API key
+  REFUSAL_ALL_HOLD_TOO_MUCH,   // the bound of all keys, or of strangers
+};
+
+void refusal_send(envoy_filter filter, enum refusal refusal);
+// Gives the client the translator's refusal.
+void refusal_pass_on(envoy_filter filter, struct reply reply);
