@@ -115,6 +115,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   request->attempts++;
+  facts_clear(&request->facts);
   request->target.size = 0;
   buffer_add(&request->target, dress->target.id);
   dress_headers(dress);
@@ -258,13 +259,10 @@ static enum headers_status response_headers(struct filter *filter, bool last) {
     if (unauthorised || forbidden) hide_refusal(dress, forbidden, last);
     return HEADERS_CONTINUE;
   }
-  struct span kind = header_get(envoy, RESPONSE_HEADERS, SPAN("content-type"));
-  if (span_begins(kind, SPAN("text/event-stream"))) {
-    dress->answer.kind = ANSWER_EVENTS;
+  dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
+  if (dress->answer.kind == ANSWER_EVENTS) {
     request->streamed = true;
     header_remove(envoy, RESPONSE_HEADERS, SPAN("content-length"));
-  } else if (span_begins(kind, SPAN("application/json"))) {
-    dress->answer.kind = ANSWER_PLAIN;
   }
   return HEADERS_CONTINUE;
 }

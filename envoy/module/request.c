@@ -69,7 +69,7 @@ void request_release(struct request *request) {
   buffer_free(&request->answer);
   buffer_free(&request->target);
   buffer_free(&request->failed);
-  buffer_free(&request->reported);
+  facts_free(&request->facts);
   free(request);
 }
 
@@ -85,15 +85,15 @@ void request_log(const struct request *request, envoy_filter filter) {
   if (request->failed.size) {
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.failed"), buffer_span(&request->failed));
   }
-  if (request->reported.size) {
-    CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.usage"), buffer_span(&request->reported));
-  }
+  struct buffer text = {0};
+  facts_write(&request->facts, &text);
+  if (text.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.usage"), buffer_span(&text));
   if (request->streamed) {
-    struct buffer text = {0};
+    text.size = 0;
     buffer_add_number(&text, request->events);
     buffer_add(&text, SPAN(":"));
     buffer_add_number(&text, request->event_bytes);
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.events"), buffer_span(&text));
-    buffer_free(&text);
   }
+  buffer_free(&text);
 }

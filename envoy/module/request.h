@@ -6,6 +6,7 @@
 
 #include "abi.h"
 #include "bytes.h"
+#include "facts.h"
 
 // Bytes of the body that are replaced.
 struct edit {
@@ -30,7 +31,7 @@ struct request {
   struct buffer target;      // of the running attempt
   struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
   bool asked_for_usage;      // the running attempt's target was asked, and the client was not told
-  struct buffer reported;    // the last usage object that the target reported
+  struct facts facts;        // what the target said about the cost
   bool streamed;
   uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one
 };

@@ -1,49 +1,232 @@
-"""What `envoy/module/answers.c` shall do, plainly: on whole texts, with regular expressions."""
+"""What `envoy/module/{answers,scanner,facts}.c` shall find, plainly: whole texts, parsed into trees, and paths."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-LONGEST_USAGE = 4096
+LONGEST_REPORT = 16 * 1024
+LONGEST_WORD = 32
 LONGEST_EVENT = 1 << 20
 
-_KEY = re.compile(rb'"usage"')
-_OBJECT = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(?=\{)")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}]', re.DOTALL)
-_NO_CHOICES = re.compile(rb'"choices"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*\]')
+Path = tuple[str, ...]
+ANY = "*"
+
+_EVERYWHERE: dict[str, list[Path]] = {
+    "usage": [("usage",), ("usageMetadata",), ("usage_metadata",), ("x_groq", "usage")],
+    "timings": [("timings",)],
+    "choice": [("choices", ANY, "usage")],
+    "tier": [("service_tier",)],
+    "seconds": [("duration",)],
+    "size": [("size",)],
+    "quality": [("quality",)],
+    "text": [
+        ("choices", ANY, "text"),
+        *(
+            ("choices", ANY, said, *path)
+            for said in ("delta", "message")
+            for path in (
+                ("content",),
+                ("reasoning_content",),
+                ("reasoning",),
+                ("refusal",),
+                ("tool_calls", ANY, "function", "name"),
+                ("tool_calls", ANY, "function", "arguments"),
+                ("function_call", "name"),
+                ("function_call", "arguments"),
+                ("audio", "transcript"),
+            )
+        ),
+    ],
+}
+_IN_EVENTS: dict[str, list[Path]] = {
+    "usage": [("response", "usage")],
+    "tier": [("response", "service_tier")],
+    "start": [("message", "usage")],
+    "text": [("delta",)],
+}
+_IN_ANSWERS: dict[str, list[Path]] = {
+    "billed_units": [("meta", "billed_units")],
+    "text": [
+        ("text",),
+        *(("output", ANY, name) for name in ("name", "arguments", "input")),
+        *(("output", ANY, list_, ANY, name) for list_ in ("content", "summary") for name in ("text", "refusal")),
+    ],
+}
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
-class Usage(NamedTuple):
-    """The last whole object, and whether one has begun."""
+@dataclass(slots=True)
+class Node:
+    """`path` has the keys to it, `ANY` for an element of a list."""
 
-    reported: bytes
-    begun: bool
+    path: Path
+    kind: str
+    raw: str = ""
+    members: list[Node] = field(default_factory=list)
 
-
-def usage(text: bytes) -> Usage:
-    reported, begun, position = b"", False, 0
-    while key := _KEY.search(text, position):
-        position = key.end()
-        place = _OBJECT.match(text, position)
-        if place is None:
-            continue
-        begun = True
-        found = _whole_object(text[place.end() : place.end() + LONGEST_USAGE])
-        reported = found if b'_tokens"' in found else reported
-        position = place.end() + (len(found) or LONGEST_USAGE)
-    return Usage(reported, begun)
+    def walk(self) -> Iterator[Node]:
+        """In the order in which they end."""
+        for member in self.members:
+            yield from member.walk()
+        yield self
 
 
-def _whole_object(text: bytes) -> bytes:
-    """The object that `text` begins with; nothing if it does not end there."""
-    depth = 0
-    for token in _TOKEN.finditer(text):
-        depth += (token[0] == b"{") - (token[0] == b"}")
-        if depth == 0:
-            return text[: token.end()]
-    return b""
+def _tree(text: str) -> Node:
+    tokens = list(_TOKEN.finditer(text))
+    position = 0
+
+    def value(path: Path) -> Node:
+        nonlocal position
+        token = tokens[position]
+        position += 1
+        first = token[0][0]
+        if first not in "{[":
+            return Node(path, "string" if first == '"' else "literal", token[0])
+        node = Node(path, "object" if first == "{" else "list")
+        while tokens[position][0] not in {"}", "]"}:
+            if tokens[position][0] == ",":
+                position += 1
+            key = ANY
+            if first == "{":
+                key = json.loads(tokens[position][0])
+                position += 2
+            node.members.append(value((*path, key)))
+        node.raw = text[token.start() : tokens[position].end()]
+        position += 1
+        return node
+
+    return value(())
+
+
+class Report(NamedTuple):
+    text: str
+    largest: int
+    document: int
+
+
+class Facts:
+    """What is known after some documents."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, Report] = {}
+        self.choices: dict[int, Report] = {}
+        self.words: dict[str, str] = {}
+        self.items = self.text = self.documents = 0
+        self.too_long = False
+
+    def take(self, text: bytes, *, event: bool) -> tuple[bool, bool]:
+        """Whether the document has a report, and something else that its client would miss."""
+        self.documents += 1
+        if not text.strip().startswith(b"{"):
+            return False, False
+        tree = _tree(text.decode())
+        where = {name: [*_EVERYWHERE.get(name, [])] for name in {*_EVERYWHERE, *_IN_EVENTS, *_IN_ANSWERS}}
+        for name, paths in (_IN_EVENTS if event else _IN_ANSWERS).items():
+            where[name] += paths
+        has_report = False
+        for node in tree.walk():
+            for name, paths in where.items():
+                if node.path in paths:
+                    has_report |= self._found(name, node)
+            if node.path == ("choices", ANY) and node.kind == "object":
+                self._choice(node)
+        top = {member.path[0]: member for member in tree.members}
+        self._count_items(tree, top, event=event)
+        lists = [member for member in tree.members if member.path == ("choices",) and member.kind == "list"]
+        named = ("error", "citations", "search_results") if event else ("error",)
+        others = [member for member in tree.members if member.path[0] in named]
+        missed = any(each.members for each in lists) or any(
+            each.raw not in {"null", "false"} if each.kind in {"string", "literal"} else each.members
+            for each in others
+        )
+        typed = event and any(member.path == ("type",) and member.kind == "string" for member in tree.members)
+        return has_report, missed or typed
+
+    def _found(self, name: str, node: Node) -> bool:
+        if name in {"tier", "seconds", "size", "quality"}:
+            word = json.loads(node.raw) if node.kind == "string" else node.raw
+            number = node.kind == "literal" and re.match(r"-?\d", node.raw)
+            if (node.kind == "string" or number) and re.fullmatch(r"[0-9A-Za-z._:+-]{0,32}", word):
+                self.words[name] = word
+        elif name == "text":
+            self.text += _letters(node)
+        elif node.kind == "object":
+            if len(node.raw) > LONGEST_REPORT:
+                self.too_long = True
+            elif name != "choice":
+                self.reports[name] = self._later(self.reports.get(name), node.raw)
+            return True
+        return False
+
+    def _choice(self, node: Node) -> None:
+        found = [member for member in node.members if member.path[-1] == "usage" and member.kind == "object"]
+        if not found or len(found[-1].raw) > LONGEST_REPORT:
+            return
+        indexes = [member.raw for member in node.members if member.path[-1] == "index" and member.raw.isdigit()]
+        index = int(indexes[-1]) if indexes else 0
+        if index in self.choices or len(self.choices) < 16:
+            self.choices[index] = self._later(self.choices.get(index), found[-1].raw)
+
+    def _later(self, known: Report | None, text: str) -> Report:
+        bare = _STRING.sub('"', text)
+        numbers = [int(each) for each in re.findall(r"\.\d*|\d+", bare) if not each.startswith(".")]
+        report = Report(text, max(numbers, default=0), self.documents)
+        if known is None or known.document == self.documents or report.largest >= known.largest:
+            return report
+        return known
+
+    def _count_items(self, tree: Node, top: dict[str, Node], *, event: bool) -> None:
+        if not event:
+            self.items += sum(
+                len(each.members) for each in tree.members if each.path == ("data",) and each.kind == "list"
+            )
+        elif any(each.path == ("b64_json",) and each.kind == "string" for each in tree.members):
+            kinds = [each for each in tree.members if each.path == ("type",) and each.kind == "string"]
+            self.items += bool(kinds) and re.search(r".\.completed\Z", json.loads(kinds[-1].raw)) is not None
+
+    def written(self) -> bytes:
+        """As the access log has it."""
+        usage = self.reports.get("usage")
+        pieces = [f'"usage":{usage.text if usage else "null"}']
+        has_usage = bool(usage or self.choices)
+        pieces += [
+            f'"{name}":{self.reports[name].text}'
+            for name in ("start", "billed_units", "timings")
+            if name in self.reports and not (name == "timings" and has_usage)
+        ]
+        if self.choices and not usage:
+            pieces.append(f'"choices":[{",".join(report.text for report in self.choices.values())}]')
+        pieces += [
+            f'"{name}":"{self.words[name]}"'
+            for name in ("tier", "seconds", "size", "quality")
+            if self.words.get(name)
+        ]
+        pieces += [f'"{name}":{count}' for name, count in (("items", self.items), ("text", self.text)) if count]
+        pieces += ['"too_long":true'] if self.too_long else []
+        return b"" if pieces == ['"usage":null'] else ("{" + ",".join(pieces) + "}").encode()
+
+
+def _letters(node: Node) -> int:
+    """Bytes of the strings in it, keys included, as text; an escape of four digits counts three."""
+    total = 0
+    for found in _STRING.finditer(node.raw):
+        text = re.sub(r"\\u[0-9a-fA-F]{4}", "...", found[1])
+        total += len(re.sub(r"\\.", ".", text).encode())
+    return total
+
+
+def plain(text: bytes) -> bytes:
+    """The facts of a whole answer, as the access log has them."""
+    facts = Facts()
+    facts.take(text, event=False)
+    return facts.written()
 
 
 class Stream(NamedTuple):
@@ -51,25 +234,36 @@ class Stream(NamedTuple):
 
     events: int
     event_bytes: int
-    reported: bytes
+    facts: bytes
     client: bytes
 
 
 def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
     """`asked`: the gateway asked for usage, its client did not. `ends`: it is all there is."""
-    count, reported, client, events = 0, b"", b"", _events(text)
+    facts = Facts()
+    count, client, events = 0, b"", _events(text)
+    unfinished = b""
     for event, whole in events:
-        found = usage(event)
-        reported = found.reported or reported
-        done = event.startswith(b"data: [DONE]")
-        report = found.begun and not done and len(event) <= LONGEST_EVENT and _NO_CHOICES.search(event) is not None
-        if not asked or ((whole or ends or done or len(event) > LONGEST_EVENT) and not report):
+        data = _data(event)
+        has_report = missed = False
+        if data is not None and (whole or ends):
+            has_report, missed = facts.take(data, event=True)
+        done = data is not None and data.startswith(b"[DONE]")
+        long = len(event) > LONGEST_EVENT
+        hidden = has_report and not missed and not long
+        if not asked or ((whole or ends or done or long) and not hidden):
             client += event
-        count += whole and any(line.strip(b"\r\n") and line[:1] != b":" for line in _LINE.findall(event))
-    unfinished = b"".join(event for event, whole in events if not whole)
-    if asked and unfinished.startswith(b"data: [DONE]"):
-        unfinished = b""
-    return Stream(count, len(text) - len(unfinished), reported, client)
+        count += whole and data is not None
+        if not whole and not done:
+            unfinished = event
+    return Stream(count, len(text) - len(unfinished), facts.written(), client)
+
+
+def _data(event: bytes) -> bytes | None:
+    """The lines of data, joined; None without one."""
+    lines = [line.removesuffix(b"\n").removesuffix(b"\r") for line in _LINE.findall(event)]
+    values = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    return b"\n".join(values) if values else None
 
 
 def _events(text: bytes) -> list[tuple[bytes, bool]]:

@@ -677,7 +677,7 @@ class TestAnswerOfTarget:
             assert first.call("response_body", 0, REPORT[20:30], REPORT[30:]) == (CONTINUE, b"")
             assert first.call("response_body", 1) == (CONTINUE, b"")
         request_.driver.ask("complete", request_.slot)
-        assert request_.state("trunkline.usage") == b'{"total_tokens":3}'
+        assert request_.state("trunkline.usage") == b'{"usage":{"total_tokens":3}}'
         assert request_.state("trunkline.events") == b"2:%d" % (9 + len(REPORT))
         assert request_.state("trunkline.failed") is None
 
@@ -699,8 +699,18 @@ class TestAnswerOfTarget:
             pieces = [b'{"usage":{"to', *(b"%d" % (number % 10) for number in range(30)), b'_tokens":1}}']
             assert first.call("response_body", 1, *pieces) == (CONTINUE, b"".join(pieces))
         request_.driver.ask("complete", request_.slot)
-        assert request_.state("trunkline.usage") == b"".join(pieces)[9:-1]
+        assert request_.state("trunkline.usage") == b"".join(pieces)
         assert request_.state("trunkline.events") is None
+
+    def test_what_a_failed_attempt_said_about_its_usage_is_forgotten(self, request_: Filter) -> None:
+        for body in (b'{"usage":{"total_tokens":9}}', b'{"usage":{"total_tokens":3}}'):
+            with attempt(request_) as each:
+                each.call("request_headers", 0)
+                each.add(RESPONSE, **{":status": "200", "content-type": "application/json"})
+                each.call("response_headers", 0)
+                each.call("response_body", 1, body)
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.usage") == b'{"usage":{"total_tokens":3}}'
 
     def test_what_is_neither_passes(self, request_: Filter) -> None:
         with attempt(request_) as first:

@@ -4,10 +4,17 @@
 
 #include "driver.h"
 
+// kind <content type> → plain, events or ignored |
 // plain <piece> … | events <asked for usage: 0 or 1> <whether the last piece ends the stream> <piece> …
-// → events, their bytes, usage, and, for events, what the client gets.
+// → events, their bytes, facts, and, for events, what the client gets.
 void answers_driver(struct span command, struct buffer *output) {
-  bool plain = span_is(next_text(&command), SPAN("plain")), ends = false;
+  struct span what = next_text(&command);
+  if (span_is(what, SPAN("kind"))) {
+    enum answer_kind kind = answer_kind(next_text(&command));
+    put_text(output, kind == ANSWER_PLAIN ? SPAN("plain") : kind == ANSWER_EVENTS ? SPAN("events") : SPAN("ignored"));
+    return;
+  }
+  bool plain = span_is(what, SPAN("plain")), ends = false;
   struct answer answer = {0};
   struct request request = {0};
   struct buffer client = {0}, passed = {0};
@@ -28,10 +35,13 @@ void answers_driver(struct span command, struct buffer *output) {
   }
   put_number(output, request.events);
   put_number(output, request.event_bytes);
-  put_text(output, buffer_span(&request.reported));
+  struct buffer facts = {0};
+  facts_write(&request.facts, &facts);
+  put_text(output, buffer_span(&facts));
   put_text(output, buffer_span(&client));
   buffer_free(&client);
   buffer_free(&passed);
-  buffer_free(&request.reported);
+  buffer_free(&facts);
+  facts_free(&request.facts);
   answer_free(&answer);
 }

@@ -1,0 +1,59 @@
+// What an answer says about its own cost, as the access log carries it: usage reports as the target wrote them, and a
+// few words and counts beside them. Bounded, whatever a target sends.
+
+#pragma once
+
+#include "bytes.h"
+
+enum report_kind {
+  REPORT_USAGE,         // `usage` of the answer or of its events
+  REPORT_START,         // `message.usage` of the first event, where the last one reports only the output
+  REPORT_BILLED_UNITS,  // `meta.billed_units`
+  REPORT_TIMINGS,       // `timings`, a llama.cpp server's own counts
+  REPORT_KINDS
+};
+
+enum word_kind { WORD_TIER, WORD_SECONDS, WORD_SIZE, WORD_QUALITY, WORD_KINDS };
+
+enum {
+  LONGEST_REPORT = 16 * 1024,
+  LONGEST_WORD = 32,
+  // Choices that may report their own usage; no server that does so allows more.
+  MOST_CHOICES = 16,
+};
+
+// The text of one JSON object. A later one replaces it unless its counts are smaller: some servers report a running
+// total in every event, and others end with an empty report.
+struct report {
+  struct buffer text;
+  uint64_t largest;   // of the numbers in it
+  uint64_t document;  // in which it stands
+};
+
+struct facts {
+  struct report reports[REPORT_KINDS];
+  struct {
+    uint64_t index;
+    struct report usage;
+  } choices[MOST_CHOICES];
+  size_t choice_count;
+  struct {
+    char text[LONGEST_WORD];
+    size_t size;
+  } words[WORD_KINDS];
+  uint64_t items;      // of the list `data`, or images that were sent as events
+  uint64_t text;       // bytes of generated text
+  uint64_t documents;  // JSON texts: one, or one per event
+  bool too_long;       // a report was, and is not kept
+};
+
+void facts_report(struct facts *facts, enum report_kind kind, struct span text);
+// The usage that belongs to one of several choices.
+void facts_choice(struct facts *facts, uint64_t index, struct span text);
+// Keeps words of letters, digits and `._:+-` only; others are not kept.
+void facts_word(struct facts *facts, enum word_kind kind, struct span text);
+// As a JSON object; nothing if there are none.
+void facts_write(const struct facts *facts, struct buffer *into);
+// Forgets them.
+void facts_clear(struct facts *facts);
+void facts_free(struct facts *facts);

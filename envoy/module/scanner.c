@@ -1,0 +1,515 @@
+#include "scanner.h"
+
+#include <string.h>
+
+enum place {
+  NOWHERE,
+  TOP,
+  RESPONSE,
+  MESSAGE,
+  X_GROQ,
+  META,
+  CHOICES,  // lists have elements and no members
+  CHOICE,
+  SAID,
+  CALLS,
+  CALL,
+  FUNCTION,
+  AUDIO,
+  OUTPUT,
+  OUTPUT_ITEM,
+  PARTS,
+  PART,
+  DATA,
+  PLACES
+};
+
+enum action {
+  ENTER,          // an object in which some members matter
+  LIST,
+  REPORT,         // an object that is kept
+  CHOICE_REPORT,
+  INDEX,          // of the choice
+  WORD,
+  GENERATED,      // its strings are counted
+  CONTENT,        // a client would miss it
+  TYPE,           // of an event
+  IMAGE,
+};
+
+struct scan_rule {
+  struct span key;
+  enum action action;
+  int what;  // place, report or word
+  enum { ANYWHERE, IN_EVENTS, IN_ANSWERS } where;
+};
+
+static const struct scan_rule TOP_RULES[] = {
+    {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
+    {SPAN("choices"), LIST, CHOICES, ANYWHERE},
+    {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
+    {SPAN("error"), CONTENT, 0, ANYWHERE},
+    {SPAN("delta"), GENERATED, 0, IN_EVENTS},  // of the Responses API, and of a transcription
+    {SPAN("type"), TYPE, 0, IN_EVENTS},
+    {SPAN("response"), ENTER, RESPONSE, IN_EVENTS},
+    {SPAN("x_groq"), ENTER, X_GROQ, ANYWHERE},
+    {SPAN("usageMetadata"), REPORT, REPORT_USAGE, ANYWHERE},
+    {SPAN("usage_metadata"), REPORT, REPORT_USAGE, ANYWHERE},
+    {SPAN("message"), ENTER, MESSAGE, IN_EVENTS},
+    {SPAN("timings"), REPORT, REPORT_TIMINGS, ANYWHERE},
+    {SPAN("data"), LIST, DATA, IN_ANSWERS},
+    {SPAN("output"), LIST, OUTPUT, IN_ANSWERS},
+    {SPAN("text"), GENERATED, 0, IN_ANSWERS},
+    {SPAN("meta"), ENTER, META, IN_ANSWERS},
+    {SPAN("duration"), WORD, WORD_SECONDS, ANYWHERE},
+    {SPAN("size"), WORD, WORD_SIZE, ANYWHERE},
+    {SPAN("quality"), WORD, WORD_QUALITY, ANYWHERE},
+    {SPAN("b64_json"), IMAGE, 0, IN_EVENTS},
+    {SPAN("citations"), CONTENT, 0, IN_EVENTS},
+    {SPAN("search_results"), CONTENT, 0, IN_EVENTS},
+};
+static const struct scan_rule RESPONSE_RULES[] = {
+    {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
+    {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
+};
+static const struct scan_rule MESSAGE_RULES[] = {{SPAN("usage"), REPORT, REPORT_START, ANYWHERE}};
+static const struct scan_rule X_GROQ_RULES[] = {{SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE}};
+static const struct scan_rule META_RULES[] = {{SPAN("billed_units"), REPORT, REPORT_BILLED_UNITS, ANYWHERE}};
+static const struct scan_rule CHOICE_RULES[] = {
+    {SPAN("delta"), ENTER, SAID, ANYWHERE},      {SPAN("index"), INDEX, 0, ANYWHERE},
+    {SPAN("usage"), CHOICE_REPORT, 0, ANYWHERE}, {SPAN("text"), GENERATED, 0, ANYWHERE},
+    {SPAN("message"), ENTER, SAID, ANYWHERE},
+};
+static const struct scan_rule SAID_RULES[] = {
+    {SPAN("content"), GENERATED, 0, ANYWHERE},   {SPAN("reasoning_content"), GENERATED, 0, ANYWHERE},
+    {SPAN("reasoning"), GENERATED, 0, ANYWHERE}, {SPAN("refusal"), GENERATED, 0, ANYWHERE},
+    {SPAN("tool_calls"), LIST, CALLS, ANYWHERE}, {SPAN("function_call"), ENTER, FUNCTION, ANYWHERE},
+    {SPAN("audio"), ENTER, AUDIO, ANYWHERE},
+};
+static const struct scan_rule CALL_RULES[] = {{SPAN("function"), ENTER, FUNCTION, ANYWHERE}};
+static const struct scan_rule FUNCTION_RULES[] = {
+    {SPAN("name"), GENERATED, 0, ANYWHERE},
+    {SPAN("arguments"), GENERATED, 0, ANYWHERE},
+};
+static const struct scan_rule AUDIO_RULES[] = {{SPAN("transcript"), GENERATED, 0, ANYWHERE}};
+static const struct scan_rule OUTPUT_ITEM_RULES[] = {
+    {SPAN("content"), LIST, PARTS, ANYWHERE}, {SPAN("summary"), LIST, PARTS, ANYWHERE},
+    {SPAN("name"), GENERATED, 0, ANYWHERE},   {SPAN("arguments"), GENERATED, 0, ANYWHERE},
+    {SPAN("input"), GENERATED, 0, ANYWHERE},
+};
+static const struct scan_rule PART_RULES[] = {
+    {SPAN("text"), GENERATED, 0, ANYWHERE},
+    {SPAN("refusal"), GENERATED, 0, ANYWHERE},
+};
+
+#define MEMBERS(rules) {rules, sizeof rules / sizeof *rules, false, NOWHERE}
+#define ELEMENTS(place) {NULL, 0, true, place}
+
+static const struct {
+  const struct scan_rule *rules;
+  size_t count;
+  bool is_list;
+  enum place element;
+} INSIDE[PLACES] = {
+    [TOP] = MEMBERS(TOP_RULES),
+    [RESPONSE] = MEMBERS(RESPONSE_RULES),
+    [MESSAGE] = MEMBERS(MESSAGE_RULES),
+    [X_GROQ] = MEMBERS(X_GROQ_RULES),
+    [META] = MEMBERS(META_RULES),
+    [CHOICES] = ELEMENTS(CHOICE),
+    [CHOICE] = MEMBERS(CHOICE_RULES),
+    [SAID] = MEMBERS(SAID_RULES),
+    [CALLS] = ELEMENTS(CALL),
+    [CALL] = MEMBERS(CALL_RULES),
+    [FUNCTION] = MEMBERS(FUNCTION_RULES),
+    [AUDIO] = MEMBERS(AUDIO_RULES),
+    [OUTPUT] = ELEMENTS(OUTPUT_ITEM),
+    [OUTPUT_ITEM] = MEMBERS(OUTPUT_ITEM_RULES),
+    [PARTS] = ELEMENTS(PART),
+    [PART] = MEMBERS(PART_RULES),
+    [DATA] = ELEMENTS(NOWHERE),
+};
+
+static bool is_space(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
+
+static enum place place_of(const struct scanner *scanner) { return scanner->places[scanner->levels - 1]; }
+
+static bool is_ruled(const struct scanner *scanner, enum action action) {
+  return scanner->rule && scanner->rule->action == action;
+}
+
+static bool is_report(const struct scanner *scanner) {
+  return is_ruled(scanner, REPORT) || is_ruled(scanner, CHOICE_REPORT);
+}
+
+// Whether one of the eight bytes is `byte`.
+static bool has_byte(uint64_t eight, unsigned char byte) {
+  const uint64_t ones = UINT64_MAX / 255;
+  uint64_t differing = eight ^ (ones * byte);
+  return ((differing - ones) & ~differing & (ones * 0x80)) != 0;
+}
+
+// Where the next quote or backslash is.
+static size_t find_string_end(struct span text, size_t at) {
+  while (at < text.size) {
+    uint64_t eight;
+    for (; text.size - at >= sizeof eight; at += sizeof eight) {
+      memcpy(&eight, text.data + at, sizeof eight);
+      if (has_byte(eight, '"') || has_byte(eight, '\\')) break;
+    }
+    for (size_t end = text.size - at < sizeof eight ? text.size : at + sizeof eight; at < end; at++) {
+      if (text.data[at] == '"' || text.data[at] == '\\') return at;
+    }
+  }
+  return at;
+}
+
+// Where the next quote or bracket is.
+static size_t find_structure(struct span text, size_t at) {
+  const uint64_t alike = UINT64_MAX / 255 * 0x26;  // what [, ], { and } differ in, and few others
+  while (at < text.size) {
+    uint64_t eight;
+    for (; text.size - at >= sizeof eight; at += sizeof eight) {
+      memcpy(&eight, text.data + at, sizeof eight);
+      if (has_byte(eight, '"') || has_byte(eight | alike, 0x7f)) break;
+    }
+    for (size_t end = text.size - at < sizeof eight ? text.size : at + sizeof eight; at < end; at++) {
+      char byte = text.data[at];
+      if (byte == '"' || byte == '{' || byte == '}' || byte == '[' || byte == ']') return at;
+    }
+  }
+  return at;
+}
+
+// Reads on to behind the value, or to the end of `text` if it is not whole there. Adds to `letters` the bytes that its
+// strings have as text.
+static size_t skip_value(struct scanner *scanner, struct span text, size_t at, bool *whole, uint64_t *letters) {
+  *whole = false;
+  while (at < text.size && !*whole) {
+    if (!scanner->in_string) {
+      at = find_structure(text, at);
+      if (at == text.size) break;
+      char byte = text.data[at++];
+      if (byte == '"') {
+        scanner->in_string = true;
+      } else if (byte == '{' || byte == '[') {
+        scanner->depth++;
+      } else {
+        *whole = --scanner->depth == 0;
+      }
+    } else if (scanner->escaped) {
+      scanner->escaped = false;
+      *letters += text.data[at++] == 'u' ? (uint64_t)-1 : 1;  // of \uXXXX three bytes, as most have in UTF-8
+    } else {
+      size_t end = find_string_end(text, at);
+      *letters += end - at;
+      at = end;
+      if (at == text.size) break;
+      scanner->escaped = text.data[at] == '\\';
+      scanner->in_string = scanner->escaped;
+      *whole = !scanner->in_string && scanner->depth == 0;
+      at++;
+    }
+  }
+  return at;
+}
+
+static void enter(struct scanner *scanner, enum place place) {
+  scanner->places[scanner->levels++] = (unsigned char)place;
+  scanner->state = SCAN_BETWEEN;
+  scanner->rule = NULL;
+  if (place == CHOICES) scanner->element = 0;
+  if (place == CHOICE) scanner->index = scanner->element++;
+}
+
+static void leave(struct scanner *scanner, struct facts *facts) {
+  if (place_of(scanner) == CHOICE && scanner->has_choice_report) {
+    facts_choice(facts, scanner->index, buffer_span(&scanner->report));
+    scanner->has_choice_report = false;
+  }
+  scanner->state = --scanner->levels ? SCAN_BETWEEN : SCAN_OVER;
+  if (!scanner->levels && scanner->has_image && scanner->is_completed) facts->items++;
+}
+
+static void finish_value(struct scanner *scanner) {
+  scanner->state = SCAN_BETWEEN;
+  scanner->rule = NULL;
+}
+
+static void add_to_word(struct scanner *scanner, struct span part) {
+  if (part.size > sizeof scanner->word - scanner->word_size) {
+    scanner->word_lost = true;
+    return;
+  }
+  memcpy(scanner->word + scanner->word_size, part.data, part.size);
+  scanner->word_size += part.size;
+}
+
+// Reads a string on to behind its quote, as text of which only ASCII matters.
+static size_t read_string(struct scanner *scanner, struct span text, size_t at, bool *whole) {
+  *whole = false;
+  while (at < text.size) {
+    if (!scanner->hex_left && !scanner->escaped) {
+      size_t end = find_string_end(text, at);
+      add_to_word(scanner, span_between(text, at, end));
+      at = end;
+      if (at == text.size) break;
+    }
+    char byte = text.data[at++];
+    if (scanner->hex_left) {
+      unsigned digit = (unsigned char)byte;
+      digit = digit >= '0' && digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
+      scanner->code = scanner->code << 4 | (digit & 15);
+      if (--scanner->hex_left) continue;
+      byte = scanner->code < 0x80 ? (char)scanner->code : '?';
+    } else if (scanner->escaped) {
+      scanner->escaped = false;
+      if (byte == 'u') {
+        scanner->hex_left = 4;
+        scanner->code = 0;
+        continue;
+      }
+      const char *control = byte ? strchr("bfnrt", byte) : NULL;
+      if (control) byte = ' ';
+    } else if (byte == '\\') {
+      scanner->escaped = true;
+      continue;
+    } else if (byte == '"') {
+      *whole = true;
+      return at;
+    }
+    add_to_word(scanner, (struct span){&byte, 1});
+  }
+  return at;
+}
+
+static void find_rule(struct scanner *scanner) {
+  enum place place = place_of(scanner);
+  const struct scan_rule *rules = INSIDE[place].rules;
+  size_t size = scanner->word_size;
+  scanner->rule = NULL;
+  if (scanner->word_lost || size == 0) return;
+  for (size_t at = 0; at < INSIDE[place].count; at++) {
+    struct span key = rules[at].key;
+    if (key.size != size || key.data[0] != scanner->word[0] || memcmp(key.data, scanner->word, size) != 0) continue;
+    if (rules[at].where != (scanner->is_event ? IN_ANSWERS : IN_EVENTS)) scanner->rule = &rules[at];
+    return;
+  }
+}
+
+static void begin_word(struct scanner *scanner, enum scan_state state) {
+  scanner->state = state;
+  scanner->word_size = 0;
+  scanner->word_lost = false;
+}
+
+// A string, number, true, false or null has been read, of which something is kept.
+static void take_word(struct scanner *scanner, struct facts *facts, bool is_string) {
+  static const struct span COMPLETED = SPAN(".completed");
+  struct span word = {scanner->word, scanner->word_size};
+  bool is_number = !is_string && word.size && (word.data[0] == '-' || (word.data[0] >= '0' && word.data[0] <= '9'));
+  if (!scanner->rule || scanner->word_lost) return;
+  switch (scanner->rule->action) {
+    case WORD:
+      if (is_string || is_number) facts_word(facts, (enum word_kind)scanner->rule->what, word);
+      break;
+    case INDEX:
+      if (is_number) span_number(word, &scanner->index);
+      break;
+    case TYPE:
+      scanner->is_completed =
+          word.size > COMPLETED.size && span_is(span_from(word, word.size - COMPLETED.size), COMPLETED);
+      break;
+    case CONTENT:
+      if (!span_is(word, SPAN("null")) && !span_is(word, SPAN("false"))) scanner->has_content = true;
+      break;
+    default:
+      break;
+  }
+}
+
+static void begin_container(struct scanner *scanner, char bracket) {
+  enum place place = place_of(scanner), element = INSIDE[place].element;
+  bool is_object = bracket == '{';
+  if (element != NOWHERE && is_object) {
+    enter(scanner, element);
+  } else if ((is_ruled(scanner, ENTER) && is_object) || (is_ruled(scanner, LIST) && !is_object)) {
+    enter(scanner, (enum place)scanner->rule->what);
+  } else if (is_ruled(scanner, CONTENT)) {
+    scanner->depth = 1;
+    scanner->state = SCAN_OPENED;
+  } else {
+    if (is_report(scanner) && is_object) {
+      scanner->report.size = 0;
+      buffer_add(&scanner->report, SPAN("{"));
+      scanner->report_lost = false;
+      scanner->has_choice_report = false;
+      scanner->has_report = true;
+    } else if (is_report(scanner)) {
+      scanner->rule = NULL;
+    }
+    scanner->depth = 1;
+    scanner->state = SCAN_SKIP;
+  }
+}
+
+// Of the value, whose first byte is here, reads as much as tells what it is.
+static size_t begin_value(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
+  enum place place = place_of(scanner);
+  char byte = text.data[at];
+  if (place == CHOICES) scanner->has_content = true;
+  if (place == DATA) facts->items++;
+  if (byte == '{' || byte == '[') {
+    begin_container(scanner, byte);
+    return at + 1;
+  }
+  if (byte != '"') {
+    begin_word(scanner, SCAN_LITERAL);
+    return at;
+  }
+  // An API that gives its events types reports usage unasked, in events that its clients wait for.
+  if (is_ruled(scanner, TYPE)) scanner->has_content = true;
+  if (is_ruled(scanner, WORD) || is_ruled(scanner, TYPE)) {
+    begin_word(scanner, SCAN_WORD);
+    return at + 1;
+  }
+  if (is_ruled(scanner, CONTENT)) scanner->has_content = true;
+  if (is_ruled(scanner, IMAGE)) scanner->has_image = true;
+  if (is_report(scanner)) scanner->rule = NULL;
+  scanner->depth = 0;
+  scanner->in_string = true;
+  scanner->state = SCAN_SKIP;
+  return at + 1;
+}
+
+static size_t read_between(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
+  char byte = text.data[at];
+  if (is_space(byte) || byte == ',') return at + 1;
+  bool is_list = INSIDE[place_of(scanner)].is_list;
+  if (byte == (is_list ? ']' : '}')) {
+    leave(scanner, facts);
+  } else if (is_list && byte != '}' && byte != ':') {
+    return begin_value(scanner, facts, text, at);
+  } else if (!is_list && byte == '"') {
+    begin_word(scanner, SCAN_KEY);
+  } else {
+    scanner->state = SCAN_OVER;
+  }
+  return at + 1;
+}
+
+static bool ends_literal(char byte) {
+  return is_space(byte) || byte == ',' || byte == '}' || byte == ']' || byte == '"' || byte == '{' || byte == '[' ||
+         byte == ':';
+}
+
+static size_t read_literal(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
+  size_t end = at;
+  while (end < text.size && !ends_literal(text.data[end])) end++;
+  add_to_word(scanner, span_between(text, at, end));
+  if (end == text.size) return end;
+  char byte = text.data[end];
+  if (byte == '"' || byte == '{' || byte == '[' || byte == ':') {
+    scanner->state = SCAN_OVER;
+  } else {
+    take_word(scanner, facts, false);
+    finish_value(scanner);
+  }
+  return end;
+}
+
+static void keep_report(struct scanner *scanner, struct span part) {
+  if (scanner->report_lost || scanner->report.size + part.size > LONGEST_REPORT) {
+    scanner->report_lost = true;
+  } else {
+    buffer_add(&scanner->report, part);
+  }
+}
+
+static size_t read_skipped(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
+  bool whole;
+  uint64_t letters = 0;
+  size_t end = skip_value(scanner, text, at, &whole, &letters);
+  if (is_ruled(scanner, GENERATED)) facts->text += letters;
+  if (is_report(scanner)) keep_report(scanner, span_between(text, at, end));
+  if (!whole) return end;
+  if (is_report(scanner) && scanner->report_lost) {
+    facts->too_long = true;
+  } else if (is_ruled(scanner, REPORT)) {
+    facts_report(facts, (enum report_kind)scanner->rule->what, buffer_span(&scanner->report));
+  } else if (is_ruled(scanner, CHOICE_REPORT)) {
+    scanner->has_choice_report = true;
+  }
+  finish_value(scanner);
+  return end;
+}
+
+void scanner_start(struct scanner *scanner, struct facts *facts, bool is_event) {
+  *scanner = (struct scanner){.is_event = is_event, .report = scanner->report};
+  facts->documents++;
+}
+
+void scanner_read(struct scanner *scanner, struct facts *facts, struct span text) {
+  bool whole;
+  for (size_t at = 0; at < text.size && scanner->state != SCAN_OVER;) {
+    char byte = text.data[at];
+    switch (scanner->state) {
+      case SCAN_BEGIN:
+        at++;
+        if (byte == '{') {
+          enter(scanner, TOP);
+        } else if (!is_space(byte)) {
+          scanner->state = SCAN_OVER;
+        }
+        break;
+      case SCAN_BETWEEN:
+        at = read_between(scanner, facts, text, at);
+        break;
+      case SCAN_KEY:
+        at = read_string(scanner, text, at, &whole);
+        if (!whole) break;
+        find_rule(scanner);
+        scanner->state = SCAN_COLON;
+        break;
+      case SCAN_COLON:
+        at++;
+        if (byte == ':') {
+          scanner->state = SCAN_VALUE;
+        } else if (!is_space(byte)) {
+          scanner->state = SCAN_OVER;
+        }
+        break;
+      case SCAN_VALUE:
+        if (is_space(byte)) {
+          at++;
+        } else {
+          at = begin_value(scanner, facts, text, at);
+        }
+        break;
+      case SCAN_WORD:
+        at = read_string(scanner, text, at, &whole);
+        if (!whole) break;
+        take_word(scanner, facts, true);
+        finish_value(scanner);
+        break;
+      case SCAN_LITERAL:
+        at = read_literal(scanner, facts, text, at);
+        break;
+      case SCAN_OPENED:
+        if (is_space(byte)) {
+          at++;
+          break;
+        }
+        if (byte != '}' && byte != ']') scanner->has_content = true;
+        scanner->state = SCAN_SKIP;
+        break;
+      case SCAN_SKIP:
+        at = read_skipped(scanner, facts, text, at);
+        break;
+      case SCAN_OVER:
+        break;
+    }
+  }
+}
+
+void scanner_free(struct scanner *scanner) { buffer_free(&scanner->report); }

@@ -1,0 +1,83 @@
+"""Every way in which well-known providers report usage, from the bytes of their answers to what is billed.
+
+Through the module's own code and the translator's; `tests/gateway` sends some of them through a whole gateway.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.envoy.native import Driver
+from tests.fakes.usage_shapes import SHAPES, Shape
+from tests.translator.ledger.writing import held, request_line
+from translator.ledger.lines import parse
+from translator.ledger.usage import used
+
+#: What stands between the fields of an event and its data, and at the end of a line.
+FRAMES = [("data: ", "\n"), ("data:", "\n"), ("data: ", "\r\n"), ("data:", "\r\n")]
+PLAIN = [shape for shape in SHAPES if not shape.streamed]
+STREAMS = [shape for shape in SHAPES if shape.streamed]
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    with Driver("answers") as running:
+        yield running
+
+
+def named(shape: Shape) -> str:
+    return shape.name.replace(" ", "-")
+
+
+def billed(shape: Shape, facts: bytes) -> dict[str, Any]:
+    """The fields of what is billed that are not 0, of a request so large that no claim here is beyond reason."""
+    parsed = parse(request_line("r", usage=facts.decode(), bytes_in=2_000_000).rstrip())
+    assert parsed is not None
+    tokens = used(parsed, held("r", tokens=100 if shape.generates else 12, prompt=12))
+    counts: dict[str, Any] = {"prompt": 0, "completion": 0}
+    counts |= {name: value for name, value in msgspec.structs.asdict(tokens).items() if value}
+    return counts
+
+
+def cuts(text: bytes) -> Iterator[Sequence[bytes]]:
+    """The whole, every byte by itself, and every cut in two."""
+    yield [text]
+    yield [text[at : at + 1] for at in range(len(text))]
+    yield from ([text[:at], text[at:]] for at in range(1, len(text), max(1, len(text) // 400)))
+
+
+@pytest.mark.parametrize("shape", PLAIN, ids=named)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_whole_answer(driver: Driver, shape: Shape, indent: int | None) -> None:
+    text = json.dumps(shape.body, indent=indent).encode()
+    for pieces in cuts(text):
+        facts = driver.ask("plain", *pieces)[2]
+        assert billed(shape, facts) == shape.used
+
+
+@pytest.mark.parametrize("shape", STREAMS, ids=named)
+@pytest.mark.parametrize(("prefix", "line_end"), FRAMES)
+def test_a_stream(driver: Driver, shape: Shape, prefix: str, line_end: str) -> None:
+    frame = {"prefix": prefix, "line_end": line_end}
+    text = b"".join(shape.events(**frame))
+    for pieces in cuts(text):
+        _, _, facts, client = driver.ask("events", 1, 1, *pieces)
+        assert billed(shape, facts) == shape.used
+        assert client == b"".join(shape.events(**frame, hidden=False))
+    assert driver.ask("events", 0, 1, text)[3] == text
+
+
+@pytest.mark.parametrize("shape", [shape for shape in STREAMS if shape.hidden], ids=named)
+def test_a_stream_in_which_an_events_data_has_several_lines(driver: Driver, shape: Shape) -> None:
+    def spread(event: bytes) -> bytes:
+        return event if b"[DONE]" in event else event.replace(b',"', b',\ndata: "')
+
+    text = b"".join(map(spread, shape.events()))
+    _, _, facts, client = driver.ask("events", 1, 1, text)
+    assert billed(shape, facts) == shape.used
+    assert client == b"".join(map(spread, shape.events(hidden=False)))

@@ -1,0 +1,92 @@
+"""What the facts of an answer amount to; tests/envoy/test_usage_shapes.py has the shapes of known providers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, strategies as st
+
+from translator.ledger import reported
+from translator.ledger.reported import MOST_TOKENS, NO_FACTS, Facts, Reported, read
+
+
+def of(usage: object) -> Reported | None:
+    return read(json.dumps({"usage": usage})).reported
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        *({}, [], None, 3, {"prompt_tokens": -1}, {"prompt_tokens": "x"}, {"prompt_tokens": 1.5}),
+        *({"prompt_tokens": True}, {"type": "duration"}, {"seconds": -1}, {"seconds": "nan"}),
+    ],
+)
+def test_what_is_no_report(usage: object) -> None:
+    assert of(usage) is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "3", "{", "null", '{"usage":{"a":}}'])
+def test_what_is_no_object_has_no_facts(text: str) -> None:
+    assert read(text) == NO_FACTS
+
+
+def test_the_bare_usage_of_an_older_module() -> None:
+    assert read('{"prompt_tokens":9,"completion_tokens":4}') == Facts(Reported(9, 4))
+    assert read('{"type":"duration","seconds":3}') == Facts(Reported(audio_ms=3000))
+
+
+@pytest.mark.parametrize("claim", [MOST_TOKENS + 1, 1 << 62, 1 << 80, 1e30])
+def test_a_claim_beyond_every_count_is_the_largest_count(claim: float) -> None:
+    found = of({"prompt_tokens": claim, "completion_tokens": 4})
+    assert found == Reported(MOST_TOKENS, 4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"), [(9, 9000), (8.4701, 8471), ("8.470000095367432", 8471), (0, 0), ("12", 12_000)]
+)
+def test_a_length_of_time_is_rounded_up_to_a_millisecond(seconds: object, milliseconds: int) -> None:
+    assert read(json.dumps({"usage": None, "seconds": seconds})).audio_ms == milliseconds
+
+
+def test_facts_beside_the_usage() -> None:
+    facts = {"usage": None, "tier": "flex", "size": "1024x1024", "quality": "high", "items": 2, "text": 9}
+    assert read(json.dumps(facts)) == Facts(tier="flex", size="1024x1024", quality="high", items=2, text=9)
+
+
+_NAMES = [
+    *reported._INPUTS,
+    *reported._OUTPUTS,
+    *reported._TOTALS,
+    *reported._INPUT_DETAILS,
+    *reported._OUTPUT_DETAILS,
+    *reported._CACHED,
+    *("cached_tokens", "reasoning_tokens", "audio_tokens", "cache_creation", "ephemeral_1h_input_tokens"),
+    *(
+        "usage",
+        "start",
+        "choices",
+        "billed_units",
+        "search_units",
+        "timings",
+        "prompt_n",
+        "predicted_n",
+        "cache_n",
+    ),
+    *("tier", "seconds", "items", "text", "promptTokensDetails", "modality", "tokenCount"),
+]
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "3", "AUDIO", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=6), st.booleans())
+def test_whatever_a_target_says_counts_are_counts(facts: dict[str, object], wrapped: bool) -> None:
+    found = read(json.dumps({"usage": facts} if wrapped else facts))
+    if found.reported is not None:
+        counts = [getattr(found.reported, name) for name in Reported.__struct_fields__]
+        assert all(count is None or (type(count) is int and count >= 0) for count in counts)
+    assert found.items >= 0
+    assert found.text >= 0

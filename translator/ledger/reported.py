@@ -1,0 +1,271 @@
+"""What a target reports about the usage of a request, in every shape that is in use.
+
+Envoy's module finds the reports in the answer (envoy/module/scanner.c lists the places) and logs them as one JSON
+object, the facts: `usage` as the target wrote it or null, and where they are there `start` (usage of an Anthropic
+stream's first event), `choices` (usage that each choice has of its own), `billed_units`, `timings`, `tier`,
+`seconds`, `size`, `quality`, `items` (length of the list `data`), `text` (bytes of generated text), `too_long`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import orjson
+
+from translator.ledger.lines import number
+
+#: Above it, counts are not told apart any more.
+MOST_TOKENS = 1_000_000_000
+_MOST_MS = 100 * 24 * 3_600_000
+
+_INPUTS = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
+_OUTPUTS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count")
+_TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+#: Tokens read from a cache, beside the counts instead of in their details: Moonshot, DeepSeek, Anthropic, Gemini.
+_CACHED = (
+    *("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens"),
+    *("cachedContentTokenCount", "cached_content_token_count"),
+)
+_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
+_TOOL_USE = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
+#: Gemini's lists of `{modality, tokenCount}`.
+_INPUT_MODALITIES = ("promptTokensDetails", "prompt_tokens_details")
+_OUTPUT_MODALITIES = ("candidatesTokensDetails", "candidates_tokens_details")
+_SECONDS = ("seconds", "prompt_audio_seconds", "duration")
+
+
+class Reported(msgspec.Struct, gc=False):
+    """Counts that the target named; None for prompt or completion that it left out. `total` matters only where it
+    left out one of them. `cached`, `cache_write` (5 minutes) and `cache_write_1h` are of the prompt's tokens,
+    `reasoning` of the completion's, `audio_input` and `audio_output` of either's.
+    """
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+    cached: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    #: Of the reasoning, what the target counts beside its completion and not in it.
+    apart: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    audio_ms: int | None = None
+    search_units: int = 0
+
+
+class Facts(msgspec.Struct, gc=False):
+    """`reported` is None where no report counts anything; `audio_ms` is the answer's `duration`."""
+
+    reported: Reported | None = None
+    tier: str = ""
+    audio_ms: int | None = None
+    size: str = ""
+    quality: str = ""
+    items: int = 0
+    #: Bytes of generated text; 0 also where the answer's shape shows none.
+    text: int = 0
+
+
+NO_FACTS = Facts()
+
+
+def read(text: str) -> Facts:
+    """From the access log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object."""
+    try:
+        facts: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return NO_FACTS
+    if type(facts) is not dict:
+        return NO_FACTS
+    if "usage" not in facts:
+        return Facts(_of_usage(facts))
+    if len(facts) == 1:
+        return Facts(_of_usage(facts["usage"]))
+    return Facts(
+        _of_facts(facts),
+        _word(facts.get("tier")),
+        _milliseconds(facts.get("seconds")),
+        _word(facts.get("size")),
+        _word(facts.get("quality")),
+        number(facts.get("items")) or 0,
+        number(facts.get("text")) or 0,
+    )
+
+
+def _of_facts(facts: Mapping[str, Any]) -> Reported | None:
+    found = _of_usage(facts["usage"])
+    if found is None and "choices" in facts:
+        found = _of_choices(facts["choices"])
+    if "start" in facts:
+        found = _with_start(found, _of_usage(facts["start"]))
+    if found is None and "timings" in facts:
+        found = _of_timings(facts["timings"])
+    units = facts.get("billed_units")
+    if type(units) is dict and (searched := _count(units.get("search_units"))):
+        found = found or Reported()
+        found.search_units = searched
+    return found
+
+
+def _of_usage(usage: object) -> Reported | None:
+    """None if it counts nothing."""
+    if type(usage) is not dict:
+        return None
+    prompt, completion, total = _first(usage, _INPUTS), _first(usage, _OUTPUTS), _first(usage, _TOTALS)
+    found = Reported(prompt, completion, total)
+    found.audio_ms = next((ms for name in _SECONDS if (ms := _milliseconds(usage.get(name))) is not None), None)
+    found.search_units = _count(usage.get("search_units")) or 0
+    if prompt is None and completion is None and total is None:
+        return found if found.audio_ms is not None or found.search_units else None
+    inputs, outputs = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
+    found.audio_input = _count(inputs.get("audio_tokens")) or _modality(usage, _INPUT_MODALITIES, "AUDIO")
+    found.audio_output = _count(outputs.get("audio_tokens")) or _modality(usage, _OUTPUT_MODALITIES, "AUDIO")
+    found.cached = _count(inputs.get("cached_tokens")) or _first(usage, _CACHED) or 0
+    _cache_writes(found, usage, inputs)
+    if prompt is not None:
+        # Anthropic counts what it reads from and writes to its cache beside `input_tokens`; servers that translate
+        # that to `prompt_tokens` mostly count it in.
+        beside = found.cached + found.cache_write + found.cache_write_1h
+        named = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+        is_apart = "prompt_tokens" not in usage and total != prompt + (completion or 0)
+        if named and beside and (is_apart or prompt < beside):
+            found.prompt = prompt + beside
+        elif tool_use := _first(usage, _TOOL_USE):
+            found.prompt = prompt + tool_use
+    found.reasoning = _count(outputs.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
+    if thoughts := _first(usage, _THOUGHTS):
+        found.reasoning = found.apart = thoughts
+        found.completion = (completion or 0) + thoughts
+    _take_unlisted(found)
+    return found
+
+
+def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    written = _count(usage.get("cache_creation_input_tokens")) or _count(inputs.get("cache_write_tokens")) or 0
+    by_time = usage.get("cache_creation")
+    if type(by_time) is dict:
+        long = _count(by_time.get("ephemeral_1h_input_tokens")) or 0
+        short = _count(by_time.get("ephemeral_5m_input_tokens")) or 0
+        found.cache_write_1h = long
+        found.cache_write = max(short, written - long)
+    else:
+        found.cache_write = written
+
+
+def _take_unlisted(found: Reported) -> None:
+    """Some providers leave reasoning out of the completion and count it in the total only; it is output.
+
+    With a total, one of prompt and completion tells the other.
+    """
+    if found.total is None:
+        return
+    if found.prompt is None or found.completion is None:
+        if found.prompt is not None:
+            found.completion = max(0, found.total - found.prompt)
+        elif found.completion is not None:
+            found.prompt = max(0, found.total - found.completion)
+        return
+    unlisted = found.total - found.prompt - found.completion
+    if unlisted > 0:
+        found.completion += unlisted
+        found.apart += unlisted
+        found.reasoning = max(found.reasoning, unlisted)
+
+
+def _of_choices(usages: object) -> Reported | None:
+    """Each choice counts the prompt anew, and its own completion."""
+    if type(usages) is not list:
+        return None
+    found = [each for usage in usages if (each := _of_usage(usage)) is not None]
+    if not found:
+        return None
+    merged = max(found, key=lambda each: each.prompt or 0)
+    merged.completion = _sum(each.completion for each in found)
+    merged.total = None if merged.completion is not None else _sum(each.total for each in found)
+    merged.reasoning = sum(each.reasoning for each in found)
+    merged.apart = sum(each.apart for each in found)
+    merged.audio_output = sum(each.audio_output for each in found)
+    return merged
+
+
+def _with_start(last: Reported | None, start: Reported | None) -> Reported | None:
+    """A stream whose first event counts the prompt, and whose last one the completion."""
+    if last is None or start is None:
+        return last or start
+    if not last.prompt:
+        last.prompt, last.cached, last.audio_input = start.prompt, start.cached, start.audio_input
+        last.cache_write, last.cache_write_1h = start.cache_write, start.cache_write_1h
+    if last.completion is None:
+        last.completion = start.completion
+    return last
+
+
+def _of_timings(timings: object) -> Reported | None:
+    """llama.cpp's: `prompt_n` are the tokens that its cache did not have."""
+    if type(timings) is not dict:
+        return None
+    prompt, completion = _count(timings.get("prompt_n")), _count(timings.get("predicted_n"))
+    if prompt is None or completion is None:
+        return None
+    cached = _count(timings.get("cache_n")) or 0
+    return Reported(prompt + cached, completion, cached=cached)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        if name in usage and (count := _count(usage[name])) is not None:
+            return count
+    return None
+
+
+def _details(usage: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+    for name in names:
+        if type(details := usage.get(name)) is dict:
+            return details
+    return {}
+
+
+def _modality(usage: Mapping[str, Any], names: tuple[str, ...], modality: str) -> int:
+    for name in names:
+        if type(details := usage.get(name)) is list:
+            for each in details:
+                if type(each) is dict and each.get("modality") == modality:
+                    return _first(each, ("tokenCount", "token_count")) or 0
+    return 0
+
+
+def _count(value: object) -> int | None:
+    """None for what is no count; the largest for what is larger."""
+    if type(value) is int:
+        return min(value, MOST_TOKENS) if value >= 0 else None
+    if type(value) is float and value >= MOST_TOKENS:
+        return MOST_TOKENS
+    count = number(value)
+    return None if count is None else min(count, MOST_TOKENS)
+
+
+def _milliseconds(seconds: object) -> int | None:
+    """Rounded up, as providers do; None for what is no length of time."""
+    if type(seconds) is str:
+        try:
+            seconds = float(seconds)
+        except ValueError:
+            return None
+    if type(seconds) not in {int, float} or not 0 <= seconds * 1000 <= _MOST_MS:  # type: ignore[operator]
+        return None
+    return -int(-seconds * 1000 // 1)  # type: ignore[operator]
+
+
+def _word(value: object) -> str:
+    return value if type(value) is str else ""
