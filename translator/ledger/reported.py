@@ -16,8 +16,8 @@ import orjson
 
 from translator.ledger.lines import number
 
-#: Above it, counts are not told apart any more.
-MOST_TOKENS = 1_000_000_000
+#: Above it, claims are not told apart any more; sums of them fit into 64 bits.
+MOST_TOKENS = 1_000_000_000_000
 _MOST_MS = 100 * 24 * 3_600_000
 
 _INPUTS = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from translator.ledger import reported
+from translator.ledger import belief, reported
 from translator.ledger.lines import RequestLine
 from translator.ledger.reported import NO_FACTS, Facts, Reported
 from translator.limits import Reservation
@@ -27,6 +27,9 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     What providers charge for beside tokens: `audio_ms` of audio that was heard, `search_units` of a rerank. `tier`
     is the service tier that the target says it used.
+
+    `claimed_prompt` and `claimed_completion` are what the target claimed where that is more than the request could
+    have used, which is billed instead; 0 elsewhere.
     """
 
     prompt: int
@@ -41,6 +44,13 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     audio_ms: int = 0
     search_units: int = 0
     tier: str = ""
+    claimed_prompt: int = 0
+    claimed_completion: int = 0
+
+    @property
+    def capped(self) -> bool:
+        """Whether the target claimed more than is believed."""
+        return self.claimed_prompt > 0 or self.claimed_completion > 0
 
     @property
     def total(self) -> int:
@@ -53,9 +63,9 @@ NOTHING = Tokens(0, 0, 0, 0)
 def used(line: RequestLine, held: Reservation) -> Tokens:
     """The tokens to bill.
 
-    A target's own report always counts; what it leaves out is estimated. Without one, a request that failed or
-    reached no target costs nothing, and any other is billed for the prompt and for what the client was sent until
-    it or the target went away.
+    A target's own report counts, within reason; what it leaves out is estimated. Without one, a request that
+    failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
+    sent until it or the target went away.
     """
     facts = NO_FACTS if line.usage is None else reported.read(line.usage)
     if facts.reported is None:
@@ -88,6 +98,11 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation
         completion = _delivered(line, held, facts)
         estimated = completion > 0
     assert completion is not None  # noqa: S101 - each case above sets it
+    claimed_prompt = claimed_completion = 0
+    if prompt > line.bytes_in and prompt > (most := belief.most_prompt(line, held)):
+        claimed_prompt, prompt = prompt, most
+    if completion > (most := belief.most_completion(line, held, facts, report)):
+        claimed_completion, completion = completion, most
     cached = min(report.cached, prompt)
     cache_write_1h = min(report.cache_write_1h, prompt - cached)
     return Tokens(
@@ -103,6 +118,8 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation
         audio_ms=facts.audio_ms or report.audio_ms or 0,
         search_units=report.search_units,
         tier=facts.tier,
+        claimed_prompt=claimed_prompt,
+        claimed_completion=claimed_completion,
     )
 
 

@@ -1,0 +1,41 @@
+"""How much of a target's claim is believed: what the request could have used at most, and nothing beyond.
+
+A bound, not an estimate: an honest target never reaches it, whatever its tokeniser. docs/usage.md gives the
+reasons for each figure.
+"""
+
+from __future__ import annotations
+
+from translator.ledger.lines import RequestLine
+from translator.ledger.reported import Facts, Reported
+from translator.limits import Reservation
+
+#: Tokens of the templates around messages and tools, and of a system prompt that the target adds.
+_TEMPLATES = 4_096
+#: Of the largest image, for each token that was reserved for it: 49,000 instead of 765.
+_LARGEST_MEDIUM = 64
+#: What a target may add to the prompt by itself: an earlier response, files, pages that it finds, several rounds.
+_OUTSIDE = 10_000_000
+#: Reasoning that is not shown, in all, at once, and for each millisecond.
+_HIDDEN = 131_072
+_HIDDEN_AT_ONCE = 4_096
+_HIDDEN_PER_MS = 10
+_BYTES_PER_TOKEN = 4
+
+
+def most_prompt(line: RequestLine, held: Reservation) -> int:
+    """Tokens. A token has at least one byte, and templates repeat names; media can have more tokens than bytes."""
+    size = line.bytes_in or held.prompt * _BYTES_PER_TOKEN
+    media = max(0, held.prompt - size // _BYTES_PER_TOKEN) * _LARGEST_MEDIUM
+    return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if held.outside else 0)
+
+
+def most_completion(line: RequestLine, held: Reservation, facts: Facts, report: Reported) -> int:
+    """Tokens. The request's own maximum counts, where it states one: reasoning is in it, unless the target counts
+    it apart. Only text that the client was really sent may exceed it. Without a maximum, what was sent has at
+    least a byte for each token, and the rest is reasoning.
+    """
+    hidden = min(_HIDDEN, _HIDDEN_AT_ONCE + _HIDDEN_PER_MS * line.duration_ms)
+    if held.stated:
+        return max(held.stated, facts.text // _BYTES_PER_TOKEN) + min(report.apart, hidden)
+    return (facts.text or line.bytes_out) + hidden
