@@ -106,8 +106,8 @@ def record(draw: random.Random, number: int, keys: int, models: int, targets: in
         model=f"model-{model}", target_id=f"provider-{target}/model-{model}", provider=f"provider-{target}",
         attempts=1, status=200, request_bytes=1_000 + draw.randrange(50), response_bytes=2_000 + completion,
         first_byte_us=draw.randrange(100_000, 1_000_000), duration_us=duration,
-        prompt_tokens=300 + draw.randrange(50), completion_tokens=completion, cost_micro_usd=600 + completion * 8,
-        price_version=1,
+        prompt_tokens=300 + draw.randrange(50), completion_tokens=completion,
+        cost_nano_usd=(600 + completion * 8) * 1_000, price_version=1,
     )  # fmt: skip
 
 

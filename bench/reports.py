@@ -32,7 +32,7 @@ from xds_server.ledger.connection import open_writer
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.records import Row
+from xds_server.ledger.records import EMPTY, Row
 from xds_server.ledger.rollup import SUMS, Series
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import connect_postgresql
@@ -113,9 +113,9 @@ async def measure(store: Store, scale: Scale) -> dict[str, Any]:
         "report by day, the year": lambda: reader.report(year, [Dimension.DAY]),
         "report by key, 30 days": lambda: reader.report(month, [Dimension.KEY]),
         "report by hour and target, 24 h": lambda: reader.report(day, [Dimension.HOUR, Dimension.TARGET]),
-        "top 20 by cost, 24 h": lambda: reader.top(day, "cost_micro_usd", 20),
+        "top 20 by cost, 24 h": lambda: reader.top(day, "cost_nano_usd", 20),
         "top 20 by cost of one model, 24 h": lambda: reader.top(
-            Filter(since=until - DAY, model="model-3"), "cost_micro_usd", 20
+            Filter(since=until - DAY, model="model-3"), "cost_nano_usd", 20
         ),
         "top 20 by duration of one key and model, 24 h": lambda: reader.top(
             Filter(since=until - DAY, model="model-3", key_id="key-7"), "duration_us", 20
@@ -153,7 +153,8 @@ async def append(store: Store, scale: Scale) -> dict[str, float]:
                 organisation_id="org_0", key_id=f"key-{draw.randrange(KEYS)}", route_id="rt_0",
                 model=f"model-{draw.randrange(MODELS)}", target_id=f"p{draw.randrange(TARGETS)}/m", provider="p",
                 attempts=1, status=200, first_byte_us=draw.randrange(1, 10**6), duration_us=2_000_000,
-                prompt_tokens=300, completion_tokens=200, cost_micro_usd=draw.randrange(10_000), price_version=1,
+                prompt_tokens=300, completion_tokens=200, price_version=1,
+                cost_nano_usd=draw.randrange(10_000_000),
             )
             for _ in range(500)
         ]  # fmt: skip
@@ -225,7 +226,7 @@ def load_records(url: DatabaseUrl, scale: Scale) -> None:
 def raw(draw: random.Random, at_us: int) -> Row:
     key, model, target = draw.randrange(KEYS), draw.randrange(MODELS), draw.randrange(TARGETS)
     completion = int(draw.lognormvariate(5, 1))
-    return Row(
+    return Row._make(EMPTY.values())._replace(
         id=str(uuid.UUID(int=draw.getrandbits(128))),
         started_at_us=at_us,
         organisation_id=f"org_{key % 5}",
@@ -234,10 +235,8 @@ def raw(draw: random.Random, at_us: int) -> Row:
         model=f"model-{model}",
         target_id=f"p{target}/model-{model}",
         provider=f"p{target}",
-        node_id="",
         attempts=1,
         status=200,
-        response_flags="",
         request_bytes=1_000,
         response_bytes=2_000,
         first_byte_us=400_000,
@@ -245,17 +244,9 @@ def raw(draw: random.Random, at_us: int) -> Row:
         prompt_tokens=300,
         cached_tokens=40,
         completion_tokens=completion,
-        reasoning_tokens=0,
-        cost_micro_usd=600 + completion * 8,
+        cost_nano_usd=(600 + completion * 8) * 1_000,
         price_version=1,
-        cache_hit=False,
-        estimated=False,
-        expired=False,
         stream=True,
-        end_user="",
-        tag="",
-        failed_attempts=(),
-        earned_micro_usd=0,
     )
 
 

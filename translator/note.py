@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
+from translator import money
 from translator.limits import Reservation
 
 _ABSENT = "-"
+_NANO = "n"
 _STREAM, _PLAIN = "s", "p"
 #: Behind the stated maximum.
 _OUTSIDE = "+"
@@ -18,16 +20,17 @@ _OUTSIDE = "+"
 def written(held: Reservation, model: str) -> str:
     """`model` is the reservation's, percent-encoded, as user and tag are already.
 
-    Stream or not, the stated maximum (if there is one) and whether the prompt has parts outside are one word, such
-    as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired reservation: by it and the id
-    the two are one request.
+    The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may be
+    lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts outside are
+    one word, such as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired reservation: by it
+    and the id the two are one request.
     """
     kind = _STREAM if held.stream else _PLAIN
     if held.stated or held.outside:
         kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
     return (
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
-        f"{held.tokens} {held.cost} {held.prompt} {kind} "
+        f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} "
         f"{held.user or _ABSENT} {held.tag or _ABSENT}"
     )
 
@@ -44,7 +47,7 @@ def read(text: str) -> Reservation | None:
             route,
             unquote(model) if "%" in model else model,
             int(tokens),
-            int(cost),
+            int(cost[:-1]) if cost.endswith(_NANO) else int(cost) * money.MICRO,
             int(prompt),
             kind.startswith(_STREAM),
             "" if user == _ABSENT else user,

@@ -11,7 +11,7 @@ from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from trunkline.errors import UsageError
 from trunkline.output import when
-from trunkline.usage_rows import usd
+from trunkline.usage_rows import exact_usd, usd
 
 #: Of a listing.
 COLUMNS = (
@@ -88,7 +88,7 @@ def contribution_row(of: admin.Contribution, by: Iterable[str], *, readable: boo
         "errors": of.errors,
         "prompt": of.prompt_tokens,
         "completion": of.completion_tokens,
-        "earned_usd": usd(of.earned_micro_usd),
+        "earned_usd": exact_usd(of.earned_nano_usd),
         "uptime": _hours(of.uptime_seconds) if readable else of.uptime_seconds,
         "node_id": of.node_id,
     }

@@ -11,17 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from trunkline_proto.ledger.v1.ledger_pb2 import UsageRecord
+
 from trunkline.errors import UsageError
-from trunkline.usage_rows import RECORD_COLUMNS
+from trunkline.usage_rows import RECORD_COLUMNS, record_row
 
 Rows = Sequence[Mapping[str, Any]]
-
-_NUMBERS = {
-    "format", "attempts", "status", "price_version", "started_at_us", "request_bytes", "response_bytes",
-    "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
-    "cost_micro_usd", "earned_micro_usd",
-}  # fmt: skip
-_TRUTHS = {"cache_hit", "estimated", "expired", "stream"}
 
 
 def write(pages: Iterable[Rows], form: str, path: Path | None) -> int:
@@ -78,12 +73,10 @@ def _parquet(pages: Iterable[Rows], path: Path) -> int:
         attempt = arrow.struct(
             [("target_id", arrow.string()), ("status", arrow.int64()), ("reason", arrow.string())]
         )
-        kinds = {
-            **dict.fromkeys(_NUMBERS, arrow.int64()),
-            **dict.fromkeys(_TRUTHS, arrow.bool_()),
-            "failed_attempts": arrow.list_(attempt),
-        }
-        schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in RECORD_COLUMNS])
+        # By how an empty record has it: a list is of failed attempts.
+        kinds = {int: arrow.int64(), bool: arrow.bool_(), str: arrow.string(), list: arrow.list_(attempt)}
+        empty = record_row(UsageRecord())
+        schema = arrow.schema([(name, kinds[type(empty[name])]) for name in RECORD_COLUMNS])
         written = 0
         with parquet.ParquetWriter(path, schema) as writer:
             for page in pages:

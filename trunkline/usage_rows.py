@@ -10,15 +10,21 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from trunkline.output import when
 
-#: Of an exported record, in this order; times are Unix microseconds and money is micro-USD, as stored.
+#: Of an exported record, in this order; times are Unix microseconds, money is as its column's name says.
 RECORD_COLUMNS = tuple(field.name for field in ledger.UsageRecord.DESCRIPTOR.fields)
 
 _MICRO = 1_000_000
+_NANO = 1_000_000_000
 
 
 def usd(micro: int) -> str:
     """`0.001234`: always with six decimals, so that columns line up and nothing is rounded away."""
     return f"{Decimal(micro) / _MICRO:.6f}"
+
+
+def exact_usd(nano: int) -> str:
+    """`0.001234567`: as `usd`, of nano-USD and with nine decimals."""
+    return f"{Decimal(nano) / _NANO:.9f}"
 
 
 def duration(us: int) -> str:
@@ -46,7 +52,7 @@ def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
         "cached": row.cached_tokens,
         "completion": row.completion_tokens,
         "reasoning": row.reasoning_tokens,
-        "cost_usd": usd(row.cost_micro_usd),
+        "cost_usd": exact_usd(row.cost_nano_usd),
         "estimated": row.estimated,
         "cache_hits": row.cache_hits,
     }
@@ -65,7 +71,7 @@ def request_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]
         "attempts": record.attempts,
         "prompt": record.prompt_tokens,
         "completion": record.completion_tokens,
-        "cost_usd": usd(record.cost_micro_usd),
+        "cost_usd": exact_usd(record.cost_nano_usd),
         "first_byte": duration(record.first_byte_us) if readable else record.first_byte_us,
         "duration": duration(record.duration_us) if readable else record.duration_us,
         "tag": record.tag,

@@ -132,7 +132,7 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
     expired = sum(each["expired"] for each in records)
     print(f"{load.sent} sent, {len(load.served)} served, {len(produced)} produced, {expired} expired")  # noqa: T201
     assert sum(killed.values()) == LIFETIMES * (3 * KILLS + 1) == 50
-    whole = {user: prompt * 3 + completion * 7 for user, prompt, completion in produced}
+    whole = {user: 1_000 * (prompt * 3 + completion * 7) for user, prompt, completion in produced}
     assert len(whole) == len(produced) > 500
     assert load.served <= set(whole)
     # Everything once, by request and by what only the client and the provider know.
@@ -140,15 +140,15 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
     record_of = {each["end_user"]: each for each in records}
     assert len(record_of) == len(records)
     assert sorted(set(whole) - set(record_of)) == []
-    # To the micro-USD where Envoy lived to write it down; else what was reserved, and marked.
+    # To the nano-USD where Envoy lived to write it down; else what was reserved, and marked.
     written = {user for user in whole if not record_of[user]["expired"]}
     assert [user for user in written if record_of[user]["estimated"]] == []
-    assert {user: record_of[user]["cost_micro_usd"] for user in written} == {user: whole[user] for user in written}
+    assert {user: record_of[user]["cost_nano_usd"] for user in written} == {user: whole[user] for user in written}
     assert len(written) > len(whole) / 2
     assert all(each["estimated"] for each in records if each["expired"])
     # The reports and the limits have counted the same.
     costs = [Decimal(each["cost_usd"]) for each in reported]
-    assert sum(costs) * 1_000_000 == sum(each["cost_micro_usd"] for each in records)
+    assert sum(costs) * 10**9 == sum(each["cost_nano_usd"] for each in records)
     assert sum(each["requests"] for each in reported) == len(records)
     assert AMOUNT - requests_left == len(records)
     assert AMOUNT - tokens_left == sum(each["prompt_tokens"] + each["completion_tokens"] for each in records)

@@ -51,7 +51,7 @@ def refusal(*args: Any, **options: Any) -> Refusal:
 def test_a_request_is_let_through_with_its_route_and_ids() -> None:
     assert ask(b' {"model" : "gpt-4.1"}', target=CHAT + b"?x=%2F1", x_request_id="r-1") == Allowed(
         "rt_gpt",
-        note=f"r-1 {NOW:.0f}000000 org_acme key_ci rt_gpt gpt-4.1 1029 0 5 p - -",
+        note=f"r-1 {NOW:.0f}000000 org_acme key_ci rt_gpt gpt-4.1 1029 0n 5 p - -",
         path="/chat/completions?x=%2F1",
         usage="-",
         model='12:9:j:"gpt-4.1"',

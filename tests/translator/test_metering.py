@@ -148,8 +148,8 @@ def test_the_reservation_is_journalled_before_the_answer() -> None:
     (entry,) = tried.journal.entries
     prompt = entry.prompt
     assert entry == Reservation(
-        "id-1", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", prompt + 100, prompt * 2 + 800 + 5, prompt,
-        True, "u/1", "team%20a", ("tokens 60 key key_ci ",), stated=100,
+        "id-1", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", prompt + 100,
+        1_000 * (prompt * 2 + 800 + 5), prompt, True, "u/1", "team%20a", ("tokens 60 key key_ci ",), stated=100,
     )  # fmt: skip
     assert reserved(allowed) == replace(entry, limits=())
 
@@ -174,7 +174,7 @@ def test_the_most_expensive_target_is_reserved_for() -> None:
         ({"max_tokens": 1, "user": "x" * 4_000}, 5, 2),
     ):
         held = reserved(tried.ask(**values))
-        assert held.cost == held.prompt * by_prompt + (held.tokens - held.prompt) * by_output
+        assert held.cost == 1_000 * (held.prompt * by_prompt + (held.tokens - held.prompt) * by_output)
 
 
 def test_the_routes_default_output() -> None:
@@ -254,8 +254,8 @@ def test_a_budget_that_does_not_suffice_names_itself_and_when_it_renews() -> Non
     refused = tried.refused(max_tokens=2_000)
     assert (refused.code, refused.kind) == ("insufficient_quota", "insufficient_quota")
     for part in (
-        "organisation 'acme'", "0.01 USD per calendar month (Europe/Berlin)", "0.009000 USD are used or reserved",
-        "may use 0.002000 USD", "renews at 2027-01-31T23:00:00Z",
+        "organisation 'acme'", "0.01 USD per calendar month (Europe/Berlin)", "0.009 USD are used or reserved",
+        "may use 0.002 USD", "renews at 2027-01-31T23:00:00Z",
     ):  # fmt: skip
         assert part in refused.message
     assert int(refused.headers["retry-after"]) == 16 * 86_400 + 15 * 3_600

@@ -58,6 +58,12 @@ def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> N
     assert expired(read).started_at_us == expired(held).started_at_us
 
 
+def test_the_cost_of_an_earlier_version_is_read_in_its_unit() -> None:
+    read = note.read("r-1 1800000000000000 org_acme key_ci rt_gpt gpt-4.1 100 7 12 p - -")
+    assert read is not None
+    assert read.cost == 7_000
+
+
 @pytest.mark.parametrize(
     "text",
     [

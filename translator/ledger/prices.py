@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from translator import money
 from translator.ledger.usage import Tokens
 
-_MILLION = 1_000_000
 #: Versions remembered per target. More changes than these within the time that the control plane is away price a
 #: request of that time by a later version, which its record names.
 _REMEMBERED = 16
@@ -26,13 +26,13 @@ class Price(NamedTuple):
     request: int
 
     def cost(self, tokens: Tokens) -> int:
-        """Micro-USD, rounded half up once."""
-        millionths = (
+        """Nano-USD, rounded half up once, and at most `money.MOST`."""
+        thousandths = (
             (tokens.prompt - tokens.cached) * self.input
             + tokens.cached * self.cached_input
             + tokens.completion * self.output
         )
-        return (2 * millionths + _MILLION) // (2 * _MILLION) + self.request
+        return min(money.nano_usd(thousandths) + self.request * money.MICRO, money.MOST)
 
 
 class PriceBook:

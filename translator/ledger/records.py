@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
+from translator import money
 from translator.ledger.lines import RequestLine, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
@@ -17,7 +18,7 @@ _MILLION = 1_000_000
 
 
 class Bill(msgspec.Struct, frozen=True, gc=False):
-    """Tokens and micro-USD of one request; `price_version` is 0 where no price is known."""
+    """Tokens and nano-USD of one request; `price_version` is 0 where no price is known."""
 
     tokens: Tokens
     cost: int
@@ -47,7 +48,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     made.duration_us = line.duration_ms * 1000
     made.prompt_tokens = tokens.prompt
     made.completion_tokens = tokens.completion
-    made.cost_micro_usd = billed.cost
+    made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
     made.price_version = billed.price_version
     # What is seldom there is set where it is: each costs as much as all of the line's JSON.
     if tokens.cached:
@@ -61,7 +62,8 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     if line.failed:
         made.failed_attempts.extend(failed_before(line))
     if line.node:
-        made.node_id, made.earned_micro_usd = _earned(line.node, tokens)
+        made.node_id, earned = _earned(line.node, tokens)
+        made.earned_nano_usd, made.earned_micro_usd = earned, money.micro_usd(earned)
     return made
 
 
@@ -70,7 +72,7 @@ def expired(held: Reservation) -> ledger.UsageRecord:
     made = _begun(held)
     made.prompt_tokens = held.prompt
     made.completion_tokens = max(0, held.tokens - held.prompt)
-    made.cost_micro_usd = held.cost
+    made.cost_nano_usd, made.cost_micro_usd = held.cost, money.micro_usd(held.cost)
     made.estimated = made.expired = True
     return made
 
@@ -108,8 +110,8 @@ def _begun(held: Reservation) -> ledger.UsageRecord:
 
 
 def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
-    """The node's id, and what it earns by its owner's price: micro-USD, rounded half up once."""
+    """The node's id, and what it earns by its owner's price: nano-USD, rounded half up, at most `money.MOST`."""
     node_id, _, prices = node.partition(" ")
     by_prompt, _, by_completion = prices.partition(" ")
-    millionths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)
-    return node_id, (2 * millionths + _MILLION) // (2 * _MILLION)
+    thousandths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)
+    return node_id, min(money.nano_usd(thousandths), money.MOST)

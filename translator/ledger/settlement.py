@@ -13,14 +13,16 @@ from translator.ledger import records
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
-from translator.limits import Reservation
+from translator.limits import Reservation, earlier
 
 #: First field of the journal's entries: a reservation, the end of its request, the expiry of one that has no line,
 #: and a price.
-RESERVED = "r"
+RESERVED = "n"
 ENDED = "e"
 EXPIRED = "x"
 PRICED = "p"
+#: A reservation of an earlier version, in micro-USD.
+_RESERVED_MICRO = "r"
 #: Expired reservations that are remembered in case their lines come after all.
 _MOST_LATE = 10_000
 
@@ -103,8 +105,8 @@ class Settlement:
             self._expire(values[0])
         elif kind == ENDED:
             self._limits.end(values[0])
-        elif kind == RESERVED:
-            reservation = Reservation.of(values)
+        elif kind in {RESERVED, _RESERVED_MICRO}:
+            reservation = Reservation.of(earlier.reservation(values) if kind == _RESERVED_MICRO else values)
             self._outstanding[reservation.id] = reservation
             return reservation
         return None

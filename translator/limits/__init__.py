@@ -1,4 +1,4 @@
-"""Limits: pure logic without I/O, in whole requests, tokens and micro-USD. See `limiter` for the rule."""
+"""Limits: pure logic without I/O, in whole requests, tokens and nano-USD. See `limiter` for the rule."""
 
 from translator.limits.limit import NO_LIMITS, Applicable, Limit, LimitSet, Metric
 from translator.limits.limiter import Limiter

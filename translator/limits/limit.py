@@ -13,7 +13,7 @@ Holder = Literal["organisation", "key", "route"]
 
 
 class Metric(IntEnum):
-    """What is counted: requests, tokens, micro-USD, requests in flight. The value is a place in `Amounts`."""
+    """What is counted: requests, tokens, nano-USD, requests in flight. The value is a place in `Amounts`."""
 
     REQUESTS = 0
     TOKENS = 1

@@ -21,10 +21,11 @@ from typing import Any
 import msgspec
 
 from translator.errors import LimitError
+from translator.limits import earlier
 from translator.limits.counters import Counter, counter
 from translator.limits.limit import Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
-from translator.limits.saving import Places, Saving
+from translator.limits.saving import NANO_USD, Places, Saving
 from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
@@ -219,6 +220,8 @@ class Limiter:
         restored = Limiter(self._limits_of)
         try:
             for part in parts:
+                if part.get("money") != NANO_USD:
+                    part = earlier.part(part)  # noqa: PLW2901
                 for name, state in part.get("counters", {}).items():
                     restored._new(name).load(state)
                 for fields, steps in part.get("held", ()):

@@ -12,7 +12,7 @@ from translator.limits.limit import Limit
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is micro-USD; `user` and `tag` are
+    """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is nano-USD; `user` and `tag` are
     percent-encoded. `limits` are the ids of the limits that it counts in.
 
     What a target's report can be held against: `stated` are the most completion tokens that the request allows in

@@ -13,6 +13,8 @@ from translator.limits.reservation import Reservation
 
 #: Where a reservation counts: of each of its limits, tokens and cost last.
 Places = tuple[tuple[Counter, Bucket], ...]
+#: What a part's amounts of money are in; an earlier version's have no such mark (see `earlier`).
+NANO_USD = "nano-usd"
 #: Counters, and reservations, in one part: some tenths of a millisecond.
 _PART = 250
 
@@ -32,14 +34,19 @@ class Saving:
                 self._kept[found] = found.state()
 
     def parts(self) -> Iterator[dict[str, Any]]:
-        """JSON values: `counters`, states by id, or `held`, reservations with the steps of their buckets."""
+        """JSON values with the unit of their `money`: `counters`, states by id, or `held`, reservations with the
+        steps of their buckets.
+        """
         for begin in range(0, len(self._counters), _PART):
             part = slice(begin, begin + _PART)
             chosen = zip(self._names[part], self._counters[part], strict=True)
-            yield {"counters": {name: self._state(found) for name, found in chosen}}
+            yield {"money": NANO_USD, "counters": {name: self._state(found) for name, found in chosen}}
         for begin in range(0, len(self._held), _PART):
             held = self._held[begin : begin + _PART]
-            yield {"held": [(reserved.fields, [bucket.step for _, bucket in places]) for reserved, places in held]}
+            yield {
+                "money": NANO_USD,
+                "held": [(reserved.fields, [bucket.step for _, bucket in places]) for reserved, places in held],
+            }
 
     def _state(self, found: Counter) -> list[int]:
         kept = self._kept.get(found)

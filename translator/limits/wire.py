@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from translator import money
 from translator.errors import Refusal
 from translator.limits import windows
 from translator.limits.limit import Limit, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
 
-_MICRO = 1_000_000
 _DAY = 86_400
 
 
@@ -99,8 +99,9 @@ def _amount(metric: Metric, amount: int) -> str:
             return f"{amount} tokens"
         case Metric.COST_USD:
             # To the cent, unless that would hide something.
-            places = 2 if amount % 10_000 == 0 else 6
-            return f"{amount / _MICRO:.{places}f} USD"
+            dollars, rest = divmod(amount, money.USD)
+            decimals = f"{rest:09}".rstrip("0").ljust(2, "0")
+            return f"{dollars}.{decimals} USD"
         case Metric.CONCURRENCY:
             return f"{amount} requests at a time"
         case _:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import CALENDARS, METRICS
 
+from translator import money
 from translator.errors import LimitError
 from translator.limits import Limit, Metric, windows
 from translator.limits.limit import BY_TEXT, Holder
@@ -17,7 +18,7 @@ def limits(
 ) -> tuple[Limit, ...]:
     """Raises LimitError: a metric or calendar that this version does not know, no window, an unknown time zone."""
     return tuple(
-        Limit(_metric(message), _window(message), message.amount, holder, holder_id, holder_name, message.model)
+        Limit(_metric(message), _window(message), _amount(message), holder, holder_id, holder_name, message.model)
         for message in messages
     )
 
@@ -27,6 +28,11 @@ def _metric(message: policy.Limit) -> Metric:
     if metric is None:
         raise LimitError(f"metric {message.metric} is not known to this version")
     return metric
+
+
+def _amount(message: policy.Limit) -> int:
+    """Nano-USD for cost, which the policy has in micro-USD, as configuration does."""
+    return message.amount * money.MICRO if message.metric == policy.METRIC_COST_USD else message.amount
 
 
 def _window(message: policy.Limit) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-_MILLION = 1_000_000
+from translator import money
+
 #: Micro-USD per million prompt tokens, per million completion tokens, and per request.
 _Rates = tuple[int, int, int]
 
@@ -24,14 +25,14 @@ class Ceiling:
         self._from, self._until = (math.inf if self._targets else -math.inf), math.inf
 
     def cost(self, prompt: int, completion: int, at: float) -> int:
-        """Micro-USD for so many tokens at `at` (Unix seconds), rounded half up."""
+        """Nano-USD for so many tokens at `at` (Unix seconds), rounded half up, and at most `money.MOST`."""
         if not self._from <= at < self._until:
             self._look(at)
         most = 0
         for by_prompt, by_completion, by_request in self._rates:
-            millionths = prompt * by_prompt + completion * by_completion
-            most = max(most, (2 * millionths + _MILLION) // (2 * _MILLION) + by_request)
-        return most
+            thousandths = prompt * by_prompt + completion * by_completion
+            most = max(most, money.nano_usd(thousandths) + by_request * money.MICRO)
+        return min(most, money.MOST)
 
     def _look(self, at: float) -> None:
         """The rates in force at `at`, without those that another one exceeds in everything, and how long."""

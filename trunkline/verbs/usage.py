@@ -164,7 +164,7 @@ Examples:
 @filter_options
 @control_options
 def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path | None) -> None:
-    """Single requests, oldest first, as stored: microseconds and micro-USD."""
+    """Single requests, oldest first, as stored: microseconds, nano-USD and, rounded, micro-USD."""
     with control.connect() as api:
 
         def pages() -> Iterator[usage_files.Rows]:

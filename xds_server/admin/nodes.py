@@ -16,6 +16,7 @@ from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError, TunnelError
+from xds_server.ledger import records
 from xds_server.ledger.contributions import SUMS, By, Contribution
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -198,6 +199,7 @@ def _by(names: Iterable[str], problems: Problems) -> tuple[By, ...]:
 
 def _contribution(of: Contribution) -> pb.Contribution:
     day = datetime.fromtimestamp(of.day * _DAY, UTC).strftime("%Y-%m-%d") if of.day >= 0 else ""
+    sums = dict(zip(SUMS, of.sums, strict=True))
     return pb.Contribution(
         node_id=of.node_id,
         node_name=of.node_name,
@@ -205,5 +207,6 @@ def _contribution(of: Contribution) -> pb.Contribution:
         model=of.model,
         day=day,
         uptime_seconds=of.uptime_seconds,
-        **dict(zip(SUMS, of.sums, strict=True)),
+        earned_micro_usd=records.micro_usd(sums["earned_nano_usd"]),
+        **sums,
     )

@@ -17,14 +17,14 @@ from xds_server.errors import NotFoundError
 from xds_server.ledger import records
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.reports import Comparison
+from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.rollup import SUMS
 from xds_server.messages import member
 from xds_server.store import AsyncStore
 
 _ORDERS = {
-    pb.TopRequestsRequest.ORDER_UNSPECIFIED: "cost_micro_usd",
-    pb.TopRequestsRequest.ORDER_COST: "cost_micro_usd",
+    pb.TopRequestsRequest.ORDER_UNSPECIFIED: "cost_nano_usd",
+    pb.TopRequestsRequest.ORDER_COST: "cost_nano_usd",
     pb.TopRequestsRequest.ORDER_TOKENS: "tokens",
     pb.TopRequestsRequest.ORDER_DURATION: "duration_us",
 }
@@ -56,13 +56,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         with checking() as problems:
             by = _dimensions(request.by, problems)
         groups = await self._ledger.report(await self._filter(request.filter), by)
-        # What a row has is a prefix of what a roll-up has, under the same names.
-        named = [name for name in SUMS if name in pb.UsageRow.DESCRIPTOR.fields_by_name]
-        return pb.ReportUsageResponse(
-            rows=[
-                pb.UsageRow(values=group.values, **dict(zip(named, group.sums, strict=False))) for group in groups
-            ]
-        )
+        return pb.ReportUsageResponse(rows=map(_row, groups))
 
     @reporting
     async def TopRequests(self, request: pb.TopRequestsRequest, context: Context) -> pb.TopRequestsResponse:
@@ -136,13 +130,20 @@ def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:
     return tuple(found)
 
 
+def _row(of: Group) -> pb.UsageRow:
+    """A roll-up's sums stand under their own names; some are for comparisons alone."""
+    fields = pb.UsageRow.DESCRIPTOR.fields_by_name
+    sums = {name: value for name, value in zip(SUMS, of.sums, strict=True) if name in fields}
+    return pb.UsageRow(values=of.values, cost_micro_usd=records.micro_usd(sums["cost_nano_usd"]), **sums)
+
+
 def _comparison(of: Comparison) -> pb.TargetComparison:
     sums = dict(zip(SUMS, of.sums, strict=True))
     tokens = sums["prompt_tokens"] + sums["completion_tokens"]
     return pb.TargetComparison(
         target_id=of.target_id,
         requests=sums["requests"],
-        cost_per_million=_ratio(sums["cost_micro_usd"] * 1_000_000, tokens),
+        cost_per_million=_ratio(sums["cost_nano_usd"] * 1_000, tokens),
         first_byte_p50_us=of.first_byte_p50_us,
         first_byte_p95_us=of.first_byte_p95_us,
         millitokens_per_second=_ratio(sums["answer_tokens"] * 1_000_000_000, sums["answer_us"]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -18,8 +19,10 @@ from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.store.connection import Snapshot
 
 #: What the heaviest requests are found by. A block's row has the highest of each, so that few blocks are opened.
-ORDERS = ("cost_micro_usd", "tokens", "duration_us")
+ORDERS = ("cost_nano_usd", "tokens", "duration_us")
 
+#: Of `encode`. The one before named no format, had every column, and counted money in micro-USD.
+FORMAT = 2
 #: Columns with their types.
 _REQUEST = {"started_at_us": "bigint", "id": "text", "block": "bigint"}
 _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), "data": "bytea"}
@@ -57,14 +60,19 @@ def order(of: Columns, by: str) -> Sequence[int]:
 
 
 def encode(block: Columns) -> bytes:
-    """As stored: JSON, which names its columns, compressed."""
-    return zlib.compress(orjson.dumps(block), _LEVEL)
+    """As stored: JSON, which names its columns, compressed. A column in which nothing stands is left out."""
+    filled = {name: column for name, column in block.items() if any(column)}
+    return zlib.compress(orjson.dumps({"format": FORMAT, **filled}), _LEVEL)
 
 
 def decode(data: bytes) -> Columns:
-    """What `encode` made."""
-    found: Columns = orjson.loads(zlib.decompress(data))
-    return found
+    """What `encode` made, also that of an earlier version, with every column of today."""
+    found: dict[str, Any] = orjson.loads(zlib.decompress(data))
+    if found.pop("format", 1) == 1:
+        for name in ("cost", "earned"):
+            found[f"{name}_nano_usd"] = [amount * records.MICRO for amount in found.pop(f"{name}_micro_usd")]
+    number = len(found["id"])
+    return {name: found[name] if name in found else [empty] * number for name, empty in records.EMPTY.items()}
 
 
 def _stored_after(writing: Writing, last: int, keys: Sequence[tuple[int, str, int]]) -> list[int]:

@@ -18,8 +18,8 @@ from xds_server.model import pool_name
 from xds_server.store.connection import Snapshot
 
 #: The columns of usage_node that are sums.
-SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_micro_usd")
-_EARNED = SUMS.index("earned_micro_usd")
+SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_nano_usd")
+_EARNED = SUMS.index("earned_nano_usd")
 
 _KEY = {"hour": "integer", **dict.fromkeys(("node_id", "model", "organisation_id", "owner_key_id"), "text")}
 _TYPES = {**_KEY, **dict.fromkeys(SUMS, "bigint")}
@@ -100,7 +100,7 @@ def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
         # What the node offers, not the public name that some route has for it.
         model = row.target_id.removeprefix(_POOL) if row.target_id.startswith(_POOL) else row.model
         sums = found.setdefault(NodeHour(row.started_at_us // HOUR_US, row.node_id, model), [0] * len(SUMS))
-        added = (1, error, row.prompt_tokens, row.completion_tokens, row.earned_micro_usd)
+        added = (1, error, row.prompt_tokens, row.completion_tokens, row.earned_nano_usd)
         for index, value in enumerate(added):
             sums[index] += value
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import add, attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,10 +25,16 @@ _TEXTS = {
     "provider": 128,
     "node_id": 128,
     "response_flags": 512,
+    "upstream_request_id": 256,
+    "service_tier": 64,
 }
 _REQUIRED = ("id", "organisation_id")
 #: What the client wrote is made to fit instead: a record that is refused is a request that nobody pays for.
 _CLIENT_TEXT = 256
+#: Nano-USD of a micro-USD.
+MICRO = 1_000
+#: Of one request: 10,000 USD.
+MOST_NANO_USD = 10**13
 #: Fits a signed 64-bit column with room for thousands of sums.
 _LARGEST = 10**15
 _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
@@ -46,11 +52,21 @@ _NUMBERS = {
             "cached_tokens",
             "completion_tokens",
             "reasoning_tokens",
-            "cost_micro_usd",
-            "earned_micro_usd",
+            "claimed_prompt_tokens",
+            "claimed_completion_tokens",
+            "cache_write_tokens",
+            "cache_write_1h_tokens",
+            "audio_prompt_tokens",
+            "audio_completion_tokens",
+            "images",
+            "audio_in_ms",
+            "audio_out_ms",
+            "characters",
+            "search_units",
         ),
         _LARGEST,
     ),
+    **dict.fromkeys(("cost_nano_usd", "earned_nano_usd"), MOST_NANO_USD),
 }
 _MOST_FAILED = 64
 
@@ -78,7 +94,7 @@ class Row(NamedTuple):
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
-    cost_micro_usd: int
+    cost_nano_usd: int
     price_version: int
     cache_hit: bool
     estimated: bool
@@ -87,8 +103,27 @@ class Row(NamedTuple):
     end_user: str
     tag: str
     failed_attempts: Sequence[tuple[str, int, str]]
-    earned_micro_usd: int
+    earned_nano_usd: int
+    upstream_request_id: str
+    capped: bool
+    claimed_prompt_tokens: int
+    claimed_completion_tokens: int
+    cache_write_tokens: int
+    cache_write_1h_tokens: int
+    audio_prompt_tokens: int
+    audio_completion_tokens: int
+    images: int
+    audio_in_ms: int
+    audio_out_ms: int
+    characters: int
+    search_units: int
+    service_tier: str
 
+
+#: By the names of Row's fields, what stands for nothing.
+EMPTY: Mapping[str, Any] = {
+    name: ledger.UsageRecord.DESCRIPTOR.fields_by_name[name].default_value for name in Row._fields
+}
 
 #: By the names of Row's fields, the values of several requests, in one order. Nearly all work is done on these: on
 #: a whole column it costs a tenth of what it costs record by record.
@@ -111,6 +146,7 @@ def columns(request: ledger.AppendRequest) -> Columns:
     # Each field of a message is asked for once, all in one call: asking is what is slow.
     formats, *values = zip(*map(_fields_of, request.records), strict=True)
     found: Columns = dict(zip(Row._fields, values, strict=True))
+    _as_nano_usd(request.records, found)
     attempts = found["failed_attempts"]
     tried = [index for index, each in enumerate(attempts) if each]
     _check(request.records, tried if _are_ordinary(formats, found) else range(len(attempts)))
@@ -139,13 +175,34 @@ def rows(of: Columns) -> list[Row]:
 
 
 def record(row: Row) -> ledger.UsageRecord:
-    """As it arrived."""
+    """As it arrived, with its money in micro-USD too."""
     fields = row._asdict()
+    for name in ("cost", "earned"):
+        fields[f"{name}_micro_usd"] = micro_usd(fields[f"{name}_nano_usd"])
     fields["failed_attempts"] = [
         ledger.FailedAttempt(target_id=target, status=status, reason=reason)
         for target, status, reason in row.failed_attempts
     ]
     return ledger.UsageRecord(format=FORMAT, **fields)
+
+
+def micro_usd(nano: int) -> int:
+    """Rounded half up."""
+    return (2 * nano + MICRO) // (2 * MICRO)
+
+
+def _as_nano_usd(records: Sequence[ledger.UsageRecord], of: Columns) -> None:
+    """What an older translator has sent in micro-USD alone."""
+    if not all(of["cost_nano_usd"]):
+        of["cost_nano_usd"] = [
+            nano or record.cost_micro_usd * MICRO
+            for nano, record in zip(of["cost_nano_usd"], records, strict=True)
+        ]
+    if any(of["node_id"]):
+        of["earned_nano_usd"] = [
+            nano or (record.earned_micro_usd * MICRO if node else 0)
+            for nano, record, node in zip(of["earned_nano_usd"], records, of["node_id"], strict=True)
+        ]
 
 
 def _are_ordinary(formats: Sequence[int], of: Columns) -> bool:

@@ -53,7 +53,7 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[
         groups.append(Group(tuple(values), sums))
     if any(dimension in _PERIODS for dimension in by):
         return sorted(groups)
-    cost = SUMS.index("cost_micro_usd")
+    cost = SUMS.index("cost_nano_usd")
     return sorted(groups, key=lambda group: (-group.sums[cost], -group.sums[0], group.values))
 
 

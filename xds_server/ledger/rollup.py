@@ -55,7 +55,7 @@ SUMS = (
     "cached_tokens",
     "completion_tokens",
     "reasoning_tokens",
-    "cost_micro_usd",
+    "cost_nano_usd",
     "estimated",
     "cache_hits",
     "failed_attempts",

@@ -227,13 +227,13 @@ class UsageBlockRow(SQLModel, table=True):
 
     __tablename__ = "usage_block"
     __table_args__: ClassVar = (
-        Index("usage_block_cost", "hour", "cost_micro_usd"),
+        Index("usage_block_cost", "hour", "cost_nano_usd"),
         Index("usage_block_tokens", "hour", "tokens"),
         Index("usage_block_duration", "hour", "duration_us"),
     )
     id: int = Field(primary_key=True, sa_type=_AutoId)
     hour: int
-    cost_micro_usd: int = Field(sa_type=BigInteger)
+    cost_nano_usd: int = Field(sa_type=BigInteger)
     tokens: int = Field(sa_type=BigInteger)
     duration_us: int = Field(sa_type=BigInteger)
     data: bytes = Field(sa_type=LargeBinary)
@@ -287,7 +287,7 @@ class UsageHourRow(SQLModel, table=True):
     cached_tokens: int = Field(sa_type=BigInteger)
     completion_tokens: int = Field(sa_type=BigInteger)
     reasoning_tokens: int = Field(sa_type=BigInteger)
-    cost_micro_usd: int = Field(sa_type=BigInteger)
+    cost_nano_usd: int = Field(sa_type=BigInteger)
     estimated: int = Field(sa_type=BigInteger)
     cache_hits: int = Field(sa_type=BigInteger)
     failed_attempts: int = Field(sa_type=BigInteger)
@@ -331,4 +331,4 @@ class UsageNodeRow(SQLModel, table=True):
     errors: int = Field(sa_type=BigInteger)
     prompt_tokens: int = Field(sa_type=BigInteger)
     completion_tokens: int = Field(sa_type=BigInteger)
-    earned_micro_usd: int = Field(sa_type=BigInteger)
+    earned_nano_usd: int = Field(sa_type=BigInteger)

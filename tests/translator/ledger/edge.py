@@ -38,10 +38,10 @@ def settings(directory: Path, **options: object) -> Settings:
     return Settings(**given)  # type: ignore[arg-type]
 
 
-def prices() -> PriceBook:
-    """2 and 8 USD per million tokens."""
+def prices(prompt: int = 2_000_000) -> PriceBook:
+    """2 (`prompt`, micro-USD) and 8 USD per million tokens."""
     book = PriceBook()
-    price = policy.Price(input=2_000_000, output=8_000_000, version=1)
+    price = policy.Price(input=prompt, output=8_000_000, version=1)
     book.put(policy.Route(id="rt_gpt", targets=[policy.Target(id="openai/gpt-4.1", prices=[price])]))
     return book
 
@@ -49,17 +49,17 @@ def prices() -> PriceBook:
 LIMITS = (
     Limit(Metric.REQUESTS, "86400000", 1_000_000, "organisation", "org_acme", "acme"),
     Limit(Metric.TOKENS, "86400000", 1_000_000_000, "organisation", "org_acme", "acme"),
-    Limit(Metric.COST_USD, "86400000", 1_000_000_000, "organisation", "org_acme", "acme"),
+    Limit(Metric.COST_USD, "86400000", 1_000_000_000_000, "organisation", "org_acme", "acme"),
     Limit(Metric.CONCURRENCY, "-", 1_000_000, "key", "key_ci", "ci"),
 )
 
 
 def reserve(limiter: Limiter, request_id: str, at: float | None = None) -> Reservation:
-    """100 tokens and 500 micro-USD."""
+    """100 tokens and 500,000 nano-USD."""
     at = time.time() if at is None else at
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
     ids = tuple(limit.id for limit in LIMITS)
-    made = Reservation(request_id, at, *whose, 100, 500, 12, stream=False, user="", tag="a%20tag", limits=ids)
+    made = Reservation(request_id, at, *whose, 100, 500_000, 12, stream=False, user="", tag="a%20tag", limits=ids)
     assert limiter.reserve(made, LIMITS) is None
     return made
 

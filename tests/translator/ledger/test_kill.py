@@ -146,7 +146,7 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
     # What is held counts as it was reserved.
     held = len(state["held"])
     tokens = sum(10 + completion for completion in written.values()) + 100 * held
-    cost = sum(20 + 8 * completion for completion in written.values()) + 500 * held
+    cost = 1_000 * (sum(20 + 8 * completion for completion in written.values()) + 500 * held)
     assert state["used"] == [len(written) + held, tokens, cost, held]
     assert set(collector.records) == set(written)
     for request_id, records in collector.records.items():

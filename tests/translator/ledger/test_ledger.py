@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,8 +30,10 @@ def new_limiter() -> Limiter:
 
 
 @asynccontextmanager
-async def running(directory: Path, limiter: Limiter, **options: object) -> AsyncIterator[Ledger]:
-    ledger = Ledger(settings(directory, **options), limiter, prices(), structlog.get_logger())
+async def running(
+    directory: Path, limiter: Limiter, book: PriceBook | None = None, **options: object
+) -> AsyncIterator[Ledger]:
+    ledger = Ledger(settings(directory, **options), limiter, book or prices(), structlog.get_logger())
     task = asyncio.create_task(ledger.run())
     try:
         yield ledger
@@ -64,17 +67,18 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     limiter = new_limiter()
     async with running(tmp_path, limiter, control_token="secret") as ledger:
         ledger.reserved(reserve(limiter, "a"))
-        assert used(limiter) == [1, 100, 500, 1]
+        assert used(limiter) == [1, 100, 500_000, 1]
         log.write(request_line("a", attempts=3, failed="other/gpt=503 other/gpt=0") + b"rubbish\n")
         await collector.until({"a"})
-        assert used(limiter) == [1, 15, 60, 0]
+        assert used(limiter) == [1, 15, 60_000, 0]
         await until(lambda: ledger.status()["records_pending"] == 0)
     (record,) = collector.records["a"]
     assert [(each.target_id, each.status, each.reason) for each in record.failed_attempts] == [
         ("other/gpt", 503, "refused"),
         ("other/gpt", 0, "no answer"),
     ]
-    assert (record.attempts, record.cost_micro_usd, record.price_version) == (3, 60, 1)
+    assert (record.attempts, record.cost_nano_usd, record.cost_micro_usd) == (3, 60_000, 60)
+    assert record.price_version == 1
     assert set(collector.tokens) == {"Bearer secret"}
     metrics = Metrics()
     metrics.sources.append(ledger.samples)
@@ -90,11 +94,11 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     # A new process neither settles nor ships it again.
     again = new_limiter()
     async with running(tmp_path, again) as ledger:
-        assert used(again) == [1, 15, 60, 0]
+        assert used(again) == [1, 15, 60_000, 0]
         log.write(request_line("b"))
         await collector.until({"b"})
     assert len(collector.records["a"]) == 1
-    assert used(again) == [2, 30, 120, 0]
+    assert used(again) == [2, 30, 120_000, 0]
 
 
 async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(tmp_path: Path) -> None:
@@ -129,13 +133,37 @@ async def test_the_end_of_a_request_is_known_to_the_next_process_and_its_line_fr
     ledger.flush()
     killed = new_limiter()
     Ledger(settings(tmp_path), killed, prices(), structlog.get_logger())
-    assert used(killed) == used(limiter) == [2, 200, 1000, 1]
+    assert used(killed) == used(limiter) == [2, 200, 1_000_000, 1]
     again = new_limiter()
     async with running(tmp_path, again) as ledger:
         log.write(request_line("a"))
         await collector.until({"a"})
         await until(lambda: len(ledger.outstanding) == 1)
-        assert used(again) == [2, 115, 560, 1]
+        assert used(again) == [2, 115, 560_000, 1]
+
+
+async def test_the_journal_of_a_version_that_counted_micro_usd(tmp_path: Path) -> None:
+    settings(tmp_path)
+    reserved = reserve(new_limiter(), "a").fields
+    entry = ["r", *(500 if value == 500_000 else value for value in reserved)]
+    (tmp_path / "ledger" / "reservations.log").write_text(json.dumps(entry) + "\n")
+    limiter = new_limiter()
+    async with running(tmp_path, limiter) as ledger:
+        assert used(limiter) == [1, 100, 500_000, 1]
+        assert [each.cost for each in ledger.outstanding] == [500_000]
+
+
+async def test_a_hundred_embeddings_cost_more_than_nothing(
+    tmp_path: Path, log: EnvoyLog, collector: Collector
+) -> None:
+    limiter = new_limiter()
+    async with running(tmp_path, limiter, prices(20_000)) as ledger:
+        for number in range(100):
+            ledger.reserved(reserve(limiter, str(number)))
+            log.write(request_line(str(number), usage='{"prompt_tokens":20,"total_tokens":20}'))
+        await collector.until(set(map(str, range(100))))
+    costs = [record.cost_nano_usd for (record,) in collector.records.values()]
+    assert (costs, used(limiter)[2]) == ([400] * 100, 40_000)
 
 
 async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
@@ -172,7 +200,7 @@ async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_
         ledger.reserved(reserve(limiter, "young"))
         await collector.until({"gone"})
         assert [each.id for each in ledger.outstanding] == ["young"]
-        assert used(limiter) == [2, 200, 1000, 1]
+        assert used(limiter) == [2, 200, 1_000_000, 1]
     (record,) = collector.records["gone"]
     assert (record.expired, record.estimated, record.prompt_tokens, record.completion_tokens) == (
         True,
@@ -186,7 +214,7 @@ async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_
         log.write(request_line("gone") + request_line("young"))
         await collector.until({"young"})
         await until(lambda: not ledger.outstanding)
-    assert used(again) == [2, 115, 560, 0]
+    assert used(again) == [2, 115, 560_000, 0]
 
 
 async def test_what_a_dead_envoy_was_serving_expires_when_another_one_begins(
@@ -243,14 +271,14 @@ async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_
                 await asyncio.sleep(0)
         await until(lambda: not ledger.outstanding)
         assert ledger.status()["records_pending"] == outbox.CAPACITY
-        assert used(limiter) == [count, 15 * count, 60 * count, 0]
+        assert used(limiter) == [count, 15 * count, 60_000 * count, 0]
     collector = Collector(tmp_path / "control.sock")
     again = new_limiter()
     async with running(tmp_path, again) as ledger:
         await until(lambda: ledger.status()["records_pending"] == outbox.CAPACITY)
         await collector.start()
         await collector.until({f"r{number}" for number in range(count)})
-        assert used(again) == [count, 15 * count, 60 * count, 0]
+        assert used(again) == [count, 15 * count, 60_000 * count, 0]
         await until(lambda: ledger.status()["records_pending"] == 0)
     await collector.stop()
     assert max(collector.sizes) <= 500
@@ -289,7 +317,7 @@ async def test_a_defect_costs_one_line(
             await collector.until({"a", "b"})
     (line,) = [each for each in logged if each["event"] == "defect"]
     assert "private" not in repr(line)
-    assert used(limiter) == [2, 115, 560, 1]
+    assert used(limiter) == [2, 115, 560_000, 1]
 
 
 async def test_limits_are_kept_on_a_full_disk(
@@ -303,4 +331,4 @@ async def test_limits_are_kept_on_a_full_disk(
         ledger.reserved(reserve(limiter, "unlogged", time.time() - 1000))
         await until(lambda: not ledger.outstanding)
         assert ledger.status()["journal_errors"] == 2  # neither the reservation nor its end
-    assert used(limiter) == [1, 100, 500, 0]
+    assert used(limiter) == [1, 100, 500_000, 0]

@@ -6,6 +6,7 @@ import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.writing import START, held, request_line
+from translator import money
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.prices import Price, PriceBook
@@ -29,11 +30,13 @@ def bill(book: PriceBook, **fields: object) -> records.Bill:
 @pytest.mark.parametrize(
     ("price", "tokens", "cost"),
     [
-        (Price(0, 1, 2_000_000, 8_000_000, 500_000, 0), Tokens(1000, 400, 100, 0), 600 * 2 + 400 // 2 + 800),
-        (Price(0, 1, 500_000, 0, 500_000, 0), Tokens(1, 0, 0, 0), 1),  # a half goes up
-        (Price(0, 1, 499_999, 0, 499_999, 0), Tokens(1, 0, 0, 0), 0),
-        (Price(0, 1, 300_000, 200_000, 0, 0), Tokens(1, 0, 1, 0), 1),  # rounded once, not per kind
-        (Price(0, 1, 0, 0, 0, 7), Tokens(5, 0, 5, 0), 7),
+        (Price(0, 1, 2_000_000, 8_000_000, 500_000, 0), Tokens(1000, 400, 100, 0), 2_200_000),
+        (Price(0, 1, 20_000, 0, 20_000, 0), Tokens(20, 0, 0, 0), 400),  # an embedding
+        (Price(0, 1, 500, 0, 500, 0), Tokens(1, 0, 0, 0), 1),  # a half goes up
+        (Price(0, 1, 499, 0, 499, 0), Tokens(1, 0, 0, 0), 0),
+        (Price(0, 1, 300, 200, 0, 0), Tokens(1, 0, 1, 0), 1),  # rounded once, not per kind
+        (Price(0, 1, 0, 0, 0, 7), Tokens(5, 0, 5, 0), 7_000),
+        (Price(0, 1, 10**15, 10**15, 10**15, 10**15), Tokens(10**9, 0, 10**9, 0), money.MOST),
     ],
 )
 def test_cost(price: Price, tokens: Tokens, cost: int) -> None:
@@ -60,7 +63,7 @@ def test_the_price_at_the_requests_start_also_after_it_was_replaced() -> None:
 def test_bill() -> None:
     book = PriceBook()
     book.put(route(policy.Price(input=2_000_000, output=8_000_000, request=3, version=4)))
-    assert bill(book) == records.Bill(Tokens(10, 0, 5, 0), 20 + 40 + 3, 4)
+    assert bill(book) == records.Bill(Tokens(10, 0, 5, 0), 20_000 + 40_000 + 3_000, 4)
     # What failed is free, its price per request included.
     assert bill(book, usage=None, status=503).cost == 0
     unknown = bill(book, target="other/x")

@@ -17,9 +17,9 @@ START = 1_790_000_000
 
 
 def held(request_id: str, **fields: object) -> Reservation:
-    """A reservation of 100 tokens, 12 of them the prompt's, and 500 micro-USD, changed by `fields`."""
+    """A reservation of 100 tokens, 12 of them the prompt's, and 500,000 nano-USD, changed by `fields`."""
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
-    made = Reservation(request_id, START + 0.00025, *whose, 100, 500, 12, stream=False, user="", tag="")
+    made = Reservation(request_id, START + 0.00025, *whose, 100, 500_000, 12, stream=False, user="", tag="")
     return replace(made, **fields)
 
 

@@ -327,6 +327,26 @@ def test_a_restart_knows_everything() -> None:
         assert reserve(each, "d", limits, at=NOW + 61) is None
 
 
+def test_the_state_of_a_version_that_counted_micro_usd() -> None:
+    limits = [limit(COST, "60", 10**6), limit(COST, MONTH, 10**6), limit(TOKENS, "60", 10**6)]
+
+    def after(micro: int) -> Limiter:
+        """Two requests run, one has ended; money is in so many to the micro-USD."""
+        engine = limiter()
+        for number in range(3):
+            assert reserve(engine, str(number), limits, tokens=5, cost=7 * micro, at=NOW + number) is None
+        assert engine.settle("0", 5, 2 * micro)
+        return engine
+
+    earlier = [{name: part[name] for name in part if name != "money"} for part in json.loads(saved(after(1)))]
+    upgraded = limiter()
+    upgraded.restore(earlier)
+    assert saved(upgraded) == saved(after(1_000))
+    again = limiter()
+    again.restore(json.loads(saved(upgraded)))
+    assert saved(again) == saved(upgraded)
+
+
 def test_what_the_journal_tells_is_taken_back_unchecked_and_once() -> None:
     limits = [limit(TOKENS, "60", 10), limit(CONCURRENCY, "-", 1)]
     engine = limiter()

@@ -56,7 +56,7 @@ def test_windows() -> None:
     assert [(each.metric, each.window, each.amount) for each in made] == [
         (Metric.CONCURRENCY, "-", 1),
         (Metric.TOKENS, "60", 2),
-        (Metric.COST_USD, "week@UTC", 3),
+        (Metric.COST_USD, "week@UTC", 3_000),
         (Metric.REQUESTS, "day@Asia/Tokyo", 4),
     ]
 
@@ -70,7 +70,7 @@ def test_limits_of_models_apply_to_those_and_the_others_to_all() -> None:
     ]
     held = LimitSet(limits(messages, "key", "key_a", "a"))
     # Of two with one identity the strictest counts.
-    assert [each.amount for each in held.of("a")] == [9, 4, 3]
+    assert [each.amount for each in held.of("a")] == [9, 4, 3_000]
     assert [each.amount for each in held.of("b")] == [9]
     assert held.of("c") is held.of("b")
 
@@ -99,14 +99,14 @@ def test_the_price_of_the_moment() -> None:
     ]
     ceiling = Ceiling([policy.Target(id="a", prices=history)])
     moments = (5_000, 1_999.9, 1_000, 999, 2_000, 0, 1_500)  # in any order
-    assert [ceiling.cost(0, 1, at) for at in moments] == [9, 2, 2, 5, 9, 5, 2]
+    assert [ceiling.cost(0, 1, at) for at in moments] == [each * 1_000 for each in (9, 2, 2, 5, 9, 5, 2)]
 
 
 def test_a_price_that_is_yet_to_come_is_free_until_then() -> None:
     ceiling = Ceiling(
         [policy.Target(id="a", prices=[policy.Price(request=7, valid_from=100)]), policy.Target(id="b")]
     )
-    assert [ceiling.cost(1, 1, at) for at in (99, 100)] == [0, 7]
+    assert [ceiling.cost(1, 1, at) for at in (99, 100)] == [0, 7_000]
 
 
 def test_without_prices_everything_is_free() -> None:
@@ -114,7 +114,7 @@ def test_without_prices_everything_is_free() -> None:
 
 
 def test_no_rebate_of_a_providers_cache_is_counted_on_but_a_surcharge_is() -> None:
-    for cached, expected in ((1, 8), (9, 9)):
+    for cached, expected in ((1, 8_000), (9, 9_000)):
         price = policy.Price(input=8 * MILLION, cached_input=cached * MILLION)
         assert Ceiling([policy.Target(id="a", prices=[price])]).cost(1, 0, 0) == expected
 
@@ -147,5 +147,5 @@ def test_the_most_expensive_target_counts(
             if began:
                 _, by_prompt, by_completion, request = max(began)
                 exact = prompt * by_prompt + completion * by_completion
-                costs.append((exact + MILLION // 2) // MILLION + request)
+                costs.append((exact + 500) // 1_000 + request * 1_000)
         assert ceiling.cost(prompt, completion, at) == max(costs)

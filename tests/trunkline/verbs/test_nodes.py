@@ -175,7 +175,7 @@ def test_status_names_every_node(plane: ControlPlane) -> None:
 
 def test_contributions(plane: ControlPlane) -> None:
     node = join(plane, "earner", "--owner-key", "jane")
-    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_micro_usd": 1_500_000}
+    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 1_500_000_400}
     plane.append([usage(**fields), usage(at=MONDAY_10 + 24 * HOUR, **fields)])
     with plane.store() as store:
         engine = store._writer()
@@ -185,12 +185,12 @@ def test_contributions(plane: ControlPlane) -> None:
     lines = [line.split() for line in out(plane, "contributions", *times).splitlines()]
     assert lines == [
         ["node", "requests", "errors", "prompt", "completion", "earned", "usd", "uptime", "node", "id"],
-        ["earner", "2", "0", "200", "100", "3.000000", "59", "m", "59", "s", node.id],
+        ["earner", "2", "0", "200", "100", "3.000000800", "59", "m", "59", "s", node.id],
     ]
     rows = json.loads(out(plane, "contributions", "--by", "day,owner,model", *times, "--output", "json"))
     assert [(row["day"], row["owner"], row["model"], row["earned_usd"], row["uptime"]) for row in rows] == [
-        ("2026-11-02", "acme/jane", "llama3", "1.500000", 0),
-        ("2026-11-03", "acme/jane", "llama3", "1.500000", 0),
+        ("2026-11-02", "acme/jane", "llama3", "1.500000400", 0),
+        ("2026-11-03", "acme/jane", "llama3", "1.500000400", 0),
     ]
     found = list(csv.DictReader(io.StringIO(out(plane, "contributions", "--by", "owner", *times, "-o", "csv"))))
     assert [(row["owner"], row["uptime"]) for row in found] == [("acme/jane", "3599")]

@@ -15,17 +15,17 @@ from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.trunkline.verbs.control_plane import ControlPlane, control_plane
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
-from trunkline.usage_rows import RECORD_COLUMNS, duration, usd
+from trunkline.usage_rows import RECORD_COLUMNS, duration, exact_usd, usd
 
 RANGE = ("--since", "2026-11-02", "--until", "2026-11-04T00:00:00Z")
 FAILED = [ledger_pb2.FailedAttempt(target_id="azure/gpt", status=429, reason="UF")]
 RECORDS = [
-    usage(stream=True, tag="nightly", failed_attempts=FAILED, attempts=2, cost_micro_usd=1_234_567),
+    usage(stream=True, tag="nightly", failed_attempts=FAILED, attempts=2, cost_nano_usd=1_234_567_000),
     usage(
         at=MONDAY_10 + HOUR, model="o3", target_id="azure/o3", provider="azure", status=503,
         duration_us=65_000_000,
     ),
-    usage(at=MONDAY_10 + 24 * HOUR, end_user="Zoë, \"the first\"", cost_micro_usd=1),
+    usage(at=MONDAY_10 + 24 * HOUR, end_user="Zoë, \"the first\"", cost_nano_usd=400),
 ]  # fmt: skip
 
 
@@ -48,9 +48,9 @@ def test_a_report_as_a_table_has_totals_and_aligned_numbers(plane: ControlPlane)
     assert [line.split() for line in lines] == [
         ["model", "requests", "errors", "retries", "prompt", "cached", "completion", "reasoning", "cost", "usd",
          "estimated", "cache", "hits"],
-        ["gpt-4.1", "2", "0", "1", "200", "20", "100", "10", "1.234568", "0", "0"],
-        ["o3", "1", "1", "0", "100", "10", "50", "5", "0.000600", "0", "0"],
-        ["total", "3", "1", "1", "300", "30", "150", "15", "1.235168", "0", "0"],
+        ["gpt-4.1", "2", "0", "1", "200", "20", "100", "10", "1.234567400", "0", "0"],
+        ["o3", "1", "1", "0", "100", "10", "50", "5", "0.000600000", "0", "0"],
+        ["total", "3", "1", "1", "300", "30", "150", "15", "1.235167400", "0", "0"],
     ]  # fmt: skip
     end = lines[0].index("requests") + len("requests")
     assert [line[end - 1] for line in lines[1:]] == ["2", "1", "3"]
@@ -59,9 +59,9 @@ def test_a_report_as_a_table_has_totals_and_aligned_numbers(plane: ControlPlane)
 def test_a_report_as_json_and_csv(plane: ControlPlane) -> None:
     rows = json.loads(out(plane, "report", "--by", "day,provider", *RANGE, "--output", "json"))
     assert [(row["day"], row["provider"], row["cost_usd"]) for row in rows] == [
-        ("2026-11-02", "azure", "0.000600"),
-        ("2026-11-02", "openai", "1.234567"),
-        ("2026-11-03", "openai", "0.000001"),
+        ("2026-11-02", "azure", "0.000600000"),
+        ("2026-11-02", "openai", "1.234567000"),
+        ("2026-11-03", "openai", "0.000000400"),
     ]
     found = list(csv.DictReader(io.StringIO(out(plane, "report", "--by", "tag", *RANGE, "--output", "csv"))))
     assert [(row["tag"], row["requests"]) for row in found] == [("nightly", "1"), ("", "2")]
@@ -74,7 +74,7 @@ def test_top(plane: ControlPlane) -> None:
     assert "400.0 ms" in lines[1]
     assert len(lines) == 3
     (first, *_) = json.loads(out(plane, "top", *RANGE, "--output", "json"))
-    assert (first["cost_usd"], first["duration"]) == ("1.234567", 2_400_000)
+    assert (first["cost_usd"], first["duration"]) == ("1.234567000", 2_400_000)
 
 
 def test_compare(plane: ControlPlane) -> None:
@@ -82,7 +82,7 @@ def test_compare(plane: ControlPlane) -> None:
     assert header.split()[0] == "target"
     assert azure.split()[:2] == ["azure/gpt", "0"]
     assert azure.split()[-1] == "100.0"
-    assert openai.split()[:3] == ["openai/gpt-4.1", "2", "4115.226667"]
+    assert openai.split()[:3] == ["openai/gpt-4.1", "2", "4115.224667"]
     missing = plane.trunkline("usage", "compare")
     assert missing.exit_code == 2
     assert "say which route with --model" in missing.output
@@ -156,4 +156,7 @@ def test_durations(us: int, shown: str) -> None:
 def test_money_is_never_rounded() -> None:
     assert [usd(micro) for micro in (0, 1, 1_234_567, 10**15)] == [
         "0.000000", "0.000001", "1.234567", "1000000000.000000",
+    ]  # fmt: skip
+    assert [exact_usd(nano) for nano in (0, 400, 2**63 - 1)] == [
+        "0.000000000", "0.000000400", "9223372036.854775807",
     ]  # fmt: skip

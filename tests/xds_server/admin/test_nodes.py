@@ -243,7 +243,7 @@ async def test_apply_says_that_a_nodes_owner_changed(admin: Admin) -> None:
 async def test_contributions(admin: Admin, ledger: Ledger) -> None:
     make_owner(admin.store)
     node = join(admin.store)
-    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_micro_usd": 7}
+    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 7}
     await ledger.append(batch(usage(**fields), usage(at=MONDAY_10 + 24 * HOUR, status=500, **fields)))
     await ledger.write(
         lambda writing: writing.run("INSERT INTO node_uptime VALUES (?, ?, ?)", MONDAY_10 // HOUR, node.id, 60)
@@ -255,14 +255,14 @@ async def test_contributions(admin: Admin, ledger: Ledger) -> None:
     assert await report() == [
         pb.Contribution(
             node_id=node.id, node_name="gpu", requests=2, errors=1, prompt_tokens=200, completion_tokens=100,
-            earned_micro_usd=14, uptime_seconds=60,
+            earned_nano_usd=14, uptime_seconds=60,
         )
     ]  # fmt: skip
     rows = await report(by=["day", "owner", "model"], organisation="acme", since=MONDAY_10 + HOUR)
     assert rows == [
         pb.Contribution(
             owner="acme", model="llama3", day="2026-11-03", requests=1, errors=1, prompt_tokens=100,
-            completion_tokens=50, earned_micro_usd=7,
+            completion_tokens=50, earned_nano_usd=7,
         )
     ]  # fmt: skip
     assert await report(organisation="org_gone") == []

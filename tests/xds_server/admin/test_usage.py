@@ -28,7 +28,7 @@ async def ledger(store: Store) -> AsyncIterator[Ledger]:
 
 
 def rows(response: pb.ReportUsageResponse) -> list[tuple[Any, ...]]:
-    return [(*row.values, row.requests, row.cost_micro_usd) for row in response.rows]
+    return [(*row.values, row.requests, row.cost_nano_usd) for row in response.rows]
 
 
 async def report(admin: Admin, *by: int, **wanted: Any) -> pb.ReportUsageResponse:
@@ -47,28 +47,28 @@ async def test_totals_by_hand(admin: Admin, ledger: Ledger) -> None:
         batch(
             usage(),
             usage(status=503, target_id="", prompt_tokens=0, cached_tokens=0, completion_tokens=0,
-                  reasoning_tokens=0, cost_micro_usd=0, attempts=3),
-            usage(attempts=2, failed_attempts=failed, estimated=True, cost_micro_usd=5),
-            usage(cache_hit=True, cost_micro_usd=0),
+                  reasoning_tokens=0, cost_nano_usd=0, attempts=3),
+            usage(attempts=2, failed_attempts=failed, estimated=True, cost_nano_usd=500),
+            usage(cache_hit=True, cost_nano_usd=0),
         )
     )  # fmt: skip
     assert (await report(admin)).rows == [
         pb.UsageRow(
             requests=4, errors=1, retries=3, prompt_tokens=300, cached_tokens=30, completion_tokens=150,
-            reasoning_tokens=15, cost_micro_usd=605, estimated=1, cache_hits=1,
+            reasoning_tokens=15, cost_nano_usd=600_500, cost_micro_usd=601, estimated=1, cache_hits=1,
         )
     ]  # fmt: skip
     # The target that only failed served nothing, and is no line of a report.
-    assert rows(await report(admin, pb.DIMENSION_TARGET)) == [("openai/gpt-4.1", 3, 605), ("", 1, 0)]
+    assert rows(await report(admin, pb.DIMENSION_TARGET)) == [("openai/gpt-4.1", 3, 600_500), ("", 1, 0)]
 
 
 async def test_dimensions_and_their_order(admin: Admin, ledger: Ledger) -> None:
     await ledger.append(
         batch(
-            usage(model="m1", tag="x", cost_micro_usd=1),
-            usage(model="m2", tag="x", cost_micro_usd=10, route_id="rt_b", provider="q"),
-            usage(model="m1", tag="y", cost_micro_usd=4, at=MONDAY_10 + HOUR),
-            usage(model="m1", tag="y", cost_micro_usd=3, at=TUESDAY + 59),
+            usage(model="m1", tag="x", cost_nano_usd=1),
+            usage(model="m2", tag="x", cost_nano_usd=10, route_id="rt_b", provider="q"),
+            usage(model="m1", tag="y", cost_nano_usd=4, at=MONDAY_10 + HOUR),
+            usage(model="m1", tag="y", cost_nano_usd=3, at=TUESDAY + 59),
         )
     )
     assert rows(await report(admin, pb.DIMENSION_MODEL)) == [("m2", 1, 10), ("m1", 3, 8)]
@@ -89,11 +89,11 @@ async def test_dimensions_and_their_order(admin: Admin, ledger: Ledger) -> None:
 async def test_filters(admin: Admin, ledger: Ledger) -> None:
     await ledger.append(
         batch(
-            usage(cost_micro_usd=1),
-            usage(cost_micro_usd=2, organisation_id="org_b", key_id="key2"),
-            usage(cost_micro_usd=4, model="m2", target_id="t2"),
-            usage(cost_micro_usd=8, tag="x", at=MONDAY_10 + HOUR),
-            usage(cost_micro_usd=16, at=MONDAY_10 + 2 * HOUR),
+            usage(cost_nano_usd=1),
+            usage(cost_nano_usd=2, organisation_id="org_b", key_id="key2"),
+            usage(cost_nano_usd=4, model="m2", target_id="t2"),
+            usage(cost_nano_usd=8, tag="x", at=MONDAY_10 + HOUR),
+            usage(cost_nano_usd=16, at=MONDAY_10 + 2 * HOUR),
         )
     )
     for wanted, cost in (
@@ -123,9 +123,9 @@ async def test_names_are_resolved_and_deleted_ones_keep_their_ids(admin: Admin, 
     admin.store.write("admin", lambda tx: writing.keys.revoke(tx, old))
     await ledger.append(
         batch(
-            usage(organisation_id=acme, key_id=ci, cost_micro_usd=4),
-            usage(organisation_id=acme, key_id=old, cost_micro_usd=2),
-            usage(organisation_id=gone, key_id="deleted", cost_micro_usd=1),
+            usage(organisation_id=acme, key_id=ci, cost_nano_usd=4),
+            usage(organisation_id=acme, key_id=old, cost_nano_usd=2),
+            usage(organisation_id=gone, key_id="deleted", cost_nano_usd=1),
         )
     )
     assert rows(await report(admin, pb.DIMENSION_ORGANISATION)) == [("acme", 2, 6), (gone, 1, 1)]
@@ -142,13 +142,11 @@ async def test_names_are_resolved_and_deleted_ones_keep_their_ids(admin: Admin, 
 
 async def test_targets_side_by_side(admin: Admin, ledger: Ledger) -> None:
     failed = [ledger_pb2.FailedAttempt(target_id="b/m", status=500, reason="x")]
-    slow = [usage(target_id="b/m", first_byte_us=us * 1_000, cost_micro_usd=2_000) for us in range(1, 100)]
+    slow = [usage(target_id="b/m", first_byte_us=us * 1_000, cost_nano_usd=2_000) for us in range(1, 100)]
     await ledger.append(
         batch(
             usage(target_id="a/m", stream=True, attempts=2, failed_attempts=failed),
-            usage(
-                target_id="a/m", stream=True, status=502, completion_tokens=0, cost_micro_usd=0, first_byte_us=0
-            ),
+            usage(target_id="a/m", stream=True, status=502, completion_tokens=0, cost_nano_usd=0, first_byte_us=0),
             usage(target_id="c/m", model="other"),
             *slow,
         )
@@ -165,7 +163,7 @@ async def test_targets_side_by_side(admin: Admin, ledger: Ledger) -> None:
 
 
 async def test_the_heaviest_requests(admin: Admin, ledger: Ledger) -> None:
-    dear = usage(cost_micro_usd=900, failed_attempts=[ledger_pb2.FailedAttempt(target_id="x/y", reason="UF")])
+    dear = usage(cost_nano_usd=900_000, failed_attempts=[ledger_pb2.FailedAttempt(target_id="x/y", reason="UF")])
     slow, wordy = usage(duration_us=10**9), usage(completion_tokens=10**6)
     await ledger.append(batch(dear, slow, wordy))
     order = pb.TopRequestsRequest

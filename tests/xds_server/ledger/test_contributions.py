@@ -29,7 +29,7 @@ def served(node: Node | str, **fields: Any) -> Any:
             "target_id": "nodes/llama3",
             "provider": "nodes",
             "model": "public-name",
-            "earned_micro_usd": 7,
+            "earned_nano_usd": 7,
             **fields,
         }
     )
@@ -56,10 +56,10 @@ async def test_lines_by_hand(store: Store, ledger: Ledger, reader: LedgerReader)
     await ledger.append(
         batch(
             served(rig),
-            served(rig, status=502, prompt_tokens=0, completion_tokens=0, earned_micro_usd=0),
-            served(rig, target_id="nodes/qwen", earned_micro_usd=1, at=MONDAY_10 + HOUR),
-            served(laptop, earned_micro_usd=100, at=MONDAY_10 + 24 * HOUR),
-            served(foreign, target_id="", earned_micro_usd=3),
+            served(rig, status=502, prompt_tokens=0, completion_tokens=0, earned_nano_usd=0),
+            served(rig, target_id="nodes/qwen", earned_nano_usd=1, at=MONDAY_10 + HOUR),
+            served(laptop, earned_nano_usd=100, at=MONDAY_10 + 24 * HOUR),
+            served(foreign, target_id="", earned_nano_usd=3),
             usage(),  # a provider's
         )
     )
@@ -108,7 +108,7 @@ async def test_a_record_that_comes_again_earns_once(store: Store, ledger: Ledger
     (row,) = await report(reader, By.NODE)
     assert row.sums == (3, 0, 300, 150, 21)
     exported = [each async for page in reader.export(Filter()) for each in page]
-    assert [each.earned_micro_usd for each in exported] == [7, 7, 7]
+    assert [each.earned_nano_usd for each in exported] == [7, 7, 7]
 
 
 async def test_earnings_stay_with_whoever_owned_the_node(

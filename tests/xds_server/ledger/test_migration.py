@@ -1,16 +1,21 @@
-"""Records that were stored as rows of their own, before there were blocks, are all there afterwards."""
+"""What earlier versions stored is all there afterwards: rows that become blocks, and money in micro-USD."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.databases import OpenStore
-from xds_server.ledger import records
+from xds_server.ledger import records, rollup
+from xds_server.ledger.contributions import By
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -18,16 +23,44 @@ from xds_server.store import DatabaseUrl, schema
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
 
+#: Columns that came with or after the blocks' second format.
+YOUNGER = {
+    "upstream_request_id", "capped", "claimed_prompt_tokens", "claimed_completion_tokens", "cache_write_tokens",
+    "cache_write_1h_tokens", "audio_prompt_tokens", "audio_completion_tokens", "images", "audio_in_ms",
+    "audio_out_ms", "characters", "search_units", "service_tier",
+}  # fmt: skip
+
+
+def in_micro_usd(row: records.Row) -> dict[str, Any]:
+    """The columns of a version that knew no nano-USD."""
+    fields = {name: value for name, value in row._asdict().items() if name not in YOUNGER}
+    for name in ("cost", "earned"):
+        fields[f"{name}_micro_usd"] = fields.pop(f"{name}_nano_usd") // 1_000
+    return fields
+
 
 def old_row(row: records.Row) -> dict[str, Any]:
     tokens = row.prompt_tokens + row.completion_tokens
     attempts = '[["azure/gpt",429,"é,UF"]]' if row.failed_attempts else ""
     return {
-        **row._asdict(),
+        **in_micro_usd(row),
         "hour": row.started_at_us // 10**6 // HOUR,
         "tokens": tokens,
         "failed_attempts": attempts,
     }
+
+
+@contextmanager
+def at_version(database: DatabaseUrl, version: str) -> Iterator[Connection]:
+    """In the transaction that brings an empty database there."""
+    open_reader(database).close()
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        config = schema.alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        yield connection
+    engine.dispose()
 
 
 @pytest.mark.parametrize("number", [0, 1_207])
@@ -36,18 +69,13 @@ async def test_rows_become_blocks(open_store: OpenStore, database: DatabaseUrl, 
     request = batch(
         *(
             usage(
-                at=MONDAY_10 + (index % 7) * 1_000, cost_micro_usd=index, stream=True, tag="é", node_id="n",
+                at=MONDAY_10 + (index % 7) * 1_000, cost_nano_usd=index * 1_000, stream=True, tag="é", node_id="n",
                 failed_attempts=failed if index % 2 else [],
             )
             for index in range(number)
         )
     )  # fmt: skip
-    open_reader(database).close()
-    engine = make_engine(database)
-    with engine.begin() as connection:
-        config = schema.alembic_config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
+    with at_version(database, "0006") as connection:
         rows = [
             records.Row(**{name: getattr(each, name) for name in records.Row._fields}) for each in request.records
         ]
@@ -55,16 +83,58 @@ async def test_rows_become_blocks(open_store: OpenStore, database: DatabaseUrl, 
             names = ", ".join(row)
             marks = ", ".join(f":{name}" for name in row)
             connection.execute(text(f"INSERT INTO usage_record ({names}) VALUES ({marks})"), row)
-    engine.dispose()
 
     store = open_store()
     reader, ledger = LedgerReader(database), Ledger(database, store.write_lock)
     exported = [records.record(row) async for page in reader.export(Filter()) for row in page]
     assert sorted(exported, key=lambda each: each.id) == sorted(request.records, key=lambda each: each.id)
-    heaviest = await reader.top(Filter(), "cost_micro_usd", 3)
-    assert [row.cost_micro_usd for row in heaviest] == list(range(number))[:-4:-1]
+    heaviest = await reader.top(Filter(), "cost_nano_usd", 3)
+    assert [row.cost_nano_usd for row in heaviest] == [index * 1_000 for index in range(number)][:-4:-1]
     for start in range(0, number, 500):
         await ledger.append(batch(*request.records[start : start + 500]))
     assert (ledger.stored, ledger.repeated) == (0, number)
+    for each in (reader, ledger):
+        each.close()
+
+
+async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseUrl) -> None:
+    """Sums and blocks of before go on in the new unit, and what is appended afterwards is added to them."""
+    before, after = usage(cost_nano_usd=600_000, node_id="n", earned_nano_usd=7_000), usage(cost_nano_usd=400)
+    hour = MONDAY_10 // HOUR
+    sums = {name: int(name == "requests") for name in rollup.SUMS if name != "cost_nano_usd"}
+    (row,) = records.rows(records.columns(batch(before)))
+    block = {name: [value] for name, value in in_micro_usd(row).items()}
+    identified = rollup.Series(*(getattr(row, name) for name in rollup.Series._fields))
+    data = zlib.compress(orjson.dumps(block))
+    rows = {
+        "usage_block": {
+            "id": 1, "hour": hour, "cost_micro_usd": 600, "tokens": 150, "duration_us": 1, "data": data
+        },
+        "usage_request": {"started_at_us": row.started_at_us, "id": row.id, "block": 1},
+        "usage_series": {
+            "id": 1, "digest": identified.digest(), "last_hour": hour, **identified._asdict(),
+        },
+        "usage_hour": {"series_id": 1, "day": hour // 24, "hour": hour, "cost_micro_usd": 600, **sums},
+        "usage_node": {  # it claimed more than there is
+            "hour": hour, "node_id": "n", "model": "m", "organisation_id": "o", "owner_key_id": "k", "requests": 1,
+            "errors": 0, "prompt_tokens": 0, "completion_tokens": 0, "earned_micro_usd": 9 * 10**15,
+        },
+    }  # fmt: skip
+    with at_version(database, "0007") as connection:
+        for table, values in rows.items():
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)
+    store = open_store()
+    reader, ledger = LedgerReader(database), Ledger(database, store.write_lock)
+    await ledger.append(batch(before, after))
+    assert (ledger.stored, ledger.repeated) == (1, 1)
+    (group,) = await reader.report(Filter(), ())
+    assert dict(zip(rollup.SUMS, group.sums, strict=True))["cost_nano_usd"] == 600_400
+    exported = [records.record(row) async for page in reader.export(Filter()) for row in page]
+    assert sorted(exported, key=lambda each: each.cost_nano_usd) == [after, before]
+    assert [row.cost_nano_usd for row in await reader.top(Filter(), "cost_nano_usd", 2)] == [600_000, 400]
+    (contributed,) = await reader.contributions(Filter(), (By.NODE,))
+    assert contributed.sums[-1] == 10**15
     for each in (reader, ledger):
         each.close()

@@ -49,7 +49,7 @@ def explained(work: Callable[[Explained], object], directory: Path) -> list[str]
         lambda view: reports.report(view, Filter(), [Dimension.MODEL]),
         lambda view: reports.report(view, Filter(since=3600), [Dimension.HOUR, Dimension.DAY, Dimension.KEY]),
         lambda view: reports.compare(view, Filter(model="m")),
-        lambda view: requests.top(view, Filter(), "cost_micro_usd", 5),
+        lambda view: requests.top(view, Filter(), "cost_nano_usd", 5),
         lambda view: requests.page(view, Filter(), requests.Cursor(), 5),
         lambda view: writing.append(view, records.columns(batch(usage(), usage(tag="b")))),
         lambda view: [writing.append(view, records.columns(AGAIN)) for _ in range(2)],

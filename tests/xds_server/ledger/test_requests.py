@@ -21,7 +21,7 @@ async def records(ledger: Ledger) -> list[pb.UsageRecord]:
         usage(
             at=MONDAY_10 + draw.randrange(72 * HOUR),
             model=draw.choice(["m1", "m2"]),
-            cost_micro_usd=cost,
+            cost_nano_usd=cost,
             completion_tokens=draw.randrange(10**6),
             duration_us=draw.randrange(10**8),
         )
@@ -33,7 +33,7 @@ async def records(ledger: Ledger) -> list[pb.UsageRecord]:
 
 @pytest.mark.parametrize("limit", [1, 20, 1_000])
 async def test_the_heaviest(reader: LedgerReader, records: list[pb.UsageRecord], limit: int) -> None:
-    for column in ("cost_micro_usd", "duration_us"):
+    for column in ("cost_nano_usd", "duration_us"):
         found = await reader.top(Filter(), column, limit)
         highest = sorted((getattr(each, column) for each in records), reverse=True)
         assert [getattr(row, column) for row in found] == highest[:limit]
@@ -48,13 +48,13 @@ async def test_the_heaviest_of_a_time_and_a_model(reader: LedgerReader, records:
     matching = [
         each for each in records if since * 10**6 <= each.started_at_us < until * 10**6 and each.model == "m2"
     ]
-    expected = sorted(matching, key=lambda each: -each.cost_micro_usd)[:7]
-    assert [row.id for row in await reader.top(wanted, "cost_micro_usd", 7)] == [each.id for each in expected]
-    assert await reader.top(Filter(model="none"), "cost_micro_usd", 7) == []
+    expected = sorted(matching, key=lambda each: -each.cost_nano_usd)[:7]
+    assert [row.id for row in await reader.top(wanted, "cost_nano_usd", 7)] == [each.id for each in expected]
+    assert await reader.top(Filter(model="none"), "cost_nano_usd", 7) == []
 
 
 async def test_an_empty_ledger(reader: LedgerReader) -> None:
-    assert await reader.top(Filter(), "cost_micro_usd", 5) == []
+    assert await reader.top(Filter(), "cost_nano_usd", 5) == []
     assert [page async for page in reader.export(Filter())] == []
 
 
@@ -88,6 +88,6 @@ async def test_an_export_of_few_among_many_finds_them_all(ledger: Ledger, reader
 async def test_an_order_that_runs_over_many_blocks(ledger: Ledger, reader: LedgerReader) -> None:
     """The highest are at the end of what is looked at."""
     for cost in range(250):
-        await ledger.append(batch(usage(cost_micro_usd=1_000 - cost, model="rare" if cost > 246 else "m")))
-    found = await reader.top(Filter(model="rare"), "cost_micro_usd", 2)
-    assert [row.cost_micro_usd for row in found] == [753, 752]
+        await ledger.append(batch(usage(cost_nano_usd=1_000 - cost, model="rare" if cost > 246 else "m")))
+    found = await reader.top(Filter(model="rare"), "cost_nano_usd", 2)
+    assert [row.cost_nano_usd for row in found] == [753, 752]

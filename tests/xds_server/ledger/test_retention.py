@@ -33,7 +33,7 @@ async def test_raw_records_go_and_their_sums_stay(store: Store, ledger: Ledger, 
     assert await requests_by_day(reader) == {"2026-11-02": 250, "2026-11-09": 2}
     assert await retention.remove() == 0
     assert rows_of(store, "usage_block") == 1
-    assert [row.id for row in await reader.top(Filter(), "cost_micro_usd", 5)] == [each.id for each in young[::-1]]
+    assert [row.id for row in await reader.top(Filter(), "cost_nano_usd", 5)] == [each.id for each in young[::-1]]
 
 
 async def test_the_hour_that_is_not_over_stays(ledger: Ledger, reader: LedgerReader) -> None:

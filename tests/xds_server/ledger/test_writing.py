@@ -38,7 +38,7 @@ async def test_a_batch_that_comes_again_counts_once(ledger: Ledger, reader: Ledg
     assert await ledger.append(request) == ids
     assert await ledger.append(request) == ids
     found = await totals(reader)
-    assert (found["requests"], found["cost_micro_usd"]) == (5, 3_000)
+    assert (found["requests"], found["cost_nano_usd"]) == (5, 3_000_000)
     assert (ledger.stored, ledger.repeated) == (5, 5)
 
 
@@ -77,7 +77,7 @@ async def test_appenders_at_once_count_once(open_store: OpenStore) -> None:
     reader = LedgerReader(stores[0].url)
     assert sorted(await exported(reader)) == sorted(record.id for record in records)
     found = await totals(reader)
-    assert (found["requests"], found["cost_micro_usd"]) == (200, 200 * 600)
+    assert (found["requests"], found["cost_nano_usd"]) == (200, 200 * 600_000)
     assert sum(each.stored for each in ledgers) == 200
     for each in (reader, *ledgers):
         each.close()
@@ -105,7 +105,7 @@ RECORDS = st.lists(
             "duration_us": st.integers(0, 10**8),
             "prompt_tokens": st.integers(0, 10**6),
             "completion_tokens": st.integers(0, 10**6),
-            "cost_micro_usd": st.integers(0, 10**9),
+            "cost_nano_usd": st.integers(0, 10**9),
             "cache_hit": st.booleans(),
             "estimated": st.booleans(),
             "expired": st.booleans(),
@@ -134,7 +134,7 @@ def straight(records: list[pb.UsageRecord]) -> list[tuple[Any, ...]]:
                 max(each.attempts, 1) - 1,
                 each.prompt_tokens,
                 each.completion_tokens,
-                each.cost_micro_usd,
+                each.cost_nano_usd,
                 each.estimated,
                 each.cache_hit,
             )
@@ -161,7 +161,7 @@ def test_rollups_are_the_sums_of_the_records(store: Store, drawn: list[dict[str,
         reader.close()
         failed = [each.target_id for record in records for each in record.failed_attempts]
         assert sum(dict(zip(SUMS, each.sums, strict=True))["failed_attempts"] for each in compared) == len(failed)
-        wanted = ("requests", "errors", "retries", "prompt_tokens", "completion_tokens", "cost_micro_usd",
+        wanted = ("requests", "errors", "retries", "prompt_tokens", "completion_tokens", "cost_nano_usd",
                   "estimated", "cache_hits")  # fmt: skip
         rows = []
         for group in groups:

@@ -7,6 +7,8 @@ from typing import Any
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
+from xds_server.ledger import records
+
 #: 2026-11-02T10:00:00Z, a Monday.
 MONDAY_10 = 1_793_613_600
 HOUR = 3_600
@@ -15,8 +17,10 @@ _numbers = itertools.count()
 
 
 def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
-    """A plain request that begins at `at` (Unix seconds); every one has an id of its own."""
-    return pb.UsageRecord(
+    """A plain request that begins at `at` (Unix seconds); every one has an id of its own. The money in micro-USD
+    is as in nano-USD.
+    """
+    made = pb.UsageRecord(
         **{
             "id": f"request-{next(_numbers)}",
             "format": 1,
@@ -37,11 +41,14 @@ def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
             "cached_tokens": 10,
             "completion_tokens": 50,
             "reasoning_tokens": 5,
-            "cost_micro_usd": 600,
+            "cost_nano_usd": 600_000,
             "price_version": 3,
             **fields,
         }
     )
+    made.cost_micro_usd = records.micro_usd(made.cost_nano_usd)
+    made.earned_micro_usd = records.micro_usd(made.earned_nano_usd)
+    return made
 
 
 def batch(*records: pb.UsageRecord) -> pb.AppendRequest:

@@ -1521,6 +1521,7 @@ class UsageRow(_message.Message):
     COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     ESTIMATED_FIELD_NUMBER: _builtins.int
     CACHE_HITS_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     errors: _builtins.int
     """Status 400 and above, or broken after the first byte."""
@@ -1531,9 +1532,11 @@ class UsageRow(_message.Message):
     completion_tokens: _builtins.int
     reasoning_tokens: _builtins.int
     cost_micro_usd: _builtins.int
+    """`cost_nano_usd` in micro-USD, rounded half up."""
     estimated: _builtins.int
     """Requests whose tokens are estimates."""
     cache_hits: _builtins.int
+    cost_nano_usd: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One value per dimension asked for. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
@@ -1552,10 +1555,11 @@ class UsageRow(_message.Message):
         cost_micro_usd: _builtins.int = ...,
         estimated: _builtins.int = ...,
         cache_hits: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "errors", b"errors", "estimated", b"estimated", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated", b"estimated", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2254,6 +2258,7 @@ class Contribution(_message.Message):
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     EARNED_MICRO_USD_FIELD_NUMBER: _builtins.int
     UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
+    EARNED_NANO_USD_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     """Those of `by`; the others empty."""
     node_name: _builtins.str
@@ -2266,8 +2271,10 @@ class Contribution(_message.Message):
     prompt_tokens: _builtins.int
     completion_tokens: _builtins.int
     earned_micro_usd: _builtins.int
+    """`earned_nano_usd` in micro-USD, rounded half up."""
     uptime_seconds: _builtins.int
     """Seconds with a lease, where rows are by node or owner and not by model."""
+    earned_nano_usd: _builtins.int
     def __init__(
         self,
         *,
@@ -2282,10 +2289,11 @@ class Contribution(_message.Message):
         completion_tokens: _builtins.int = ...,
         earned_micro_usd: _builtins.int = ...,
         uptime_seconds: _builtins.int = ...,
+        earned_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "day", b"day", "earned_micro_usd", b"earned_micro_usd", "errors", b"errors", "model", b"model", "node_id", b"node_id", "node_name", b"node_name", "owner", b"owner", "prompt_tokens", b"prompt_tokens", "requests", b"requests", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "day", b"day", "earned_micro_usd", b"earned_micro_usd", "earned_nano_usd", b"earned_nano_usd", "errors", b"errors", "model", b"model", "node_id", b"node_id", "node_name", b"node_name", "owner", b"owner", "prompt_tokens", b"prompt_tokens", "requests", b"requests", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -103,6 +103,22 @@ class UsageRecord(_message.Message):
     EXPIRED_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
     EARNED_MICRO_USD_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    EARNED_NANO_USD_FIELD_NUMBER: _builtins.int
+    UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CAPPED_FIELD_NUMBER: _builtins.int
+    CLAIMED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    CLAIMED_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_1H_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    AUDIO_IN_MS_FIELD_NUMBER: _builtins.int
+    AUDIO_OUT_MS_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    SEARCH_UNITS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request id (`x-request-id`); unique among those that began in the same microsecond."""
     format: _builtins.int
@@ -134,7 +150,7 @@ class UsageRecord(_message.Message):
     reasoning_tokens: _builtins.int
     """Of the completion tokens, those spent on reasoning."""
     cost_micro_usd: _builtins.int
-    """Micro-USD."""
+    """`cost_nano_usd` in micro-USD, rounded half up. Alone, without nano-USD, it is an older translator's."""
     cache_hit: _builtins.bool
     """Answered from the gateway's cache."""
     estimated: _builtins.bool
@@ -147,13 +163,44 @@ class UsageRecord(_message.Message):
     """The provider or node of the target that answered."""
     node_id: _builtins.str
     price_version: _builtins.int
-    """`Price.version` that `cost_micro_usd` was computed with; 0: no price was known."""
+    """`Price.version` that the cost was computed with; 0: no price was known."""
     expired: _builtins.bool
     """A reservation that no access log line ever settled (Envoy was killed): tokens and cost are the reserved ones."""
     stream: _builtins.bool
     """The client asked for a stream."""
     earned_micro_usd: _builtins.int
-    """What the node that answered earns by its owner's own price, micro-USD."""
+    """`earned_nano_usd` in micro-USD, rounded half up; alone as `cost_micro_usd`."""
+    cost_nano_usd: _builtins.int
+    """Nano-USD: price times units, rounded half up once for the whole request. At most 10,000 USD."""
+    earned_nano_usd: _builtins.int
+    """What the node that answered earns by its owner's own price, nano-USD; rounded and bounded as the cost."""
+    upstream_request_id: _builtins.str
+    """The provider's own id of this request, from its answer's headers; empty where it named none."""
+    capped: _builtins.bool
+    """The target claimed more than this request could have used. Tokens, units, cost and earnings are what was
+    believed; the two claims below are what the target said.
+    """
+    claimed_prompt_tokens: _builtins.int
+    """Prompt and completion tokens as the target claimed them; 0 unless `capped`."""
+    claimed_completion_tokens: _builtins.int
+    cache_write_tokens: _builtins.int
+    """Of the prompt tokens, those the provider wrote into its cache for five minutes, or for its usual time."""
+    cache_write_1h_tokens: _builtins.int
+    """Of the prompt tokens, those the provider wrote into its cache for an hour."""
+    audio_prompt_tokens: _builtins.int
+    """Of the prompt and of the completion tokens, those of sound."""
+    audio_completion_tokens: _builtins.int
+    images: _builtins.int
+    """Images made."""
+    audio_in_ms: _builtins.int
+    """Sound heard and sound made, milliseconds, where the endpoint is billed by time."""
+    audio_out_ms: _builtins.int
+    characters: _builtins.int
+    """Characters spoken, where speech is billed by them."""
+    search_units: _builtins.int
+    """Searches of a rerank."""
+    service_tier: _builtins.str
+    """The tier of service that the provider says it billed: `flex`, `priority`, `batch`; empty for the usual one."""
     @_builtins.property
     def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
         """The attempts before the last one."""
@@ -192,10 +239,26 @@ class UsageRecord(_message.Message):
         expired: _builtins.bool = ...,
         stream: _builtins.bool = ...,
         earned_micro_usd: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+        earned_nano_usd: _builtins.int = ...,
+        upstream_request_id: _builtins.str = ...,
+        capped: _builtins.bool = ...,
+        claimed_prompt_tokens: _builtins.int = ...,
+        claimed_completion_tokens: _builtins.int = ...,
+        cache_write_tokens: _builtins.int = ...,
+        cache_write_1h_tokens: _builtins.int = ...,
+        audio_prompt_tokens: _builtins.int = ...,
+        audio_completion_tokens: _builtins.int = ...,
+        images: _builtins.int = ...,
+        audio_in_ms: _builtins.int = ...,
+        audio_out_ms: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        search_units: _builtins.int = ...,
+        service_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hit", b"cache_hit", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "duration_us", b"duration_us", "earned_micro_usd", b"earned_micro_usd", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hit", b"cache_hit", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "capped", b"capped", "characters", b"characters", "claimed_completion_tokens", b"claimed_completion_tokens", "claimed_prompt_tokens", b"claimed_prompt_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "duration_us", b"duration_us", "earned_micro_usd", b"earned_micro_usd", "earned_nano_usd", b"earned_nano_usd", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "images", b"images", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "search_units", b"search_units", "service_tier", b"service_tier", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,24 @@
+"""Money in nano-USD: integers from the price to the record, rounded once for a request.
+
+A price is in micro-USD per million tokens, as configuration has it. That is nano-USD per thousand tokens, so a
+product of a price and tokens is in thousandths of a nano-USD.
+"""
+
+from __future__ import annotations
+
+#: Nano-USD of a micro-USD.
+MICRO = 1_000
+#: Nano-USD of a USD.
+USD = 1_000_000_000
+#: The most that one request costs or earns: 10,000 USD. Sums of 900,000 such requests fit into 64 bits.
+MOST = 10_000 * USD
+
+
+def nano_usd(thousandths: int) -> int:
+    """Nano-USD of so many thousandths of one, rounded half up."""
+    return (thousandths + 500) // 1_000
+
+
+def micro_usd(nano: int) -> int:
+    """Micro-USD, rounded half up, for readers of the older field."""
+    return (nano + 500) // 1_000
