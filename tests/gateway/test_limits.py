@@ -205,7 +205,7 @@ async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(
     error = told["error"]
     assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert (
-        "The budget of key 'ci' does not suffice: 0.000100 USD per calendar month (Europe/Berlin)"
+        "The budget of key 'ci' does not suffice: 0.0001 USD per calendar month (Europe/Berlin)"
         in error["message"]
     )
     named = {each for each in renewals if f"It renews at {each:%Y-%m-%dT%H:%M:%SZ}." in error["message"]}
