@@ -20,10 +20,10 @@ _OUTSIDE = "+"
 def written(held: Reservation, model: str) -> str:
     """`model` is the reservation's, percent-encoded, as user and tag are already.
 
-    The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may be
-    lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts outside are
-    one word, such as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired reservation: by it
-    and the id the two are one request.
+    The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may
+    be lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts
+    outside are one word, such as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired
+    reservation: by it and the id the two are one request.
     """
     kind = _STREAM if held.stream else _PLAIN
     if held.stated or held.outside:
