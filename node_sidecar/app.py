@@ -11,12 +11,12 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from node_sidecar import facts
 from node_sidecar.control import ControlClient, ControlServer
 from node_sidecar.errors import ControlError
 from node_sidecar.files import private_directory
 from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
+from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.probes.watch import Watch
 from node_sidecar.reach import Reach
@@ -52,7 +52,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         watch=watch,
         upstreams=upstreams,
         serving=serving,
-        machine=await facts.machine(),
+        machine=Machine(log),
         reach=reach,
         log=log,
     )

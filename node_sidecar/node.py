@@ -11,9 +11,9 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
-from node_sidecar import channel, facts
-from node_sidecar.facts import MachineFacts
+from node_sidecar import channel
 from node_sidecar.identity import Identity, utc_now
+from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
 from node_sidecar.picture import UNKNOWN_CACHE, Picture
 from node_sidecar.probes.watch import Watch
@@ -21,7 +21,6 @@ from node_sidecar.reach import Reach
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
 from node_sidecar.wishes.availability import Availability, Serves, decide
-from node_sidecar.wishes.idle import IdleWatch, State, Use
 from node_sidecar.wishes.model import Wishes
 from node_sidecar.wishes.store import WishStore
 
@@ -41,7 +40,7 @@ class Node:
         watch: Watch,
         upstreams: Upstreams,
         serving: Serving,
-        machine: MachineFacts,
+        machine: Machine,
         reach: Reach,
         log: FilteringBoundLogger,
     ) -> None:
@@ -52,7 +51,6 @@ class Node:
         self._log = log
         self._machine = machine
         self._reach = reach
-        self._idle: IdleWatch | None = None
         self._availability = Availability(Serves.OPEN)
         self._instruction = wire.NodeInstruction()
         self._instructed = False
@@ -67,7 +65,14 @@ class Node:
             self._left_out = left_out
             self._log.warning("models that cannot be offered: too many, or too long a name", count=left_out)
         facts_now = _facts(self._machine, self._reach.address)
-        return Picture(facts_now, made, self._shown_availability(), self.draining.is_set(), self._load())
+        return Picture(
+            facts_now,
+            made,
+            self._shown_availability(),
+            self.draining.is_set(),
+            self._load(),
+            self._machine.wants_measurement,
+        )
 
     def instructed(self, instruction: wire.NodeInstruction) -> None:
         """By the gateway."""
@@ -82,6 +87,9 @@ class Node:
             self._log.warning("an operator has yet to approve this node: `trunkline nodes approve`")
         if before.pending_approval and not instruction.pending_approval:
             self._log.info("node approved")
+        if instruction.measure and not before.measure:
+            self._machine.measure()
+            self._decide()
         if instruction.drain != before.drain:
             self._log.info("drained by an operator" if instruction.drain else "resumed by an operator")
             self._admit()
@@ -91,8 +99,7 @@ class Node:
         later = [name for name in _FIXED if getattr(wishes, name) != getattr(self._wishes, name)]
         if later:
             self._log.warning("takes effect at the next start", wishes=later)
-        if wishes.idle != (self._wishes.idle if self._idle is not None else None):
-            self._idle = None if wishes.idle is None else IdleWatch(wishes.idle, asyncio.get_running_loop().time())
+        self._machine.obey(wishes.idle)
         self._wishes = self._upstreams.wishes = wishes
         self._watch.configure(wishes.upstreams)
         self._decide()
@@ -100,12 +107,16 @@ class Node:
 
     async def follow_clock(self) -> None:
         """Opens and closes by schedule and by use, until it is cancelled."""
-        facts.cpu_use()
         while True:
-            await asyncio.sleep(_TICK)
-            if self._idle is not None:
-                await self._sample(self._idle)
+            servers = [
+                (server.base_url, server.kind_name) for server in self._watch.servers if server.kind is not None
+            ]
+            wanted = self._machine.wants_measurement
+            new_hardware = await self._machine.look(servers, self._serving.gate.in_flight)
+            if new_hardware or self._machine.wants_measurement != wanted:
+                self.changed()
             self._decide()
+            await asyncio.sleep(_TICK)
 
     async def drain(self) -> None:
         """Ends when nothing runs any more. The gateway hears of it first, so that few requests come in vain."""
@@ -139,6 +150,7 @@ class Node:
             "concurrency": gate.limit,
             "certificate_until": identity.not_after.isoformat(),
             "problem": store.problem or self._reach.problem,
+            **self._machine.status(),
             "servers": [
                 {
                     "url": server.base_url,
@@ -182,18 +194,12 @@ class Node:
             queued=gate.queued + sum(observation.waiting or 0 for observation in seen),
             concurrency_limit=gate.limit,
             kv_cache_permille=max(cache, default=UNKNOWN_CACHE),
+            gpus=self._machine.gpu_load(),
+            idle=self._machine.idle_report(),
         )
 
-    async def _sample(self, idle: IdleWatch) -> None:
-        rule = self._wishes.idle
-        gpu = None
-        if rule is not None and rule.gpu is not None:
-            gpu = max((found.use for found in await facts.gpus() if found.use is not None), default=None)
-        idle.sample(asyncio.get_running_loop().time(), Use(facts.cpu_use(), gpu, self._serving.gate.in_flight))
-
     def _decide(self) -> None:
-        idle: State | None = None if self._idle is None else self._idle.state
-        decided = decide(self._wishes, utc_now(), idle)
+        decided = decide(self._wishes, utc_now(), self._machine.state)
         if decided == self._availability:
             return
         self._availability = decided
@@ -205,21 +211,21 @@ class Node:
         gate, now = self._serving.gate, self._availability
         if self._instruction.drain:
             gate.close("drained by an operator")
-        elif now.serves is Serves.CLOSED:
+        elif now.serves is Serves.CLOSED and now.turns_away:
             gate.close(now.reason)
-        elif now.serves is Serves.OWNER_ONLY:
+        elif now.serves is Serves.OWNER_ONLY and now.turns_away:
             gate.close_to_others(now.reason)
         else:
             gate.open()
 
 
-def _facts(machine: MachineFacts, direct: str) -> wire.NodeFacts:
+def _facts(machine: Machine, direct: str) -> wire.NodeFacts:
     return wire.NodeFacts(
         sidecar_version=version("trunkline"),
-        operating_system=machine.operating_system,
-        memory_bytes=machine.memory_bytes,
-        gpus=[wire.Gpu(name=gpu.name, memory_bytes=gpu.memory_bytes) for gpu in machine.gpus],
+        operating_system=machine.facts.operating_system,
+        memory_bytes=machine.facts.memory_bytes,
+        gpus=machine.gpu_facts(),
         direct_address=direct,
         protocol=channel.PROTOCOL,
-        cpus=machine.cpus,
+        cpus=machine.facts.cpus,
     )

@@ -24,6 +24,7 @@ class Picture:
     availability: Availability
     draining: bool = False
     load: wire.Load = field(default_factory=wire.Load)
+    measurement_wanted: bool = False
 
 
 class Reports:
@@ -37,7 +38,9 @@ class Reports:
         """Counts as sent. Without a change it is a bare heartbeat."""
         said, self._said = self._said, picture
         self._sequence += 1
-        report = wire.NodeReport(sequence=self._sequence, draining=picture.draining)
+        report = wire.NodeReport(
+            sequence=self._sequence, draining=picture.draining, measurement_wanted=picture.measurement_wanted
+        )
         if said is None or said.facts != picture.facts:
             report.facts.CopyFrom(picture.facts)
         if said is None or said.offers != picture.offers:

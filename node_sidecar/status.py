@@ -19,6 +19,9 @@ def table(found: Mapping[str, Any]) -> str:
         f"in flight     {found['in_flight']} of {limit}, {found['queued']} queued",
         f"certificate   until {found['certificate_until']}",
     ]
+    lines += [f"gpu           {_gpu(gpu)}" for gpu in found["gpus"]]
+    if found["idle"] is not None:
+        lines.append(f"idle rule     {_idle(found['idle'])}")
     notes = {
         "approved": (False, "an operator has yet to approve this node"),
         "drained_by_operator": (True, "an operator drains this node"),
@@ -44,6 +47,30 @@ def table(found: Mapping[str, Any]) -> str:
     lines += ["", *_rows(("LOCAL SERVER", "KIND", "HEALTHY"), servers)]
     lines += ["", *_rows(("MODEL", "HEALTHY", "CONTEXT", "CAPABILITIES", "USD/M IN/OUT"), models)]
     return "\n".join(lines)
+
+
+def _gpu(gpu: Mapping[str, Any]) -> str:
+    use = "use unknown" if gpu["use_percent"] is None else f"{gpu['use_percent']} % in use"
+    free = (
+        ""
+        if gpu["memory_free"] is None
+        else f", {_gib(gpu['memory_free'])} of {_gib(gpu['memory_bytes'])} GiB free"
+    )
+    return f"{gpu['name']}: {use}{free}"
+
+
+def _idle(idle: Mapping[str, Any]) -> str:
+    """`idle: its owner uses 3 % of the CPUs, 0 % of the GPU`."""
+    if idle["unreadable"]:
+        return f"cannot be kept: {idle['unreadable']} cannot be read, so others are not served"
+    whose = "its owner uses" if idle["separate"] else "all together use"
+    shares = {"CPUs": idle["owner_cpu_percent"], "GPU": idle["owner_gpu_percent"]}
+    told = ", ".join(f"{percent} % of the {what}" for what, percent in shares.items() if percent is not None)
+    return f"{idle['state']}: {whose} {told}" if told else idle["state"]
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
 
 
 def _usd(micro: int) -> str:

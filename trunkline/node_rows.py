@@ -18,6 +18,8 @@ COLUMNS = (
     "name", "organisation", "owner_key", "visibility", "state", "reason", "models", "in_flight", "boost",
     "last_seen", "id",
 )  # fmt: skip
+#: With `--wide`.
+WIDE_COLUMNS = (*COLUMNS[:-1], "gpus", "idle_rule", "id")
 #: Of a node's offers.
 OFFER_COLUMNS = ("model", "healthy", "context", "capabilities", "input_usd", "output_usd", "server")
 #: Of contributions, after what they are summed by.
@@ -39,6 +41,8 @@ def row(node: admin.Node) -> dict[str, Any]:
         "in_flight": node.load.in_flight,
         "boost": node.boost_percent,
         "last_seen": when(node.last_seen),
+        "gpus": _gpus(node),
+        "idle_rule": _idle_rule(node),
         "id": node.id,
     }
 
@@ -59,7 +63,6 @@ def details(node: admin.Node) -> dict[str, Any]:
         "reached": (facts.direct_address or "through its tunnel") if node.HasField("facts") else None,
         "cpus": facts.cpus,
         "memory_gib": _gib(facts.memory_bytes),
-        "gpus": [f"{each.name} ({_gib(each.memory_bytes)} GiB)" for each in facts.gpus],
         "queued": load.queued,
         "concurrency_limit": load.concurrency_limit or None,
         "kv_cache_percent": load.kv_cache_permille / 10 if _known_cache(node) else None,
@@ -106,6 +109,34 @@ def find(nodes: Sequence[admin.Node], reference: str) -> admin.Node:
         labels = ", ".join(f"{each.organisation}/{each.name}" for each in found)
         raise UsageError(f"{reference} may be {labels}: say which")
     return found[0]
+
+
+def _gpus(node: admin.Node) -> list[str]:
+    """`NVIDIA H200 (141.0 GiB, 8.2 free, 97 % in use)`."""
+    shown = []
+    for index, gpu in enumerate(node.facts.gpus):
+        parts = [f"{_gib(gpu.memory_bytes)} GiB"]
+        load = node.load.gpus[index] if index < len(node.load.gpus) else node_pb.GpuLoad()
+        if load.HasField("memory_free"):
+            parts.append(f"{_gib(load.memory_free)} free")
+        if load.HasField("use_percent"):
+            parts.append(f"{load.use_percent} % in use")
+        shown.append(f"{gpu.name} ({', '.join(parts)})")
+    return shown
+
+
+def _idle_rule(node: admin.Node) -> str | None:
+    """`idle, owner: cpu 3 %, gpu 0 %`; None where the owner has no rule."""
+    if not node.load.HasField("idle"):
+        return None
+    idle = node.load.idle
+    whose = "owner" if idle.separate else "all"
+    shown = []
+    if idle.HasField("owner_cpu_percent"):
+        shown.append(f"cpu {idle.owner_cpu_percent} %")
+    if idle.HasField("owner_gpu_percent"):
+        shown.append(f"gpu {idle.owner_gpu_percent} %")
+    return f"{idle.state}, {whose}: {', '.join(shown)}" if shown else idle.state
 
 
 def _known_cache(node: admin.Node) -> bool:

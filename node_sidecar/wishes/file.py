@@ -19,7 +19,7 @@
       hours:
         - {days: [mon, tue, wed, thu, fri], from: "22:00", to: "06:00"}
         - {days: [sat, sun], from: "00:00", to: "24:00"}
-    idle: {cpu: 20%, gpu: 10%, after: 5m, recheck: 10m}
+    idle: {cpu: 20%, gpu: 10%, gpu_memory_free: 8GiB, after: 5m, recheck: 10m}
     owner_always: false             # the owner is served outside the schedule too
 
 Everything is optional. Secrets are `env:NAME` or `file:PATH`.
@@ -48,6 +48,8 @@ KINDS = ("vllm", "llama.cpp", "ollama", "sglang", "lm-studio", "tgi", "openai")
 _MICRO = 1_000_000
 _DURATION = re.compile(r"(\d+)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(MiB|GiB|MB|GB)")
+_BYTES = {"MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9}
 
 
 def parse(text: str, environment: Mapping[str, str], base: Wishes | None = None) -> Wishes:
@@ -235,19 +237,34 @@ def _minute(value: Any, place: str) -> int:
 
 
 def _idle(value: Any, place: str, environment: Mapping[str, str]) -> IdleRule:
-    entry = _mapping(value, place, ("cpu", "gpu", "after", "recheck"))
+    limits = ("cpu", "gpu", "gpu_memory_free")
+    entry = _mapping(value, place, (*limits, "after", "recheck"))
     default = IdleRule()
+    if all(entry.get(key) is None for key in limits):
+        raise SettingsError(f"{place}: needs cpu or gpu, as a percentage, or gpu_memory_free, as 8GiB")
     percents = {
         key: _percent(entry[key], f"{place}.{key}", environment) if entry.get(key) is not None else None
         for key in ("cpu", "gpu")
     }
-    if percents["cpu"] is None and percents["gpu"] is None:
-        raise SettingsError(f"{place}: needs cpu or gpu, as a percentage")
+    free = entry.get("gpu_memory_free")
     times = {
         key: _seconds(entry[key], f"{place}.{key}") if key in entry else getattr(default, key)
         for key in ("after", "recheck")
     }
-    return IdleRule(percents["cpu"], percents["gpu"], times["after"], times["recheck"])
+    return IdleRule(
+        percents["cpu"],
+        percents["gpu"],
+        None if free is None else _bytes(free, f"{place}.gpu_memory_free"),
+        times["after"],
+        times["recheck"],
+    )
+
+
+def _bytes(value: Any, place: str) -> int:
+    match = _SIZE.fullmatch(str(value))
+    if match is None:
+        raise SettingsError(f"{place}: {value!r} is not a size like 512MiB or 8GiB")
+    return int(Decimal(match[1]) * _BYTES[match[2]])
 
 
 _READERS: dict[str, Callable[[Any, str, Mapping[str, str]], Any]] = {

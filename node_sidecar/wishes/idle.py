@@ -1,45 +1,67 @@
-"""Whether the machine is idle, so that it may serve others: by its CPU and GPU use, with hysteresis.
+"""Whether the machine's owner leaves it idle, so that it may serve others: by a moving average of the owner's use.
 
-What the gateway's requests use cannot be told from what the owner uses. So only samples without any request in
-flight count; where there were none for `recheck` seconds, the node turns others away until it has measured.
+What the local servers use is told apart where the system and the driver allow it (`node_sidecar.use`): then the
+node never has to stop serving to find out. Where only the total of a GPU can be read, samples count only while no
+request runs; after `recheck` seconds without one the node asks the gateway for a time to measure, in which no new
+requests are sent to it (docs/node.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import exp
 
-#: Seconds above the threshold after which the machine counts as busy.
-BUSY_AFTER = 10.0
-#: Idle again below this part of the threshold.
+from node_sidecar.use.owner import OwnerUse
+
+#: Seconds over which use is averaged: with 20 %, an owner who uses half of the machine is noticed after 5 s, one
+#: who uses 30 % after 11 s.
+AVERAGED = 10.0
+#: A sample counts for at most this many times its limit, so that a moment of full use does not close the node.
+_MOST = 4.0
+#: What too little free memory counts as, in multiples of a limit: noticed after 7 s.
+_SHORT_OF_MEMORY = 2.0
+#: Idle again below this part of the limit.
 _FALL = 0.75
-#: Seconds below it that a measurement takes.
+#: Seconds without a reading after which the rule cannot be kept.
+UNREADABLE_AFTER = 10.0
+#: Seconds without any request that a measurement takes, and the longest that the node waits for them.
 _MEASURE = 4.0
+MEASURE_AT_MOST = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class IdleRule:
-    """Percent of all CPUs and of the busiest GPU, None for what does not matter. Times in seconds."""
+    """Percent of all CPUs and of the busiest GPU, and bytes free on the fullest one; None: it does not matter.
+
+    Times in seconds: the machine is idle once its owner has left it so for `after`; `recheck` is how old a
+    measurement may get where the owner's use of a GPU cannot be told apart.
+    """
 
     cpu: float | None = 20.0
     gpu: float | None = 10.0
+    gpu_memory_free: int | None = None
     after: float = 300.0
     recheck: float = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One sample, percent; None where it cannot be had. `in_flight` are the gateway's requests on this node."""
-
-    cpu: float | None
-    gpu: float | None
-    in_flight: int
-
-
 class State(Enum):
+    """`UNREADABLE`: what the rule is about cannot be read. `MEASURING`: idle so far, and being looked at."""
+
     IDLE = "idle"
     BUSY = "busy"
     MEASURING = "measuring"
+    UNREADABLE = "unreadable"
+
+
+class _Average:
+    """A moving average of use as a multiple of its limit: 1 is the limit."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, load: float, seconds: float) -> None:
+        self.value += (1 - exp(-seconds / AVERAGED)) * (min(load, _MOST) - self.value)
 
 
 class IdleWatch:
@@ -48,34 +70,92 @@ class IdleWatch:
     def __init__(self, rule: IdleRule, now: float) -> None:
         self._rule = rule
         self.state = State.BUSY
+        self._averages = {name: _Average() for name in ("cpu", "gpu", "gpu_memory_free")}
+        self._at = now
         self._low_since: float | None = None
-        self._high_since: float | None = None
-        self._measured = now
+        self._readable_at = now
+        self._due_at = now + rule.recheck
         self._alone = False
+        self._measuring: _Measurement | None = None
+        self._separate = True
 
-    def sample(self, now: float, use: Use) -> State:
+    @property
+    def wants_measurement(self) -> bool:
+        """The owner's use of a GPU has not been seen for `recheck` seconds, because requests ran all the time."""
+        return self.state is State.IDLE and not self._separate and self._at >= self._due_at
+
+    def measure(self, now: float) -> None:
+        """Begins a measurement. The gateway has granted it: it sends no new requests until there is a result."""
+        if self.wants_measurement:
+            self.state = State.MEASURING
+            self._measuring = _Measurement(now + MEASURE_AT_MOST)
+            self._averages["gpu"].value = 0.0
+
+    def sample(self, now: float, use: OwnerUse) -> State:
         """`now` in seconds, monotonic."""
-        # The sample is an average since the last one: alone then and now, or it is not the owner's use.
-        alone, self._alone = self._alone, use.in_flight == 0
-        if use.in_flight == 0 and alone:
-            self._measure(now, use)
-        else:
-            self._low_since = self._high_since = None
-            if self.state is State.IDLE and now - self._measured >= self._rule.recheck:
-                self.state = State.MEASURING
+        seconds, self._at = min(max(0.0, now - self._at), 2 * AVERAGED), now
+        # A sample is an average since the last one: alone then and now, or requests have their part in it.
+        alone, self._alone = self._alone and use.in_flight == 0, use.in_flight == 0
+        self._separate = use.separate or self._rule.gpu is None
+        self._add("cpu", use.cpu, self._rule.cpu, seconds)
+        if self._separate or alone:
+            self._due_at = now + self._rule.recheck
+            self._add("gpu", use.gpu, self._rule.gpu, seconds)
+        self._add_memory(use.gpu_memory_free, seconds)
+        if self._readable(use):
+            self._readable_at = now
+        self.state = self._next(now, seconds if alone else 0.0)
         return self.state
 
-    def _measure(self, now: float, use: Use) -> None:
-        self._measured = now
-        high, low = self._above(use, 1.0), not self._above(use, _FALL)
-        self._high_since = (now if self._high_since is None else self._high_since) if high else None
-        self._low_since = (now if self._low_since is None else self._low_since) if low else None
-        if self.state is not State.BUSY and self._high_since is not None and now - self._high_since >= BUSY_AFTER:
-            self.state = State.BUSY
-        needed = {State.BUSY: self._rule.after, State.MEASURING: _MEASURE, State.IDLE: 0.0}[self.state]
-        if self._low_since is not None and now - self._low_since >= needed:
-            self.state = State.IDLE
+    def _add(self, name: str, value: float | None, limit: float | None, seconds: float) -> None:
+        if value is not None and limit is not None:
+            self._averages[name].add(value / limit, seconds)
 
-    def _above(self, use: Use, part: float) -> bool:
-        pairs = ((use.cpu, self._rule.cpu), (use.gpu, self._rule.gpu))
-        return any(value is not None and limit is not None and value > limit * part for value, limit in pairs)
+    def _add_memory(self, free: int | None, seconds: float) -> None:
+        wanted = self._rule.gpu_memory_free
+        if free is not None and wanted is not None:
+            self._averages["gpu_memory_free"].add(0.0 if free >= wanted else _SHORT_OF_MEMORY, seconds)
+
+    def _readable(self, use: OwnerUse) -> bool:
+        pairs = (
+            (self._rule.cpu, use.cpu),
+            (self._rule.gpu, use.gpu),
+            (self._rule.gpu_memory_free, use.gpu_memory_free),
+        )
+        return all(limit is None or value is not None for limit, value in pairs)
+
+    def _next(self, now: float, alone_for: float) -> State:
+        highest = self._highest
+        self._low_since = (now if self._low_since is None else self._low_since) if highest <= _FALL else None
+        if now - self._readable_at >= UNREADABLE_AFTER:
+            self._low_since = None
+            return State.UNREADABLE
+        if self.state is State.MEASURING and self._measuring is not None:
+            return self._measured(self._measuring, now, alone_for)
+        if self.state is State.IDLE:
+            return State.BUSY if highest > 1 else State.IDLE
+        idle = self._low_since is not None and now - self._low_since >= self._rule.after
+        return State.IDLE if idle else State.BUSY
+
+    def _measured(self, measuring: _Measurement, now: float, alone_for: float) -> State:
+        measuring.alone += alone_for
+        if measuring.alone >= _MEASURE:
+            self._averages["gpu"].value /= 1 - exp(-measuring.alone / AVERAGED)  # it began at 0
+            return State.BUSY if self._highest > 1 else State.IDLE
+        if now >= measuring.until:
+            # Requests ran on: the node asks again after another `recheck`, and goes on as before until then.
+            self._due_at = now + self._rule.recheck
+            return State.IDLE
+        return State.MEASURING
+
+    @property
+    def _highest(self) -> float:
+        return max(each.value for each in self._averages.values())
+
+
+@dataclass(slots=True)
+class _Measurement:
+    """`until`: monotonic seconds; `alone`: seconds of it in which no request ran."""
+
+    until: float
+    alone: float = 0.0

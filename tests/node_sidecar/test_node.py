@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
-from node_sidecar import facts, node as nodes
-from node_sidecar.facts import MachineFacts
+from node_sidecar import node as nodes
+from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.picture import UNKNOWN_CACHE
 from node_sidecar.probes.kind import Model, Observation
@@ -18,6 +21,9 @@ from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.refusal import Refusal
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
+from node_sidecar.use.gpu import Gpu
+from node_sidecar.use.owner import OwnerUse
+from node_sidecar.wishes import idle
 from node_sidecar.wishes.availability import Serves
 from node_sidecar.wishes.idle import IdleRule
 from node_sidecar.wishes.model import UpstreamWish, Wishes
@@ -44,7 +50,21 @@ class _Tunnels:
     async def run(self) -> None: ...
 
 
-def _node(wishes: Wishes) -> tuple[Node, Watch, Gate, _Tunnels]:
+class _Reader:
+    """A machine whose readings the test gives."""
+
+    def __init__(self, *gpus: Gpu, use: OwnerUse | None = None) -> None:
+        self.read = gpus
+        self.use = use or OwnerUse()
+
+    async def gpus(self) -> tuple[Gpu, ...]:
+        return self.read
+
+    async def owner_use(self, *_: object) -> OwnerUse:
+        return self.use
+
+
+def _node(wishes: Wishes, reader: _Reader | None = None) -> tuple[Node, Watch, Gate, _Tunnels]:
     log = structlog.get_logger()
     watch, gate, tunnels = Watch(wishes.upstreams, log), Gate(4, 4), _Tunnels()
     node = Node(
@@ -52,7 +72,7 @@ def _node(wishes: Wishes) -> tuple[Node, Watch, Gate, _Tunnels]:
         watch=watch,
         upstreams=Upstreams(watch.servers, wishes),
         serving=Serving(gate, tunnels),
-        machine=MachineFacts("Linux", 1, 2),
+        machine=Machine(log, reader or _Reader()),
         reach=Reach(wishes.direct, log),
         log=log,
     )
@@ -132,21 +152,98 @@ async def test_models_that_cannot_be_offered_are_told() -> None:
     assert [entry["count"] for entry in logs] == [1]
 
 
-async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    use = 90.0
-    monkeypatch.setattr(facts, "cpu_use", lambda: use)
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is looked at all the time."""
     monkeypatch.setattr(nodes, "_TICK", 0.01)
-    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)))
-    node.instructed(wire.NodeInstruction(tunnels=1))
+
+
+async def _until(node: Node, *, serves: Serves, reason: str) -> None:
+    """Until the node would report so."""
     told = asyncio.Event()
     node.changed = told.set
+    async with asyncio.timeout(20):
+        while (shown := node.picture().availability).serves is not serves or shown.reason != reason:
+            told.clear()
+            await told.wait()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle() -> None:
+    reader = _Reader(use=OwnerUse(cpu=90.0))
+    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)), reader)
+    node.instructed(wire.NodeInstruction(tunnels=1))
     assert node.picture().availability.serves is Serves.CLOSED
     with pytest.raises(Refusal, match="node_closed"):
         gate.check(own=False)
+    async with _looking(node):
+        reader.use = OwnerUse(cpu=3.0)
+        await _until(node, serves=Serves.OPEN, reason="")
+        gate.check(own=False)
+        reader.use = OwnerUse(cpu=90.0)
+        await _until(node, serves=Serves.CLOSED, reason="its owner is using the machine")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle, "UNREADABLE_AFTER", 0.05)
+    node, *_ = _node(Wishes(idle=IdleRule(cpu=20, gpu=10, after=0.01)), _Reader(use=OwnerUse(cpu=1)))
+    node.instructed(wire.NodeInstruction(tunnels=1))
+    with capture_logs() as logs:
+        async with _looking(node):
+            await _until(node, serves=Serves.CLOSED, reason="cannot see whether its owner uses the machine")
+    assert {
+        "event": "the rule `idle` cannot be kept, so others are not served",
+        "unreadable": "gpu",
+        "log_level": "error",
+    } in logs
+    assert node.picture().load.idle.state == "unreadable"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
+    """The gateway sends no more requests; those that come all the same are served."""
+    serving = OwnerUse(cpu=1, gpu=100, separate=False, in_flight=1)
+    reader = _Reader(use=replace(serving, gpu=0, in_flight=0))
+    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=10, after=0.05, recheck=0.1)), reader)
+    node.instructed(wire.NodeInstruction(tunnels=1))
+    async with _looking(node):
+        await _until(node, serves=Serves.OPEN, reason="")
+        reader.use = serving
+        async with asyncio.timeout(20):
+            while not node.picture().measurement_wanted:
+                await asyncio.sleep(0)
+        node.instructed(wire.NodeInstruction(tunnels=1, measure=True))
+        shown = node.picture()
+        assert shown.availability.serves is Serves.CLOSED
+        assert shown.measurement_wanted
+        gate.check(own=False)
+
+
+async def test_gpus_are_reported_also_those_that_are_found_later() -> None:
+    reader = _Reader()
+    node, *_ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None)), reader)
+    told = asyncio.Event()
+    node.changed = told.set
+    async with _looking(node):
+        reader.read = (Gpu("RTX", 1 << 30, 41.6, 1 << 20),)
+        async with asyncio.timeout(20):
+            while not node.picture().facts.gpus:
+                told.clear()
+                await told.wait()
+    shown = node.picture()
+    assert shown.facts.gpus[0] == wire.Gpu(name="RTX", memory_bytes=1 << 30)
+    assert shown.load.gpus[0] == wire.GpuLoad(use_percent=42, memory_free=1 << 20)
+
+
+@asynccontextmanager
+async def _looking(node: Node) -> AsyncIterator[None]:
     clock = asyncio.create_task(node.follow_clock())
-    use = 3.0
-    async with asyncio.timeout(10):
-        await told.wait()
-    assert node.picture().availability.serves is Serves.OPEN
-    gate.check(own=False)
-    clock.cancel()
+    try:
+        yield
+    finally:
+        clock.cancel()
+        with suppress(asyncio.CancelledError):
+            await clock

@@ -11,7 +11,7 @@ from trunkline_proto.admin.words import VISIBILITIES
 from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
-from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, details, find, offer_row, row
+from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, WIDE_COLUMNS, details, find, offer_row, row
 from trunkline.output import output_option, render
 from trunkline.verbs.nodes_contributions import contributions
 from trunkline.verbs.nodes_invite import invite
@@ -34,22 +34,25 @@ nodes.add_command(contributions)
     epilog="""\b
 Examples:
   trunkline nodes list
+  trunkline nodes list --wide
   trunkline nodes list --org acme --output json
 """,
 )
 @click.option("--org", default="", help="Only this organisation's.")
+@click.option("--wide", is_flag=True, help="With GPUs, and what the owners' rules about idleness see.")
 @output_option
 @control_options
-def list_nodes(*, control: Control, org: str, output: str) -> None:
+def list_nodes(*, control: Control, org: str, wide: bool, output: str) -> None:
     """Every node: what it serves, and how it does.
 
-    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `refused` (the gateway
-    does not accept its report, or its direct address), `unhealthy` (no report, or no local server that works) or
-    `offline` (for longer).
+    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused` (the
+    gateway does not accept its report, or its direct address), `unhealthy` (no report, or no local server that
+    works) or `offline` (for longer).
     """
     with control.connect() as api:
         found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes
-    click.echo(render([row(each) for each in found], COLUMNS, output, right={"in_flight", "boost"}))
+    columns = WIDE_COLUMNS if wide else COLUMNS
+    click.echo(render([row(each) for each in found], columns, output, right={"in_flight", "boost"}))
 
 
 @nodes.command(

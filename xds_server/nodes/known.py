@@ -45,6 +45,7 @@ class Known:
     returns: int = 0
     capacity: float | None = None
     direct: tuple[str, int] | None = None
+    measurement_wanted: bool = False
 
     @classmethod
     def restored(cls, saved: bytes, last_seen: float) -> Known:
@@ -71,6 +72,7 @@ class Known:
         """Merges a report that was checked. Raises InvalidFieldError, and is as before then."""
         offers = self._offers(report)
         moved = False
+        self.measurement_wanted = report.measurement_wanted
         if report.HasField("load"):
             self.load = report.load
             before, self.capacity = self.capacity, weights.shown(self.capacity, weights.capacity(report.load))

@@ -17,6 +17,7 @@ from xds_server.nodes import direct, pools, weights
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.known import Known
 from xds_server.nodes.leases import Leases
+from xds_server.nodes.measuring import Measurements, backed_models
 from xds_server.nodes.moment import Moment
 from xds_server.nodes.status import LiveNode, live_node
 from xds_server.nodes.uptime import Uptime
@@ -73,6 +74,8 @@ class LiveNodes:
         self._reweighed: set[str] = set()
         self._weighed_at: dict[str, float] = {}
         self._asked_at: float | None = None
+        self._measurements = Measurements()
+        self._backed: frozenset[str] = frozenset()
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -95,6 +98,21 @@ class LiveNodes:
     def departed(self, node_id: str) -> bool:
         """Is it known, and in no pool because it has not reported for so long?"""
         return node_id in self._known and node_id not in self._leases and node_id not in self._departures
+
+    def may_measure(self, node_id: str, now: Moment) -> bool:
+        """Whether the node gets no new requests for a while, to measure its owner's use (see measuring.py)."""
+        known = self._known.get(node_id)
+        if known is None:
+            return False
+        wanted = known.measurement_wanted
+        return self._measurements.decide(
+            node_id,
+            wanted=wanted,
+            pools=self._pools_with(node_id, known) if wanted else (),
+            rivals=(other for model in known.offers for other in self._offering[model] if other != node_id),
+            backed=self._backed,
+            now=now.monotonic,
+        )
 
     def describe(self, node_id: str) -> LiveNode | None:
         """None for a node that never reported."""
@@ -174,6 +192,7 @@ class LiveNodes:
             if whom != self._audiences:
                 self._audiences = whom
                 self._changed |= self._offering.keys()
+        self._backed = backed_models(state)
         targets = (target for route in state.routes.values() for target in route.targets)
         routed = frozenset(target.model for target in targets if isinstance(target, NodesTarget))
         self._changed |= routed ^ self._routed
@@ -184,6 +203,7 @@ class LiveNodes:
         """A node that was removed."""
         known = self._known.pop(node_id, None)
         self._refused.pop(node_id, None)
+        self._measurements.forget(node_id)
         self._leases.drop(node_id)
         self._departures.drop(node_id)
         self.uptime.end(node_id, now)
@@ -245,6 +265,14 @@ class LiveNodes:
             if (member := self._kept_member(node_id, model)) is not None
         ]
         return pools.pools(model, members, self._audiences, before) if members else {}
+
+    def _pools_with(self, node_id: str, known: Known) -> list[Pool]:
+        return [
+            pool
+            for model in known.offers
+            for pool in self._pools.get(model, {}).values()
+            if any(endpoint.node_id == node_id for endpoint in pool.endpoints)
+        ]
 
     def _kept_member(self, node_id: str, model: str) -> pools.Member | None:
         """`_member`, kept until `_touch`: of ten thousand members of a pool, one change makes one anew."""

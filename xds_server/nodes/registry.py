@@ -125,6 +125,9 @@ class NodeRegistry:
             self._kept.changed(stream.node_id)
         if self.live.has_changes:
             self._debounce.trigger()
+        node = self.live.nodes.get(stream.node_id)
+        if node is not None:
+            stream.instruct(self._instruction(node))
         wait = stream.pace.wait(now.monotonic)
         stream.pace.take(now.monotonic)
         if wait:
@@ -177,6 +180,7 @@ class NodeRegistry:
             drain=node.drained,
             pending_approval=not node.approved,
             tunnels=self._tunnels,
+            measure=self.live.may_measure(node.id, self._clock()),
         )
 
     def _row(self, node_id: str) -> Row | None:

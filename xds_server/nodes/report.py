@@ -71,8 +71,8 @@ class ReportChecker:
         yield from _text("availability_reason", report.availability_reason)
         if report.HasField("facts"):
             yield from _facts(report.facts)
-        if report.HasField("load") and report.load.kv_cache_permille > UNKNOWN_KV_CACHE:
-            yield f"load.kv_cache_permille: {report.load.kv_cache_permille}; accepted: at most {UNKNOWN_KV_CACHE}"
+        if report.HasField("load"):
+            yield from _load(report.load)
         yield from _offers(report)
 
 
@@ -105,6 +105,21 @@ def _facts(facts: pb.NodeFacts) -> Iterator[str]:
             f"facts.direct_address: {_shown(facts.direct_address)} is not an IP address and port, "
             "such as 10.0.0.5:8443"
         )
+
+
+def _load(load: pb.Load) -> Iterator[str]:
+    if load.kv_cache_permille > UNKNOWN_KV_CACHE:
+        yield f"load.kv_cache_permille: {load.kv_cache_permille}; accepted: at most {UNKNOWN_KV_CACHE}"
+    if len(load.gpus) > MAX_GPUS:
+        yield f"load.gpus: {len(load.gpus)}; accepted: at most {MAX_GPUS}"
+    percents = [(f"load.gpus[{index}].use_percent", gpu.use_percent) for index, gpu in enumerate(load.gpus)]
+    idle = load.idle
+    percents += [
+        ("load.idle.owner_cpu_percent", idle.owner_cpu_percent),
+        ("load.idle.owner_gpu_percent", idle.owner_gpu_percent),
+    ]
+    yield from (f"{path}: {percent}; accepted: at most 100" for path, percent in percents if percent > 100)
+    yield from _text("load.idle.state", idle.state)
 
 
 def _offers(report: pb.NodeReport) -> Iterator[str]:

@@ -34,12 +34,13 @@ def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> 
         return "offline", "no report for a long time"
     if node is not None and not node.approved:
         return "pending", "waits for an operator's approval"
+    drained_by = "an operator" if node is not None and node.drained else "its owner" if known.draining else ""
+    if drained_by:
+        # A drained sidecar ends, and reports no more.
+        running = known.load.in_flight if leased else 0
+        return ("draining", f"by {drained_by}: {running} running") if running else ("drained", f"by {drained_by}")
     if not leased:
         return "unhealthy", "its lease ended: no report"
-    if node is not None and node.drained:
-        return "draining", "by an operator"
-    if known.draining:
-        return "draining", "by its owner"
     if known.availability == pb.AVAILABILITY_CLOSED:
         return "closed", known.availability_reason
     if not any(offer.healthy for offer in known.offers.values()):

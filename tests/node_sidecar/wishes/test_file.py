@@ -30,7 +30,7 @@ def test_the_documented_file_is_valid_and_names_every_key() -> None:
         Hours(frozenset(range(5)), 1320, 360),
         Hours(frozenset({5, 6}), 0, 1440),
     )
-    assert wishes.idle == IdleRule(20, 10, 300, 600)
+    assert wishes.idle == IdleRule(20, 10, 8 << 30, 300, 600)
     assert set(yaml.safe_load(DOCUMENTED)) == set(Wishes.__dataclass_fields__)
 
 

@@ -1,98 +1,197 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, strategies as st
 
-from node_sidecar.wishes.idle import BUSY_AFTER, IdleRule, IdleWatch, State, Use
+from node_sidecar.use.owner import OwnerUse
+from node_sidecar.wishes.idle import MEASURE_AT_MOST, UNREADABLE_AFTER, IdleRule, IdleWatch, State
 
 RULE = IdleRule(cpu=20, gpu=10, after=60, recheck=300)
-QUIET, LOUD = Use(2, 0, 0), Use(90, 0, 0)
+QUIET = OwnerUse(cpu=2, gpu=0)
+LOUD = OwnerUse(cpu=90, gpu=0)
+#: The GPU's total alone can be read.
+TOTAL = OwnerUse(cpu=2, gpu=0, separate=False)
+SERVING = replace(TOTAL, gpu=100, in_flight=3)
 
 
-def _idle() -> tuple[IdleWatch, float]:
-    watch = IdleWatch(RULE, 0.0)
-    now = 0.0
-    while watch.state is not State.IDLE:
-        now += 2.0
-        watch.sample(now, QUIET)
-    return watch, now
+class Machine:
+    """A watch that is sampled every two seconds."""
+
+    def __init__(self, rule: IdleRule = RULE) -> None:
+        self.now = 0.0
+        self.watch = IdleWatch(rule, 0.0)
+
+    def sample(self, use: OwnerUse, seconds: float = 2.0) -> State:
+        """Samples `use` for so long; the last state."""
+        for _ in range(max(1, round(seconds / 2))):
+            self.now += 2.0
+            self.watch.sample(self.now, use)
+        return self.watch.state
+
+    def until(self, state: State, use: OwnerUse, within: float) -> float:
+        """Seconds until `state`, which must come `within` so many."""
+        began = self.now
+        while self.sample(use) is not state:
+            assert self.now - began <= within
+        return self.now - began
+
+
+def idle(rule: IdleRule = RULE, use: OwnerUse = QUIET) -> Machine:
+    machine = Machine(rule)
+    machine.until(State.IDLE, use, rule.after + 10)
+    return machine
 
 
 def test_it_is_idle_after_a_quiet_while() -> None:
-    _, now = _idle()
-    assert RULE.after <= now <= RULE.after + 5
+    assert RULE.after <= idle().now <= RULE.after + 5
 
 
 def test_a_moment_of_use_does_not_make_it_busy_and_a_while_does() -> None:
-    watch, now = _idle()
-    assert watch.sample(now + 2, LOUD) is State.IDLE
-    assert watch.sample(now + 4, QUIET) is State.IDLE
-    for step in range(1, 10):
-        watch.sample(now + 4 + 2 * step, LOUD)
-    assert watch.state is State.BUSY
+    machine = idle()
+    assert machine.sample(LOUD) is State.IDLE
+    assert machine.sample(QUIET, 20) is State.IDLE
+    assert machine.until(State.BUSY, LOUD, 6) <= 6
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_an_owner_who_works_in_bursts_uses_the_machine(share: float) -> None:
+    machine = idle()
+    for _ in range(6):
+        for step in range(5):
+            machine.sample(LOUD if step < share * 5 else QUIET)
+            if machine.watch.state is State.BUSY:
+                return
+    pytest.fail("never noticed")
+
+
+def test_what_stays_below_the_limit_for_ever_is_no_use() -> None:
+    machine = idle()
+    assert machine.sample(OwnerUse(cpu=19, gpu=9), 3_600) is State.IDLE
 
 
 def test_between_the_thresholds_nothing_changes() -> None:
-    between = Use(18, 0, 0)  # below 20, above three quarters of it
-    watch, now = _idle()
-    for step in range(1, 200):
-        assert watch.sample(now + 2 * step, between) is State.IDLE
-    busy = IdleWatch(RULE, 0.0)
-    for step in range(1, 200):
-        assert busy.sample(2.0 * step, between) is State.BUSY
+    between = OwnerUse(cpu=18, gpu=0)  # below 20, above three quarters of it
+    assert idle().sample(between, 400) is State.IDLE
+    assert Machine().sample(between, 400) is State.BUSY
 
 
 def test_the_gpu_counts_too() -> None:
-    watch, now = _idle()
-    for step in range(1, 10):
-        watch.sample(now + 2 * step, Use(0, 50, 0))
-    assert watch.state is State.BUSY
+    assert idle().until(State.BUSY, OwnerUse(cpu=0, gpu=50), 10)
 
 
-def test_what_the_gateway_uses_is_not_the_owners_use() -> None:
-    watch, now = _idle()
-    for step in range(1, 50):
-        assert watch.sample(now + 2 * step, Use(100, 100, 3)) is State.IDLE
-    # The first sample after them is still an average over their end.
-    assert watch.sample(now + 102, LOUD) is State.IDLE
+def test_memory_counts_too() -> None:
+    rule = replace(RULE, gpu=None, gpu_memory_free=8 << 30)
+    enough, short = (OwnerUse(cpu=0, gpu_memory_free=free << 30) for free in (8, 7))
+    machine = idle(rule, enough)
+    assert machine.sample(short) is State.IDLE
+    assert machine.until(State.BUSY, short, 10)
+    machine.until(State.IDLE, enough, rule.after + 30)
 
 
-def test_a_node_that_always_serves_stops_to_measure() -> None:
-    watch, now = _idle()
-    step = 0
-    while watch.state is State.IDLE:
-        step += 1
-        watch.sample(now + 2 * step, Use(100, 100, 3))
-    assert watch.state is State.MEASURING
-    assert RULE.recheck <= 2 * step <= RULE.recheck + 5
-    for quiet in range(1, 6):
-        watch.sample(now + 2 * (step + quiet), QUIET)
-    assert watch.state is State.IDLE
+@pytest.mark.parametrize("in_flight", [0, 3])
+def test_with_separate_use_it_is_noticed_also_while_it_serves(in_flight: int) -> None:
+    """And it never asks for a measurement."""
+    machine = idle()
+    serving = replace(QUIET, in_flight=in_flight)
+    for _ in range(100):
+        assert machine.sample(serving, 60) is State.IDLE
+        assert not machine.watch.wants_measurement
+    assert machine.until(State.BUSY, replace(serving, gpu=60), 10)
+    machine.until(State.IDLE, serving, RULE.after + 30)
 
 
-def test_a_measurement_finds_its_owner_at_work() -> None:
-    watch, now = _idle()
-    for step in range(1, 160):
-        watch.sample(now + 2 * step, Use(100, 100, 3))
-    for step in range(160, 170):
-        watch.sample(now + 2 * step, LOUD)
-    assert watch.state is State.BUSY
-
-
-@given(
-    st.lists(
-        st.builds(Use, st.floats(0, 100) | st.none(), st.floats(0, 100) | st.none(), st.integers(0, 2)),
-        max_size=200,
-    )
+@pytest.mark.parametrize(
+    ("rule", "use"),
+    [
+        (RULE, OwnerUse(cpu=1, gpu=None)),
+        (RULE, OwnerUse(cpu=None, gpu=1)),
+        (replace(RULE, cpu=None), OwnerUse(cpu=1, gpu=None)),
+        (replace(RULE, gpu_memory_free=1), OwnerUse(cpu=1, gpu=1)),
+    ],
 )
-def test_it_never_flaps(samples: list[Use]) -> None:
-    """Between two changes there is as long as a rule says, whatever is measured."""
-    watch, last, changed = IdleWatch(RULE, 0.0), State.BUSY, 0.0
-    for number, use in enumerate(samples, 1):
-        now = 2.0 * number
-        state = watch.sample(now, use)
+def test_a_rule_that_cannot_be_kept_is_not_off(rule: IdleRule, use: OwnerUse) -> None:
+    assert Machine(rule).until(State.UNREADABLE, use, UNREADABLE_AFTER + 2)
+    machine = idle(rule, OwnerUse(cpu=1, gpu=1, gpu_memory_free=1))
+    assert machine.sample(use) is State.IDLE  # a driver that fails once
+    assert machine.until(State.UNREADABLE, use, UNREADABLE_AFTER + 2)
+    machine.sample(OwnerUse(cpu=1, gpu=1, gpu_memory_free=1))
+    assert machine.watch.state is State.BUSY
+    machine.until(State.IDLE, OwnerUse(cpu=1, gpu=1, gpu_memory_free=1), RULE.after + 5)
+
+
+class TestTotalsOnly:
+    def test_what_the_gateway_uses_is_not_the_owners_use(self) -> None:
+        machine = idle(use=TOTAL)
+        assert machine.sample(SERVING, 100) is State.IDLE
+        # The first sample after them is still an average over their end.
+        assert machine.sample(replace(TOTAL, gpu=100)) is State.IDLE
+
+    def test_it_asks_for_a_measurement_and_serves_until_it_is_granted(self) -> None:
+        machine = idle(use=TOTAL)
+        assert machine.sample(SERVING, RULE.recheck - 2) is State.IDLE
+        assert not machine.watch.wants_measurement
+        assert machine.sample(SERVING, 4) is State.IDLE
+        assert machine.watch.wants_measurement
+        assert machine.sample(SERVING, 10 * RULE.recheck) is State.IDLE
+        machine.watch.measure(machine.now)
+        assert machine.watch.state is State.MEASURING
+
+    def test_a_pause_of_the_traffic_is_a_measurement(self) -> None:
+        machine = idle(use=TOTAL)
+        machine.sample(SERVING, RULE.recheck + 2)
+        assert machine.watch.wants_measurement
+        machine.sample(TOTAL, 4)
+        assert not machine.watch.wants_measurement
+
+    @pytest.mark.parametrize(
+        ("gpu", "state"), [(0, State.IDLE), (9, State.IDLE), (11, State.BUSY), (100, State.BUSY)]
+    )
+    def test_a_measurement_finds_out(self, gpu: float, state: State) -> None:
+        machine = self._measuring()
+        assert machine.sample(SERVING, 6) is State.MEASURING
+        machine.sample(replace(TOTAL, gpu=gpu), 6)
+        assert machine.watch.state is state
+
+    def test_a_measurement_under_requests_that_run_on_ends(self) -> None:
+        machine = self._measuring()
+        assert machine.until(State.IDLE, SERVING, MEASURE_AT_MOST + 2)
+        assert not machine.watch.wants_measurement
+        machine.sample(SERVING, RULE.recheck + 2)
+        assert machine.watch.wants_measurement
+
+    def test_one_that_was_not_asked_for_does_nothing(self) -> None:
+        for machine in (idle(use=TOTAL), idle(), Machine()):
+            before = machine.watch.state
+            machine.watch.measure(machine.now)
+            assert machine.watch.state is before
+
+    def _measuring(self) -> Machine:
+        machine = idle(use=TOTAL)
+        machine.sample(SERVING, RULE.recheck + 2)
+        machine.watch.measure(machine.now)
+        return machine
+
+
+percents = st.floats(0, 100) | st.none()
+uses = st.builds(OwnerUse, percents, percents, st.none(), st.booleans(), st.integers(0, 2))
+
+
+@given(st.lists(uses, max_size=200), st.lists(st.booleans(), max_size=200))
+def test_it_becomes_idle_only_after_a_while_and_measures_only_for_a_while(
+    samples: list[OwnerUse], granted: list[bool]
+) -> None:
+    machine, last, changed = Machine(), State.BUSY, 0.0
+    for number, use in enumerate(samples):
+        if number < len(granted) and granted[number]:
+            machine.watch.measure(machine.now)
+            if machine.watch.state is not last:
+                last, changed = machine.watch.state, machine.now
+        state = machine.sample(use)
         if state is not last:
-            least = {State.IDLE: 0.0, State.BUSY: BUSY_AFTER, State.MEASURING: RULE.recheck}[state]
-            if state is State.IDLE and last is State.BUSY:
-                least = RULE.after
-            assert now - changed >= least
-            last, changed = state, now
+            if state is State.IDLE and last is not State.MEASURING:
+                assert machine.now - changed >= RULE.after
+            if last is State.MEASURING:
+                assert machine.now - changed <= MEASURE_AT_MOST + 2
+            last, changed = state, machine.now

@@ -110,8 +110,10 @@ def test_what_the_node_reports_of_itself() -> None:
     assert scene.health(0) == "unhealthy"
     assert state() == ("unhealthy", "no local server answers its health check")
     scene.report(0, heartbeat(offers=[offer()]))
-    scene.report(0, heartbeat(draining=True))
-    assert (scene.health(0), state()[0]) == ("draining", "draining")
+    scene.report(0, heartbeat(draining=True, load=pb.Load(in_flight=2, kv_cache_permille=1001)))
+    assert (scene.health(0), state()) == ("draining", ("draining", "by its owner: 2 running"))
+    scene.report(0, heartbeat(draining=True, load=pb.Load(kv_cache_permille=1001)))
+    assert (scene.health(0), state()) == ("draining", ("drained", "by its owner"))
     owner_only = pb.AVAILABILITY_OWNER_ONLY
     scene.report(0, heartbeat(availability=owner_only, availability_reason="maintenance"))
     assert (scene.health(0), state()) == ("healthy", ("owner-only", "maintenance"))
@@ -135,7 +137,11 @@ def test_what_operators_decide() -> None:
     assert scene.health(0) == "healthy"
     scene.change(pending, approved=True, drained=True)
     assert scene.health(0) == "draining"
-    assert scene.live.describe(node_id(0)).state == "draining"  # type: ignore[union-attr]
+    assert scene.live.describe(node_id(0)).state == "drained"  # type: ignore[union-attr]
+    scene.wait(6.0)
+    assert scene.health(0) == "unhealthy"
+    assert scene.live.describe(node_id(0)).state == "drained"  # type: ignore[union-attr]
+    scene.report(0, heartbeat())
     scene.change(pending, approved=True, visibility=Visibility.COMMUNITY)
     assert set(scene.pools) == {"nodes/m", ALL, ALL + "!"}
     assert scene.desire() == [node_id(0)]

@@ -1987,8 +1987,8 @@ class Node(_message.Message):
     created_at: _builtins.int
     version: _builtins.int
     state: _builtins.str
-    """Of `pending`, `online`, `owner-only`, `closed`, `draining`, `unhealthy` (lease lost or no healthy offer),
-    `offline` (for longer), `refused` (its report, or its direct address).
+    """Of `pending`, `online`, `owner-only`, `closed`, `draining`, `drained`, `unhealthy` (lease lost or no healthy
+    offer), `offline` (for longer), `refused` (its report, or its direct address).
     """
     state_reason: _builtins.str
     last_seen: _builtins.int

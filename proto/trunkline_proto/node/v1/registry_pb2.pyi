@@ -205,6 +205,7 @@ class NodeReport(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     AVAILABILITY_REASON_FIELD_NUMBER: _builtins.int
+    MEASUREMENT_WANTED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Rises by one with every report of a stream."""
     offers_complete: _builtins.bool
@@ -215,6 +216,11 @@ class NodeReport(_message.Message):
     """AVAILABILITY_UNSPECIFIED: unchanged."""
     availability_reason: _builtins.str
     """In words, for `nodes describe`, e.g. `outside 22:00-06:00`. At most 256 bytes."""
+    measurement_wanted: _builtins.bool
+    """The node can only tell how much its owner uses the machine while no request runs, and has not been able to for
+    longer than its owner's rule allows: it asks for a time in which it gets no new requests. True until it has
+    measured, or has given up.
+    """
     @_builtins.property
     def facts(self) -> Global___NodeFacts: ...
     @_builtins.property
@@ -234,10 +240,11 @@ class NodeReport(_message.Message):
         draining: _builtins.bool = ...,
         availability: Global___Availability.ValueType = ...,
         availability_reason: _builtins.str = ...,
+        measurement_wanted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "availability_reason", b"availability_reason", "draining", b"draining", "facts", b"facts", "load", b"load", "offers", b"offers", "offers_complete", b"offers_complete", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "availability_reason", b"availability_reason", "draining", b"draining", "facts", b"facts", "load", b"load", "measurement_wanted", b"measurement_wanted", "offers", b"offers", "offers_complete", b"offers_complete", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,12 +366,22 @@ class Load(_message.Message):
     QUEUED_FIELD_NUMBER: _builtins.int
     CONCURRENCY_LIMIT_FIELD_NUMBER: _builtins.int
     KV_CACHE_PERMILLE_FIELD_NUMBER: _builtins.int
+    GPUS_FIELD_NUMBER: _builtins.int
+    IDLE_FIELD_NUMBER: _builtins.int
     in_flight: _builtins.int
     queued: _builtins.int
     concurrency_limit: _builtins.int
     """The node's own limit; 0 = none."""
     kv_cache_permille: _builtins.int
     """Per mille of the KV cache in use; 1001 = unknown."""
+    @_builtins.property
+    def gpus(self) -> _containers.RepeatedCompositeFieldContainer[Global___GpuLoad]:
+        """In the order of `NodeFacts.gpus`, at most 64."""
+
+    @_builtins.property
+    def idle(self) -> Global___IdleRule:
+        """Absent where the owner has no rule about idleness."""
+
     def __init__(
         self,
         *,
@@ -372,14 +389,98 @@ class Load(_message.Message):
         queued: _builtins.int = ...,
         concurrency_limit: _builtins.int = ...,
         kv_cache_permille: _builtins.int = ...,
+        gpus: _abc.Iterable[Global___GpuLoad] | None = ...,
+        idle: Global___IdleRule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["idle", b"idle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_limit", b"concurrency_limit", "in_flight", b"in_flight", "kv_cache_permille", b"kv_cache_permille", "queued", b"queued"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_limit", b"concurrency_limit", "gpus", b"gpus", "idle", b"idle", "in_flight", b"in_flight", "kv_cache_permille", b"kv_cache_permille", "queued", b"queued"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Load: _TypeAlias = Load  # noqa: Y015
+
+@_typing.final
+class GpuLoad(_message.Message):
+    """How one GPU is used, by everybody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USE_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_FREE_FIELD_NUMBER: _builtins.int
+    use_percent: _builtins.int
+    """Absent where the driver does not tell."""
+    memory_free: _builtins.int
+    """Bytes; absent where the driver does not tell."""
+    def __init__(
+        self,
+        *,
+        use_percent: _builtins.int | None = ...,
+        memory_free: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_free", b"_memory_free", "_use_percent", b"_use_percent", "memory_free", b"memory_free", "use_percent", b"use_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_free", b"_memory_free", "_use_percent", b"_use_percent", "memory_free", b"memory_free", "use_percent", b"use_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_free: _TypeAlias = _typing.Literal["memory_free"]  # noqa: Y015
+    _WhichOneofArgType__memory_free: _TypeAlias = _typing.Literal["_memory_free", b"_memory_free"]  # noqa: Y015
+    _WhichOneofReturnType__use_percent: _TypeAlias = _typing.Literal["use_percent"]  # noqa: Y015
+    _WhichOneofArgType__use_percent: _TypeAlias = _typing.Literal["_use_percent", b"_use_percent"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_free) -> _WhichOneofReturnType__memory_free | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_percent) -> _WhichOneofReturnType__use_percent | None: ...
+
+Global___GpuLoad: _TypeAlias = GpuLoad  # noqa: Y015
+
+@_typing.final
+class IdleRule(_message.Message):
+    """What the owner's rule about idleness sees at the moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    OWNER_CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    OWNER_GPU_PERCENT_FIELD_NUMBER: _builtins.int
+    GPU_MEMORY_FREE_FIELD_NUMBER: _builtins.int
+    SEPARATE_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """`idle`, `busy`, `measuring` or `unreadable`."""
+    owner_cpu_percent: _builtins.int
+    """Of all CPUs, without what the local servers use; absent where it cannot be read."""
+    owner_gpu_percent: _builtins.int
+    """Of the busiest GPU; without what the local servers use if `separate`."""
+    gpu_memory_free: _builtins.int
+    """Bytes that the owner leaves on the fullest GPU."""
+    separate: _builtins.bool
+    """The local servers' part of the GPU's use can be told apart."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        owner_cpu_percent: _builtins.int | None = ...,
+        owner_gpu_percent: _builtins.int | None = ...,
+        gpu_memory_free: _builtins.int | None = ...,
+        separate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_memory_free", b"_gpu_memory_free", "_owner_cpu_percent", b"_owner_cpu_percent", "_owner_gpu_percent", b"_owner_gpu_percent", "gpu_memory_free", b"gpu_memory_free", "owner_cpu_percent", b"owner_cpu_percent", "owner_gpu_percent", b"owner_gpu_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_memory_free", b"_gpu_memory_free", "_owner_cpu_percent", b"_owner_cpu_percent", "_owner_gpu_percent", b"_owner_gpu_percent", "gpu_memory_free", b"gpu_memory_free", "owner_cpu_percent", b"owner_cpu_percent", "owner_gpu_percent", b"owner_gpu_percent", "separate", b"separate", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gpu_memory_free: _TypeAlias = _typing.Literal["gpu_memory_free"]  # noqa: Y015
+    _WhichOneofArgType__gpu_memory_free: _TypeAlias = _typing.Literal["_gpu_memory_free", b"_gpu_memory_free"]  # noqa: Y015
+    _WhichOneofReturnType__owner_cpu_percent: _TypeAlias = _typing.Literal["owner_cpu_percent"]  # noqa: Y015
+    _WhichOneofArgType__owner_cpu_percent: _TypeAlias = _typing.Literal["_owner_cpu_percent", b"_owner_cpu_percent"]  # noqa: Y015
+    _WhichOneofReturnType__owner_gpu_percent: _TypeAlias = _typing.Literal["owner_gpu_percent"]  # noqa: Y015
+    _WhichOneofArgType__owner_gpu_percent: _TypeAlias = _typing.Literal["_owner_gpu_percent", b"_owner_gpu_percent"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_memory_free) -> _WhichOneofReturnType__gpu_memory_free | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__owner_cpu_percent) -> _WhichOneofReturnType__owner_cpu_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__owner_gpu_percent) -> _WhichOneofReturnType__owner_gpu_percent | None: ...
+
+Global___IdleRule: _TypeAlias = IdleRule  # noqa: Y015
 
 @_typing.final
 class NodeInstruction(_message.Message):
@@ -390,6 +491,7 @@ class NodeInstruction(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     PENDING_APPROVAL_FIELD_NUMBER: _builtins.int
     TUNNELS_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """Milliseconds between reports."""
     lease_ms: _builtins.int
@@ -400,6 +502,8 @@ class NodeInstruction(_message.Message):
     """An operator has yet to approve the node."""
     tunnels: _builtins.int
     """How many tunnels to keep open; at least one per worker of the gateway's Envoy."""
+    measure: _builtins.bool
+    """Granted: no new requests are sent to the node for a while; it measures now."""
     def __init__(
         self,
         *,
@@ -408,10 +512,11 @@ class NodeInstruction(_message.Message):
         drain: _builtins.bool = ...,
         pending_approval: _builtins.bool = ...,
         tunnels: _builtins.int = ...,
+        measure: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "heartbeat_ms", b"heartbeat_ms", "lease_ms", b"lease_ms", "pending_approval", b"pending_approval", "tunnels", b"tunnels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "heartbeat_ms", b"heartbeat_ms", "lease_ms", b"lease_ms", "measure", b"measure", "pending_approval", b"pending_approval", "tunnels", b"tunnels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,145 @@
+"""The machine at the moment: its GPUs, how much its owner uses it, and whether the owner's rule lets it serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.node.v1 import registry_pb2 as wire
+
+from node_sidecar import facts
+from node_sidecar.use.gpu import Gpu
+from node_sidecar.use.owner import OwnerUse
+from node_sidecar.use.reading import UseReader
+from node_sidecar.wishes.idle import IdleRule, IdleWatch, State
+
+#: Seconds between two looks at the GPUs where no rule depends on them: only to show them.
+_LOOK = 30.0
+
+
+class Reader(Protocol):
+    """Reads the machine; `UseReader`."""
+
+    async def gpus(self) -> tuple[Gpu, ...]: ...
+    async def owner_use(
+        self, servers: Iterable[tuple[str, str]], gpus: tuple[Gpu, ...], in_flight: int
+    ) -> OwnerUse: ...
+
+
+class Machine:
+    """`look` is called every few seconds; the rest is as of the last look."""
+
+    def __init__(self, log: FilteringBoundLogger, reader: Reader | None = None) -> None:
+        self.facts = facts.machine()
+        self.gpus: tuple[Gpu, ...] = ()
+        self._use = OwnerUse()
+        self._idle: IdleWatch | None = None
+        self._rule: IdleRule | None = None
+        self._reader = reader or UseReader()
+        self._log = log
+        self._looked_at = float("-inf")
+
+    @property
+    def state(self) -> State | None:
+        """None where the owner has no rule."""
+        return None if self._idle is None else self._idle.state
+
+    @property
+    def wants_measurement(self) -> bool:
+        """See `IdleWatch`."""
+        return self._idle is not None and (self._idle.wants_measurement or self._idle.state is State.MEASURING)
+
+    @property
+    def unreadable(self) -> str:
+        """What the rule needs and cannot be read, in the words of node.yaml; empty if there is no such thing."""
+        rule, use = self._rule, self._use
+        if rule is None or self.state is not State.UNREADABLE:
+            return ""
+        needs = {
+            "cpu": (rule.cpu, use.cpu),
+            "gpu": (rule.gpu, use.gpu),
+            "gpu_memory_free": (rule.gpu_memory_free, use.gpu_memory_free),
+        }
+        return ", ".join(name for name, (wanted, read) in needs.items() if wanted is not None and read is None)
+
+    def obey(self, rule: IdleRule | None) -> None:
+        """The owner's rule from now on; another one begins anew."""
+        if rule != self._rule:
+            self._rule = rule
+            self._idle = None if rule is None else IdleWatch(rule, asyncio.get_running_loop().time())
+
+    def measure(self) -> None:
+        """The gateway grants a time without new requests."""
+        if self._idle is not None:
+            self._idle.measure(asyncio.get_running_loop().time())
+
+    async def look(self, servers: Iterable[tuple[str, str]], in_flight: int) -> bool:
+        """Reads the machine; `servers` are URLs and kinds. Returns whether its GPUs are others than before."""
+        now = asyncio.get_running_loop().time()
+        if self._idle is None and now - self._looked_at < _LOOK:
+            return False
+        self._looked_at = now
+        before, self.gpus = self.gpus, await self._reader.gpus()
+        if self._idle is not None:
+            self._use = await self._reader.owner_use(servers, self.gpus, in_flight)
+            was = self._idle.state
+            # The clock again: a driver may have taken seconds to answer.
+            if self._idle.sample(asyncio.get_running_loop().time(), self._use) is not was:
+                self._tell()
+        return _hardware(before) != _hardware(self.gpus)
+
+    def _tell(self) -> None:
+        if self.state is State.UNREADABLE:
+            self._log.error("the rule `idle` cannot be kept, so others are not served", unreadable=self.unreadable)
+
+    def gpu_facts(self) -> list[wire.Gpu]:
+        return [wire.Gpu(name=gpu.name, memory_bytes=gpu.memory_bytes) for gpu in self.gpus]
+
+    def gpu_load(self) -> list[wire.GpuLoad]:
+        return [wire.GpuLoad(use_percent=_rounded(gpu.use), memory_free=gpu.memory_free) for gpu in self.gpus]
+
+    def idle_report(self) -> wire.IdleRule | None:
+        if self._idle is None:
+            return None
+        return wire.IdleRule(
+            state=self._idle.state.value,
+            owner_cpu_percent=_rounded(self._use.cpu),
+            owner_gpu_percent=_rounded(self._use.gpu),
+            gpu_memory_free=self._use.gpu_memory_free,
+            separate=self._use.separate,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """For `trunkline-node status`."""
+        report = self.idle_report()
+        return {
+            "gpus": [
+                {
+                    "name": gpu.name,
+                    "memory_bytes": gpu.memory_bytes,
+                    "memory_free": gpu.memory_free,
+                    "use_percent": _rounded(gpu.use),
+                }
+                for gpu in self.gpus
+            ],
+            "idle": None
+            if report is None
+            else {
+                "state": report.state,
+                "owner_cpu_percent": _rounded(self._use.cpu),
+                "owner_gpu_percent": _rounded(self._use.gpu),
+                "gpu_memory_free": self._use.gpu_memory_free,
+                "separate": self._use.separate,
+                "unreadable": self.unreadable,
+            },
+        }
+
+
+def _hardware(gpus: tuple[Gpu, ...]) -> list[tuple[str, int]]:
+    return [(gpu.name, gpu.memory_bytes) for gpu in gpus]
+
+
+def _rounded(percent: float | None) -> int | None:
+    return None if percent is None else round(percent)
