@@ -8,13 +8,14 @@ import heapq
 class Leases:
     """Deadlines by node, in seconds of one monotonic clock.
 
-    A node has one entry in the heap at most. A renewal leaves it where it is: it is moved on when it comes up.
+    A renewal leaves a node's entry in the heap where it is, and the entry is moved on when it comes up. A deadline
+    before the entry's, as after a drop, takes an entry of its own; the older one is passed over.
     """
 
     def __init__(self) -> None:
         self._deadlines: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
-        self._queued: set[str] = set()
+        self._queued: dict[str, float] = {}
 
     def __contains__(self, node_id: str) -> bool:
         return node_id in self._deadlines
@@ -23,11 +24,10 @@ class Leases:
         return len(self._deadlines)
 
     def grant(self, node_id: str, deadline: float) -> None:
-        """Begins or renews. A deadline before the present one takes effect when that comes up."""
+        """Begins or renews."""
         self._deadlines[node_id] = deadline
-        if node_id not in self._queued:
-            self._queued.add(node_id)
-            heapq.heappush(self._heap, (deadline, node_id))
+        if node_id not in self._queued or deadline < self._queued[node_id]:
+            self._queue(node_id, deadline)
 
     def drop(self, node_id: str) -> None:
         """Ends it without an expiry."""
@@ -41,13 +41,19 @@ class Leases:
         """The nodes whose leases ended by `now`; they are told once."""
         ended: list[str] = []
         while self._heap and self._heap[0][0] <= now:
-            _, node_id = heapq.heappop(self._heap)
+            at, node_id = heapq.heappop(self._heap)
+            if self._queued.get(node_id) != at:
+                continue
             deadline = self._deadlines.get(node_id)
             if deadline is None or deadline <= now:
-                self._queued.discard(node_id)
+                del self._queued[node_id]
                 if deadline is not None:
                     del self._deadlines[node_id]
                     ended.append(node_id)
             else:
-                heapq.heappush(self._heap, (deadline, node_id))
+                self._queue(node_id, deadline)
         return ended
+
+    def _queue(self, node_id: str, at: float) -> None:
+        self._queued[node_id] = at
+        heapq.heappush(self._heap, (at, node_id))
