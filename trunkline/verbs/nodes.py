@@ -45,9 +45,9 @@ Examples:
 def list_nodes(*, control: Control, org: str, wide: bool, output: str) -> None:
     """Every node: what it serves, and how it does.
 
-    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused` (the
-    gateway does not accept its report, or its direct address), `unhealthy` (no report, or no local server that
-    works) or `offline` (for longer).
+    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused`
+    (the gateway does not accept its report, or its direct address), `unhealthy` (no report, or no local server
+    that works) or `offline` (for longer).
     """
     with control.connect() as api:
         found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes

@@ -30,8 +30,6 @@ def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool, 
 
 
 def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
-    if departed:
-        return "offline", "no report for a long time"
     if node is not None and not node.approved:
         return "pending", "waits for an operator's approval"
     drained_by = "an operator" if node is not None and node.drained else "its owner" if known.draining else ""
@@ -39,6 +37,8 @@ def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> 
         # A drained sidecar ends, and reports no more.
         running = known.load.in_flight if leased else 0
         return ("draining", f"by {drained_by}: {running} running") if running else ("drained", f"by {drained_by}")
+    if departed:
+        return "offline", "no report for a long time"
     if not leased:
         return "unhealthy", "its lease ended: no report"
     if known.availability == pb.AVAILABILITY_CLOSED:
