@@ -46,6 +46,8 @@ class Known:
     capacity: float | None = None
     direct: tuple[str, int] | None = None
     measurement_wanted: bool = False
+    #: Reports since an operator began to drain the node. The first may have been under way by then.
+    reports_in_drain: int = 0
 
     @classmethod
     def restored(cls, saved: bytes, last_seen: float) -> Known:
@@ -73,6 +75,7 @@ class Known:
         offers = self._offers(report)
         moved = False
         self.measurement_wanted = report.measurement_wanted
+        self.reports_in_drain += 1
         if report.HasField("load"):
             self.load = report.load
             before, self.capacity = self.capacity, weights.shown(self.capacity, weights.capacity(report.load))

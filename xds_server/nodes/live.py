@@ -185,8 +185,11 @@ class LiveNodes:
         self.revision = state.revision
         if nodes is not self._nodes:
             for node_id, known in self._known.items():
-                if self._nodes.get(node_id) != nodes.get(node_id):
+                before, after = self._nodes.get(node_id), nodes.get(node_id)
+                if before != after:
                     self._touch(node_id, known.offers)
+                if after is not None and after.drained and (before is None or not before.drained):
+                    known.reports_in_drain = 0
             self._nodes = nodes
             whom = pools.audiences(nodes.values())
             if whom != self._audiences:

@@ -32,11 +32,10 @@ def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool, 
 def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
     if node is not None and not node.approved:
         return "pending", "waits for an operator's approval"
-    drained_by = "an operator" if node is not None and node.drained else "its owner" if known.draining else ""
-    if drained_by:
-        # A drained sidecar ends, and reports no more.
-        running = known.load.in_flight if leased else 0
-        return ("draining", f"by {drained_by}: {running} running") if running else ("drained", f"by {drained_by}")
+    if node is not None and node.drained:
+        return _drain(known, "an operator", leased=leased, heard=known.reports_in_drain > 1)
+    if known.draining:
+        return _drain(known, "its owner", leased=leased, heard=True)
     if departed:
         return "offline", "no report for a long time"
     if not leased:
@@ -48,3 +47,10 @@ def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> 
     if known.availability == pb.AVAILABILITY_OWNER_ONLY:
         return "owner-only", known.availability_reason
     return "online", known.availability_reason
+
+
+def _drain(known: Known, who: str, *, leased: bool, heard: bool) -> tuple[str, str]:
+    """`heard`: the load was reported since. A sidecar that its owner drains ends once nothing runs."""
+    if leased and (known.load.in_flight or not heard):
+        return "draining", f"by {who}: {known.load.in_flight} running"
+    return "drained", f"by {who}"

@@ -58,6 +58,10 @@ async def begun(gateway: GatewayProcess, node: NodeProcess) -> list[asyncio.Task
     return streams
 
 
+#: On a busy machine the streams may have ended before the state is read.
+DRAINING = {"draining", "drained"}
+
+
 async def go_elsewhere(gateway: GatewayProcess) -> None:
     answers = await asyncio.gather(*(ask(gateway, MODEL) for _ in range(10)))
     assert {(each.status, each.target) for each in answers} == {(200, ELSEWHERE)}
@@ -78,7 +82,8 @@ async def test_an_operators_drain(gateway: GatewayProcess, node: NodeProcess) ->
     await asyncio.to_thread(gateway.run, "nodes", "drain", node.name)
     await go_elsewhere(gateway)
     seen = await asyncio.to_thread(node.described)
-    assert (seen["state"], seen["drained"]) == ("draining", True)
+    assert seen["state"] in DRAINING
+    assert seen["drained"]
     await are_whole(streams)
     await go_elsewhere(gateway)
     assert node.code is None, "it waits to be resumed"
@@ -89,7 +94,7 @@ async def test_an_operators_drain(gateway: GatewayProcess, node: NodeProcess) ->
 async def test_an_owners_drain_ends_the_process(gateway: GatewayProcess, node: NodeProcess) -> None:
     streams = await begun(gateway, node)
     draining = asyncio.create_task(asyncio.to_thread(node.verb, "drain"))
-    await asyncio.to_thread(node.await_seen, lambda seen: seen["state"] == "draining")
+    await asyncio.to_thread(node.await_seen, lambda seen: seen["state"] in DRAINING)
     await go_elsewhere(gateway)
     await are_whole(streams)
     done = await draining

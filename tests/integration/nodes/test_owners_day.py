@@ -138,7 +138,7 @@ def test_of_idle_machines_one_serves_at_any_time(number: int, separate: bool) ->
 
 
 def test_an_owner_who_uses_the_gpu_alone_is_noticed_by_measuring() -> None:
-    """Where only totals can be read, and requests run all the time: within `recheck` and a turn of each machine."""
+    """Where only totals can be read, and requests run all the time: within `recheck` and each machine's turn."""
     pool = Day(3, separate=False)
     while not all(machine.open for machine in pool.machines):
         pool.step()

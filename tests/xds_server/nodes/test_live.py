@@ -137,6 +137,10 @@ def test_what_operators_decide() -> None:
     assert scene.health(0) == "healthy"
     scene.change(pending, approved=True, drained=True)
     assert scene.health(0) == "draining"
+    assert scene.live.describe(node_id(0)).state == "draining"  # type: ignore[union-attr]
+    scene.report(0, heartbeat())
+    assert scene.live.describe(node_id(0)).state == "draining"  # type: ignore[union-attr]
+    scene.report(0, heartbeat())
     assert scene.live.describe(node_id(0)).state == "drained"  # type: ignore[union-attr]
     scene.wait(6.0)
     assert scene.health(0) == "unhealthy"
