@@ -198,7 +198,7 @@ async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flip
             encoder = ResponseEncoder()
             for type_url, names in changes.items():
                 resources = [after.of_type(type_url)[name] for name in names]
-                response = len(encoder.delta(type_url, resources, (), nonce="1", revision=1))
+                response = sum(map(len, encoder.delta(type_url, resources, (), nonce="1", revision=1)))
             core.append(own + time.thread_time() - again)
             before = after
         rss_end = _rss_mib()

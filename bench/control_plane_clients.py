@@ -47,11 +47,14 @@ class Client:
                 return
             response = discovery_pb2.DeltaDiscoveryResponse.FromString(payload)
             self.received.append((int(response.system_version_info), at))
-            if response.type_url == CLUSTER and ENDPOINT in waiting_for:
+            if response.type_url == CLUSTER:
+                # Large content comes in several responses.
                 pools = [each.name for each in response.resources if each.name.startswith(_EDS_CLUSTER_PREFIX)]
-                await self.send(ENDPOINT, subscribe=pools)
-                await self.send(LISTENER)
-                await self.send(ROUTE, subscribe=["openai"])
+                if pools:
+                    await self.send(ENDPOINT, subscribe=pools)
+                if LISTENER in waiting_for:
+                    await self.send(LISTENER)
+                    await self.send(ROUTE, subscribe=["openai"])
             await self.send(response.type_url, nonce=response.nonce)
             waiting_for.discard(response.type_url)
             if not waiting_for:

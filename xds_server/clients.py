@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from xds_server.protocol.stream import Stream
 
 _HISTORY = 50
 _DISCONNECTED_REMEMBERED = 200
+_REFUSED_REMEMBERED = 50
+#: Seconds. An Envoy that warms clusters may take some to answer.
+_LONG_UNANSWERED = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +58,18 @@ class ClientStatus:
     connected: bool
     since: float
     types: tuple[TypeStatus, ...]
+    #: What it does wrong: why its last stream was given up, or how many answers it made up; empty if nothing.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPeer:
+    """An address whose streams are refused: how often, why last, and when (Unix seconds)."""
+
+    peer: str
+    reason: str
+    count: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,16 @@ class _Connection:
     last_ack_ms: dict[str, int] = field(default_factory=dict)
     rejections: dict[str, Rejection] = field(default_factory=dict)
     answers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    warned: bool = False
+
+    def unanswered(self) -> str:
+        """What the client has not answered for long, in words; empty if nothing."""
+        late = [(sent_at, type_url) for type_url, (_, sent_at) in self.in_flight.items()]
+        sent_at, type_url = min(late, default=(math.inf, ""))
+        seconds = time.monotonic() - sent_at
+        if seconds < _LONG_UNANSWERED:
+            return ""
+        return f"has not answered a response ({type_url.rpartition('.')[2]}) for {seconds:.0f} s"
 
 
 @dataclass(slots=True)
@@ -98,6 +124,7 @@ class _Client:
     since: float
     streams: dict[Stream, _Connection] = field(default_factory=dict)
     last_types: tuple[TypeStatus, ...] = ()
+    problem: str = ""
 
 
 class _Waiter:
@@ -115,6 +142,7 @@ class ClientRegistry:
     def __init__(self) -> None:
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._rejections: deque[Rejection] = deque(maxlen=_HISTORY)
+        self._refused_peers: OrderedDict[str, RefusedPeer] = OrderedDict()
         self._waiters: set[_Waiter] = set()
         self._connects = 0
         self._acks = 0
@@ -133,18 +161,38 @@ class ClientRegistry:
             self._refused(client_id, connection, refusal)
         for progress in stream.progress():
             self._time(connection, progress)
+        if stream.unknown_answers:
+            if not connection.warned:
+                _log.warning("xds client answers responses that were not sent to it", client=client_id)
+            connection.warned = True
+            client.problem = f"answered {stream.unknown_answers} responses that were not sent to it"
+        elif stream.answers:
+            client.problem = ""
         for waiter in tuple(self._waiters):
             if stream in waiter.unsettled:
                 self._check(waiter, stream, client_id)
 
-    def disconnected(self, stream: Stream) -> None:
-        """`stream` ended. The client is remembered for a while."""
+    def refused(self, peer: str, reason: str) -> None:
+        """A stream of the address `peer` was refused."""
+        before = self._refused_peers.pop(peer, None)
+        count = before.count + 1 if before is not None else 1
+        self._refused_peers[peer] = RefusedPeer(peer, reason, count, time.time())
+        while len(self._refused_peers) > _REFUSED_REMEMBERED:
+            self._refused_peers.popitem(last=False)
+        if count & (count - 1) == 0:  # the first, second, fourth, …: whoever comes again and again fills no disk
+            _log.warning("xds stream refused", peer=peer, reason=reason, times=count)
+
+    def disconnected(self, stream: Stream, *, problem: str = "") -> None:
+        """`stream` ended, because of `problem` if it was given up. The client is remembered for a while."""
         if stream.node is None:
             return
         client = self._clients.get(stream.node.id)
         if client is None or stream not in client.streams:
             return
         connection = client.streams.pop(stream)
+        if problem:
+            client.problem = problem
+            _log.warning("xds client given up", client=stream.node.id, reason=problem)
         if not client.streams:
             client.last_types = _types(stream, connection)
             client.since = time.time()
@@ -166,6 +214,11 @@ class ClientRegistry:
                 connected=bool(client.streams),
                 since=client.since,
                 types=_types(*list(client.streams.items())[-1]) if client.streams else client.last_types,
+                problem=client.problem
+                or next(
+                    (each for each in (connection.unanswered() for connection in client.streams.values()) if each),
+                    "",
+                ),
             )
             for client_id, client in sorted(self._clients.items())
         )
@@ -173,6 +226,10 @@ class ClientRegistry:
     def recent_rejections(self) -> tuple[Rejection, ...]:
         """Newest first, at most 50."""
         return tuple(reversed(self._rejections))
+
+    def refused_peers(self) -> tuple[RefusedPeer, ...]:
+        """Newest first, at most 50 addresses."""
+        return tuple(reversed(self._refused_peers.values()))
 
     def counters(self) -> Counters:
         connected = sum(len(client.streams) for client in self._clients.values())

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from tests.conformance.driver import RESPONSES, Content, Request, snapshot_of
+from xds_server.protocol.bounds import Portions
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
@@ -24,7 +25,9 @@ class Model:
     """A server, a client that refuses BAD content as a whole, and the two queues between them."""
 
     def __init__(self, mode: str) -> None:
-        self.mode = mode
+        self.mode = "delta" if mode == "portions" else mode
+        # Of one name each.
+        self.portions = Portions(1, 1) if mode == "portions" else None
         self.snapshot = Snapshot(0)
         self.encoder = ResponseEncoder()
         self.state: dict[str, dict[str, tuple[str, str]]] = {type_url: {} for type_url in (*NAMED, *WHOLE)}
@@ -33,7 +36,11 @@ class Model:
         self.connect()
 
     def connect(self) -> None:
-        self.stream = (DeltaStream if self.mode == "delta" else SotwStream)(self.snapshot, self.encoder)
+        self.stream = (
+            DeltaStream(self.snapshot, self.encoder, secret=b"s", portions=self.portions)
+            if self.mode == "delta"
+            else SotwStream(self.snapshot, self.encoder, secret=b"s")
+        )
         self.requests: deque[Request] = deque()
         self.responses: deque[discovery_pb2.DeltaDiscoveryResponse | discovery_pb2.DiscoveryResponse] = deque()
         self.unanswered: Counter[str] = Counter()
@@ -201,7 +208,7 @@ steps = st.lists(
 )
 
 
-@pytest.mark.parametrize("mode", ["delta", "sotw"])
+@pytest.mark.parametrize("mode", ["delta", "portions", "sotw"])
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps, final=contents("1", "2", "3"))
 def test_any_interleaving_converges(mode: str, steps: list[tuple], final: Content) -> None:

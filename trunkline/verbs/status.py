@@ -29,8 +29,9 @@ Examples:
 def status(*, control: Control, output: str) -> None:
     """Every Envoy and translator: what it runs, what it refused. Every node, and why if it serves nobody.
 
-    One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. Refusals follow
-    with the resource and the client's own reason, then the nodes. csv has the clients alone.
+    One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. What clients do
+    wrong follows, refusals with the resource and the client's own reason, and addresses whose xDS streams were
+    refused; then the nodes. csv has the clients alone.
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())
@@ -47,14 +48,30 @@ def status(*, control: Control, output: str) -> None:
             }
             for each in found.recent_rejections
         ]
-        shown = {"revision": found.revision, "clients": rows, "rejections": refused, "nodes": nodes}
+        peers = [
+            {"peer": each.peer, "reason": each.reason, "count": each.count, "at": when(each.at)}
+            for each in found.refused_peers
+        ]
+        shown = {
+            "revision": found.revision,
+            "clients": rows,
+            "rejections": refused,
+            "refused_peers": peers,
+            "nodes": nodes,
+        }
         click.echo(json.dumps(shown, indent=2))
         return
     click.echo(render(rows, _COLUMNS, output))
     if output == "table":
         click.echo(f"\ncontrol plane: revision {found.revision}")
+        for client in found.clients:
+            if client.problem:
+                click.echo(f"{client.client_id}: {client.problem}")
         for each in found.recent_rejections:
             click.echo(f"{when(each.at)} {changes.rejection(each)}")
+        for peer in found.refused_peers:
+            times = f", {peer.count} times" if peer.count > 1 else ""
+            click.echo(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
         if nodes:
             click.echo()
             click.echo(render(nodes, _NODE_COLUMNS, output))
@@ -67,6 +84,7 @@ def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
         "software": client.software,
         "connected": client.connected,
         "since": when(client.since),
+        "problem": client.problem or None,
     }
     if not client.types:
         return [{**dict.fromkeys(_COLUMNS), **shared}]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
-from xds_server.clients import ClientStatus, Propagation, Rejection
+from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection
 
 
 class Publisher(Protocol):
@@ -29,6 +29,10 @@ class Clients(Protocol):
     def clients(self) -> tuple[ClientStatus, ...]: ...
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
+        """Newest first."""
+        ...
+
+    def refused_peers(self) -> tuple[RefusedPeer, ...]:
         """Newest first."""
         ...
 

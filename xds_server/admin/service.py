@@ -258,4 +258,4 @@ class AdminService(NodeMethods, UsageMethods):
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         state = await self._store.load()
-        return status.status(state.revision, self._clients.clients(), self._clients.recent_rejections())
+        return status.status(state.revision, self._clients)

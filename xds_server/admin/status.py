@@ -5,6 +5,7 @@ from __future__ import annotations
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server import clients
+from xds_server.admin.ports import Clients
 
 _RECENT_REJECTIONS = 50
 
@@ -29,13 +30,15 @@ def rejection(value: clients.Rejection) -> pb.Rejection:
     )
 
 
-def status(
-    revision: int, connected: tuple[clients.ClientStatus, ...], rejections: tuple[clients.Rejection, ...]
-) -> pb.GetStatusResponse:
+def status(revision: int, known: Clients) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
-        clients=[_client(each) for each in connected],
-        recent_rejections=[rejection(each) for each in rejections[:_RECENT_REJECTIONS]],
+        clients=[_client(each) for each in known.clients()],
+        recent_rejections=[rejection(each) for each in known.recent_rejections()[:_RECENT_REJECTIONS]],
+        refused_peers=[
+            pb.RefusedPeer(peer=each.peer, reason=each.reason, count=each.count, at=int(each.at))
+            for each in known.refused_peers()
+        ],
     )
 
 
@@ -47,6 +50,7 @@ def _client(value: clients.ClientStatus) -> pb.ClientStatus:
         connected=value.connected,
         since=int(value.since),
         types=[_type(each) for each in value.types],
+        problem=value.problem,
     )
 
 

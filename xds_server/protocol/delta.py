@@ -16,11 +16,13 @@ class DeltaStream(Stream):
     def on_request(self, request: discovery_pb2.DeltaDiscoveryRequest) -> list[Push]:
         """An ACK or NACK, a change of the subscription, or both at once.
 
-        Raises MissingNodeError if the stream's first request does not say who asks.
+        Raises MissingNodeError if the stream's first request does not say who asks; BoundsError,
+        UnknownAnswersError.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)
-        self._answered(subscription, request)
+        if not first:
+            self._answered(subscription, request)
         # A stale nonce does not make a subscription change void ("... even if the nonce is stale").
         self._change_interest(subscription, request, first=first)
         return self._pump()
@@ -38,6 +40,7 @@ class DeltaStream(Stream):
             subscription.held.update(request.initial_resource_versions)
         was_wildcard = interest.wildcard
         gone = interest.change(subscribe, unsubscribe)
+        subscription.require_bounds(len(request.initial_resource_versions))
         touched = (subscribe | gone) - {WILDCARD}
         # A name asked for again is sent again, except what a reconnecting client says it holds.
         again = subscribe - {WILDCARD}
@@ -62,22 +65,22 @@ class DeltaStream(Stream):
 
     def _update(self, subscription: Subscription, nonce: str) -> Push:
         resources = self._snapshot.of_type(subscription.type_url)
-        names = sorted(subscription.updates.names)
+        names = self._portion(subscription, subscription.updates)
         found = [resources[name] for name in names if name in resources]
         absent = tuple(name for name in names if name not in resources)
-        payload = self._encoder.delta(
+        shared, own = self._encoder.delta(
             subscription.type_url, found, absent, nonce=nonce, revision=self._snapshot.revision
         )
         names_found = tuple(each.name for each in found)
-        push = Push(subscription.type_url, nonce, payload, names_found, absent, self._snapshot.revision)
-        subscription.sent(push, {each.name: each.version for each in found}, removal=False)
+        push = Push(subscription.type_url, nonce, shared, own, names_found, absent, self._snapshot.revision)
+        subscription.sent(push, {each.name: each.version for each in found}, removal=False, taken=names)
         return push
 
     def _remove(self, subscription: Subscription, nonce: str) -> Push:
-        removed = tuple(sorted(subscription.removals.names))
-        payload = self._encoder.delta(
+        removed = tuple(self._portion(subscription, subscription.removals))
+        shared, own = self._encoder.delta(
             subscription.type_url, (), removed, nonce=nonce, revision=self._snapshot.revision
         )
-        push = Push(subscription.type_url, nonce, payload, (), removed, self._snapshot.revision)
-        subscription.sent(push, {}, removal=True)
+        push = Push(subscription.type_url, nonce, shared, own, (), removed, self._snapshot.revision)
+        subscription.sent(push, {}, removal=True, taken=removed)
         return push

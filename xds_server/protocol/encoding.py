@@ -34,17 +34,19 @@ class ResponseEncoder:
 
     def delta(
         self, type_url: str, resources: Sequence[Resource], removed: Sequence[str], *, nonce: str, revision: int
-    ) -> bytes:
-        """A DeltaDiscoveryResponse."""
+    ) -> tuple[bytes, bytes]:
+        """A DeltaDiscoveryResponse in two parts that follow each other: shared with other streams, and its own."""
         key = ("delta", type_url, _contents(resources), frozenset(removed))
         shared = self._shared(key, lambda: _delta_body(type_url, resources, removed))
-        return b"".join((shared, text(1, str(revision)), text(5, nonce)))
+        return shared, b"".join((text(1, str(revision)), text(5, nonce)))
 
-    def sotw(self, type_url: str, resources: Sequence[Resource], *, version: str, nonce: str) -> bytes:
-        """A DiscoveryResponse."""
+    def sotw(
+        self, type_url: str, resources: Sequence[Resource], *, version: str, nonce: str
+    ) -> tuple[bytes, bytes]:
+        """A DiscoveryResponse in two parts, as `delta` gives them."""
         key = ("sotw", type_url, _contents(resources))
         shared = self._shared(key, lambda: _sotw_body(type_url, resources))
-        return b"".join((shared, text(1, version), text(5, nonce)))
+        return shared, b"".join((text(1, version), text(5, nonce)))
 
     def _shared(self, key: Hashable, encode: Callable[[], bytes]) -> bytes:
         cached = self._cached.get(key)

@@ -1,7 +1,9 @@
 """What a client can do wrong on an xDS stream.
 
 ProtocolError
-└── MissingNodeError
+├── MissingNodeError
+├── BoundsError           it asks for more than one stream may
+└── UnknownAnswersError   it answers responses that it was never sent
 """
 
 from __future__ import annotations
@@ -16,3 +18,17 @@ class MissingNodeError(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__("the first request of an xDS stream must carry node.id (xDS protocol, node identifier)")
+
+
+class BoundsError(ProtocolError):
+    """The client asks for more than one stream may; says what, and how much is accepted."""
+
+
+class UnknownAnswersError(ProtocolError):
+    """The client answers responses that were never sent on its stream."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__(
+            f"{answers} answers carry a response_nonce that was never sent on this stream: a nonce is valid on "
+            "one stream only (xDS protocol, ACK and NACK)"
+        )

@@ -9,16 +9,28 @@ from dataclasses import dataclass, field
 class Push:
     """One response, ready to be written.
 
+    `shared` are the bytes that other streams' responses have in common with this one, `own` those of this stream.
     `names` are the resources that it adds or changes: in a state-of-the-world response of CDS or LDS the unchanged
     ones are in `payload` too, but not named here. `removed` are those the client is told not to exist.
     """
 
     type_url: str
     nonce: str
-    payload: bytes = field(repr=False)
+    shared: bytes = field(repr=False)
+    own: bytes = field(repr=False)
     names: tuple[str, ...]
     removed: tuple[str, ...]
     revision: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.shared) + len(self.own)
+
+    @property
+    def payload(self) -> bytes:
+        """The message. Assembled anew each time: only what is being written should hold a copy."""
+        return b"".join((self.shared, self.own))
 
 
 @dataclass(frozen=True, slots=True)

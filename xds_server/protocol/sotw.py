@@ -21,8 +21,8 @@ from xds_server.protocol.subscription import Subscription
 class SotwStream(Stream):
     """One stream of `StreamAggregatedResources`."""
 
-    def __init__(self, snapshot: Snapshot, encoder: ResponseEncoder) -> None:
-        super().__init__(snapshot, encoder)
+    def __init__(self, snapshot: Snapshot, encoder: ResponseEncoder, *, secret: bytes = b"") -> None:
+        super().__init__(snapshot, encoder, secret=secret)
         # What the client accepted of full-state types, and what it has not answered: a cluster whose removal is
         # held back stays in the set, in the form that the client took.
         self._kept: dict[str, dict[str, Resource]] = {}
@@ -32,13 +32,15 @@ class SotwStream(Stream):
         """A first request, an ACK, a NACK or a new list of names.
 
         A request with a stale nonce is ignored: the client answers the newer response too, with the same names.
-        Raises MissingNodeError if the stream's first request does not say who asks.
+        Raises MissingNodeError if the stream's first request does not say who asks; BoundsError,
+        UnknownAnswersError.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)
-        if request.response_nonce != subscription.last_nonce and not first:
+        if not first and request.response_nonce != subscription.last_nonce:
+            self._check_nonce(request.response_nonce)
             return []
-        if self._answered(subscription, request) and subscription.full_state:
+        if not first and self._answered(subscription, request) and subscription.full_state:
             self._kept[subscription.type_url] = self._in_flight[subscription.type_url]
         self._change_interest(subscription, request, first=first)
         return self._pump()
@@ -49,6 +51,7 @@ class SotwStream(Stream):
         interest = subscription.interest
         before = interest.wildcard, interest.named
         new = interest.replace(request.resource_names)
+        subscription.require_bounds()
         if not first and before == (interest.wildcard, interest.named):
             return
         wanted = self._wanted(subscription)
@@ -105,8 +108,8 @@ class SotwStream(Stream):
     ) -> Push:
         if subscription.full_state:
             self._in_flight[subscription.type_url] = _by_name(complete)
-        payload = self._encoder.sotw(subscription.type_url, sent, version=set_version(complete), nonce=nonce)
-        push = Push(subscription.type_url, nonce, payload, names, removed, self._snapshot.revision)
+        shared, own = self._encoder.sotw(subscription.type_url, sent, version=set_version(complete), nonce=nonce)
+        push = Push(subscription.type_url, nonce, shared, own, names, removed, self._snapshot.revision)
         subscription.sent(push, {each.name: each.version for each in sent}, removal=bool(removed))
         return push
 

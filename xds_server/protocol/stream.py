@@ -6,19 +6,24 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass
-from itertools import count
 
 from trunkline_proto.xds.v1 import discovery_pb2
 
+from xds_server.protocol.bounds import MAX_REASON, MAX_TEXT_BYTES, MAX_TYPES, MAX_UNKNOWN_ANSWERS, Portions
 from xds_server.protocol.changes import Changes
 from xds_server.protocol.encoding import ResponseEncoder
-from xds_server.protocol.errors import MissingNodeError
+from xds_server.protocol.errors import BoundsError, MissingNodeError, UnknownAnswersError
+from xds_server.protocol.nonces import Nonces
 from xds_server.protocol.ordering import may_remove, may_update, rank
 from xds_server.protocol.push import Push, Refusal, TypeProgress
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, Snapshot
-from xds_server.protocol.subscription import Subscription
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, POLICY_ROUTE, Resource, Snapshot
+from xds_server.protocol.subscription import Backlog, Subscription
 
 _REVISIONS_REMEMBERED = 64
+#: Sent whole to a client that answers. A translator serves once it had a response of each type, and of these last.
+_WHOLE = frozenset({POLICY_ROUTE})
+#: Of a resource in a response, beside its name and body: tags, lengths, version, type.
+_OVERHEAD = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,29 @@ class Stream(ABC):
     """One connected stream; no I/O.
 
     The transport calls `on_request` of the subclass and `on_snapshot`, and writes the pushes they return in order.
+    There is one unanswered push per type at most, and only a client that has read it can answer it: `secret` makes
+    nonces unguessable. So one push per type waits for a client that does not read, however it behaves.
     """
 
-    def __init__(self, snapshot: Snapshot, encoder: ResponseEncoder) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoder: ResponseEncoder,
+        *,
+        secret: bytes = b"",
+        portions: Portions | None = None,
+    ) -> None:
         self.node: ClientNode | None = None
+        #: Whether the client has answered a push of this stream.
+        self.answers = False
+        #: Answers to pushes that were never sent on this stream.
+        self.unknown_answers = 0
         self._snapshot = snapshot
         self._encoder = encoder
         self._subscriptions: dict[str, Subscription] = {}
         self._refusals: list[Refusal] = []
-        # Valid on one stream only, so plain numbers will do.
-        self._nonces = count(1)
+        self._nonces = Nonces(secret)
+        self._portions = portions or Portions()
         # Revisions may repeat (live health is not part of the store's), so points in time are numbered here.
         self._sequence = 0
         self._reached: deque[tuple[int, int]] = deque([(snapshot.revision, 0)], maxlen=_REVISIONS_REMEMBERED)
@@ -88,13 +106,23 @@ class Stream(ABC):
             return
         if not node.id:
             raise MissingNodeError
-        self.node = ClientNode(node.id, node.cluster, _software(node))
+        software = _software(node)
+        for field, value in (("id", node.id), ("cluster", node.cluster), ("user_agent_name", software)):
+            if len(value.encode()) > MAX_TEXT_BYTES:
+                raise BoundsError(
+                    f"node.{field}: {len(value.encode()):,} bytes; accepted: at most {MAX_TEXT_BYTES}"
+                )
+        self.node = ClientNode(node.id, node.cluster, software)
 
     def _subscription(self, type_url: str) -> tuple[Subscription, bool]:
         """The subscription, and whether this is the stream's first request for the type."""
         subscription = self._subscriptions.get(type_url)
         if subscription is not None:
             return subscription, False
+        if len(self._subscriptions) >= MAX_TYPES or len(type_url.encode()) > MAX_TEXT_BYTES:
+            raise BoundsError(
+                f"type_url: accepted on one stream: {MAX_TYPES} types with names of {MAX_TEXT_BYTES} bytes"
+            )
         subscription = self._new_subscription(type_url)
         self._subscriptions[type_url] = subscription
         self._subscriptions = dict(sorted(self._subscriptions.items(), key=lambda item: rank(item[0])))
@@ -105,34 +133,66 @@ class Stream(ABC):
         subscription: Subscription,
         request: discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest,
     ) -> bool:
-        """Takes the ACK or NACK that `request` may be; true for an ACK."""
+        """Takes the ACK or NACK that `request` may be; true for an ACK. Raises UnknownAnswersError."""
         if subscription.pending is None or subscription.pending.push.nonce != request.response_nonce:
+            self._check_nonce(request.response_nonce)
             return False
+        self.answers = True
         if not request.HasField("error_detail"):
             subscription.accepted()
             return True
         error = request.error_detail
-        reason = error.message or f"no reason given (code {error.code})"
+        reason = error.message[:MAX_REASON] or f"no reason given (code {error.code})"
         resources = self._snapshot.of_type(subscription.type_url)
         self._refusals.append(subscription.refused(reason, resources, self._sequence))
         return False
 
+    def _check_nonce(self, nonce: str) -> None:
+        """Counts an answer to what was never sent here. Raises UnknownAnswersError for one too many."""
+        if nonce and not self._nonces.issued(nonce):
+            self.unknown_answers += 1
+            if self.unknown_answers > MAX_UNKNOWN_ANSWERS:
+                raise UnknownAnswersError(self.unknown_answers)
+
     def _pump(self) -> list[Push]:
         pushes: list[Push] = []
         for subscription in self._subscriptions.values():
-            if subscription.updates and self._may(may_update, subscription):
-                pushes.append(self._update(subscription, str(next(self._nonces))))
+            if subscription.updates and self._may(may_update, subscription) and not self._postponed(subscription):
+                pushes.append(self._update(subscription, self._nonces.next()))
                 if subscription.type_url == CLUSTER:
                     self._warm(pushes[-1].names)
         for subscription in reversed(self._subscriptions.values()):
             if subscription.removals and self._may(may_remove, subscription):
-                pushes += [self._remove(subscription, str(next(self._nonces)))]
+                pushes += [self._remove(subscription, self._nonces.next())]
         for subscription in self._subscriptions.values():
             subscription.keep_up(self._snapshot.revision)
         return pushes
 
     def _may(self, rule: Callable[[Subscription, Mapping[str, Subscription]], bool], which: Subscription) -> bool:
         return which.pending is None and rule(which, self._subscriptions)
+
+    def _postponed(self, subscription: Subscription) -> bool:
+        """Whether a type that is sent whole waits for the client's first answer, which is on its way."""
+        if self.answers or subscription.type_url not in _WHOLE:
+            return False
+        if not any(each.pending for each in self._subscriptions.values()):
+            return False
+        resources = self._snapshot.of_type(subscription.type_url)
+        return sum(_size(name, resources) for name in subscription.updates.names) > self._portions.first
+
+    def _portion(self, subscription: Subscription, backlog: Backlog) -> list[str]:
+        """The names of a backlog that the next response has room for, at least one."""
+        if self.answers and subscription.type_url in _WHOLE:
+            return list(backlog.ordered())
+        room = self._portions.later if self.answers else self._portions.first
+        resources = self._snapshot.of_type(subscription.type_url)
+        names: list[str] = []
+        for name in backlog.ordered():
+            room -= _size(name, resources)
+            if room < 0 and names:
+                break
+            names.append(name)
+        return names
 
     def _warm(self, clusters: Iterable[str]) -> None:
         """Changed clusters warm until their endpoints arrive again. An assignment has its cluster's name."""
@@ -166,6 +226,12 @@ class Stream(ABC):
     @abstractmethod
     def _remove(self, subscription: Subscription, nonce: str) -> Push:
         """Takes the subscription's removals into a push."""
+
+
+def _size(name: str, resources: Mapping[str, Resource]) -> int:
+    """About how many bytes of a response a resource takes, or a name that is said not to exist."""
+    resource = resources.get(name)
+    return len(name) + _OVERHEAD + (len(resource.body) if resource is not None else 0)
 
 
 def _software(node: discovery_pb2.Node) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
 from dataclasses import dataclass
 
+from xds_server.protocol.bounds import MAX_NAMES
+from xds_server.protocol.errors import BoundsError
 from xds_server.protocol.interest import Interest
 from xds_server.protocol.push import Push, Refusal, TypeProgress
 from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource
@@ -21,22 +23,39 @@ class Backlog:
         self.owed = False
         self.since = 0
         self.at = 0
+        self._descending: list[str] | None = None
 
     def __bool__(self) -> bool:
         return self.owed or bool(self.names)
 
     def add(self, name: str, sequence: int) -> None:
         self._mark(sequence)
-        self.names.add(name)
+        if name not in self.names:
+            self.names.add(name)
+            self._descending = None
 
     def owe(self, sequence: int) -> None:
         """A response is due even if it turns out empty."""
         self._mark(sequence)
         self.owed = True
 
+    def ordered(self) -> Iterator[str]:
+        """The names in an order that all streams have in common, so that they can share what is encoded."""
+        if self._descending is None:
+            self._descending = sorted(self.names, reverse=True)
+        return (name for name in reversed(self._descending) if name in self.names)
+
+    def take(self, names: Collection[str]) -> None:
+        """`names` are sent; a response is no longer owed."""
+        self.owed = False
+        self.names.difference_update(names)
+        while self._descending and self._descending[-1] not in self.names:
+            self._descending.pop()
+
     def clear(self) -> None:
         self.names = set()
         self.owed = False
+        self._descending = None
 
     def reaches(self, sequence: int) -> bool:
         """Whether something from `sequence` or before is still here."""
@@ -90,6 +109,12 @@ class Subscription:
         """Every name that this subscription has an opinion about."""
         return self.held.keys() | self.updates.names | self.removals.names | self.forced
 
+    def require_bounds(self, versions: int = 0) -> None:
+        """Raises BoundsError if the client lists too many names, or says that it holds too many `versions`."""
+        names = max(len(self.interest.named), versions)
+        if names > MAX_NAMES:
+            raise BoundsError(f"{self.type_url}: {names:,} names are listed; accepted: at most {MAX_NAMES:,}")
+
     def note_changes(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
         """The content of `names` changed.
 
@@ -136,8 +161,10 @@ class Subscription:
             _place(self.updates, name, update, sequence)
             _place(self.removals, name, removal, sequence)
 
-    def sent(self, push: Push, versions: Mapping[str, str], *, removal: bool) -> None:
-        """`push` is on its way; `versions` are those of `push.names`."""
+    def sent(
+        self, push: Push, versions: Mapping[str, str], *, removal: bool, taken: Collection[str] | None = None
+    ) -> None:
+        """`push` is on its way with the `versions` of `push.names`, and has `taken` of the backlog, None: all."""
         backlog = self.removals if removal else self.updates
         self.pending = Pending(push, backlog.since, removal)
         self.last_nonce = push.nonce
@@ -148,7 +175,10 @@ class Subscription:
             else:
                 self.held.pop(name, None)
         self.forced.difference_update(push.names, push.removed)
-        backlog.clear()
+        if taken is None:
+            backlog.clear()
+        else:
+            backlog.take(taken)
 
     def accepted(self) -> None:
         """The pending push was acknowledged."""

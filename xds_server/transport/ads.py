@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -21,6 +24,8 @@ from xds_server.protocol.snapshot import Snapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.debounce import Debounce
+from xds_server.transport.lanes import Lanes
+from xds_server.transport.share import Share
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -38,28 +43,66 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),
 )
 
+#: Streams that may be open: in all, of one peer (an IP address, or a Unix socket), of one client's id. A client
+#: that reconnects leaves some behind.
+MAX_STREAMS, MAX_PEER_STREAMS, MAX_CLIENT_STREAMS = 4_096, 1_024, 16
+#: Seconds for a client to read a response, after which it is given up.
+PATIENCE = 30.0
+_SECRET_BYTES = 16
+
 _Request = TypeVar("_Request", discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DiscoveryRequest)
 _Context = grpc.aio.ServicerContext[Any, bytes]
+
+
+class _StuckError(Exception):
+    """The client did not read a response in time."""
+
+
+class _CrowdedError(Exception):
+    """Too many streams of one client."""
 
 
 class _Connection:
     """One stream and its outgoing queue, which the core bounds: one unanswered push per type."""
 
-    def __init__(self, stream: DeltaStream | SotwStream) -> None:
+    def __init__(self, stream: DeltaStream | SotwStream, peer: str) -> None:
         self.stream = stream
+        self.peer = peer
+        #: Why the client was given up; empty as long as it reads.
+        self.stuck = ""
         self._outgoing: asyncio.Queue[Push] = asyncio.Queue()
 
     def send(self, pushes: list[Push]) -> None:
         for push in pushes:
             self._outgoing.put_nowait(push)
 
-    async def write_to(self, context: _Context) -> None:
-        """Writes until cancelled or the client is gone; a slow client holds up only itself."""
+    async def write_to(
+        self, context: _Context, lanes: Lanes, patience: float, give_up: Callable[[_Connection], None]
+    ) -> None:
+        """Writes until cancelled or the client is gone; a slow client holds up only itself.
+
+        Calls `give_up` for a client that does not read a response within `patience` seconds. gRPC cannot take the
+        response back, so it raises _StuckError only once the client has read it after all.
+        """
         # InternalError is what a write to a cancelled call raises; the reader learns of the end by itself.
         with suppress(grpc.aio.InternalError):
-            while True:
+            while not self.stuck:
                 push = await self._outgoing.get()
-                await context.write(push.payload)
+                async with lanes.taken(self.peer, push.size, answers=self.stream.answers):
+                    writing = asyncio.ensure_future(context.write(push.payload))
+                    try:
+                        done, _ = await asyncio.wait({writing}, timeout=patience)
+                        if not done:
+                            self.stuck = (
+                                f"did not read a response of {push.size:,} bytes ({_short(push.type_url)}) within "
+                                f"{patience:g} s; its stream was given up"
+                            )
+                            self._outgoing = asyncio.Queue()
+                            give_up(self)
+                        await writing
+                    finally:
+                        writing.cancel()
+            raise _StuckError
 
 
 class AdsServer:
@@ -76,6 +119,7 @@ class AdsServer:
         authorise: Authorise = anyone,
         quiet: float = 0.020,
         longest: float = 0.200,
+        patience: float = PATIENCE,
     ) -> None:
         self._snapshot = snapshot
         self._next = snapshot
@@ -83,7 +127,11 @@ class AdsServer:
         self._authorise = authorise
         self._debounce = Debounce(self._apply, quiet=quiet, longest=longest)
         self._encoder = ResponseEncoder()
+        self._patience = patience
+        self._lanes = Lanes()
         self._connections: set[_Connection] = set()
+        # Also of those that were given up, until they end.
+        self._open: Counter[str] = Counter()
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """For `grpc.aio.Server.add_generic_rpc_handlers`."""
@@ -127,11 +175,11 @@ class AdsServer:
     async def _delta(
         self, requests: AsyncIterator[discovery_pb2.DeltaDiscoveryRequest], context: _Context
     ) -> None:
-        stream = DeltaStream(self._snapshot, self._encoder)
+        stream = DeltaStream(self._snapshot, self._encoder, secret=secrets.token_bytes(_SECRET_BYTES))
         await self._serve(stream, stream.on_request, requests, context)
 
     async def _sotw(self, requests: AsyncIterator[discovery_pb2.DiscoveryRequest], context: _Context) -> None:
-        stream = SotwStream(self._snapshot, self._encoder)
+        stream = SotwStream(self._snapshot, self._encoder, secret=secrets.token_bytes(_SECRET_BYTES))
         await self._serve(stream, stream.on_request, requests, context)
 
     async def _serve(
@@ -141,24 +189,84 @@ class AdsServer:
         requests: AsyncIterator[_Request],
         context: _Context,
     ) -> None:
+        peer = _host(context.peer())
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
+            self._clients.refused(peer, "no valid token")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, WHAT_IS_NEEDED)
-        connection = _Connection(stream)
+        if self._open[peer] >= MAX_PEER_STREAMS or self._open.total() >= MAX_STREAMS:
+            self._clients.refused(peer, "too many streams")
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"too many ADS streams; accepted: {MAX_PEER_STREAMS:,} from one address, {MAX_STREAMS:,} in all",
+            )
+        self._open[peer] += 1
+        connection = _Connection(stream, peer)
         self._connections.add(connection)
-        broken: ProtocolError | None = None
+        broken: tuple[grpc.StatusCode, str] | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(connection.write_to(context), name="ads-writer")
+                writing = connection.write_to(context, self._lanes, self._patience, self._give_up)
+                writer = tasks.create_task(writing, name="ads-writer")
                 try:
-                    async for request in requests:
-                        connection.send(on_request(request))
-                        self._clients.observe(stream)
+                    await self._read(connection, on_request, requests)
                 except ProtocolError as error:
-                    broken = error
+                    broken = grpc.StatusCode.INVALID_ARGUMENT, str(error)
+                except _CrowdedError as error:
+                    broken = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
                 writer.cancel()
+        except* _StuckError:
+            broken = grpc.StatusCode.DEADLINE_EXCEEDED, connection.stuck
         finally:
+            self._open[peer] -= 1
+            if not self._open[peer]:
+                del self._open[peer]
             self._connections.discard(connection)
             self._clients.disconnected(stream)
         if broken is not None:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(broken))
+            if broken[0] is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._clients.refused(peer, broken[1])
+            await context.abort(*broken)
+
+    async def _read(
+        self,
+        connection: _Connection,
+        on_request: Callable[[_Request], list[Push]],
+        requests: AsyncIterator[_Request],
+    ) -> None:
+        """Takes requests until the client ends them. Raises ProtocolError, _CrowdedError."""
+        stream, share = connection.stream, Share()
+        async for request in requests:
+            if connection.stuck:
+                continue
+            began = time.monotonic()
+            introduced = stream.node is not None
+            connection.send(on_request(request))
+            if stream.node is not None and not introduced:
+                self._require_room(stream.node.id)
+            self._clients.observe(stream)
+            wait = share.spend(began, time.monotonic())
+            if wait:
+                await asyncio.sleep(wait)
+
+    def _require_room(self, client_id: str) -> None:
+        """Raises _CrowdedError if the client has too many streams, the new one included."""
+        same = sum(1 for each in self._connections if each.stream.node and each.stream.node.id == client_id)
+        if same > MAX_CLIENT_STREAMS:
+            raise _CrowdedError(
+                f"{client_id} has {MAX_CLIENT_STREAMS} streams open; give every client an id of its own"
+            )
+
+    def _give_up(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        self._clients.disconnected(connection.stream, problem=connection.stuck)
+
+
+def _short(type_url: str) -> str:
+    return type_url.rpartition(".")[2]
+
+
+def _host(peer: str) -> str:
+    """`ipv4:10.0.0.5` of gRPC's `ipv4:10.0.0.5:4711`: what all connections of a peer share. `unix` for sockets."""
+    kind, _, rest = peer.partition(":")
+    return f"{kind}:{rest.rpartition(':')[0]}" if kind in {"ipv4", "ipv6"} else kind

@@ -70,7 +70,10 @@ ANSWERS: dict[type, Any] = {
                     )
                 ],
             ),
-            admin.ClientStatus(client_id="translator-local", kind="translator"),
+            admin.ClientStatus(client_id="translator-local", kind="translator", problem="did not read a response"),
+        ],
+        refused_peers=[
+            admin.RefusedPeer(peer="ipv4:10.0.0.9", reason="no valid token", count=3, at=1_700_000_000)
         ],
         recent_rejections=[
             admin.Rejection(
@@ -142,6 +145,10 @@ def test_status_shows_who_refused_what(trunkline: Trunkline) -> None:
         ("translator-local", None),
     ]
     assert found["rejections"][0]["reason"] == "no such thing"
+    assert "translator-local: did not read a response" in table
+    assert "refused ipv4:10.0.0.9, 3 times: no valid token" in table
+    assert found["clients"][1]["problem"] == "did not read a response"
+    assert found["refused_peers"][0]["peer"] == "ipv4:10.0.0.9"
 
 
 def test_routes_show_is_yaml(trunkline: Trunkline) -> None:

@@ -14,7 +14,7 @@ from trunkline_proto.node.v1 import registry_pb2 as node_pb
 from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.admin.ports import Tunnel
-from xds_server.clients import ClientStatus, Propagation, Rejection, TypeStatus
+from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection, TypeStatus
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
@@ -43,6 +43,9 @@ class Clients:
     def clients(self) -> tuple[ClientStatus, ...]:
         types = (TypeStatus("type.googleapis.com/x", 3, True, 5, 1, REJECTION, 12),)
         return (ClientStatus("envoy-a", "envoy", "envoy/1.40", True, 1_700_000_000.9, types),)
+
+    def refused_peers(self) -> tuple[RefusedPeer, ...]:
+        return (RefusedPeer("ipv4:10.0.0.9", "no valid token", 3, 1_800_000_000.0),)
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
         return (REJECTION,)

@@ -208,3 +208,5 @@ async def test_status_shows_the_clients(admin: Admin) -> None:
     assert of_type.rejection == response.recent_rejections[0]
     assert of_type.rejection.resource_names == ["chain:1"]
     assert of_type.last_ack_ms == 12
+    (refused,) = response.refused_peers
+    assert (refused.peer, refused.reason, refused.count) == ("ipv4:10.0.0.9", "no valid token", 3)

@@ -76,7 +76,7 @@ def test_delta_response(resources: list[Resource], removed: list[str]) -> None:
             for each in resources
         ],
     )
-    payload = ResponseEncoder().delta(CLUSTER, resources, removed, nonce="n", revision=7)
+    payload = b"".join(ResponseEncoder().delta(CLUSTER, resources, removed, nonce="n", revision=7))
     assert discovery_pb2.DeltaDiscoveryResponse.FromString(payload) == expected
 
 
@@ -88,7 +88,7 @@ def test_sotw_response(resources: list[Resource]) -> None:
         nonce="n",
         resources=[Any(type_url=CLUSTER, value=each.body) for each in resources],
     )
-    payload = ResponseEncoder().sotw(CLUSTER, resources, version="v", nonce="n")
+    payload = b"".join(ResponseEncoder().sotw(CLUSTER, resources, version="v", nonce="n"))
     assert discovery_pb2.DiscoveryResponse.FromString(payload) == expected
 
 

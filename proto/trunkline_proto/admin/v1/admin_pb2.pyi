@@ -1779,6 +1779,7 @@ class GetStatusResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CLIENTS_FIELD_NUMBER: _builtins.int
     RECENT_REJECTIONS_FIELD_NUMBER: _builtins.int
+    REFUSED_PEERS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     @_builtins.property
@@ -1787,20 +1788,58 @@ class GetStatusResponse(_message.Message):
     def recent_rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
         """The newest refusals, newest first; at most 50."""
 
+    @_builtins.property
+    def refused_peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedPeer]:
+        """Newest first; at most 50."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
         clients: _abc.Iterable[Global___ClientStatus] | None = ...,
         recent_rejections: _abc.Iterable[Global___Rejection] | None = ...,
+        refused_peers: _abc.Iterable[Global___RefusedPeer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "recent_rejections", b"recent_rejections", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class RefusedPeer(_message.Message):
+    """An address whose xDS streams were refused: no valid token, too many streams, a broken protocol."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    """`ipv4:10.0.0.5`, `ipv6:…`, or `unix`."""
+    reason: _builtins.str
+    """Of the last one."""
+    count: _builtins.int
+    at: _builtins.int
+    """Unix seconds of the last one."""
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+        at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "count", b"count", "peer", b"peer", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedPeer: _TypeAlias = RefusedPeer  # noqa: Y015
 
 @_typing.final
 class ClientStatus(_message.Message):
@@ -1814,6 +1853,7 @@ class ClientStatus(_message.Message):
     CONNECTED_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     kind: _builtins.str
     """`envoy` or `translator`."""
@@ -1821,6 +1861,8 @@ class ClientStatus(_message.Message):
     connected: _builtins.bool
     since: _builtins.int
     """Unix seconds of the last connect or disconnect."""
+    problem: _builtins.str
+    """What it does wrong, such as not reading its responses; empty if nothing."""
     @_builtins.property
     def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeStatus]: ...
     def __init__(
@@ -1832,10 +1874,11 @@ class ClientStatus(_message.Message):
         connected: _builtins.bool = ...,
         since: _builtins.int = ...,
         types: _abc.Iterable[Global___TypeStatus] | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "problem", b"problem", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,83 @@
+"""How many bytes of large responses gRPC holds at a time: it copies each, and keeps it until the client reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+#: Bytes up to which a response is written at once. What can be divided is smaller than this.
+SMALL = 1280 * 1024
+#: Bytes of large responses per peer. One response goes in any case.
+_ROOM = 32 * 1024 * 1024
+
+
+class Lanes:
+    """One lane for each peer's clients that have answered before, and one for those that have not.
+
+    Whoever does not read takes up the room of its own lane alone.
+    """
+
+    def __init__(self, *, small: int = SMALL, room: int = _ROOM) -> None:
+        self._small = small
+        self._room = room
+        self._lanes: dict[tuple[str, bool], _Lane] = {}
+
+    @asynccontextmanager
+    async def taken(self, peer: str, size: int, *, answers: bool) -> AsyncIterator[None]:
+        """While a response of `size` bytes is with gRPC; waits for its turn where there is no room."""
+        if size <= self._small:
+            yield
+            return
+        lane = self._lanes.setdefault((peer, answers), _Lane(self._room))
+        try:
+            await lane.enter(size)
+            try:
+                yield
+            finally:
+                lane.leave(size)
+        finally:
+            if lane.empty:
+                self._lanes.pop((peer, answers), None)
+
+
+class _Lane:
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._used = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def empty(self) -> bool:
+        return not self._used and not self._waiting
+
+    async def enter(self, size: int) -> None:
+        if not self._waiting and self._fits(size):
+            self._used += size
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(size)
+            else:
+                self._waiting.remove((size, turn))
+                self._admit()
+            raise
+
+    def leave(self, size: int) -> None:
+        self._used -= size
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, turn = self._waiting.popleft()
+            if not turn.done():
+                self._used += size
+                turn.set_result(None)
+
+    def _fits(self, size: int) -> bool:
+        return not self._used or self._used + size <= self._room
