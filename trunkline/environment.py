@@ -58,9 +58,3 @@ def candidates(environment: Mapping[str, str], known: tuple[Known, ...] = KNOWN)
         for each in known
         if not each.key_variable or environment.get(each.key_variable)
     )
-
-
-def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for processes that have no business with provider keys."""
-    secret = {each.key_variable for each in KNOWN if each.key_variable}
-    return {name: value for name, value in environment.items() if name not in secret}

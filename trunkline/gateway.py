@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from trunkline import address, credentials, envoy, lock
+from trunkline import address, child_environment, credentials, envoy, lock
 from trunkline.credentials import Credentials
 from trunkline.errors import StartError, UsageError
 from trunkline.layout import Layout
@@ -102,7 +102,8 @@ class _Gateway:
         if settings.config is not None:
             notice(f"applying {settings.config}")
             verb = ("apply", "--file", str(settings.config), *wait)
-            status = await nursery.start(admin_verb(settings, known.admin_token, os.environ, *verb)).ended
+            environment = child_environment.of_apply(os.environ)
+            status = await nursery.start(admin_verb(settings, known.admin_token, environment, *verb)).ended
             if status == 2:
                 notice(f"{settings.config} was refused in part (above); the rest is served")
             elif status != 0:
@@ -110,7 +111,8 @@ class _Gateway:
         elif not known.api_key:
             # Beside the start, and behind it where processors are scarce: what it finds is not needed to be ready.
             discover = ("providers", "discover", *wait)
-            nursery.start(admin_verb(settings, known.admin_token, os.environ, *discover, nice=10))
+            environment = child_environment.of_discovery(os.environ)
+            nursery.start(admin_verb(settings, known.admin_token, environment, *discover, nice=10))
         await wait_until_ready(settings.admin.local, settings.openai.local, notice)
 
     def _credentials(self) -> Credentials:

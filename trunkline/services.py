@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trunkline import environment, envoy
+from trunkline import child_environment, envoy
 from trunkline.address import Address
 from trunkline.layout import Layout
 from trunkline.supervisor.spawn import Command
@@ -26,9 +26,6 @@ _PYTHON_LEVELS = {
 }
 #: Of each node, where Envoy has fewer workers: one that breaks leaves the others.
 _FEWEST_TUNNELS = 4
-#: What opens the store; the control plane's business alone.
-_DATABASE_URL = "TRUNKLINE_DATABASE_URL"
-_OF_THE_STORE = {_DATABASE_URL, "TRUNKLINE_SECRET_KEY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
     """In the order of starting; stopped in reverse: Envoy first, so that the others see its last requests."""
     layout = settings.layout
     level = _PYTHON_LEVELS[settings.log_level]
-    clean = environment.without_keys(inherited) | {"PYTHONUNBUFFERED": "1"}
-    edge = {name: value for name, value in clean.items() if name not in _OF_THE_STORE}
+    unbuffered = {"PYTHONUNBUFFERED": "1"}
+    edge = child_environment.of_edge(inherited)
     return (
         Command(
             "xds_server",
@@ -78,7 +75,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--access-log", str(layout.access_log)),
             ),
             # By environment: a password in the URL would be in every list of processes.
-            clean | {_DATABASE_URL: settings.database_url},
+            child_environment.of_control_plane(inherited, settings.database_url) | unbuffered,
             layout.log("xds_server"),
         ),
         Command(
@@ -92,7 +89,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--id", "translator-local"),
                 *("--log-level", level),
             ),
-            edge,
+            edge | unbuffered,
             layout.log("translator"),
             listen=translator,
         ),
@@ -114,7 +111,9 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
     )
 
 
-def admin_verb(settings: Settings, token: str, inherited: Mapping[str, str], *verb: str, nice: int = 0) -> Command:
+def admin_verb(
+    settings: Settings, token: str, environment: Mapping[str, str], *verb: str, nice: int = 0
+) -> Command:
     """An admin verb of our own in a child: gRPC starts threads, and the supervisor must not have any."""
     control = {"TRUNKLINE_CONTROL": f"unix:{settings.layout.xds_socket}", "TRUNKLINE_ADMIN_TOKEN": token}
-    return Command(f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**inherited, **control}, nice=nice)
+    return Command(f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**environment, **control}, nice=nice)

@@ -7,6 +7,7 @@ files, which tell only the total. Every reading starts from scratch, so a driver
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,10 @@ T = TypeVar("T")
 
 _MIB = 1024 * 1024
 _TIMEOUT = 5.0  # seconds
+#: What nvidia-smi needs of the environment, on Windows too.
+_OF_SMI = frozenset(
+    {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "PROGRAMFILES", "TEMP"}
+)
 _ANY_ERROR = Exception  # NVML's own class exists only where its package does
 _DRM = Path("/sys/class/drm")
 _AMD = "0x1002"
@@ -139,7 +144,12 @@ def _smi(*arguments: str) -> Sequence[str]:
     if program is None:
         return ()
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
+        # The sidecar's own environment may hold a join token, and the local servers' keys.
+        environment = {name: value for name, value in os.environ.items() if name.upper() in _OF_SMI}
+        command = [program, *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=True, env=environment
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return done.stdout.splitlines()

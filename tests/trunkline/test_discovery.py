@@ -12,7 +12,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import discovery
-from trunkline.environment import KNOWN, Candidate, Known, candidates, without_keys
+from trunkline.environment import Candidate, Known, candidates
 
 MODELS = {"/a/v1/models": ["shared", "models/only-a", "shared"], "/b/v1/models": ["shared", "only-b"]}
 
@@ -118,8 +118,3 @@ def test_providers_are_chosen_by_their_variables() -> None:
         ("vllm", "http://127.0.0.1:8000/v1"),
     ]
     assert candidates({}, (Known("x", "http://x", "X_KEY"),)) == ()
-
-
-def test_services_do_not_inherit_provider_keys() -> None:
-    environment = {each.key_variable: "secret" for each in KNOWN if each.key_variable} | {"PATH": "/bin"}
-    assert without_keys(environment) == {"PATH": "/bin"}
