@@ -19,6 +19,7 @@ MODES = (
     "drop_syn",  # the port's SYNs are dropped: connecting never ends; open connections are closed
     "slow",  # ok, the first byte after `delay_ms`
 )
+FAULT_USER = re.compile(r"fault:(status|slow):(\d+)")
 PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
 
 
@@ -62,3 +63,11 @@ class Behaviour:
         if match is None:
             return self
         return dataclasses.replace(self, events=int(match[1]), interval_ms=int(match[2]))
+
+    def wanted_by(self, user: object) -> Behaviour:
+        """A request whose user is `fault:status:<status>` or `fault:slow:<ms>` meets that, and no other does."""
+        match = FAULT_USER.fullmatch(user) if isinstance(user, str) else None
+        if match is None:
+            return self
+        field = "status" if match[1] == "status" else "delay_ms"
+        return dataclasses.replace(self, mode=match[1], **{field: int(match[2])})

@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
                 self._counted = True
                 self._provider.connections.add(self)
                 self._provider.recording.count("connections")
-            behaviour = self._provider.take_behaviour()
+            behaviour = self._provider.take_behaviour().wanted_by(_member_of(request, "user"))
             self._record = self._provider.recording.begin(request, self._id, behaviour.mode)
             await self._answer(request, behaviour, self._record)
             if not self._closing:
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
     async def _stream(
         self, request: Request, stream: EventStream, behaviour: Behaviour, record: Record, dies_after: int | None
     ) -> None:
-        interval = behaviour.paced_by(_model_of(request)).interval_ms / 1000
+        interval = behaviour.paced_by(_member_of(request, "model")).interval_ms / 1000
         self._transport.write(head(200, (*STREAM_HEADERS, *_identity(self._provider.name))))
         due = time.monotonic()
         for event in stream.events:
@@ -271,12 +271,12 @@ def _refusal(behaviour: Behaviour) -> Answer:
     return dataclasses.replace(refusal, headers=(("retry-after", retry_after),))
 
 
-def _model_of(request: Request) -> object:
+def _member_of(request: Request, name: str) -> object:
     try:
         body = json.loads(request.body)
     except ValueError:
         return None
-    return body.get("model") if isinstance(body, dict) else None
+    return body.get(name) if isinstance(body, dict) else None
 
 
 async def control(provider: Provider, request: Request) -> Answer:

@@ -272,3 +272,11 @@ def accepts(port: int) -> bool:
     except ConnectionResetError:  # closed with us in its queue
         return True
     return True
+
+
+def test_a_requests_user_may_ask_for_a_fault_of_its_own(provider: ProviderProcess) -> None:
+    body = json.dumps({**json.loads(BODY), "user": "fault:status:501"}).encode()
+    with send(provider, body) as connection:
+        assert connection.recv(12) == b"HTTP/1.1 501"
+    with send(provider) as connection:
+        assert connection.recv(12) == b"HTTP/1.1 200"

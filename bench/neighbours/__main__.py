@@ -1,0 +1,167 @@
+"""`python -m bench.neighbours`: a victim at 50 requests a second, half of them streams, beside each attack.
+
+Each attack meets a gateway of its own, after a quiet time that it is compared with. Prints a table. Goal: no error
+of the victim, its p99 at most three times the quiet one, and its records all in the books.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.errors import BenchError, ProcessFailedError
+from bench.gateway import wait_for_ledger
+from bench.lock import exclusive
+from bench.neighbours.attacker import ATTACKS, GRACE_SECONDS
+from bench.neighbours.memory import Peaks, roles_of
+from bench.neighbours.scene import VICTIM, Scene, opened, recorded
+from bench.neighbours.victim import Figures, Victim, wait
+
+RATE = 50.0
+WORST_RATIO = 3.0
+#: A p99 below it is as good as any: a millisecond more or less is the machine's.
+FLOOR_MS = 5.0
+ROUTES = 2_000
+ROLES = ("envoy", "translator", "parsers", "xds_server", "node")
+_WARM_SECONDS = 1.0
+#: After an attack, until its last requests have ended.
+_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attack. `missing` are requests of the victim that were served and are not in the books."""
+
+    attack: str
+    quiet: Figures
+    under: Figures
+    peaks: dict[str, float]
+    answered: dict[str, int]
+    missing: int
+
+    @property
+    def ratio(self) -> float:
+        """Of the p99."""
+        return self.under.p99 / max(self.quiet.p99, FLOOR_MS / WORST_RATIO)
+
+    @property
+    def met(self) -> bool:
+        """The goal."""
+        return 0 == self.under.errors < self.under.requests and self.ratio <= WORST_RATIO and self.missing == 0
+
+
+def measure(name: str, seconds: float, scale: float, rate: float, directory: Path) -> Outcome:
+    """One attack on a gateway of its own. Raises BenchError."""
+    file = name.replace(" ", "-")
+    routes = round(ROUTES * scale) if name == "xDS readers" else 0
+    with opened(directory, file, routes=routes, node=name == "greedy node") as scene:
+        node = scene.node.pid if scene.node is not None else None
+        with Victim(scene, file, rate) as victim:
+            time.sleep(_WARM_SECONDS)
+            quiet_since = wait(max(2.0, seconds / 2))
+            began = time.monotonic()
+            with Peaks(partial(roles_of, scene.gateway.child.pid, node)) as peaks:
+                answered = _attack(name, scene, seconds, scale)
+                time.sleep(_AFTER_SECONDS)
+            ended = time.monotonic()
+        quiet, under = victim.between(quiet_since, began), victim.between(began, ended)
+        under = Figures(under.requests + victim.unanswered, under.errors + victim.unanswered, under.p50, under.p99)
+        return Outcome(name, quiet, under, peaks.mib, answered, _missing(scene, victim))
+
+
+def _attack(name: str, scene: Scene, seconds: float, scale: float) -> dict[str, int]:
+    """What the attacker was answered."""
+    file = scene.directory / "prey.json"
+    scene.prey(seconds, scale).write(file)
+    command = [sys.executable, "-m", "bench.neighbours.attacker", name, str(file)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + GRACE_SECONDS,
+            preexec_fn=_nice,
+        )
+    except subprocess.TimeoutExpired:
+        return {"did not end in time": 1}
+    if done.returncode != 0:
+        raise ProcessFailedError(f"the attack {name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout))
+
+
+def _nice() -> None:
+    """An attacker has machines of its own: on this one it takes only the CPU that is left."""
+    os.nice(10)
+
+
+def _missing(scene: Scene, victim: Victim) -> int:
+    with suppress(ProcessFailedError):  # then what is missing says it
+        wait_for_ledger(scene.gateway.admin_url)
+    return max(0, victim.served - recorded(scene.gateway, VICTIM))
+
+
+def as_text(outcomes: Sequence[Outcome]) -> str:
+    """The table."""
+    head = ["attack", "requests", "errors", "p50 ms", "p99 ms", "quiet p99", "ratio", "unbooked"]
+    head += [f"{role} MiB" for role in ROLES] + ["goal"]
+    rows = [head]
+    for each in outcomes:
+        figures = each.under
+        row = [each.attack, str(figures.requests), str(figures.errors), f"{figures.p50:.1f}", f"{figures.p99:.1f}"]
+        row += [f"{each.quiet.p99:.1f}", f"{each.ratio:.1f}", str(each.missing)]
+        row += [f"{each.peaks.get(role, 0):.0f}" if each.peaks.get(role) else "-" for role in ROLES]
+        rows.append([*row, "met" if each.met else "MISSED"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(word.rjust(width) if index else word.ljust(width) for index, (word, width) in
+             enumerate(zip(row, widths, strict=True))) for row in rows]  # fmt: skip
+    told = [
+        f"{each.attack}: {', '.join(f'{what} {n}' for what, n in sorted(each.answered.items()))}"
+        for each in outcomes
+    ]
+    return "\n".join([*lines, "", "What the attacker was answered:", *told])
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.neighbours",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=30, help="of each attack (30)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"the victim's requests a second ({RATE:g})")
+    parser.add_argument("--scale", type=float, default=1, help="of the attacks: connections, bytes, clients (1)")
+    parser.add_argument("--only", default="", metavar="TEXT", help=f"attacks with TEXT in: {', '.join(ATTACKS)}")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Status 1 where a goal is missed."""
+    options = parse(arguments)
+    outcomes: list[Outcome] = []
+    try:
+        with exclusive(), tempfile.TemporaryDirectory(prefix="tl-bench-") as directory:
+            for name in ATTACKS:
+                if options.only in name:
+                    print(name, file=sys.stderr, flush=True)
+                    outcomes.append(measure(name, options.seconds, options.scale, options.rate, Path(directory)))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(as_text(outcomes))
+    return 0 if all(each.met for each in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

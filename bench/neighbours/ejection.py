@@ -1,0 +1,37 @@
+"""Requests that fail at every target for their own sake: four at once, every three seconds, to each route."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from typing import Any
+
+import aiohttp
+
+from bench.neighbours.scene import FIRST_BYTE_SECONDS, PACED, PLAIN, Prey
+
+AT_ONCE, EVERY_SECONDS = 4, 3.0
+#: As a server answers what it was started without, what it breaks at, and what takes it too long.
+FAULTS = ("fault:status:501", "fault:status:500", f"fault:slow:{1000 * (FIRST_BYTE_SECONDS + 1)}")
+
+
+async def attack(prey: Prey, outcomes: Counter[str]) -> None:
+    """Until it is cancelled."""
+    headers = {"authorization": f"Bearer {prey.key}"}
+    async with aiohttp.ClientSession(prey.origin, headers=headers) as session, asyncio.TaskGroup() as tasks:
+        for fault in itertools.cycle(FAULTS):
+            for model in (PLAIN, PACED):
+                for _ in range(AT_ONCE):
+                    tasks.create_task(_ask(session, model, fault, outcomes))
+            await asyncio.sleep(EVERY_SECONDS)
+
+
+async def _ask(session: aiohttp.ClientSession, model: str, fault: str, outcomes: Counter[str]) -> None:
+    body: dict[str, Any] = {"model": model, "user": fault, "messages": [{"role": "user", "content": "hello"}]}
+    try:
+        async with session.post("/v1/chat/completions", json=body) as answer:
+            await answer.read()
+            outcomes[str(answer.status)] += 1
+    except aiohttp.ClientError:
+        outcomes["broken"] += 1
