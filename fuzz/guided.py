@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-Check = Callable[[bytes], None]
+Check = Callable[[bytes], object]
 _MOST_CHANGES = 6
 _LONGEST = 4096
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-Check = Callable[[bytes], None]
+#: Returns whether the input was taken, rather than refused: some of each corpus must be.
+Check = Callable[[bytes], bool]
 
 
 def names() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.parser import BytesParser
+
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.model import requested_model
 from translator.errors import Refusal
@@ -11,22 +13,35 @@ UNDER_TEST = ("translator.form", "node_sidecar.serving.model")
 NEW = "vendor/other"
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """Refused, or: the model stands where we say, the node reads the same, and half a form is none."""
     content_type, _, body = data.partition(b"\n")
     try:
         form = FormBody(body, content_type)
     except Refusal as refusal:
         assert refusal.status in {400, 413}
-        return
+        return False
     offset, length = form.model_value()
     assert body[offset : offset + length].decode() == form.model
     spliced = body[:offset] + NEW.encode() + body[offset + length :]
     again = FormBody(spliced, content_type)
     assert (again.model, again.streams) == (NEW, form.streams)
+    assert _fields_named_model(body, content_type) == [form.model.encode()]
     assert requested_model(BodyKind.FORM, body, content_type) == form.model
     try:
         FormBody(body[: offset + length], content_type)
     except Refusal:
-        return
+        return True
     raise AssertionError("a form that ends in its model was taken")
+
+
+def _fields_named_model(body: bytes, content_type: bytes) -> list[object]:
+    """As a mail reader finds them, which takes line feeds for line ends, and any case."""
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type.strip() + b"\r\n\r\n" + body)
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    return [
+        part.get_payload(decode=True)
+        for part in parts
+        if str(part.get_param("name", header="content-disposition")).lower() == "model"
+    ]

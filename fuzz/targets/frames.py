@@ -7,27 +7,26 @@ from collections.abc import Iterable
 from fuzz.targets._pieces import headed, pieces
 from translator.errors import MalformedFrameError
 from translator.http.message import Request
-from translator.questions.frames import QuestionReader
+from translator.questions.frames import Question, QuestionReader
 
 UNDER_TEST = ("translator.questions.frames",)
 MAX_BODY = 256
 
-Found = list[tuple[int, Request | None]]
 
-
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """The same questions, and the same end."""
     seed, text = headed(data)
     whole, broken = _read([text])
     split, also_broken = _read(pieces(seed, text))
     assert broken == also_broken
     assert whole == split
-    for _, request in whole:
-        assert request is None or len(request.body) <= len(text)
+    requests = [content for _, _, content in whole if isinstance(content, Request)]
+    assert all(len(request.body) <= len(text) for request in requests)
+    return bool(requests)
 
 
-def _read(parts: Iterable[bytes]) -> tuple[Found, bool]:
-    reader, found = QuestionReader(MAX_BODY), Found()
+def _read(parts: Iterable[bytes]) -> tuple[list[Question], bool]:
+    reader, found = QuestionReader(MAX_BODY), list[Question]()
     try:
         for part in parts:
             found.extend(reader.feed(part))

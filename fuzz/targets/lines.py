@@ -13,10 +13,11 @@ _HELD = held("whole")
 _WHOLE = orjson.dumps(orjson.loads(request_line("whole")))
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """The line alone, and torn, in front of a whole one."""
     line = data.replace(b"\n", b"")
-    lines.parse(line)
+    found = lines.parse(line)
     glued = lines.parse(line + _WHOLE)
     assert glued is not None
     assert glued.held == _HELD
+    return found is not None and found.held is not None

@@ -9,11 +9,12 @@ from translator import note
 UNDER_TEST = ("translator.note",)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """No note, or one that a second writing and reading leaves as it is."""
     held = note.read(data.decode("utf-8", "replace"))
     if held is None:
-        return
+        return False
     again = note.read(note.written(held, quote(held.model, safe="")))
     assert again is not None
     assert note.written(again, "") == note.written(held, "")
+    return True

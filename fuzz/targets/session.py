@@ -15,6 +15,8 @@ from node_sidecar.http2.session import Session
 
 UNDER_TEST = ("node_sidecar.http2.session", "node_sidecar.http2.exchange", "node_sidecar.http2.connection")
 #: Above what a session may ever hold for a peer that reads nothing: 1 MiB, and the answers of the last turn.
+#: Bytes that a connection writes before it has read anything; an answer is more.
+_GREETING = 100
 _MOST_BUFFERED = 2 * 1024 * 1024
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -58,12 +60,12 @@ class _Transport(asyncio.Transport):
     abort = close
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """Feeds the session, lets its handlers run, and takes the connection away."""
-    asyncio.run(_check(data))
+    return asyncio.run(_check(data))
 
 
-async def _check(data: bytes) -> None:
+async def _check(data: bytes) -> bool:
     loop = asyncio.get_running_loop()
     unhandled: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
@@ -86,6 +88,7 @@ async def _check(data: bytes) -> None:
     assert session.closed.done()
     assert session.leaving.done()
     assert not unhandled, unhandled
+    return transport.held > _GREETING
 
 
 async def _echo(exchange: Exchange) -> None:

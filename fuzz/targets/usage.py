@@ -1,25 +1,41 @@
-"""A usage object as a target reports it: tokens that add up, within what is believed, however it is written."""
+"""A target's report: what is billed adds up, within reason, however the report is written."""
 
 from __future__ import annotations
 
 import json
 
-from translator.ledger.usage import reported
+from msgspec.structs import replace
 
-UNDER_TEST = ("translator.ledger.usage", "translator.ledger.lines")
+from tests.translator.ledger.writing import held, request_line
+from translator.ledger import belief, lines, usage
+
+UNDER_TEST = ("translator.ledger.reported", "translator.ledger.usage", "translator.ledger.belief")
 MOST = 1 << 53
+_HELD = held("r1")
+_LINE = lines.parse(request_line("r1").rstrip())
+assert _LINE is not None
 
 
-def check(data: bytes) -> None:
-    """No usage, or counts within bounds; the same for the same object written in another way."""
+def check(data: bytes) -> bool:
+    """Counts within bounds, and the same ones for the same report written in another way."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return
-    tokens = reported(text)
-    if tokens is None:
-        return
-    assert 0 <= tokens.cached <= tokens.prompt < MOST
+        return False
+    line = replace(_LINE, usage=text)
+    tokens = usage.used(line, _HELD)
+    assert tokens.cached >= 0 <= tokens.cache_write
+    assert 0 <= tokens.cached + tokens.cache_write + tokens.cache_write_1h <= tokens.prompt
     assert 0 <= tokens.reasoning <= tokens.completion < MOST
-    assert not tokens.estimated
-    assert reported(json.dumps(json.loads(text), indent=1)) == tokens
+    assert 0 <= tokens.audio_input <= tokens.prompt
+    assert 0 <= tokens.audio_output <= tokens.completion
+    assert tokens.audio_ms >= 0 <= tokens.search_units
+    assert tokens.prompt <= max(line.bytes_in, belief.most_prompt(line, _HELD))
+    assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
+    assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion
+    try:
+        rewritten = json.dumps(json.loads(text), indent=1, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    assert usage.used(replace(_LINE, usage=rewritten), _HELD) == tokens
+    return not tokens.estimated

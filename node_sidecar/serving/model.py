@@ -16,8 +16,11 @@ _BOUNDARY = re.compile(
     re.IGNORECASE,
 )
 _PADDING = re.compile(rb"[ \t]*\r\n")
+#: Other parameters may stand around the name. The gateway has refused what looks like a second name, or a file.
 _MODEL_PART = re.compile(
-    rb"content-disposition:[ \t]*form-data[ \t]*;[ \t]*name=(?:\"model\"|model)[ \t]*;?[ \t]*", re.IGNORECASE
+    rb"content-disposition:[ \t]*form-data[ \t]*(?!.*filename)(?:;.*)?;"
+    rb"[ \t]*name=(?:\"model\"|model)[ \t]*(?:;.*)?",
+    re.IGNORECASE,
 )
 _MAX_PARTS = 1_000
 _MAX_PART_HEAD = 16_384

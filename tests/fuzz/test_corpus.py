@@ -20,8 +20,8 @@ IN_C = [f"c/{name}" for name in native.targets()]
 def test_the_corpus_holds(target: str) -> None:
     check = targets.load(target).check
     check(b"")
-    for path in corpus.seeds(target):
-        check(path.read_bytes())
+    taken = [check(path.read_bytes()) for path in corpus.seeds(target)]
+    assert any(taken), "every input is refused: the corpus is older than what it is for"
 
 
 @pytest.mark.timeout(300)

@@ -90,6 +90,14 @@ def test_a_preamble_and_padding() -> None:
     assert requested_model(BodyKind.FORM, body, form()[1]) == "x"
 
 
+@pytest.mark.parametrize(
+    "parameters", [b'name="model"; charset=utf-8', b'charset="utf-8"; name=model', b'x=y ;name="model" ; z']
+)
+def test_other_parameters_of_a_part(parameters: bytes) -> None:
+    body = form(("model", "x"))[0].replace(b'name="model"', parameters)
+    assert requested_model(BodyKind.FORM, body, form()[1]) == "x"
+
+
 @pytest.mark.parametrize("quoted", [True, False])
 def test_a_form(quoted: bool) -> None:
     body, kind = form(("file", "x--b0 model\r\n\r\n"), ("empty", ""), ("model", "whisper"), quoted=quoted)
