@@ -78,9 +78,9 @@ class LimitName(click.ParamType[model.Limit]):
 
 
 class TargetFlag(click.ParamType[model.Target]):
-    """`PROVIDER/MODEL` or `nodes/MODEL`; prices are in USD per million tokens, and per request."""
+    """`PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
 
-    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE]]"
+    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
         place, *options = str(value).split(",")
@@ -116,7 +116,15 @@ class TargetFlag(click.ParamType[model.Target]):
 
 
 #: Beside `price=IN:OUT` → the field of config.model.Price.
-_PRICE_OPTIONS = {"cached": "cached_input", "request": "request", "from": "valid_from"}
+_PRICE_OPTIONS = {
+    "cached": "cached_input",
+    "from": "valid_from",
+    **{
+        name: name
+        for name in model.Price.model_fields
+        if name not in {"input", "output", "cached_input", "valid_from", "images", "tiers", "service_tiers"}
+    },
+}
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -21,6 +21,11 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "RouteTarget": lambda document: document.routes[0].targets[0],
     "RouteTarget of nodes": lambda document: document.routes[0].targets[1],
     "Price": lambda document: document.routes[0].targets[0].price,
+    "ImagePrice": lambda document: document.routes[0].targets[0].price.images[1],
+    "ContextTier": lambda document: document.routes[0].targets[0].price.tiers[0],
+    "Rates of a context tier": lambda document: document.routes[0].targets[0].price.tiers[0].rates,
+    "ServiceTier": lambda document: document.routes[0].targets[0].price.service_tiers[0],
+    "Rates of a service tier": lambda document: document.routes[0].targets[0].price.service_tiers[0].rates,
     "Timeouts": lambda document: document.routes[0].timeouts,
     "Limit of a route": lambda document: document.routes[0].limits[0],
     "Organisation": lambda document: document.organisations[0].organisation,
@@ -117,6 +122,22 @@ def base() -> admin.Document:
     def limit() -> policy.Limit:
         return policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)
 
+    def rates() -> policy.Rates:
+        return policy.Rates(input=3_000_000, output=9_000_000)
+
+    def price() -> policy.Price:
+        return policy.Price(
+            input=2_000_000,
+            output=8_000_000,
+            images=[policy.ImagePrice(name=name, price=40_000) for name in ("default", "1024x1024/high")],
+            tiers=[policy.ContextTier(above=200_000, rates=rates())],
+            service_tiers=[
+                policy.ServiceTier(
+                    name="flex", rates=rates(), tiers=[policy.ContextTier(above=100_000, rates=rates())]
+                )
+            ],
+        )
+
     return admin.Document(
         providers=[
             admin.Provider(name=name, dialect="openai", base_url="https://api.example/v1", stream_usage=True)
@@ -130,9 +151,7 @@ def base() -> admin.Document:
                 privacy=admin.PRIVACY_ANY,
                 timeouts=admin.Timeouts(),
                 targets=[
-                    admin.RouteTarget(
-                        provider="p", model="x", weight=2, price=policy.Price(input=2_000_000, output=8_000_000)
-                    ),
+                    admin.RouteTarget(provider="p", model="x", weight=2, price=price()),
                     admin.RouteTarget(nodes="n", weight=1, price=policy.Price(input=1_000, output=1_000)),
                 ],
                 limits=[limit()],

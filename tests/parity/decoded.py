@@ -67,6 +67,16 @@ _PLACES: dict[str, dict[str, Any]] = {
     "Route": {"": lambda of: of[2][0]},
     "Target": {"": lambda of: of[2][0].targets[0]},
     "Price": {"": lambda of: of[2][0].targets[0].prices[0]},
+    "ImagePrice": {"": lambda of: of[2][0].targets[0].prices[0].images[0]},
+    "ContextTier": {
+        "": lambda of: of[2][0].targets[0].prices[0].tiers[0],
+        " of a service tier": lambda of: of[2][0].targets[0].prices[0].service_tiers[0].tiers[0],
+    },
+    "ServiceTier": {"": lambda of: of[2][0].targets[0].prices[0].service_tiers[0]},
+    "Rates": {
+        " of a context tier": lambda of: of[2][0].targets[0].prices[0].tiers[0].rates,
+        " of a service tier": lambda of: of[2][0].targets[0].prices[0].service_tiers[0].rates,
+    },
     "Limit": {
         " of an organisation": lambda of: of[0][0].limits[0],
         " of a key": lambda of: of[1][0].limits[0],
@@ -77,7 +87,16 @@ _PLACES: dict[str, dict[str, Any]] = {
 
 def _messages() -> Messages:
     limits = [policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)]
-    price = policy.Price(input=2_000_000, output=8_000_000, version=1)
+    rates = policy.Rates(input=3_000_000, output=9_000_000)
+    tiers = [policy.ContextTier(above=200_000, rates=rates)]
+    price = policy.Price(
+        input=2_000_000,
+        output=8_000_000,
+        version=1,
+        images=[policy.ImagePrice(name="default", price=40_000)],
+        tiers=tiers,
+        service_tiers=[policy.ServiceTier(name="flex", rates=rates, tiers=tiers)],
+    )
     return (
         [policy.Organisation(id="org", name="acme", limits=limits)],
         [policy.Key(id="key", organisation_id="org", name="ci", hash=b"h" * 32, models=["*"], limits=limits)],

@@ -175,7 +175,10 @@ def _envoy(builder: Builder, state: State) -> dict[str, Any]:
     }
 
 
-POLICY = [policy.Organisation, policy.Key, policy.Route, policy.Target, policy.Price, policy.Limit]
+POLICY = [
+    policy.Organisation, policy.Key, policy.Route, policy.Target, policy.Limit, policy.Price, policy.ImagePrice,
+    policy.ContextTier, policy.ServiceTier, policy.Rates,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ class Ledger:
             self._outbox.expire(record)
         self._prices.restore(snapshot.prices)
         stored = {
-            (route, target, Price(*price))
+            (route, target, Price.restored(price))
             for route, targets in snapshot.prices.items()
             for target, prices in targets.items()
             for price in prices
@@ -175,8 +175,8 @@ class Ledger:
             try:
                 if entry[0] == settlement.PRICED:
                     _, route, target, *price = entry
-                    stored.add((route, target, Price(*price)))
-                    self._prices.take(route, target, Price(*price))
+                    stored.add((route, target, Price.restored(price)))
+                    self._prices.take(route, target, Price.restored(price))
                     continue
                 reservation = self._settlement.replay(entry)
                 if reservation is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator import money
@@ -15,8 +16,51 @@ from translator.ledger.usage import Tokens
 _REMEMBERED = 16
 
 
+class Rates(NamedTuple):
+    """Micro-USD per million tokens of each kind, for requests with more than `above` prompt tokens."""
+
+    above: int
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    cache_write_1h: int
+    reasoning: int
+    audio_input: int
+    audio_output: int
+
+    @classmethod
+    def of(cls, above: int, message: policy.Price | policy.Rates) -> Rates:
+        """With the fallbacks of trunkline.policy.v1.Price."""
+        has = message.HasField
+        cache_write = message.cache_write if has("cache_write") else message.input
+        return cls(
+            above,
+            message.input,
+            message.output,
+            message.cached_input if has("cached_input") else message.input,
+            cache_write,
+            message.cache_write_1h if has("cache_write_1h") else cache_write,
+            message.reasoning if has("reasoning") else message.output,
+            message.audio_input if has("audio_input") else message.input,
+            message.audio_output if has("audio_output") else message.output,
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no kind of tokens has a rate of its own, except for cached ones."""
+        return {self.cache_write, self.cache_write_1h, self.audio_input} == {self.input} and {
+            self.reasoning,
+            self.audio_output,
+        } == {self.output}
+
+
 class Price(NamedTuple):
-    """Micro-USD per million tokens, and per request; `valid_from` is Unix seconds."""
+    """Units are those of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
+
+    `rates` are empty where `input`, `output` and `cached_input` are all that tokens cost; otherwise they are in
+    the order of `above`, and so are those of each of the `service_tiers`.
+    """
 
     valid_from: int
     version: int
@@ -24,6 +68,57 @@ class Price(NamedTuple):
     output: int
     cached_input: int
     request: int
+    rates: tuple[Rates, ...] = ()
+    service_tiers: tuple[tuple[str, tuple[Rates, ...]], ...] = ()
+    audio_second_input: int = 0
+    audio_second_output: int = 0
+    character: int = 0
+    search_unit: int = 0
+    images: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, message: policy.Price) -> Price:
+        base = Rates.of(0, message)
+        tiers = _tiers(message.tiers)
+        return cls(
+            message.valid_from,
+            message.version,
+            base.input,
+            base.output,
+            base.cached_input,
+            message.request,
+            () if base.is_plain and not tiers else (base, *tiers),
+            tuple((each.name, (Rates.of(0, each.rates), *_tiers(each.tiers))) for each in message.service_tiers),
+            message.audio_second_input,
+            message.audio_second_output,
+            message.character,
+            message.search_unit,
+            tuple((each.name, each.price) for each in message.images),
+        )
+
+    @classmethod
+    def restored(cls, fields: Iterable[Any]) -> Price:
+        """Returns the price of its fields as JSON values; earlier versions wrote only the first ones."""
+        return msgspec.convert(list(fields), cls)
+
+    def rates_of(self, prompt: int, service_tier: str) -> Rates | None:
+        """Returns the rates of a request with so many prompt tokens; None where `rates` are empty.
+
+        A service tier that has no rates of its own is charged as any other request.
+        """
+        rates = self.rates
+        for name, of_tier in self.service_tiers:
+            if name == service_tier:
+                rates = of_tier
+        return next((each for each in reversed(rates) if prompt > each.above or each.above == 0), None)
+
+    def image(self, size: str, quality: str) -> int:
+        """Returns micro-USD for one image: by size and quality, size, quality, or the price of any."""
+        prices = dict(self.images)
+        for name in (f"{size}/{quality}", size, quality):
+            if name in prices:
+                return prices[name]
+        return prices.get("default", 0)
 
     def cost(self, tokens: Tokens) -> int:
         """Nano-USD, rounded half up once, and at most `money.MOST`."""
@@ -62,10 +157,7 @@ class PriceBook:
         for target in route.targets:
             known = self._prices.setdefault(route.id, {}).setdefault(target.id, {})
             for message in target.prices:
-                cached = message.cached_input if message.HasField("cached_input") else message.input
-                price = Price(
-                    message.valid_from, message.version, message.input, message.output, cached, message.request
-                )
+                price = Price.of(message)
                 if known.get(price.version) != price:
                     known[price.version] = price
                     self.on_change(route.id, target.id, price)
@@ -90,10 +182,14 @@ class PriceBook:
             for route, targets in self._prices.items()
         }
 
-    def restore(self, dumped: Mapping[str, Mapping[str, Iterable[Iterable[int]]]]) -> None:
+    def restore(self, dumped: Mapping[str, Mapping[str, Iterable[Iterable[Any]]]]) -> None:
         """Adds what was known; what is known already is newer."""
         for route, targets in dumped.items():
             for target, prices in targets.items():
                 known = self._prices.setdefault(route, {}).setdefault(target, {})
-                for price in (Price(*each) for each in prices):
+                for price in map(Price.restored, prices):
                     known.setdefault(price.version, price)
+
+
+def _tiers(messages: Iterable[policy.ContextTier]) -> tuple[Rates, ...]:
+    return tuple(sorted(Rates.of(each.above, each.rates) for each in messages))

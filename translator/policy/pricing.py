@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator import money
 
-#: Micro-USD per million prompt tokens, per million completion tokens, and per request.
-_Rates = tuple[int, int, int]
+#: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens, and per
+#: request.
+_Rates = tuple[int, int, int, int]
+#: Below any number of prompt tokens.
+_ANY = -1
 
 
 class Ceiling:
@@ -29,15 +32,16 @@ class Ceiling:
         if not self._from <= at < self._until:
             self._look(at)
         most = 0
-        for by_prompt, by_completion, by_request in self._rates:
-            thousandths = prompt * by_prompt + completion * by_completion
-            most = max(most, money.nano_usd(thousandths) + by_request * money.MICRO)
+        for above, by_prompt, by_completion, by_request in self._rates:
+            if prompt > above:
+                thousandths = prompt * by_prompt + completion * by_completion
+                most = max(most, money.nano_usd(thousandths) + by_request * money.MICRO)
         return min(most, money.MOST)
 
     def _look(self, at: float) -> None:
         """The rates in force at `at`, without those that another one exceeds in everything, and how long."""
         self._from, self._until = -math.inf, math.inf
-        rates = set()
+        rates: set[_Rates] = set()
         for prices in self._targets:
             began = [price for price in prices if price.valid_from <= at]
             to_come = [price.valid_from for price in prices if price.valid_from > at]
@@ -45,11 +49,29 @@ class Ceiling:
             if began:
                 price = max(began, key=lambda each: (each.valid_from, each.version))
                 self._from = max(self._from, price.valid_from)
-                # No rebate is reserved: what a provider has in its cache is its secret.
-                prompt = max(price.input, price.cached_input) if price.HasField("cached_input") else price.input
-                rates.add((prompt, price.output, price.request))
+                rates.update(_all(price))
         self._rates = tuple(
-            each
-            for each in rates
-            if not any(other != each and all(a >= b for a, b in zip(other, each, strict=True)) for other in rates)
+            each for each in rates if not any(other != each and _exceeds(other, each) for other in rates)
         )
+
+
+def _all(price: policy.Price) -> Iterator[_Rates]:
+    """The rates that a request may be charged by: nobody knows beforehand which service tier a target uses."""
+    yield _highest(_ANY, price, price.request)
+    for tier in price.tiers:
+        yield _highest(tier.above, tier.rates, price.request)
+    for service_tier in price.service_tiers:
+        yield _highest(_ANY, service_tier.rates, price.request)
+        for tier in service_tier.tiers:
+            yield _highest(tier.above, tier.rates, price.request)
+
+
+def _highest(above: int, of: policy.Price | policy.Rates, request: int) -> _Rates:
+    """No rebate is reserved: what a provider has in its cache is its secret."""
+    prompt = max(of.input, of.cached_input, of.cache_write, of.cache_write_1h, of.audio_input)
+    return above, prompt, max(of.output, of.reasoning, of.audio_output), request
+
+
+def _exceeds(one: _Rates, other: _Rates) -> bool:
+    """Holds wherever the other does, and costs as much or more."""
+    return one[0] <= other[0] and all(a >= b for a, b in zip(one[1:], other[1:], strict=True))

@@ -79,7 +79,8 @@ def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
     """The names that are known at a path."""
     model: type[BaseModel] = File
     for part in location:
-        if isinstance(part, str):
+        # A name that the operator chose, as of a service tier, is no field.
+        if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     yield from model.model_fields
 

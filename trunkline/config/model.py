@@ -26,10 +26,13 @@ def _from_text(read: Callable[[str], int]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-def _micro_usd(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("expected an amount in USD, such as 0.15")  # noqa: TRY004 - pydantic reports ValueError
-    return units.micro_usd(Decimal(value))
+def _in_usd(held: Callable[[Decimal], int]) -> BeforeValidator:
+    def validate(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise ValueError("expected an amount in USD, such as 0.15")  # noqa: TRY004 - pydantic reports ValueError
+        return held(Decimal(value))
+
+    return BeforeValidator(validate)
 
 
 def _window(value: Any) -> int | str:
@@ -87,7 +90,9 @@ Milliseconds = Annotated[int, _from_text(units.milliseconds), Unit("_ms", units.
 Seconds = Annotated[int, _from_text(units.seconds), Unit("_seconds", lambda value: units.duration(value * 1000))]
 Window = Annotated[int | str, BeforeValidator(_window)]
 UnixSeconds = Annotated[int, BeforeValidator(_moment), Unit(written=_written_moment)]
-MicroUsd = Annotated[int, BeforeValidator(_micro_usd), Unit(written=units.usd)]
+MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
+#: USD per second, held in micro-USD per million seconds.
+PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=units.usd_per_unit)]
 Metric = Annotated[str, _one_of(METRICS), METRICS]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
@@ -97,17 +102,60 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Price(_Strict):
-    """Written in USD per million tokens, `request` in USD per request; held in micro-USD.
+class _Rates(_Strict):
+    """USD per million tokens; held in micro-USD. None: as another kind, see trunkline.policy.v1.Price."""
 
-    `cached_input` None: as `input`. `valid_from` None: from now on, or since ever for a new target.
+    cached_input: MicroUsd | None = None
+    cache_write: MicroUsd | None = None
+    cache_write_1h: MicroUsd | None = None
+    reasoning: MicroUsd | None = None
+    audio_input: MicroUsd | None = None
+    audio_output: MicroUsd | None = None
+
+
+class ContextTier(_Rates):
+    """All rates of requests with more than `above` prompt tokens."""
+
+    above: Annotated[int, Field(strict=True, ge=1)]
+    input: MicroUsd
+    output: MicroUsd
+
+
+class ServiceTier(_Rates):
+    """All rates of requests that the target served in this service tier."""
+
+    input: MicroUsd
+    output: MicroUsd
+    tiers: list[ContextTier] = []
+
+
+class Price(_Rates):
+    """`valid_from` None: from now on, or since ever for a new target.
+
+    USD per million tokens, and per million characters of speech; per request, image, search unit and second of
+    audio.
     """
 
-    input: MicroUsd = 0
-    output: MicroUsd = 0
-    cached_input: MicroUsd | None = None
+    input: MicroUsd | None = None
+    output: MicroUsd | None = None
     request: MicroUsd = 0
+    audio_second_input: PerSecond = 0
+    audio_second_output: PerSecond = 0
+    character: MicroUsd = 0
+    search_unit: MicroUsd = 0
+    images: dict[Text, MicroUsd] = {}
+    tiers: list[ContextTier] = []
+    service_tiers: dict[Text, ServiceTier] = {}
     valid_from: UnixSeconds | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        for given, missing in (("input", "output"), ("output", "input")):
+            if getattr(self, given) is not None and getattr(self, missing) is None:
+                raise ValueError(
+                    f"`{given}` without `{missing}`: write `{missing}: 0` if {missing} tokens are free"
+                )
+        return self
 
 
 class Limit(_Strict):

@@ -49,8 +49,59 @@ class Limits:
         return units.duration(stored.per_seconds * 1000) if stored.per_seconds else ""
 
 
+class ContextTiers:
+    """Their rates are a message of their own."""
+
+    _rates = Mapping(model.ContextTier, policy.Rates, apart=["above"])
+
+    def message(self, given: model.ContextTier) -> policy.ContextTier:
+        return policy.ContextTier(above=given.above, rates=self._rates.message(given))
+
+    def written(self, stored: policy.ContextTier) -> dict[str, Any]:
+        return {"above": stored.above, **self._rates.written(stored.rates)}
+
+
+_CONTEXT_TIER = ContextTiers()
+
+
+class Prices:
+    """In the file, images and service tiers go by their names."""
+
+    _fields = Mapping(
+        model.Price,
+        policy.Price,
+        apart=["images", "service_tiers"],
+        beside=["images", "service_tiers", "version"],
+        parts={model.ContextTier: _CONTEXT_TIER},
+    )
+    _of_service_tier = Mapping(model.ServiceTier, policy.Rates, apart=["tiers"])
+
+    def message(self, given: model.Price) -> policy.Price:
+        message = self._fields.message(given)
+        message.images.extend(policy.ImagePrice(name=name, price=usd) for name, usd in given.images.items())
+        message.service_tiers.extend(
+            policy.ServiceTier(
+                name=name, rates=self._of_service_tier.message(tier), tiers=map(_CONTEXT_TIER.message, tier.tiers)
+            )
+            for name, tier in given.service_tiers.items()
+        )
+        return message
+
+    def written(self, stored: policy.Price) -> dict[str, Any]:
+        found = self._fields.written(stored)
+        if stored.images:
+            found["images"] = {each.name: units.usd(each.price) for each in stored.images}
+        if stored.service_tiers:
+            found["service_tiers"] = {each.name: self._service_tier(each) for each in stored.service_tiers}
+        return found
+
+    def _service_tier(self, stored: policy.ServiceTier) -> dict[str, Any]:
+        tiers = list(map(_CONTEXT_TIER.written, stored.tiers))
+        return {**self._of_service_tier.written(stored.rates), **({"tiers": tiers} if tiers else {})}
+
+
 LIMIT = Limits()
-PRICE = Mapping(model.Price, policy.Price, beside=["version"], always=["input", "output"])
+PRICE = Prices()
 TARGET = Mapping(model.Target, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
 ROUTE = Mapping(
     model.Route, admin.Route, beside=["id", "version"], parts={model.Target: TARGET, model.Limit: LIMIT}

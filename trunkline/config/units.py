@@ -7,7 +7,6 @@ from decimal import Decimal
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_MICRO = 1_000_000
 
 
 def milliseconds(text: str) -> int:
@@ -37,13 +36,31 @@ def duration(ms: int) -> str:
 
 def micro_usd(usd: Decimal) -> int:
     """USD to micro-USD. Raises ValueError for what is not representable."""
-    micro = usd * _MICRO
-    if not micro.is_finite() or micro < 0 or micro != micro.to_integral_value():
-        raise ValueError("expected an amount in USD of at most 6 decimals, such as 0.15")
-    return int(micro)
+    return _whole(usd, 6)
 
 
 def usd(micro: int) -> Decimal:
-    """micro-USD to USD, without trailing zeros."""
-    amount = Decimal(micro) / _MICRO
+    """Micro-USD to USD, without trailing zeros."""
+    return _usd(micro, 6)
+
+
+def micro_usd_per_million(usd: Decimal) -> int:
+    """USD per unit to micro-USD per million units. Raises ValueError for what is not representable."""
+    return _whole(usd, 12)
+
+
+def usd_per_unit(micro_per_million: int) -> Decimal:
+    """Micro-USD per million units to USD per unit, without trailing zeros."""
+    return _usd(micro_per_million, 12)
+
+
+def _whole(usd: Decimal, decimals: int) -> int:
+    scaled = usd.scaleb(decimals)
+    if not scaled.is_finite() or scaled < 0 or scaled != scaled.to_integral_value():
+        raise ValueError(f"expected an amount in USD of at most {decimals} decimals, such as 0.15")
+    return int(scaled)
+
+
+def _usd(whole: int, decimals: int) -> Decimal:
+    amount = Decimal(whole).scaleb(-decimals)
     return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()

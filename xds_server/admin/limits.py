@@ -21,8 +21,7 @@ def limits(
     parsed = tuple(
         _limit(message, problems.at("limits", index), of_route=of_route) for index, message in enumerate(messages)
     )
-    if len(parsed) > _MOST:
-        problems.at("limits").note(f"{len(parsed)} items; accepted: at most {_MOST}")
+    values.at_most(parsed, _MOST, problems.at("limits"))
     first_of: dict[tuple[object, ...], int] = {}
     for index, limit in enumerate(parsed):
         what = (limit.metric, limit.per_seconds, limit.calendar, limit.time_zone, limit.model)

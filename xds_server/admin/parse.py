@@ -6,14 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
-from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import enums, values
 from xds_server.admin.limits import limits
+from xds_server.admin.prices import price
 from xds_server.admin.problems import Problems, known
 from xds_server.model import (
     NodesTarget,
-    Price,
     Privacy,
     Provider,
     ProviderTarget,
@@ -37,13 +36,6 @@ _TIMEOUTS: values.Ranges = {
     "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
     "connect_ms": (0, 60_000, "milliseconds (0 = the default)"),
 }
-_PER_MILLION = "micro-USD per million tokens"
-_PRICE: values.Ranges = {
-    "input": (0, values.LARGEST_AMOUNT, _PER_MILLION),
-    "output": (0, values.LARGEST_AMOUNT, _PER_MILLION),
-    "cached_input": (0, values.LARGEST_AMOUNT, _PER_MILLION),
-    "request": (0, values.LARGEST_AMOUNT, "micro-USD per request"),
-}
 #: What the names of pools and of targets begin with where other targets have their provider.
 _OWN_MACHINES = "nodes"
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
@@ -51,11 +43,14 @@ _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
 
 @dataclass(frozen=True, slots=True)
 class ParsedProvider:
-    """`keep_credentials`: those of the value are none, and the stored ones stay. `version` is as sent."""
+    """`keep_credentials`: the value has none, and the stored ones stay. `version` is as sent; `path` is for a
+    problem that shows later.
+    """
 
     provider: Provider
     keep_credentials: bool
     version: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +76,7 @@ def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
         shown = values.quoted(dialect)
         problems.at("dialect").note(f"{shown} is not spoken by this version; accepted: {', '.join(DIALECTS)}")
     base_url = values.base_url(message.base_url, problems.at("base_url"))
-    _at_most(message.credentials, _CREDENTIALS, problems.at("credentials"))
+    values.at_most(message.credentials, _CREDENTIALS, problems.at("credentials"))
     for index, credential in enumerate(message.credentials):
         values.credential(credential, problems.at("credentials", index))
     if len(set(message.credentials)) < len(message.credentials):
@@ -100,6 +95,7 @@ def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
         ),
         keep_credentials=not message.credentials and not message.clear_credentials,
         version=message.version,
+        path=problems.path,
     )
 
 
@@ -140,7 +136,7 @@ def route(
 def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
     """Of a key; its name is checked too."""
     values.name(message.name, problems.at("name"))
-    _at_most(message.models, _PATTERNS, problems.at("models"))
+    values.at_most(message.models, _PATTERNS, problems.at("models"))
     for index, pattern in enumerate(message.models):
         values.model(pattern, problems.at("models", index))
     values.expiry(message.expires_at, problems.at("expires_at"))
@@ -155,7 +151,7 @@ def _targets(message: pb.Route, problems: Problems, providers: Collection[str]) 
     if not message.targets:
         problems.at("targets").note("a route needs at least one target")
         return ()
-    _at_most(message.targets, _TARGETS, problems.at("targets"))
+    values.at_most(message.targets, _TARGETS, problems.at("targets"))
     parsed = tuple(
         _target(target, problems.at("targets", index), providers) for index, target in enumerate(message.targets)
     )
@@ -176,7 +172,7 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     weight = message.weight if message.HasField("weight") else 1
     values.number(weight, 0, 1_000_000, "", problems.at("weight"))
     values.number(message.tier, 0, 63, "", problems.at("tier"))
-    prices = (_price(message.price, problems.at("price")),) if message.HasField("price") else ()
+    prices = (price(message.price, problems.at("price")),) if message.HasField("price") else ()
     if message.nodes:
         if message.provider or message.model:
             problems.note(f"`nodes` and `{'provider' if message.provider else 'model'}` together; {_ONE_PLACE}")
@@ -192,11 +188,6 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     if message.provider:
         values.model(message.model, problems.at("model"))
     return ProviderTarget(message.provider, message.model, weight, message.tier, prices)
-
-
-def _price(message: policy_pb2.Price, problems: Problems) -> Price:
-    values.moment(message.valid_from, problems.at("valid_from"))
-    return Price(**values.numbers(message, _PRICE, problems), valid_from=message.valid_from)
 
 
 def _strategy(message: pb.Route, problems: Problems) -> Strategy:
@@ -216,8 +207,3 @@ def _ca_file(path: str, base_url: str, problems: Problems) -> None:
         problems.note("accepted: the absolute path of a PEM file, as Envoy sees it")
     elif not base_url.startswith("https://"):
         problems.note("accepted only with an https base_url")
-
-
-def _at_most(items: Collection[object], most: int, problems: Problems) -> None:
-    if len(items) > most:
-        problems.note(f"{len(items)} items; accepted: at most {most}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -90,6 +90,11 @@ def numbers(message: Message, ranges: Ranges, problems: Problems) -> dict[str, A
         descriptor = message.DESCRIPTOR.fields_by_name[field]
         found[field] = value if not descriptor.has_presence or message.HasField(field) else None
     return found
+
+
+def at_most(items: Collection[object], most: int, problems: Problems) -> None:
+    if len(items) > most:
+        problems.note(f"{len(items)} items; accepted: at most {most}")
 
 
 def expiry(value: int, problems: Problems) -> None:

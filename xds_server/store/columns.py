@@ -96,47 +96,49 @@ def coding(hint: Any) -> Coding:
             lambda column: None if column is None else inner.read(column),
         )
     if get_origin(hint) is tuple:
-        return _list(get_args(hint)[0])
+        read_list, write_list = _in_json(hint)
+
+        @lru_cache(maxsize=1024)  # thousands of keys share a few lists
+        def read(text: str) -> Any:
+            return read_list(json.loads(text))
+
+        return Coding(lambda value: json.dumps(write_list(value), separators=(",", ":")), read)
     raise TypeError(f"no column holds a {hint}")
 
 
-def _list(item: Any) -> Coding:
-    read_item, write_item = _json_coding(item)
-
-    def write(values: tuple[Any, ...]) -> str:
-        return json.dumps([write_item(each) for each in values], separators=(",", ":"))
-
-    @lru_cache(maxsize=1024)  # thousands of keys share a few lists
-    def read(text: str) -> tuple[Any, ...]:
-        return tuple(read_item(each) for each in json.loads(text))
-
-    return Coding(write, read)
-
-
-def _json_coding(item: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Reads from JSON, and writes to it: a dataclass is the list of its fields, in which None is "".
+def _in_json(hint: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Reads JSON, and writes it: a dataclass is the list of its fields, in which None is "".
 
     A list that was written before a field was added is shorter, and the field has its default.
     """
-    if not (isinstance(item, type) and dataclasses.is_dataclass(item)):
-        return coding(item).read, coding(item).write
-    hints = get_type_hints(item)
-    fields = [(field.name, hints[field.name]) for field in dataclasses.fields(item)]
-    reads = [_or_empty(coding(hint).read) if _is_optional(hint) else coding(hint).read for _, hint in fields]
-    writes = [(name, coding(hint).write) for name, hint in fields]
+    if get_origin(hint) is tuple:
+        read_item, write_item = _in_json(get_args(hint)[0])
+        return (
+            lambda items: tuple(read_item(each) for each in items),
+            lambda items: [write_item(each) for each in items],
+        )
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _object_in_json(hint)
+    read, write = coding(hint).read, coding(hint).write
+    if not _is_optional(hint):
+        return read, write
+    return (
+        lambda value: None if value == "" else read(value),
+        lambda value: "" if value is None else write(value),
+    )
+
+
+def _object_in_json(of: type[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    hints = get_type_hints(of)
+    fields = [(field.name, *_in_json(hints[field.name])) for field in dataclasses.fields(of)]
 
     def read(row: Sequence[Any]) -> Any:
-        return item(*(read_field(value) for read_field, value in zip(reads, row, strict=False)))
+        return of(*(read_field(value) for (_, read_field, _), value in zip(fields, row, strict=False)))
 
     def write(value: Any) -> list[Any]:
-        row = [write_field(getattr(value, name)) for name, write_field in writes]
-        return ["" if each is None else each for each in row]
+        return [write_field(getattr(value, name)) for name, _, write_field in fields]
 
     return read, write
-
-
-def _or_empty(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value == "" else read(value)
 
 
 def _is_optional(hint: Any) -> bool:

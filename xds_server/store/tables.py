@@ -118,7 +118,7 @@ class TargetRow(SQLModel, table=True):
 
 
 class PriceRow(SQLModel, table=True):
-    """A price as in model.Price, of the target with this id in its route.
+    """A price as in model.Price, of the target with this id in its route; `images` and tiers are JSON.
 
     Not tied to the target's row: the history of a target that leaves its route goes on when it comes back.
     """
@@ -132,6 +132,18 @@ class PriceRow(SQLModel, table=True):
     output: int = Field(sa_type=BigInteger)
     cached_input: int | None = Field(sa_type=BigInteger)
     request: int = Field(sa_type=BigInteger)
+    cache_write: int | None = Field(sa_type=BigInteger)
+    cache_write_1h: int | None = Field(sa_type=BigInteger)
+    reasoning: int | None = Field(sa_type=BigInteger)
+    audio_input: int | None = Field(sa_type=BigInteger)
+    audio_output: int | None = Field(sa_type=BigInteger)
+    audio_second_input: int = Field(sa_type=BigInteger)
+    audio_second_output: int = Field(sa_type=BigInteger)
+    character: int = Field(sa_type=BigInteger)
+    search_unit: int = Field(sa_type=BigInteger)
+    images: str = Field(sa_type=Text)
+    tiers: str = Field(sa_type=Text)
+    service_tiers: str = Field(sa_type=Text)
 
 
 class NodeRow(SQLModel, table=True):

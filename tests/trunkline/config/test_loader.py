@@ -69,6 +69,65 @@ def mistakes(text: str, **environment: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
+WHOLE_PRICE = """
+          input: 2.00
+          output: 8.00
+          cached_input: 0.20
+          cache_write: 2.50
+          cache_write_1h: 4.00
+          reasoning: 9.00
+          audio_input: 40
+          audio_output: 80
+          request: 0.001
+          audio_second_input: 0.0000111
+          audio_second_output: 0.0002
+          character: 15.00
+          search_unit: 0.002
+          images: {1024x1024/high: 0.167, default: 0.04}
+          tiers:
+            - {above: 200000, input: 4.00, output: 12.00, cached_input: 0.40}
+          service_tiers:
+            flex: {input: 1.00, output: 4.00}
+            priority: {input: 3.50, output: 14.00, tiers: [{above: 200000, input: 7, output: 28}]}
+"""
+
+
+def test_every_part_of_a_price_arrives_in_its_unit() -> None:
+    text = f"version: 1\nroutes:\n  - model: m\n    targets:\n      - nodes: m\n        price:{WHOLE_PRICE}"
+    assert parse(text).routes[0].targets[0].price == policy.Price(
+        input=2_000_000,
+        output=8_000_000,
+        cached_input=200_000,
+        cache_write=2_500_000,
+        cache_write_1h=4_000_000,
+        reasoning=9_000_000,
+        audio_input=40_000_000,
+        audio_output=80_000_000,
+        request=1_000,
+        audio_second_input=11_100_000,
+        audio_second_output=200_000_000,
+        character=15_000_000,
+        search_unit=2_000,
+        images=[
+            policy.ImagePrice(name="1024x1024/high", price=167_000),
+            policy.ImagePrice(name="default", price=40_000),
+        ],
+        tiers=[
+            policy.ContextTier(
+                above=200_000, rates=policy.Rates(input=4_000_000, output=12_000_000, cached_input=400_000)
+            )
+        ],
+        service_tiers=[
+            policy.ServiceTier(name="flex", rates=policy.Rates(input=1_000_000, output=4_000_000)),
+            policy.ServiceTier(
+                name="priority",
+                rates=policy.Rates(input=3_500_000, output=14_000_000),
+                tiers=[policy.ContextTier(above=200_000, rates=policy.Rates(input=7_000_000, output=28_000_000))],
+            ),
+        ],
+    )
+
+
 def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
     (tmp_path / "second").write_text("sk-2\n")
 
@@ -157,6 +216,34 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
             "trunkline.yaml:4: routes[0].targets[0].price.input: expected an amount in USD of at most 6 decimals",
         ),
         (
+            PRICE % "input: 2.00",
+            "trunkline.yaml:4: routes[0].targets[0].price: `input` without `output`: write `output: 0` if output",
+        ),
+        (
+            PRICE % "output: 2.00, request: 1",
+            "trunkline.yaml:4: routes[0].targets[0].price: `output` without `input`: write `input: 0`",
+        ),
+        (
+            PRICE % "input: 1, output: 2, tiers: [{above: 9, input: 2}]",
+            "trunkline.yaml:4: routes[0].targets[0].price.tiers[0].output: is required",
+        ),
+        (
+            PRICE % "input: 1, output: 2, service_tiers: {flex: {input: 1}}",
+            "trunkline.yaml:4: routes[0].targets[0].price.service_tiers.flex.output: is required",
+        ),
+        (
+            PRICE % "input: 1, output: 2, service_tiers: {flex: {input: 1, output: 2, reasonin: 1}}",
+            "trunkline.yaml:4: routes[0].targets[0].price.service_tiers.flex.reasonin: unknown field; did you",
+        ),
+        (
+            PRICE % "images: {default: -1}",
+            "trunkline.yaml:4: routes[0].targets[0].price.images.default: expected an amount in USD",
+        ),
+        (
+            PRICE % "audio_second_input: 0.0000000000001",
+            "trunkline.yaml:4: routes[0].targets[0].price.audio_second_input: expected an amount in USD",
+        ),
+        (
             "version: 1\norganisations:\n  - name: a\n    limits: [{metric: tokens, amount: 5}]\n",
             "trunkline.yaml:4: organisations[0].limits[0]: a limit on tokens needs a window",
         ),
@@ -193,7 +280,7 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
         ),
         *(
             (
-                PRICE % f"input: 1, valid_from: {moment}",
+                PRICE % f"input: 1, output: 2, valid_from: {moment}",
                 "trunkline.yaml:4: routes[0].targets[0].price.valid_from: expected a date or time such as 2026-",
             )
             for moment in ("soon", "5", "true", "[]")
@@ -245,7 +332,7 @@ def test_no_message_repeats_a_value_that_may_be_a_secret() -> None:
     ],
 )
 def test_a_price_begins_at_a_date_or_time(written: str, expected: int) -> None:
-    document = parse(PRICE % f"input: 1, valid_from: {written}")
+    document = parse(PRICE % f"input: 1, output: 2, valid_from: {written}")
     assert document.routes[0].targets[0].price.valid_from == expected
 
 

@@ -58,7 +58,7 @@ async def test_a_price_changes_once_and_its_history_is_listed(admin: Admin) -> N
 
 async def test_a_price_to_come_is_exported_and_applied_back(admin: Admin) -> None:
     await apply(admin, document())
-    coming = with_price(input=3, valid_from=LATER)
+    coming = with_price(input=3, output=0, valid_from=LATER)
     (change,) = (await apply(admin, coming)).changes
     assert json.loads(change.fields[0].after)[0]["price"]["valid_from"] == LATER
     exported = (await admin.stub.Export(pb.ExportRequest())).document
@@ -66,14 +66,14 @@ async def test_a_price_to_come_is_exported_and_applied_back(admin: Admin) -> Non
     assert (target.price.input, target.price.valid_from, len(target.price_history)) == (3, LATER, 0)
     for again in (exported, coming, document()):
         assert not (await apply(admin, again)).changes
-    await apply(admin, with_price(input=4, valid_from=LATER))
+    await apply(admin, with_price(input=4, output=0, valid_from=LATER))
     assert await history(admin) == [(2, 1), (4, 3)]
 
 
 async def test_a_price_in_the_past_is_refused_by_its_path(admin: Admin) -> None:
     await apply(admin, document())
     before = admin.store.load()
-    wanted = with_price(input=3, valid_from=1_700_000_000)
+    wanted = with_price(input=3, output=8, valid_from=1_700_000_000)
     for path, call in (
         ("routes[0]", apply(admin, wanted)),
         ("route", admin.stub.PutRoute(pb.PutRouteRequest(route=replacing(wanted.routes[0], before.revision)))),
@@ -126,3 +126,76 @@ async def test_utc_has_one_name(admin: Admin) -> None:
     )
     await apply(admin, wanted)
     assert not (await apply(admin, wanted)).changes
+
+
+def rates(**given: int) -> policy_pb2.Rates:
+    return policy_pb2.Rates(**given)
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        (
+            {"input": 2},
+            "price.output: missing beside `input`; accepted: a price, or 0 where output tokens are free",
+        ),
+        ({"output": 2}, "price.input: missing beside `output`; accepted: a price, or 0"),
+        (
+            {"images": [policy_pb2.ImagePrice(name="1024x1024/high", price=1)]},
+            "price.images: none is called `default`, so other images would be free",
+        ),
+        (
+            {"images": [policy_pb2.ImagePrice(name="default", price=1)] * 2},
+            'price.images[1].name: "default" is there twice',
+        ),
+        (
+            {"images": [policy_pb2.ImagePrice(name="a b"), policy_pb2.ImagePrice(name="default")]},
+            'price.images[0].name: "a b" is not accepted; accepted: SIZE/QUALITY',
+        ),
+        (
+            {"tiers": [policy_pb2.ContextTier(above=5, rates=rates(input=1))]},
+            "price.tiers[0].rates.output: missing; accepted: a price, or 0 where output tokens are free",
+        ),
+        (
+            {"tiers": [policy_pb2.ContextTier(above=each, rates=rates(input=1, output=1)) for each in (5, 5)]},
+            "price.tiers[1].above: not more than that of the tier before",
+        ),
+        (
+            {"tiers": [policy_pb2.ContextTier(rates=rates(input=1, output=1))]},
+            "price.tiers[0].above: 0 is out of range",
+        ),
+        (
+            {"service_tiers": [policy_pb2.ServiceTier(name="Flex", rates=rates(input=1, output=1))]},
+            'price.service_tiers[0].name: "Flex" is not accepted; accepted: 1 to 32 of a-z',
+        ),
+        (
+            {"service_tiers": [policy_pb2.ServiceTier(name="flex", rates=rates(input=1, output=1))] * 2},
+            'price.service_tiers[1].name: "flex" is there twice',
+        ),
+        (
+            {"service_tiers": [policy_pb2.ServiceTier(name="flex")]},
+            "price.service_tiers[0].rates.input: missing",
+        ),
+        ({"search_unit": 10**15 + 1}, "price.search_unit: 1000000000000001 is out of range"),
+    ],
+)
+async def test_a_price_that_would_make_something_free_by_oversight(
+    admin: Admin, price: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await apply(admin, with_price(**price))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"routes[0].targets[0].{said}" in str(caught.value.details())
+
+
+async def test_a_price_of_tiers_and_units_has_a_history_too(admin: Admin) -> None:
+    await apply(admin, document())
+    tier = policy_pb2.ContextTier(above=200_000, rates=rates(input=4, output=12))
+    for version, more in enumerate(
+        ({"tiers": [tier]}, {"tiers": [tier], "character": 15}, {"character": 15}), start=2
+    ):
+        wanted = with_price(input=2, output=8, **more)
+        (change,) = (await apply(admin, wanted)).changes
+        assert [field.field for field in change.fields] == ["targets"]
+        assert not (await apply(admin, wanted)).changes
+        assert len(await history(admin)) == version

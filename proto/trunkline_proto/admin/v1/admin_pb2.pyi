@@ -169,7 +169,8 @@ class Provider(_message.Message):
     @_builtins.property
     def credentials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The provider's API keys, tried in turn on 401 and 429. Input only, never returned. None: no authorization
-        is sent. On a replace, an empty list keeps the stored ones.
+        is sent. On a replace, an empty list keeps the stored ones, unless `base_url` gets another scheme, host or port:
+        then they have to be given again, or cleared.
         """
 
     def __init__(

@@ -123,7 +123,9 @@ Global___Limit: _TypeAlias = Limit  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):
-    """USD-denominated price of one target, in micro-USD per million tokens (2.00 USD per million = 2000000)."""
+    """What a target costs. Micro-USD per million of each unit (2.00 USD per million tokens = 2000000; 0.0001 USD per second
+    = 100000000), except where micro-USD each are said. A unit without a price costs nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,35 +135,274 @@ class Price(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     VALID_FROM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_1H_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    AUDIO_INPUT_FIELD_NUMBER: _builtins.int
+    AUDIO_OUTPUT_FIELD_NUMBER: _builtins.int
+    AUDIO_SECOND_INPUT_FIELD_NUMBER: _builtins.int
+    AUDIO_SECOND_OUTPUT_FIELD_NUMBER: _builtins.int
+    CHARACTER_FIELD_NUMBER: _builtins.int
+    SEARCH_UNIT_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIERS_FIELD_NUMBER: _builtins.int
     input: _builtins.int
+    """Prompt and completion tokens: a price has both or neither, so that no kind is free by oversight."""
     output: _builtins.int
     cached_input: _builtins.int
-    """Of prompt tokens that the provider read from its cache; absent: as `input`."""
+    """Prompt tokens that the provider read from its cache; absent: as `input`."""
     request: _builtins.int
-    """Micro-USD per request, beside the tokens."""
+    """Micro-USD each: requests, beside all else."""
     valid_from: _builtins.int
     """Unix seconds from which it holds; 0: since ever."""
     version: _builtins.int
     """Of the price in its target's history, beginning at 1; rises with every change."""
+    cache_write: _builtins.int
+    """Prompt tokens that the provider wrote into its cache, for five minutes; absent: as `input`."""
+    cache_write_1h: _builtins.int
+    """The same for an hour; absent: as `cache_write`."""
+    reasoning: _builtins.int
+    """Completion tokens spent on reasoning; absent: as `output`."""
+    audio_input: _builtins.int
+    """Prompt tokens that are audio; absent: as `input`."""
+    audio_output: _builtins.int
+    """Completion tokens that are audio; absent: as `output`."""
+    audio_second_input: _builtins.int
+    """Seconds of audio that were heard."""
+    audio_second_output: _builtins.int
+    """Seconds of audio that were made."""
+    character: _builtins.int
+    """Characters that were spoken."""
+    search_unit: _builtins.int
+    """Micro-USD each: search units of a rerank."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImagePrice]:
+        """Micro-USD each, by what was asked for; with any, one of them is `default`."""
+
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextTier]:
+        """By the length of the prompt, the shortest first: other rates for all tokens of a request."""
+
+    @_builtins.property
+    def service_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceTier]:
+        """By the service tier that the target says it used."""
+
     def __init__(
         self,
         *,
-        input: _builtins.int = ...,
-        output: _builtins.int = ...,
+        input: _builtins.int | None = ...,
+        output: _builtins.int | None = ...,
         cached_input: _builtins.int | None = ...,
         request: _builtins.int = ...,
         valid_from: _builtins.int = ...,
         version: _builtins.int = ...,
+        cache_write: _builtins.int | None = ...,
+        cache_write_1h: _builtins.int | None = ...,
+        reasoning: _builtins.int | None = ...,
+        audio_input: _builtins.int | None = ...,
+        audio_output: _builtins.int | None = ...,
+        audio_second_input: _builtins.int = ...,
+        audio_second_output: _builtins.int = ...,
+        character: _builtins.int = ...,
+        search_unit: _builtins.int = ...,
+        images: _abc.Iterable[Global___ImagePrice] | None = ...,
+        tiers: _abc.Iterable[Global___ContextTier] | None = ...,
+        service_tiers: _abc.Iterable[Global___ServiceTier] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input", "cached_input", b"cached_input"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_write", b"_cache_write", "_cache_write_1h", b"_cache_write_1h", "_cached_input", b"_cached_input", "_input", b"_input", "_output", b"_output", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "cache_write", b"cache_write", "cache_write_1h", b"cache_write_1h", "cached_input", b"cached_input", "input", b"input", "output", b"output", "reasoning", b"reasoning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input", "cached_input", b"cached_input", "input", b"input", "output", b"output", "request", b"request", "valid_from", b"valid_from", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_write", b"_cache_write", "_cache_write_1h", b"_cache_write_1h", "_cached_input", b"_cached_input", "_input", b"_input", "_output", b"_output", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "audio_second_input", b"audio_second_input", "audio_second_output", b"audio_second_output", "cache_write", b"cache_write", "cache_write_1h", b"cache_write_1h", "cached_input", b"cached_input", "character", b"character", "images", b"images", "input", b"input", "output", b"output", "reasoning", b"reasoning", "request", b"request", "search_unit", b"search_unit", "service_tiers", b"service_tiers", "tiers", b"tiers", "valid_from", b"valid_from", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audio_input: _TypeAlias = _typing.Literal["audio_input"]  # noqa: Y015
+    _WhichOneofArgType__audio_input: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input"]  # noqa: Y015
+    _WhichOneofReturnType__audio_output: _TypeAlias = _typing.Literal["audio_output"]  # noqa: Y015
+    _WhichOneofArgType__audio_output: _TypeAlias = _typing.Literal["_audio_output", b"_audio_output"]  # noqa: Y015
+    _WhichOneofReturnType__cache_write: _TypeAlias = _typing.Literal["cache_write"]  # noqa: Y015
+    _WhichOneofArgType__cache_write: _TypeAlias = _typing.Literal["_cache_write", b"_cache_write"]  # noqa: Y015
+    _WhichOneofReturnType__cache_write_1h: _TypeAlias = _typing.Literal["cache_write_1h"]  # noqa: Y015
+    _WhichOneofArgType__cache_write_1h: _TypeAlias = _typing.Literal["_cache_write_1h", b"_cache_write_1h"]  # noqa: Y015
     _WhichOneofReturnType__cached_input: _TypeAlias = _typing.Literal["cached_input"]  # noqa: Y015
     _WhichOneofArgType__cached_input: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input"]  # noqa: Y015
+    _WhichOneofReturnType__input: _TypeAlias = _typing.Literal["input"]  # noqa: Y015
+    _WhichOneofArgType__input: _TypeAlias = _typing.Literal["_input", b"_input"]  # noqa: Y015
+    _WhichOneofReturnType__output: _TypeAlias = _typing.Literal["output"]  # noqa: Y015
+    _WhichOneofArgType__output: _TypeAlias = _typing.Literal["_output", b"_output"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
+    _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_input) -> _WhichOneofReturnType__audio_input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_output) -> _WhichOneofReturnType__audio_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write) -> _WhichOneofReturnType__cache_write | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write_1h) -> _WhichOneofReturnType__cache_write_1h | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_input) -> _WhichOneofReturnType__cached_input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input) -> _WhichOneofReturnType__input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output) -> _WhichOneofReturnType__output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
 
 Global___Price: _TypeAlias = Price  # noqa: Y015
+
+@_typing.final
+class Rates(_message.Message):
+    """What tokens cost, as the fields of the same names of Price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_1H_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    AUDIO_INPUT_FIELD_NUMBER: _builtins.int
+    AUDIO_OUTPUT_FIELD_NUMBER: _builtins.int
+    input: _builtins.int
+    """Both are required."""
+    output: _builtins.int
+    cached_input: _builtins.int
+    cache_write: _builtins.int
+    cache_write_1h: _builtins.int
+    reasoning: _builtins.int
+    audio_input: _builtins.int
+    audio_output: _builtins.int
+    def __init__(
+        self,
+        *,
+        input: _builtins.int | None = ...,
+        output: _builtins.int | None = ...,
+        cached_input: _builtins.int | None = ...,
+        cache_write: _builtins.int | None = ...,
+        cache_write_1h: _builtins.int | None = ...,
+        reasoning: _builtins.int | None = ...,
+        audio_input: _builtins.int | None = ...,
+        audio_output: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_write", b"_cache_write", "_cache_write_1h", b"_cache_write_1h", "_cached_input", b"_cached_input", "_input", b"_input", "_output", b"_output", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "cache_write", b"cache_write", "cache_write_1h", b"cache_write_1h", "cached_input", b"cached_input", "input", b"input", "output", b"output", "reasoning", b"reasoning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_write", b"_cache_write", "_cache_write_1h", b"_cache_write_1h", "_cached_input", b"_cached_input", "_input", b"_input", "_output", b"_output", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "cache_write", b"cache_write", "cache_write_1h", b"cache_write_1h", "cached_input", b"cached_input", "input", b"input", "output", b"output", "reasoning", b"reasoning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audio_input: _TypeAlias = _typing.Literal["audio_input"]  # noqa: Y015
+    _WhichOneofArgType__audio_input: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input"]  # noqa: Y015
+    _WhichOneofReturnType__audio_output: _TypeAlias = _typing.Literal["audio_output"]  # noqa: Y015
+    _WhichOneofArgType__audio_output: _TypeAlias = _typing.Literal["_audio_output", b"_audio_output"]  # noqa: Y015
+    _WhichOneofReturnType__cache_write: _TypeAlias = _typing.Literal["cache_write"]  # noqa: Y015
+    _WhichOneofArgType__cache_write: _TypeAlias = _typing.Literal["_cache_write", b"_cache_write"]  # noqa: Y015
+    _WhichOneofReturnType__cache_write_1h: _TypeAlias = _typing.Literal["cache_write_1h"]  # noqa: Y015
+    _WhichOneofArgType__cache_write_1h: _TypeAlias = _typing.Literal["_cache_write_1h", b"_cache_write_1h"]  # noqa: Y015
+    _WhichOneofReturnType__cached_input: _TypeAlias = _typing.Literal["cached_input"]  # noqa: Y015
+    _WhichOneofArgType__cached_input: _TypeAlias = _typing.Literal["_cached_input", b"_cached_input"]  # noqa: Y015
+    _WhichOneofReturnType__input: _TypeAlias = _typing.Literal["input"]  # noqa: Y015
+    _WhichOneofArgType__input: _TypeAlias = _typing.Literal["_input", b"_input"]  # noqa: Y015
+    _WhichOneofReturnType__output: _TypeAlias = _typing.Literal["output"]  # noqa: Y015
+    _WhichOneofArgType__output: _TypeAlias = _typing.Literal["_output", b"_output"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
+    _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_input) -> _WhichOneofReturnType__audio_input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_output) -> _WhichOneofReturnType__audio_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write) -> _WhichOneofReturnType__cache_write | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write_1h) -> _WhichOneofReturnType__cache_write_1h | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_input) -> _WhichOneofReturnType__cached_input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input) -> _WhichOneofReturnType__input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output) -> _WhichOneofReturnType__output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015
+
+@_typing.final
+class ContextTier(_message.Message):
+    """Of requests with more than `above` prompt tokens, and no more than the next tier's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ABOVE_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    above: _builtins.int
+    @_builtins.property
+    def rates(self) -> Global___Rates: ...
+    def __init__(
+        self,
+        *,
+        above: _builtins.int = ...,
+        rates: Global___Rates | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above", b"above", "rates", b"rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextTier: _TypeAlias = ContextTier  # noqa: Y015
+
+@_typing.final
+class ServiceTier(_message.Message):
+    """Instead of the price's own rates and tiers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As the provider answers in `service_tier`, e.g. `flex`, `priority` or `batch`."""
+    @_builtins.property
+    def rates(self) -> Global___Rates: ...
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextTier]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rates: Global___Rates | None = ...,
+        tiers: _abc.Iterable[Global___ContextTier] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "rates", b"rates", "tiers", b"tiers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceTier: _TypeAlias = ServiceTier  # noqa: Y015
+
+@_typing.final
+class ImagePrice(_message.Message):
+    """The first of `SIZE/QUALITY`, `SIZE`, `QUALITY` and `default` that there is counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """e.g. `1024x1024/high`."""
+    price: _builtins.int
+    """Micro-USD per image."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        price: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "price", b"price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImagePrice: _TypeAlias = ImagePrice  # noqa: Y015
 
 @_typing.final
 class Organisation(_message.Message):
