@@ -55,6 +55,7 @@ def apply(transaction: Transaction, message: pb.Document) -> None:
             parsed.provider,
             expected=parsed.version or None,
             keep_credentials=parsed.keep_credentials,
+            path=parsed.path,
         )
     for owner in document.organisations:
         writing.organisations.put(transaction, owner.name, limits=owner.limits, expected=owner.version or None)

@@ -35,7 +35,7 @@ async def put_provider(admin: Admin, **fields: Any) -> pb.Provider:
 async def test_a_provider_is_made_replaced_and_removed(admin: Admin) -> None:
     made = await put_provider(admin, credentials=[CREDENTIAL])
     assert (made.credential_count, list(made.credentials), made.version) == (1, [], 1)
-    kept = await put_provider(admin, version=made.version, base_url="https://b.example.com")
+    kept = await put_provider(admin, version=made.version, base_url="https://api.example.com/v2")
     assert (kept.credential_count, kept.version) == (1, 2)
     assert admin.store.load().providers["openai"].credentials == (CREDENTIAL,)
     cleared = await put_provider(
@@ -46,6 +46,63 @@ async def test_a_provider_is_made_replaced_and_removed(admin: Admin) -> None:
     await admin.stub.DeleteProvider(pb.DeleteProviderRequest(name="openai", version=cleared.version))
     assert not (await admin.stub.ListProviders(pb.ListProvidersRequest())).providers
     assert admin.clients.published == [1, 2, 3, 4]
+
+
+MOVED = (
+    "provider.base_url: the stored credentials were given for https://api.example.com and would go to another "
+    "host, port or scheme; give `credentials` again (--credential), or remove them (--clear-credentials; in a "
+    "file `credentials: []`)"
+)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.example.com.evil.example/v1",
+        "https://other.example.com/v1",
+        "https://api.example.com:8443/v1",
+        "http://api.example.com/v1",
+        "http://api.example.com:443/v1",
+        "https://[2001:db8::1]/v1",
+    ],
+)
+async def test_stored_credentials_do_not_follow_a_provider_to_another_host(admin: Admin, base_url: str) -> None:
+    made = await put_provider(admin, credentials=[CREDENTIAL])
+    moving = put_provider(admin, version=made.version, base_url=base_url)
+    assert await refused(moving) == (grpc.StatusCode.INVALID_ARGUMENT, MOVED)
+    wanted = pb.Document(providers=[pb.Provider(name="openai", base_url=base_url)])
+    for dry_run in (True, False):
+        applied = admin.stub.Apply(pb.ApplyRequest(document=wanted, dry_run=dry_run))
+        expected = MOVED.replace("provider.", "providers[0].")
+        assert await refused(applied) == (grpc.StatusCode.INVALID_ARGUMENT, expected)
+    assert admin.store.load().providers["openai"].base_url == "https://api.example.com/v1"
+    # With the credentials given again it moves.
+    again = await put_provider(admin, version=made.version, base_url=base_url, credentials=[CREDENTIAL])
+    assert (again.base_url, again.credential_count) == (base_url, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_url": "https://api.example.com/other/v2"},
+        {"base_url": "https://API.example.com:443/v1"},
+        {"ca_file": "/etc/ca.pem"},
+        {"stream_usage": False},
+    ],
+)
+async def test_stored_credentials_stay_with_their_host(admin: Admin, fields: dict[str, Any]) -> None:
+    made = await put_provider(admin, credentials=[CREDENTIAL])
+    kept = await put_provider(admin, version=made.version, **fields)
+    assert (kept.credential_count, kept.version) == (1, 2)
+
+
+async def test_a_provider_without_credentials_moves_freely(admin: Admin) -> None:
+    made = await put_provider(admin, credentials=[CREDENTIAL])
+    moved = await put_provider(
+        admin, version=made.version, base_url="https://b.example.com", clear_credentials=True
+    )
+    moved = await put_provider(admin, version=moved.version, base_url="https://api.example.com/v1")
+    assert (moved.credential_count, moved.version) == (0, 3)
 
 
 async def test_a_stale_write_is_aborted(admin: Admin) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from sqlmodel import select
 
-from xds_server.errors import InUseError
+from xds_server.errors import InUseError, InvalidFieldError
 from xds_server.model import Provider
 from xds_server.store import codec, views
 from xds_server.store.records import Action, ObjectType
@@ -14,15 +15,31 @@ from xds_server.store.tables import OrganisationRow, ProviderRow, RouteRow, Targ
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
+_PORTS = {"http": 80, "https": 443}
+
 
 def put(
-    transaction: Transaction, provider: Provider, *, expected: int | None, keep_credentials: bool = False
+    transaction: Transaction,
+    provider: Provider,
+    *,
+    expected: int | None,
+    keep_credentials: bool = False,
+    path: str = "provider",
 ) -> Provider:
-    """Returns the provider as stored. `expected` as in versions.check_put; raises what that raises."""
+    """Returns the provider as stored. `expected` as in versions.check_put.
+
+    Raises:
+        InvalidFieldError: beginning with `path`, the stored credentials would be sent to another host. What else
+            changes leaves them where they were trusted: a path is the same host's, and a `ca_file` is put in place
+            by the administrator of the gateway's machine.
+        StaleWriteError, AlreadyExistsError, NotFoundError: see versions.check_put.
+    """
     row = transaction.session.get(ProviderRow, provider.name)
     check_put(ObjectType.PROVIDER, provider.name, current=row.version if row else None, expected=expected)
     before = _decode(transaction, row) if row else None
     if keep_credentials and before is not None:
+        if before.credentials and _origin(provider.base_url) != _origin(before.base_url):
+            raise InvalidFieldError([f"{path}.base_url: {_moved(before.base_url)}"])
         provider = replace(provider, credentials=before.credentials)
     if before is not None and replace(provider, version=before.version) == before:
         return before
@@ -64,6 +81,21 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
         raise InUseError(f'provider "{name}" is used by these routes: {names}; take it out of their targets first')
     transaction.session.delete(row)
     transaction.record(Action.DELETE, ObjectType.PROVIDER, name, views.provider(_decode(transaction, row)), None)
+
+
+def _origin(base_url: str) -> tuple[str, str | None, int]:
+    """Scheme, host and port."""
+    parts = urlsplit(base_url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def _moved(before: str) -> str:
+    parts = urlsplit(before)
+    return (
+        f"the stored credentials were given for {parts.scheme}://{parts.netloc} and would go to another host, "
+        "port or scheme; give `credentials` again (--credential), or remove them (--clear-credentials; in a file "
+        "`credentials: []`)"
+    )
 
 
 def _decode(transaction: Transaction, row: ProviderRow) -> Provider:
