@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from trunkline_proto.words import Words
 
 from tests.golden import case, likeness, written
 from tests.golden.case import Case
@@ -120,7 +122,7 @@ def _options(model: type[BaseModel]) -> Options:
     found: Options = set()
     for name, field in model.model_fields.items():
         found.add((model.__name__, name))
-        found |= {(model.__name__, name, word) for word in _words(field.annotation)}
+        found |= {(model.__name__, name, word) for word in _words(field)}
         for inner in _models(field.annotation):
             found |= _options(inner)
     return found
@@ -130,17 +132,25 @@ def _used(value: BaseModel) -> Iterator[tuple[str, ...]]:
     for name in value.model_fields_set:
         yield type(value).__name__, name
         given = getattr(value, name)
-        for each in given if isinstance(given, list) else [given]:
+        for each in _each(given):
             if isinstance(each, BaseModel):
                 yield from _used(each)
-            elif isinstance(each, str) and each in _words(type(value).model_fields[name].annotation):
+            elif isinstance(each, str) and each in _words(type(value).model_fields[name]):
                 yield type(value).__name__, name, each
 
 
-def _words(annotation: Any) -> set[str]:
-    if get_origin(annotation) is Literal:
-        return {word for word in get_args(annotation) if isinstance(word, str)}
-    return set().union(*map(_words, get_args(annotation)))
+def _each(given: Any) -> Iterable[Any]:
+    match given:
+        case list():
+            return given
+        case dict():
+            return given.values()
+        case _:
+            return [given]
+
+
+def _words(field: FieldInfo) -> set[str]:
+    return {word for each in field.metadata if isinstance(each, Words) for word in each}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

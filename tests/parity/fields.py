@@ -27,7 +27,7 @@ def is_output_only(field: Any) -> bool:
 
 
 def values(field: Any) -> Iterator[Any]:
-    """Values that are not the default: of an enumeration, each that has a word; of a truth value with presence, both.
+    """Values that are not the default: each member of an enumeration, both truth values where there is presence.
 
     None for a field that holds messages.
     """

@@ -226,7 +226,10 @@ def test_postgresql_keeps_every_field(postgres_url: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("members", "words"),
-    [(Strategy, STRATEGIES), (Privacy, PRIVACIES), (Metric, METRICS), (Calendar, CALENDARS), (Visibility, VISIBILITIES)],
+    [
+        (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Metric, METRICS), (Calendar, CALENDARS),
+        (Visibility, VISIBILITIES),
+    ],
     ids=["Strategy", "Privacy", "Metric", "Calendar", "Visibility"],
 )  # fmt: skip
 def test_the_model_has_every_member_of_an_enumeration(members: Any, words: Any) -> None:

@@ -119,7 +119,7 @@ def test_a_target_given_without_a_price_keeps_it(control: FakeAdmin, trunkline: 
         return [each.price if each.HasField("price") else None for each in sent]
 
     assert prices("nodes/x", "openai/x,weight=5") == [None, price]
-    assert prices("openai/x,price=0:0") == [policy.Price()]
+    assert prices("openai/x,price=0:0") == [policy.Price(input=0, output=0)]
     assert prices("openai/x,price=3:9,cached=0.5,request=0.001,from=2026-12-01") == [
         policy.Price(
             input=3_000_000, output=9_000_000, cached_input=500_000, request=1_000, valid_from=1_796_083_200
