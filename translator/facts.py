@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from translator import estimate
+from translator import asked, estimate
 from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.estimate import Estimate
@@ -18,7 +18,8 @@ _LONGEST_MODEL = 400
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`model` is cut where it is longer than any route's. `place` is where it stands in the body, and `usage` what
-    asks for the usage of a stream, as in `Allowed`. `user` is the client's own, cut.
+    asks for the usage of a stream, as in `Allowed`. `user` is the client's own, cut. `asked` is the word of module
+    `asked`.
     """
 
     model: str
@@ -27,6 +28,7 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     usage: str
     user: str
     estimate: Estimate
+    asked: str = ""
 
 
 def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
@@ -43,25 +45,29 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
         if edit is not None:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
     named = parsed.values.get("user")
+    estimated = estimate.of_json(endpoint.path, body, parsed.values)
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
         _place("j", body, parsed.model_value()),
         usage,
         named[:_LONGEST_USER] if type(named) is str else "",
-        estimate.of_json(endpoint.path, body, parsed.values),
+        estimated,
+        asked.of_json(endpoint, parsed.values, estimated.answers),
     )
 
 
 def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
     parsed = FormBody(body, content_type)
+    estimated = estimate.of_form(endpoint.path, parsed)
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         endpoint.streams and parsed.streams,
         _place("f", body, parsed.model_value()),
         "-",
         (parsed.field("user") or "")[:_LONGEST_USER],
-        estimate.of_form(endpoint.path, parsed),
+        estimated,
+        asked.of_form(endpoint, parsed, estimated.answers),
     )
 
 

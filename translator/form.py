@@ -20,12 +20,13 @@ class FormBody:
     `files` are the sizes in bytes of its files, by field name and in order; `size` is that of the whole body.
     """
 
-    __slots__ = ("_body", "_fields", "files", "model", "size", "streams")
+    __slots__ = ("_body", "_fields", "_files", "files", "model", "size", "streams")
 
     def __init__(self, body: bytes, content_type: bytes) -> None:
         self._body = body
         self.size = len(body)
         self._fields: dict[str, Part] = {}
+        self._files: dict[str, Part] = {}
         self.files: list[tuple[str, int]] = []
         for part in multipart.parts(body, multipart.boundary(content_type)):
             self._take(part)
@@ -61,6 +62,7 @@ class FormBody:
                 raise duplicate("The form has the field", meant)
             self._fields[meant] = part
         if part.file:
+            self._files.setdefault(part.name, part)
             self.files.append((part.name, part.end - part.start))
 
     def _is_utf8(self, part: Part) -> bool:
@@ -82,6 +84,11 @@ class FormBody:
         return (
             self._body[part.start : min(part.end, part.start + _LONGEST_FIELD)].decode("utf-8", "replace").strip()
         )
+
+    def file(self, name: str) -> bytes:
+        """The content of the first file of this name; empty if there is none."""
+        part = self._files.get(name)
+        return self._body[part.start : part.end] if part is not None else b""
 
 
 def _bare(name: str) -> str:

@@ -99,6 +99,7 @@ class Meter:
                 ids,
                 facts.estimate.most,
                 facts.estimate.outside,
+                facts.asked,
             )
             refused = self._limiter.reserve(held, limits)
             if refused is not None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from translator import money
+from translator import asked, money
 from translator.limits import Reservation
 
 _ABSENT = "-"
 _NANO = "n"
 _STREAM, _PLAIN = "s", "p"
+#: Without what is asked for beside text.
+_WORDS = 12
 #: Behind the stated maximum.
 _OUTSIDE = "+"
 
@@ -22,8 +24,9 @@ def written(held: Reservation, model: str) -> str:
 
     The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may
     be lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts
-    outside are one word, such as `s`, `p512` or `s512+`. The start is rounded as in the record of an expired
-    reservation: by it and the id the two are one request.
+    outside are one word, such as `s`, `p512` or `s512+`. What is asked for beside text, if anything, is the last
+    word. The start is rounded as in the record of an expired reservation: by it and the id the two are the same
+    request.
     """
     kind = _STREAM if held.stream else _PLAIN
     if held.stated or held.outside:
@@ -31,14 +34,18 @@ def written(held: Reservation, model: str) -> str:
     return (
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
         f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} "
-        f"{held.user or _ABSENT} {held.tag or _ABSENT}"
+        f"{held.user or _ABSENT} {held.tag or _ABSENT}{' ' if held.asked else ''}{held.asked}"
     )
 
 
 def read(text: str) -> Reservation | None:
     """The reservation without its limits; None for what is no note."""
     try:
-        request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = text.split(" ")
+        words = text.split(" ")
+        beside = words.pop() if len(words) == _WORDS + 1 else ""
+        if beside and asked.read(beside) is None:
+            return None
+        request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
         return Reservation(
             request_id,
             int(at) / 1e6,
@@ -54,6 +61,7 @@ def read(text: str) -> Reservation | None:
             "" if tag == _ABSENT else tag,
             stated=int(kind[1:].removesuffix(_OUTSIDE) or 0),
             outside=kind.endswith(_OUTSIDE),
+            asked=beside,
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None

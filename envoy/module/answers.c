@@ -14,11 +14,38 @@ static bool is_kind(struct span kind, struct span name) {
   return kind.size == name.size && strncasecmp(kind.data, name.data, name.size) == 0;
 }
 
+static struct span trimmed(struct span text) {
+  while (text.size && (text.data[0] == ' ' || text.data[0] == '\t')) text = span_from(text, 1);
+  while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) text.size--;
+  return text;
+}
+
+bool answer_is_plain(struct span coding) {
+  coding = trimmed(coding);
+  return coding.size == 0 || is_kind(coding, SPAN("identity"));
+}
+
+bool answer_is_accepted(struct span accepted, struct span coding) {
+  coding = trimmed(coding);
+  bool named = false, any = false;
+  while (accepted.size) {
+    struct span weight = span_next(&accepted, ',');
+    struct span name = trimmed(span_next(&weight, ';'));
+    weight = trimmed(weight);
+    bool refused = weight.size >= 3 && (weight.data[0] | 0x20) == 'q' && weight.data[1] == '=';
+    for (size_t at = 2; at < weight.size && refused; at++) refused = weight.data[at] == '0' || weight.data[at] == '.';
+    if (is_kind(name, coding)) {
+      if (refused) return false;
+      named = true;
+    }
+    if (span_is(name, SPAN("*"))) any = !refused;
+  }
+  return named || any;
+}
+
 enum answer_kind answer_kind(struct span content_type) {
   static const struct span SUFFIX = SPAN("+json");
-  struct span kind = span_next(&content_type, ';');
-  while (kind.size && (kind.data[0] == ' ' || kind.data[0] == '\t')) kind = span_from(kind, 1);
-  while (kind.size && (kind.data[kind.size - 1] == ' ' || kind.data[kind.size - 1] == '\t')) kind.size--;
+  struct span kind = trimmed(span_next(&content_type, ';'));
   if (is_kind(kind, SPAN("text/event-stream"))) return ANSWER_EVENTS;
   bool is_json = kind.size == 0 || is_kind(kind, SPAN("application/json")) || is_kind(kind, SPAN("text/json")) ||
                  (kind.size > SUFFIX.size && is_kind(span_from(kind, kind.size - SUFFIX.size), SUFFIX));

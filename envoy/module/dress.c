@@ -71,6 +71,8 @@ static void dress_headers(struct dress *dress) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("authorization"));
   }
   buffer_free(&value);
+  // Without the header, any coding would do, and the usage could not be read.
+  header_set(envoy, REQUEST_HEADERS, SPAN("accept-encoding"), SPAN("identity"));
 
   if (target->node) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"), target->credential);
@@ -260,6 +262,11 @@ static enum headers_status response_headers(struct filter *filter, bool last) {
     return HEADERS_CONTINUE;
   }
   dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
+  struct span coding = header_get(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
+  if (!answer_is_plain(coding)) {
+    dress->answer.kind = ANSWER_IGNORED;
+    facts_word(&request->facts, WORD_CODING, span_next(&coding, ','));
+  }
   if (dress->answer.kind == ANSWER_EVENTS) {
     request->streamed = true;
     header_remove(envoy, RESPONSE_HEADERS, SPAN("content-length"));

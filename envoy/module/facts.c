@@ -93,7 +93,8 @@ static void write_reports(const struct facts *facts, struct buffer *into) {
 }
 
 void facts_write(const struct facts *facts, struct buffer *into) {
-  static const struct span NAMES[WORD_KINDS] = {SPAN("tier"), SPAN("seconds"), SPAN("size"), SPAN("quality")};
+  static const struct span NAMES[WORD_KINDS] = {SPAN("tier"), SPAN("seconds"), SPAN("size"), SPAN("quality"),
+                                                SPAN("coding")};
   static const struct span NOTHING = SPAN("{\"usage\":null");
   struct span usage = buffer_span(&facts->reports[REPORT_USAGE].text);
   size_t start = into->size;

@@ -29,7 +29,7 @@ def check(data: bytes) -> bool:
     assert 0 <= tokens.reasoning <= tokens.completion < MOST
     assert 0 <= tokens.audio_input <= tokens.prompt
     assert 0 <= tokens.audio_output <= tokens.completion
-    assert tokens.audio_ms >= 0 <= tokens.search_units
+    assert tokens.audio_in_ms >= 0 <= tokens.search_units
     assert tokens.prompt <= max(line.bytes_in, belief.most_prompt(line, _HELD))
     assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
     assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion

@@ -53,16 +53,13 @@ class Members(list[tuple[str, Any]]):
     """A JSON object, in which a name may stand twice."""
 
 
-def _values() -> st.SearchStrategy[Any]:
+def _values(depth: int = 2) -> st.SearchStrategy[Any]:
     plain = st.none() | st.booleans() | _NUMBERS | _TEXTS
-    return st.recursive(
-        plain,
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.lists(st.tuples(st.sampled_from(_NAMES), inner), max_size=4).map(Members)
-        ),
-        max_leaves=12,
-    )
+    if depth == 0:
+        return plain
+    inner = _values(depth - 1)
+    members = st.lists(st.tuples(st.sampled_from(_NAMES), inner), max_size=3).map(Members)
+    return st.one_of(plain, plain, st.lists(inner, max_size=2), members)
 
 
 _USAGES = st.dictionaries(
@@ -185,7 +182,7 @@ def usage_of(result: model.Stream) -> Any:
     return json.loads(result.facts)["usage"] if result.facts else None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(pieces(written()))
 @example([b'{"us', b"\\u00", b'61ge":', b'{"total_tokens":1}}'])
 @example([b'{"usage":{"a":"\\\\","b":"}"}}'])
@@ -195,7 +192,7 @@ def test_a_plain_answers_facts_are_found_however_it_comes(driver: Driver, parts:
     assert plain(driver, parts) == model.plain(b"".join(parts))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(pieces(events()), st.booleans())
 @example([TOKEN + b"\r", b"\n\r", b"\n" + REPORT + b"\r\n\r\n", DONE + b"\r\n", b"\r\n"], True)
 @example([TOKEN + b"\n\n", DONE, b"\n", b"\n"], True)
@@ -223,7 +220,7 @@ def test_a_cut_stream_is_the_same_up_to_there(
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(pieces(garbage), st.booleans(), st.booleans())
 def test_what_no_server_sends_is_the_same_however_it_comes(
     driver: Driver, parts: list[bytes], asked: bool, ends: bool
@@ -395,3 +392,26 @@ def test_a_long_plain_answer_is_searched_once(driver: Driver) -> None:
 )
 def test_an_answer_is_followed_as_its_content_type_says(driver: Driver, content_type: str, kind: str) -> None:
     assert driver.ask("kind", content_type) == [kind.encode()]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding", "is_accepted"),
+    [
+        *((accepted, coding, True) for accepted in ("", "gzip") for coding in ("", "identity", " Identity ")),
+        *(
+            (accepted, "gzip", True)
+            for accepted in ("gzip", "br, GZIP;q=0.5", "deflate , gzip", "*", "x, *;q=0.1")
+        ),
+        *(
+            (accepted, "gzip", False)
+            for accepted in ("", "br", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzipped", ",")
+        ),
+        ("*, gzip;q=0", "gzip", False),
+        ("gzip, *;q=0", "gzip", True),
+        ("gzip", "gzip, br", False),
+    ],
+)
+def test_a_coding_is_passed_to_clients_that_accept_it(
+    driver: Driver, accepted: str, coding: str, is_accepted: bool
+) -> None:
+    assert driver.ask("accepted", accepted, coding) == [b"%d" % is_accepted]

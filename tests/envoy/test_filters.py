@@ -712,6 +712,18 @@ class TestAnswerOfTarget:
         request_.driver.ask("complete", request_.slot)
         assert request_.state("trunkline.usage") == b'{"usage":{"total_tokens":3}}'
 
+    def test_a_compressed_answer_passes_unread_and_is_noted(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            assert first.headers(REQUEST)["accept-encoding"] == "identity"
+            first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream"})
+            first.add(RESPONSE, **{"content-encoding": "gzip"})
+            first.call("response_headers", 0)
+            assert first.call("response_body", 1, REPORT) == (CONTINUE, REPORT)
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.usage") == b'{"usage":null,"coding":"gzip"}'
+        assert request_.state("trunkline.events") is None
+
     def test_what_is_neither_passes(self, request_: Filter) -> None:
         with attempt(request_) as first:
             first.call("request_headers", 0)

@@ -22,6 +22,8 @@ class Shape:
     hidden: tuple[int, ...] = ()
     #: Text, for which tokens are reserved.
     generates: bool = True
+    #: What was asked for beside text, as in `translator.asked`.
+    asked: str = ""
 
     @property
     def streamed(self) -> bool:
@@ -171,7 +173,8 @@ SHAPES = [
                 "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
             },
         },
-        _used(50, 50),
+        _used(50, 50, images=1, image_size="1024x1024", image_quality="high"),
+        asked="i1:auto:auto",
     ),
     Shape(
         "openai images stream",
@@ -183,7 +186,8 @@ SHAPES = [
                 "usage": {"total_tokens": 100, "input_tokens": 50, "output_tokens": 50},
             },
         ],
-        _used(50, 50),
+        _used(50, 50, images=1, image_quality="low"),
+        asked="i1::low",
     ),
     Shape(
         "openai transcription by tokens",
@@ -197,12 +201,14 @@ SHAPES = [
                 "total_tokens": 59,
             },
         },
-        _used(14, 45, audio_input=14),
+        _used(14, 45, audio_input=14, audio_in_ms=1_400),
+        asked="t1400",
     ),
     Shape(
         "openai transcription by duration",
         {"text": "Imagine", "usage": {"type": "duration", "seconds": 9}},
-        _used(0, 0, audio_ms=9000),
+        _used(0, 0, audio_in_ms=9_000),
+        asked="t8500",
     ),
     Shape(
         "openai transcription stream",
@@ -396,7 +402,7 @@ SHAPES = [
     Shape(
         "mistral",
         _chat(_counts(13, 7, prompt_audio_seconds=4, num_cached_tokens=5)),
-        _used(13, 7, cached=5, audio_ms=4000),
+        _used(13, 7, cached=5),
     ),
     Shape(
         "mistral stream",
@@ -484,9 +490,10 @@ SHAPES = [
         {
             "id": "1",
             "results": [{"index": 3, "relevance_score": 0.99}],
-            "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+            "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 2}},
         },
-        _used(0, 0, search_units=1),
+        _used(0, 0, search_units=2),
+        asked="r300",
     ),
     Shape("jina rerank", {"results": [], "usage": {"total_tokens": 815}}, _used(815, 0), generates=False),
     Shape(

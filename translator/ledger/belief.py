@@ -39,3 +39,13 @@ def most_completion(line: RequestLine, held: Reservation, facts: Facts, report: 
     if held.stated:
         return max(held.stated, facts.text // _BYTES_PER_TOKEN) + min(report.apart, hidden)
     return (facts.text or line.bytes_out) + hidden
+
+
+def most_audio_ms(asked: int) -> int:
+    """Milliseconds of sound, where the upload was taken for `asked`: by its bytes, maybe, and for a louder one."""
+    return asked * 10 + 60_000
+
+
+def most_searches(documents: int, size: int) -> int:
+    """Search units of a rerank with a body of `size` bytes: long documents count several times."""
+    return 1 + (documents + size // 50) // 100

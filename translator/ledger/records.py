@@ -57,6 +57,19 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.reasoning_tokens = tokens.reasoning
     if tokens.estimated:
         made.estimated = True
+    if tokens.capped:
+        made.capped = True
+        made.claimed_prompt_tokens = tokens.claimed_prompt
+        made.claimed_completion_tokens = tokens.claimed_completion
+    if tokens.cache_write or tokens.cache_write_1h:
+        made.cache_write_tokens, made.cache_write_1h_tokens = tokens.cache_write, tokens.cache_write_1h
+    if tokens.audio_input or tokens.audio_output:
+        made.audio_prompt_tokens, made.audio_completion_tokens = tokens.audio_input, tokens.audio_output
+    if tokens.tier:
+        made.service_tier = tokens.tier
+    if held.asked:
+        made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
+        made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms
     if line.flags:
         made.response_flags = line.flags
     if line.failed:

@@ -3,7 +3,8 @@
 Envoy's module finds the reports in the answer (envoy/module/scanner.c lists the places) and logs them as one JSON
 object, the facts: `usage` as the target wrote it or null, and where they are there `start` (usage of an Anthropic
 stream's first event), `choices` (usage that each choice has of its own), `billed_units`, `timings`, `tier`,
-`seconds`, `size`, `quality`, `items` (length of the list `data`), `text` (bytes of generated text), `too_long`.
+`seconds`, `size`, `quality`, `items` (length of the list `data`), `text` (bytes of generated text), `too_long`,
+`coding` (the content-encoding of an answer that could not be read).
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Facts(msgspec.Struct, gc=False):
     items: int = 0
     #: Bytes of generated text; 0 also where the answer's shape shows none.
     text: int = 0
+    #: The target compressed its answer, though asked not to: nothing in it could be read.
+    coded: bool = False
 
 
 NO_FACTS = Facts()
@@ -95,6 +98,7 @@ def read(text: str) -> Facts:
         _word(facts.get("quality")),
         number(facts.get("items")) or 0,
         number(facts.get("text")) or 0,
+        bool(facts.get("coding")),
     )
 
 

@@ -79,6 +79,6 @@ def test_what_is_reported_in_part_is_estimated_for_the_rest(usage: dict[str, obj
     assert tokens_of(usage={"usage": usage, "text": 8}, events=13) == tokens
 
 
-def test_the_service_tier_and_the_length_of_audio_come_from_the_answer() -> None:
+def test_the_service_tier_comes_from_the_answer() -> None:
     facts = {"usage": {"prompt_tokens": 9, "completion_tokens": 4}, "tier": "flex", "seconds": "8.4701"}
-    assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier="flex", audio_ms=8471)
+    assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier="flex")

@@ -1,0 +1,81 @@
+"""What a request asks for beside text, as its bill depends on it: images, speech, a transcription, a rerank.
+
+It travels with the reservation as one word, because answers do not say it all: an image's bytes do not tell its
+size, nor a sound's how many characters were spoken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from translator import audio
+from translator.endpoints import Endpoint
+from translator.form import FormBody
+
+IMAGES, SPEECH, TRANSCRIPTION, RERANK = "i", "s", "t", "r"
+_KINDS = {
+    "/v1/images/generations": IMAGES,
+    "/v1/images/edits": IMAGES,
+    "/v1/images/variations": IMAGES,
+    "/v1/audio/speech": SPEECH,
+    "/v1/audio/transcriptions": TRANSCRIPTION,
+    "/v1/audio/translations": TRANSCRIPTION,
+    "/v1/rerank": RERANK,
+}
+_KNOWN = frozenset(_KINDS.values())
+#: What is compared with the names of prices, and stands between the colons of the word.
+_NAME = re.compile(r"[0-9A-Za-z._+\-]{1,32}")
+_MOST_IMAGES = 1_000
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """`count` is the number of images, the characters of speech, the milliseconds of sound to be transcribed, or
+    the documents to be ranked. `size` and `quality` are of images, and `size` is the format of speech; empty where
+    the request leaves them open.
+    """
+
+    kind: str
+    count: int
+    size: str = ""
+    quality: str = ""
+
+
+def of_json(endpoint: Endpoint, values: Mapping[str, Any], answers: int) -> str:
+    """The word for a request whose body is the JSON object `values`; empty where text is all it asks for."""
+    kind = _KINDS.get(endpoint.path)
+    if kind is None:
+        return ""
+    if kind == SPEECH:
+        spoken = values.get("input")
+        return f"{kind}{len(spoken) if type(spoken) is str else 0}:{_name(values.get('response_format'))}"
+    if kind == RERANK:
+        documents = values.get("documents")
+        return f"{kind}{len(documents) if type(documents) is list else 1}"
+    return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(values.get('size'))}:{_name(values.get('quality'))}"
+
+
+def of_form(endpoint: Endpoint, form: FormBody, answers: int) -> str:
+    """The same for a form."""
+    kind = _KINDS.get(endpoint.path)
+    if kind is None:
+        return ""
+    if kind == TRANSCRIPTION:
+        return f"{kind}{audio.milliseconds(form.file('file'))}"
+    return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(form.field('size'))}:{_name(form.field('quality'))}"
+
+
+def read(word: str) -> Asked | None:
+    """Returns None for what is no such word."""
+    count, _, names = word[1:].partition(":")
+    size, _, quality = names.partition(":")
+    if word[:1] not in _KNOWN or not count.isdecimal():
+        return None
+    return Asked(word[0], int(count), size, quality)
+
+
+def _name(value: object) -> str:
+    return value if type(value) is str and _NAME.fullmatch(value) else ""

@@ -1,0 +1,69 @@
+"""What providers charge for beside tokens: images, seconds of sound, characters of speech, searches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from translator import asked
+from translator.asked import Asked
+from translator.ledger import belief
+from translator.ledger.lines import RequestLine
+from translator.ledger.reported import Facts
+
+if TYPE_CHECKING:
+    from translator.ledger.usage import Tokens
+
+#: Completion tokens of an image by its quality, as OpenAI's models make it; 1.5 times as many if it is no square.
+_IMAGE_TOKENS = {"low": 272, "medium": 1_056, "high": 4_160, "hd": 4_160}
+_SQUARE = frozenset({"", "auto", "1024x1024", "512x512", "256x256"})
+#: Bytes a second of speech by its format, as OpenAI sends it; MP3 where the request does not say.
+_SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "aac": 16_000}
+_MP3_BYTES = 20_000
+#: A search of a rerank has so many documents.
+_DOCUMENTS = 100
+
+
+def with_units(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
+    """Adds what was asked for `beside` text: as the target reports it, within reason, else as it was asked for."""
+    match beside.kind:
+        case asked.IMAGES:
+            return _images(tokens, beside, facts)
+        case asked.SPEECH:
+            spoken = tokens if facts.reported is not None else replace(tokens, completion=0)
+            made = line.bytes_out * 1000 // _SPEECH_BYTES.get(beside.size, _MP3_BYTES)
+            return replace(spoken, characters=beside.count, audio_out_ms=made)
+        case asked.TRANSCRIPTION:
+            return _sound(tokens, beside, facts)
+        case _:
+            return _searches(tokens, beside, facts, line)
+
+
+def _images(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
+    """What a stream had not finished when it was cut is made, and charged, all the same."""
+    made = facts.items or beside.count
+    images = min(made, max(1, beside.count))
+    size, quality = facts.size or beside.size, facts.quality or beside.quality
+    if facts.reported is None:
+        each = _IMAGE_TOKENS.get(quality, _IMAGE_TOKENS["medium"])
+        tokens = replace(tokens, completion=images * (each if size in _SQUARE else each * 3 // 2))
+    return replace(tokens, images=images, image_size=size, image_quality=quality, units_capped=made > images)
+
+
+def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
+    said = facts.audio_ms
+    if said is None and facts.reported is not None:
+        said = facts.reported.audio_ms
+    if said is None:
+        return replace(tokens, audio_in_ms=beside.count)
+    heard = min(said, belief.most_audio_ms(beside.count))
+    return replace(tokens, audio_in_ms=heard, units_capped=said > heard)
+
+
+def _searches(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
+    said = facts.reported.search_units if facts.reported is not None else 0
+    if not said:
+        return replace(tokens, search_units=-(-beside.count // _DOCUMENTS))
+    searched = min(said, belief.most_searches(beside.count, line.bytes_in))
+    return replace(tokens, search_units=searched, units_capped=said > searched)
