@@ -83,6 +83,9 @@ class Meter:
         if held is None:
             prompt = facts.estimate.prompt
             output = facts.estimate.output(route.reserved_output)
+            cost = route.ceiling.cost(prompt, output, at)
+            if facts.asked:
+                cost += route.ceiling.cost_beside(facts.asked, at)
             held = Reservation(
                 request_id,
                 at,
@@ -91,7 +94,7 @@ class Meter:
                 route.id,
                 route.model,
                 prompt + output,
-                route.ceiling.cost(prompt, output, at),
+                cost,
                 prompt,
                 facts.streams,
                 user,

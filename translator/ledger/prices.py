@@ -54,6 +54,21 @@ class Rates(NamedTuple):
             self.audio_output,
         } == {self.output}
 
+    def cost(self, tokens: Tokens) -> int:
+        """Thousandths of a nano-USD; each token at the rate of its own kind."""
+        special_prompt = tokens.cached + tokens.cache_write + tokens.cache_write_1h + tokens.audio_input
+        special_completion = tokens.reasoning + tokens.audio_output
+        return (
+            (tokens.prompt - special_prompt) * self.input
+            + tokens.cached * self.cached_input
+            + tokens.cache_write * self.cache_write
+            + tokens.cache_write_1h * self.cache_write_1h
+            + tokens.audio_input * self.audio_input
+            + (tokens.completion - special_completion) * self.output
+            + tokens.reasoning * self.reasoning
+            + tokens.audio_output * self.audio_output
+        )
+
 
 class Price(NamedTuple):
     """Units are those of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
@@ -122,12 +137,25 @@ class Price(NamedTuple):
 
     def cost(self, tokens: Tokens) -> int:
         """Nano-USD, rounded half up once, and at most `money.MOST`."""
-        thousandths = (
-            (tokens.prompt - tokens.cached) * self.input
-            + tokens.cached * self.cached_input
-            + tokens.completion * self.output
-        )
-        return min(money.nano_usd(thousandths) + self.request * money.MICRO, money.MOST)
+        rates = self.rates_of(tokens.prompt, tokens.tier) if self.rates or self.service_tiers else None
+        if rates is None:
+            thousandths = (
+                (tokens.prompt - tokens.cached) * self.input
+                + tokens.cached * self.cached_input
+                + tokens.completion * self.output
+            )
+        else:
+            thousandths = rates.cost(tokens)
+        if not tokens.has_units:
+            return min(money.nano_usd(thousandths) + self.request * money.MICRO, money.MOST)
+        thousandths += tokens.characters * self.character
+        # Milliseconds, at prices of seconds.
+        millionths = tokens.audio_in_ms * self.audio_second_input + tokens.audio_out_ms * self.audio_second_output
+        each = tokens.search_units * self.search_unit + self.request
+        if tokens.images:
+            each += tokens.images * self.image(tokens.image_size, tokens.image_quality)
+        cost = (thousandths * 1_000 + millionths + 500_000) // 1_000_000 + each * money.MICRO
+        return min(cost, money.MOST)
 
 
 class PriceBook:

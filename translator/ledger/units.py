@@ -52,9 +52,9 @@ def _images(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
 
 
 def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
-    said = facts.audio_ms
-    if said is None and facts.reported is not None:
-        said = facts.reported.audio_ms
+    said = facts.reported.audio_ms if facts.reported is not None else None
+    if said is None:
+        said = facts.audio_ms
     if said is None:
         return replace(tokens, audio_in_ms=beside.count)
     heard = min(said, belief.most_audio_ms(beside.count))

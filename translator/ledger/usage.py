@@ -14,8 +14,8 @@ from translator.limits import Reservation
 
 
 class Tokens(msgspec.Struct, frozen=True, gc=False):
-    """`cached`, `cache_write` (kept for 5 minutes) and `cache_write_1h` are of the prompt's, `reasoning` of the
-    completion's, `audio_input` and `audio_output` of either's.
+    """`cached`, `cache_write` (kept for 5 minutes), `cache_write_1h` and `audio_input` are parts of the prompt,
+    `reasoning` and `audio_output` of the completion; none overlaps another.
 
     What providers charge for beside tokens: `images` of a size and quality, milliseconds of sound that was heard
     or made, `characters` that were spoken, `search_units` of a rerank. `tier` is the service tier that the target
@@ -50,6 +50,12 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     def capped(self) -> bool:
         """Whether the target claimed more than is believed."""
         return self.claimed_prompt > 0 or self.claimed_completion > 0 or self.units_capped
+
+    @property
+    def has_units(self) -> bool:
+        """Whether there is something beside tokens."""
+        beside = self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units
+        return beside > 0
 
     @property
     def total(self) -> int:
@@ -99,16 +105,18 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation
         claimed_completion, completion = completion, most
     cached = min(report.cached, prompt)
     cache_write_1h = min(report.cache_write_1h, prompt - cached)
+    cache_write = min(report.cache_write, prompt - cached - cache_write_1h)
+    reasoning = min(report.reasoning, completion)
     return Tokens(
         prompt,
         cached,
         completion,
-        min(report.reasoning, completion),
+        reasoning,
         estimated=estimated,
-        cache_write=min(report.cache_write, prompt - cached - cache_write_1h),
+        cache_write=cache_write,
         cache_write_1h=cache_write_1h,
-        audio_input=min(report.audio_input, prompt),
-        audio_output=min(report.audio_output, completion),
+        audio_input=min(report.audio_input, prompt - cached - cache_write - cache_write_1h),
+        audio_output=min(report.audio_output, completion - reasoning),
         tier=facts.tier,
         claimed_prompt=claimed_prompt,
         claimed_completion=claimed_completion,

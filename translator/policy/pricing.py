@@ -7,23 +7,30 @@ from collections.abc import Iterable, Iterator
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator import money
+from translator import asked, money
 
 #: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens, and per
 #: request.
 _Rates = tuple[int, int, int, int]
 #: Below any number of prompt tokens.
 _ANY = -1
+#: Of speech, when it is slow.
+_CHARACTERS_PER_SECOND = 10
+#: Of a search, when they are short.
+_DOCUMENTS = 100
+#: The highest price of each unit beside tokens, by what is asked for: thousandths of a nano-USD.
+_Units = dict[str, int]
 
 
 class Ceiling:
     """Of one route's targets and all that their prices are going to be."""
 
-    __slots__ = ("_from", "_rates", "_targets", "_until")
+    __slots__ = ("_from", "_rates", "_targets", "_units", "_until")
 
     def __init__(self, targets: Iterable[policy.Target]) -> None:
         self._targets = tuple(tuple(target.prices) for target in targets if target.prices)
         self._rates: tuple[_Rates, ...] = ()
+        self._units: _Units = {}
         # No moment yet, or every moment where there is nothing to look at.
         self._from, self._until = (math.inf if self._targets else -math.inf), math.inf
 
@@ -38,9 +45,20 @@ class Ceiling:
                 most = max(most, money.nano_usd(thousandths) + by_request * money.MICRO)
         return min(most, money.MOST)
 
+    def cost_beside(self, word: str, at: float) -> int:
+        """Nano-USD at `at` for what `word` asks for beside text (`translator.asked`), at most `money.MOST`."""
+        if not self._from <= at < self._until:
+            self._look(at)
+        beside = asked.read(word)
+        if beside is None:
+            return 0
+        count = beside.count // _DOCUMENTS + 1 if beside.kind == asked.RERANK else beside.count
+        return min(money.nano_usd(count * self._units.get(beside.kind, 0)), money.MOST)
+
     def _look(self, at: float) -> None:
         """The rates in force at `at`, without those that another one exceeds in everything, and how long."""
         self._from, self._until = -math.inf, math.inf
+        self._units = {}
         rates: set[_Rates] = set()
         for prices in self._targets:
             began = [price for price in prices if price.valid_from <= at]
@@ -50,6 +68,8 @@ class Ceiling:
                 price = max(began, key=lambda each: (each.valid_from, each.version))
                 self._from = max(self._from, price.valid_from)
                 rates.update(_all(price))
+                for kind, each in _beside(price):
+                    self._units[kind] = max(self._units.get(kind, 0), each)
         self._rates = tuple(
             each for each in rates if not any(other != each and _exceeds(other, each) for other in rates)
         )
@@ -64,6 +84,15 @@ def _all(price: policy.Price) -> Iterator[_Rates]:
         yield _highest(_ANY, service_tier.rates, price.request)
         for tier in service_tier.tiers:
             yield _highest(tier.above, tier.rates, price.request)
+
+
+def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:
+    """For each kind of what is asked for beside text, the most that one of it costs."""
+    each = 1_000 * money.MICRO
+    yield asked.IMAGES, max((image.price for image in price.images), default=0) * each
+    yield asked.SPEECH, price.character + price.audio_second_output // _CHARACTERS_PER_SECOND
+    yield asked.TRANSCRIPTION, -(-price.audio_second_input // 1_000)
+    yield asked.RERANK, price.search_unit * each
 
 
 def _highest(above: int, of: policy.Price | policy.Rates, request: int) -> _Rates:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
@@ -41,6 +42,95 @@ def bill(book: PriceBook, **fields: object) -> records.Bill:
 )
 def test_cost(price: Price, tokens: Tokens, cost: int) -> None:
     assert price.cost(tokens) == cost
+
+
+RATES = {"input": 1_000, "output": 2_000, "cached_input": 100, "cache_write": 1_250, "cache_write_1h": 2_000}
+EVERY = RATES | {"reasoning": 3_000, "audio_input": 10_000, "audio_output": 20_000}
+KINDS = Tokens(
+    1_000, 100, 500, 50, cache_write=200, cache_write_1h=30, audio_input=7, audio_output=9
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("price", "tokens", "thousandths"),
+    [
+        (
+            policy.Price(**EVERY),
+            KINDS,
+            663 * 1_000 + 100 * 100 + 200 * 1_250 + 30 * 2_000 + 7 * 10_000
+            + 441 * 2_000 + 50 * 3_000 + 9 * 20_000,
+        ),
+        # What has no price of its own costs what is nearest to it.
+        (policy.Price(input=1_000, output=2_000), KINDS, 1_000 * 1_000 + 500 * 2_000),
+        (
+            policy.Price(input=1_000, output=2_000, cache_write=1_250),
+            KINDS,
+            770 * 1_000 + 230 * 1_250 + 500 * 2_000,
+        ),
+        # All of a request's tokens at the rates of its length, or of its service tier, or of both.
+        *(
+            (
+                policy.Price(
+                    input=1_000, output=2_000,
+                    tiers=[policy.ContextTier(above=200_000, rates=policy.Rates(input=3_000, output=4_000))],
+                    service_tiers=[
+                        policy.ServiceTier(
+                            name="flex", rates=policy.Rates(input=500, output=1_000),
+                            tiers=[policy.ContextTier(above=200_000, rates=policy.Rates(input=700, output=900))],
+                        )
+                    ],
+                ),
+                Tokens(prompt, 0, 10, 0, tier=tier),
+                prompt * by_prompt + 10 * by_completion,
+            )
+            for prompt, tier, by_prompt, by_completion in (
+                (200_000, "", 1_000, 2_000), (200_001, "", 3_000, 4_000), (200_000, "default", 1_000, 2_000),
+                (200_000, "flex", 500, 1_000), (200_001, "flex", 700, 900), (0, "flex", 500, 1_000),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_cost_of_each_kind_of_tokens(price: policy.Price, tokens: Tokens, thousandths: int) -> None:
+    assert Price.of(price).cost(tokens) == money.nano_usd(thousandths)
+
+
+IMAGES = [
+    policy.ImagePrice(name=name, price=price)
+    for name, price in (("1024x1024/high", 167_000), ("1024x1024", 42_000), ("low", 11_000), ("default", 50_000))
+]
+
+
+@pytest.mark.parametrize(
+    ("price", "units", "nano_usd"),
+    [
+        *(
+            (
+                policy.Price(images=IMAGES),
+                {"images": 2, "image_size": size, "image_quality": quality},
+                2_000 * each,
+            )
+            for size, quality, each in (
+                ("1024x1024", "high", 167_000),
+                ("1024x1024", "low", 42_000),
+                ("1024x1536", "low", 11_000),
+                ("1024x1536", "high", 50_000),
+                ("", "", 50_000),
+            )
+        ),
+        # 0.006 USD a minute, of 8.4705 s: 847,050 nano-USD.
+        (policy.Price(audio_second_input=100_000_000), {"audio_in_ms": 8_471}, 847_100),
+        (policy.Price(audio_second_output=100_000_000), {"audio_out_ms": 1}, 100),
+        (policy.Price(character=15_000_000), {"characters": 7}, 105_000),  # 15 USD per million
+        (policy.Price(search_unit=2_000), {"search_units": 3}, 6_000_000),
+        (policy.Price(search_unit=2_000, request=5), {"search_units": 1}, 2_005_000),
+        (policy.Price(images=IMAGES), {"images": 10**9}, money.MOST),
+        (policy.Price(audio_second_input=499), {"audio_in_ms": 1_000}, 0),
+        (policy.Price(audio_second_input=500), {"audio_in_ms": 1_000}, 1),
+        (policy.Price(input=7, output=7), {"images": 1, "audio_in_ms": 1, "characters": 1, "search_units": 1}, 0),
+    ],
+)
+def test_cost_of_units_beside_tokens(price: policy.Price, units: dict[str, Any], nano_usd: int) -> None:
+    assert Price.of(price).cost(Tokens(0, 0, 0, 0, **units)) == nano_usd
 
 
 def test_the_price_at_the_requests_start_also_after_it_was_replaced() -> None:

@@ -77,6 +77,7 @@ def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
     ("facts", "line", "expected"),
     [
         ({"usage": {"type": "duration", "seconds": 9}, "text": 40}, {}, {"audio_in_ms": 9_000}),
+        ({"usage": {"type": "duration", "seconds": 9}, "seconds": "8.4701"}, {}, {"audio_in_ms": 9_000}),
         # Every response format costs the same where it is charged by the second.
         ({"usage": None, "seconds": "8.4701", "text": 40}, {}, {"audio_in_ms": 8_471, "completion": 10}),
         ({"usage": None, "text": 40}, {}, {"audio_in_ms": 8_500, "completion": 10}),

@@ -119,6 +119,27 @@ def test_no_rebate_of_a_providers_cache_is_counted_on_but_a_surcharge_is() -> No
         assert Ceiling([policy.Target(id="a", prices=[price])]).cost(1, 0, 0) == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "nano_usd"),
+    [
+        ("i3:1024x1024:high", 3 * 167_000_000),  # the dearest: a target may make another size than it is asked for
+        ("s1000:mp3", 1_000 * 15_000 + 100 * 200_000),
+        ("t60000", 60 * 100_000),
+        ("r250", 3 * 2_000_000),
+        ("", 0),
+    ],
+)
+def test_what_is_asked_for_beside_text_is_reserved(word: str, nano_usd: int) -> None:
+    images = [policy.ImagePrice(name=name, price=price) for name, price in (("low", 11_000), ("high", 167_000))]
+    prices = {"character": 15 * MILLION, "search_unit": 2_000, "audio_second_output": 200 * MILLION}
+    full = policy.Price(**prices, audio_second_input=100 * MILLION, images=images)
+    ceiling = Ceiling(
+        [policy.Target(id="a", prices=[full]), policy.Target(id="b", prices=[policy.Price(input=1)])]
+    )
+    assert ceiling.cost_beside(word, 0) == nano_usd
+    assert Ceiling([policy.Target(id="a")]).cost_beside(word, 0) == 0
+
+
 @given(
     prices=st.lists(
         st.lists(
