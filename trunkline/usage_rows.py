@@ -93,6 +93,24 @@ def comparison_row(of: admin.TargetComparison, *, readable: bool) -> dict[str, A
     }
 
 
+def refused_row(of: admin.RefusedUsage, *, readable: bool) -> dict[str, Any]:
+    """A record that was set aside. Not `readable`: with the record in full."""
+    row = {
+        "refused_at": when(of.refused_at_us / _MICRO),
+        "source": of.source,
+        "id": of.record.id,
+        "model": of.record.model,
+        "field": of.field,
+        "reason": of.reason,
+    }
+    return row if readable else {**row, "record": record_row(of.record)}
+
+
+def set_aside(number: int) -> str:
+    """What people are told where there are any."""
+    return f"{number:,} usage records could not be stored and are in no sum: see `trunkline usage refused`"
+
+
 def record_row(record: ledger.UsageRecord) -> dict[str, Any]:
     """Everything of an exported record; failed attempts as a list of objects."""
     row: dict[str, Any] = {name: getattr(record, name) for name in RECORD_COLUMNS}

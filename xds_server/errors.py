@@ -19,6 +19,7 @@ XdsServerError
     ├── JoinTokenError         a join token admits nobody: unknown, used or expired
     ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
     ├── SchemaError            the database's schema is not one this version can use
+    ├── UnstorableError        the database does not take a value
     └── DatabaseUnavailableError  the database does not answer, or is locked
 
 Messages say what to do next and never contain a key, a token or a credential.
@@ -114,6 +115,10 @@ class SecretKeyError(StoreError):
 
 class SchemaError(StoreError):
     """The database's schema is not one that this version can use."""
+
+
+class UnstorableError(StoreError):
+    """The database does not take a value of what is to be written, and will not next time."""
 
 
 class DatabaseUnavailableError(StoreError):

@@ -11,6 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.output import output_option, render, when
+from trunkline.usage_rows import set_aside
 
 _COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
 
@@ -57,6 +58,7 @@ def status(*, control: Control, output: str) -> None:
             "clients": rows,
             "rejections": refused,
             "refused_peers": peers,
+            "refused_records": found.refused_records,
             "nodes": nodes,
         }
         click.echo(json.dumps(shown, indent=2))
@@ -72,6 +74,8 @@ def status(*, control: Control, output: str) -> None:
         for peer in found.refused_peers:
             times = f", {peer.count} times" if peer.count > 1 else ""
             click.echo(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
+        if found.refused_records:
+            click.echo(set_aside(found.refused_records))
         if nodes:
             click.echo()
             click.echo(render(nodes, _NODE_COLUMNS, output))

@@ -15,7 +15,7 @@ from trunkline.client import Control, control_options
 from trunkline.moments import Moment
 from trunkline.output import output_option, render
 from trunkline.parameters import Names
-from trunkline.usage_rows import comparison_row, record_row, report_row, request_row
+from trunkline.usage_rows import comparison_row, record_row, refused_row, report_row, request_row, set_aside
 
 #: An organisation is `org` on the command line.
 _DIMENSIONS = {{"organisation": "org"}.get(word, word): number for word, number in DIMENSIONS.items()}
@@ -31,6 +31,7 @@ _COMPARISON = (
     "target", "requests", "usd_per_million", "first_byte_p50", "first_byte_p95", "tokens_per_second",
     "error_percent", "retry_percent",
 )  # fmt: skip
+_REFUSED = ("refused_at", "source", "id", "model", "field", "reason")
 _NUMBERS = {*_SUMS, *_COMPARISON[1:], "status", "attempts", "first_byte", "duration"}
 
 
@@ -66,7 +67,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def usage() -> None:
-    """What was used and what it cost: report, top, compare, export."""
+    """What was used and what it cost: report, top, compare, export, refused."""
 
 
 @usage.command(
@@ -92,11 +93,14 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
     """
     request = admin.ReportUsageRequest(filter=wanted, by=[_DIMENSIONS[each] for each in by])
     with control.connect() as api:
-        rows = [report_row(each, by) for each in api.ReportUsage(request).rows]
+        answer = api.ReportUsage(request)
+        rows = [report_row(each, by) for each in answer.rows]
         if output == "table" and by and rows:
             (totals,) = api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows
             rows.append({**dict.fromkeys(by, ""), by[0]: "total", **report_row(totals, ())})
     click.echo(render(rows, (*by, *_SUMS), output, right=_NUMBERS))
+    if answer.refused_records:
+        click.echo(set_aside(answer.refused_records), err=True)
 
 
 @usage.command(
@@ -173,3 +177,26 @@ def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path
 
         written = usage_files.write(pages(), form, file)
     click.echo(f"{written:,} records{f' in {file}' if file else ''}", err=True)
+
+
+@usage.command(
+    epilog="""\b
+Examples:
+  trunkline usage refused
+  trunkline usage refused --limit 1000 --output json > refused.json
+"""
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many.")
+@output_option
+@control_options
+def refused(*, control: Control, limit: int, output: str) -> None:
+    """Records that could not be stored, the newest first, and why.
+
+    They are in none of the other verbs' figures. json has each record in full.
+    """
+    with control.connect() as api:
+        found = api.ListRefusedUsage(admin.ListRefusedUsageRequest(limit=limit))
+    rows = [refused_row(each, readable=output != "json") for each in found.records]
+    click.echo(render(rows, (*_REFUSED, "record") if output == "json" else _REFUSED, output))
+    if found.total > len(rows):
+        click.echo(f"{found.total:,} in all", err=True)

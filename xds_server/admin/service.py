@@ -258,4 +258,5 @@ class AdminService(NodeMethods, UsageMethods):
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         state = await self._store.load()
-        return status.status(state.revision, self._clients)
+        _, refused = await self._ledger.refused(0)
+        return status.status(state.revision, self._clients, refused_records=refused)

@@ -30,7 +30,7 @@ def rejection(value: clients.Rejection) -> pb.Rejection:
     )
 
 
-def status(revision: int, known: Clients) -> pb.GetStatusResponse:
+def status(revision: int, known: Clients, *, refused_records: int) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
         clients=[_client(each) for each in known.clients()],
@@ -39,6 +39,7 @@ def status(revision: int, known: Clients) -> pb.GetStatusResponse:
             pb.RefusedPeer(peer=each.peer, reason=each.reason, count=each.count, at=int(each.at))
             for each in known.refused_peers()
         ],
+        refused_records=refused_records,
     )
 
 

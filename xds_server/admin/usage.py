@@ -29,6 +29,7 @@ _ORDERS = {
     pb.TopRequestsRequest.ORDER_DURATION: "duration_us",
 }
 _TOP, _MOST_TOP = 20, 1_000
+_REFUSED, _MOST_REFUSED = 100, 1_000
 _LONGEST = 512
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
@@ -56,7 +57,8 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         with checking() as problems:
             by = _dimensions(request.by, problems)
         groups = await self._ledger.report(await self._filter(request.filter), by)
-        return pb.ReportUsageResponse(rows=map(_row, groups))
+        _, refused = await self._ledger.refused(0)
+        return pb.ReportUsageResponse(rows=map(_row, groups), refused_records=refused)
 
     @reporting
     async def TopRequests(self, request: pb.TopRequestsRequest, context: Context) -> pb.TopRequestsResponse:
@@ -82,6 +84,17 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         # gRPC asks for the next message when the last one is on its way: a slow reader holds up only itself.
         async for rows in self._ledger.export(await self._filter(request.filter)):
             yield pb.ExportUsageResponse(records=map(records.record, rows))
+
+    @reporting
+    async def ListRefusedUsage(
+        self, request: pb.ListRefusedUsageRequest, context: Context
+    ) -> pb.ListRefusedUsageResponse:
+        with checking() as problems:
+            values.number(request.limit, 0, _MOST_REFUSED, f"(0 = {_REFUSED})", problems.at("limit"))
+        found, total = await self._ledger.refused(request.limit or _REFUSED)
+        return pb.ListRefusedUsageResponse(
+            records=[pb.RefusedUsage(**each._asdict()) for each in found], total=total
+        )
 
     async def _filter(self, message: pb.UsageFilter) -> Filter:
         """Raises InvalidFieldError, NotFoundError."""

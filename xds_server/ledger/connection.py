@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from xds_server.errors import DatabaseUnavailableError
+from xds_server.errors import DatabaseUnavailableError, UnstorableError
 from xds_server.store.connection import Snapshot, connect_postgresql, connect_sqlite
 from xds_server.store.url import DatabaseUrl
 
@@ -59,7 +59,10 @@ class Writer(Protocol):
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
-        """Committed at the end, rolled back for what is raised. Raises DatabaseUnavailableError."""
+        """Committed at the end, rolled back for what is raised.
+
+        Raises DatabaseUnavailableError, UnstorableError.
+        """
         ...
 
     def close(self) -> None: ...
@@ -94,6 +97,8 @@ class SqliteWriter:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
+            except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError) as error:
+                raise UnstorableError(f"SQLite: {error}") from error
             except sqlite3.OperationalError as error:
                 raise DatabaseUnavailableError(f"{self._path}: cannot write the ledger: {error}") from error
 
@@ -123,6 +128,8 @@ class PostgresqlWriter:
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
                     yield Writing(cursor, placeholder="%s")
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                raise UnstorableError(f"PostgreSQL: {str(error).strip().partition(chr(10))[0]}") from error
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self._drop()
                 reason = str(error).strip().partition("\n")[0]

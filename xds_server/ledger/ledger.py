@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import structlog
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from xds_server.ledger import records, writing
+from xds_server.errors import UnstorableError
+from xds_server.ledger import checking, refused, writing
+from xds_server.ledger.checking import Refusal
 from xds_server.ledger.connection import Writing, open_writer
+from xds_server.ledger.records import Columns
 from xds_server.store.url import DatabaseUrl
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Appended(NamedTuple):
+    """Ids that are durable now, and what is not in the books and will not be."""
+
+    acknowledged: list[str]
+    refused: list[Refusal]
 
 
 class Ledger:
@@ -26,9 +39,11 @@ class Ledger:
         #: Records stored, and records that were stored before and came again.
         self.stored = 0
         self.repeated = 0
+        #: Records set aside.
+        self.refused = 0
 
-    async def append(self, request: ledger.AppendRequest) -> list[str]:
-        """The ids that are durable now. Raises InvalidFieldError, DatabaseUnavailableError."""
+    async def append(self, request: ledger.AppendRequest) -> Appended:
+        """Stores what can be stored. Raises InvalidFieldError, DatabaseUnavailableError."""
         return await self._run(lambda: self._append(request))
 
     async def write(self, work: Callable[[Writing], T]) -> T:
@@ -43,14 +58,52 @@ class Ledger:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _append(self, request: ledger.AppendRequest) -> list[str]:
-        batch = records.columns(request)
-        if not batch:
+    def _append(self, request: ledger.AppendRequest) -> Appended:
+        checking.check_request(request)
+        if not request.records:
+            return Appended([], [])
+        found = checking.sort_out(request.records)
+        turned_down = found.refused + self._store(found.messages, found.columns)
+        unkept = self._set_aside(request, turned_down) if turned_down else set()
+        return Appended([each.id for each in request.records if each.id not in unkept], turned_down)
+
+    def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[Refusal]:
+        """Stores a batch. Where one record of it is bad in a way that nobody foresaw, halves it until that one is
+        found: the others do not wait.
+        """
+        if not messages:
             return []
-        new = self._write(lambda transaction: writing.append(transaction, batch))
+        try:
+            new = self._write(lambda transaction: writing.append(transaction, batch))
+        except (UnstorableError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            if len(messages) == 1:
+                _log.exception("a usage record cannot be stored", id=messages[0].id[:128])
+                return [Refusal(messages[0], "", f"cannot be stored: {error}")]
+            middle = len(messages) // 2
+            return [
+                refusal
+                for part in (slice(None, middle), slice(middle, None))
+                for refusal in self._store(messages[part], {name: batch[name][part] for name in batch})
+            ]
         self.stored += new
-        self.repeated += len(batch["id"]) - new
-        return list(batch["id"])
+        self.repeated += len(messages) - new
+        return []
+
+    def _set_aside(self, request: ledger.AppendRequest, turned_down: Sequence[Refusal]) -> set[str]:
+        """Keeps what was turned down; the ids of what there is no room for and the sender keeps."""
+        left = self._write(lambda transaction: refused.keep(transaction, request.source, turned_down))
+        self.refused += len(turned_down)
+        first = turned_down[0]
+        _log.error(
+            "usage records are set aside",
+            source=request.source,
+            records=len(turned_down),
+            first=first.record.id[:128],
+            field=first.field,
+            reason=first.reason,
+            no_room_for=len(left),
+        )
+        return {each.record.id for each in left} if request.keeps_refused else set()
 
     def _write(self, work: Callable[[Writing], T]) -> T:
         with self._writer.transaction() as transaction:

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from xds_server.ledger import contributions, reports, requests
+from xds_server.ledger import contributions, refused, reports, requests
 from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.records import Row
+from xds_server.ledger.refused import SetAside
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
 from xds_server.store.connection import Snapshot, open_reader
@@ -44,6 +45,10 @@ class LedgerReader:
     async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
         """As requests.top."""
         return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
+
+    async def refused(self, limit: int) -> tuple[list[SetAside], int]:
+        """The newest records that were set aside, and how many there are in all."""
+        return await self._read(lambda snapshot: (refused.newest(snapshot, limit), refused.count(snapshot)))
 
     async def organisation_names(self) -> dict[str, str]:
         """By id."""

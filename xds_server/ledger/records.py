@@ -2,73 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import add, attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from xds_server.errors import InvalidFieldError
-
 FORMAT = 1
-MOST_RECORDS = 1_000
 HOUR_US = 3_600_000_000
 
-#: Field → most characters.
-_TEXTS = {
-    "id": 128,
-    "organisation_id": 128,
-    "key_id": 128,
-    "route_id": 128,
-    "model": 512,
-    "target_id": 512,
-    "provider": 128,
-    "node_id": 128,
-    "response_flags": 512,
-    "upstream_request_id": 256,
-    "service_tier": 64,
-}
-_REQUIRED = ("id", "organisation_id")
-#: What the client wrote is made to fit instead: a record that is refused is a request that nobody pays for.
-_CLIENT_TEXT = 256
 #: Nano-USD of a micro-USD.
 MICRO = 1_000
-#: Of one request: 10,000 USD.
-MOST_NANO_USD = 10**13
-#: Fits a signed 64-bit column with room for thousands of sums.
-_LARGEST = 10**15
-_LAST_US = 253_402_300_799_999_999  # the end of the year 9999
-_NUMBERS = {
-    "attempts": 1_000_000,
-    "status": 999,
-    "price_version": 0xFFFFFFFF,
-    **dict.fromkeys(
-        (
-            "request_bytes",
-            "response_bytes",
-            "first_byte_us",
-            "duration_us",
-            "prompt_tokens",
-            "cached_tokens",
-            "completion_tokens",
-            "reasoning_tokens",
-            "claimed_prompt_tokens",
-            "claimed_completion_tokens",
-            "cache_write_tokens",
-            "cache_write_1h_tokens",
-            "audio_prompt_tokens",
-            "audio_completion_tokens",
-            "images",
-            "audio_in_ms",
-            "audio_out_ms",
-            "characters",
-            "search_units",
-        ),
-        _LARGEST,
-    ),
-    **dict.fromkeys(("cost_nano_usd", "earned_nano_usd"), MOST_NANO_USD),
-}
-_MOST_FAILED = 64
+#: What the client wrote is made to fit: a record that is refused is a request that nobody pays for.
+_CLIENT_TEXT = 256
 
 
 class Row(NamedTuple):
@@ -129,32 +75,21 @@ EMPTY: Mapping[str, Any] = {
 #: a whole column it costs a tenth of what it costs record by record.
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
-_fields_of = attrgetter("format", *Row._fields)
+_fields_of = attrgetter(*Row._fields)
 
 
-def columns(request: ledger.AppendRequest) -> Columns:
-    """What is to be stored; empty if there is nothing.
-
-    Raises InvalidFieldError, which names the first bad record and its field.
-    """
-    if len(request.records) > MOST_RECORDS:
-        raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MOST_RECORDS:,}"])
-    if len(request.source) > 128:
-        raise InvalidFieldError(["source: accepted: at most 128 characters"])
-    if not request.records:
-        return {}
+def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
+    """Of at least one message, unchecked."""
     # Each field of a message is asked for once, all in one call: asking is what is slow.
-    formats, *values = zip(*map(_fields_of, request.records), strict=True)
+    values = zip(*map(_fields_of, messages), strict=True)
     found: Columns = dict(zip(Row._fields, values, strict=True))
-    _as_nano_usd(request.records, found)
-    attempts = found["failed_attempts"]
-    tried = [index for index, each in enumerate(attempts) if each]
-    _check(request.records, tried if _are_ordinary(formats, found) else range(len(attempts)))
+    _as_nano_usd(messages, found)
     for name in ("end_user", "tag"):
         if any(found[name]):
             found[name] = list(map(_fitted, found[name]))
+    attempts = found["failed_attempts"]
     found["failed_attempts"] = (
-        [_plain(each) if each else () for each in attempts] if tried else [()] * len(attempts)
+        [_plain(each) if each else () for each in attempts] if any(attempts) else [()] * len(attempts)
     )
     return found
 
@@ -203,50 +138,6 @@ def _as_nano_usd(records: Sequence[ledger.UsageRecord], of: Columns) -> None:
             nano or (record.earned_micro_usd * MICRO if node else 0)
             for nano, record, node in zip(of["earned_nano_usd"], records, of["node_id"], strict=True)
         ]
-
-
-def _are_ordinary(formats: Sequence[int], of: Columns) -> bool:
-    """Within all bounds, as nearly every batch is; failed attempts are not looked at."""
-    return bool(
-        min(formats) == max(formats) == FORMAT
-        and all(all(of[name]) for name in _REQUIRED)
-        and all(
-            max(map(len, of[name])) <= most and "\x00" not in "".join(of[name]) for name, most in _TEXTS.items()
-        )
-        and all(max(of[name]) <= largest for name, largest in _NUMBERS.items())
-        and min(of["started_at_us"]) > 0
-        and max(of["started_at_us"]) <= _LAST_US
-    )
-
-
-def _check(records: Sequence[ledger.UsageRecord], indices: Iterable[int]) -> None:
-    for index in indices:
-        for problem in _problems(records[index]):
-            raise InvalidFieldError([f"records[{index}].{problem} (record {records[index].id[:128]!r})"])
-
-
-def _problems(record: ledger.UsageRecord) -> Iterator[str]:
-    if record.format != FORMAT:
-        yield f"format: {record.format} is not known; accepted: {FORMAT}"
-    for name in _REQUIRED:
-        if not getattr(record, name):
-            yield f"{name}: missing"
-    for name, most in _TEXTS.items():
-        text = getattr(record, name)
-        if len(text) > most or "\x00" in text:
-            yield f"{name}: accepted: at most {most} characters, none of them NUL"
-    for name, largest in _NUMBERS.items():
-        if getattr(record, name) > largest:
-            yield f"{name}: {getattr(record, name)} is out of range; accepted: at most {largest:,}"
-    if not 0 < record.started_at_us <= _LAST_US:
-        yield "started_at_us: accepted: Unix microseconds, from 1 to the end of the year 9999"
-    if len(record.failed_attempts) > _MOST_FAILED:
-        yield f"failed_attempts: {len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
-    for each in record.failed_attempts:
-        if len(each.target_id) > 512 or len(each.reason) > 512 or "\x00" in each.target_id + each.reason:
-            yield "failed_attempts: accepted: target_id and reason of at most 512 characters, none of them NUL"
-        if each.status > 999:
-            yield f"failed_attempts: status {each.status} is out of range; accepted: at most 999"
 
 
 def _fitted(text: str) -> str:

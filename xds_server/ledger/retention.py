@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
+from xds_server.ledger import refused
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
@@ -72,6 +73,7 @@ class Retention:
         """Of the hours before `hour`. The blocks go last: what is listed can be read at any time."""
         removed = await self._repeat(partial(_requests, before_us=hour * HOUR_US, batch=self._batch))
         await self._repeat(partial(_hours, table="usage_block", key="id", hour=hour, batch=self._batch))
+        await self._repeat(partial(refused.remove, before_us=hour * HOUR_US, batch=self._batch))
         return removed
 
     async def _rollups(self, day: int) -> None:

@@ -32,4 +32,11 @@ class LedgerService(ledger_pb2_grpc.LedgerServicer):
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)
-        return pb.AppendResponse(acknowledged_ids=await self._ledger.append(request))
+        appended = await self._ledger.append(request)
+        return pb.AppendResponse(
+            acknowledged_ids=appended.acknowledged,
+            refused=[
+                pb.RefusedRecord(id=each.record.id, field=each.field, reason=each.reason)
+                for each in appended.refused
+            ],
+        )

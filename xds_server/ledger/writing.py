@@ -10,6 +10,8 @@ from xds_server.ledger.connection import Writing, on_conflict_add
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.rollup import MOST_TAGS, SUMS, Hour, Series, Totals, roll_up
 
+#: Values of one statement.
+_PARAMETERS = 5_000
 #: Columns with their types.
 _TAG = {"hour": "integer", "organisation_id": "text", "tag": "text"}
 _SERIES = {"digest": "bytea", **dict.fromkeys(Series._fields, "text"), "last_hour": "integer"}
@@ -35,9 +37,12 @@ def append(writing: Writing, batch: Columns) -> int:
 
 
 def _where_in(writing: Writing, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
-    if not values:
-        return []
-    return writing.rows(f"{statement} IN ({', '.join('?' * len(values))})", *values)
+    """In parts: databases take so many parameters, and no more."""
+    found, rest = [], list(values)
+    while rest:
+        part, rest = rest[:_PARAMETERS], rest[_PARAMETERS:]
+        found += writing.rows(f"{statement} IN ({', '.join('?' * len(part))})", *part)
+    return found
 
 
 def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[str]]:

@@ -261,6 +261,20 @@ class UsageRequestRow(SQLModel, table=True):
     block: int = Field(sa_type=BigInteger)
 
 
+class UsageRefusedRow(SQLModel, table=True):
+    """Usage records that could not be stored, as they arrived, see ledger.refused. `refused_at_us` is Unix
+    microseconds; `digest` identifies a record, which may come again.
+    """
+
+    __tablename__ = "usage_refused"
+    digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    refused_at_us: int = Field(sa_type=BigInteger, index=True)
+    source: str
+    field: str
+    reason: str
+    data: bytes = Field(sa_type=LargeBinary)
+
+
 class UsageSeriesRow(SQLModel, table=True):
     """What roll-ups are kept for: one combination of all dimensions but time. Their rows hold its number.
 

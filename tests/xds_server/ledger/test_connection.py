@@ -47,7 +47,7 @@ async def test_a_connection_that_was_cut_is_made_again(postgres_url: str, tmp_pa
     again = batch(usage())
     with pytest.raises(DatabaseUnavailableError, match="did not take the ledger"):
         await ledger.append(again)
-    assert await ledger.append(again) == [again.records[0].id]
+    assert (await ledger.append(again)).acknowledged == [again.records[0].id]
     assert ledger.stored == 2
     ledger.close()
     store.close()

@@ -102,7 +102,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
     before, after = usage(cost_nano_usd=600_000, node_id="n", earned_nano_usd=7_000), usage(cost_nano_usd=400)
     hour = MONDAY_10 // HOUR
     sums = {name: int(name == "requests") for name in rollup.SUMS if name != "cost_nano_usd"}
-    (row,) = records.rows(records.columns(batch(before)))
+    (row,) = records.rows(records.columns([before]))
     block = {name: [value] for name, value in in_micro_usd(row).items()}
     identified = rollup.Series(*(getattr(row, name) for name in rollup.Series._fields))
     data = zlib.compress(orjson.dumps(block))

@@ -15,7 +15,7 @@ from xds_server.ledger.query import Dimension, Filter
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import Row
 
-AGAIN = batch(usage(), usage())
+AGAIN = [usage(), usage()]
 LARGE = ("usage_hour", "usage_first_byte", "usage_block", "usage_request", "usage_tag", "h", "f")
 
 
@@ -34,7 +34,7 @@ def explained(work: Callable[[Explained], object], directory: Path) -> list[str]
     store = Store.open(url, key_file=directory / "k")
     writer = open_writer(url, threading.Lock())
     with writer.transaction() as opened:
-        writing.append(opened, records.columns(batch(usage(), usage(tag="a"))))
+        writing.append(opened, records.columns([usage(), usage(tag="a")]))
         view = Explained(opened._cursor, placeholder="?")
         view.plan = []
         work(view)
@@ -51,7 +51,7 @@ def explained(work: Callable[[Explained], object], directory: Path) -> list[str]
         lambda view: reports.compare(view, Filter(model="m")),
         lambda view: requests.top(view, Filter(), "cost_nano_usd", 5),
         lambda view: requests.page(view, Filter(), requests.Cursor(), 5),
-        lambda view: writing.append(view, records.columns(batch(usage(), usage(tag="b")))),
+        lambda view: writing.append(view, records.columns([usage(), usage(tag="b")])),
         lambda view: [writing.append(view, records.columns(AGAIN)) for _ in range(2)],
     ],
     ids=["by model", "by hour and day", "compare", "top", "export", "append", "append again"],

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.xds_server.ledger.usage import batch, usage
+from tests.xds_server.ledger.usage import usage
 from xds_server.ledger import records
 from xds_server.ledger.rollup import SUMS, Series, errors, roll_up
 
 
 def columns(**fields: Any) -> records.Columns:
-    return records.columns(batch(usage(**fields)))
+    return records.columns([usage(**fields)])
 
 
 @pytest.mark.parametrize(

@@ -1490,16 +1490,20 @@ class ReportUsageResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROWS_FIELD_NUMBER: _builtins.int
+    REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
+    refused_records: _builtins.int
+    """Records that could not be stored, of any time; they are in none of the sums. See ListRefusedUsage."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]: ...
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___UsageRow] | None = ...,
+        refused_records: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refused_records", b"refused_records", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1759,6 +1763,89 @@ class ExportUsageResponse(_message.Message):
 Global___ExportUsageResponse: _TypeAlias = ExportUsageResponse  # noqa: Y015
 
 @_typing.final
+class ListRefusedUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """0: 100; at most 1,000."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefusedUsageRequest: _TypeAlias = ListRefusedUsageRequest  # noqa: Y015
+
+@_typing.final
+class ListRefusedUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedUsage]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___RefusedUsage] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRefusedUsageResponse: _TypeAlias = ListRefusedUsageResponse  # noqa: Y015
+
+@_typing.final
+class RefusedUsage(_message.Message):
+    """A usage record that could not be stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSED_AT_US_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    refused_at_us: _builtins.int
+    """Unix microseconds of its arrival."""
+    source: _builtins.str
+    """The translator that sent it."""
+    field: _builtins.str
+    """The field that could not be stored; empty where it is not one field."""
+    reason: _builtins.str
+    @_builtins.property
+    def record(self) -> _ledger_pb2.UsageRecord:
+        """As it arrived."""
+
+    def __init__(
+        self,
+        *,
+        refused_at_us: _builtins.int = ...,
+        source: _builtins.str = ...,
+        field: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        record: _ledger_pb2.UsageRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason", "record", b"record", "refused_at_us", b"refused_at_us", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedUsage: _TypeAlias = RefusedUsage  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1781,8 +1868,11 @@ class GetStatusResponse(_message.Message):
     CLIENTS_FIELD_NUMBER: _builtins.int
     RECENT_REJECTIONS_FIELD_NUMBER: _builtins.int
     REFUSED_PEERS_FIELD_NUMBER: _builtins.int
+    REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
+    refused_records: _builtins.int
+    """Usage records that could not be stored, see ListRefusedUsage."""
     @_builtins.property
     def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientStatus]: ...
     @_builtins.property
@@ -1800,10 +1890,11 @@ class GetStatusResponse(_message.Message):
         clients: _abc.Iterable[Global___ClientStatus] | None = ...,
         recent_rejections: _abc.Iterable[Global___Rejection] | None = ...,
         refused_peers: _abc.Iterable[Global___RefusedPeer] | None = ...,
+        refused_records: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

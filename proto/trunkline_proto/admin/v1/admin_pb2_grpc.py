@@ -134,6 +134,11 @@ class AdminStub:
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
                 _registered_method=True)
+        self.ListRefusedUsage = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListRefusedUsage',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageResponse.FromString,
+                _registered_method=True)
         self.InviteNode = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/InviteNode',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.InviteNodeRequest.SerializeToString,
@@ -305,6 +310,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRefusedUsage(self, request, context):
+        """Records that could not be stored, newest first, each in full and with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InviteNode(self, request, context):
         """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
         tunnel listener.
@@ -449,6 +461,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ExportUsage,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.SerializeToString,
+            ),
+            'ListRefusedUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusedUsage,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageResponse.SerializeToString,
             ),
             'InviteNode': grpc.unary_unary_rpc_method_handler(
                     servicer.InviteNode,
@@ -1021,6 +1038,33 @@ class Admin:
             '/trunkline.admin.v1.Admin/ExportUsage',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefusedUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admin.v1.Admin/ListRefusedUsage',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRefusedUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,8 @@ class AdminStub:
     """The targets of one route side by side."""
     ExportUsage: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]
     """Single records, oldest first."""
+    ListRefusedUsage: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRefusedUsageRequest, _admin_pb2.ListRefusedUsageResponse]
+    """Records that could not be stored, newest first, each in full and with the reason."""
     InviteNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]
     """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
     tunnel listener.
@@ -127,6 +129,8 @@ class AdminAsyncStub(AdminStub):
     """The targets of one route side by side."""
     ExportUsage: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportUsageRequest, _admin_pb2.ExportUsageResponse]  # type: ignore[assignment]
     """Single records, oldest first."""
+    ListRefusedUsage: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRefusedUsageRequest, _admin_pb2.ListRefusedUsageResponse]  # type: ignore[assignment]
+    """Records that could not be stored, newest first, each in full and with the reason."""
     InviteNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.InviteNodeRequest, _admin_pb2.InviteNodeResponse]  # type: ignore[assignment]
     """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
     tunnel listener.
@@ -299,6 +303,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ExportUsageResponse], _abc.AsyncIterator[_admin_pb2.ExportUsageResponse]]:
         """Single records, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ListRefusedUsage(
+        self,
+        request: _admin_pb2.ListRefusedUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListRefusedUsageResponse, _abc.Awaitable[_admin_pb2.ListRefusedUsageResponse]]:
+        """Records that could not be stored, newest first, each in full and with the reason."""
 
     @_abc_1.abstractmethod
     def InviteNode(

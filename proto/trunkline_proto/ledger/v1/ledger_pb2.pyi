@@ -24,8 +24,11 @@ class AppendRequest(_message.Message):
 
     SOURCE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    KEEPS_REFUSED_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """The sender, e.g. `translator-edge-1`."""
+    keeps_refused: _builtins.bool
+    """The sender keeps what is refused and not acknowledged. Otherwise everything is acknowledged that is refused."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecord]:
         """At most 1,000."""
@@ -35,10 +38,11 @@ class AppendRequest(_message.Message):
         *,
         source: _builtins.str = ...,
         records: _abc.Iterable[Global___UsageRecord] | None = ...,
+        keeps_refused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keeps_refused", b"keeps_refused", "records", b"records", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -49,22 +53,56 @@ class AppendResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_IDS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def acknowledged_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids that are durable now, whether by this call or an earlier one."""
+        """Ids that are durable now, whether by this call or an earlier one, those set aside among them."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedRecord]:
+        """Records of this call that are not in the books and will not be if they are sent again."""
 
     def __init__(
         self,
         *,
         acknowledged_ids: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _abc.Iterable[Global___RefusedRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ids", b"acknowledged_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ids", b"acknowledged_ids", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendResponse: _TypeAlias = AppendResponse  # noqa: Y015
+
+@_typing.final
+class RefusedRecord(_message.Message):
+    """Why a record is not in the books."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    field: _builtins.str
+    """The field that cannot be stored; empty where it is not one field."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        field: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedRecord: _TypeAlias = RefusedRecord  # noqa: Y015
 
 @_typing.final
 class UsageRecord(_message.Message):

@@ -47,8 +47,9 @@ class LedgerServicer:
     """
 
     def Append(self, request, context):
-        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards.
-        Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT names the first bad record.
+        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
+        cannot be stored is set aside in full, named in the answer, and delays no other.
+        Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

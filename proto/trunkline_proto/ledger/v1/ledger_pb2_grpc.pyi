@@ -34,8 +34,9 @@ class LedgerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerAsyncStub: ...
     Append: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AppendRequest, _ledger_pb2.AppendResponse]
-    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards.
-    Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT names the first bad record.
+    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
+    cannot be stored is set aside in full, named in the answer, and delays no other.
+    Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
     """
 
 @_typing.type_check_only
@@ -44,8 +45,9 @@ class LedgerAsyncStub(LedgerStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Append: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AppendRequest, _ledger_pb2.AppendResponse]  # type: ignore[assignment]
-    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards.
-    Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT names the first bad record.
+    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
+    cannot be stored is set aside in full, named in the answer, and delays no other.
+    Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
     """
 
 class LedgerServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +59,9 @@ class LedgerServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.AppendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.AppendResponse, _abc.Awaitable[_ledger_pb2.AppendResponse]]:
-        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards.
-        Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT names the first bad record.
+        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
+        cannot be stored is set aside in full, named in the answer, and delays no other.
+        Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
         """
 
 def add_LedgerServicer_to_server(servicer: LedgerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,162 @@
+"""Which records can be stored: all of a batch at once where nothing is unusual, one by one where something is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
+
+from xds_server.errors import InvalidFieldError
+from xds_server.ledger import records
+from xds_server.ledger.records import FORMAT, MICRO, Columns
+
+MOST_RECORDS = 1_000
+
+#: Field → most characters.
+_TEXTS = {
+    "id": 128,
+    "organisation_id": 128,
+    "key_id": 128,
+    "route_id": 128,
+    "model": 512,
+    "target_id": 512,
+    "provider": 128,
+    "node_id": 128,
+    "response_flags": 512,
+    "upstream_request_id": 256,
+    "service_tier": 64,
+}
+_REQUIRED = ("id", "organisation_id")
+#: What 900,000 requests of one hour have together, at most, fits a signed 64-bit column. Translators send no more:
+#: their bounds are these or lower ones.
+_LARGEST = 10**13
+_LAST_US = 253_402_300_799_999_999  # the end of the year 9999
+#: Money is bounded in nano-USD: 10,000 USD for one request.
+_NUMBERS = {
+    "attempts": 1_000_000,
+    "status": 999,
+    "price_version": 0xFFFFFFFF,
+    **dict.fromkeys(
+        (
+            "request_bytes",
+            "response_bytes",
+            "first_byte_us",
+            "duration_us",
+            "prompt_tokens",
+            "cached_tokens",
+            "completion_tokens",
+            "reasoning_tokens",
+            "cost_nano_usd",
+            "earned_nano_usd",
+            "claimed_prompt_tokens",
+            "claimed_completion_tokens",
+            "cache_write_tokens",
+            "cache_write_1h_tokens",
+            "audio_prompt_tokens",
+            "audio_completion_tokens",
+            "images",
+            "audio_in_ms",
+            "audio_out_ms",
+            "characters",
+            "search_units",
+        ),
+        _LARGEST,
+    ),
+}
+_MOST_FAILED = 64
+
+
+_format_of = attrgetter("format")
+
+
+class Refusal(NamedTuple):
+    """A record that cannot be stored. `field` is empty where it is not for one field."""
+
+    record: ledger.UsageRecord
+    field: str
+    reason: str
+
+
+class Checked(NamedTuple):
+    """A batch, sorted out: `messages` and, empty without any, their `columns`; and those that cannot be stored."""
+
+    messages: Sequence[ledger.UsageRecord]
+    columns: Columns
+    refused: list[Refusal]
+
+
+def check_request(request: ledger.AppendRequest) -> None:
+    """Raises InvalidFieldError for what is wrong with the call rather than with a record."""
+    if len(request.records) > MOST_RECORDS:
+        raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MOST_RECORDS:,}"])
+    if len(request.source) > 128:
+        raise InvalidFieldError(["source: accepted: at most 128 characters"])
+
+
+def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
+    """Of at least one message."""
+    found = records.columns(messages)
+    suspect: Iterable[int] = range(len(messages))
+    if _are_ordinary(messages, found):
+        suspect = [index for index, each in enumerate(found["failed_attempts"]) if each]
+    refused = {}
+    for index in suspect:
+        for field, reason in _problems(messages[index]):
+            refused[index] = Refusal(messages[index], field, reason)
+            break
+    if not refused:
+        return Checked(messages, found, [])
+    good = [index for index in range(len(messages)) if index not in refused]
+    chosen = records.chosen(found, good) if good else {}
+    return Checked([messages[index] for index in good], chosen, list(refused.values()))
+
+
+def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:
+    """Within all bounds, as nearly every batch is; failed attempts are not looked at."""
+    return bool(
+        set(map(_format_of, messages)) == {FORMAT}
+        and all(all(of[name]) for name in _REQUIRED)
+        and all(
+            max(map(len, of[name])) <= most and "\x00" not in "".join(of[name]) for name, most in _TEXTS.items()
+        )
+        and all(max(of[name]) <= largest for name, largest in _NUMBERS.items())
+        and min(of["started_at_us"]) > 0
+        and max(of["started_at_us"]) <= _LAST_US
+    )
+
+
+def _problems(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
+    """Fields and what is wrong with each."""
+    if record.format != FORMAT:
+        yield "format", f"{record.format} is not known; accepted: {FORMAT}"
+    for name in _REQUIRED:
+        if not getattr(record, name):
+            yield name, "missing"
+    for name, most in _TEXTS.items():
+        text = getattr(record, name)
+        if len(text) > most or "\x00" in text:
+            yield name, f"accepted: at most {most} characters, none of them NUL"
+    for name, largest in _NUMBERS.items():
+        value = getattr(record, name)
+        if value > largest:
+            yield name, f"{value} is out of range; accepted: at most {largest:,}"
+    for name in ("cost_micro_usd", "earned_micro_usd"):
+        # As an older translator sends it, alone.
+        value = getattr(record, name)
+        if value * MICRO > _LARGEST + MICRO:
+            yield name, f"{value} is out of range; accepted: at most {_LARGEST // MICRO:,}"
+    if not 0 < record.started_at_us <= _LAST_US:
+        yield "started_at_us", "accepted: Unix microseconds, from 1 to the end of the year 9999"
+    yield from _attempts(record)
+
+
+def _attempts(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
+    if len(record.failed_attempts) > _MOST_FAILED:
+        yield "failed_attempts", f"{len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
+    for each in record.failed_attempts:
+        if len(each.target_id) > 512 or len(each.reason) > 512 or "\x00" in each.target_id + each.reason:
+            yield "failed_attempts", "accepted: target_id and reason of at most 512 characters, none of them NUL"
+        if each.status > 999:
+            yield "failed_attempts", f"status {each.status} is out of range; accepted: at most 999"

@@ -1,0 +1,87 @@
+"""Records that could not be stored, set aside in full: who sent them when, and what was wrong with each."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
+
+from xds_server.ledger.checking import Refusal
+from xds_server.ledger.connection import Writing
+from xds_server.store.connection import Snapshot
+
+#: Records that are kept, and bytes of one; others stay where they come from.
+MOST = 5_000
+_LARGEST = 65_536
+_REASON = 500
+
+_COLUMNS = {
+    "digest": "bytea",
+    "refused_at_us": "bigint",
+    **dict.fromkeys(("source", "field", "reason"), "text"),
+    "data": "bytea",
+}
+
+
+class SetAside(NamedTuple):
+    """`refused_at_us` is Unix microseconds; `field` is empty where it was not for one field."""
+
+    refused_at_us: int
+    source: str
+    field: str
+    reason: str
+    record: ledger.UsageRecord
+
+
+def keep(writing: Writing, source: str, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
+    """Stores each once, and gives back those that there is no room for."""
+    room = MOST - count(writing)
+    now = time.time_ns() // 1_000
+    rows: list[tuple[object, ...]] = []
+    left = []
+    for refusal in refusals:
+        data = refusal.record.SerializeToString(deterministic=True)
+        if len(rows) >= room or len(data) > _LARGEST:
+            left.append(refusal)
+            continue
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        rows.append((digest, now, _text(source), refusal.field, _text(refusal.reason), data))
+    writing.insert("usage_refused", _COLUMNS, rows, "ON CONFLICT DO NOTHING")
+    return left
+
+
+def count(snapshot: Snapshot) -> int:
+    """How many there are."""
+    ((number,),) = snapshot.rows("SELECT COUNT(*) FROM usage_refused")
+    return int(number)
+
+
+def newest(snapshot: Snapshot, limit: int) -> list[SetAside]:
+    """The newest first."""
+    rows = snapshot.rows(
+        "SELECT refused_at_us, source, field, reason, data FROM usage_refused "
+        "ORDER BY refused_at_us DESC, digest LIMIT ?",
+        limit,
+    )
+    return [
+        SetAside(at, source, field, reason, ledger.UsageRecord.FromString(bytes(data)))
+        for at, source, field, reason, data in rows
+    ]
+
+
+def remove(writing: Writing, before_us: int, batch: int) -> int:
+    """Removes up to `batch` that came before (Unix microseconds); how many."""
+    return writing.run(
+        "DELETE FROM usage_refused WHERE digest IN ("
+        "SELECT digest FROM usage_refused WHERE refused_at_us < ? ORDER BY refused_at_us LIMIT ?)",
+        before_us,
+        batch,
+    )
+
+
+def _text(text: str) -> str:
+    """As every database takes it."""
+    return text[:_REASON].replace("\x00", "\ufffd")
