@@ -128,6 +128,23 @@ def test_parquet_without_pyarrow_says_what_to_install(
     assert "needs --file" in plane.trunkline("usage", "export", "--format", "parquet").output
 
 
+def test_what_could_not_be_stored_is_told(plane: ControlPlane) -> None:
+    assert out(plane, "refused") == "(none)\n"
+    assert "could not be stored" not in plane.trunkline("usage", "report").output
+    bad = usage(id="bad", node_id="n" * 129, tag="nightly")
+    plane.append([bad, usage(at=MONDAY_10 - HOUR)])
+    said = "1 usage records could not be stored and are in no sum: see `trunkline usage refused`\n"
+    assert plane.trunkline("usage", "report", "--output", "json").stderr == said
+    assert said in plane.trunkline("status").stdout
+    assert json.loads(plane.trunkline("status", "--output", "json").stdout)["refused_records"] == 1
+    header, line = out(plane, "refused").splitlines()
+    assert header.split() == ["refused", "at", "source", "id", "model", "field", "reason"]
+    assert line.split()[1:5] == ["translator-test", "bad", "gpt-4.1", "node_id"]
+    (row,) = json.loads(out(plane, "refused", "--output", "json"))
+    assert row["record"]["node_id"] == "n" * 129
+    assert row["reason"] == "accepted: at most 128 characters, none of them NUL"
+
+
 def test_flags_that_are_not_accepted(plane: ControlPlane) -> None:
     for arguments, said in (
         (("report", "--by", "colour"), "'colour' is not one of model, route, target"),
@@ -140,7 +157,7 @@ def test_flags_that_are_not_accepted(plane: ControlPlane) -> None:
         assert said in result.output
 
 
-@pytest.mark.parametrize("verb", ["report", "top", "compare", "export"])
+@pytest.mark.parametrize("verb", ["report", "top", "compare", "export", "refused"])
 def test_help_has_examples(plane: ControlPlane, verb: str) -> None:
     assert f"trunkline usage {verb}" in out(plane, verb, "--help")
 
