@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.xds_server.ledger.usage import batch, usage
+from tests.xds_server.ledger.usage import usage
 from xds_server.ledger import records, reports, requests, writing
 from xds_server.ledger.connection import Writing, open_writer
 from xds_server.ledger.query import Dimension, Filter

@@ -45,9 +45,7 @@ async def test_what_there_is_no_room_for_stays_with_the_sender(
     assert len((await ledger.append(request)).acknowledged) == 5
 
 
-@pytest.mark.parametrize(
-    "field", [{"prompt_tokens": 2**64 - 1}, {"duration_us": 2**63}, {"key_id": "a\x00"}]
-)
+@pytest.mark.parametrize("field", [{"prompt_tokens": 2**64 - 1}, {"duration_us": 2**63}, {"key_id": "a\x00"}])
 async def test_what_the_database_does_not_take_delays_nobody(
     store: Store, reader: LedgerReader, monkeypatch: pytest.MonkeyPatch, field: dict[str, object]
 ) -> None:
