@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(shell find proto/trunkline_proto -name '*.proto')
 
-.PHONY: up test check proto golden lock bench fuzz clean
+.PHONY: up test wheel check proto golden lock bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -44,6 +44,9 @@ bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, c
 fuzz: $(STAMP)          ## try to break every parser: FUZZ_SECONDS for each target, 60 unless it is set
 	scripts/install_fuzz_tools.sh $(BIN)/python
 	$(BIN)/python -m fuzz
+
+wheel: $(STAMP)         ## dist/*.whl, with Envoy's module compiled for every system that it runs on
+	$(BIN)/hatchling build -t wheel
 
 clean:
 	rm -rf $(VENV) build dist data .pytest_cache .mypy_cache .ruff_cache

@@ -1,12 +1,18 @@
-"""Our module for Envoy, `envoy/module`: compiled when it is first needed or has changed, in less than a second."""
+"""Our module for Envoy, `envoy/module`: taken from the wheel, or compiled when it is first needed or has changed.
+
+The compiler is the system's, or the one in the wheel `ziglang`: Python is enough.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,35 +23,43 @@ LIBRARY = "libtrunkline.so"
 FLAGS = (
     *("-std=c11", "-O2", "-pthread", "-fPIC", "-fvisibility=hidden", "-shared"),
     *("-Wall", "-Wextra", "-fstack-protector-strong"),
-    # Envoy has what is not found here.
-    *(("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-Wl,-z,relro,-z,now",)),
 )
-INSTALL = (
-    "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc libc6-dev (Debian, Ubuntu)"
+#: Envoy has what is not found here.
+LINKING = {"Darwin": ("-undefined", "dynamic_lookup"), "Linux": ("-Wl,-z,relro,-z,now",)}
+INSTALL = "pip install ziglang" + (
+    ", or xcode-select --install" if sys.platform == "darwin" else ", or sudo apt-get install gcc libc6-dev"
 )
 
 
 def directory(data_dir: Path) -> Path:
-    """Where Envoy finds the module, compiled now if it is not there yet.
+    """Returns where Envoy finds the module, compiled now if it is not there yet.
 
-    A distributor may put a compiled one into the package, where it is taken as it is. Otherwise it lies beside its
-    sources in a checkout, and in `data_dir` where those cannot be written to.
+    A wheel has it compiled for the systems that Envoy's wheels exist for. A distributor may put one into `_envoy`
+    itself, which is taken as it is. Otherwise it lies beside its sources in a checkout, and in `data_dir` where
+    those cannot be written to.
 
     Raises:
         UsageError: there is no C compiler, or it failed; with its words.
     """
     packaged = Path(__file__).parent / "_envoy"
-    if (packaged / LIBRARY).is_file():
-        return packaged
+    for compiled_for in (packaged, packaged / platform_name(platform.system(), platform.machine())):
+        if (compiled_for / LIBRARY).is_file():
+            return compiled_for
     sources = packaged / "module" if packaged.is_dir() else packaged.parents[1] / "envoy" / "module"
     beside = not packaged.is_dir() and os.access(sources.parent, os.W_OK)
     return compiled(sources, sources.parent / "build" if beside else data_dir / "module")
 
 
+def platform_name(system: str, machine: str) -> str:
+    """Returns the folder of a wheel's module, e.g. `linux-x86_64`; the arguments are those of `platform`."""
+    return f"{system}-{machine}".lower()
+
+
 def compiled(sources: Path, builds: Path) -> Path:
     """The directory below `builds` with the module made of exactly these sources. Raises UsageError."""
     files = sorted(sources.glob("*.[ch]"))
-    digest = hashlib.sha256("\0".join(FLAGS).encode())
+    flags = (*FLAGS, *LINKING.get(platform.system(), ()))
+    digest = hashlib.sha256("\0".join(flags).encode())
     for file in files:
         digest.update(b"\0" + file.name.encode() + b"\0" + file.read_bytes())
     made = builds / digest.hexdigest()[:16]
@@ -55,18 +69,33 @@ def compiled(sources: Path, builds: Path) -> Path:
     # Renamed when whole: two may compile at once.
     with TemporaryDirectory(dir=builds) as apart:
         fresh = Path(apart) / LIBRARY
-        _compile([file for file in files if file.suffix == ".c"], fresh)
+        compile_module(compiler(), flags, [file for file in files if file.suffix == ".c"], fresh)
         fresh.rename(made / LIBRARY)
     return made
 
 
-def _compile(sources: list[Path], output: Path) -> None:
-    compiler = os.environ.get("CC") or "cc"
-    if shutil.which(compiler) is None:
-        raise UsageError(f"Envoy's module needs a C compiler once ({compiler} was not found): {INSTALL}")
-    command = [compiler, *FLAGS, "-o", str(output), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def compiler() -> tuple[str, ...]:
+    """Returns the command that compiles C: `$CC`, the system's, or the wheel ziglang's.
+
+    Raises:
+        UsageError: there is none.
+    """
+    wanted = os.environ.get("CC")
+    names = (wanted,) if wanted else ("cc", "gcc", "clang")
+    for name in names:
+        if shutil.which(name) is not None:
+            return (name,)
+    if wanted is None and importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    missing = f"{wanted} was not found" if wanted else "there is no cc, and no ziglang in this Python"
+    raise UsageError(f"Envoy's module needs a C compiler once ({missing}): {INSTALL}")
+
+
+def compile_module(command: Sequence[str], flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
+    """Makes `output` of `sources`. Raises UsageError with the compiler's words."""
+    done = subprocess.run(
+        [*command, *flags, "-o", str(output), *map(str, sources)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise UsageError(
-            f"{compiler} could not compile Envoy's module: {done.stderr.strip()}\nIt needs: {INSTALL}"
-        )
+        shown = " ".join(command)
+        raise UsageError(f"{shown} could not compile Envoy's module: {done.stderr.strip()}\nIt needs: {INSTALL}")

@@ -93,6 +93,15 @@ def test_envoy_accepts_the_module_and_its_version(library: Path, tmp_path: Path)
     assert f"ABI version {version} matched" in done.stderr
 
 
+def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a C compiler the one in the wheel ziglang makes a module that Envoy takes."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = envoy_module.compiled(ABI.parent, tmp_path / "builds") / LIBRARY
+    done = validate(made, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_hook_is_exported_that_envoy_would_do_without(library: Path, tmp_path: Path) -> None:
     hooks = {name for name in exported(library, HOOK) if name.startswith("http_filter")}
     assert len(hooks) > 15

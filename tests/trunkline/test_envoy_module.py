@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from trunkline import envoy_module
-from trunkline.envoy_module import LIBRARY, compiled
+from trunkline.envoy_module import LIBRARY, compiled, compiler, platform_name
 from trunkline.errors import UsageError
 
 SOURCES = Path(envoy_module.__file__).parents[1] / "envoy" / "module"
@@ -45,8 +47,19 @@ def test_a_missing_compiler_is_told_with_the_command_that_installs_one(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(UsageError, match=r"C compiler.*no-such-compiler.*(apt-get|xcode-select) "):
+    with pytest.raises(UsageError, match=r"C compiler.*no-such-compiler.*pip install ziglang"):
         compiled(sources, tmp_path / "builds")
+
+
+def test_the_systems_compiler_comes_before_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compiler() == (sys.executable, "-m", "ziglang", "cc")
+    for name in ("clang", "cc"):
+        (tmp_path / name).touch(mode=0o755)
+        assert compiler() == (name,)
+    monkeypatch.setenv("CC", "clang")
+    assert compiler() == ("clang",)
 
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(sources: Path, tmp_path: Path) -> None:
@@ -65,6 +78,17 @@ def test_what_a_distributor_has_compiled_is_taken_as_it_is(
     monkeypatch.setattr(envoy_module, "__file__", str(package / "envoy_module.py"))
     monkeypatch.setenv("CC", "no-such-compiler")
     assert envoy_module.directory(tmp_path / "data") == package / "_envoy"
+
+
+def test_a_wheel_has_one_for_each_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "trunkline"
+    mine = package / "_envoy" / platform_name(platform.system(), platform.machine())
+    for folder in (mine, package / "_envoy" / "plan9-mips"):
+        folder.mkdir(parents=True)
+        (folder / LIBRARY).write_bytes(b"")
+    monkeypatch.setattr(envoy_module, "__file__", str(package / "envoy_module.py"))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert envoy_module.directory(tmp_path / "data") == mine
 
 
 def test_installed_without_it_the_data_directory_gets_it(

@@ -1,0 +1,48 @@
+"""Puts the compiled module for Envoy into wheels, for every system that Envoy's own wheels exist for.
+
+Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang; without that, as in `pip install .`
+from a checkout, the wheel has the sources alone and the module is compiled at the first start.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+#: Of ziglang → system and machine as `platform` calls them. glibc 2.17 is that of manylinux2014.
+TARGETS = {
+    "x86_64-linux-gnu.2.17": ("Linux", "x86_64"),
+    "aarch64-linux-gnu.2.17": ("Linux", "aarch64"),
+    "aarch64-macos": ("Darwin", "arm64"),
+}
+
+
+class ModuleHook(BuildHookInterface[Any]):
+    """`trunkline/_envoy/<system>-<machine>/libtrunkline.so`."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable" or importlib.util.find_spec("ziglang") is None:
+            return
+        root = Path(self.root)
+        sys.path.insert(0, self.root)
+        # Of the checkout that is built; only with ziglang is it sure that what this imports is installed.
+        from trunkline.envoy_module import (  # noqa: PLC0415
+            FLAGS,
+            LIBRARY,
+            LINKING,
+            compile_module,
+            platform_name,
+        )
+
+        sources = sorted((root / "envoy" / "module").glob("*.c"))
+        for target, (system, machine) in TARGETS.items():
+            name = platform_name(system, machine)
+            made = root / "build" / "module" / name / LIBRARY
+            made.parent.mkdir(parents=True, exist_ok=True)
+            command = (sys.executable, "-m", "ziglang", "cc", "-target", target)
+            compile_module(command, (*FLAGS, "-s", *LINKING[system]), sources, made)
+            build_data["force_include"][str(made)] = f"trunkline/_envoy/{name}/{LIBRARY}"
