@@ -19,6 +19,7 @@ from node_sidecar.identity import IdentityStore
 from node_sidecar.leave import leave as leaving
 from node_sidecar.options import told, wish_options
 from node_sidecar.settings import Settings, default_state_dir
+from node_sidecar.text import say
 from node_sidecar.wishes import file
 from node_sidecar.wishes.store import WishStore
 
@@ -30,7 +31,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except SidecarError as error:
-            click.echo(f"trunkline-node: {error}", err=True)
+            say(f"trunkline-node: {error}", lines=True, err=True)
             ctx.exit(error.exit_code)
 
 
@@ -112,14 +113,12 @@ def _join(
             f"this machine has joined already ({state_dir}): `trunkline-node run` serves, --replace joins anew"
         )
     gateway, parsed = address.gateway(url), join_token.parse(token)
-    joined = asyncio.run(
-        joining.join(gateway, parsed, name, lambda line: click.echo(line, err=True), patience=patience)
-    )
+    joined = asyncio.run(joining.join(gateway, parsed, name, lambda line: say(line, err=True), patience=patience))
     store.save(joined.identity)
     record = joined.identity.record
-    click.echo(f"joined {record.gateway} as {record.name} ({record.node_id})")
+    say(f"joined {record.gateway} as {record.name} ({record.node_id})")
     if joined.pending:
-        click.echo(f"an operator has yet to approve it: trunkline nodes approve {record.name}")
+        say(f"an operator has yet to approve it: trunkline nodes approve {record.name}")
 
 
 @main.command("run")
@@ -156,7 +155,7 @@ def show_status(output: str, state_dir: Path) -> None:
       trunkline-node status --output json
     """
     found = asyncio.run(ControlClient(state_dir).ask("status"))
-    click.echo(json.dumps(found, indent=2) if output == "json" else status.table(found))
+    say(json.dumps(found, indent=2) if output == "json" else status.table(found), lines=True)
 
 
 @main.command("drain")
@@ -178,13 +177,13 @@ async def _drain(client: ControlClient, *, wait: bool) -> None:
     while wait:
         if found["in_flight"] != told_last:
             told_last = found["in_flight"]
-            click.echo(f"{told_last} running")
+            say(f"{told_last} running")
         await asyncio.sleep(0.2)
         try:
             found = await client.ask("status")
         except ControlError:
             break
-    click.echo("drained" if wait else "draining")
+    say("drained" if wait else "draining")
 
 
 @main.command("pause")
@@ -218,9 +217,9 @@ def _command(state_dir: Path, name: str, without: Callable[[WishStore], None], d
     except ControlError:
         IdentityStore(state_dir).load()
         without(WishStore(state_dir, os.environ, {}))
-        click.echo(f"{done}; the sidecar is not running")
+        say(f"{done}; the sidecar is not running")
         return
-    click.echo(f"{done}; serves {found['serves']}" + (f" ({found['reason']})" if found["reason"] else ""))
+    say(f"{done}; serves {found['serves']}" + (f" ({found['reason']})" if found["reason"] else ""))
 
 
 @main.command("leave")
@@ -233,4 +232,4 @@ def leave(*, force: bool, state_dir: Path) -> None:
     Example:
       trunkline-node leave
     """
-    click.echo(asyncio.run(leaving(IdentityStore(state_dir), force=force)))
+    say(asyncio.run(leaving(IdentityStore(state_dir), force=force)))

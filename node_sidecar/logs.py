@@ -11,13 +11,15 @@ import sys
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from node_sidecar.text import make_visible
+
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("console", "json")
 
 
 def configure(level: str, form: str) -> FilteringBoundLogger:
     """`level` is one of LEVELS, `form` one of FORMATS."""
-    rendering: list[Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    rendering: list[Processor] = [make_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     if form == "json":
         rendering = [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
     structlog.configure(

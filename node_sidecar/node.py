@@ -63,7 +63,10 @@ class Node:
         made, left_out = offers(self._watch.servers, self._wishes)
         if left_out != self._left_out:
             self._left_out = left_out
-            self._log.warning("models that cannot be offered: too many, or too long a name", count=left_out)
+            self._log.warning(
+                "models that cannot be offered: too many, or a name that is too long or cannot be printed",
+                count=left_out,
+            )
         facts_now = _facts(self._machine, self._reach.address)
         return Picture(
             facts_now,

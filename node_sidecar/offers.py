@@ -31,8 +31,9 @@ def offers(servers: Iterable[Server], wishes: Wishes) -> tuple[tuple[wire.Offer,
 
 
 def _fits(name: str) -> bool:
+    """What else the gateway would refuse, with the whole report."""
     try:
-        return 0 < len(name.encode()) <= MAX_NAME
+        return 0 < len(name.encode()) <= MAX_NAME and name.isprintable()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can carry
         return False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from node_sidecar.text import visible
+
 
 def table(found: Mapping[str, Any]) -> str:
     """`found` as `Node.status` makes it."""
@@ -46,7 +48,7 @@ def table(found: Mapping[str, Any]) -> str:
     ]
     lines += ["", *_rows(("LOCAL SERVER", "KIND", "HEALTHY"), servers)]
     lines += ["", *_rows(("MODEL", "HEALTHY", "CONTEXT", "CAPABILITIES", "USD/M IN/OUT"), models)]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _gpu(gpu: Mapping[str, Any]) -> str:

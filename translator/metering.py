@@ -122,14 +122,15 @@ class Meter:
 
 
 def label(text: str) -> str:
-    """As it stands in a header: percent-encoded where needed, and cut to 200 bytes at a character."""
+    """As it stands in a header: percent-encoded where needed, without control characters, and cut to 200 bytes."""
     if _PLAIN_LABEL.fullmatch(text):
         return text
     if text == "-":
         return "%2D"
     shown = ""
     for character in text[:_LABEL]:
-        encoded = quote(character, safe="/:@+,=~")
+        # What cannot be printed would command the terminals and forge the lines of whoever reads the records.
+        encoded = quote(character if character.isprintable() else "\ufffd", safe="/:@+,=~")
         if len(shown) + len(encoded) > _LABEL:
             break
         shown += encoded

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from trunkline.errors import TrunklineError
+from trunkline.text import visible
 
 _VERBS = {
     "up": "trunkline.verbs.up:up",
@@ -64,7 +65,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except TrunklineError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error), lines=True)) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

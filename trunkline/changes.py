@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
+from trunkline.text import say, visible
+
 _SIGNS = {
     admin.Change.KIND_CREATE: "+",
     admin.Change.KIND_UPDATE: "~",
@@ -22,31 +24,32 @@ def difference(changes: Iterable[admin.Change]) -> str:
 
 def _lines(changes: Iterable[admin.Change]) -> Iterator[str]:
     for change in changes:
-        yield f"{_SIGNS.get(change.kind, '?')} {change.object_type} {change.object_name}"
+        yield visible(f"{_SIGNS.get(change.kind, '?')} {change.object_type} {change.object_name}")
         if change.kind == admin.Change.KIND_UPDATE:
             for field in change.fields:
-                yield f"    {field.field}: {field.before or 'null'} -> {field.after or 'null'}"
+                yield visible(f"    {field.field}: {field.before or 'null'} -> {field.after or 'null'}")
 
 
 def propagation(found: admin.Propagation) -> str:
     """Who runs it, who has not answered, and who refused what and why."""
     lines = [f"revision {found.revision}: in use by {_clients(found.accepted)}"]
     if found.waiting_for:
-        lines.append(f"not answered yet: {', '.join(found.waiting_for)} (`trunkline status` shows when)")
+        lines.append(visible(f"not answered yet: {', '.join(found.waiting_for)} (`trunkline status` shows when)"))
     lines += [rejection(each) for each in found.rejections]
     return "\n".join(lines)
 
 
 def rejection(found: admin.Rejection) -> str:
+    """In one line, whatever the client's reason holds."""
     kind = found.type_url.rpartition(".")[2]
-    return f"REFUSED by {found.client_id}: {kind} {', '.join(found.resource_names)}: {found.reason}"
+    return visible(f"REFUSED by {found.client_id}: {kind} {', '.join(found.resource_names)}: {found.reason}")
 
 
 def report(found: admin.Propagation, warnings: Iterable[str] = ()) -> None:
     """Prints to stderr, and ends the command with 2 if a client refused the change."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(propagation(found), err=True)
+        say(f"warning: {warning}", err=True)
+    say(propagation(found), lines=True, err=True)
     if found.rejections:
         raise click.exceptions.Exit(_REJECTED)
 

@@ -23,6 +23,7 @@ from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.readiness import wait_until_ready
 from trunkline.supervisor.services import Services
 from trunkline.supervisor.spawn import Command
+from trunkline.text import visible
 
 _START_SECONDS = 60.0
 _BACKLOG = 4096
@@ -168,7 +169,7 @@ def _with_free_ports(settings: Settings) -> Settings:
 def notice(text: str) -> None:
     """A line for the person at the terminal. A closed terminal is no reason to stop serving."""
     with suppress(OSError):
-        print(f"trunkline: {text}", file=sys.stderr, flush=True)
+        print(f"trunkline: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def _listen(layout: Layout) -> socket.socket:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trunkline.text import visible
+
 #: The image of deploy/node, unless another registry has it.
 IMAGE = "trunkline-node"
 #: Where it keeps the identity.
@@ -44,4 +46,4 @@ class Invitation:
 
     def text(self) -> str:
         """All of them, each under its title."""
-        return "\n".join(f"{_TITLES[name]}:\n  {command}" for name, command in self.commands().items())
+        return "\n".join(f"{_TITLES[name]}:\n  {visible(command)}" for name, command in self.commands().items())

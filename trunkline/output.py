@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
+
+from trunkline.text import as_json, visible
 
 Row = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: C
     `right` are the columns of numbers, which a table aligns to the right.
     """
     if output == "json":
-        return json.dumps([{name: row[name] for name in columns} for row in rows], indent=2, ensure_ascii=False)
+        return as_json([{name: row[name] for name in columns} for row in rows])
     cells = [[_cell(row[name]) for name in columns] for row in rows]
     if output == "csv":
         text = io.StringIO()
@@ -37,6 +38,7 @@ def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: C
         return text.getvalue().rstrip("\n")
     from tabulate import tabulate  # noqa: PLC0415 - only tables need it
 
+    cells = [[visible(cell) for cell in row] for row in cells]
     headers = [name.replace("_", " ") for name in columns]
     if not rows:
         return "(none)"

@@ -331,7 +331,11 @@ def test_a_lost_reservation_finds_its_limits_by_the_ids_of_its_line() -> None:
         ("100%", "100%25"),
         ("-", "%2D"),
         ("--", "--"),
-        ("line\r\nbreak", "line%0D%0Abreak"),
+        # What cannot be printed is replaced (U+FFFD).
+        ("line\r\nbreak", "line%EF%BF%BD%EF%BF%BDbreak"),
+        ("\x1b[2J", "%EF%BF%BD%5B2J"),
+        ("a\x00\x7f\x9b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
+        ("a\u202e\u2028\u200b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
         ("é", "%C3%A9"),
         ("x" * 300, "x" * 200),
         ("é" * 300, "%C3%A9" * 33),

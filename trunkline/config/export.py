@@ -11,6 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.config import objects
+from trunkline.text import visible
 
 
 class _Dumper(yaml.SafeDumper):
@@ -22,7 +23,13 @@ def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.ScalarNode:
     return dumper.represent_scalar(f"tag:yaml.org,2002:{'float' if '.' in text else 'int'}", text)
 
 
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    """What cannot be seen as it is goes into double quotes, where YAML has the escapes that `visible` writes."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if visible(value) == value else '"')
+
+
 _Dumper.add_representer(Decimal, _decimal)
+_Dumper.add_representer(str, _text)
 
 
 def text(document: admin.Document) -> str:
@@ -68,7 +75,7 @@ def _section(name: str, items: Sequence[tuple[Mapping[str, Any], str]]) -> str:
     lines = [f"{name}:"]
     for item, comment in items:
         dumped = yaml.dump([dict(item)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-        lines += [f"  {line}" for line in dumped.splitlines()]
+        lines += [f"  {line}" for line in visible(dumped, lines=True).rstrip("\n").split("\n")]
         if comment:
             lines.append(f"    # {comment}")
     return "\n".join(lines) + "\n"

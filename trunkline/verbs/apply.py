@@ -12,6 +12,7 @@ from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.config import document, loader
 from trunkline.parameters import Seconds
+from trunkline.text import say
 
 
 @click.command(
@@ -40,9 +41,9 @@ def apply(*, control: Control, file: Path, dry_run: bool, wait: int) -> None:
         stored = api.Export(admin.ExportRequest()).document
         wanted = document.desired(given, stored)
         answer = api.Apply(admin.ApplyRequest(document=wanted, dry_run=dry_run))
-    click.echo(changes.difference(answer.changes))
+    say(changes.difference(answer.changes), lines=True)
     if dry_run or not answer.changes:
         for warning in answer.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)
         return
     changes.report(answer.propagation, answer.warnings)

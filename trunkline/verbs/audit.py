@@ -16,6 +16,7 @@ from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.moments import Moment
 from trunkline.output import output_option, render, when
+from trunkline.text import say
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
@@ -70,7 +71,7 @@ def list_events(*, control: Control, wanted: Wanted, count: int, before: int, ou
     """Who changed what, newest first; json and csv include the object before and after."""
     with control.connect() as api:
         rows = [_row(each) for each in islice(_events(api, wanted, before, count), count)]
-    click.echo(render(rows, _SHORT if output == "table" else _COLUMNS, output, right={"id", "revision"}))
+    say(render(rows, _SHORT if output == "table" else _COLUMNS, output, right={"id", "revision"}), lines=True)
 
 
 @click.command(
@@ -96,7 +97,7 @@ def export(*, control: Control, wanted: Wanted, form: str, file: Path | None) ->
     with control.connect() as api:
         text = render([_row(each) for each in _events(api, wanted, 0, _PAGE)], _COLUMNS, form)
     if file is None:
-        click.echo(text)
+        say(text, lines=True)
         return
     try:
         file.write_text(text + "\n", encoding="utf-8")
@@ -120,10 +121,11 @@ def verify(*, control: Control) -> None:
     with control.connect() as api:
         found = api.VerifyAudit(admin.VerifyAuditRequest())
     if not found.intact:
-        click.echo(f"BROKEN at event {found.first_broken_id}: it, or the one before it, is not what was written")
+        say(f"BROKEN at event {found.first_broken_id}: it, or the one before it, is not what was written")
     else:
-        click.echo("intact")
-    click.echo(f"events: {found.events}\nhead: {found.head or '(none)'}")
+        say("intact")
+    say(f"events: {found.events}")
+    say(f"head: {found.head or '(none)'}")
     if not found.intact:
         sys.exit(1)
 

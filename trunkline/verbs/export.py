@@ -7,6 +7,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline.client import Control, control_options
 from trunkline.config.export import text
+from trunkline.text import say
 
 
 @click.command(
@@ -23,4 +24,4 @@ def export(*, control: Control) -> None:
     Credentials and key values are never in it; where they are left out, `apply` keeps the stored ones.
     """
     with control.connect() as api:
-        click.echo(text(api.Export(admin.ExportRequest()).document), nl=False)
+        say(text(api.Export(admin.ExportRequest()).document), lines=True, nl=False)

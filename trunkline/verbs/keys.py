@@ -16,6 +16,7 @@ from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render, when
 from trunkline.parameters import LimitFlag, Seconds
+from trunkline.text import say
 
 _COLUMNS = ("id", "organisation", "name", "models", "limits", "created", "expires", "revoked")
 
@@ -64,8 +65,8 @@ def create(
     )
     with control.connect() as api:
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))
-    click.echo(f"+ key {answer.key.id} ({org}/{name}); its value is not shown again:", err=True)
-    click.echo(answer.value)
+    say(f"+ key {answer.key.id} ({org}/{name}); its value is not shown again:", err=True)
+    say(answer.value)
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -98,7 +99,7 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
         }
         for each in found
     ]
-    click.echo(render(rows, _COLUMNS if revoked else _COLUMNS[:-1], output))
+    say(render(rows, _COLUMNS if revoked else _COLUMNS[:-1], output), lines=True)
 
 
 @keys.command(
@@ -113,5 +114,5 @@ def revoke(*, control: Control, id: str) -> None:  # noqa: A002 - the argument's
     """Refuse the key with the public ID from now on."""
     with control.connect() as api:
         answer = api.RevokeKey(admin.RevokeKeyRequest(id=id))
-    click.echo(f"- key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
+    say(f"- key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
     changes.report(answer.propagation)

@@ -14,6 +14,7 @@ from trunkline.errors import UsageError
 from trunkline.holders import Holder, HolderFlag
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, LimitName
+from trunkline.text import say
 
 _COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount")
 
@@ -47,7 +48,7 @@ def list_limits(*, control: Control, output: str) -> None:
         for holder, held in found
         for shown in export.limits(held)
     ]
-    click.echo(render(rows, _COLUMNS, output, right=("amount",)))
+    say(render(rows, _COLUMNS, output, right=("amount",)), lines=True)
 
 
 @limits.command(
@@ -72,7 +73,7 @@ def set_limits(*, control: Control, holder: Holder, given: tuple[model.Limit, ..
     with control.connect() as api:
         answer = holders.change(api, holder, edit)
     for each in wanted.values():
-        click.echo(f"~ {holder} {limit_text.text(each)}")
+        say(f"~ {holder} {limit_text.text(each)}")
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -106,5 +107,5 @@ def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], 
     with control.connect() as api:
         answer = holders.change(api, holder, edit)
     for each in removed:
-        click.echo(f"- {holder} {limit_text.text(each)}")
+        say(f"- {holder} {limit_text.text(each)}")
     changes.report(answer.propagation, answer.warnings)

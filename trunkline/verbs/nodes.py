@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
@@ -13,6 +11,7 @@ from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, WIDE_COLUMNS, details, find, offer_row, row
 from trunkline.output import output_option, render
+from trunkline.text import as_json, say
 from trunkline.verbs.nodes_contributions import contributions
 from trunkline.verbs.nodes_invite import invite
 
@@ -52,7 +51,7 @@ def list_nodes(*, control: Control, org: str, wide: bool, output: str) -> None:
     with control.connect() as api:
         found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes
     columns = WIDE_COLUMNS if wide else COLUMNS
-    click.echo(render([row(each) for each in found], columns, output, right={"in_flight", "boost"}))
+    say(render([row(each) for each in found], columns, output, right={"in_flight", "boost"}), lines=True)
 
 
 @nodes.command(
@@ -74,14 +73,15 @@ def describe(*, control: Control, node: str, output: str) -> None:
         found = find(api.ListNodes(admin.ListNodesRequest()).nodes, node)
     facts, offers = details(found), [offer_row(each) for each in found.offers]
     if output == "json":
-        click.echo(json.dumps({**facts, "offers": offers}, indent=2, ensure_ascii=False))
+        say(as_json({**facts, "offers": offers}), lines=True)
         return
     if output == "table":
-        click.echo(
-            render([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), output)
+        say(
+            render([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), output),
+            lines=True,
         )
-        click.echo()
-    click.echo(render(offers, OFFER_COLUMNS, output, right={"context", "input_usd", "output_usd"}))
+        say()
+    say(render(offers, OFFER_COLUMNS, output, right={"context", "input_usd", "output_usd"}), lines=True)
 
 
 @nodes.command(
@@ -160,12 +160,12 @@ def remove(*, control: Control, node: str) -> None:
     """Remove NODE for good: its certificate is worth nothing afterwards. With a new token it may join again."""
     with control.connect() as api:
         answer = api.RemoveNode(admin.RemoveNodeRequest(node_id=node))
-    click.echo(f"- node {node}")
+    say(f"- node {node}")
     changes.report(answer.propagation)
 
 
 def _decide(control: Control, request: admin.UpdateNodeRequest, done: str) -> None:
     with control.connect() as api:
         answer = api.UpdateNode(request)
-    click.echo(f"~ node {answer.node.organisation}/{answer.node.name} ({answer.node.id}): {done}")
+    say(f"~ node {answer.node.organisation}/{answer.node.name} ({answer.node.id}): {done}")
     changes.report(answer.propagation)

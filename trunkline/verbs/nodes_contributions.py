@@ -10,6 +10,7 @@ from trunkline.moments import Moment
 from trunkline.node_rows import SUMS, contribution_row
 from trunkline.output import output_option, render
 from trunkline.parameters import Names
+from trunkline.text import say
 
 _DIMENSIONS = ("node", "owner", "model", "day")
 
@@ -43,4 +44,4 @@ def contributions(
         found = api.ReportContributions(request).rows
     rows = [contribution_row(each, by, readable=output == "table") for each in found]
     columns = (*by, *SUMS, *(("node_id",) if "node" in by else ()))
-    click.echo(render(rows, columns, output, right=SUMS))
+    say(render(rows, columns, output, right=SUMS), lines=True)

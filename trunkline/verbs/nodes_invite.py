@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from trunkline.errors import UsageError
 from trunkline.join_commands import IMAGE, Invitation
 from trunkline.output import output_option, render, when
 from trunkline.parameters import Seconds
+from trunkline.text import as_json, say
 
 _URL = re.compile(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
 
@@ -76,12 +76,12 @@ def invite(
         answer = api.InviteNode(request)
     invitation = Invitation(answer.token, url or answer.join_url, when(answer.expires_at) or "", image)
     if _is_loopback(invitation.url):
-        click.echo(
+        say(
             f"warning: {invitation.url} is this machine alone; for others run the gateway with --tunnel-listen on "
             "an address that they reach, or give that with --url",
             err=True,
         )
-    click.echo(f"+ join token of {org}, for one machine until {invitation.expires}; not shown again:", err=True)
+    say(f"+ join token of {org}, for one machine until {invitation.expires}; not shown again:", err=True)
     if output == "json":
         shown = {
             "token": invitation.token,
@@ -89,12 +89,12 @@ def invite(
             "commands": invitation.commands(),
             "expires_at": invitation.expires,
         }
-        click.echo(json.dumps(shown, indent=2))
+        say(as_json(shown), lines=True)
     elif output == "csv":
         rows = [{"for": place, "command": command} for place, command in invitation.commands().items()]
-        click.echo(render(rows, ("for", "command"), output))
+        say(render(rows, ("for", "command"), output), lines=True)
     else:
-        click.echo(invitation.text())
+        say(invitation.text(), lines=True)
 
 
 def _is_loopback(url: str) -> bool:

@@ -10,6 +10,7 @@ from trunkline.client import Control, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag
+from trunkline.text import say
 
 
 @click.group()
@@ -32,7 +33,7 @@ def list_orgs(*, control: Control, output: str) -> None:
     with control.connect() as api:
         found = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
     rows = [{"name": each.name, "limits": list(map(limit_text.text, each.limits))} for each in found]
-    click.echo(render(rows, ("name", "limits"), output))
+    say(render(rows, ("name", "limits"), output), lines=True)
 
 
 @orgs.command(
@@ -51,7 +52,7 @@ def add(*, control: Control, name: str, given: tuple[model.Limit, ...]) -> None:
     organisation = admin.Organisation(name=name, limits=map(document.limit, given))
     with control.connect() as api:
         answer = api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
-    click.echo(f"+ organisation {name}")
+    say(f"+ organisation {name}")
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -67,5 +68,5 @@ def remove(*, control: Control, name: str) -> None:
     """Remove the organisation NAME with its nodes, keys and its own routes."""
     with control.connect() as api:
         answer = api.DeleteOrganisation(admin.DeleteOrganisationRequest(name=name))
-    click.echo(f"- organisation {name}")
+    say(f"- organisation {name}")
     changes.report(answer.propagation)

@@ -16,6 +16,7 @@ from trunkline.environment import candidates
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
+from trunkline.text import say
 
 _COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage")
 
@@ -60,7 +61,7 @@ def list_providers(*, control: Control, output: str) -> None:
         }
         for each in found
     ]
-    click.echo(render(rows, _COLUMNS, output))
+    say(render(rows, _COLUMNS, output), lines=True)
 
 
 @providers.command(
@@ -94,7 +95,7 @@ def add(
     _fill(provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage)
     with control.connect() as api:
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
-    click.echo(f"+ provider {name}")
+    say(f"+ provider {name}")
     changes.report(answer.propagation)
 
 
@@ -135,7 +136,7 @@ def update(
         )
         provider.clear_credentials = clear_credentials
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
-    click.echo(f"~ provider {name}")
+    say(f"~ provider {name}")
     changes.report(answer.propagation)
 
 
@@ -151,7 +152,7 @@ def remove(*, control: Control, name: str) -> None:
     """Remove the provider NAME; refused while a route uses it."""
     with control.connect() as api:
         answer = api.DeleteProvider(admin.DeleteProviderRequest(name=name))
-    click.echo(f"- provider {name}")
+    say(f"- provider {name}")
     changes.report(answer.propagation)
 
 
@@ -175,16 +176,16 @@ def discover(*, control: Control, wait: int) -> None:
     found = discovery.ask(candidates(os.environ), os.environ)
     for each in found:
         if each.problem:
-            click.echo(f"warning: {each.problem}", err=True)
+            say(f"warning: {each.problem}", err=True)
     usable = [each for each in found if each.models]
     if not usable:
-        click.echo(discovery.NOTHING_FOUND, err=True)
+        say(discovery.NOTHING_FOUND, lines=True, err=True)
         return
     with dataclasses.replace(control, wait=wait).connect() as api:
         document = discovery.merged(api.Export(admin.ExportRequest()).document, usable)
         answer = api.Apply(admin.ApplyRequest(document=document))
     for each in usable:
-        click.echo(f"{each.candidate.name}: {len(each.models)} models at {each.candidate.base_url}", err=True)
+        say(f"{each.candidate.name}: {len(each.models)} models at {each.candidate.base_url}", err=True)
     changes.report(answer.propagation, answer.warnings)
 
 

@@ -15,6 +15,7 @@ from trunkline.config.export import route_text
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
+from trunkline.text import say
 
 _COLUMNS = ("model", "organisation", "strategy", "targets", "privacy")
 
@@ -48,7 +49,7 @@ def list_routes(*, control: Control, output: str) -> None:
         }
         for each in found
     ]
-    click.echo(render(rows, _COLUMNS, output))
+    say(render(rows, _COLUMNS, output), lines=True)
 
 
 @routes.command(
@@ -67,7 +68,7 @@ def show(*, control: Control, model_name: str, org: str) -> None:
         found = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
     if found is None:
         raise UsageError(f"there is no route {_name(model_name, org)}: see `trunkline routes list`")
-    click.echo(route_text(found), nl=False)
+    say(route_text(found), lines=True, nl=False)
 
 
 @routes.command(
@@ -158,7 +159,7 @@ def set_route(
         if reserved_output_tokens is not None:
             route.reserved_output_tokens = reserved_output_tokens
         answer = api.PutRoute(admin.PutRouteRequest(route=route))
-    click.echo(f"{'~' if stored else '+'} route {_name(model_name, org)}")
+    say(f"{'~' if stored else '+'} route {_name(model_name, org)}")
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -176,7 +177,7 @@ def remove(*, control: Control, model_name: str, org: str) -> None:
     """Remove the route MODEL."""
     with control.connect() as api:
         answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
-    click.echo(f"- route {_name(model_name, org)}")
+    say(f"- route {_name(model_name, org)}")
     changes.report(answer.propagation)
 
 

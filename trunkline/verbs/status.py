@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline import changes
 from trunkline.client import Control, control_options
 from trunkline.output import output_option, render, when
+from trunkline.text import as_json, say
 from trunkline.usage_rows import set_aside
 
 _COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
@@ -61,24 +61,24 @@ def status(*, control: Control, output: str) -> None:
             "refused_records": found.refused_records,
             "nodes": nodes,
         }
-        click.echo(json.dumps(shown, indent=2))
+        say(as_json(shown), lines=True)
         return
-    click.echo(render(rows, _COLUMNS, output))
+    say(render(rows, _COLUMNS, output), lines=True)
     if output == "table":
-        click.echo(f"\ncontrol plane: revision {found.revision}")
+        say(f"\ncontrol plane: revision {found.revision}", lines=True)
         for client in found.clients:
             if client.problem:
-                click.echo(f"{client.client_id}: {client.problem}")
+                say(f"{client.client_id}: {client.problem}")
         for each in found.recent_rejections:
-            click.echo(f"{when(each.at)} {changes.rejection(each)}")
+            say(f"{when(each.at)} {changes.rejection(each)}")
         for peer in found.refused_peers:
             times = f", {peer.count} times" if peer.count > 1 else ""
-            click.echo(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
+            say(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
         if found.refused_records:
-            click.echo(set_aside(found.refused_records))
+            say(set_aside(found.refused_records))
         if nodes:
-            click.echo()
-            click.echo(render(nodes, _NODE_COLUMNS, output))
+            say()
+            say(render(nodes, _NODE_COLUMNS, output), lines=True)
 
 
 def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:

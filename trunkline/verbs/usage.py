@@ -15,6 +15,7 @@ from trunkline.client import Control, control_options
 from trunkline.moments import Moment
 from trunkline.output import output_option, render
 from trunkline.parameters import Names
+from trunkline.text import say
 from trunkline.usage_rows import comparison_row, record_row, refused_row, report_row, request_row, set_aside
 
 #: An organisation is `org` on the command line.
@@ -98,9 +99,9 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
         if output == "table" and by and rows:
             (totals,) = api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows
             rows.append({**dict.fromkeys(by, ""), by[0]: "total", **report_row(totals, ())})
-    click.echo(render(rows, (*by, *_SUMS), output, right=_NUMBERS))
+    say(render(rows, (*by, *_SUMS), output, right=_NUMBERS), lines=True)
     if answer.refused_records:
-        click.echo(set_aside(answer.refused_records), err=True)
+        say(set_aside(answer.refused_records), err=True)
 
 
 @usage.command(
@@ -124,7 +125,7 @@ def top(*, control: Control, wanted: admin.UsageFilter, order: str, limit: int, 
     with control.connect() as api:
         found = api.TopRequests(request).records
     rows = [request_row(each, readable=output == "table") for each in found]
-    click.echo(render(rows, _REQUEST, output, right=_NUMBERS))
+    say(render(rows, _REQUEST, output, right=_NUMBERS), lines=True)
 
 
 @usage.command(
@@ -149,7 +150,7 @@ def compare(*, control: Control, wanted: admin.UsageFilter, output: str) -> None
     with control.connect() as api:
         found = api.CompareTargets(admin.CompareTargetsRequest(filter=wanted)).targets
     rows = [comparison_row(each, readable=output == "table") for each in found]
-    click.echo(render(rows, _COMPARISON, output, right=_NUMBERS))
+    say(render(rows, _COMPARISON, output, right=_NUMBERS), lines=True)
 
 
 @usage.command(
@@ -176,7 +177,7 @@ def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path
                 yield [record_row(each) for each in page.records]
 
         written = usage_files.write(pages(), form, file)
-    click.echo(f"{written:,} records{f' in {file}' if file else ''}", err=True)
+    say(f"{written:,} records{f' in {file}' if file else ''}", err=True)
 
 
 @usage.command(
@@ -197,6 +198,6 @@ def refused(*, control: Control, limit: int, output: str) -> None:
     with control.connect() as api:
         found = api.ListRefusedUsage(admin.ListRefusedUsageRequest(limit=limit))
     rows = [refused_row(each, readable=output != "json") for each in found.records]
-    click.echo(render(rows, (*_REFUSED, "record") if output == "json" else _REFUSED, output))
+    say(render(rows, (*_REFUSED, "record") if output == "json" else _REFUSED, output), lines=True)
     if found.total > len(rows):
-        click.echo(f"{found.total:,} in all", err=True)
+        say(f"{found.total:,} in all", err=True)
