@@ -15,14 +15,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from bench.errors import BenchError, ProcessFailedError
 from bench.gateway import wait_for_ledger
 from bench.lock import exclusive
-from bench.neighbours.attacker import ATTACKS, GRACE_SECONDS
+from bench.neighbours.attacker import ATTACKS, GRACE_SECONDS, GREED, READERS
 from bench.neighbours.memory import Peaks, roles_of
 from bench.neighbours.scene import VICTIM, Scene, opened, recorded
 from bench.neighbours.victim import Figures, Victim, wait
@@ -60,29 +60,61 @@ class Outcome:
         return 0 == self.under.errors < self.under.requests and self.ratio <= WORST_RATIO and self.missing == 0
 
 
-def measure(name: str, seconds: float, scale: float, rate: float, directory: Path) -> Outcome:
-    """One attack on a gateway of its own. Raises BenchError."""
-    file = name.replace(" ", "-")
-    routes = round(ROUTES * scale) if name == "xDS readers" else 0
-    with opened(directory, file, routes=routes, node=name == "greedy node") as scene:
-        node = scene.node.pid if scene.node is not None else None
-        with Victim(scene, file, rate) as victim:
-            time.sleep(_WARM_SECONDS)
-            quiet_since = wait(max(2.0, seconds / 2))
-            began = time.monotonic()
-            with Peaks(partial(roles_of, scene.gateway.child.pid, node)) as peaks:
-                answered = _attack(name, scene, seconds, scale)
-                time.sleep(_AFTER_SECONDS)
-            ended = time.monotonic()
-        quiet, under = victim.between(quiet_since, began), victim.between(began, ended)
-        under = Figures(under.requests + victim.unanswered, under.errors + victim.unanswered, under.p50, under.p99)
-        return Outcome(name, quiet, under, peaks.mib, answered, _missing(scene, victim))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`seconds` of each attack, and `rate` of the victim's requests. `quick`: one gateway for all attacks."""
+
+    seconds: float = 30.0
+    rate: float = RATE
+    scale: float = 1.0
+    quick: bool = False
 
 
-def _attack(name: str, scene: Scene, seconds: float, scale: float) -> dict[str, int]:
+QUICK = Plan(seconds=2, rate=20, scale=0.02, quick=True)
+
+
+def measure(names: Sequence[str], plan: Plan, directory: Path) -> list[Outcome]:
+    """The attacks one after another. Raises BenchError."""
+    if plan.quick:
+        with opened(directory, "quick", routes=round(ROUTES * plan.scale), node=True) as scene:
+            return [_beside(name, scene, plan) for name in names]
+    outcomes = []
+    for name in names:
+        routes = round(ROUTES * plan.scale) if name == READERS else 0
+        with opened(directory, _file(name), routes=routes, node=name == GREED) as scene:
+            outcomes.append(_beside(name, scene, plan))
+    return outcomes
+
+
+def _beside(name: str, scene: Scene, plan: Plan) -> Outcome:
+    """One attack, after a quiet time that it is compared with."""
+    print(name, file=sys.stderr, flush=True)
+    node = scene.node.pid if scene.node is not None else None
+    booked = recorded(scene.gateway, VICTIM)
+    with Victim(scene, _file(name), plan.rate) as victim:
+        time.sleep(_WARM_SECONDS)
+        quiet_since = wait(max(2.0, plan.seconds / 2))
+        began = time.monotonic()
+        with Peaks(partial(roles_of, scene.gateway.child.pid, node)) as peaks:
+            answered = _attack(name, scene, plan)
+            time.sleep(_AFTER_SECONDS)
+        ended = time.monotonic()
+    quiet, under = victim.between(quiet_since, began), victim.between(began, ended)
+    under = replace(under, requests=under.requests + victim.unanswered, errors=under.errors + victim.unanswered)
+    with suppress(ProcessFailedError):  # then what is missing says it
+        wait_for_ledger(scene.gateway.admin_url)
+    missing = max(0, victim.served - (recorded(scene.gateway, VICTIM) - booked))
+    return Outcome(name, quiet, under, peaks.mib, answered, missing)
+
+
+def _file(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _attack(name: str, scene: Scene, plan: Plan) -> dict[str, int]:
     """What the attacker was answered."""
     file = scene.directory / "prey.json"
-    scene.prey(seconds, scale).write(file)
+    scene.prey(plan.seconds, plan.scale).write(file)
     command = [sys.executable, "-m", "bench.neighbours.attacker", name, str(file)]
     try:
         done = subprocess.run(
@@ -90,7 +122,7 @@ def _attack(name: str, scene: Scene, seconds: float, scale: float) -> dict[str, 
             capture_output=True,
             text=True,
             check=False,
-            timeout=seconds + GRACE_SECONDS,
+            timeout=plan.seconds + GRACE_SECONDS,
             preexec_fn=_nice,
         )
     except subprocess.TimeoutExpired:
@@ -103,12 +135,6 @@ def _attack(name: str, scene: Scene, seconds: float, scale: float) -> dict[str, 
 def _nice() -> None:
     """An attacker has machines of its own: on this one it takes only the CPU that is left."""
     os.nice(10)
-
-
-def _missing(scene: Scene, victim: Victim) -> int:
-    with suppress(ProcessFailedError):  # then what is missing says it
-        wait_for_ledger(scene.gateway.admin_url)
-    return max(0, victim.served - recorded(scene.gateway, VICTIM))
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
@@ -134,28 +160,22 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.neighbours",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="of each attack (30)")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"the victim's requests a second ({RATE:g})")
     parser.add_argument("--scale", type=float, default=1, help="of the attacks: connections, bytes, clients (1)")
     parser.add_argument("--only", default="", metavar="TEXT", help=f"attacks with TEXT in: {', '.join(ATTACKS)}")
+    parser.add_argument("--quick", action="store_true", help="small attacks on one gateway: a smoke test")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
     """Status 1 where a goal is missed."""
     options = parse(arguments)
-    outcomes: list[Outcome] = []
+    names = [name for name in ATTACKS if options.only in name]
+    plan = QUICK if options.quick else Plan(options.seconds, scale=options.scale)
     try:
         with exclusive(), tempfile.TemporaryDirectory(prefix="tl-bench-") as directory:
-            for name in ATTACKS:
-                if options.only in name:
-                    print(name, file=sys.stderr, flush=True)
-                    outcomes.append(measure(name, options.seconds, options.scale, options.rate, Path(directory)))
+            outcomes = measure(names, plan, Path(directory))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

@@ -16,13 +16,14 @@ from bench.neighbours import bombs, ejection, flood, greed, readers
 from bench.neighbours.scene import Prey
 
 Attack = Callable[[Prey, "Counter[str]"], Awaitable[None]]
+GREED, READERS = "greedy node", "xDS readers"
 ATTACKS: dict[str, Attack] = {
     "ejection": ejection.attack,
     "bodies without a key": flood.without_key,
     "bodies with a key": flood.with_key,
     "parsing bombs": bombs.attack,
-    "greedy node": greed.attack,
-    "xDS readers": readers.attack,
+    GREED: greed.attack,
+    READERS: readers.attack,
 }
 #: Seconds beyond its own that an attack may take to end.
 GRACE_SECONDS = 15.0

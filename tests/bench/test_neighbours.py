@@ -17,7 +17,7 @@ from bench.neighbours.victim import Figures
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_attack_runs_and_ends() -> None:
-    command = [sys.executable, "-m", "bench.neighbours", "--seconds", "2", "--scale", "0.02", "--rate", "20"]
+    command = [sys.executable, "-m", "bench.neighbours", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode in {0, 1}, done.stderr
     table, _, answered = done.stdout.partition("What the attacker was answered:\n")
