@@ -17,6 +17,8 @@ enum {
   UNCHECKED_BODY = 16 * 1024,
   // Bytes of a body that is not counted for its key: the rest of a stream weighs more.
   UNCOUNTED_BODY = 4 * 1024,
+  // Bytes below which a piece of a body takes more memory than it has bytes: Envoy keeps pieces apart, in whole pages.
+  SMALL_PIECE = 4 * 1024,
   LONGEST_ID = 128,
 };
 
@@ -216,6 +218,17 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   return HEADERS_STOP;
 }
 
+// Adds a small piece to what is buffered, instead of leaving it beside it.
+static void merge(struct authorise *authorise) {
+  envoy_filter envoy = authorise->filter.envoy;
+  if (received(authorise) >= SMALL_PIECE || buffered(authorise) == 0) return;
+  struct buffer piece = {0};
+  body_copy(envoy, RECEIVED_REQUEST, &piece);
+  body_replace(envoy, RECEIVED_REQUEST, NO_SPAN);
+  CALLBACK(http_append_body)(envoy, BUFFERED_REQUEST, buffer_span(&piece));
+  buffer_free(&piece);
+}
+
 static enum body_status request_body(struct filter *filter, bool last) {
   struct authorise *authorise = of(filter);
   authorise->complete = authorise->complete || last;
@@ -225,7 +238,11 @@ static enum body_status request_body(struct filter *filter, bool last) {
         refuse(authorise, REFUSAL_TOO_LARGE);
         return BODY_STOP_WITHOUT_BUFFER;
       }
-      if (last) ask(authorise, FRAME_WHOLE_CHECK, true);
+      if (last) {
+        ask(authorise, FRAME_WHOLE_CHECK, true);
+      } else {
+        merge(authorise);
+      }
       return BODY_STOP_AND_BUFFER;
     case LOOKING:
     case HEAD_CHECK: {
@@ -237,6 +254,8 @@ static enum body_status request_body(struct filter *filter, bool last) {
       authorise->unchecked += more;
       if (authorise->phase == LOOKING && last && buffered(authorise) + more <= authorise->settings->max_body) {
         ask(authorise, FRAME_WHOLE_CHECK, true);
+      } else {
+        merge(authorise);
       }
       return BODY_STOP_AND_WATERMARK;
     }
@@ -247,7 +266,11 @@ static enum body_status request_body(struct filter *filter, bool last) {
         return BODY_STOP_WITHOUT_BUFFER;
       }
       if (!hold(authorise, size)) return BODY_STOP_WITHOUT_BUFFER;
-      if (last) ask(authorise, FRAME_WHOLE_CHECK, true);
+      if (last) {
+        ask(authorise, FRAME_WHOLE_CHECK, true);
+      } else {
+        merge(authorise);
+      }
       return BODY_STOP_AND_BUFFER;
     }
     case WHOLE_CHECK:
