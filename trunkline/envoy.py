@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trunkline.errors import UsageError
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
 
 
 def binary() -> Path:
@@ -27,16 +28,19 @@ def binary() -> Path:
     )
 
 
-def bootstrap(layout: Layout) -> str:
-    """The bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too."""
+def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:
+    """The bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too, and with bounds
+    for a process that may open so many files.
+    """
     sockets = {
         "xds_socket": layout.xds_socket,
         "translator_socket": layout.translator_socket,
         "envoy_admin_socket": layout.envoy_admin_socket,
     }
-    quoted = {name: json.dumps(str(path)) for name, path in sockets.items()}
+    known = {name: json.dumps(str(path)) for name, path in sockets.items()}
+    known |= {"heap_bytes": str(memory.heap), "connections": str(memory.connections(files))}
     # The comments of the template use the same sign, so only the known names are replaced.
-    return string.Template(_template().read_text()).safe_substitute(quoted)
+    return string.Template(_template().read_text()).safe_substitute(known)
 
 
 def _template() -> Path:

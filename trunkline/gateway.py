@@ -44,9 +44,9 @@ def run(settings: Settings, table: Table = services) -> None:
     with lock.exclusive(layout.lock):
         layout.clear_sockets()
         settings = _with_free_ports(settings)
-        _raise_file_limit()
+        files = _raise_file_limit()
         with _listen(layout) as translator:
-            layout.bootstrap.write_text(envoy.bootstrap(layout))
+            layout.bootstrap.write_text(envoy.bootstrap(layout, settings.envoy_memory, files))
             commands = table(settings, translator, os.environ)
             asyncio.run(_Gateway(settings, commands).run())
 
@@ -184,10 +184,15 @@ def _listen(layout: Layout) -> socket.socket:
     return listening
 
 
-def _raise_file_limit() -> None:
-    """Thousands of streams need thousands of descriptors; shells commonly start with a soft limit of 1,024."""
+def _raise_file_limit() -> int:
+    """Thousands of streams need thousands of descriptors; shells commonly start with a soft limit of 1,024.
+
+    Returns how many files a process may open now.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # macOS refuses more than kern.maxfilesperproc
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_FILES if soft == resource.RLIM_INFINITY else soft

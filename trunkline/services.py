@@ -11,6 +11,7 @@ from pathlib import Path
 from trunkline import child_environment, envoy
 from trunkline.address import Address
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
 from trunkline.supervisor.spawn import Command
 
 # -P: the operator's current directory must not shadow what we import.
@@ -44,6 +45,7 @@ class Settings:
     #: Where our own module for it is.
     envoy_modules: Path
     envoy_concurrency: int
+    envoy_memory: EnvoyMemory
     log_level: str
     #: Networks in which nodes may have direct addresses although they are refused by default.
     allow_direct: tuple[str, ...] = ()
@@ -68,6 +70,9 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--admin-listen", str(settings.admin)),
                 *("--tunnel-listen", str(settings.tunnel)),
                 *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
+                *("--max-unchecked-bytes", str(settings.envoy_memory.unchecked_bodies)),
+                *("--max-key-bytes", str(settings.envoy_memory.bodies_of_a_key)),
+                *("--max-total-bytes", str(settings.envoy_memory.all_bodies)),
                 *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
                 *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
                 *("--bootstrap-key-file", str(layout.first_key)),

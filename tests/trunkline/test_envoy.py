@@ -10,13 +10,16 @@ import yaml
 
 from trunkline import envoy
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
+
+MEMORY = EnvoyMemory(1 << 30)
 
 
 @pytest.mark.parametrize("name", ["data", 'w"${x} #: d'], ids=["plain", "odd"])
 def test_envoy_accepts_it(tmp_path: Path, name: str) -> None:
     layout = Layout(tmp_path / name)
     layout.prepare()
-    layout.bootstrap.write_text(envoy.bootstrap(layout))
+    layout.bootstrap.write_text(envoy.bootstrap(layout, MEMORY, 1_000))
 
     done = subprocess.run(
         [
@@ -39,8 +42,15 @@ def test_envoy_accepts_it(tmp_path: Path, name: str) -> None:
 
 
 def test_envoys_admin_is_on_a_unix_socket_only(tmp_path: Path) -> None:
-    document = yaml.safe_load(envoy.bootstrap(Layout(tmp_path)))
+    document = yaml.safe_load(envoy.bootstrap(Layout(tmp_path), MEMORY, 1_000))
     assert document["admin"]["address"] == {
         "pipe": {"path": str(tmp_path / "run" / "envoy-admin.sock"), "mode": 0o600}
     }
-    assert "socket_address" not in envoy.bootstrap(Layout(tmp_path))
+    assert "socket_address" not in envoy.bootstrap(Layout(tmp_path), MEMORY, 1_000)
+
+
+def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
+    document = yaml.safe_load(envoy.bootstrap(Layout(tmp_path), MEMORY, 1_000))
+    heap, connections = (each["typed_config"] for each in document["overload_manager"]["resource_monitors"])
+    assert heap["max_heap_size_bytes"] == 1 << 30
+    assert connections["max_active_downstream_connections"] == 500

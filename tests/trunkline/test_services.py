@@ -9,6 +9,7 @@ import pytest
 
 from trunkline.address import Address
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
 from trunkline.services import Settings, services
 from trunkline.supervisor.spawn import Command
 
@@ -28,6 +29,7 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         envoy_binary=tmp_path / "envoy",
         envoy_modules=tmp_path / "modules",
         envoy_concurrency=1,
+        envoy_memory=EnvoyMemory(1 << 30),
         log_level=log_level,
     )
     inherited = {"PATH": "/bin", "OPENAI_API_KEY": "sk-of-a-provider", "TRUNKLINE_DATABASE_URL": URL}
@@ -52,6 +54,12 @@ def test_every_service_logs_at_the_level_asked_for(tmp_path: Path, given: str, p
         name: each.argv[each.argv.index("--log-level") + 1] for name, each in commands(tmp_path, given).items()
     }
     assert levels == {"xds_server": passed, "translator": passed, "envoy": given}
+
+
+def test_the_control_plane_is_told_what_envoy_may_hold(tmp_path: Path) -> None:
+    argv = commands(tmp_path, "info")["xds_server"].argv
+    bounds = [argv[argv.index(f"--max-{name}-bytes") + 1] for name in ("unchecked", "key", "total")]
+    assert bounds == [str(32 << 20), str(64 << 20), str(256 << 20)]
 
 
 def test_the_control_plane_is_told_where_nodes_call(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from trunkline import address, envoy, envoy_module
+from trunkline import address, envoy, envoy_module, memory
 from trunkline.address import Address
 from trunkline.errors import UsageError
 from trunkline.gateway import run
@@ -76,6 +76,11 @@ Examples:
     help="Envoy's worker threads.  [default: one per CPU]",
 )
 @click.option(
+    "--envoy-memory",
+    metavar="SIZE",
+    help="Above it Envoy refuses requests, e.g. 4GiB.  [default: half of the machine's or container's]",
+)
+@click.option(
     "--allow-direct",
     multiple=True,
     metavar="NETWORK[,NETWORK…]",
@@ -98,6 +103,7 @@ def up(
     tunnel_listen: str,
     database_url: str | None,
     envoy_concurrency: int,
+    envoy_memory: str | None,
     allow_direct: tuple[str, ...],
     log_level: str,
 ) -> None:
@@ -127,6 +133,7 @@ def up(
             envoy_binary=envoy.binary(),
             envoy_modules=envoy_module.directory(layout.data_dir),
             envoy_concurrency=envoy_concurrency,
+            envoy_memory=memory.parse(envoy_memory),
             log_level=log_level,
             allow_direct=_networks(allow_direct),
         )

@@ -27,6 +27,7 @@ from translator.ledger import lines
 from translator.ledger.lines import RequestLine
 from trunkline import envoy, envoy_module
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
 from xds_server.model import Endpoint, Key, Organisation, Pool, Route, State
 from xds_server.protocol.snapshot import ROUTE, Snapshot
@@ -106,7 +107,7 @@ class Edge:
 
     async def __aenter__(self) -> Self:
         self.layout.prepare()
-        self.layout.bootstrap.write_text(envoy.bootstrap(self.layout))
+        self.layout.bootstrap.write_text(envoy.bootstrap(self.layout, EnvoyMemory(1 << 30), 10_000))
         self._ads = AdsServer(self.snapshot(), self.clients)
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers((self._ads.handler(),))

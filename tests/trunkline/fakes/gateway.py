@@ -11,6 +11,7 @@ from tests.trunkline.fakes import child
 from trunkline import address, gateway
 from trunkline.errors import TrunklineError
 from trunkline.layout import Layout
+from trunkline.memory import EnvoyMemory
 from trunkline.services import Settings
 from trunkline.supervisor.spawn import Command
 
@@ -54,6 +55,7 @@ def main(data_dir: str, listen: str, admin: str, failing: str = "") -> None:
         envoy_binary=Path("/nonexistent"),
         envoy_modules=Path("/nonexistent"),
         envoy_concurrency=1,
+        envoy_memory=EnvoyMemory(1 << 30),
         log_level="warning",
     )
     try:

@@ -1,0 +1,192 @@
+"""What strangers, and those with a key, can make Envoy hold; and that the others' requests go on."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.hoarding import Hoard, Upload, resident
+from tests.gateway.process import GatewayProcess
+
+MIB = 1024 * 1024
+#: Of Envoy; a key may hold 32 MiB of bodies then, all together 128 MiB, and strangers 32 MiB.
+MEMORY = "512MiB"
+#: Generous: Envoy alone has some 70 MiB, and a body is there twice while it is checked.
+MOST = 450 * MIB
+KEYS = ("victim", "greedy", "other1", "other2", "other3", "other4", "late")
+
+
+def key_of(name: str) -> str:
+    return f"sk-key-of-{name}-1234"
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a)],
+        "routes": [{"model": "gpt-4.1", "targets": [{"provider": "a", "model": "gpt-4.1"}]}],
+        "organisations": [{"name": name, "keys": [{"name": "k", "value": key_of(name)}]} for name in KEYS],
+    }
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
+    arguments = ("--envoy-memory", MEMORY)
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=arguments) as running:
+        yield running
+
+
+async def ask(gateway: GatewayProcess, name: str, size: int = 500) -> tuple[int, Any]:
+    """A request with a body of about so many bytes; its status and answer."""
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x" * size}]}
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(
+            f"{gateway.base_url}/chat/completions",
+            data=io.BytesIO(json.dumps(body).encode()),
+            headers={
+                "authorization": f"Bearer {key_of(name)}",
+                "content-type": "application/json",
+                "connection": "close",
+            },
+        ) as response,
+    ):
+        return response.status, await response.json()
+
+
+@asynccontextmanager
+async def watched(gateway: GatewayProcess) -> AsyncIterator[None]:
+    """Asserts that Envoy stays within `MOST`, and that the victim's requests all succeed meanwhile."""
+    envoy, peak, done, statuses = gateway.service_pid("envoy"), 0, asyncio.Event(), Counter[int]()
+
+    async def follow() -> None:
+        nonlocal peak
+        while not done.is_set():
+            peak = max(peak, resident(envoy))
+            statuses[(await ask(gateway, "victim"))[0]] += 1
+
+    following = asyncio.create_task(follow())
+    try:
+        yield
+        before = statuses.total()
+        while not following.done() and statuses.total() < before + 3:
+            await asyncio.sleep(0.01)
+    finally:
+        done.set()
+        await following
+    assert statuses.keys() == {200}
+    assert peak < MOST, f"Envoy had {peak // MIB} MiB"
+    assert gateway.service_pid("envoy") == envoy
+
+
+def codes(answers: list[tuple[int, bytes]]) -> Counter[tuple[int, str]]:
+    """Of answers in OpenAI's shape."""
+    found = Counter[tuple[int, str]]()
+    for status, body in answers:
+        error = json.loads(body)["error"]
+        assert error.keys() == {"message", "type", "param", "code"}
+        assert error["message"]
+        found[status, error["code"]] += 1
+    return found
+
+
+LONG = Upload(30 * MIB, 4 * MIB)
+UNKNOWN = Upload(None, 4 * MIB)
+SMALL = Upload(64 * 1024, 60 * 1024, piece=4096)
+CRUMBS = Upload(64 * 1024, 50 * 1024, piece=600)
+
+
+@pytest.mark.parametrize(("upload", "connections"), [(LONG, 150), (UNKNOWN, 150), (SMALL, 1500), (CRUMBS, 700)])
+async def test_strangers_on_http1(gateway: GatewayProcess, upload: Upload, connections: int) -> None:
+    async with watched(gateway), Hoard(gateway.address) as strangers:
+        await strangers.http1(connections, upload)
+    refused = codes(strangers.answers)
+    assert refused.keys() == {(401, "invalid_api_key")}
+    if upload in {LONG, UNKNOWN}:
+        assert refused.total() == connections
+    else:  # as many are waited for as may be
+        assert refused.total() >= connections - 32 * MIB // (64 * 1024)
+
+
+@pytest.mark.parametrize("upload", [LONG, UNKNOWN, SMALL])
+async def test_strangers_on_http2_with_many_streams(gateway: GatewayProcess, upload: Upload) -> None:
+    async with watched(gateway), Hoard(gateway.address) as strangers:
+        await strangers.http2(20, 100, upload)
+    refused = codes(strangers.answers)
+    assert refused.keys() == {(401, "invalid_api_key")}
+    assert refused.total() >= 2000 - 32 * MIB // (64 * 1024)
+
+
+@pytest.mark.parametrize("length", [8 * MIB, None])
+async def test_a_key_holds_no_more_than_its_bound(gateway: GatewayProcess, length: int | None) -> None:
+    upload = Upload(length, 8 * MIB - 65_536, piece=65_536, key=key_of("greedy"))
+    async with watched(gateway), Hoard(gateway.address) as greedy:
+        await greedy.http1(40, upload)
+        assert codes(greedy.answers).keys() == {(429, "too_many_bytes_in_flight")}
+        assert len(greedy.answers) >= 36
+        if length is not None:  # else those that are left may hold less
+            status, answer = await ask(gateway, "greedy", 8 * MIB)
+            assert (status, answer["error"]["code"]) == (429, "too_many_bytes_in_flight")
+        assert (await ask(gateway, "greedy"))[0] == 200  # what is small passes
+        assert (await ask(gateway, "late", 8 * MIB))[0] == 200
+    while (await ask(gateway, "greedy", 8 * MIB))[0] != 200:  # until Envoy has seen that they left
+        await asyncio.sleep(0.05)
+
+
+async def test_all_keys_hold_no_more_than_theirs(gateway: GatewayProcess) -> None:
+    async with watched(gateway), Hoard(gateway.address) as others:
+        for name in KEYS:
+            if name.startswith("other"):
+                await others.http1(4, Upload(8 * MIB, 8 * MIB - 65_536, piece=65_536, key=key_of(name)))
+        assert others.answers == []
+        status, answer = await ask(gateway, "late", 8 * MIB)
+        assert (status, answer["error"]["code"]) == (503, "gateway_overloaded")
+        assert (await ask(gateway, "late"))[0] == 200
+    while (await ask(gateway, "late", 8 * MIB))[0] != 200:
+        await asyncio.sleep(0.05)
+
+
+async def test_a_body_over_the_limit_is_refused(gateway: GatewayProcess) -> None:
+    async with watched(gateway), Hoard(gateway.address) as large:
+        await large.http1(1, Upload(33 * MIB, 0, key=key_of("late")))
+        await large.http1(1, Upload(None, 33 * MIB, piece=65_536, key=key_of("greedy")))
+        while len(large.answers) < 2:
+            await asyncio.sleep(0.01)
+    assert codes(large.answers) == {(413, "request_too_large"): 2}
+
+
+async def test_clients_take_only_so_many_connections_and_operators_get_in(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    arguments = ("--envoy-memory", "256MiB")
+    with GatewayProcess(
+        tmp_path / "data", config, environment=PROVIDER_CREDENTIALS, arguments=arguments
+    ) as gateway:
+        async with Hoard(gateway.address) as crowd:
+            assert 40 <= await crowd.idle(4096 + 50) <= 60
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{gateway.admin_url}/healthz") as response:
+                    assert response.status == 200
+                with pytest.raises(aiohttp.ClientError):
+                    await session.get(f"{gateway.origin}/v1/models")
+        while True:
+            try:
+                assert (await ask(gateway, "victim"))[0] == 200
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+            else:
+                break
