@@ -13,6 +13,15 @@ from trunkline.output import when
 #: Of an exported record, in this order; times are Unix microseconds, money is as its column's name says.
 RECORD_COLUMNS = tuple(field.name for field in ledger.UsageRecord.DESCRIPTOR.fields)
 
+#: Column → field of UsageRow.
+_SUMS = {
+    {"cost_micro_usd": "cost_usd"}.get(field.name, field.name.removesuffix("_tokens")): field.name
+    for field in admin.UsageRow.DESCRIPTOR.fields
+    if field.name not in {"values", "cost_nano_usd"}
+}
+#: Of a report, after its dimensions.
+SUM_COLUMNS = tuple(_SUMS)
+
 _MICRO = 1_000_000
 _NANO = 1_000_000_000
 
@@ -43,19 +52,8 @@ def duration(us: int) -> str:
 
 def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
     """One column per dimension, then the sums."""
-    return {
-        **dict(zip(by, row.values, strict=True)),
-        "requests": row.requests,
-        "errors": row.errors,
-        "retries": row.retries,
-        "prompt": row.prompt_tokens,
-        "cached": row.cached_tokens,
-        "completion": row.completion_tokens,
-        "reasoning": row.reasoning_tokens,
-        "cost_usd": exact_usd(row.cost_nano_usd),
-        "estimated": row.estimated,
-        "cache_hits": row.cache_hits,
-    }
+    sums = {column: getattr(row, field) for column, field in _SUMS.items()}
+    return {**dict(zip(by, row.values, strict=True)), **sums, "cost_usd": exact_usd(row.cost_nano_usd)}
 
 
 def request_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]:

@@ -16,14 +16,18 @@ from trunkline.moments import Moment
 from trunkline.output import output_option, render
 from trunkline.parameters import Names
 from trunkline.text import say
-from trunkline.usage_rows import comparison_row, record_row, refused_row, report_row, request_row, set_aside
+from trunkline.usage_rows import (
+    SUM_COLUMNS,
+    comparison_row,
+    record_row,
+    refused_row,
+    report_row,
+    request_row,
+    set_aside,
+)
 
 #: An organisation is `org` on the command line.
 _DIMENSIONS = {{"organisation": "org"}.get(word, word): number for word, number in DIMENSIONS.items()}
-_SUMS = (
-    "requests", "errors", "retries", "prompt", "cached", "completion", "reasoning", "cost_usd", "estimated",
-    "cache_hits",
-)  # fmt: skip
 _REQUEST = (
     "at", "id", "org", "key", "model", "target", "status", "attempts", "prompt", "completion", "cost_usd",
     "first_byte", "duration", "tag",
@@ -33,7 +37,7 @@ _COMPARISON = (
     "error_percent", "retry_percent",
 )  # fmt: skip
 _REFUSED = ("refused_at", "source", "id", "model", "field", "reason")
-_NUMBERS = {*_SUMS, *_COMPARISON[1:], "status", "attempts", "first_byte", "duration"}
+_NUMBERS = {*SUM_COLUMNS, *_COMPARISON[1:], "status", "attempts", "first_byte", "duration"}
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +103,7 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
         if output == "table" and by and rows:
             (totals,) = api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows
             rows.append({**dict.fromkeys(by, ""), by[0]: "total", **report_row(totals, ())})
-    say(render(rows, (*by, *_SUMS), output, right=_NUMBERS), lines=True)
+    say(render(rows, (*by, *SUM_COLUMNS), output, right=_NUMBERS), lines=True)
     if answer.refused_records:
         say(set_aside(answer.refused_records), err=True)
 

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
 from xds_server.ledger import histogram
 from xds_server.ledger.records import HOUR_US, Columns
 
@@ -46,18 +48,13 @@ class Hour(NamedTuple):
     series: Series
 
 
-#: The columns of usage_hour that are sums.
+#: The columns of usage_hour that are sums: all that a report has, and what targets are compared by.
 SUMS = (
-    "requests",
-    "errors",
-    "retries",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "reasoning_tokens",
-    "cost_nano_usd",
-    "estimated",
-    "cache_hits",
+    *(
+        field.name
+        for field in admin.UsageRow.DESCRIPTOR.fields
+        if field.name not in {"values", "cost_micro_usd"}  # the dimensions, and another sum in another unit
+    ),
     "failed_attempts",
     "answer_tokens",
     "answer_us",
