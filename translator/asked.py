@@ -30,6 +30,8 @@ _KNOWN = frozenset(_KINDS.values())
 #: What is compared with the names of prices, and stands between the colons of the word.
 _NAME = re.compile(r"[0-9A-Za-z._+\-]{1,32}")
 _MOST_IMAGES = 1_000
+#: A search unit of a rerank has so many documents.
+DOCUMENTS_PER_SEARCH = 100
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):

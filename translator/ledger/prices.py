@@ -55,18 +55,27 @@ class Rates(NamedTuple):
         } == {self.output}
 
     def cost(self, tokens: Tokens) -> int:
-        """Thousandths of a nano-USD; each token at the rate of its own kind."""
-        special_prompt = tokens.cached + tokens.cache_write + tokens.cache_write_1h + tokens.audio_input
-        special_completion = tokens.reasoning + tokens.audio_output
+        """Thousandths of a nano-USD; each token at the rate of its kind, and of one kind where a target counts it
+        as several: no token takes back what another one costs.
+        """
+        thousandths, left = 0, tokens.prompt
+        for count, rate in (
+            (tokens.cached, self.cached_input),
+            (tokens.cache_write_1h, self.cache_write_1h),
+            (tokens.cache_write, self.cache_write),
+            (tokens.audio_input, self.audio_input),
+        ):
+            kind = min(count, left)
+            left -= kind
+            thousandths += kind * rate
+        audio = min(tokens.audio_output, tokens.completion)
+        reasoning = min(tokens.reasoning, tokens.completion - audio)
         return (
-            (tokens.prompt - special_prompt) * self.input
-            + tokens.cached * self.cached_input
-            + tokens.cache_write * self.cache_write
-            + tokens.cache_write_1h * self.cache_write_1h
-            + tokens.audio_input * self.audio_input
-            + (tokens.completion - special_completion) * self.output
-            + tokens.reasoning * self.reasoning
-            + tokens.audio_output * self.audio_output
+            thousandths
+            + left * self.input
+            + audio * self.audio_output
+            + reasoning * self.reasoning
+            + (tokens.completion - audio - reasoning) * self.output
         )
 
 

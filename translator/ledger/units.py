@@ -21,8 +21,6 @@ _SQUARE = frozenset({"", "auto", "1024x1024", "512x512", "256x256"})
 #: Bytes a second of speech by its format, as OpenAI sends it; MP3 where the request does not say.
 _SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "aac": 16_000}
 _MP3_BYTES = 20_000
-#: A search of a rerank has so many documents.
-_DOCUMENTS = 100
 
 
 def with_units(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
@@ -64,6 +62,6 @@ def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
 def _searches(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
     said = facts.reported.search_units if facts.reported is not None else 0
     if not said:
-        return replace(tokens, search_units=-(-beside.count // _DOCUMENTS))
+        return replace(tokens, search_units=-(-beside.count // asked.DOCUMENTS_PER_SEARCH))
     searched = min(said, belief.most_searches(beside.count, line.bytes_in))
     return replace(tokens, search_units=searched, units_capped=said > searched)

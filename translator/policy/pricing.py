@@ -16,8 +16,6 @@ _Rates = tuple[int, int, int, int]
 _ANY = -1
 #: Of speech, when it is slow.
 _CHARACTERS_PER_SECOND = 10
-#: Of a search, when they are short.
-_DOCUMENTS = 100
 #: The highest price of each unit beside tokens, by what is asked for: thousandths of a nano-USD.
 _Units = dict[str, int]
 
@@ -52,7 +50,7 @@ class Ceiling:
         beside = asked.read(word)
         if beside is None:
             return 0
-        count = beside.count // _DOCUMENTS + 1 if beside.kind == asked.RERANK else beside.count
+        count = beside.count // asked.DOCUMENTS_PER_SEARCH + 1 if beside.kind == asked.RERANK else beside.count
         return min(money.nano_usd(count * self._units.get(beside.kind, 0)), money.MOST)
 
     def _look(self, at: float) -> None:

@@ -192,3 +192,76 @@ def test_record() -> None:
 def test_the_attempts_before_the_last_one(failed: str, attempts: int, told: list[tuple[str, int, str]]) -> None:
     found = records.failed_before(line(failed=failed, attempts=attempts))
     assert [(each.target_id, each.status, each.reason) for each in found] == told
+
+
+MILLION = 1_000_000
+FULL = policy.Price(
+    version=1,
+    input=2 * MILLION,
+    output=8 * MILLION,
+    cached_input=MILLION // 2,
+    cache_write=3 * MILLION,
+    cache_write_1h=4 * MILLION,
+    reasoning=9 * MILLION,
+    audio_input=40 * MILLION,
+    audio_output=80 * MILLION,
+    request=5,
+    audio_second_input=100 * MILLION,
+    audio_second_output=200 * MILLION,
+    character=15 * MILLION,
+    search_unit=2_000,
+    images=[
+        policy.ImagePrice(name=name, price=price)
+        for name, price in (
+            ("1024x1024/high", 167_000), ("1024x1024", 42_000), ("high", 250_000), ("default", 40_000)
+        )
+    ],
+    tiers=[
+        policy.ContextTier(above=100, rates=policy.Rates(input=20 * MILLION, output=80 * MILLION)),
+        policy.ContextTier(above=200, rates=policy.Rates(input=30 * MILLION, output=90 * MILLION, cached_input=0)),
+    ],
+    service_tiers=[
+        policy.ServiceTier(
+            name="flex",
+            rates=policy.Rates(input=MILLION, output=4 * MILLION),
+            tiers=[policy.ContextTier(above=150, rates=policy.Rates(input=2 * MILLION, output=5 * MILLION))],
+        )
+    ],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tokens", "micro_usd"),
+    [
+        (Tokens(10, 0, 10, 0), 10 * 2 + 10 * 8),
+        (Tokens(10, 4, 0, 0), 6 * 2 + 4 / 2),
+        (Tokens(10, 2, 0, 0, cache_write=3, cache_write_1h=4), 1 * 2 + 2 / 2 + 3 * 3 + 4 * 4),
+        (Tokens(10, 0, 10, 6), 10 * 2 + 4 * 8 + 6 * 9),
+        (Tokens(10, 0, 10, 0, audio_input=4, audio_output=3), 6 * 2 + 4 * 40 + 7 * 8 + 3 * 80),
+        # A target that counts a token twice is paid once.
+        (Tokens(10, 8, 10, 8, audio_input=5, audio_output=5), 8 / 2 + 2 * 40 + 5 * 80 + 5 * 9),
+        (Tokens(100, 0, 1, 0), 100 * 2 + 8),
+        (Tokens(101, 0, 1, 0), 101 * 20 + 80),
+        (Tokens(101, 50, 1, 1), 101 * 20 + 80),  # in a tier, what is left out is as its input and output
+        (Tokens(201, 50, 1, 0), 151 * 30 + 90),
+        (Tokens(101, 0, 1, 0, tier="flex"), 101 + 4),
+        (Tokens(151, 0, 1, 0, tier="flex"), 151 * 2 + 5),
+        (Tokens(10, 0, 0, 0, tier="default"), 10 * 2),
+        (Tokens(0, 0, 0, 0, audio_in_ms=1_500, audio_out_ms=1), 150 + 0.2),
+        (Tokens(0, 0, 0, 0, characters=7), 105),
+        (Tokens(0, 0, 0, 0, search_units=3), 6_000),
+        (Tokens(0, 0, 0, 0, images=2, image_size="1024x1024", image_quality="high"), 334_000),
+        (Tokens(0, 0, 0, 0, images=1, image_size="1024x1024", image_quality="low"), 42_000),
+        (Tokens(0, 0, 0, 0, images=1, image_size="256x256", image_quality="high"), 250_000),
+        (Tokens(0, 0, 0, 0, images=1), 40_000),
+    ],
+)
+def test_the_cost_of_every_unit(tokens: Tokens, micro_usd: float) -> None:
+    price = Price.of(FULL)
+    assert price.cost(tokens) == round(micro_usd * 1_000) + 5_000
+    restored = Price.restored(json.loads(json.dumps(price)))
+    assert (restored, restored.cost(tokens)) == (price, price.cost(tokens))
+
+
+def test_a_price_of_an_earlier_version_is_restored() -> None:
+    assert Price.restored([7, 1, 2, 8, 1, 5]) == Price(7, 1, 2, 8, 1, 5)
