@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from translator import asked, money
+from translator.ledger import bounds
 from translator.limits import Reservation
 
 _ABSENT = "-"
@@ -43,10 +44,10 @@ def read(text: str) -> Reservation | None:
     try:
         words = text.split(" ")
         beside = words.pop() if len(words) == _WORDS + 1 else ""
-        if beside and asked.read(beside) is None:
+        if (beside and asked.read(beside) is None) or not words[0]:
             return None
         request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
-        return Reservation(
+        made = Reservation(
             request_id,
             int(at) / 1e6,
             organisation,
@@ -65,3 +66,14 @@ def read(text: str) -> Reservation | None:
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None
+    most = bounds.COUNT
+    if (
+        len(request_id) + len(organisation) + len(key) + len(route) <= bounds.ID
+        and len(text) <= bounds.TEXT
+        and "%" not in model
+        and 0 <= made.prompt <= most
+        and 0 <= made.tokens <= most
+        and 0 <= made.cost <= money.MOST
+    ):
+        return made
+    return bounds.reservation(made)

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from translator import note
+from translator.ledger import bounds
 from translator.limits import Reservation
 
 FORMAT_VERSION = 2
@@ -16,9 +17,12 @@ FORMAT_VERSION = 2
 _BEGINNING = b'{"'
 #: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
 _LARGEST = 1 << 53
-_HIGHEST_STATUS = 999
+#: How a NUL stands in JSON. A record can have none.
+_NUL = b"\\u0000"
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=_LARGEST)]
+#: Within these bounds, as every line of a healthy Envoy, one goes into a record as it is.
+_Text = Annotated[str, msgspec.Meta(max_length=bounds.TEXT)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=bounds.COUNT)]
 
 
 class RequestLine(msgspec.Struct, gc=False):
@@ -49,16 +53,16 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     v: Literal[2]
     note: str | None = None
-    target: str | None = None
-    node: str | None = None
+    target: _Text | None = None
+    node: _Text | None = None
     failed: str | None = None
-    attempts: Count | None = None
-    status: Annotated[int, msgspec.Meta(ge=0, le=_HIGHEST_STATUS)] | None = None
-    flags: str | None = None
-    bytes_in: Count | None = None
-    bytes_out: Count | None = None
-    first_byte_us: Count | None = None
-    duration_ms: Count | None = None
+    attempts: Annotated[int, msgspec.Meta(ge=0, le=bounds.ATTEMPTS)] | None = None
+    status: Annotated[int, msgspec.Meta(ge=0, le=bounds.STATUS)] | None = None
+    flags: _Text | None = None
+    bytes_in: _Count | None = None
+    bytes_out: _Count | None = None
+    first_byte_us: _Count | None = None
+    duration_ms: Annotated[int, msgspec.Meta(ge=0, le=bounds.MILLISECONDS)] | None = None
     usage: str | None = None
     events: str | None = None
 
@@ -69,8 +73,11 @@ _usual = msgspec.json.Decoder(_Usual).decode
 def parse(line: bytes) -> RequestLine | None:
     """None for a line that is not of this format.
 
-    A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved.
+    A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
+    is larger than a record can have is made to fit.
     """
+    if _NUL in line:
+        return _parse_any(line)
     try:
         found = _usual(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter for text that is not UTF-8
@@ -100,6 +107,8 @@ def _parse_any(line: bytes) -> RequestLine | None:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
+        if not line.isascii() and (repaired := line.decode("utf-8", "replace").encode()) != line:
+            return parse(repaired)  # a target's text that is not UTF-8
         glued = line.rfind(_BEGINNING, 1)
         return parse(line[glued:]) if glued > 0 else None
     if type(fields) is not dict or number(fields.get("v")) != FORMAT_VERSION:
@@ -108,17 +117,17 @@ def _parse_any(line: bytes) -> RequestLine | None:
     noted, usage = get("note"), get("usage")
     events, event_bytes = _events(text(get("events")))
     return RequestLine(
-        note.read(noted) if type(noted) is str else None,
-        text(get("target")),
-        text(get("node")),
+        note.read(bounds.text(noted, len(noted))) if type(noted) is str else None,
+        bounds.text(text(get("target")), bounds.TEXT),
+        bounds.text(text(get("node")), bounds.TEXT),
         text(get("failed")),
-        number(get("attempts")) or 0,
+        bounds.count(number(get("attempts")) or 0, bounds.ATTEMPTS),
         _status(get("status")),
-        text(get("flags")),
-        number(get("bytes_in")) or 0,
-        number(get("bytes_out")) or 0,
-        number(get("first_byte_us")) or 0,
-        number(get("duration_ms")) or 0,
+        bounds.text(text(get("flags")), bounds.TEXT),
+        bounds.count(number(get("bytes_in")) or 0),
+        bounds.count(number(get("bytes_out")) or 0),
+        bounds.count(number(get("first_byte_us")) or 0),
+        bounds.count(number(get("duration_ms")) or 0, bounds.MILLISECONDS),
         usage if type(usage) is str and usage != "-" else None,
         events,
         event_bytes,
@@ -163,4 +172,4 @@ def _events(noted: str) -> tuple[int | None, int]:
 def _status(value: Any) -> int:
     """0 for what is none."""
     status = number(value)
-    return status if status is not None and status <= _HIGHEST_STATUS else 0
+    return status if status is not None and status <= bounds.STATUS else 0

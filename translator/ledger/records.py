@@ -8,13 +8,13 @@ import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator import money
+from translator.ledger import bounds
 from translator.ledger.lines import RequestLine, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
 from translator.limits import Reservation
 
 RECORD_FORMAT = 1
-_MILLION = 1_000_000
 
 
 class Bill(msgspec.Struct, frozen=True, gc=False):
@@ -39,15 +39,13 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     tokens = billed.tokens
     made = _begun(held)
     made.target_id = line.target
-    made.provider = line.target.partition("/")[0]
-    made.attempts = min(line.attempts, 0xFFFFFFFF)
+    made.provider = line.target.partition("/")[0][: bounds.ID]
+    made.attempts = line.attempts
     made.status = line.status
     made.request_bytes = line.bytes_in
     made.response_bytes = line.bytes_out
     made.first_byte_us = line.first_byte_us
     made.duration_us = line.duration_ms * 1000
-    made.prompt_tokens = tokens.prompt
-    made.completion_tokens = tokens.completion
     made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
     made.price_version = billed.price_version
     # What is seldom there is set where it is: each costs as much as all of the line's JSON.
@@ -57,6 +55,9 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.reasoning_tokens = tokens.reasoning
     if tokens.estimated:
         made.estimated = True
+        made.prompt_tokens, made.completion_tokens = bounds.count(tokens.prompt), bounds.count(tokens.completion)
+    else:
+        made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
     if tokens.capped:
         made.capped = True
         made.claimed_prompt_tokens = tokens.claimed_prompt
@@ -66,7 +67,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     if tokens.audio_input or tokens.audio_output:
         made.audio_prompt_tokens, made.audio_completion_tokens = tokens.audio_input, tokens.audio_output
     if tokens.tier:
-        made.service_tier = tokens.tier
+        made.service_tier = bounds.text(tokens.tier, bounds.TIER)
     if held.asked:
         made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
         made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms
@@ -82,9 +83,10 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
 
 def expired(held: Reservation) -> ledger.UsageRecord:
     """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
+    held = bounds.reservation(held)
     made = _begun(held)
     made.prompt_tokens = held.prompt
-    made.completion_tokens = max(0, held.tokens - held.prompt)
+    made.completion_tokens = bounds.count(held.tokens - held.prompt)
     made.cost_nano_usd, made.cost_micro_usd = held.cost, money.micro_usd(held.cost)
     made.estimated = made.expired = True
     return made
@@ -93,11 +95,12 @@ def expired(held: Reservation) -> ledger.UsageRecord:
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
     """The attempts before the last one, as Envoy's module noted them: `<target>=<status>`, 0 for no answer."""
     found = []
-    for each in line.failed.split():
+    for each in line.failed.split(maxsplit=bounds.FAILED_ATTEMPTS)[: bounds.FAILED_ATTEMPTS]:
         target, _, text = each.rpartition("=")
-        status = number(text) or 0
+        status = bounds.count(number(text) or 0, bounds.STATUS)
+        target_id = bounds.text(unquote(target), bounds.TEXT)
         reason = "refused" if status else "no answer"
-        found.append(ledger.FailedAttempt(target_id=unquote(target), status=status, reason=reason))
+        found.append(ledger.FailedAttempt(target_id=target_id, status=status, reason=reason))
     # Of the last attempt, the line itself tells.
     return found[: max(0, line.attempts - 1)]
 
@@ -107,7 +110,7 @@ def _begun(held: Reservation) -> ledger.UsageRecord:
     made = ledger.UsageRecord(
         id=held.id,
         format=RECORD_FORMAT,
-        started_at_us=round(held.at * _MILLION),
+        started_at_us=min(max(1, round(held.at * 1e6)), bounds.LAST_US),
         organisation_id=held.organisation,
         key_id=held.key,
         route_id=held.route,
@@ -127,4 +130,4 @@ def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
     node_id, _, prices = node.partition(" ")
     by_prompt, _, by_completion = prices.partition(" ")
     thousandths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)
-    return node_id, min(money.nano_usd(thousandths), money.MOST)
+    return bounds.text(node_id, bounds.ID), min(money.nano_usd(thousandths), money.MOST)

@@ -1,0 +1,106 @@
+"""Whatever a line, a target or a node says, the control plane takes the record that comes of it."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import example, given, settings, strategies as st
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.translator.ledger.writing import held, request_line
+from translator import money
+from translator.ledger import bounds, records
+from translator.ledger.lines import parse
+from translator.ledger.prices import PriceBook
+from translator.limits import Reservation
+from xds_server.ledger import checking
+from xds_server.resources import access_log
+
+NUMBERS = st.integers(-5, 5) | st.integers(-(2**70), 2**70) | st.sampled_from([2**53 - 1, 10**13, 10**13 + 1])
+TEXTS = st.text(max_size=6) | st.sampled_from(["\x00", "-", "😀" * 600, "x" * 200, "x" * 9_000, "%00", "\udc80"])
+WORDS = NUMBERS.map(str) | TEXTS.map(lambda text: text.replace(" ", "") or "w")
+USAGE = st.dictionaries(
+    st.sampled_from(
+        [
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "input_tokens",
+            "cost",
+            "service_tier",
+            "billed_units",
+        ]
+    ),
+    NUMBERS | TEXTS | st.dictionaries(st.sampled_from(["search_units"]), NUMBERS),
+)
+
+
+def book() -> PriceBook:
+    """Everything at the highest price that there may be."""
+    most = 10**15
+    price = policy.Price(input=most, output=most, request=most, version=2**32 - 1)
+    made = PriceBook()
+    made.put(policy.Route(id="rt_gpt", targets=[policy.Target(id="openai/gpt-4.1", prices=[price])]))
+    return made
+
+
+def refused(line: bytes) -> list[str]:
+    """What the control plane would say of the record, if the line gives one."""
+    found = parse(line)
+    if found is None or found.held is None:
+        return []
+    made = records.record(found, found.held, records.bill(found, found.held, book()))
+    return [f"{each.field}: {each.reason}" for each in checking.sort_out([made]).refused]
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from(sorted(set(access_log.FIELDS) - {"v", "note"})), NUMBERS | TEXTS),
+    usage=USAGE,
+    target=st.sampled_from(["openai/gpt-4.1", "x" * 600, "a\x00/b"]),
+    node=st.tuples(WORDS, NUMBERS, NUMBERS).map(lambda words: " ".join(map(str, words))),
+    noted=st.none() | st.lists(WORDS, min_size=12, max_size=12),
+)
+@settings(max_examples=500, deadline=None)
+@example(
+    {}, {"prompt_tokens": 2**63, "completion_tokens": 2**63}, "openai/gpt-4.1", f"nd-1 {10**12} {10**12}", None
+)
+@example({"attempts": 2**40}, {}, "openai/gpt-4.1", "x" * 500, None)
+def test_any_line_gives_a_record_that_is_taken(
+    fields: dict[str, object], usage: dict[str, object], target: str, node: str, noted: list[str] | None
+) -> None:
+    given_fields = {"target": target, "node": node, "usage": json.dumps(usage), **fields}
+    if noted is not None:
+        given_fields["note"] = " ".join(noted)
+    assert refused(request_line("r", **given_fields).rstrip()) == []
+
+
+@given(fields=st.tuples(*[NUMBERS] * 3), at=st.floats(-1e30, 1e30))
+def test_any_reservation_gives_a_record_that_is_taken(fields: tuple[int, int, int], at: float) -> None:
+    """Of one without a line; read from a journal, which may be damaged."""
+    tokens, cost, prompt = fields
+    made = Reservation("i" * 300, at, "o", "k\x00", "r", "m" * 600, tokens, cost, prompt, False, "%00", "t" * 900)
+    assert checking.sort_out([records.expired(made)]).refused == []
+
+
+def test_a_node_at_the_highest_price_with_an_absurd_claim_earns_what_is_believed_and_no_more() -> None:
+    usage = json.dumps({"prompt_tokens": 2 * 10**9, "completion_tokens": 2 * 10**9})
+    line = parse(request_line("r", node=f"nd-1 {10**12} {10**12}", usage=usage).rstrip())
+    assert line is not None
+    made = records.record(line, held("r"), records.bill(line, held("r"), book()))
+    assert made.capped
+    assert made.earned_nano_usd <= money.MOST
+    assert made.prompt_tokens + made.completion_tokens < 10_000
+    assert (made.claimed_prompt_tokens, made.claimed_completion_tokens) == (2 * 10**9, 2 * 10**9)
+
+
+def test_a_targets_text_that_is_not_utf_8_costs_no_line() -> None:
+    line = request_line("r", usage='{"prompt_tokens":10,"x":"@"}').rstrip().replace(b"@", b"\xff\xfe")
+    found = parse(line)
+    assert found is not None
+    assert (found.held, records.bill(found, held("r"), PriceBook()).tokens.prompt) == (held("r"), 10)
+
+
+def test_the_bounds_are_the_control_planes_or_lower() -> None:
+    largest = checking._NUMBERS
+    assert max(bounds.COUNT, money.MOST) <= min(largest[name] for name in ("prompt_tokens", "cost_nano_usd"))
+    assert (largest["attempts"], largest["status"]) == (bounds.ATTEMPTS, bounds.STATUS)

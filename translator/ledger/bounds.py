@@ -1,0 +1,53 @@
+"""What a record may hold at most. The control plane takes no more, so nothing that a line, a target or a node says
+may exceed it: a record that cannot be stored is a request that nobody pays for.
+
+Texts and counts are held to it where a line is read (`lines`, `translator.note`), in a way that costs an ordinary
+line next to nothing; the rest where the record is made.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from translator import money
+from translator.limits import Reservation
+
+#: Bytes, tokens, microseconds, and every other count.
+COUNT = 10**13
+MILLISECONDS = COUNT // 1_000
+ATTEMPTS = 1_000_000
+STATUS = 999
+#: Microseconds since 1970, to the end of the year 9999.
+LAST_US = 253_402_300_799_999_999
+FAILED_ATTEMPTS = 64
+
+#: Characters.
+ID = 128
+TEXT = 512
+UPSTREAM_ID = 256
+TIER = 64
+
+
+def text(value: str, most: int) -> str:
+    """At most so many characters, and no NUL, which PostgreSQL does not take."""
+    return value[:most].replace("\x00", "\ufffd")
+
+
+def count(value: int, most: int = COUNT) -> int:
+    """From 0 to `most`."""
+    return min(max(0, value), most)
+
+
+def reservation(held: Reservation) -> Reservation:
+    """As a record can have it. It may come from a file that is damaged."""
+    return replace(
+        held,
+        id=text(held.id, ID),
+        organisation=text(held.organisation, ID),
+        key=text(held.key, ID),
+        route=text(held.route, ID),
+        model=text(held.model, TEXT),
+        tokens=count(held.tokens),
+        prompt=count(held.prompt),
+        cost=count(held.cost, money.MOST),
+    )
