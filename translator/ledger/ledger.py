@@ -62,6 +62,7 @@ from translator.ledger.envoy_admin import EnvoyAdmin
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
 from translator.ledger.prices import Price, PriceBook
+from translator.ledger.quarantine import Quarantine
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
 from translator.ledger.state import Snapshot, encode_checkpoint, encode_part, load_checkpoint
@@ -125,6 +126,7 @@ class Ledger:
         self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint))
         self._prices = prices
         self._outbox = Outbox(checkpoint)
+        self._quarantine = Quarantine(directory, log)
         self._journal = Journal(directory, snapshot.journal, log)
         self._settlement = Settlement(
             limits,
@@ -142,6 +144,7 @@ class Ledger:
             prices=prices,
             settle=self._settlement.settle,
             at_end=self._settlement.log_read,
+            set_aside=self._quarantine.add,
             log=log,
         )
         self._disk = DiskWatch(directory, settings.disk_low, settings.disk_full, log)
@@ -236,6 +239,11 @@ class Ledger:
             "log_skipped_total": ("Parts of the access log that were not readable.", self._tail.skipped),
             "records_shipped_total": ("Usage records acknowledged.", self._outbox.shipped),
             "records_refused_total": ("Usage records that the control plane will not take.", self._refused()),
+            "refused_lost_total": (
+                "Of what was refused, what could not be kept in a file.",
+                self._quarantine.lost,
+            ),
+            "claims_capped_total": ("Claims of targets beyond what is believed.", self._settlement.capped),
             "reservations_expired_total": ("Reservations without a line.", self._settlement.expired),
             "records_dropped_total": ("Expired reservations that there was no room for.", self._outbox.dropped),
             "reservations_unknown_total": ("Lines without a known reservation.", self._settlement.unknown),
@@ -268,7 +276,9 @@ class Ledger:
         await asyncio.to_thread(importlib.import_module, "translator.ledger.shipper")
         from translator.ledger.shipper import Shipper, channel  # noqa: PLC0415
 
-        shipper = Shipper(self._outbox, self._settings.id, self._settings.control_token, self._log)
+        shipper = Shipper(
+            self._outbox, self._quarantine, self._settings.id, self._settings.control_token, self._log
+        )
         self._refused = lambda: shipper.refused
         async with channel(self._settings.control) as opened:
             await shipper.run(opened)

@@ -69,6 +69,8 @@ class Settlement:
         self._gone_before = 0.0
         self.expired = 0
         self.unknown = 0
+        #: Requests whose target claimed more than is believed.
+        self.capped = 0
 
     @property
     def outstanding(self) -> int:
@@ -114,6 +116,8 @@ class Settlement:
     def settle(self, held: Reservation, billed: Bill) -> None:
         """The reservation of a request that ended, as its line in the log has it; once per line."""
         request_id, tokens = held.id, billed.tokens.total
+        if billed.tokens.capped:
+            self.capped += 1
         if self._outstanding.pop(request_id, None) is not None:
             self._limits.settle(request_id, tokens, billed.cost)
         elif request_id in self._late:

@@ -11,9 +11,12 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as ledger_grpc
 
 from translator.ledger.outbox import Outbox
+from translator.ledger.quarantine import Quarantine
 from translator.policy.ads import CHANNEL_OPTIONS
 
 BATCH = 500
+#: Of one call, unless a single record is larger: a quarter of what the control plane takes.
+_BATCH_BYTES = 4 * 1024 * 1024
 #: Seconds for which records gather before they are sent: a call, with its transaction, costs as much as a hundred
 #: records. A few are sent sooner, for somebody may be looking; many are worth waiting for.
 _LINGER_FEW, _LINGER_MANY = 0.25, 1.0
@@ -29,41 +32,49 @@ def channel(address: str) -> grpc.aio.Channel:
 
 
 class Shipper:
-    """`token` is empty where the socket's permissions are enough."""
+    """`token` is empty where the socket's permissions are enough.
+
+    The control plane takes what it can of a batch and says what it cannot; that goes into the `quarantine` unless
+    the control plane keeps it itself. One of an earlier version refuses the whole batch: then ever smaller ones are
+    sent until the bad record is alone, and ever larger ones afterwards.
+    """
 
     def __init__(
         self,
         outbox: Outbox,
+        quarantine: Quarantine,
         source: str,
         token: str,
         log: FilteringBoundLogger,
     ) -> None:
         self._outbox = outbox
+        self._quarantine = quarantine
         self._source = source
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._log = log
         self._told = ""
+        self._most = BATCH
         #: Records that the control plane will never take.
         self.refused = 0
 
     async def run(self, channel: grpc.aio.Channel) -> None:
         """Ships until it is cancelled."""
         stub = ledger_grpc.LedgerStub(channel)
-        delay, most = _FIRST_DELAY, BATCH
+        delay = _FIRST_DELAY
         while True:
             await self._gather()
-            batch = self._outbox.batch(most)
+            batch = self._outbox.batch(self._most, _BATCH_BYTES)
             if not batch:
                 continue
             reason = await self._send(stub, batch)
             if not reason:
-                delay, most, self._told = _FIRST_DELAY, BATCH, ""
+                delay, self._told = _FIRST_DELAY, ""
+                self._most = min(2 * self._most, BATCH)
                 continue
             if reason.startswith(grpc.StatusCode.INVALID_ARGUMENT.name):
-                # One bad record must not hold up the others: found alone, it is given up.
-                if most == 1:
-                    self._give_up(batch[0], reason)
-                most = 1
+                if len(batch) == 1:
+                    self._give_up(batch[0], reason, kept=False)
+                self._most = max(1, len(batch) // 2)
                 continue
             if reason != self._told:  # once, not with every attempt
                 self._log.warning("usage records wait for the control plane", reason=reason)
@@ -72,9 +83,9 @@ class Shipper:
             delay = min(delay * 2, _MAX_DELAY)
 
     async def _gather(self) -> None:
-        """Until there are records to be sent."""
+        """Until there are records to be sent; at once while a bad one is looked for."""
         waited = 0.0
-        while self._outbox.pending < BATCH and waited < _LINGER_MANY:
+        while self._outbox.pending < self._most and waited < _LINGER_MANY:
             await asyncio.sleep(_LINGER_FEW)
             waited += _LINGER_FEW
             if self._outbox.pending <= _FEW:
@@ -82,17 +93,33 @@ class Shipper:
 
     async def _send(self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord]) -> str:
         """Why nothing was acknowledged; empty if something was."""
-        request = ledger.AppendRequest(source=self._source, records=batch)
+        request = ledger.AppendRequest(source=self._source, records=batch, keeps_refused=True)
         try:
             answer = await stub.Append(request, timeout=_TIMEOUT, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
-        if not answer.acknowledged_ids:
+        if not answer.acknowledged_ids and not answer.refused:
             return "the control plane acknowledged nothing"
+        if answer.refused:
+            self._set_aside(batch, answer)
         self._outbox.acknowledge(answer.acknowledged_ids)
         return ""
 
-    def _give_up(self, record: ledger.UsageRecord, reason: str) -> None:
+    def _set_aside(self, batch: list[ledger.UsageRecord], answer: ledger.AppendResponse) -> None:
+        """What was refused; the outbox is rid of it."""
+        sent = {record.id: record for record in batch}
+        kept = set(answer.acknowledged_ids)
+        for each in answer.refused:
+            record = sent.get(each.id)
+            if record is not None:
+                reason = f"{each.field}: {each.reason}" if each.field else each.reason
+                self._give_up(record, reason, kept=each.id in kept)
+
+    def _give_up(self, record: ledger.UsageRecord, reason: str, *, kept: bool) -> None:
         self.refused += 1
-        self._log.error("usage record refused", id=record.id, reason=reason)
-        self._outbox.acknowledge((record.id,))
+        self._log.error("usage record refused", id=record.id, reason=reason, kept_by_control_plane=kept)
+        if not kept:
+            from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - seldom, and slow to load
+
+            self._quarantine.add(reason, record=MessageToDict(record, preserving_proto_field_name=True))
+            self._outbox.acknowledge((record.id,))

@@ -34,9 +34,13 @@ class Settle(Protocol):
     def __call__(self, held: Reservation, billed: Bill) -> None: ...
 
 
+class SetAside(Protocol):
+    def __call__(self, reason: str, *, line: str) -> None: ...
+
+
 class Tail:
     """`settle` gets the reservation of every line from `head` on, in order; `at_end` is called whenever all is
-    read.
+    read; `set_aside` gets a line that nothing can be made of, through a defect of ours.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Tail:
         prices: PriceBook,
         settle: Settle,
         at_end: Callable[[], None],
+        set_aside: SetAside,
         log: FilteringBoundLogger,
     ) -> None:
         self._segments = segments
@@ -57,6 +62,7 @@ class Tail:
         self._prices = prices
         self._settle = settle
         self._at_end = at_end
+        self._set_aside = set_aside
         self._log = log
         self._failing = False
         self._is_at_end = False
@@ -127,7 +133,7 @@ class Tail:
             if line is None:
                 self._skip(len(raw))
             elif line.held is not None:
-                self._account(line, line.held, Position(file, start) if follows else None, self._settle)
+                self._account(raw, line, line.held, Position(file, start) if follows else None)
         if follows or outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
@@ -148,11 +154,18 @@ class Tail:
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)
             if line is not None and line.held is not None:
-                self._account(line, line.held, Position(file, start), _settled_before)
+                self._account(raw, line, line.held, Position(file, start), _settled_before)
         outbox.next = found.end
         return found.end != found.start
 
-    def _account(self, line: RequestLine, held: Reservation, start: Position | None, settle: Settle) -> None:
+    def _account(
+        self,
+        raw: bytes,
+        line: RequestLine,
+        held: Reservation,
+        start: Position | None,
+        settle: Settle | None = None,
+    ) -> None:
         """Settles a line, and gives it to the outbox if that is at its `start`.
 
         A defect of ours costs one line; as an end of the process it would meet the same line again for ever.
@@ -160,13 +173,14 @@ class Tail:
         try:
             billed = records.bill(line, held, self._prices)
             try:
-                settle(held, billed)
+                (settle or self._settle)(held, billed)
             finally:
                 if start is not None:
                     self._outbox.take(line, held, billed, start)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
+            self._set_aside(f"defect: {type(error).__name__}", line=raw.decode("utf-8", "replace"))
 
     def _skip(self, length: int) -> None:
         if length:

@@ -11,7 +11,11 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as l
 
 
 class Collector(ledger_grpc.LedgerServicer):
-    """`records` has every record that ever arrived, by id. `failures` calls store, and then fail all the same."""
+    """`records` has every record that ever arrived, by id. `failures` calls store, and then fail all the same.
+
+    What is in `refuse` is not taken: `named` among the answers, and with `keeps` as if it were set aside here; or,
+    as an earlier version did it, with the whole call.
+    """
 
     def __init__(self, path: Path) -> None:
         self._address = f"unix:{path}"
@@ -22,6 +26,8 @@ class Collector(ledger_grpc.LedgerServicer):
         self.tokens: list[str] = []
         self.failures = 0
         self.refuse: set[str] = set()
+        self.named = True
+        self.keeps = True
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
@@ -49,14 +55,19 @@ class Collector(ledger_grpc.LedgerServicer):
     async def Append(self, request, context):  # type: ignore[no-untyped-def,override]
         metadata = dict(context.invocation_metadata() or ())
         self.tokens.append(str(metadata.get("authorization", "")))
-        for record in request.records:
-            if record.id in self.refuse:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{record.id}: bad")
+        bad = [record for record in request.records if record.id in self.refuse]
+        if bad and not self.named:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{bad[0].id}: bad")
         self.sizes.append(len(request.records))
-        for record in request.records:
+        good = [record for record in request.records if record.id not in self.refuse]
+        for record in good:
             self.records.setdefault(record.id, []).append(record)
         self._arrived.set()
         if self.failures:
             self.failures -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
-        return ledger.AppendResponse(acknowledged_ids=[record.id for record in request.records])
+        assert request.keeps_refused
+        return ledger.AppendResponse(
+            acknowledged_ids=[record.id for record in (request.records if self.keeps else good)],
+            refused=[ledger.RefusedRecord(id=each.id, field="model", reason="bad") for each in bad],
+        )

@@ -17,7 +17,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
 from tests.translator.ledger.writing import EnvoyLog, held, request_line
-from translator.ledger import outbox
+from translator.ledger import outbox, quarantine
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
@@ -284,17 +284,60 @@ async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_
     assert max(collector.sizes) <= 500
 
 
-async def test_a_record_that_is_refused_does_not_hold_up_the_others(
-    tmp_path: Path, log: EnvoyLog, collector: Collector
+@pytest.mark.parametrize(("named", "keeps"), [(True, True), (True, False), (False, False)])
+async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
+    tmp_path: Path, log: EnvoyLog, collector: Collector, named: bool, keeps: bool
 ) -> None:
-    collector.refuse = {"bad"}
+    """By a control plane of today, which keeps them or has no room; and by one that refuses whole calls."""
+    collector.named, collector.keeps = named, keeps
+    collector.refuse = {f"bad{number}" for number in range(5)}
+    ids = [f"good{number}" for number in range(1_000)]
+    for number, bad in enumerate(sorted(collector.refuse)):
+        ids.insert(number * 211 % 900, bad)
+    log.write(b"".join(map(request_line, ids)))
     async with running(tmp_path, new_limiter()) as ledger:
-        log.write(request_line("a") + request_line("bad") + request_line("b"))
-        await collector.until({"a", "b"})
+        await collector.until(set(ids) - collector.refuse)
         await until(lambda: ledger.status()["records_pending"] == 0)
-        refused = {sample.name: sample.value for sample in ledger.samples()}
-    assert refused["trunkline_translator_records_refused_total"] == 1
-    assert "bad" not in collector.records
+        assert len(collector.tokens) < 150  # calls; it was one for each record behind the first bad one
+        samples = {sample.name: sample.value for sample in ledger.samples()}
+    assert samples["trunkline_translator_records_refused_total"] == 5
+    assert collector.refuse.isdisjoint(collector.records)
+    file = tmp_path / "ledger" / "refused.jsonl"
+    if keeps:
+        assert not file.exists()
+        return
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {each["record"]["id"] for each in kept} == collector.refuse
+    assert all(each["record"]["prompt_tokens"] == "10" and "bad" in each["reason"] for each in kept)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_is_kept_of_refused_records_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MOST", 250)
+    kept = quarantine.Quarantine(tmp_path, structlog.get_logger())
+    for _ in range(5):
+        kept.add("r" * 60, line="x")
+    assert (kept.lost, (tmp_path / quarantine.NAME).read_text().count("\n")) == (3, 2)
+    quarantine.Quarantine(tmp_path / "missing", structlog.get_logger()).add("r")
+
+
+async def test_a_call_is_bounded_in_bytes(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
+    failed = " ".join(f"{'x' * 500}{number}=500" for number in range(60))
+    ids = {f"r{number}" for number in range(300)}
+    log.write(b"".join(request_line(each, failed=failed, attempts=61) for each in ids))
+    async with running(tmp_path, new_limiter()):
+        await collector.until(ids)
+    assert 1 < max(collector.sizes) < 300
+
+
+async def test_capped_claims_are_counted(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
+    log.write(request_line("a", usage='{"prompt_tokens":2000000000,"completion_tokens":2}') + request_line("b"))
+    async with running(tmp_path, new_limiter()) as ledger:
+        await collector.until({"a", "b"})
+        samples = {sample.name: sample.value for sample in ledger.samples()}
+    assert samples["trunkline_translator_claims_capped_total"] == 1
+    (record,) = collector.records["a"]
+    assert (record.capped, record.claimed_prompt_tokens) == (True, 2_000_000_000)
 
 
 async def test_a_defect_costs_one_line(
@@ -317,6 +360,8 @@ async def test_a_defect_costs_one_line(
             await collector.until({"a", "b"})
     (line,) = [each for each in logged if each["event"] == "defect"]
     assert "private" not in repr(line)
+    (kept,) = map(json.loads, (tmp_path / "ledger" / "refused.jsonl").read_text().splitlines())
+    assert (kept["reason"], json.loads(kept["line"])["v"]) == ("defect: RuntimeError", 2)
     assert used(limiter) == [2, 115, 560_000, 1]
 
 
