@@ -240,7 +240,7 @@ class Ledger:
             "records_shipped_total": ("Usage records acknowledged.", self._outbox.shipped),
             "records_refused_total": ("Usage records that the control plane will not take.", self._refused()),
             "refused_lost_total": (
-                "Of what was refused, what could not be kept in a file.",
+                "Refused, and not kept in a file either.",
                 self._quarantine.lost,
             ),
             "claims_capped_total": ("Claims of targets beyond what is believed.", self._settlement.capped),

@@ -1,4 +1,4 @@
-"""Records that the control plane does not take and does not keep, in a file: nothing is lost, nobody waits for it."""
+"""Records that the control plane neither takes nor keeps, in a file: nothing is lost, and nobody waits."""
 
 from __future__ import annotations
 

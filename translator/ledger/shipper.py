@@ -35,8 +35,8 @@ class Shipper:
     """`token` is empty where the socket's permissions are enough.
 
     The control plane takes what it can of a batch and says what it cannot; that goes into the `quarantine` unless
-    the control plane keeps it itself. One of an earlier version refuses the whole batch: then ever smaller ones are
-    sent until the bad record is alone, and ever larger ones afterwards.
+    the control plane keeps it itself. One of an earlier version refuses the whole batch: then ever smaller ones
+    are sent until the bad record is alone, and ever larger ones afterwards.
     """
 
     def __init__(
