@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "complaints.h"
 #include "table.h"
 
 #ifndef MSG_NOSIGNAL
@@ -53,6 +54,7 @@ struct link {
   unsigned timeout_ms;
   pthread_t thread;
   int wake[2];  // a byte here ends the thread's wait
+  struct complaints complaints;  // the thread's
 
   pthread_mutex_t lock;  // of all below
   bool stopping;
@@ -78,6 +80,11 @@ static int64_t now_ms(void) {
 static void wake(struct link *link) {
   ssize_t done = write(link->wake[1], "", 1);  // full is as good: it wakes too
   (void)done;
+}
+
+// On the thread.
+static void tell(struct link *link, enum complaint cause, const char *detail) {
+  complain(&link->complaints, cause, (struct span){detail, strlen(detail)}, now_ms());
 }
 
 static void ticket_free(struct ticket *ticket) {
@@ -142,12 +149,16 @@ static void connect_now(struct link *link) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   memcpy(address.sun_path, link->path, sizeof link->path);
   int made = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (made < 0) return;
+  if (made < 0) {
+    tell(link, TRANSLATOR_AWAY, strerror(errno));
+    return;
+  }
   fcntl(made, F_SETFD, FD_CLOEXEC);
   // Where too many wait to be accepted, connecting would wait too, and nothing would expire meanwhile.
   fcntl(made, F_SETFL, O_NONBLOCK);
-  if (connect(made, (struct sockaddr *)&address, sizeof address) < 0 ||
-      send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
+  bool connected = connect(made, (struct sockaddr *)&address, sizeof address) == 0;
+  if (!connected || send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
+    tell(link, connected ? TRANSLATOR_REFUSES : TRANSLATOR_AWAY, strerror(errno));
     close(made);
     return;
   }
@@ -172,8 +183,11 @@ static bool take_answers(struct link *link, struct buffer *received, bool *upgra
   struct span rest = buffer_span(received), frame;
   if (!*upgraded) {
     ptrdiff_t end = span_find(rest, SPAN("\r\n\r\n"), 0);
-    if (end < 0) return rest.size < 4096;
-    if (!span_begins(rest, SPAN("HTTP/1.1 101 "))) return false;
+    if (end < 0 && rest.size < 4096) return true;
+    if (end < 0 || !span_begins(rest, SPAN("HTTP/1.1 101 "))) {
+      tell(link, TRANSLATOR_REFUSES, "");
+      return false;
+    }
     *upgraded = true;
     rest = span_from(rest, (size_t)end + 4);
   }
@@ -183,6 +197,7 @@ static bool take_answers(struct link *link, struct buffer *received, bool *upgra
   pthread_mutex_unlock(&link->lock);
   memmove(received->data, rest.data, rest.size);
   received->size = rest.size;
+  if (state == FRAME_BAD) tell(link, TRANSLATOR_NONSENSE, "");
   return state != FRAME_BAD;
 }
 
@@ -192,8 +207,11 @@ static bool receive(struct link *link, struct buffer *received, bool *upgraded) 
     buffer_reserve(received, 65536);
     size_t space = received->capacity - received->size;
     ssize_t got = recv(link->socket, received->data + received->size, space, MSG_DONTWAIT);
-    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    if (got == 0) return false;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return true;
+    if (got <= 0) {
+      tell(link, *upgraded ? TRANSLATOR_LOST : TRANSLATOR_REFUSES, got ? strerror(errno) : "");
+      return false;
+    }
     received->size += (size_t)got;
     if (!take_answers(link, received, upgraded)) return false;
     if ((size_t)got < space) return true;
@@ -213,6 +231,8 @@ static int expire(struct link *link) {
     if (ticket->notice) {
       ticket_free(ticket);
     } else {
+      // Where there is no connection, that is the reason, and has been told.
+      if (link->socket >= 0) tell(link, TRANSLATOR_SILENT, "");
       answer(ticket);
     }
   }

@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from tests.envoy.native import Driver
-from tests.envoy.peer import SWITCHING, Connection, Peer, allowed, denied, serving
+from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, serving
 from translator.questions.frames import Kind
 
 HEAD = "\n/v1/chat/completions" + "\n" * 7
@@ -71,6 +71,15 @@ class Link:
             assert told == b"0", "it was told of an answer more than once"
             read.append(asked == b"1")
         return read
+
+    def logged(self, words: str) -> int:
+        """Waits for a line with these words; how many such lines there are."""
+        deadline = time.monotonic() + PATIENCE
+        lines: list[str] = []
+        while not any(words in line for line in lines):
+            assert time.monotonic() < deadline, lines
+            lines += [line.decode() for line in self.driver.ask("logged")]
+        return sum(words in line for line in lines)
 
     def end(self, number: int, request_id: str) -> None:
         self.driver.ask("end", 0, number, request_id)
@@ -429,3 +438,79 @@ def test_workers_ask_while_their_peer_comes_and_goes(link: Link, peer: Peer) -> 
 def test_configurations_come_and_go_on_several_threads(link: Link, path: Path, peer: Peer) -> None:
     with serving(peer):
         link.driver.ask("openings", path, 4, 40)
+
+
+class TestLog:
+    """What an operator reads of a translator in trouble."""
+
+    def test_that_it_is_away(self, link: Link, path: Path) -> None:
+        link.open(200)
+        for question in range(3):
+            link.ask(question)
+            assert link.answer(question)[0] == 0
+        assert link.logged("does not accept connections") == 1
+        with closing(Peer(path)) as peer, serving(peer):
+            link.ask(3)
+            link.expect(3)
+            link.drop(0, 1, 2)
+            link.close()
+
+    def test_that_it_refuses_connections(self, link: Link, peer: Peer) -> None:
+        link.open()
+        for _ in range(4):
+            peer.accept().sock.close()
+        assert link.logged("without switching to our protocol") == 1
+        link.close()
+
+    def test_that_it_speaks_another_protocol(self, link: Link, peer: Peer) -> None:
+        link.open()
+        for _ in range(3):
+            connection = peer.accept()
+            connection.upgrade(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            assert connection.is_closed()
+        assert link.logged("without switching to our protocol") == 1
+        link.close()
+
+    def test_that_it_sent_nonsense(self, link: Link, peer: Peer) -> None:
+        link.open()
+        connection = peer.accept()
+        connection.upgrade(SWITCHING + b"\xff" * 18)
+        assert connection.is_closed()
+        assert link.logged("what is not the protocol") == 1
+        link.close()
+
+    def test_that_it_went_away(self, link: Link, peer: Peer) -> None:
+        link.open()
+        link.ask(1)
+        connection = peer.connected()
+        connection.question()
+        connection.sock.close()
+        assert link.logged("closed its connection") == 1
+        with serving(peer):
+            link.expect(1)
+            link.close()
+
+    def test_that_it_is_silent(self, link: Link, peer: Peer) -> None:
+        link.open(100)
+        connection = peer.connected()
+        link.ask(1, 2)
+        connection.questions(2)
+        assert link.answer(1)[0] == link.answer(2)[0] == 0
+        assert link.logged("did not answer in time") == 1
+        link.drop(1, 2)
+        link.close()
+
+    def test_each_cause_once_in_ten_seconds_with_how_many_were_left_out(self, link: Link) -> None:
+        def complain(cause: int, at: int, detail: str = "") -> list[str]:
+            link.driver.ask("complain", cause, detail, at)
+            return [line.decode() for line in link.driver.ask("logged")]
+
+        (first,) = complain(0, 5, "Connection refused")
+        assert first.startswith("trunkline authorise: ")
+        assert first.endswith(" (Connection refused)")
+        assert complain(0, 6) == complain(0, 10_004) == []
+        assert len(complain(1, 7)) == 1
+        (third,) = complain(0, 10_005)
+        assert third.endswith("left out since the last such line: 2")
+        (fourth,) = complain(0, 20_005)
+        assert "left out" not in fourth

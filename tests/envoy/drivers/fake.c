@@ -41,6 +41,7 @@ struct scheduler {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t committed = PTHREAD_COND_INITIALIZER;
+static struct buffer logged;
 
 static void drop(struct span text) { free((char *)text.data); }
 
@@ -155,6 +156,17 @@ bool fake_await(struct fake *fake, unsigned timeout_ms, uint64_t *event) {
 void CALLBACK(log)(int level, struct span message) {
   (void)level;
   fprintf(stderr, "%.*s\n", (int)message.size, message.data);
+  pthread_mutex_lock(&lock);
+  put_text(&logged, message);
+  pthread_cond_broadcast(&committed);
+  pthread_mutex_unlock(&lock);
+}
+
+void fake_take_logged(struct buffer *answer) {
+  pthread_mutex_lock(&lock);
+  buffer_add(answer, buffer_span(&logged));
+  buffer_free(&logged);
+  pthread_mutex_unlock(&lock);
 }
 
 bool CALLBACK(http_get_header)(envoy_filter filter, int type, struct span key, struct span *value, size_t index,

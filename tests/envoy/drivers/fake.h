@@ -25,6 +25,8 @@ struct span fake_state(const struct fake *fake, struct span key);
 // What was sent instead of asking on: status, headers in lines, body; nothing if nothing was.
 void fake_put_response(const struct fake *fake, struct buffer *answer);
 unsigned fake_continued(const struct fake *fake);
+// The lines logged since the last time, by anyone.
+void fake_take_logged(struct buffer *answer);
 uint64_t fake_limit(const struct fake *fake);
 // Waits for the next event; false if none comes in time.
 bool fake_await(struct fake *fake, unsigned timeout_ms, uint64_t *event);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "complaints.h"
 #include "driver.h"
 #include "fake.h"
 
@@ -96,6 +97,7 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 // open <link> <path> <timeout ms> → whether it is the same as the one before it | close <link>
 // ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
 // drop <question> → whether there was another event, whether it may have been read | end <link> <number> <request id>
+// complain <cause> <detail> <milliseconds> | logged → the lines
 // storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
 void link_driver(struct span command, struct buffer *answer) {
   struct span what = next_text(&command);
@@ -105,6 +107,10 @@ void link_driver(struct span command, struct buffer *answer) {
     memcpy(terminated, path.data, path.size);
     unsigned threads = (unsigned)next_number(&command);
     openings(terminated, threads, (unsigned)next_number(&command));
+    return;
+  }
+  if (span_is(what, SPAN("logged"))) {
+    fake_take_logged(answer);
     return;
   }
   size_t at = next_number(&command);
@@ -138,6 +144,10 @@ void link_driver(struct span command, struct buffer *answer) {
   } else if (span_is(what, SPAN("end"))) {
     uint64_t number = next_number(&command);
     link_end(links[at], number, next_text(&command));
+  } else if (span_is(what, SPAN("complain"))) {
+    static struct complaints complaints;
+    struct span detail = next_text(&command);
+    complain(&complaints, (enum complaint)at, detail, (int64_t)next_number(&command));
   } else if (span_is(what, SPAN("storm"))) {
     unsigned threads = (unsigned)next_number(&command);
     put_number(answer, storm(links[at], threads, (unsigned)next_number(&command)));
