@@ -10,21 +10,14 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.errors import InvalidFieldError
 from xds_server.ledger import records
-from xds_server.ledger.records import FORMAT, MICRO, Columns
+from xds_server.ledger.records import EMPTY, FORMAT, MICRO, Columns
 
 MOST_RECORDS = 1_000
 
-#: Field → most characters.
+#: Field → most characters. What the client wrote is cut instead.
 _TEXTS = {
-    "id": 128,
-    "organisation_id": 128,
-    "key_id": 128,
-    "route_id": 128,
-    "model": 512,
-    "target_id": 512,
-    "provider": 128,
-    "node_id": 128,
-    "response_flags": 512,
+    **{name: 512 for name, empty in EMPTY.items() if empty == "" and name not in {"end_user", "tag"}},
+    **dict.fromkeys(("id", "organisation_id", "key_id", "route_id", "provider", "node_id"), 128),
     "upstream_request_id": 256,
     "service_tier": 64,
 }
@@ -35,35 +28,10 @@ _LARGEST = 10**13
 _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
 #: Money is bounded in nano-USD: 10,000 USD for one request.
 _NUMBERS = {
+    **{name: _LARGEST for name, empty in EMPTY.items() if type(empty) is int and name != "started_at_us"},
     "attempts": 1_000_000,
     "status": 999,
     "price_version": 0xFFFFFFFF,
-    **dict.fromkeys(
-        (
-            "request_bytes",
-            "response_bytes",
-            "first_byte_us",
-            "duration_us",
-            "prompt_tokens",
-            "cached_tokens",
-            "completion_tokens",
-            "reasoning_tokens",
-            "cost_nano_usd",
-            "earned_nano_usd",
-            "claimed_prompt_tokens",
-            "claimed_completion_tokens",
-            "cache_write_tokens",
-            "cache_write_1h_tokens",
-            "audio_prompt_tokens",
-            "audio_completion_tokens",
-            "images",
-            "audio_in_ms",
-            "audio_out_ms",
-            "characters",
-            "search_units",
-        ),
-        _LARGEST,
-    ),
 }
 _MOST_FAILED = 64
 
