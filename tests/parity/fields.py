@@ -9,7 +9,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-_WHOLE = {
+WHOLE = {
     FieldDescriptor.TYPE_INT32,
     FieldDescriptor.TYPE_INT64,
     FieldDescriptor.TYPE_UINT32,
@@ -38,7 +38,7 @@ def values(field: Any) -> Iterator[Any]:
         found = [each.number for each in field.enum_type.values if each.number]
     elif field.type == FieldDescriptor.TYPE_BOOL:
         found = [True, False] if field.has_presence else [True]
-    elif field.type in _WHOLE:
+    elif field.type in WHOLE:
         found = [7]
     elif field.type == FieldDescriptor.TYPE_BYTES:
         found = [b"probe"]

@@ -1,0 +1,209 @@
+"""Every column of usage: Envoy's log line → record → the control plane's columns → reports → the CLI's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.ledger.v1 import ledger_pb2 as pb
+
+from tests.parity import fields
+from tests.translator.ledger.writing import held, request_line
+from tests.xds_server.ledger.usage import batch, usage
+from translator.ledger import lines
+from translator.ledger.lines import RequestLine
+from translator.ledger.prices import PriceBook
+from translator.ledger.records import Bill, bill, expired, record
+from translator.ledger.usage import Tokens
+from translator.limits import Reservation
+from trunkline import usage_rows
+from xds_server.admin import usage as admin_usage
+from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.query import Filter
+from xds_server.ledger.reader import LedgerReader
+from xds_server.ledger.records import record as as_it_arrived
+from xds_server.ledger.rollup import SUMS
+from xds_server.resources import access_log
+
+RECORD: Mapping[str, Any] = dict(pb.UsageRecord.DESCRIPTOR.fields_by_name)
+
+#: Another value of each field of a line, where the one by its type says nothing.
+LINE_VALUES: Mapping[str, Any] = {
+    "node": "nd-1 5000000 7000000",
+    "failed": "azure/x=429",
+    "attempts": 2,
+    "status": 201,
+    "events": "900:90000",
+    "usage": '{"prompt_tokens":11,"completion_tokens":6}',
+}
+#: Fields of a record that no translator of this version fills, and why.
+NOT_FILLED = {
+    "cache_hit": "nothing is cached by this version",
+    "upstream_request_id": "no field of the log line has it yet",
+}
+#: Numbers of a record that are no sum of a report, and why.
+NOT_SUMMED = {
+    "format": "of the record's layout",
+    "started_at_us": "the dimensions hour and day",
+    "attempts": "`retries`",
+    "status": "`errors`",
+    "request_bytes": "single records tell",
+    "response_bytes": "single records tell",
+    "first_byte_us": "percentiles, in `usage compare`",
+    "duration_us": "the speed, in `usage compare`",
+    "cost_micro_usd": "`cost_nano_usd` in another unit",
+    "price_version": "no amount",
+    "earned_micro_usd": "`earned_nano_usd` in another unit",
+    "earned_nano_usd": "`nodes contributions`",
+    "claimed_prompt_tokens": "single records tell",
+    "claimed_completion_tokens": "single records tell",
+    "cache_write_tokens": "single records tell",
+    "cache_write_1h_tokens": "single records tell",
+    "audio_prompt_tokens": "single records tell",
+    "audio_completion_tokens": "single records tell",
+    "images": "single records tell",
+    "audio_in_ms": "single records tell",
+    "audio_out_ms": "single records tell",
+    "characters": "single records tell",
+    "search_units": "single records tell",
+}
+#: Fields of Tokens that stand in no record by themselves, and why.
+NOT_RECORDED = {
+    "image_size": "it chose the price",
+    "image_quality": "it chose the price",
+}
+#: From what else than a field of its own name a sum of a report is made.
+SUMMED_FROM = {
+    "requests": {},
+    "errors": {"status": 500},
+    "retries": {"attempts": 3},
+    "estimated": {"estimated": True},
+    "cache_hits": {"cache_hit": True},
+}
+
+
+def line(reserved: Reservation, **changed: object) -> RequestLine:
+    found = lines.parse(request_line("r", reserved, **changed).rstrip())
+    assert found is not None
+    return found
+
+
+def recorded(of: RequestLine) -> pb.UsageRecord:
+    assert of.held is not None
+    return record(of, of.held, bill(of, of.held, PriceBook()))
+
+
+@pytest.mark.parametrize("field", access_log.FIELDS)
+def test_a_field_of_envoys_log_line_reaches_the_record(field: str) -> None:
+    assert field in lines._Usual.__struct_fields__, f"{field} is lost in translator/ledger/lines.py: _Usual"
+    stream = held("r", stream=True)
+    # Events count where nothing is reported, and what failed where there was more than one attempt.
+    beside = {"usage": None} if field == "events" else {"attempts": 3} if field == "failed" else {}
+    kind = msgspec.structs.fields(lines._Usual)[lines._Usual.__struct_fields__.index(field)].type
+    value = LINE_VALUES.get(field, 7 if "int" in str(kind) else "probe")
+    before = line(stream, **beside)
+    after = (
+        line(held("r", stream=True, tag="other")) if field == "note" else line(stream, **{**beside, field: value})
+    )
+    assert before != after, f"{field} is lost in translator/ledger/lines.py: parse"
+    assert recorded(before) != recorded(after), f"{field} is lost in translator/ledger/records.py or usage.py"
+
+
+def test_the_translator_fills_every_field_of_a_record() -> None:
+    filled = {field.name for each in _records() for field, _ in each.ListFields()}
+    missing = RECORD.keys() - filled - NOT_FILLED.keys()
+    assert not missing, f"translator/ledger/records.py does not fill {', '.join(sorted(missing))}"
+    assert not filled & NOT_FILLED.keys(), "it is filled: take it out of NOT_FILLED"
+
+
+def _records() -> Iterable[pb.UsageRecord]:
+    reserved = held("r", stream=True, user="u", tag="t", asked="i1")
+    full = line(reserved, flags="DC", node="nd-1 5000000 7000000", failed="azure/x=429", attempts=2)
+    yield record(full, reserved, Bill(_tokens(), 7, 7))
+    yield expired(reserved)
+
+
+def _tokens(**changed: Any) -> Tokens:
+    """Of every kind some."""
+    given: dict[str, Any] = {
+        each.name: "probe" if each.type is str else True if each.type is bool else 7
+        for each in msgspec.structs.fields(Tokens)
+    }
+    return Tokens(**{**given, **changed})
+
+
+@pytest.mark.parametrize("field", Tokens.__struct_fields__)
+def test_what_a_request_used_is_recorded(field: str) -> None:
+    reserved = held("r", asked="i1")
+    kind = {each.name: each.type for each in msgspec.structs.fields(Tokens)}[field]
+    beside = {"claimed_prompt": 0, "claimed_completion": 0} if field == "units_capped" else {}
+    before, after = (
+        record(line(reserved), reserved, Bill(_tokens(**beside, **changed), 7, 7))
+        for changed in ({field: "" if kind is str else False if kind is bool else 0}, {})
+    )
+    if field in NOT_RECORDED:
+        assert before == after, f"{field} is recorded: take it out of NOT_RECORDED"
+    else:
+        assert before != after, f"Tokens.{field} is lost in translator/ledger/records.py"
+
+
+def probe(name: str, **beside: Any) -> pb.UsageRecord:
+    """A record with another value of one field."""
+    made = usage(**beside)
+    if name == "failed_attempts":
+        made.failed_attempts.add(target_id="azure/x", status=429, reason="refused")
+    elif name != "format":
+        fields.put(made, name, next(iter(fields.values(RECORD[name]))))
+    if name in {"cost_micro_usd", "earned_micro_usd"}:  # as an older translator has it
+        made.ClearField(name.replace("micro", "nano"))  # type: ignore[arg-type]
+        made.node_id = "nd-1"
+    return made
+
+
+@pytest.mark.parametrize("name", RECORD)
+async def test_a_field_of_a_record_is_stored_and_exported(name: str, ledger: Ledger, reader: LedgerReader) -> None:
+    sent = probe(name)
+    await ledger.append(batch(sent))
+    ((row,),) = [page async for page in reader.export(Filter())]
+    came = as_it_arrived(row)
+    assert getattr(came, name) == getattr(sent, name), (
+        f"{name} is lost in xds_server/ledger/records.py or blocks.py"
+    )
+    shown = usage_rows.record_row(came)
+    assert shown[name] or name == "format", f"{name} is lost in trunkline/usage_rows.py"
+
+
+@pytest.mark.parametrize("name", [name for name, field in RECORD.items() if field.type in fields.WHOLE])
+def test_a_number_of_a_record_is_summed(name: str) -> None:
+    if name in NOT_SUMMED:
+        assert name not in SUMS, f"{name} is summed: take it out of NOT_SUMMED"
+    else:
+        assert name in SUMS, f"{name} is in no report: admin.proto's UsageRow, or NOT_SUMMED with the reason"
+
+
+@pytest.mark.parametrize(
+    "name", [field.name for field in admin.UsageRow.DESCRIPTOR.fields if field.name != "values"]
+)
+async def test_a_sum_is_reported(name: str, ledger: Ledger, reader: LedgerReader) -> None:
+    source = SUMMED_FROM.get(name)
+    if source is None:
+        assert name in RECORD, f"say in SUMMED_FROM what {name} is made of"
+        source = {"cost_nano_usd": 7_000_000} if "cost" in name else {name: 7_000}
+    await ledger.append(batch(usage(**source), usage(**source)))
+    (group,) = await reader.report(Filter(), ())
+    row = admin_usage._row(group)
+    expected = {"cost_nano_usd": 14_000_000, "requests": 2, "errors": 2, "retries": 4}
+    amount = expected.get(name, 2 if name in SUMMED_FROM else 14_000)
+    assert getattr(row, name) == amount, f"{name} is lost in xds_server/ledger/rollup.py or reports.py"
+    cells = list(usage_rows.report_row(row, ()).values())
+    shown = "0.014000000" if "cost" in name else amount
+    assert shown in cells, f"{name} is lost in trunkline/usage_rows.py"
+
+
+def test_exceptions_are_fields() -> None:
+    assert {*NOT_FILLED, *NOT_SUMMED} <= RECORD.keys()
+    assert NOT_RECORDED.keys() <= set(Tokens.__struct_fields__)
+    assert SUMMED_FROM.keys() <= set(admin.UsageRow.DESCRIPTOR.fields_by_name)
