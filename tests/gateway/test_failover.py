@@ -17,8 +17,8 @@ from tests.gateway.process import GatewayProcess
 
 FIRST_BYTE_SECONDS = 1.0
 CONNECT_SECONDS = 0.5
-#: Two attempts at the dead target's limit, and a slow machine.
-MOST_EXTRA_SECONDS = 2 * FIRST_BYTE_SECONDS + 3.0
+#: Two attempts at the dead target's limit, and a busy machine. Without the limit a request would wait for 300 s.
+MOST_EXTRA_SECONDS = 2 * FIRST_BYTE_SECONDS + 30.0
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ async def test_a_target_that_drops_syn_packets_costs_the_connect_limit(
     gateway.apply(config)
     assert not load.problems
     assert set(load.targets()) == {"b/plain"}
-    assert max(each.duration for each in load.outcomes) < CONNECT_SECONDS + 3.0
+    assert max(each.duration for each in load.outcomes) < CONNECT_SECONDS + 30.0
 
 
 async def test_with_every_target_down_the_answer_is_a_clear_503_at_once(

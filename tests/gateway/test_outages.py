@@ -18,8 +18,8 @@ from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
 OUTAGE_SECONDS = 60.0
-#: The goal is 2 s; the test machine may be busy.
-IN_SYNC_SECONDS = 10.0
+#: Far above what `make bench` measures: it tells an outage that does not end from a busy machine.
+IN_SYNC_SECONDS = 60.0
 PUSHES = ("listener_manager.lds.update_success", "cluster_manager.cds.update_success")
 
 
@@ -112,7 +112,7 @@ async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) ->
 
 async def in_sync(gateway: GatewayProcess) -> None:
     """Until the control plane knows both its clients and has nothing to tell them."""
-    async with asyncio.timeout(3 * IN_SYNC_SECONDS):
+    async with asyncio.timeout(IN_SYNC_SECONDS):
         while True:
             done = await asyncio.to_thread(gateway.run, "status", "--output", "json", check=False)
             if done.returncode == 0:

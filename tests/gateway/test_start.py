@@ -16,8 +16,8 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.process import GatewayProcess
 
-#: The goal is 5 s on 2 quiet cores (`make bench` reports it); a busy test machine gets three times that.
-START_SECONDS = 15.0
+#: The goal is 5 s on 2 quiet cores, which `make bench` measures; here, that nothing waits for a time limit.
+START_SECONDS = 60.0
 
 
 def ask(gateway: GatewayProcess, path: str, key: str) -> dict[str, object]:

@@ -1,20 +1,25 @@
 """A machine behind a router of the kind that homes have, in network namespaces of its own.
 
-    gateway's network ── 198.18.77.0/30 ── router (masquerade) ── 198.18.78.0/30 ── machine
+    gateway's network ── 198.18.x.y/30 ── router (masquerade) ── 198.18.x.(y+4)/30 ── machine
 
-Addresses are of the block for tests of networks (RFC 2544).
+Addresses are of the block for tests of networks (RFC 2544), and each process has its own. What a killed run has
+left behind goes when the next one begins.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-GATEWAY, ROUTER_OUTSIDE = "198.18.77.1", "198.18.77.2"
-ROUTER_INSIDE, MACHINE = "198.18.78.1", "198.18.78.2"
 TOOLS = {"ip": "iproute2", "nft": "nftables"}
 RULES = """
 table ip nat {
@@ -32,12 +37,24 @@ table ip filter {
 """
 
 
+NETWORK = ipaddress.ip_network("198.18.0.0/15")
+#: Names end with the process id of the run that made them, which Linux keeps below 2^22.
+SPACES = re.compile(r"tl-(?:router|machine)-(\d+)")
+LINKS = re.compile(r"\btl-out(\d+)")
+
+
 class BehindNat:
-    """Entering makes it, leaving takes it away. Needs root; fails with what to install or to be."""
+    """Entering makes it, leaving takes it away. Needs root; fails with what to install or to be.
+
+    `gateway_address` is the test's own on the router's network; `machine_address` is one that nobody outside has.
+    """
 
     def __init__(self) -> None:
-        mark = os.getpid() % 100_000
+        mark = os.getpid()
         self._router, self._machine, self._here = f"tl-router-{mark}", f"tl-machine-{mark}", f"tl-out{mark}"
+        base = NETWORK[mark * 8 % NETWORK.num_addresses]
+        self.gateway_address, self.router_address = str(base + 1), str(base + 2)
+        self._router_inside, self.machine_address = str(base + 5), str(base + 6)
 
     def __enter__(self) -> Self:
         for tool, package in TOOLS.items():
@@ -45,6 +62,7 @@ class BehindNat:
                 f"{tool} is missing: apt-get install {package} (or scripts/install_test_tools.sh)"
             )
         assert os.geteuid() == 0, "network namespaces need root: run the tests as root, or with sudo"
+        _remove_leftovers()
         try:
             self._make()
         except BaseException:
@@ -81,33 +99,54 @@ class BehindNat:
 
     def add_route(self) -> None:
         """From the gateway's network to the machine's own address, as nobody outside has one."""
-        _run("ip", "route", "add", f"{MACHINE}/32", "via", ROUTER_OUTSIDE, "dev", self._here)
+        _run("ip", "route", "add", f"{self.machine_address}/32", "via", self.router_address, "dev", self._here)
 
     def _make(self) -> None:
         for each in (self._router, self._machine):
             _run("ip", "netns", "add", each)
             _run("ip", "-n", each, "link", "set", "lo", "up")
         _run("ip", "link", "add", self._here, "type", "veth", "peer", "name", "outside", "netns", self._router)
-        _run("ip", "addr", "add", f"{GATEWAY}/30", "dev", self._here)
+        _run("ip", "addr", "add", f"{self.gateway_address}/30", "dev", self._here)
         _run("ip", "link", "set", self._here, "up")
         inside = ("type", "veth", "peer", "name", "inside", "netns", self._router)
         _run("ip", "-n", self._machine, "link", "add", "eth", *inside)
         for space, device, address in (
-            (self._router, "outside", ROUTER_OUTSIDE),
-            (self._router, "inside", ROUTER_INSIDE),
-            (self._machine, "eth", MACHINE),
+            (self._router, "outside", self.router_address),
+            (self._router, "inside", self._router_inside),
+            (self._machine, "eth", self.machine_address),
         ):
             _run("ip", "-n", space, "addr", "add", f"{address}/30", "dev", device)
             _run("ip", "-n", space, "link", "set", device, "up")
-        _run("ip", "-n", self._machine, "route", "add", "default", "via", ROUTER_INSIDE)
+        _run("ip", "-n", self._machine, "route", "add", "default", "via", self._router_inside)
         _run(*self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         _run(*self.router, "nft", "-f", "-", given=RULES)
 
     def _remove(self) -> None:
-        """A link goes with either of its ends."""
-        for each in (self._machine, self._router):
-            subprocess.run(("ip", "netns", "del", each), capture_output=True, check=False, timeout=20)
-        subprocess.run(("ip", "link", "del", self._here), capture_output=True, check=False, timeout=20)
+        _delete((self._machine, self._router), (self._here,))
+
+
+def _remove_leftovers() -> None:
+    """Takes away what processes that no longer exist have made."""
+
+    def gone(pattern: re.Pattern[str], listed: str) -> list[str]:
+        return [match[0] for match in pattern.finditer(listed) if not Path(f"/proc/{match[1]}").exists()]
+
+    spaces = subprocess.run(("ip", "netns", "list"), capture_output=True, text=True, check=True, timeout=20)
+    links = subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True, timeout=20)
+    _delete(gone(SPACES, spaces.stdout), gone(LINKS, links.stdout))
+
+
+def _delete(spaces: Iterable[str], links: Iterable[str]) -> None:
+    """A link goes with either of its ends, and its routes with it."""
+    for space in spaces:
+        for pid in subprocess.run(
+            ("ip", "netns", "pids", space), capture_output=True, text=True, check=False, timeout=20
+        ).stdout.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        subprocess.run(("ip", "netns", "del", space), capture_output=True, check=False, timeout=20)
+    for link in links:
+        subprocess.run(("ip", "link", "del", link), capture_output=True, check=False, timeout=20)
 
 
 def _run(*command: str, given: str | None = None) -> None:
