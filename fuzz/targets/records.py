@@ -1,0 +1,47 @@
+"""The record of a request: whatever its line says, the control plane can store it."""
+
+from __future__ import annotations
+
+import orjson
+from msgspec.structs import replace
+from trunkline_proto.ledger.v1 import ledger_pb2
+from trunkline_proto.policy.v1 import policy_pb2
+
+from tests.translator.ledger.writing import held, request_line
+from translator.ledger import lines, records
+from translator.ledger.prices import PriceBook
+from xds_server.ledger.checking import check_request, sort_out
+
+UNDER_TEST = ("translator.ledger.lines", "translator.ledger.records", "translator.ledger.usage", "translator.note")
+_HELD = held("whole")
+_TARGET = orjson.loads(request_line("whole"))["target"]
+
+
+def _dear() -> PriceBook:
+    """The highest prices that there can be."""
+    prices = PriceBook()
+    most = (1 << 63) - 1
+    price = policy_pb2.Price(input=most, output=most, cached_input=most, request=most, version=1)
+    target = policy_pb2.Target(id=_TARGET, prices=[price])
+    prices.put(policy_pb2.Route(id=_HELD.route, targets=[target]))
+    return prices
+
+
+_PRICES = _dear()
+
+
+def check(data: bytes) -> bool:
+    """As the line says it; and of a request whose reservation is in order, at the highest price."""
+    found = lines.parse(data.replace(b"\n", b""))
+    if found is None:
+        return False
+    for reservation, target in ((found.held, found.target), (_HELD, _TARGET)):
+        if reservation is None or not (reservation.id and reservation.organisation):
+            continue  # nobody to bill
+        line = replace(found, held=reservation, target=target)
+        record = records.record(line, reservation, records.bill(line, reservation, _PRICES))
+        request = ledger_pb2.AppendRequest(source="fuzz", records=[record])
+        check_request(request)
+        refused = sort_out(request.records).refused
+        assert not refused, (refused[0].field, refused[0].reason)
+    return True
