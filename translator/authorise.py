@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from translator import credentials, endpoints
+from translator import credentials, endpoints, multipart
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.facts import BodyFacts, read
@@ -66,6 +66,8 @@ class Authoriser:
         endpoint = _endpoint(head)
         key = self._key(head.headers)
         _check_content(head, endpoint)
+        if endpoint.body is BodyKind.FORM:
+            multipart.boundary(head.headers.get(b"content-type", b""))
         return Admitted(key.id)
 
     def end(self, request_id: str) -> None:

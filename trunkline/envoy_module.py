@@ -59,7 +59,7 @@ def compiled(sources: Path, builds: Path) -> Path:
     """The directory below `builds` with the module made of exactly these sources. Raises UsageError."""
     files = sorted(sources.glob("*.[ch]"))
     flags = (*FLAGS, *LINKING.get(platform.system(), ()))
-    digest = hashlib.sha256("\0".join(flags).encode())
+    digest = hashlib.sha256("\0".join((os.environ.get("CC", ""), *flags)).encode())
     for file in files:
         digest.update(b"\0" + file.name.encode() + b"\0" + file.read_bytes())
     made = builds / digest.hexdigest()[:16]

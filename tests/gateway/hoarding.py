@@ -68,20 +68,16 @@ class Hoard:
         """So many requests at a time on each connection."""
         await asyncio.gather(*(self._http2(streams, upload) for _ in range(connections)))
 
-    async def idle(self, connections: int) -> int:
-        """Connections that send nothing. Returns how many are closed at once."""
-        pairs = [await self._connect() for _ in range(connections)]
-        closed = 0
-        for reader, _ in pairs[::-1]:  # the last ones are over the limit
-            try:
-                async with asyncio.timeout(STALL if closed else 10 * STALL):
-                    await reader.read(1)
-            except TimeoutError:
-                break
-            except ConnectionError:
-                pass
-            closed += 1
-        return closed
+    async def idle(self, connections: int, *, closed: int) -> int:
+        """Opens connections that send nothing, and waits until so many are closed. Returns how many are."""
+        readers = [(await self._connect())[0] for _ in range(connections)]
+
+        def gone() -> int:
+            return sum(reader.at_eof() or reader.exception() is not None for reader in readers)
+
+        while gone() < closed:
+            await asyncio.sleep(0.02)
+        return gone()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*self.address)

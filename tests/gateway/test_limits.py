@@ -83,6 +83,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             organisation("dense", {"metric": "cost_usd", "per": "366d", "amount": usd(DENSE_BUDGET)}),
             organisation("hundred", {"metric": "requests", "per": "60s", "amount": 100}),
             organisation("narrow", {"metric": "concurrency", "amount": 3}),
+            organisation("single", {"metric": "concurrency", "amount": 1}),
             organisation("poor", of_key=(MONTHLY,)),
             organisation("changed"),
             organisation("kept", {"metric": "requests", "per": "366d", "amount": 10}),
@@ -186,8 +187,46 @@ async def test_three_at_a_time_are_three_at_a_time(gateway: GatewayProcess, prov
     await provider_a.abehave("slow", delay_ms=1000)
     assert await at_once(gateway, "narrow", 50) == {200: 3, REFUSED: 47}
     await provider_a.abehave("ok")
-    await settled(gateway)
     assert (await ask(gateway, "narrow"))[0] == 200
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streams"])
+@pytest.mark.parametrize("connections", [1, 20])
+async def test_one_at_a_time_may_follow_at_once(gateway: GatewayProcess, stream: bool, connections: int) -> None:
+    """A place is free when its request ends, not when Envoy's log tells of it."""
+    headers = {"authorization": f"Bearer {key_of('single')}", "content-type": "application/json"}
+    url = f"{gateway.base_url}/chat/completions"
+    statuses = []
+    for _ in range(connections):
+        async with aiohttp.ClientSession(headers=headers) as session:  # keep-alive within one
+            for _ in range(20 // connections):
+                async with session.post(url, data=body(stream=stream)) as answer:
+                    statuses.append(answer.status)
+                    text = await answer.text()
+                    assert not stream or text.rstrip().endswith("data: [DONE]")
+    assert statuses == [200] * 20
+
+
+async def test_a_client_that_leaves_gives_its_place_back(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("slow", delay_ms=60_000)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await ask(gateway, "single")
+    await provider_a.abehave("ok")
+    begun = time.monotonic()
+    while (await ask(gateway, "single"))[0] != 200:
+        assert time.monotonic() - begun < GENEROUS_SECONDS
+
+
+async def test_a_request_that_every_target_refuses_gives_its_place_back(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("status", status=400)
+    assert [(await ask(gateway, "single"))[0] for _ in range(5)] == [400] * 5
+    await provider_a.abehave("ok")
+    assert (await ask(gateway, "single"))[0] == 200
 
 
 async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(gateway: GatewayProcess) -> None:

@@ -17,29 +17,34 @@ from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
+from translator.questions.frames import Admitted, Allowed
 
 NOW = 1_800_000_000.0
 CHAT = b"/v1/chat/completions"
 
 
-def ask(
-    body: object = None,
-    *,
-    store: PolicyStore | None = None,
-    target: bytes = CHAT,
-    method: str = "POST",
-    value: str = VALUE,
-    **headers: str,
-) -> Allowed:
-    sent = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
+def ask(body: object = None, *, store: PolicyStore | None = None, **options: Any) -> Allowed:
     content = (
         body if isinstance(body, bytes) else json.dumps({"model": "gpt-4.1"} if body is None else body).encode()
     )
-    question = Request(method, target, {b"authorization": b"Bearer " + value.encode(), **sent}, content)
+    return authoriser(store).decide(asked(content, **options))
+
+
+def admit(**options: Any) -> Admitted:
+    return authoriser().admit(asked(b"", **options))
+
+
+def authoriser(store: PolicyStore | None = None) -> Authoriser:
     chosen = store or policies.default_store()
     meter = Meter(chosen, Limiter(chosen.limits_by_id), clock=lambda: NOW)
-    return Authoriser(chosen, meter, lambda: NOW).decide(question)
+    return Authoriser(chosen, meter, lambda: NOW)
+
+
+def asked(
+    body: bytes, *, target: bytes = CHAT, method: str = "POST", value: str = VALUE, **headers: str
+) -> Request:
+    sent = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
+    return Request(method, target, {b"authorization": b"Bearer " + value.encode(), **sent}, body)
 
 
 def refusal(*args: Any, **options: Any) -> Refusal:
@@ -225,3 +230,36 @@ def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], shape
     assert allowed.route == shape
     assert " rt_gpt " in allowed.note  # it is booked on the route, whoever asks
     assert ask({"model": "gpt-4.1", "stream": True}, store=store).route == f"{shape}:stream"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"value": "sk-unknown-0123456789"}, 401),
+        ({"value": ""}, 401),
+        ({"target": b"/v1/unknown"}, 404),
+        ({"target": b"/v1/models"}, 405),
+        ({"method": "PUT"}, 405),
+        ({"content_encoding": "gzip"}, 400),
+        ({"target": b"/v1/audio/transcriptions", "content_type": "application/json"}, 400),
+        ({"target": b"/v1/audio/transcriptions"}, 400),
+    ],
+)
+def test_what_headers_decide_is_refused_before_the_body(options: dict[str, Any], status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        admit(**options)
+    assert caught.value.status == status
+    later = refusal(**options)
+    assert (later.status, later.code, later.message) == (status, caught.value.code, caught.value.message)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"target": b"/v1/audio/transcriptions", "content_type": "multipart/form-data; boundary=b"},
+        {"target": b"/v1/models", "method": "GET"},
+    ],
+)
+def test_what_only_a_body_can_decide_is_admitted_on_account_of_its_key(options: dict[str, Any]) -> None:
+    assert admit(**options) == Admitted("key_ci")

@@ -6,6 +6,7 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLogFilter,
     ComparisonFilter,
     ComparisonFilterOp,
+    ExtensionFilter,
     ResponseFlagFilter,
     StatusCodeFilter,
 )
@@ -16,11 +17,14 @@ from envoy_data_plane.envoy.config.core.v3 import (
     RuntimeUInt32,
     SubstitutionFormatString,
 )
+from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     LocalReplyConfig,
     ResponseMapper,
 )
 from envoy_data_plane.google.protobuf import Struct, Value
+
+from xds_server.resources.encoding import pack
 
 
 def local_replies(max_body_bytes: int) -> LocalReplyConfig:
@@ -48,7 +52,7 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 retry_after=1,
             ),
             _mapper(
-                _flags("OM"),
+                _details("overload"),
                 message="The gateway has no memory left for more requests. Send the request again later.",
                 kind="server_error",
                 code="gateway_overloaded",
@@ -94,6 +98,17 @@ def _mapper(
 
 def _flags(*flags: str) -> AccessLogFilter:
     return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
+
+
+def _details(text: str) -> AccessLogFilter:
+    """By Envoy's own word for the cause, where it has no flag."""
+    expression = ExpressionFilter(expression=f"response.code_details == '{text}'")
+    return AccessLogFilter(
+        extension_filter=ExtensionFilter(
+            name="cel",
+            typed_config=pack("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression),
+        )
+    )
 
 
 def _status(code: int) -> AccessLogFilter:

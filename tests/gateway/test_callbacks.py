@@ -1,0 +1,58 @@
+"""Each of Envoy's callbacks that our module declares is called, in a running Envoy, by what clients do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.envoy import counting
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS
+from tests.gateway.process import GatewayProcess
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    environment = {**PROVIDER_CREDENTIALS, "CC": str(counting.compiler())}
+    with GatewayProcess(tmp_path / "data", config, environment=environment) as running:
+        pid = running.service_pid("envoy")
+        yield running
+    counting.forget(pid)
+
+
+async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    pid = gateway.service_pid("envoy")
+    url = f"{gateway.base_url}/chat/completions"
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x"}]}
+
+    async def pieces() -> Any:
+        """A body of unknown length, in small pieces that are not at hand together."""
+        for piece in (b'{"model": "gpt-4.1", ', b'"messages": [', b'{"role": "user", "content": "x"}]}'):
+            yield piece
+            await asyncio.sleep(0.05)
+
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session:
+        async with session.post(url, json=body) as plain:
+            assert plain.status == 200
+        async with session.post(url, json={**body, "stream": True}) as stream:
+            assert (await stream.text()).endswith("data: [DONE]\n\n")
+        async with session.post(url, data=pieces(), headers={"content-type": "application/json"}) as unknown:
+            assert unknown.status == 200
+        async with session.post(url, json={**body, "model": "none"}) as refused:
+            assert refused.status == 404
+        await provider_a.abehave("status", status=401)  # b has another name for the model, which is written there
+        async with session.post(url, json=body) as other:
+            assert other.status == 200
+        await provider_a.abehave("ok")
+        gateway.kill("translator")  # which Envoy's log tells
+        while True:
+            async with session.post(url, json=body) as again:
+                if again.status == 200:
+                    break
+    uncalled = [name for name, times in counting.counts(pid).items() if not times]
+    assert not uncalled
