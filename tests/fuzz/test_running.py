@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fuzz import corpus, engine, native, targets
+from fuzz import __main__ as running, corpus, engine, native, targets
 
 
 def fuzz(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -28,10 +28,22 @@ def test_an_unknown_target_is_refused() -> None:
     assert "there are body, " in done.stderr
 
 
-def test_it_runs_a_target_for_a_while() -> None:
-    done = fuzz("note", "--seconds", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "note         ok" in done.stdout
+@pytest.mark.parametrize(
+    ("script", "held", "said"),
+    [
+        ("print('#9 DONE 1234 runs')", True, "1234 runs"),
+        ("print('7 runs'); raise SystemExit('what broke')", False, "what broke"),
+        ("import time; print('begun', flush=True); time.sleep(60)", False, "did not end"),
+    ],
+    ids=["holds", "breaks", "hangs"],
+)
+def test_it_says_how_a_target_ended(
+    script: str, held: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "_command", lambda target, seconds: [sys.executable, "-c", script])
+    monkeypatch.setattr(running, "_GRACE", 5)
+    assert running._run("note", 0.1) is held
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.timeout(300)
