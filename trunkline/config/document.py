@@ -6,6 +6,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.config import model, objects
+from trunkline.errors import ConfigError
 
 # Made by the control plane on its first start; its key is the one in credentials.json.
 DEFAULT_ORGANISATION = "default"
@@ -14,7 +15,16 @@ DEFAULT_ORGANISATION = "default"
 def desired(file: model.File, stored: admin.Document) -> admin.Document:
     """What to apply. Sections that the file leaves out stay as they are in `stored`, and so does the organisation
     `default` of the first start unless the file names it: its key is the operator's own way in.
+
+    Raises ConfigError for a number that no message holds.
     """
+    try:
+        return _desired(file, stored)
+    except ValueError as error:  # as protobuf says it: "Value out of range: 5000000000"
+        raise ConfigError(f"a number of the file is larger than it may be: {str(error)[:100]}") from error
+
+
+def _desired(file: model.File, stored: admin.Document) -> admin.Document:
     providers = stored.providers if file.providers is None else map(provider, file.providers)
     routes = stored.routes if file.routes is None else map(route, file.routes)
     if file.organisations is None:

@@ -11,10 +11,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from trunkline.config import positions
+from trunkline.config import bounded, positions
 from trunkline.config.model import File
 from trunkline.config.secrets import Secrets
 from trunkline.errors import ConfigError
+
+#: What the control plane takes in one message.
+MAX_BYTES = 16 * 1024 * 1024
 
 _TYPES = {
     "string_type": "expected text; a number or true/false has to stand in quotes",
@@ -36,11 +39,13 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
         ConfigError: one line per mistake, `trunkline.yaml:14: routes[0].targets[1].wieght: unknown field; …`.
     """
     try:
-        text = path.read_text()
+        text = bounded.read_text(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; split what it holds, or set objects one by one") from error
     return parse(text, str(path), Secrets(environment, path.absolute().parent))
 
 

@@ -158,12 +158,15 @@ class Price(_Rates):
         return self
 
 
+Amount = Annotated[Decimal, AfterValidator(units.bounded)]
+
+
 class Limit(_Strict):
     """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all."""
 
     metric: Metric
     per: Window | None = None
-    amount: Decimal
+    amount: Amount
     time_zone: Text | None = None
     model: Text | None = None
 

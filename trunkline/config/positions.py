@@ -13,6 +13,11 @@ from trunkline.errors import ConfigError
 
 Path = tuple[str | int, ...]
 
+#: Values of one document, each alias counted as often as it is used: far more than the control plane accepts.
+_MAX_VALUES = 1_000_000
+#: Of a whole number, besides its sign.
+_MAX_BITS = 63
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -45,6 +50,8 @@ def load(text: str, name: str) -> Document:
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{name}: values are nested too deeply") from None
     finally:
         loader.dispose()
     return Document(value, lines)
@@ -56,8 +63,11 @@ class _Reader:
         self._name = name
         self._lines = lines
         self._open: set[int] = set()
+        self._left = _MAX_VALUES
+        self._sizes: dict[int, int] = {}
 
     def read(self, node: yaml.Node, path: Path) -> Any:
+        self._take(1, node)
         self._lines[path] = node.start_mark.line + 1
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
@@ -79,6 +89,7 @@ class _Reader:
             if key in seen:
                 raise ConfigError(f"{self._name}:{line + 1}: {key} is given twice")
             seen.add(key)
+        self._take(self._merged(node), node)
         self._loader.flatten_mapping(node)  # `<<: *anchor`
         result: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
@@ -89,10 +100,44 @@ class _Reader:
             self._lines[*path, key_node.value] = key_node.start_mark.line + 1
         return result
 
+    def _take(self, values: int, node: yaml.Node) -> None:
+        """Before they are made: a few lines of aliases can stand for more than any memory holds."""
+        self._left -= values
+        if self._left < 0:
+            raise ConfigError(
+                f"{self._name}:{node.start_mark.line + 1}: over {_MAX_VALUES:,} values, repeated ones included"
+            )
+
+    def _merged(self, node: yaml.Node) -> int:
+        """How many fields a mapping has once others are merged into it, at most one more than are accepted."""
+        if not isinstance(node, yaml.MappingNode):
+            return 0
+        if id(node) not in self._sizes:
+            self._sizes[id(node)] = 0  # for one that merges itself
+            merged = [
+                each
+                for key, value in node.value
+                if key.tag == "tag:yaml.org,2002:merge"
+                for each in (value.value if isinstance(value, yaml.SequenceNode) else [value])
+            ]
+            size = len(node.value) + sum(map(self._merged, merged))
+            self._sizes[id(node)] = min(size, _MAX_VALUES + 1)
+        return self._sizes[id(node)]
+
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         if node.tag == "tag:yaml.org,2002:float":
             try:
                 return Decimal(node.value.replace("_", ""))
             except ArithmeticError:  # .inf and .nan
                 return node.value
-        return self._loader.construct_object(node)
+        try:
+            value = self._loader.construct_object(node)
+        except (ValueError, OverflowError) as error:  # 2026-13-01; a number of thousands of digits
+            raise self._invalid(node, str(error)) from error
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise self._invalid(node, "it is larger than any number here may be")
+        return value
+
+    def _invalid(self, node: yaml.Node, reason: str) -> ConfigError:
+        kind = node.tag.rpartition(":")[2]
+        return ConfigError(f"{self._name}:{node.start_mark.line + 1}: not a valid {kind}: {reason}")

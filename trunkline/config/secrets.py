@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trunkline.config import bounded
+
+#: Of one secret: a certificate chain fits.
+_MAX_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
@@ -35,9 +40,10 @@ class Secrets:
         if kind == "file":
             path = self.directory / Path(rest).expanduser()
             try:
-                secret = path.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not text"
+                secret = bounded.read_text(path, _MAX_BYTES).strip()
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                reason = "not text" if isinstance(error, UnicodeDecodeError) else reason
                 raise ValueError(f"cannot read {path}: {reason}") from error
             if not secret:
                 raise ValueError(f"{path} is empty")

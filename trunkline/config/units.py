@@ -7,6 +7,10 @@ from decimal import Decimal
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+#: Before the point.
+_MOST_DIGITS = 18
+#: What messages hold.
+_MOST_UNITS = 2**63 - 1
 
 
 def milliseconds(text: str) -> int:
@@ -14,7 +18,7 @@ def milliseconds(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("expected a duration such as 500ms, 30s, 2m, 1h or 30d")
-    amount = Decimal(match[1]) * _MILLISECONDS[match[2]]
+    amount = bounded(Decimal(match[1])) * _MILLISECONDS[match[2]]
     if amount != amount.to_integral_value():
         raise ValueError("expected whole milliseconds, such as 500ms or 1.5s")
     return int(amount)
@@ -54,10 +58,19 @@ def usd_per_unit(micro_per_million: int) -> Decimal:
     return _usd(micro_per_million, 12)
 
 
+def bounded(value: Decimal) -> Decimal:
+    """`value` itself. Raises ValueError for one like 1e999999999, which fills memory when it is written out."""
+    if value.is_finite() and value.adjusted() > _MOST_DIGITS:
+        raise ValueError(f"expected a number of at most {_MOST_DIGITS} digits")
+    return value
+
+
 def _whole(usd: Decimal, decimals: int) -> int:
-    scaled = usd.scaleb(decimals)
+    scaled = bounded(usd).scaleb(decimals)
     if not scaled.is_finite() or scaled < 0 or scaled != scaled.to_integral_value():
         raise ValueError(f"expected an amount in USD of at most {decimals} decimals, such as 0.15")
+    if scaled > _MOST_UNITS:
+        raise ValueError(f"expected an amount of at most {_usd(_MOST_UNITS, decimals):f} USD")
     return int(scaled)
 
 
