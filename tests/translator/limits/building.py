@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from translator.limits import Limit, Limiter, Metric, Refused, Reservation
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z, the beginning of a window of any length up to an hour
-REQUESTS, TOKENS, COST, CONCURRENCY = Metric
+REQUESTS, TOKENS, COST, CONCURRENCY = Metric.REQUESTS, Metric.TOKENS, Metric.COST_USD, Metric.CONCURRENCY
 
 
 def limit(metric: Metric, window: str, amount: int, holder_id: str = "key_a", model: str = "") -> Limit:

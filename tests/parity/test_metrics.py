@@ -1,0 +1,53 @@
+"""Every metric of the policy is counted, refuses, and is settled."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import METRICS
+
+from tests.translator.limits.building import NOW, limiter, reservation
+from translator.limits import Limit, Limiter, Metric, Refused, windows, wire
+from translator.policy.limits import limits
+
+#: Metrics that a request has used up by having been let through.
+_OF_ADMISSION = {"requests"}
+
+
+def limit(metric: str, amount: int) -> Limit:
+    per_seconds = 0 if metric == "concurrency" else 3_600
+    message = policy.Limit(metric=METRICS[metric], per_seconds=per_seconds, amount=amount)
+    (made,) = limits([message], "key", "key_a", "a")
+    return made
+
+
+def reserve(engine: Limiter, request_id: str, of: Limit) -> Refused | None:
+    """Of a request that takes something of every metric."""
+    held = reservation(request_id, [of], tokens=5, cost=5)
+    return engine.reserve(msgspec.structs.replace(held, asked="i5:1024x1024:high"), [of])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_is_counted_and_settled(metric: str) -> None:
+    where = f"{metric} is lost in translator/limits/limiter.py"
+    nothing = limit(metric, 0)
+    refused = reserve(limiter(), "r", nothing)
+    assert refused is not None, where
+    said = wire.refusal(refused, {}, NOW).message
+    assert metric.partition("_")[0] in {*said.replace("USD", "cost").split(), "concurrency"}, (
+        f"translator/limits/wire.py does not name {metric}: {said}"
+    )
+    engine, exact = limiter(), dataclasses.replace(nothing, amount=refused.needed)
+    assert reserve(engine, "first", exact) is None
+    assert reserve(engine, "second", exact) is not None, where
+    assert engine.settle("first", 0, 0)
+    assert (reserve(engine, "third", exact) is None) == (metric not in _OF_ADMISSION), where
+
+
+def test_every_metric_has_a_window_or_none() -> None:
+    for metric in Metric:
+        has_none = limit(metric.text, 1).window == windows.NO_WINDOW
+        assert has_none == (metric is Metric.CONCURRENCY)
