@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,9 +11,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import METRICS
 
 from tests.translator.limits.building import NOW, limiter, reservation
+from translator.ledger.records import Bill
+from translator.ledger.settlement import Settlement
+from translator.ledger.usage import Tokens
 from translator.limits import Limit, Limiter, Metric, Refused, windows, wire
 from translator.policy.limits import limits
 
+_NO_JOURNAL = SimpleNamespace(gather=lambda entry: None)
 #: Metrics that a request has used up by having been let through.
 _OF_ADMISSION = {"requests"}
 
@@ -45,6 +50,22 @@ def test_a_metric_is_counted_and_settled(metric: str) -> None:
     assert reserve(engine, "second", exact) is not None, where
     assert engine.settle("first", 0, 0)
     assert (reserve(engine, "third", exact) is None) == (metric not in _OF_ADMISSION), where
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_was_used_counts_in_a_metric(metric: str) -> None:
+    engine, bound = limiter(), limit(metric, 10**12)
+    settlement = Settlement(engine, _NO_JOURNAL, None, expire_after=60, log=None)  # type: ignore[arg-type]
+    assert reserve(engine, "r", bound) is None
+    held = engine.held("r")
+    assert held is not None
+    settlement.reserved(held)
+    settlement.settle(held, Bill(Tokens(7, 0, 7, 0, images=7), 7, 1))
+    full = reserve(engine, "next", dataclasses.replace(bound, amount=0))
+    assert full is not None
+    assert full.taken == {"requests": 1, "tokens": 14, "cost_usd": 7, "concurrency": 0}.get(metric, 7), (
+        f"what was used of {metric} is lost in translator/ledger/settlement.py"
+    )
 
 
 def test_every_metric_has_a_window_or_none() -> None:
