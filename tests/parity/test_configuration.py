@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2 as admin
@@ -20,9 +19,8 @@ from tests.parity import decoded, fields
 from tests.parity.configuration import CONTAINERS, EXCEPTIONS, KEY_VALUE, PLACES, VALUES, Case, base, cases
 from tests.postgres import postgres_url
 from translator.limits import Metric as TranslatorMetric
-from trunkline.config import document, export, loader, mapping, model, objects
+from trunkline.config import document, export, loader, mapping, model
 from trunkline.config.secrets import Secrets
-from trunkline.verbs import routes as route_verbs
 from xds_server.admin import render
 from xds_server.admin.apply import apply
 from xds_server.model import Calendar, Metric, Privacy, State, Strategy, Visibility
@@ -243,17 +241,6 @@ def test_the_translator_has_every_metric() -> None:
 
 def test_every_order_of_the_heaviest_requests_has_its_word() -> None:
     assert list(ORDERS) == ["cost", "tokens", "duration"]
-
-
-def test_a_route_s_fields_have_flags() -> None:
-    """`routes set` can set all that a route has."""
-    called = {"model": "model_name", "organisation": "org"}
-    (verb,) = (each for each in route_verbs.routes.commands.values() if each.name == "set")
-    assert isinstance(verb, click.Command)
-    flags = {parameter.name for parameter in verb.params}
-    names = {"_".join(each.path) for each in objects.ROUTE.fields}
-    wanted = {called.get(name, name) for name in names - {"timeouts"}}.union(model.Timeouts.model_fields)
-    assert wanted <= flags, f"trunkline/verbs/routes.py has no flag for {', '.join(sorted(wanted - flags))}"
 
 
 def test_a_field_that_one_side_lacks_is_refused_at_once() -> None:
