@@ -287,9 +287,8 @@ class Endpoint:
     """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000.
 
     It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
-    the pool's audience owns it, so that the node may put the request before others. `priority` 0 serves first; a
-    pool's priorities leave no gap. The prices are its owner's, micro-USD per million tokens. `returns` counts how
-    often it was lost and came back.
+    the pool's audience owns it, so that the node may put the request before others. The prices are its owner's,
+    micro-USD per million tokens. `returns` counts how often it was lost and came back.
     """
 
     node_id: str
@@ -299,32 +298,29 @@ class Endpoint:
     own: bool = False
     input_price: int = 0
     output_price: int = 0
-    priority: int = 0
     returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The nodes that offer one model to one audience: an organisation's id, a key's id, or empty for everybody.
-
-    `private`: only what the audience owns.
+    """The nodes that offer one model: those that its audience owns (an organisation's id, or a key's for the nodes
+    that are private to it), or, where that is empty, those that anybody may use.
     """
 
     model: str
     endpoints: tuple[Endpoint, ...] = ()
     audience: str = ""
-    private: bool = False
 
     @property
     def name(self) -> str:
         """Of its cluster and assignment."""
-        return pool_name(self.model, self.audience, private=self.private)
+        return pool_name(self.model, self.audience)
 
 
-def pool_name(model: str, audience: str = "", *, private: bool = False) -> str:
-    """`nodes/<model>`, `nodes/<model>@<audience>`, or `nodes/<model>@<audience>!` for what it owns alone.
+def pool_name(model: str, audience: str = "") -> str:
+    """`nodes/<model>`, or `nodes/<model>@<audience>` for what the audience owns.
 
     A model whose name has one of those signs, or a percent sign, has it percent-encoded here.
     """
-    written = model.replace("%", "%25").replace("@", "%40").replace("!", "%21")
-    return f"nodes/{written}" + (f"@{audience}" if audience else "") + ("!" if private else "")
+    written = model.replace("%", "%25").replace("@", "%40")
+    return f"nodes/{written}" + (f"@{audience}" if audience else "")

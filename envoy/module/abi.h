@@ -16,6 +16,7 @@
 
 typedef void *envoy_filter;     // one stream's filter in Envoy
 typedef void *envoy_config;     // a filter's configuration in Envoy
+typedef void *envoy_specifier;  // one choice of a cluster
 typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; ours to delete
 
 struct header {
@@ -40,6 +41,7 @@ enum body_status {
 enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
 enum local_reply_status { LOCAL_REPLY_CONTINUE, LOCAL_REPLY_CONTINUE_AND_RESET };
 enum metadata_source { METADATA_DYNAMIC, METADATA_ROUTE, METADATA_CLUSTER, METADATA_HOST };
+enum attribute { ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS = 51 };
 enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_CRITICAL };
 
 #define CALLBACK(name) envoy_dynamic_module_callback_##name
@@ -67,8 +69,15 @@ bool CALLBACK(http_get_metadata_string)(envoy_filter, int source, struct span sp
 bool CALLBACK(http_set_filter_state_bytes)(envoy_filter, struct span key, struct span value);
 bool CALLBACK(http_get_filter_state_bytes)(envoy_filter, struct span key, struct span *value);
 
+bool CALLBACK(http_filter_get_attribute_string)(envoy_filter, int attribute, struct span *value);
+void CALLBACK(http_set_dynamic_metadata_string)(envoy_filter, struct span space, struct span key, struct span value);
+
 void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count, struct span body,
                                   struct span details);
+// Answers through the filters of the answer, as if it came from upstream: Envoy judges it like any other, while what
+// http_send_response sends goes straight to the client. Of an attempt that has a connection, and in no hook of it but
+// `scheduled`: Envoy crashes otherwise.
+void CALLBACK(http_send_response_headers)(envoy_filter, struct header *headers, size_t count, bool last);
 void CALLBACK(http_clear_route_cache)(envoy_filter);
 void CALLBACK(http_filter_continue_decoding)(envoy_filter);
 
@@ -76,3 +85,14 @@ envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter);
 // From any thread. Nothing happens once the filter is gone.
 void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler, uint64_t event);
 void CALLBACK(http_filter_scheduler_delete)(envoy_scheduler);
+
+bool CALLBACK(cluster_specifier_get_dynamic_metadata)(envoy_specifier, struct span space, struct span key,
+                                                      struct span *value);
+// Of the stream, and so of its last attempt.
+bool CALLBACK(cluster_specifier_get_attribute_string)(envoy_specifier, int attribute, struct span *value);
+// False if the cluster or the priority is not there. Each number may be left out by NULL.
+bool CALLBACK(cluster_specifier_get_cluster_host_count)(envoy_specifier, struct span cluster, uint32_t priority,
+                                                        size_t *all, size_t *healthy, size_t *degraded);
+// The same for all attempts of a request.
+uint64_t CALLBACK(cluster_specifier_get_random_value)(envoy_specifier);
+void CALLBACK(cluster_specifier_set_cluster_name)(envoy_specifier, struct span name);

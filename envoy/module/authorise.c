@@ -361,6 +361,7 @@ static enum headers_status response_headers(struct filter *filter, bool last) {
   (void)last;
   const struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
+  request_restore_status(authorise->request, filter->envoy);
   struct header_lines lines;
   header_lines(authorise->request->client_headers, &lines);
   for (size_t at = 0; at < lines.count; at++) {

@@ -4,6 +4,7 @@
 #include "answers.h"
 #include "filters.h"
 #include "headers.h"
+#include "hosts.h"
 
 // What the endpoint's metadata says about its target: <flags> <path prefix or -> <credential or -> <target> <name>.
 // flags: u, it understands stream_options; n, it is a node and the credential its id; o, the node belongs to whoever
@@ -18,6 +19,8 @@ struct dress {
   struct request *request;
   struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time
   struct target target;
+  uint64_t host;
+  bool asked, answered;
   bool edits_model, edits_usage;
   struct buffer form_model;  // the model's name at the target, for a form
   struct span refusal;  // stands for the answer's body, if there is one
@@ -25,6 +28,14 @@ struct dress {
 };
 
 static const struct span NONE = SPAN("-");
+// What is wrong with the gateway itself, whatever the target.
+static const struct word MISTAKEN = {
+    500,
+    SPAN("{\"error\":{\"message\":\"The gateway could not prepare this request for its target. Its operator can tell "
+         "why "
+         "from the request's id.\",\"type\":\"server_error\",\"param\":null,\"code\":\"internal_error\"}}"),
+    "",
+};
 
 static bool has_flag(struct span flags, char flag) {
   return flags.size && memchr(flags.data, flag, flags.size) != NULL;
@@ -106,14 +117,57 @@ static struct filter *new(void *config, envoy_filter envoy) {
   return &dress->filter;
 }
 
+// Answers the client in the target's place. Envoy takes nothing from that, neither about the host nor for a retry.
+static void answer_instead(struct dress *dress, struct word word, struct span details) {
+  struct header headers[] = {{SPAN("content-type"), SPAN("application/json")},
+                             {SPAN("retry-after"), {word.retry_after, strlen(word.retry_after)}}};
+  dress->answered = true;
+  CALLBACK(http_send_response)
+  (dress->filter.envoy, word.status, headers, *word.retry_after ? 2 : 1, word.body, details);
+}
+
+// Whether the attempt has its connection already, as is usual for nodes.
+static bool is_connected(envoy_filter envoy) {
+  struct span address = NO_SPAN;
+  return CALLBACK(http_filter_get_attribute_string)(envoy, ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS, &address) && address.size;
+}
+
+// Has Envoy eject the node, which rests, and send the request to another one. Not at once: the router is about to send
+// this attempt.
+static void eject_soon(struct dress *dress) {
+  envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(dress->filter.envoy);
+  dress->answered = true;
+  CALLBACK(http_filter_scheduler_commit)(scheduler, 0);
+  CALLBACK(http_filter_scheduler_delete)(scheduler);
+}
+
+static void scheduled(struct filter *filter, uint64_t event) {
+  (void)event;
+  struct header headers[] = {{SPAN(":status"), SPAN("503")}};
+  CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
+}
+
 static enum headers_status request_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request = request_of(filter->envoy);
   // Nothing reaches a target that the translator has not let through, or that we know nothing of.
   if (!request || !find_target(dress)) {
-    CALLBACK(http_send_response)(filter->envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_undressed"));
+    answer_instead(dress, MISTAKEN, SPAN("trunkline_undressed"));
     return HEADERS_STOP;
   }
+  const struct choice *choice = &request->choice;
+  dress->host = dress->target.node ? host_of_node(request->cluster, dress->target.credential) : request->cluster;
+  choice_begin(&request->choice);
+  if (choice->verdict == CHOICE_GIVE_UP) {
+    answer_instead(dress, last_word(&request->outcome), SPAN("trunkline_nothing_left"));
+    return HEADERS_STOP;
+  }
+  bool others = dress->target.node && choice->others && choice->more;
+  if (others && hosts_rests(dress->host, hosts_now()) && is_connected(filter->envoy)) {
+    eject_soon(dress);
+    return HEADERS_STOP;
+  }
+  dress->asked = true;
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   request->attempts++;
@@ -167,7 +221,7 @@ static bool edit_body(struct dress *dress, int last) {
     body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
     body_replace(envoy, last, buffer_span(&edited));
   } else {
-    CALLBACK(http_send_response)(envoy, 500, NULL, 0, NO_SPAN, SPAN("trunkline_edit_outside_body"));
+    answer_instead(dress, MISTAKEN, SPAN("trunkline_edit_outside_body"));
   }
   buffer_free(&body);
   buffer_free(&edited);
@@ -235,7 +289,6 @@ static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
   struct span body = refusal(forbidden);
   struct buffer length = {0};
   buffer_add_number(&length, body.size);
-  header_set(envoy, RESPONSE_HEADERS, SPAN(":status"), SPAN("502"));
   header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
   header_set(envoy, RESPONSE_HEADERS, SPAN("content-length"), buffer_span(&length));
   header_remove(envoy, RESPONSE_HEADERS, SPAN("www-authenticate"));
@@ -248,19 +301,65 @@ static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
   dress->refusal = body;  // in the place of the last of what the target sends
 }
 
+// Shows Envoy a status that says what to do, in the place of `status`, which the client sees in the end.
+static void show(struct dress *dress, unsigned shown, unsigned status) {
+  struct buffer text = {0};
+  buffer_add_number(&text, shown);
+  header_set(dress->filter.envoy, RESPONSE_HEADERS, SPAN(":status"), buffer_span(&text));
+  buffer_free(&text);
+  dress->request->status = status;
+}
+
+// The answer is a failure, and the true status what the client sees if it is the last word.
+static void fail(struct dress *dress, unsigned status) {
+  struct outcome *outcome = &dress->request->outcome;
+  struct span after = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN("retry-after"));
+  uint64_t seconds;
+  outcome->status = status;
+  outcome->retry_after[0] = 0;
+  if (after.size < sizeof outcome->retry_after && span_number(after, &seconds)) {
+    memcpy(outcome->retry_after, after.data, after.size);
+    outcome->retry_after[after.size] = 0;
+  }
+  // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
+  const struct choice *choice = &dress->request->choice;
+  bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
+  show(dress, eject ? STATUS_EJECT : choice->more ? STATUS_RETRY : STATUS_FINAL, status);
+}
+
+// Whether the answer is one for the client; what happens to it if not is done.
+static bool judge(struct dress *dress, bool last) {
+  struct request *request = dress->request;
+  struct span text = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN(":status"));
+  uint64_t status;
+  if (!span_number(text, &status)) status = 0;
+  enum fate fate = fate_of((unsigned)status);
+  hosts_answered(dress->host);
+  if (fate == FATE_SERVED) {
+    request_served_by(request, dress->host);
+    return true;
+  }
+  request_failed(request, text);
+  if (fate == FATE_REFUSED || fate == FATE_FAILED) request_failed_at(request, dress->host);
+  if (fate == FATE_REFUSED) {
+    hide_refusal(dress, status == 403, last);
+    fail(dress, 502);
+  } else if (fate == FATE_FAILED || fate == FATE_LIMITED) {
+    fail(dress, (unsigned)status);
+  } else if (fate == FATE_UNABLE || status == STATUS_FINAL || status == STATUS_RETRY) {
+    show(dress, STATUS_FINAL, (unsigned)status);
+  }
+  return false;
+}
+
 static enum headers_status response_headers(struct filter *filter, bool last) {
   struct dress *dress = (struct dress *)filter;
   struct request *request = dress->request;
   envoy_filter envoy = filter->envoy;
-  if (!request) return HEADERS_CONTINUE;
+  if (!request || dress->answered) return HEADERS_CONTINUE;
+  dress->answered = true;
   remove_private_headers(envoy);
-  struct span status = header_get(envoy, RESPONSE_HEADERS, SPAN(":status"));
-  if (status.size != 3 || status.data[0] >= '4') {
-    bool unauthorised = span_is(status, SPAN("401")), forbidden = span_is(status, SPAN("403"));
-    request_failed(request, status);
-    if (unauthorised || forbidden) hide_refusal(dress, forbidden, last);
-    return HEADERS_CONTINUE;
-  }
+  if (!judge(dress, last)) return HEADERS_CONTINUE;
   dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
   struct span coding = header_get(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
   if (!answer_is_plain(coding)) {
@@ -326,6 +425,7 @@ static enum trailers_status response_trailers(struct filter *filter) {
 
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
+  if (dress->asked && !dress->answered) dress->request->missed = dress->host;
   buffer_free(&dress->metadata);
   buffer_free(&dress->form_model);
   answer_free(&dress->answer);
@@ -345,5 +445,6 @@ const struct filter_kind dress_filter = {
     .response_headers = response_headers,
     .response_body = response_body,
     .response_trailers = response_trailers,
+    .scheduled = scheduled,
     .destroy = destroy,
 };

@@ -1,11 +1,15 @@
 #include "request.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "headers.h"
+#include "hosts.h"
 
 static const struct span OWN = SPAN("trunkline.request");
+static const struct span SPACE = SPAN("trunkline"), KEY = SPAN("request");
 static const struct span NONE = SPAN("-");
 
 // Of the answer's head, what is told to Envoy at once.
@@ -52,6 +56,10 @@ struct request *request_new(struct span head, envoy_filter filter) {
   if (lines.note.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.note);
   // Its address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});
+  // A cluster specifier sees no filter state.
+  char text[2 * sizeof(uintptr_t) + 1];
+  int size = snprintf(text, sizeof text, "%" PRIxPTR, (uintptr_t)request);
+  CALLBACK(http_set_dynamic_metadata_string)(filter, SPACE, KEY, (struct span){text, (size_t)size});
   return request;
 }
 
@@ -64,12 +72,24 @@ struct request *request_of(envoy_filter filter) {
   return request;
 }
 
+struct request *request_of_choice(envoy_specifier specifier) {
+  struct span text;
+  if (!CALLBACK(cluster_specifier_get_dynamic_metadata)(specifier, SPACE, KEY, &text)) return NULL;
+  uintptr_t address = 0;
+  for (size_t at = 0; at < text.size; at++) {
+    char digit = text.data[at];
+    address = address << 4 | (uintptr_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  }
+  return (struct request *)address;
+}
+
 void request_release(struct request *request) {
   if (--request->references) return;
   buffer_free(&request->answer);
   buffer_free(&request->target);
   buffer_free(&request->failed);
   facts_free(&request->facts);
+  choice_free(&request->choice);
   free(request);
 }
 
@@ -79,6 +99,41 @@ void request_failed(struct request *request, struct span status) {
   buffer_add(&request->failed, SPAN("="));
   buffer_add(&request->failed, status);
   request->failures++;
+}
+
+void request_failed_at(struct request *request, uint64_t host) {
+  size_t most = sizeof request->failed_hosts / sizeof *request->failed_hosts;
+  if (request->failed_host_count < most) request->failed_hosts[request->failed_host_count++] = host;
+}
+
+void request_missed(struct request *request, bool connected) {
+  if (connected) {
+    request_failed_at(request, request->missed);
+  } else {
+    hosts_unreachable(request->missed, hosts_now());
+  }
+  request->missed = 0;
+}
+
+void request_served_by(struct request *request, uint64_t host) {
+  size_t others = 0;
+  for (size_t at = 0; at < request->failed_host_count; at++) {
+    uint64_t failed = request->failed_hosts[at];
+    if (failed != host) request->failed_hosts[others++] = failed;
+  }
+  if (others) hosts_confirm(request->failed_hosts, others, hosts_now());
+  request->failed_host_count = 0;
+  hosts_served(host);
+}
+
+void request_restore_status(const struct request *request, envoy_filter filter) {
+  uint64_t shown;
+  if (!request->status || !span_number(header_get(filter, RESPONSE_HEADERS, SPAN(":status")), &shown)) return;
+  if (shown != STATUS_FINAL && shown != STATUS_RETRY && shown != STATUS_EJECT) return;
+  struct buffer text = {0};
+  buffer_add_number(&text, request->status);
+  header_set(filter, RESPONSE_HEADERS, SPAN(":status"), buffer_span(&text));
+  buffer_free(&text);
 }
 
 void request_log(const struct request *request, envoy_filter filter) {

@@ -7,6 +7,8 @@
 #include "abi.h"
 #include "bytes.h"
 #include "facts.h"
+#include "outcome.h"
+#include "plan.h"
 
 // Bytes of the body that are replaced.
 struct edit {
@@ -26,8 +28,17 @@ struct request {
   bool model_in_form;        // and whether there it is a form's text, not a JSON string
   struct span client_headers;  // lines for the client's answer
 
+  // From the specifier.
+  struct choice choice;
+  uint64_t cluster;  // the chosen one, by its number in the table of hosts
+
   // From the attempts.
   unsigned attempts, failures;
+  struct outcome outcome;
+  unsigned status;           // the true one of the answer that Envoy is shown as STATUS_FINAL or STATUS_RETRY
+  uint64_t missed;           // the host whose attempt ended without an answer just now, or 0
+  uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
+  size_t failed_host_count;
   struct buffer target;      // of the running attempt
   struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
   bool asked_for_usage;      // the running attempt's target was asked, and the client was not told
@@ -39,7 +50,17 @@ struct request {
 // From the head of the translator's answer; NULL if it is none.
 struct request *request_new(struct span head, envoy_filter filter);
 struct request *request_of(envoy_filter filter);
+// The same for the specifier, which takes no reference: its stream has one.
+struct request *request_of_choice(envoy_specifier specifier);
 void request_release(struct request *request);
 void request_failed(struct request *request, struct span status);
+// An attempt failed, which is the host's fault if another one serves the request.
+void request_failed_at(struct request *request, uint64_t host);
+// What becomes of `missed`, now that the request goes on: whether there had been a connection. Where the client left,
+// this is never said, for that says nothing about the host.
+void request_missed(struct request *request, bool connected);
+void request_served_by(struct request *request, uint64_t host);
+// Gives an answer that was shown to Envoy with another status its true one back.
+void request_restore_status(const struct request *request, envoy_filter filter);
 // What the access log shall know.
 void request_log(const struct request *request, envoy_filter filter);

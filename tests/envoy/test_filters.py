@@ -30,7 +30,9 @@ MAX_IN_ALL = 400_000
 SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
 SMALL = 64 * 1024
 UNCHECKED = 16 * 1024
-AUTHORISE, DRESS = 0, 1
+AUTHORISE, DRESS, PLAN = 0, 1, 3
+#: What Envoy is shown in place of an answer that failed.
+FINAL, RETRY, EJECT = "496", "497", "503"
 BODY = b'{"stream":true,"model":"gpt","messages":[]}'
 USAGE_EDIT = '1:0:"stream_options":{"include_usage":true},'
 MODEL = '23:5:j:"gpt"'
@@ -748,7 +750,7 @@ class TestAnswerOfTarget:
                 _, body = first.call("response_body", 1, b"!")
             if end == "trailers":
                 _, body = first.call("response_trailers")
-            headers = {":status": "502", "content-type": "application/json", "content-length": str(len(body))}
+            headers = {":status": FINAL, "content-type": "application/json", "content-length": str(len(body))}
             assert first.headers(RESPONSE) == headers
             assert b"credential (%s)" % status.encode() in body
             assert b"sk-secret" not in body
@@ -776,3 +778,146 @@ class TestAnswerOfTarget:
             first.call("response_headers", 1)
             left = first.headers(RESPONSE).keys()
         assert left == {":status", *public, *(f"x-{number}" for number in range(80))}
+
+
+TWO = "0 0 1 1 t one\n0 1 1 1 t two\n"
+BOTH = "one=1\ntwo=1"
+plans = itertools.count(8)
+
+
+class Attempts:
+    """One request that a plan leads from target to target."""
+
+    def __init__(self, request: Filter, plan: str = TWO) -> None:
+        self.request = request
+        self.driver = request.driver
+        self.plan = 8 + next(plans) % 32
+        assert self.driver.ask("plan", self.plan, plan) == [b"1"]
+
+    def __enter__(self) -> Attempts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.driver.ask("unplan", self.plan)
+
+    def choose(self, living: str = BOTH, *, connected: bool = True) -> str:
+        (cluster,) = self.driver.ask("choose", self.request.slot, self.plan, 0, int(connected), living)
+        return cluster.decode()
+
+    def attempt(self, status: str | None = None, **headers: str) -> str | None:
+        """The status that Envoy is shown; None without an answer."""
+        with attempt(self.request, 'u - key target "there"') as made:
+            made.call("request_headers", 1)
+            if status is None:
+                return None
+            made.add(RESPONSE, **{":status": status}, **headers)
+            made.call("response_headers", 1)
+            return made.headers(RESPONSE)[":status"]
+
+    def seen_by_client(self, shown: str) -> str:
+        self.driver.ask("clear", self.request.slot, RESPONSE)
+        self.request.add(RESPONSE, **{":status": shown})
+        self.request.call("response_headers", 1)
+        return self.request.headers(RESPONSE)[":status"]
+
+
+@pytest.fixture
+def attempts(request_: Filter) -> Iterator[Attempts]:
+    with Attempts(request_) as made:
+        yield made
+
+
+class TestChoice:
+    @pytest.mark.parametrize("status", ["429", "500", "503", "599"])
+    def test_a_failure_is_hidden_from_envoy_and_told_to_the_client(self, attempts: Attempts, status: str) -> None:
+        assert attempts.choose() == "one"
+        assert attempts.attempt(status) == RETRY
+        assert attempts.choose() == "two"
+        assert attempts.attempt(status) == FINAL
+        assert attempts.seen_by_client(FINAL) == status
+
+    @pytest.mark.parametrize("status", ["501", "505", "496", "497"])
+    def test_what_no_target_can_do_is_not_tried_again(self, attempts: Attempts, status: str) -> None:
+        attempts.choose()
+        assert attempts.attempt(status) == FINAL
+        assert attempts.seen_by_client(FINAL) == status
+
+    @pytest.mark.parametrize("status", ["400", "404", "422"])
+    def test_the_clients_own_fault_is_its_own(self, attempts: Attempts, status: str) -> None:
+        attempts.choose()
+        assert attempts.attempt(status) == status
+
+    def test_when_nothing_is_left_the_client_is_told_what_the_last_one_said(self, attempts: Attempts) -> None:
+        attempts.choose()
+        assert attempts.attempt("429", retry_after="7") == RETRY
+        assert attempts.choose("one=1\ntwo=0") == "one"
+        with attempt(attempts.request, 'u - key target "there"') as last:
+            assert last.call("request_headers", 1)[0] == STOP
+            status, details, _, *headers = last.response()
+        assert (status, details) == (b"429", b"trunkline_nothing_left")
+        assert headers == [b"content-type", b"application/json", b"retry-after", b"7"]
+
+    def test_where_nothing_lives_nothing_is_asked(self, attempts: Attempts) -> None:
+        assert attempts.choose("one=0\ntwo=0") == "none"
+
+
+def ask(driver: Driver, decisions: dict[bytes, Allowed | bytes], plan: str, *statuses: str | None) -> list[str]:
+    """One request whose attempts end so; the clusters that it took."""
+    decision = Allowed("route", "", "note", "/chat", "-", MODEL, {})
+    with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
+        living = "\n".join(f"{line.split(' ')[-1]}=1" for line in plan.splitlines())
+        taken = [attempts.choose(living)]
+        for at, status in enumerate(statuses):
+            shown = attempts.attempt(status)
+            if at + 1 < len(statuses) and shown in {RETRY, None}:
+                taken.append(attempts.choose(living, connected=status is None))
+        return taken
+
+
+class TestFault:
+    """Whose it is."""
+
+    names = itertools.count()
+
+    def plan(self) -> tuple[str, str, str]:
+        number = next(self.names)
+        a, b = f"a{number}", f"b{number}"
+        return f"0 0 1 1 t {a}\n0 1 0 1 t {b}\n", a, b
+
+    @pytest.mark.parametrize("status", ["500", "502", "401", None])
+    def test_what_fails_where_another_serves_rests(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], status: str | None
+    ) -> None:
+        plan, a, b = self.plan()
+        for _ in range(3):
+            assert ask(driver, decisions, plan, status, "200") == [a, b]
+        assert ask(driver, decisions, plan, "200") == [b]
+
+    @pytest.mark.parametrize("status", ["500", "501", "429", None])
+    def test_what_fails_everywhere_is_nobodys_fault(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], status: str | None
+    ) -> None:
+        plan, a, _ = self.plan()
+        for _ in range(10):
+            ask(driver, decisions, plan, status, status)
+        assert ask(driver, decisions, plan, "200") == [a]
+
+    def test_a_limit_is_no_fault(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+        plan, a, b = self.plan()
+        for _ in range(10):
+            assert ask(driver, decisions, plan, "429", "200") == [a, b]
+
+    def test_a_success_between_forgets(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+        plan, a, b = self.plan()
+        for _ in range(5):
+            assert ask(driver, decisions, plan, "500", "200") == [a, b]
+            assert ask(driver, decisions, plan, "500", "200") == [a, b]
+            assert ask(driver, decisions, plan, "200") == [a]
+
+    def test_the_last_one_is_asked_although_it_rests(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+    ) -> None:
+        plan, a, _ = self.plan()
+        for _ in range(3):
+            ask(driver, decisions, plan, "500", "200")
+        assert ask(driver, decisions, f"0 0 1 1 t {a}\n", "500", "500") == [a]

@@ -256,7 +256,7 @@ class LiveNodes:
                 self._weighed_at.pop(model, None)
             result.update({name: pool for name, pool in after.items() if before.get(name) is not pool})
             ended = (pool for name, pool in before.items() if name not in after)
-            result.update({pool.name: Pool(model, (), pool.audience, pool.private) for pool in ended})
+            result.update({pool.name: Pool(model, (), pool.audience) for pool in ended})
         return result
 
     def _pools_of(self, model: str, before: Mapping[str, Pool]) -> dict[str, Pool]:

@@ -28,6 +28,11 @@ class Audiences:
             tuple(sorted((owner, keys[owner].organisation_id) for owner in owners)),
         )
 
+    def owners(self, audience: str) -> tuple[str, ...]:
+        """Whose machines the audience counts as its own, the closest first: a key's, then its organisation's."""
+        organisation = dict(self.keys).get(audience)
+        return tuple(each for each in (audience, organisation) if each)
+
     def of_route(self, route: Route) -> tuple[str, ...]:
         """Those that may take the route and for which its nodes differ from everybody's."""
         if not may_have(route):
@@ -50,8 +55,9 @@ def pools(state: State) -> dict[str, Pool]:
     for route in state.routes.values():
         private = route.privacy is Privacy.OWN_NODES
         models = {target.model for target in route.targets if isinstance(target, NodesTarget)}
-        for audience in (*(() if private else ("",)), *audiences.of_route(route)):
+        owners = {owner for audience in audiences.of_route(route) for owner in audiences.owners(audience)}
+        for owner in owners if private else owners | {""}:
             for model in models:
-                pool = Pool(model, audience=audience, private=private)
+                pool = Pool(model, audience=owner)
                 result[pool.name] = pool
     return dict(sorted(result.items()))

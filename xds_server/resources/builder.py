@@ -16,7 +16,6 @@ from xds_server.model import NodesTarget, Pool, Provider, ProviderTarget, Route,
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
 from xds_server.resources import audiences, names, policy, route_table
-from xds_server.resources.chain import encoded_chain
 from xds_server.resources.edge import edge_resources
 from xds_server.resources.listeners import AUTHORISE_TIMEOUT
 from xds_server.resources.pool_cluster import encoded_pool_cluster
@@ -164,11 +163,6 @@ class Builder:
         result = dict(self._of_edge[types.CLUSTER])
         for hop, connect_ms in hops(every_shape).items():
             result[hop.cluster] = self._target(state, hop, connect_ms)
-        for shape in every_shape:
-            for each in shape.chains:
-                name = shape.chain_cluster(each)
-                members = [hop.cluster for hop in each.hops]
-                result[name] = self._resources.get(("chain", name, *members), _chain, name, members)
         return result
 
     def _target(self, state: State, hop: Hop, connect_ms: int) -> Resource:
@@ -203,10 +197,8 @@ class Builder:
         return {names.ROUTE_CONFIGURATION: Resource.of(types.ROUTE, names.ROUTE_CONFIGURATION, body)}
 
     def _entries(self, kind: str, shape: Shape, encode: Callable[[Shape, EdgeSettings], bytes]) -> bytes:
-        plan = tuple(
-            (each.weight, each.hops[0].cluster, sum(hop.attempts for hop in each.hops)) for each in shape.chains
-        )
-        return self._route_entries.get((kind, shape.key, shape.route.timeouts, plan), encode, shape, self._edge)
+        key = (kind, shape.key, shape.route.timeouts, shape.lines)
+        return self._route_entries.get(key, encode, shape, self._edge)
 
     def _route_policies(self, every_shape: Iterable[Shape], now: float) -> dict[str, Resource]:
         audiences_of: dict[str, tuple[str, ...]] = {}
@@ -228,10 +220,6 @@ class Builder:
 
 def _encoded(type_url: str, name: str, value: H, encode: Callable[[H], bytes]) -> Resource:
     return Resource.of(type_url, name, encode(value))
-
-
-def _chain(name: str, members: list[str]) -> Resource:
-    return Resource.of(types.CLUSTER, name, encoded_chain(name, members))
 
 
 def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:

@@ -32,21 +32,21 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
     return LocalReplyConfig(
         mappers=[
             _mapper(
-                _flags("UH"),
-                message="No target of this model is healthy right now. Send the request again later.",
+                _flags("UH", "UF", "NC"),
+                message="No target of this model can be reached right now. Send the request again later.",
                 kind="server_error",
                 code="no_healthy_upstream",
                 retry_after=5,
             ),
             _mapper(
                 _flags("UT", "SI"),
-                message="No target answered within this model's time limits (%RESPONSE_CODE_DETAILS%).",
+                message="No target answered within this model's time limits.",
                 kind="server_error",
                 code="upstream_timeout",
             ),
             _mapper(
-                _flags("UF", "UC", "UR", "LR", "UO", "URX", "LH", "UPE", "NC"),
-                message="No target could be reached (%RESPONSE_CODE_DETAILS%).",
+                _flags("UC", "UR", "LR", "UO", "URX", "LH", "UPE"),
+                message="The connection to the target broke before it answered. Send the request again.",
                 kind="server_error",
                 code="upstream_unreachable",
                 retry_after=1,

@@ -1,13 +1,18 @@
-"""The filters of Envoy's own module of ours, `envoy/module`."""
+"""What Envoy runs of our module, `envoy/module`: HTTP filters and the cluster specifier."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import betterproto2
+from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.extensions.dynamic_modules.v3 import DynamicModuleConfig
 from envoy_data_plane.envoy.extensions.filters.http.dynamic_modules.v3 import DynamicModuleFilter
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.google.protobuf import StringValue
+from envoy_data_plane.google.protobuf import Any, StringValue
+from envoy_data_plane.message_pool import default_message_pool
 
-from xds_server.resources.encoding import pack
+from xds_server.resources.encoding import extension, pack
 
 #: Envoy looks for `lib<name>.so` in ENVOY_DYNAMIC_MODULES_SEARCH_PATH.
 MODULE = "trunkline"
@@ -20,10 +25,45 @@ def module_filter(name: str, config: str = "") -> HttpFilter:
         typed_config=pack(
             "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
             DynamicModuleFilter(
-                # It has a thread of its own, so it stays loaded.
-                dynamic_module_config=DynamicModuleConfig(name=MODULE, do_not_close=True),
+                dynamic_module_config=_library(),
                 filter_name=name,
-                filter_config=pack("google.protobuf.StringValue", StringValue(value=config)),
+                filter_config=_text(config),
             ),
         ),
     )
+
+
+@dataclass(eq=False, repr=False)
+class DynamicModuleClusterSpecifier(betterproto2.Message):
+    """Envoy's message of that name, as far as it is used: the generated classes do not have it yet."""
+
+    dynamic_module_config: DynamicModuleConfig | None = betterproto2.field(  # noqa: RUF009  # describes the field
+        1, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    specifier_config: Any | None = betterproto2.field(  # noqa: RUF009  # likewise
+        3, betterproto2.TYPE_MESSAGE, optional=True
+    )
+
+
+_SPECIFIER_PACKAGE = "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3"
+default_message_pool.register_message(
+    _SPECIFIER_PACKAGE, DynamicModuleClusterSpecifier.__name__, DynamicModuleClusterSpecifier
+)
+
+
+def module_specifier(plan: str) -> TypedExtensionConfig:
+    """The module's cluster specifier, with the lines of a route's plan."""
+    return extension(
+        "trunkline.specifier",
+        f"{_SPECIFIER_PACKAGE}.{DynamicModuleClusterSpecifier.__name__}",
+        DynamicModuleClusterSpecifier(dynamic_module_config=_library(), specifier_config=_text(plan)),
+    )
+
+
+def _library() -> DynamicModuleConfig:
+    # It has a thread of its own, so it stays loaded.
+    return DynamicModuleConfig(name=MODULE, do_not_close=True)
+
+
+def _text(value: str) -> Any:
+    return pack("google.protobuf.StringValue", StringValue(value=value))

@@ -31,18 +31,13 @@ ROUTE_HEADER = "x-trunkline-route"
 NODE_HEADER = "x-trunkline-node"
 #: The value of ROUTE_HEADER for what the translator answers itself (`/v1/models`).
 TRANSLATOR_ROUTE = "translator"
-#: Namespace of the endpoint metadata that the chain's filters and the access log read.
+#: Namespace of the endpoint metadata that the module and the access log read.
 METADATA = "trunkline"
 
 
 def target_cluster(target: Target, credential: int = 0) -> str:
     """The cluster of one target; a provider's second credential makes a second cluster, `…#2`."""
     return target.id if credential == 0 else f"{target.id}#{credential + 1}"
-
-
-def chain_cluster(shape: str, first: str) -> str:
-    """The aggregate cluster of a route's shape (a `route_key`) that starts at the target cluster `first`."""
-    return f"{shape}>{first}"
 
 
 def route_key(route_id: str, audience: str = "", *, stream: bool = False) -> str:

@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterEdsClusterConfig,
     ClusterLbPolicy,
     ClusterTransportSocketMatch,
+    OutlierDetection,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
@@ -36,7 +37,6 @@ from xds_server.resources.targets import (
     IDLE,
     PROTOCOL_OPTIONS,
     UNLIMITED,
-    ejection,
     keepalive,
 )
 from xds_server.resources.template import Template, text_hole
@@ -76,7 +76,7 @@ def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
         typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=IDLE)},
         transport_socket=_tls() if direct else None,
         transport_socket_matches=[tunnelled] if direct else [],
-        outlier_detection=ejection(LONGEST_EJECTION),
+        outlier_detection=_ejection(),
         # Envoy's default would hold back health changes for a second.
         common_lb_config=ClusterCommonLbConfig(
             healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()
@@ -110,6 +110,26 @@ def http2(*, idle_timeout: timedelta) -> Any:
         ),
     )
     return pack(PROTOCOL_OPTIONS, options)
+
+
+def _ejection() -> OutlierDetection:
+    """A machine is ejected for 5 s, longer each time; then live traffic probes it.
+
+    The module decides when (envoy/module/hosts.h): the one status from 500 on that Envoy sees of a machine is its
+    word for it. What Envoy counts by itself, of connections and time limits, ejects nobody.
+    """
+    return OutlierDetection(
+        consecutive_5xx=1,
+        interval=timedelta(seconds=1),
+        base_ejection_time=timedelta(seconds=5),
+        max_ejection_time=LONGEST_EJECTION,
+        max_ejection_percent=100,
+        enforcing_consecutive_gateway_failure=0,
+        enforcing_success_rate=0,
+        split_external_local_origin_errors=True,
+        enforcing_consecutive_local_origin_failure=0,
+        enforcing_local_origin_success_rate=0,
+    )
 
 
 def _tls() -> TransportSocket:

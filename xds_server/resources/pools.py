@@ -15,7 +15,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 
 from xds_server.model import Endpoint, Health, NodesTarget, Pool
 from xds_server.protocol.snapshot import ENDPOINT, Resource
-from xds_server.protocol.wire import WireType, length_delimited, tag, text, varint
+from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp
 from xds_server.resources.names import METADATA, TUNNEL_EGRESS_LISTENER
 from xds_server.resources.pool_cluster import THROUGH_TUNNEL
@@ -24,9 +24,9 @@ from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
-_LOCALITY, _LOCALITY_LB_ENDPOINTS, _LOCALITY_PRIORITY = 1, 2, 5
+_LOCALITY, _LOCALITY_LB_ENDPOINTS = 1, 2
 _SUB_ZONE = 3
-#: What Envoy takes as the sum of one priority's weights.
+#: What Envoy takes as the sum of a pool's weights.
 _LARGEST_SUM = 2**32 - 1
 
 HEALTH: dict[Health, HealthStatus] = {
@@ -134,39 +134,33 @@ class Assignments:
         kept = known.encoded if known else {}
         encoded: dict[Endpoint, bytes] = {}
         for each in _within_bounds(pool.endpoints):
-            # Whoever fills a pool of what its audience owns: nothing else is ever in it.
-            if (self._direct or each.direct is None) and (each.own or not empty.private):
+            # A pool of what its audience owns holds nothing else, whatever it is filled with.
+            if (self._direct or each.direct is None) and (each.own or not empty.audience):
                 body = kept.get(each) or fresh.get(each)
                 encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
     def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
-        """By priority, without gaps: Envoy takes none. An empty pool has an assignment without endpoints.
+        """An empty pool has an assignment without endpoints.
 
         An endpoint that came back stands in another locality, which means nothing but that Envoy takes it for a
         new one: otherwise Envoy would hold against it for seconds what failed while it was away.
         """
-        by_priority: dict[int, dict[int, list[bytes]]] = {}
+        by_return: dict[int, list[bytes]] = {}
         for each, encoded_endpoint in encoded.items():
-            by_priority.setdefault(each.priority, {}).setdefault(each.returns, []).append(encoded_endpoint)
+            by_return.setdefault(each.returns, []).append(encoded_endpoint)
         body = (
             text(_ASSIGNMENT_CLUSTER_NAME, name)
-            + b"".join(
-                _locality(lb_endpoints, place, returns)
-                for place, rank in enumerate(sorted(by_priority))
-                for returns, lb_endpoints in sorted(by_priority[rank].items())
-            )
+            + b"".join(_locality(lb_endpoints, returns) for returns, lb_endpoints in sorted(by_return.items()))
             + length_delimited(_ASSIGNMENT_POLICY, self._policy)
         )
         return Resource.of(ENDPOINT, name, body)
 
 
-def _locality(lb_endpoints: Iterable[bytes], priority: int, returns: int) -> bytes:
+def _locality(lb_endpoints: Iterable[bytes], returns: int) -> bytes:
     """An encoded field of the assignment."""
     body = length_delimited(_LOCALITY, text(_SUB_ZONE, f"return {returns}")) if returns else b""
     body += b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
-    if priority:
-        body += tag(_LOCALITY_PRIORITY, WireType.VARINT) + varint(priority)
     return length_delimited(_ASSIGNMENT_ENDPOINTS, body)
 
 

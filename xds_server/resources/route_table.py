@@ -20,7 +20,7 @@ from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, route_
 from xds_server.resources.routes import Attempts, model_route, no_own_nodes
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.shapes import Shape
-from xds_server.resources.template import Template, number_hole, text_hole
+from xds_server.resources.template import Template, text_hole
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
 _ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, _ROUTE_CONFIGURATION_REMOVE = 1, 2, 8
@@ -81,23 +81,15 @@ def fallback_entry(shape: Shape, edge: EdgeSettings) -> bytes:
 
 def _action(shape: Shape, edge: EdgeSettings, *, stream: bool) -> bytes:
     name = route_key(shape.route.id, shape.audience, stream=stream)
-    if not shape.chains:
+    if not shape.plan:
         return on_match_of(no_own_nodes(name))
-    values: dict[str, str | int] = {"name": name}
-    for at, chain in enumerate(shape.chains):
-        values[f"chain{at}"] = shape.chain_cluster(chain)
-        values[f"weight{at}"] = chain.weight
-    limits = Attempts.of(shape.route.timeouts, shape.chains, stream=stream)
-    return _template(len(shape.chains), limits, edge).fill(values)
+    limits = Attempts.of(shape.route.timeouts, shape.plan, stream=stream)
+    return _template(limits, edge).fill({"name": name, "plan": shape.lines})
 
 
 @lru_cache(maxsize=256)
-def _template(chains: int, limits: Attempts, edge: EdgeSettings) -> Template:
-    weights = [(text_hole(f"chain{at}"), number_hole(f"weight{at}")) for at in range(chains)]
-    return Template(
-        on_match_of(model_route(text_hole("name"), weights, limits, edge)),
-        numbers=tuple(f"weight{at}" for at in range(chains)),
-    )
+def _template(limits: Attempts, edge: EdgeSettings) -> Template:
+    return Template(on_match_of(model_route(text_hole("name"), text_hole("plan"), limits, edge)))
 
 
 def on_match_of(route: EnvoyRoute) -> bytes:

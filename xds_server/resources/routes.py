@@ -1,4 +1,4 @@
-"""The route configuration: from `x-trunkline-route` to weighted chains, with retries and time limits."""
+"""The route configuration: from `x-trunkline-route` to the targets of a plan, with retries and time limits."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOptionHeaderAppendAction,
 )
 from envoy_data_plane.envoy.config.route.v3 import (
+    ClusterSpecifierPlugin,
     DirectResponseAction,
     RetryPolicy,
     RetryPolicyRetryBackOff,
     RetryPolicyRetryHostPredicate,
-    RetryPolicyRetryPriority,
     Route as EnvoyRoute,
     RouteAction,
     RouteMatch,
-    WeightedCluster,
-    WeightedClusterClusterWeight,
 )
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
-from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities.v3 import PreviousPrioritiesConfig
 
 from xds_server.model import Timeouts
 from xds_server.resources.encoding import pack
+from xds_server.resources.module import module_specifier
 from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.strategy import Chain
+from xds_server.resources.strategy import Place
 
 #: A plain answer's first byte comes when the whole answer is ready; a stream's comes with its first token.
 DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
@@ -40,8 +38,8 @@ DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
 DEFAULT_IDLE_MS = 60_000
 
 RETRY_ON = "connect-failure,refused-stream,reset,5xx,retriable-status-codes"
-#: A provider's own 401 and 403 are about the gateway's credential; 429 about its quota there.
-RETRIABLE_STATUS_CODES = [401, 403, 429]
+#: What the module shows Envoy in place of an answer that another target may better (envoy/module/outcome.h).
+RETRIABLE_STATUS_CODES = [497]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ class Attempts:
     idle_ms: int
 
     @classmethod
-    def of(cls, timeouts: Timeouts, chains: Sequence[Chain], *, stream: bool) -> Attempts:
-        """Every target once, a lone one and a pool twice; before the first byte only.
+    def of(cls, timeouts: Timeouts, plan: Sequence[Place], *, stream: bool) -> Attempts:
+        """As often as the plan's targets may be tried, before the first byte only.
 
         Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte
         too. A plain answer is silent until it is complete, so there it is never shorter than that wait.
@@ -63,21 +61,19 @@ class Attempts:
         first_byte = timeouts.first_byte_ms or default
         idle = timeouts.idle_ms or DEFAULT_IDLE_MS
         return cls(
-            retries=max(1, max(sum(hop.attempts for hop in chain.hops) for chain in chains) - 1),
+            retries=max(1, sum(place.tries for place in plan) - 1),
             first_byte_ms=first_byte,
             idle_ms=idle if stream else max(idle, first_byte),
         )
 
 
-def model_route(name: str, weights: Sequence[tuple[str, int]], limits: Attempts, edge: EdgeSettings) -> EnvoyRoute:
-    """The Envoy route `name`: `weights` are the chains' clusters with the share of each."""
+def model_route(name: str, plan: str, limits: Attempts, edge: EdgeSettings) -> EnvoyRoute:
+    """The Envoy route `name`: the module chooses each attempt's cluster by the lines of `plan`."""
     return EnvoyRoute(
         name=name,
         match=RouteMatch(prefix="/"),
         route=RouteAction(
-            weighted_clusters=WeightedCluster(
-                clusters=[WeightedClusterClusterWeight(name=cluster, weight=weight) for cluster, weight in weights]
-            ),
+            inline_cluster_specifier_plugin=ClusterSpecifierPlugin(extension=module_specifier(plan)),
             auto_host_rewrite=True,
             # Time is bounded per attempt: a stream as a whole may last for hours.
             timeout=timedelta(),
@@ -132,13 +128,8 @@ def _retries(limits: Attempts) -> RetryPolicy:
         num_retries=limits.retries,
         per_try_timeout=timedelta(milliseconds=limits.first_byte_ms),
         per_try_idle_timeout=timedelta(milliseconds=limits.idle_ms),
-        retry_priority=RetryPolicyRetryPriority(
-            name="envoy.retry_priorities.previous_priorities",
-            typed_config=pack(
-                "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
-                PreviousPrioritiesConfig(update_frequency=1),
-            ),
-        ),
+        refresh_cluster_on_retry=True,
+        # Of a pool's machines, another one.
         retry_host_predicate=[
             RetryPolicyRetryHostPredicate(
                 name="envoy.retry_host_predicates.previous_hosts",

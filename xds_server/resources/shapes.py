@@ -7,31 +7,33 @@ from dataclasses import dataclass
 
 from xds_server.model import Route, State
 from xds_server.resources.audiences import Audiences
-from xds_server.resources.names import chain_cluster, route_key
-from xds_server.resources.strategy import Chain, Hop, chains
+from xds_server.resources.names import route_key
+from xds_server.resources.strategy import Hop, Place, plan
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a route is for `audience` (empty: for everybody else). Without chains it serves nothing."""
+    """What a route is for `audience` (empty: for everybody else). With an empty plan it serves nothing."""
 
     route: Route
     audience: str
-    chains: tuple[Chain, ...]
+    plan: tuple[Place, ...]
 
     @property
     def key(self) -> str:
         return route_key(self.route.id, self.audience)
 
-    def chain_cluster(self, chain: Chain) -> str:
-        return chain_cluster(self.key, chain.hops[0].cluster)
+    @property
+    def lines(self) -> str:
+        """The plan as the module reads it."""
+        return "".join(place.line for place in self.plan)
 
 
 def shapes(state: State, at: float) -> list[Shape]:
     """Of all routes; `at` (Unix seconds) says which prices are in force."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     return [
-        Shape(route, audience, tuple(chains(route, state.providers, at, audience)))
+        Shape(route, audience, plan(route, state.providers, at, audiences.owners(audience)))
         for route in state.routes.values()
         for audience in ("", *audiences.of_route(route))
     ]
@@ -43,7 +45,7 @@ def hops(every_shape: Iterable[Shape]) -> dict[Hop, int]:
     seen: dict[str, Hop] = {}
     for shape in every_shape:
         wanted = shape.route.timeouts.connect_ms
-        for hop in (hop for each in shape.chains for hop in each.hops):
+        for hop in (place.hop for place in shape.plan):
             # Weights and prices belong to the route; the cluster is the same.
             first = seen.setdefault(hop.cluster, hop)
             limits = [limit for limit in (result.get(first, 0), wanted) if limit]

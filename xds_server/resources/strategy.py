@@ -1,4 +1,4 @@
-"""From a route's targets to the chains that serve it: which targets share the load, and who backs up whom."""
+"""From a route's targets to its plan: which targets share the load, and who stands in for whom."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from xds_server.resources.names import target_cluster
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One target cluster of a chain: the target, and which of its provider's credentials it uses, or whose pool.
-
-    `private`: only what the audience owns.
-    """
+    """One target cluster: the target, and which of its provider's credentials it uses, or whose pool of nodes."""
 
     target: Target
     credential: int = 0
     audience: str = ""
-    private: bool = False
 
     @property
     def cluster(self) -> str:
         if isinstance(self.target, NodesTarget):
-            return pool_name(self.target.model, self.audience, private=self.private)
+            return pool_name(self.target.model, self.audience)
         return target_cluster(self.target, self.credential)
-
-    @property
-    def attempts(self) -> int:
-        """How often it is worth trying: own nodes may be gone, the organisation's too, and others be there."""
-        if isinstance(self.target, NodesTarget):
-            return 3 if self.audience else 2
-        return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """`weight` of a route's requests start at the first hop; the others follow in failover order."""
+class Place:
+    """A hop's place in a plan. Lower tiers serve first; `weight` is its share of its tier; one request tries it at
+    most `tries` times. Hops of one target have the same `group`: credentials split its share, and of pools the
+    first that lives has it.
+    """
 
+    hop: Hop
+    tier: int
+    group: int
     weight: int
-    hops: tuple[Hop, ...]
+    tries: int
+
+    @property
+    def line(self) -> str:
+        """As the module reads it (envoy/module/plan.h)."""
+        kind = "m" if isinstance(self.hop.target, NodesTarget) else "t"
+        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {self.hop.cluster}\n"
 
 
 def tiers(route: Route, at: float) -> list[list[Target]]:
@@ -83,35 +84,34 @@ def _rank(strategy: Strategy, index: int, target: Target, at: float) -> tuple[in
             assert_never(strategy)
 
 
-def chains(route: Route, providers: Mapping[str, Provider], at: float, audience: str = "") -> list[Chain]:
-    """One chain per credential of each first-tier target that has a weight.
+def plan(
+    route: Route, providers: Mapping[str, Provider], at: float, owners: Sequence[str] = ()
+) -> tuple[Place, ...]:
+    """Every hop of the route in failover order: tier by tier, the heaviest target first.
 
-    A chain goes through all credentials of its first target, then the rest of its tier (heaviest first), then the
-    lower tiers. A target of weight 0 serves as a fallback only. `at` (Unix seconds) is when prices are compared.
-    Without any target that is allowed there is no chain: a route with privacy has nothing for who owns nothing.
+    `owners` are the audiences whose own machines serve first, the closest in front: a key's, its organisation's.
+    `at` (Unix seconds) is when prices are compared. A target of weight 0 serves as a fallback only. Without any
+    target that is allowed the plan is empty: a route with privacy has nothing for those who own nothing.
     """
     private = route.privacy is Privacy.OWN_NODES
-    if private and not audience:
-        return []
-
-    def hops(target: Target) -> list[Hop]:
-        return _hops_of(target, providers, audience, private=private)
-
-    order = [sorted(tier, key=lambda target: -target.weight) for tier in tiers(route, at)]
-    every_hop = [hop for tier in order for target in tier for hop in hops(target)]
-    first = order[0] if order else []
-    weights = _weights(first)
-    scale = lcm(*(len(hops(target)) for target in first))
-    result = []
-    for target, share in zip(first, weights, strict=True):
-        own = hops(target)
-        for start in range(len(own)):
-            rotated = own[start:] + own[:start]
-            rest = [hop for hop in every_hop if hop.target != target]
-            weight = share * scale // len(own)
-            if weight:
-                result.append(Chain(weight, tuple(rotated + rest)))
-    return result
+    places: list[Place] = []
+    group = 0
+    for number, tier in enumerate(tiers(route, at)):
+        hops_of = [(target, _hops_of(target, providers, owners, private=private)) for target in tier]
+        scale = lcm(*(_sharing(hops) for _, hops in hops_of if hops))
+        weights = _weights(tier)
+        order = sorted(range(len(tier)), key=lambda index: -tier[index].weight)
+        for index in order:
+            target, hops = hops_of[index]
+            for hop in hops:
+                tries = 2 if isinstance(target, NodesTarget) else 1
+                places.append(Place(hop, number, group, weights[index] * scale // _sharing(hops), tries))
+            group += 1
+    if len(places) == 1:
+        # Nobody stands in for it: it is asked twice.
+        (place,) = places
+        return (Place(place.hop, place.tier, place.group, place.weight, 2),)
+    return tuple(places)
 
 
 def _weights(tier: Sequence[Target]) -> list[int]:
@@ -119,8 +119,15 @@ def _weights(tier: Sequence[Target]) -> list[int]:
     return [target.weight for target in tier] if any(target.weight for target in tier) else [1] * len(tier)
 
 
-def _hops_of(target: Target, providers: Mapping[str, Provider], audience: str, *, private: bool) -> list[Hop]:
-    """A target's hops: one per credential of its provider, one for a pool."""
+def _sharing(hops: Sequence[Hop]) -> int:
+    """How many of one target's hops split its weight."""
+    return 1 if isinstance(hops[0].target, NodesTarget) else len(hops)
+
+
+def _hops_of(
+    target: Target, providers: Mapping[str, Provider], owners: Sequence[str], *, private: bool
+) -> list[Hop]:
+    """A target's hops: one per credential of its provider, or one per pool of machines."""
     if isinstance(target, NodesTarget):
-        return [Hop(target, audience=audience, private=private)]
+        return [Hop(target, audience=owner) for owner in (*owners, *(() if private else ("",)))]
     return [Hop(target, index) for index in range(max(1, len(providers[target.provider].credentials)))]

@@ -13,10 +13,8 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
     Cluster,
-    ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
-    OutlierDetection,
     UpstreamConnectionOptions,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -48,7 +46,6 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsAutoHttpConfig,
     HttpProtocolOptionsExplicitHttpConfig,
 )
-from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from xds_server.model import Provider, ProviderTarget
@@ -72,8 +69,6 @@ UNLIMITED = CircuitBreakers(
         )
     ]
 )
-#: With no panic threshold a tier without a healthy endpoint is skipped instead of tried.
-NO_PANIC = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0.0))
 #: At the default of 140, half of a tier down would send traffic on to the next tier while healthy hosts have room.
 FULL_TIERS = ClusterLoadAssignmentPolicy(overprovisioning_factor=100_000)
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
@@ -84,7 +79,8 @@ IDLE = timedelta(seconds=50)
 def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file: str, connect_ms: int) -> Cluster:
     """The cluster `name`: one logical host by DNS or address, with `dress` as its metadata.
 
-    `ca_file` is what https is verified with; `connect_ms` 0 is the default.
+    Envoy never ejects its host: the module knows which targets rest. `ca_file` is what https is verified with;
+    `connect_ms` 0 is the default.
     """
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
@@ -102,8 +98,6 @@ def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file
         ),
         transport_socket=_tls(ca_file, host) if tls else None,
         typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=tls)},
-        outlier_detection=ejection(),
-        common_lb_config=NO_PANIC,
         circuit_breakers=UNLIMITED,
         upstream_connection_options=keepalive(),
     )
@@ -186,19 +180,6 @@ def _protocol(*, negotiate: bool) -> Any:
             ),
         )
     return pack(PROTOCOL_OPTIONS, options)
-
-
-def ejection(longest: timedelta = timedelta(seconds=60)) -> OutlierDetection:
-    """Three failures in a row eject a host for 5 s, longer each time up to `longest`; then live traffic probes."""
-    return OutlierDetection(
-        consecutive_5xx=3,
-        interval=timedelta(seconds=1),
-        base_ejection_time=timedelta(seconds=5),
-        max_ejection_time=longest,
-        max_ejection_percent=100,
-        enforcing_consecutive_gateway_failure=0,
-        enforcing_success_rate=0,
-    )
 
 
 def keepalive() -> UpstreamConnectionOptions:

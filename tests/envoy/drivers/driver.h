@@ -20,3 +20,5 @@ void frames_driver(struct span command, struct buffer *answer);
 void answers_driver(struct span command, struct buffer *answer);
 void link_driver(struct span command, struct buffer *answer);
 void filters_driver(struct span command, struct buffer *answer);
+void plan_driver(struct span command, struct buffer *answer);
+void hosts_driver(struct span command, struct buffer *answer);

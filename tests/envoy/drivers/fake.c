@@ -25,7 +25,11 @@ struct body {
 
 struct fake {
   struct fake *stream;
-  struct headers headers[MAPS], state;
+  struct headers headers[MAPS], state, dynamic, clusters;
+  struct span chosen;  // the cluster
+  uint64_t random;
+  bool connected;
+  unsigned answered;  // the status that was sent as if from upstream
   struct body bodies[BODIES];
   struct span metadata;
   struct buffer response;
@@ -38,6 +42,8 @@ struct fake {
 struct scheduler {
   struct fake *fake;
 };
+
+bool HOOK(cluster_specifier_select)(const void *plan, envoy_specifier);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t committed = PTHREAD_COND_INITIALIZER;
@@ -67,6 +73,9 @@ void fake_free(struct fake *fake) {
   for (int type = 0; type < MAPS; type++) clear(&fake->headers[type]);
   for (int type = 0; type < BODIES; type++) clear_body(&fake->bodies[type]);
   clear(&fake->state);
+  clear(&fake->dynamic);
+  clear(&fake->clusters);
+  drop(fake->chosen);
   drop(fake->metadata);
   buffer_free(&fake->response);
   free(fake);
@@ -133,6 +142,25 @@ struct span fake_state(const struct fake *fake, struct span key) {
 void fake_put_response(const struct fake *fake, struct buffer *answer) {
   buffer_add(answer, buffer_span(&fake->response));
 }
+
+// A line of `<cluster>=<living hosts>` for each.
+static void set_clusters(struct fake *fake, struct span lines) {
+  clear(&fake->clusters);
+  while (lines.size) {
+    struct span count = span_next(&lines, '\n'), name = span_next(&count, '=');
+    add(&fake->clusters, name, count);
+  }
+}
+
+struct span fake_choose(struct fake *fake, const void *plan, uint64_t random, bool connected, struct span clusters) {
+  fake->random = random;
+  fake->connected = connected;
+  set_clusters(fake, clusters);
+  HOOK(cluster_specifier_select)(plan, fake);
+  return fake->chosen;
+}
+
+unsigned fake_answered(const struct fake *fake) { return fake->answered; }
 
 unsigned fake_continued(const struct fake *fake) { return fake->continued; }
 
@@ -254,6 +282,66 @@ bool CALLBACK(http_set_filter_state_bytes)(envoy_filter filter, struct span key,
 bool CALLBACK(http_get_filter_state_bytes)(envoy_filter filter, struct span key, struct span *value) {
   *value = fake_state(filter, key);
   return value->data != NULL;
+}
+
+void CALLBACK(http_set_dynamic_metadata_string)(envoy_filter filter, struct span space, struct span key,
+                                                struct span value) {
+  (void)space;
+  add(&((struct fake *)filter)->dynamic, key, value);
+}
+
+void CALLBACK(http_send_response_headers)(envoy_filter filter, struct header *headers, size_t count, bool last) {
+  (void)count, (void)last;
+  uint64_t status;
+  if (span_number(headers[0].value, &status)) ((struct fake *)filter)->answered = (unsigned)status;
+}
+
+bool CALLBACK(http_filter_get_attribute_string)(envoy_filter filter, int attribute, struct span *value) {
+  return CALLBACK(cluster_specifier_get_attribute_string)(filter, attribute, value);
+}
+
+bool CALLBACK(cluster_specifier_get_dynamic_metadata)(envoy_specifier specifier, struct span space, struct span key,
+                                                      struct span *value) {
+  (void)space;
+  const struct headers *dynamic = &((struct fake *)specifier)->dynamic;
+  for (size_t at = 0; at < dynamic->count; at++) {
+    if (!span_is(dynamic->all[at].key, key)) continue;
+    *value = dynamic->all[at].value;
+    return true;
+  }
+  return false;
+}
+
+bool CALLBACK(cluster_specifier_get_attribute_string)(envoy_specifier specifier, int attribute, struct span *value) {
+  (void)attribute;
+  if (!((struct fake *)specifier)->connected) return false;
+  *value = SPAN("127.0.0.1:1");
+  return true;
+}
+
+bool CALLBACK(cluster_specifier_get_cluster_host_count)(envoy_specifier specifier, struct span cluster,
+                                                        uint32_t priority, size_t *all, size_t *healthy,
+                                                        size_t *degraded) {
+  (void)priority, (void)degraded;
+  const struct headers *clusters = &((struct fake *)specifier)->clusters;
+  for (size_t at = 0; at < clusters->count; at++) {
+    uint64_t count;
+    if (!span_is(clusters->all[at].key, cluster) || !span_number(clusters->all[at].value, &count)) continue;
+    if (all) *all = count;
+    if (healthy) *healthy = count;
+    return true;
+  }
+  return false;
+}
+
+uint64_t CALLBACK(cluster_specifier_get_random_value)(envoy_specifier specifier) {
+  return ((struct fake *)specifier)->random;
+}
+
+void CALLBACK(cluster_specifier_set_cluster_name)(envoy_specifier specifier, struct span name) {
+  struct fake *fake = specifier;
+  drop(fake->chosen);
+  fake->chosen = exact_copy(name);
 }
 
 void CALLBACK(http_send_response)(envoy_filter filter, uint32_t status, struct header *headers, size_t count,

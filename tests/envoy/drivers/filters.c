@@ -21,6 +21,9 @@ void HOOK(http_filter_scheduled)(envoy_filter, const void *filter, uint64_t even
 void HOOK(http_filter_stream_complete)(envoy_filter, const void *filter);
 void HOOK(http_filter_destroy)(const void *filter);
 
+const void *HOOK(cluster_specifier_config_new)(envoy_config, struct span name, struct span text);
+void HOOK(cluster_specifier_config_destroy)(const void *plan);
+
 enum { MOST = 64, AWAIT_MS = 20000 };
 
 static const void *configs[MOST];
@@ -133,6 +136,19 @@ void filters_driver(struct span command, struct buffer *answer) {
     put_number(answer, came ? event : 0);
   } else if (span_is(what, SPAN("limit"))) {
     put_number(answer, fake_limit(fake));
+  } else if (span_is(what, SPAN("plan"))) {
+    configs[slot] = HOOK(cluster_specifier_config_new)(NULL, NO_SPAN, next_text(&command));
+    put_number(answer, configs[slot] != NULL);
+  } else if (span_is(what, SPAN("unplan"))) {
+    HOOK(cluster_specifier_config_destroy)(configs[slot]);
+  } else if (span_is(what, SPAN("choose"))) {
+    // <slot of the plan> <random> <connected> <clusters> → the cluster
+    const void *plan = configs[next_number(&command)];
+    uint64_t random = next_number(&command);
+    bool connected = next_number(&command);
+    put_text(answer, fake_choose(fake, plan, random, connected, next_text(&command)));
+  } else if (span_is(what, SPAN("answered"))) {
+    put_number(answer, fake_answered(fake));
   } else if (span_is(what, SPAN("complete"))) {
     HOOK(http_filter_stream_complete)(fake, filter);
   } else {

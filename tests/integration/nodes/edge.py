@@ -282,9 +282,9 @@ def key(key_id: str, organisation: str) -> Key:
     return Key(key_id, organisation, key_id, sha256(value(key_id).encode()).digest())
 
 
-def through_tunnel(model: str, *names: str, audience: str = "", private: bool = False, own: bool = False) -> Pool:
+def through_tunnel(model: str, *names: str, audience: str = "", own: bool = False) -> Pool:
     """A pool of nodes behind tunnels."""
-    return Pool(model, tuple(Endpoint(name, own=own) for name in names), audience, private)
+    return Pool(model, tuple(Endpoint(name, own=own) for name in names), audience)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -30,8 +30,8 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         await edge.publish(
             Route(f"rt_{model}", model, (NodesTarget(model),)), nodes={mine: Known(mine, "mine", "org_1")}
         )
-        both = (Endpoint(mine, own=True, input_price=5, output_price=7), Endpoint(common, priority=1))
-        await edge.fill(through_tunnel(model, common), Pool(model, both, "org_1"))
+        owned = (Endpoint(mine, own=True, input_price=5, output_price=7),)
+        await edge.fill(through_tunnel(model, common), Pool(model, owned, "org_1"))
         await edge.targets("k1", model)
         assert (len(own.seen), len(community.seen)) == (12, 0)
         assert own.seen[0].headers["x-trunkline-own"] == "1"
@@ -60,7 +60,7 @@ async def test_a_route_with_privacy_never_leaves_its_owners_machines(
         )
         await edge.fill(
             through_tunnel(model, common),
-            through_tunnel(model, mine, audience="org_1", private=True, own=True),
+            through_tunnel(model, mine, audience="org_1", own=True),
         )
         assert set(await edge.targets("k1", model)) == {f"nodes/{model}"}
         refused = await edge.ask("k2", model)

@@ -118,11 +118,10 @@ def test_what_the_node_reports_of_itself() -> None:
     scene.report(0, heartbeat(availability=owner_only, availability_reason="maintenance"))
     assert (scene.health(0), state()) == ("healthy", ("owner-only", "maintenance"))
     assert scene.health(0, "nodes/m") is None
-    assert scene.health(0, "nodes/m@org_b") is None
     scene.report(0, heartbeat(availability=pb.AVAILABILITY_CLOSED, availability_reason="outside 22:00-06:00"))
     assert (scene.pools, state()) == ({}, ("closed", "outside 22:00-06:00"))
     scene.report(0, heartbeat(availability=pb.AVAILABILITY_OPEN))
-    assert scene.health(0, "nodes/m@org_b") == "healthy"
+    assert scene.health(0, "nodes/m") == "healthy"
     scene.report(0, heartbeat(offers_complete=True))
     assert (scene.pools, state()) == ({}, ("unhealthy", "it offers no model"))
 
@@ -147,7 +146,7 @@ def test_what_operators_decide() -> None:
     assert scene.live.describe(node_id(0)).state == "drained"  # type: ignore[union-attr]
     scene.report(0, heartbeat())
     scene.change(pending, approved=True, visibility=Visibility.COMMUNITY)
-    assert set(scene.pools) == {"nodes/m", ALL, ALL + "!"}
+    assert set(scene.pools) == {"nodes/m", ALL}
     assert scene.desire() == [node_id(0)]
     assert scene.pools == {}
     scene.live.forget(node_id(0), scene.clock.now)
@@ -163,7 +162,7 @@ def test_offers_come_and_go_one_by_one() -> None:
     assert only(scene) is m
     assert only(scene, "nodes/n@org_a").endpoints[0].input_price == 3
     scene.report(0, heartbeat(offers=[offer("m")], offers_complete=True))
-    assert set(scene.pools) == {ALL, ALL + "!"}
+    assert set(scene.pools) == {ALL}
     with pytest.raises(InvalidFieldError, match="offers: 513 with the earlier ones; accepted: at most 512"):
         scene.report(0, heartbeat(offers=[offer(f"x-{number}") for number in range(512)]))
     assert [each.model for each in scene.live.describe(node_id(0)).offers] == ["m"]  # type: ignore[union-attr]
@@ -178,10 +177,10 @@ def test_of_one_model_at_two_local_servers_the_one_that_answers_counts() -> None
 def test_models_that_no_route_names_make_no_pools() -> None:
     scene = Scene(node())
     scene.report(0, first(offer("m"), *(offer(f"x-{number}") for number in range(500))))
-    assert set(scene.pools) == {ALL, ALL + "!"}
+    assert set(scene.pools) == {ALL}
     scene.models = ("x-1",)
     scene.desire(node())
-    assert set(scene.pools) == {"nodes/x-1@org_a", "nodes/x-1@org_a!"}
+    assert set(scene.pools) == {"nodes/x-1@org_a"}
 
 
 def test_weights_change_once_a_second_and_health_at_once() -> None:

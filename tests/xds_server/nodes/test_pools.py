@@ -15,9 +15,9 @@ KEYS = {"key_a1": "org_a", "key_a2": "org_a", "key_b1": "org_b"}
 ORGANISATIONS = ("org_a", "org_b", "org_c")
 
 
-def members(pool: Pool | None) -> list[tuple[str, int, bool]]:
-    """(node, priority, own) of each endpoint."""
-    return [(each.node_id, each.priority, each.own) for each in pool.endpoints] if pool else []
+def members(pool: Pool | None) -> list[tuple[str, bool]]:
+    """(node, own) of each endpoint."""
+    return [(each.node_id, each.own) for each in pool.endpoints] if pool else []
 
 
 def test_the_table() -> None:
@@ -33,31 +33,23 @@ def test_the_table() -> None:
     for number in range(6):
         scene.report(number, first())
     a, b, c, d, e, f = (each.id for each in nodes)
-    own_a = [(a, 0, True), (b, 0, True), (c, 0, True)]
     assert {name: members(pool) for name, pool in scene.pools.items()} == {
-        "nodes/m": [(a, 0, False), (e, 0, False)],
-        "nodes/m@org_a": [*own_a, (e, 1, False)],
-        "nodes/m@org_a!": own_a,
-        "nodes/m@key_a1": [(d, 0, True), (a, 1, True), (b, 1, True), (c, 1, True), (e, 2, False)],
-        "nodes/m@key_a1!": [(d, 0, True), (a, 1, True), (b, 1, True), (c, 1, True)],
-        "nodes/m@org_b": [(e, 0, True), (a, 1, False)],
-        "nodes/m@org_b!": [(e, 0, True)],
-        "nodes/m@key_b1": [(e, 0, True), (a, 1, False)],
-        "nodes/m@key_b1!": [(e, 0, True)],
-        "nodes/m@org_c": [(f, 0, True), (a, 1, False), (e, 1, False)],
-        "nodes/m@org_c!": [(f, 0, True)],
+        "nodes/m": [(a, False), (e, False)],
+        "nodes/m@org_a": [(a, True), (b, True), (c, True)],
+        "nodes/m@key_a1": [(d, True)],
+        "nodes/m@org_b": [(e, True)],
+        "nodes/m@org_c": [(f, True)],
     }
 
 
 def test_a_models_name_leads_into_no_other_pool() -> None:
     """A stranger's node offers `m@org_a`; whoever reads organisation A's pool of `m` must not find it there."""
     model = "m@org_a"
-    scene = Scene(node(0, "org_a"), node(1, "org_b", visibility=COMMUNITY), models=("m", model, "m@org_a!"))
+    scene = Scene(node(0, "org_a"), node(1, "org_b", visibility=COMMUNITY), models=("m", model))
     scene.report(0, first())
-    scene.report(1, first(offer(model), offer("m@org_a!")))
-    assert members(scene.pools["nodes/m@org_a"]) == [(node_id(0), 0, True)]
-    assert members(scene.pools["nodes/m@org_a!"]) == [(node_id(0), 0, True)]
-    assert members(scene.pools["nodes/m%40org_a"]) == [(node_id(1), 0, False)]
+    scene.report(1, first(offer(model)))
+    assert members(scene.pools["nodes/m@org_a"]) == [(node_id(0), True)]
+    assert members(scene.pools["nodes/m%40org_a"]) == [(node_id(1), False)]
 
 
 names = st.text(st.sampled_from("m@!%_/"), min_size=1, max_size=6)
@@ -66,10 +58,7 @@ names = st.text(st.sampled_from("m@!%_/"), min_size=1, max_size=6)
 @given(names, st.sampled_from(["", "org_a", "key_a"]), names, st.sampled_from(["", "org_a", "key_a"]))
 def test_pool_names_are_unambiguous(one: str, its: str, other: str, others: str) -> None:
     all_names = {
-        (model, audience, private): pool_name(model, audience, private=private)
-        for model, audience in ((one, its), (other, others))
-        for private in (False, True)
-        if audience or not private
+        (model, audience): pool_name(model, audience) for model, audience in ((one, its), (other, others))
     }
     assert len(set(all_names.values())) == len(all_names)
 
@@ -142,20 +131,16 @@ def test_no_pool_ever_holds_a_node_that_its_audience_may_not_use(
             assert name == pool.name
             held = {each.node_id for each in pool.endpoints}
             assert len(held) == len(pool.endpoints)
-            assert sorted({each.priority for each in pool.endpoints}) == list(
-                range(len({each.priority for each in pool.endpoints}))
-            )
             for endpoint in pool.endpoints:
                 desired = scene.live.nodes[endpoint.node_id]
                 said = last[endpoint.node_id]
                 assert pool.model in {each.model for each in said.offers}
                 assert admitted(desired, said.availability, pool.audience)
                 owns = desired.organisation_id == KEYS.get(pool.audience, pool.audience)
-                assert endpoint.own == owns
-                assert owns or not pool.private
+                assert endpoint.own == owns == bool(pool.audience)
                 if desired.drained or said.draining:
                     assert endpoint.health != "healthy"
-        # And nobody is forgotten: whoever reports and is admitted is there.
+        # And nobody is forgotten: whoever reports and is admitted is in a pool of the audience's plan.
         audiences = {
             "",
             *(each.organisation_id for each in scene.live.nodes.values()),
@@ -164,6 +149,7 @@ def test_no_pool_ever_holds_a_node_that_its_audience_may_not_use(
         for known, said in last.items():
             for audience in audiences:
                 for model in {each.model for each in said.offers}:
-                    pool_ = scene.pools.get(pool_name(model, audience))
-                    there = pool_ is not None and known in {each.node_id for each in pool_.endpoints}
+                    plan = {audience, KEYS.get(audience, audience), ""}
+                    found = [scene.pools.get(pool_name(model, owner)) for owner in plan]
+                    there = any(known in {each.node_id for each in pool.endpoints} for pool in found if pool)
                     assert there == admitted(scene.live.nodes[known], said.availability, audience)

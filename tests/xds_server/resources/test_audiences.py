@@ -51,10 +51,10 @@ def test_a_route_without_nodes_has_none() -> None:
 def test_every_pool_that_has_to_be_filled() -> None:
     private = replace(ROUTE, id="rt_2", privacy=Privacy.OWN_NODES, targets=(NodesTarget("phi"),))
     state = State(1, routes={"rt_1": ROUTE, "rt_2": private}, keys=KEYS, nodes={"nd-1": MINE})
-    assert {name: (pool.model, pool.audience, pool.private) for name, pool in pools(state).items()} == {
-        "nodes/llama": ("llama", "", False),
-        "nodes/llama@k1": ("llama", "k1", False),
-        "nodes/llama@org_1": ("llama", "org_1", False),
-        "nodes/phi@k1!": ("phi", "k1", True),
-        "nodes/phi@org_1!": ("phi", "org_1", True),
+    assert {name: (pool.model, pool.audience) for name, pool in pools(state).items()} == {
+        "nodes/llama": ("llama", ""),
+        "nodes/llama@k1": ("llama", "k1"),
+        "nodes/llama@org_1": ("llama", "org_1"),
+        "nodes/phi@k1": ("phi", "k1"),
+        "nodes/phi@org_1": ("phi", "org_1"),
     }

@@ -43,14 +43,12 @@ def builder() -> Builder:
     return Builder(EdgeSettings())
 
 
-def test_a_snapshot_names_every_target_chain_pool_and_policy(builder: Builder) -> None:
+def test_a_snapshot_names_every_target_pool_and_policy(builder: Builder) -> None:
     snapshot = builder.build(1, STATE, LIVE)
     assert set(snapshot.of_type(types.CLUSTER)) == {
         "a/gpt",
         "a/llama",
         "nodes/llama",
-        "rt_1>a/gpt",
-        "rt_2>nodes/llama",
     }
     assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama"}
     assert set(snapshot.of_type(types.LISTENER)) == {"openai", "admin"}
@@ -101,11 +99,7 @@ def test_owners_of_nodes_get_shapes_and_pools_of_their_own(builder: Builder) -> 
     node = Node("nd-1", "mine", "org_1", "k1", Visibility.PRIVATE)
     snapshot = builder.build(2, with_nodes(node), LIVE)
     assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama", "nodes/llama@k1", "nodes/llama@org_1"}
-    assert set(snapshot.of_type(types.CLUSTER)) >= {
-        "rt_2>nodes/llama",
-        "rt_2@k1>nodes/llama@k1",
-        "rt_2@org_1>nodes/llama@org_1",
-    }
+    assert set(snapshot.of_type(types.CLUSTER)) >= {"nodes/llama", "nodes/llama@k1", "nodes/llama@org_1"}
     told = {
         name: list(policy_pb2.Route.FromString(each.body).audiences)
         for name, each in snapshot.of_type(types.POLICY_ROUTE).items()
@@ -161,7 +155,7 @@ def test_resources_of_one_shape_are_encoded_once(builder: Builder, monkeypatch: 
     provider = Provider("b", "https://encoded-once.example/v1")
     routes = [Route(f"rt_{number}", f"m{number}", (ProviderTarget("b", f"m{number}"),)) for number in range(20)]
     snapshot = builder.build(1, State(1, {"b": provider}, {each.id: each for each in routes}), {})
-    assert len(snapshot.of_type(types.CLUSTER)) == 40
+    assert len(snapshot.of_type(types.CLUSTER)) == 20
     assert len(encoded) == 1
 
 
@@ -191,7 +185,7 @@ def test_clusters_outlive_their_routes_for_requests_that_still_wait() -> None:
     assert builder.expires_in == LINGER_SECONDS
     now = LINGER_SECONDS
     after = builder.build(2, fewer, LIVE).of_type(types.CLUSTER)
-    assert before.of_type(types.CLUSTER).keys() - after.keys() == {"a/gpt", "rt_1>a/gpt"}
+    assert before.of_type(types.CLUSTER).keys() - after.keys() == {"a/gpt"}
     assert builder.expires_in is None
 
 

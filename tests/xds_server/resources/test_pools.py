@@ -1,4 +1,4 @@
-"""Assignments: priorities, what is left out, and weights that Envoy takes."""
+"""Assignments: what is in them, what is left out, and weights that Envoy takes."""
 
 from __future__ import annotations
 
@@ -18,46 +18,47 @@ def assigned(pool: Pool, *, direct: bool = True) -> ClusterLoadAssignment:
     return ClusterLoadAssignment.parse(resource.body)
 
 
-def tiers(pool: Pool, *, direct: bool = True) -> dict[int, list[str]]:
-    return {
-        each.priority: [host.endpoint.hostname for host in each.lb_endpoints if host.endpoint is not None]
+def hosts(pool: Pool, *, direct: bool = True) -> list[str]:
+    return [
+        host.endpoint.hostname
         for each in assigned(pool, direct=direct).endpoints
-    }
+        for host in each.lb_endpoints
+        if host.endpoint is not None
+    ]
 
 
-def test_what_the_audience_owns_comes_first() -> None:
-    nodes = (Endpoint("nd-1", priority=2), Endpoint("nd-2", own=True), Endpoint("nd-3", priority=2))
-    assert tiers(Pool("m", nodes, "org_1")) == {0: ["nd-2"], 1: ["nd-1", "nd-3"]}
-    assert tiers(Pool("m", (nodes[0], nodes[2]))) == {0: ["nd-1", "nd-3"]}
-    assert tiers(Pool("m", ())) == {}
+def test_an_empty_pool_has_no_endpoints() -> None:
+    assert hosts(Pool("m", (Endpoint("nd-1"), Endpoint("nd-3")))) == ["nd-1", "nd-3"]
+    assert not assigned(Pool("m", ())).endpoints
 
 
 def test_an_endpoint_that_came_back_is_a_new_one_to_envoy() -> None:
-    nodes = (Endpoint("nd-1"), Endpoint("nd-2", returns=2), Endpoint("nd-3", priority=1, returns=1))
+    nodes = (Endpoint("nd-1"), Endpoint("nd-2", returns=2), Endpoint("nd-3", returns=1))
     localities = [
-        (each.priority, each.locality.sub_zone if each.locality else None, each.lb_endpoints[0].endpoint.hostname)
+        (each.locality.sub_zone if each.locality else None, each.lb_endpoints[0].endpoint.hostname)
         for each in assigned(Pool("m", nodes)).endpoints
         if each.lb_endpoints[0].endpoint
     ]
-    assert localities == [(0, None, "nd-1"), (0, "return 2", "nd-2"), (1, "return 1", "nd-3")]
+    assert localities == [(None, "nd-1"), ("return 1", "nd-3"), ("return 2", "nd-2")]
 
 
-def test_nothing_that_the_audience_does_not_own_is_in_its_private_pool() -> None:
-    nodes = (Endpoint("nd-1", priority=1), Endpoint("nd-2", own=True))
-    assert tiers(Pool("m", nodes, "org_1", private=True)) == {0: ["nd-2"]}
+def test_nothing_that_the_audience_does_not_own_is_in_its_pool() -> None:
+    nodes = (Endpoint("nd-1"), Endpoint("nd-2", own=True))
+    assert hosts(Pool("m", nodes, "org_1")) == ["nd-2"]
 
 
 def test_without_certificates_nothing_is_reached_directly() -> None:
     nodes = (Endpoint("nd-1", ("10.0.0.1", 8443)), Endpoint("nd-2"))
-    assert tiers(Pool("m", nodes), direct=False) == {0: ["nd-2"]}
+    assert hosts(Pool("m", nodes), direct=False) == ["nd-2"]
 
 
 def test_an_endpoint_says_how_it_is_reached_and_what_it_costs() -> None:
     nodes = (
         Endpoint("nd-1", ("10.0.0.1", 8443), own=True, input_price=5, output_price=7),
-        Endpoint("nd-2", weight=3, priority=1),
+        Endpoint("nd-2", weight=3),
     )
-    own, other = (each.lb_endpoints[0] for each in assigned(Pool("a b", nodes, "org_1")).endpoints)
+    (locality,) = assigned(Pool("a b", nodes)).endpoints
+    own, other = locality.lb_endpoints
     assert own.endpoint is not None
     assert own.endpoint.address is not None
     assert own.endpoint.address.socket_address is not None
@@ -96,7 +97,8 @@ def test_a_node_is_encoded_once_for_all_pools_of_a_model(monkeypatch: pytest.Mon
         return original(model, endpoint)
 
     monkeypatch.setattr(pools, "lb_endpoint", counting)
+    nodes = (Endpoint("nd-1", own=True), Endpoint("nd-2", own=True))
     empty = [Pool("m", (), audience) for audience in ("", "org_1", "org_2")]
-    live = {each.name: Pool("m", (Endpoint("nd-1"), Endpoint("nd-2")), each.audience) for each in empty}
+    live = {each.name: Pool("m", nodes, each.audience) for each in empty}
     Assignments(direct=True).of({each.name: each for each in empty}, live)
     assert encoded == ["nd-1", "nd-2"]

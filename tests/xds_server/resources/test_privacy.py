@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.route.v3 import Route as EnvoyRoute, RouteConfiguration
-from envoy_data_plane.envoy.extensions.clusters.aggregate.v3 import ClusterConfig
 from envoy_data_plane.xds.type.matcher.v3 import Matcher
+from google.protobuf.any_pb2 import Any
+from google.protobuf.wrappers_pb2 import StringValue
 from hypothesis import given, settings, strategies as st
 
 from xds_server.model import (
@@ -26,7 +26,8 @@ from xds_server.model import (
     Strategy,
     Visibility,
 )
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, ROUTE, Snapshot
+from xds_server.protocol.snapshot import ENDPOINT, ROUTE, Snapshot
+from xds_server.protocol.wire import fields
 from xds_server.resources.audiences import pools
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
@@ -81,17 +82,18 @@ def entries(matcher: Matcher | None) -> Iterator[tuple[str, EnvoyRoute]]:
         matcher = matcher.on_no_match.matcher
 
 
-def reachable(snapshot: Snapshot, route: EnvoyRoute) -> Iterator[str]:
-    """The target clusters behind a route's chains."""
+def reachable(route: EnvoyRoute) -> list[str]:
+    """The target clusters of a route's plan."""
     if route.direct_response is not None:
-        return
+        return []
     assert route.route is not None
-    assert route.route.weighted_clusters is not None
-    for each in route.route.weighted_clusters.clusters:
-        chain = Cluster.parse(snapshot.of_type(CLUSTER)[each.name].body)
-        assert chain.cluster_type is not None
-        assert chain.cluster_type.typed_config is not None
-        yield from ClusterConfig.parse(chain.cluster_type.typed_config.value).clusters
+    plugin = route.route.inline_cluster_specifier_plugin
+    assert plugin is not None
+    assert plugin.extension is not None
+    assert plugin.extension.typed_config is not None
+    (config,) = (field.value for field in fields(plugin.extension.typed_config.value) if field.number == 3)
+    packed = Any.FromString(config)
+    return [line.split(" ", 5)[5] for line in StringValue.FromString(packed.value).value.splitlines()]
 
 
 def hosts(snapshot: Snapshot, cluster: str) -> set[str]:
@@ -108,6 +110,11 @@ def owned(state: State, audience: str) -> set[str]:
     }
 
 
+def owners(audience: str) -> set[str]:
+    """Whose machines the audience may use."""
+    return {audience, KEYS[audience].organisation_id} if audience in KEYS else {audience}
+
+
 def check(snapshot: Snapshot, state: State) -> None:
     (table,) = snapshot.of_type(ROUTE).values()
     (virtual_host,) = RouteConfiguration.parse(table.body).virtual_hosts
@@ -119,12 +126,12 @@ def check(snapshot: Snapshot, state: State) -> None:
     assert {key for key, _ in of_the_route} >= {"rt_1", "rt_1:stream"}
     for key, route in of_the_route:
         audience = key.removesuffix(":stream").partition("@")[2]
-        clusters = set(reachable(snapshot, route))
-        assert clusters <= {f"nodes/{model}@{audience}!" for model in ("m", "n")}
+        clusters = set(reachable(route))
+        assert clusters <= {f"nodes/{model}@{owner}" for model in ("m", "n") for owner in owners(audience)}
         if not audience:
             assert not clusters
         for cluster in clusters:
-            assert hosts(snapshot, cluster) <= owned(state, audience)
+            assert hosts(snapshot, cluster) <= owned(state, cluster.partition("@")[2])
 
 
 @settings(max_examples=30, deadline=None)
@@ -148,12 +155,13 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
 def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> None:
     """Its old clusters stay for a while, and no route leads to them."""
     builder = Builder(EdgeSettings(), clock=lambda: 0.0)
-    open_before = {**state.routes, "rt_1": replace(state.routes["rt_1"], privacy=Privacy.ANY)}
-    builder.build(1, replace(state, routes=open_before), {})
-    check(builder.build(2, state, {}), state)
+    alone = replace(state, routes={"rt_1": state.routes["rt_1"]})
+    open_before = {"rt_1": replace(state.routes["rt_1"], privacy=Privacy.ANY)}
+    builder.build(1, replace(alone, routes=open_before), {})
+    check(builder.build(2, alone, {}), alone)
     assert builder.expires_in is not None
 
 
-@given(*[st.builds(Pool, st.text("m@!%o", min_size=1), st.just(()), st.text("o1"), st.booleans())] * 2)
+@given(*[st.builds(Pool, st.text("m@!%o", min_size=1), st.just(()), st.text("o1"))] * 2)
 def test_no_model_has_a_name_by_which_it_gets_into_anothers_pool(one: Pool, other: Pool) -> None:
     assert (one == other) == (one.name == other.name)

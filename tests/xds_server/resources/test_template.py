@@ -11,14 +11,13 @@ from hypothesis import given, settings, strategies as st
 
 from xds_server.model import Endpoint, Health, NodesTarget, Provider, ProviderTarget, Route, Timeouts
 from xds_server.resources import route_table
-from xds_server.resources.chain import chain, encoded_chain
-from xds_server.resources.names import chain_cluster, route_key
+from xds_server.resources.names import route_key
 from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
 from xds_server.resources.pools import HEALTH, lb_endpoint, lb_endpoint_message, place_of
 from xds_server.resources.routes import Attempts, model_route
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.shapes import Shape
-from xds_server.resources.strategy import chains
+from xds_server.resources.strategy import plan
 from xds_server.resources.targets import dressing, encoded_provider_cluster, provider_cluster
 from xds_server.resources.template import Template, number_hole, text_hole
 
@@ -62,14 +61,9 @@ def test_a_hole_without_a_value_is_refused() -> None:
 directs = st.none() | st.tuples(names, st.integers(1, 65_535))
 
 
-@given(names, st.builds(Endpoint, names, directs, healths, weights, st.booleans(), weights, weights))
+@given(names, st.builds(Endpoint, names, directs, healths, weights, st.booleans(), weights))
 def test_endpoints(model: str, endpoint: Endpoint) -> None:
     assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(place_of(model, endpoint)))
-
-
-@given(names, st.lists(names, min_size=1, max_size=5))
-def test_chains(name: str, hops: list[str]) -> None:
-    assert encoded_chain(name, hops) == bytes(chain(name, hops))
 
 
 @settings(deadline=None)
@@ -119,12 +113,10 @@ def test_pool_clusters(name: str, connect: int, direct: bool) -> None:
 )
 def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Timeouts, audience: str) -> None:
     route = Route(route_id, "m", tuple(targets), timeouts=timeouts)
-    plan = chains(route, {}, 0.0, audience)
+    shape = Shape(route, audience, plan(route, {}, 0.0, [audience] if audience else []))
     expected = b""
     for stream in (False, True):
         key = route_key(route_id, audience, stream=stream)
-        shape = f"{route_id}@{audience}" if audience else route_id
-        weighted = [(chain_cluster(shape, each.hops[0].cluster), each.weight) for each in plan]
-        limits = Attempts.of(timeouts, plan, stream=stream)
-        expected += route_table.entry(key, model_route(key, weighted, limits, EDGE))
-    assert route_table.model_entries(Shape(route, audience, tuple(plan)), EDGE) == expected
+        limits = Attempts.of(timeouts, shape.plan, stream=stream)
+        expected += route_table.entry(key, model_route(key, shape.lines, limits, EDGE))
+    assert route_table.model_entries(shape, EDGE) == expected

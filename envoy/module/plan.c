@@ -1,0 +1,174 @@
+#include "plan.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_TARGETS = 4096 };
+
+static bool parse_target(struct span line, struct plan_target *target) {
+  struct span tier = span_next(&line, ' '), group = span_next(&line, ' '), weight = span_next(&line, ' ');
+  struct span tries = span_next(&line, ' '), kind = span_next(&line, ' ');
+  target->cluster = line;
+  target->machines = span_is(kind, SPAN("m"));
+  return span_number(tier, &target->tier) && span_number(group, &target->group) &&
+         span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&
+         target->tries && target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) && line.size;
+}
+
+struct plan *plan_new(struct span text) {
+  static atomic_uint_fast64_t ids;
+  struct plan *plan = allocate(sizeof *plan);
+  *plan = (struct plan){.id = ++ids};
+  buffer_add(&plan->text, text);
+  for (size_t at = 0; at < text.size; at++) plan->count += text.data[at] == '\n';
+  bool sound = plan->count && plan->count <= MOST_TARGETS;
+  plan->targets = allocate(sizeof *plan->targets * (sound ? plan->count : 1));
+  struct span rest = buffer_span(&plan->text);
+  for (size_t at = 0; sound && at < plan->count; at++) {
+    sound = parse_target(span_next(&rest, '\n'), &plan->targets[at]);
+  }
+  if (sound && !rest.size) return plan;
+  plan_free(plan);
+  return NULL;
+}
+
+void plan_free(struct plan *plan) {
+  buffer_free(&plan->text);
+  free(plan->targets);
+  free(plan);
+}
+
+// What was asked about the targets while one choice is made, each once.
+struct view {
+  const struct plan *plan;
+  const struct choice *choice;
+  const struct living *living;
+  size_t few[16], *healthy;
+};
+
+static const size_t UNKNOWN = SIZE_MAX;
+
+static size_t healthy(struct view *view, size_t at) {
+  if (view->healthy[at] == UNKNOWN) {
+    view->healthy[at] = view->living->healthy(view->living->context, &view->plan->targets[at]);
+  }
+  return view->healthy[at];
+}
+
+static bool may_try(struct view *view, size_t at, unsigned tried) {
+  const struct plan_target *target = &view->plan->targets[at];
+  size_t living = healthy(view, at);
+  bool same = target->machines && living == 1 && view->plan->count > 1;  // a second try would meet the same machine
+  return living && tried < (same ? 1 : target->tries);
+}
+
+static bool askable(struct view *view, size_t at) {
+  return view->living->askable(view->living->context, &view->plan->targets[at]);
+}
+
+// The first target for which `holds`, in the failover order of the request: from its first target on through those of
+// the same group, and then all others as they stand; `count` if there is none.
+static size_t in_order(struct view *view, bool (*holds)(struct view *, size_t)) {
+  const struct plan *plan = view->plan;
+  size_t first = view->choice->first;
+  for (int pass = 0; pass < 3; pass++) {
+    for (size_t at = 0; at < plan->count; at++) {
+      bool own = plan->targets[at].group == plan->targets[first].group;
+      bool here = pass == 0 ? own && at >= first : pass == 1 ? own && at < first : !own;
+      if (here && holds(view, at)) return at;
+    }
+  }
+  return plan->count;
+}
+
+// Of a target's machines those that come first have its share, as long as any of them live.
+static bool shares(struct view *view, size_t start, size_t at, bool (*holds)(struct view *, size_t)) {
+  const struct plan_target *targets = view->plan->targets;
+  for (size_t before = start; targets[at].machines && before < at; before++) {
+    if (targets[before].group == targets[at].group && holds(view, before)) return false;
+  }
+  return holds(view, at);
+}
+
+// Of the best tier that has a target for which `holds`, one by weight; `count` if there is none.
+static size_t by_weight(struct view *view, uint64_t random, bool (*holds)(struct view *, size_t)) {
+  const struct plan *plan = view->plan;
+  for (size_t start = 0, end; start < plan->count; start = end) {
+    uint64_t total = 0;
+    size_t found = plan->count;
+    for (end = start; end < plan->count && plan->targets[end].tier == plan->targets[start].tier; end++) {
+      if (!shares(view, start, end, holds)) continue;
+      total += plan->targets[end].weight;
+      if (found == plan->count) found = end;
+    }
+    if (!total && found < plan->count) return found;  // what has no weight serves as a fallback
+    uint64_t place = total ? random % total : 0;
+    for (size_t at = start; total && at < end; at++) {
+      if (!shares(view, start, at, holds)) continue;
+      if (place < plan->targets[at].weight) return at;
+      place -= plan->targets[at].weight;
+    }
+  }
+  return plan->count;
+}
+
+static bool lives(struct view *view, size_t at) { return healthy(view, at) > 0; }
+
+static bool may_be_next(struct view *view, size_t at) { return may_try(view, at, view->choice->tries[at]); }
+
+static bool may_be_asked(struct view *view, size_t at) {
+  return !view->choice->tries[at] && !lives(view, at) && askable(view, at);
+}
+
+// Sees what would be left without the chosen target.
+static void look_ahead(struct view *view, struct choice *choice) {
+  size_t current = choice->current;
+  choice->others = healthy(view, current) > 1;
+  choice->more = choice->verdict == CHOICE_LIVES && may_try(view, current, choice->tries[current] + 1u);
+  for (size_t at = 0; at < view->plan->count && !(choice->others && choice->more); at++) {
+    if (at == current || !healthy(view, at)) continue;
+    choice->others = true;
+    choice->more = choice->more || may_try(view, at, choice->tries[at]);
+  }
+}
+
+static void begin(const struct plan *plan, struct choice *choice) {
+  choice_free(choice);
+  *choice = (struct choice){.plan = plan->id};
+  choice->tries = plan->count <= sizeof choice->few ? choice->few : allocate(plan->count);
+  memset(choice->tries, 0, plan->count);
+}
+
+void choose(const struct plan *plan, struct choice *choice, uint64_t random, const struct living *living) {
+  // A route may change while a request waits for its authorisation; from the first attempt on it keeps its plan.
+  if (choice->plan != plan->id) begin(plan, choice);
+  struct view view = {.plan = plan, .choice = choice, .living = living};
+  view.healthy = plan->count <= sizeof view.few / sizeof *view.few ? view.few : allocate(plan->count * sizeof(size_t));
+  for (size_t at = 0; at < plan->count; at++) view.healthy[at] = UNKNOWN;
+  size_t none = plan->count, chosen = choice->attempts ? in_order(&view, may_be_next) : by_weight(&view, random, lives);
+  choice->verdict = CHOICE_LIVES;
+  if (chosen == none) {
+    choice->verdict = CHOICE_LAST_RESORT;
+    chosen = choice->attempts ? in_order(&view, may_be_asked) : by_weight(&view, random, askable);
+  }
+  if (chosen == none) {
+    choice->verdict = CHOICE_GIVE_UP;
+    chosen = choice->attempts ? choice->current : 0;
+  }
+  choice->current = chosen;
+  if (!choice->attempts) choice->first = chosen;
+  look_ahead(&view, choice);
+  if (view.healthy != view.few) free(view.healthy);
+}
+
+void choice_begin(struct choice *choice) {
+  if (!choice->tries) return;  // not by a plan
+  choice->attempts++;
+  if (choice->verdict != CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
+}
+
+void choice_free(struct choice *choice) {
+  if (choice->tries != choice->few) free(choice->tries);
+  choice->tries = NULL;
+}

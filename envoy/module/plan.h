@@ -1,0 +1,66 @@
+// Chooses the target of each attempt of a request. No I/O: what lives is asked of the caller.
+//
+// A plan is one route's for one audience: every target in failover order, with the tier that it serves in, its share
+// of that tier, and how often one request may try it.
+
+#pragma once
+
+#include "bytes.h"
+
+struct plan_target {
+  struct span cluster;  // the name of its Envoy cluster
+  uint64_t tier;        // 0 serves first
+  uint64_t group;       // the same for the credentials of one provider's model, or for the machines of one model
+  uint64_t weight;
+  uint64_t tries;  // by one request
+  // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second
+  // try is for a second machine.
+  bool machines;
+};
+
+struct plan {
+  uint64_t id;  // of all plans that ever were; never 0
+  size_t count;
+  struct plan_target *targets;
+  struct buffer text;  // what the names point into
+};
+
+// From its text: a line `<tier> <group> <weight> <tries> <t or m> <cluster>` for each target, `m` for machines. NULL
+// if it is not that, or names no target.
+struct plan *plan_new(struct span text);
+void plan_free(struct plan *plan);
+
+// What the chooser asks about a target of the plan.
+struct living {
+  void *context;
+  // How many of its hosts live.
+  size_t (*healthy)(void *context, const struct plan_target *target);
+  // Whether it may be asked although none lives.
+  bool (*askable)(void *context, const struct plan_target *target);
+};
+
+enum verdict {
+  CHOICE_LIVES,
+  CHOICE_LAST_RESORT,  // nothing that lives may be tried, and this may still answer
+  CHOICE_GIVE_UP,      // nothing is left to try: this attempt only tells the client
+};
+
+// What one request has tried; zeroed at first.
+struct choice {
+  uint64_t plan;  // the id of the plan that the rest is about
+  size_t first;   // the target of the first attempt
+  size_t current;
+  unsigned attempts;
+  uint8_t few[16], *tries;  // by target
+  enum verdict verdict;
+  bool others;  // another host would live if the chosen one did not
+  bool more;    // and this request may be sent on, if the chosen target fails
+};
+
+// Chooses the next attempt's target: `choice->current`. The first attempt is shared by weight among what lives of the
+// best tier (`random` is the request's own number); what follows goes on in failover order. Choosing again before
+// `choice_begin` does not count as an attempt.
+void choose(const struct plan *plan, struct choice *choice, uint64_t random, const struct living *living);
+// The attempt at `choice->current` begins.
+void choice_begin(struct choice *choice);
+void choice_free(struct choice *choice);
