@@ -22,3 +22,4 @@ void link_driver(struct span command, struct buffer *answer);
 void filters_driver(struct span command, struct buffer *answer);
 void plan_driver(struct span command, struct buffer *answer);
 void hosts_driver(struct span command, struct buffer *answer);
+void held_driver(struct span command, struct buffer *answer);
