@@ -27,9 +27,7 @@ static void put_number_word(struct buffer *text, uint64_t number) {
   buffer_add(text, SPAN(" "));
 }
 
-static bool is_number_as_written(struct span text) {
-  return text.size == 1 || text.data[0] != '0';
-}
+static bool is_number_as_written(struct span text) { return text.size == 1 || text.data[0] != '0'; }
 
 // Whether numbers in it have zeros in front, which are not written again.
 static bool has_zeros_in_front(struct span text) {
