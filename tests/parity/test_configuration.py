@@ -11,20 +11,17 @@ import pytest
 from google.protobuf.message import Message
 from sqlmodel import SQLModel
 from trunkline_proto.admin.v1 import admin_pb2 as admin
-from trunkline_proto.admin.words import ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
 from trunkline_proto.policy.v1 import policy_pb2 as policy
-from trunkline_proto.policy.words import CALENDARS, METRICS
 
 from tests.golden.case import EdgeSettings
 from tests.parity import decoded, fields
 from tests.parity.configuration import CONTAINERS, EXCEPTIONS, KEY_VALUE, PLACES, VALUES, Case, base, cases
 from tests.postgres import postgres_url
-from translator.limits import Metric as TranslatorMetric
 from trunkline.config import document, export, loader, mapping, model
 from trunkline.config.secrets import Secrets
 from xds_server.admin import render
 from xds_server.admin.apply import apply
-from xds_server.model import Calendar, Metric, Privacy, State, Strategy, Visibility
+from xds_server.model import State
 from xds_server.resources.builder import Builder
 from xds_server.settings import parse
 from xds_server.store import DatabaseUrl, Store, codec, tables
@@ -236,27 +233,6 @@ def test_postgresql_keeps_every_field(postgres_url: str, tmp_path: Path) -> None
             test_a_field_of_the_document_is_stored_and_exported(case, opened)
     finally:
         opened.close()
-
-
-@pytest.mark.parametrize(
-    ("members", "words"),
-    [
-        (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Metric, METRICS), (Calendar, CALENDARS),
-        (Visibility, VISIBILITIES),
-    ],
-    ids=["Strategy", "Privacy", "Metric", "Calendar", "Visibility"],
-)  # fmt: skip
-def test_the_model_has_every_member_of_an_enumeration(members: Any, words: Any) -> None:
-    assert [each.value for each in members] == list(words), "xds_server/model.py"
-    assert [each.name.lower() for each in members] == [word.replace("-", "_") for word in words]
-
-
-def test_the_translator_has_every_metric() -> None:
-    assert [each.text for each in TranslatorMetric] == list(METRICS), "translator/limits/limit.py"
-
-
-def test_every_order_of_the_heaviest_requests_has_its_word() -> None:
-    assert list(ORDERS) == ["cost", "tokens", "duration"]
 
 
 def test_a_field_that_one_side_lacks_is_refused_at_once() -> None:

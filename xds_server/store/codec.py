@@ -10,7 +10,7 @@ from typing import Any
 from xds_server.model import Key, Node, NodesTarget, Organisation, Price, Provider, ProviderTarget, Route, Target
 from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
-from xds_server.store.records import JoinToken
+from xds_server.store.records import AuditEvent, JoinToken
 
 #: An id that may be missing: NULL, so that the database checks the others, and "" in the model.
 _NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
@@ -19,6 +19,7 @@ ORGANISATION = Columns(Organisation)
 KEY = Columns(Key)
 NODE = Columns(Node)
 JOIN_TOKEN = Columns(JoinToken)
+AUDIT_EVENT = Columns(AuditEvent)
 #: `credentials` are sealed: see `seal_credentials`.
 PROVIDER = Columns(Provider, apart=["credentials"])
 #: `targets` are rows of their own.

@@ -10,7 +10,7 @@ from xds_server.model import Key, Node, Organisation, Price, Provider, Route, St
 from xds_server.store import codec
 from xds_server.store.connection import Snapshot
 from xds_server.store.crypto import Cipher
-from xds_server.store.records import Action, AuditEvent, AuditQuery, KeyRecord, ObjectType
+from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,9 @@ def audit_events(snapshot: Snapshot, query: AuditQuery) -> list[AuditEvent]:
             conditions.append(f"{column} = ?")
             arguments.append(wanted)
     rows = snapshot.rows(
-        "SELECT id, at_us, actor, action, object_type, object_name, before, after, revision FROM audit_event "  # noqa: S608
+        f"SELECT {codec.AUDIT_EVENT.select()} FROM audit_event "  # noqa: S608
         f"WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?",
         *arguments,
         query.limit,
     )
-    return [
-        AuditEvent(id_, at_us, actor, Action(action), ObjectType(object_type), *columns)
-        for id_, at_us, actor, action, object_type, *columns in rows
-    ]
+    return [codec.AUDIT_EVENT.decode(row) for row in rows]

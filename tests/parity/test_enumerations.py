@@ -1,0 +1,60 @@
+"""Every member of every enumeration: in the model, in the translator, and in what is looked up by it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.words import DIMENSIONS, ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
+from trunkline_proto.policy.words import CALENDARS, METRICS
+from trunkline_proto.words import Words
+
+from translator.limits import Metric as TranslatorMetric, windows
+from trunkline import changes
+from trunkline.verbs import usage
+from xds_server.admin import apply, usage as admin_usage
+from xds_server.ledger import query, reports
+from xds_server.ledger.query import Dimension
+from xds_server.model import Calendar, Metric, Privacy, Strategy, Visibility
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.writing import transaction
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Visibility, VISIBILITIES), (Metric, METRICS),
+        (Calendar, CALENDARS), (Dimension, DIMENSIONS),
+    ],
+    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension"],
+)  # fmt: skip
+def test_the_model_has_every_member(members: Any, words: Words[Any]) -> None:
+    where = f"{members.__module__} lacks a member of {members.__name__}, or calls it otherwise"
+    assert [each.value for each in members] == list(words), where
+    assert [each.name.lower() for each in members] == [word.replace("-", "_") for word in words], where
+
+
+def test_the_translator_has_every_metric_and_calendar() -> None:
+    assert [each.text for each in TranslatorMetric] == list(METRICS), "translator/limits/limit.py"
+    assert list(windows.CALENDARS) == list(CALENDARS), "translator/limits/windows.py"
+
+
+@pytest.mark.parametrize(
+    ("table", "members", "where"),
+    [
+        (apply._KINDS, Action, "xds_server/admin/apply.py"),
+        (transaction._KINDS, ObjectType, "xds_server/store/writing/transaction.py"),
+        ({*query.COLUMNS, *reports._PERIODS}, Dimension, "xds_server/ledger/query.py or reports.py"),
+        (admin_usage._ORDERS, admin.TopRequestsRequest.Order.values(), "xds_server/admin/usage.py"),
+        (changes._SIGNS, set(admin.Change.Kind.values()) - {0}, "trunkline/changes.py"),
+        (usage._DIMENSIONS.values(), set(admin.Dimension.values()) - {0}, "trunkline/verbs/usage.py"),
+        (ORDERS.values(), set(admin.TopRequestsRequest.Order.values()) - {0}, "trunkline_proto/admin/words.py"),
+    ],
+    ids=["Action", "ObjectType", "Dimension", "Order", "Change.Kind", "dimensions of reports", "orders"],
+)
+def test_what_is_looked_up_by_a_member_has_all(
+    table: Collection[Any], members: Collection[Any], where: str
+) -> None:
+    assert set(table) == set(members), where
