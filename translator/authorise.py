@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 from translator import credentials, endpoints, multipart
@@ -18,6 +18,10 @@ from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
 from translator.questions.frames import Admitted, Allowed
+from translator.reading import budget
+from translator.reading.budget import RefusedWork
+from translator.reading.weight import is_light
+from translator.reading.wire import Result
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -36,16 +40,31 @@ class Policy(Protocol):
     def route(self, key: Key, model: str) -> Route | None: ...
 
 
-class Authoriser:
-    """`clock` gives Unix seconds."""
+class Elsewhere(Protocol):
+    """Reads the bodies that would keep others waiting."""
 
-    def __init__(self, policy: Policy, meter: Meter, clock: Callable[[], float] = time.time) -> None:
+    async def read(self, key: str, endpoint: Endpoint, content_type: bytes, body: Sequence[bytes]) -> Result:
+        """Reads a body in pieces on account of `key`. Raises Refusal if that cannot be done now."""
+
+
+class Authoriser:
+    """`clock` gives Unix seconds. Without `elsewhere` all bodies are read at once."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        meter: Meter,
+        clock: Callable[[], float] = time.time,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._policy = policy
         self._meter = meter
         self._clock = clock
+        self._elsewhere = elsewhere
+        self._refused_work = RefusedWork()
 
-    def decide(self, question: Request) -> Allowed:
-        """What Envoy needs to route the request.
+    def decide(self, question: Request) -> Allowed | Coroutine[object, object, Allowed]:
+        """What Envoy needs to route the request; later, if reading its body would keep others waiting.
 
         Raises:
             Refusal: the client's answer.
@@ -55,7 +74,10 @@ class Authoriser:
         if endpoint.body is BodyKind.NONE:
             return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(question.headers)})
         _check_content(question, endpoint)
-        return self._route(question, endpoint, key)
+        self._refused_work.check(key.id, self._clock)
+        if self._elsewhere is None or (not question.pieces and is_light(endpoint.body, question.body)):
+            return self._at_once(question, endpoint, key)
+        return self._later(question, endpoint, key, self._elsewhere)
 
     def admit(self, head: Request) -> Admitted:
         """Decides whether the body of this request may be read, which Envoy has not done yet.
@@ -68,6 +90,7 @@ class Authoriser:
         _check_content(head, endpoint)
         if endpoint.body is BodyKind.FORM:
             multipart.boundary(head.headers.get(b"content-type", b""))
+        self._refused_work.check(key.id, self._clock)
         return Admitted(key.id)
 
     def end(self, request_id: str) -> None:
@@ -89,12 +112,35 @@ class Authoriser:
             raise credentials.refused("The organisation of this API key does not exist.")
         return key
 
-    def _route(self, request: Request, endpoint: Endpoint, key: Key) -> Allowed:
-        """Where the request goes, and what is rewritten in it for its target."""
-        facts = read(request.body, request.headers.get(b"content-type", b""), endpoint)
-        return self._allow(request, endpoint, key, facts)
+    def charge(self, key_id: str, seconds: float) -> None:
+        """Takes CPU time that came to nothing from what the key may have read in vain."""
+        self._refused_work.charge(key_id, seconds, self._clock())
 
-    def _allow(self, request: Request, endpoint: Endpoint, key: Key, facts: BodyFacts) -> Allowed:
+    def _at_once(self, request: Request, endpoint: Endpoint, key: Key) -> Allowed:
+        body = b"".join(request.pieces) if request.pieces else request.body
+        begun = time.perf_counter()
+        try:
+            facts = read(body, request.headers.get(b"content-type", b""), endpoint)
+            return self._allow(request, key, facts)
+        except Refusal:
+            self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
+            raise
+
+    async def _later(self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere) -> Allowed:
+        body = request.pieces or (request.body,)
+        request.pieces, request.body = (), b""
+        result = await elsewhere.read(key.id, endpoint, request.headers.get(b"content-type", b""), body)
+        try:
+            if result.facts is None:
+                raise result.refusal()
+            # It may have been revoked meanwhile.
+            return self._allow(request, self._key(request.headers), result.facts)
+        except Refusal:
+            self.charge(key.id, result.seconds)
+            raise
+
+    def _allow(self, request: Request, key: Key, facts: BodyFacts) -> Allowed:
+        """Where the request goes, and what is rewritten in it for its target."""
         route = self._policy.route(key, facts.model)
         if route is None:
             raise model_not_found(facts.model)

@@ -4,6 +4,7 @@ TranslatorError
 ├── Refusal                 the client's request is refused; carries the whole answer
 ├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
 ├── MalformedFrameError     what came over an upgraded connection is not its protocol
+├── ReadingError            a process that reads bodies cannot be used
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
 ├── LedgerFileError         a stored position or state of the ledger cannot be used
@@ -68,6 +69,10 @@ class MalformedHttpError(TranslatorError):
 
 class MalformedFrameError(TranslatorError):
     """The connection cannot go on after this; the text says what is wrong, and repeats nothing of it."""
+
+
+class ReadingError(TranslatorError):
+    """A process that reads bodies does not start; the text says what is wrong, and repeats nothing of a body."""
 
 
 class PolicyError(TranslatorError):

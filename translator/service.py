@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,6 +15,7 @@ from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
 from translator.questions.frames import Admitted, Allowed
+from translator.questions.session import Later
 
 
 class Service:
@@ -35,15 +36,25 @@ class Service:
         self._metrics = metrics if metrics is not None else Metrics()
         self._ledger_status = ledger_status
 
-    def decide(self, question: Request) -> Allowed | Response:
-        """What Envoy asks about each request. Never raises."""
+    def decide(self, question: Request) -> Allowed | Response | Later:
+        """What Envoy asks about each request. Never raises, and neither does what is decided later."""
         try:
             allowed = self._authoriser.decide(question)
         except Refusal as refusal:
-            self._metrics.decided(refusal.code)
-            self._log.debug("refused", status=refusal.status, code=refusal.code)
-            return refusal.response()
+            return self._refused(refusal)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
+            return self._failed(error)
+        if not isinstance(allowed, Allowed):
+            return self._later(allowed)
+        self._metrics.decided("allowed")
+        return allowed
+
+    async def _later(self, deciding: Coroutine[object, object, Allowed]) -> Allowed | Response:
+        try:
+            allowed = await deciding
+        except Refusal as refusal:
+            return self._refused(refusal)
+        except Exception as error:  # noqa: BLE001 - somebody waits for an answer
             return self._failed(error)
         self._metrics.decided("allowed")
         return allowed
@@ -53,9 +64,7 @@ class Service:
         try:
             return self._authoriser.admit(head)
         except Refusal as refusal:
-            self._metrics.decided(refusal.code)
-            self._log.debug("refused", status=refusal.status, code=refusal.code)
-            return refusal.response()
+            return self._refused(refusal)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             return self._failed(error)
 
@@ -75,6 +84,11 @@ class Service:
             return refusal.response()
         except Exception as error:  # noqa: BLE001 - the connection serves other requests too
             return self._failed(error)
+
+    def _refused(self, refusal: Refusal) -> Response:
+        self._metrics.decided(refusal.code)
+        self._log.debug("refused", status=refusal.status, code=refusal.code)
+        return refusal.response()
 
     def _failed(self, error: Exception) -> Response:
         self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))

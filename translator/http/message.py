@@ -12,6 +12,7 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 @dataclass(slots=True)
 class Request:
     """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
+    A body that is too long to be copied at once is in `pieces`, and `body` is empty.
 
     Not frozen: that would cost more than parsing the request line.
     """
@@ -20,6 +21,7 @@ class Request:
     target: bytes
     headers: dict[bytes, bytes]
     body: bytes = field(default=b"", repr=False)
+    pieces: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)

@@ -20,9 +20,13 @@ class Session(Protocol):
     def receive(self, data: bytes) -> bytes:
         """Raises MalformedFrameError; after that the connection is closed."""
 
+    def close(self) -> None:
+        """The connection is gone."""
+
 
 Handler = Callable[[Request], Response]
-Upgrades = Mapping[bytes, Callable[[], Session]]
+#: Makes the session for a connection, from what writes to it.
+Upgrades = Mapping[bytes, Callable[[Callable[[bytes], None]], Session]]
 
 
 class Server:
@@ -83,6 +87,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        if self._session is not None:
+            self._session.close()
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -107,7 +113,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _upgrade(self, protocol: bytes) -> None:
-        self._session = self._upgrades[protocol]()
+        self._session = self._upgrades[protocol](self._transport.write)
         self._transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: " + protocol + b"\r\n\r\n"
         )

@@ -41,6 +41,8 @@ _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
 #: Envoy's limit for a client's headers is 60 KiB.
 _MAX_HEAD = 96 * 1024
+#: Bytes of a question whose body is never copied as a whole: that would hold up others.
+_LONG = 256 * 1024
 
 
 class Kind(IntEnum):
@@ -117,6 +119,29 @@ def _answer(number: int, status: int, head: str, body: bytes) -> bytes:
     return _ANSWER.pack(size, number, status, len(encoded)) + encoded + body
 
 
+class _Long:
+    """A check whose body is kept in the pieces in which it comes: `missing` bytes of it are still to come."""
+
+    def __init__(self, number: int, kind: int, request: Request, missing: int) -> None:
+        self.number = number
+        self.kind = kind
+        self.missing = missing
+        self._request = request
+        self._pieces: list[bytes] = []
+
+    def add(self, data: bytes, start: int) -> int:
+        """Takes what is the body's from `start` on; returns where that ends."""
+        end = min(len(data), start + self.missing)
+        if end > start:
+            self._pieces.append(data[start:end])
+            self.missing -= end - start
+        return end
+
+    def question(self) -> Question:
+        self._request.pieces = tuple(self._pieces)
+        return self.number, self.kind, self._request
+
+
 class QuestionReader:
     """Feed it what was read, and take the whole questions that it makes."""
 
@@ -125,49 +150,78 @@ class QuestionReader:
         self._pieces: list[bytes] = []
         self._missing = 0  # bytes until the next question is whole, as far as is known
         self._skipped = 0  # bytes to come of a question that is too long
+        self._long: _Long | None = None
 
     def feed(self, data: bytes) -> Iterator[Question]:
         """Yields the questions that are whole now. One that is too long gets an answer, and so do the others.
 
         Raises MalformedFrameError; after that the connection must be closed.
         """
-        if self._skipped:
-            self._skipped, data = max(0, self._skipped - len(data)), data[self._skipped :]
-        elif self._pieces:
-            self._pieces.append(data)
-            self._missing -= len(data)
-            if self._missing > 0:
+        start = self._rest(data)
+        if self._long is not None:
+            if self._long.missing:
                 return
-            data = b"".join(self._pieces)
-            self._pieces = []
-        start, end = 0, len(data)
+            yield self._long.question()
+            self._long = None
+        elif self._pieces:
+            data = self._joined(data)
+        end = len(data)
         needed = _QUESTION.size
         while end - start >= _QUESTION.size:
             size, number, kind, head_size = _QUESTION.unpack_from(data, start)
             if head_size > size - (_QUESTION.size - _SIZE):
                 raise MalformedFrameError("its sizes are impossible")
             needed = _SIZE + size
+            body = start + _QUESTION.size + head_size
             if size > self._longest:
                 yield number, kind, None
-                self._skipped = max(0, start + needed - end)
-                start = min(start + needed, end)
-                needed = _QUESTION.size
-                continue
-            if end - start < needed:
+                self._skipped = needed
+                start += self._rest(data[start:])
+            elif size > _LONG and kind in _CHECKS:
+                if body > end:
+                    needed = body - start
+                    break
+                request = _request(data[start + _QUESTION.size : body], b"")
+                long = _Long(number, kind, request, start + needed - body)
+                start = long.add(data, body)
+                if long.missing:
+                    self._long = long
+                    return
+                yield long.question()
+            elif end - start < needed:
                 break
-            body = start + _QUESTION.size + head_size
-            head = data[start + _QUESTION.size : body]
-            if kind in _CHECKS:
-                yield number, kind, _request(head, data[body : start + needed])
-            elif kind == _END:
-                yield number, kind, head.decode("latin-1")
             else:
-                raise MalformedFrameError(f"{kind} is not a kind of question")
-            start += needed
+                yield _question(number, kind, data[start + _QUESTION.size : body], data[body : start + needed])
+                start += needed
             needed = _QUESTION.size
         if start < end:
             self._pieces = [data[start:]]
             self._missing = needed - (end - start)
+
+    def _joined(self, data: bytes) -> bytes:
+        """What has come of the question that began before, and `data`; nothing while that is not enough."""
+        self._pieces.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return b""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+    def _rest(self, data: bytes) -> int:
+        """Takes what belongs to a question that began before `data`; returns where that ends."""
+        if self._skipped:
+            taken = min(self._skipped, len(data))
+            self._skipped -= taken
+            return taken
+        return self._long.add(data, 0) if self._long is not None else 0
+
+
+def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
+    if kind in _CHECKS:
+        return number, kind, _request(head, body)
+    if kind == _END:
+        return number, kind, head.decode("latin-1")
+    raise MalformedFrameError(f"{kind} is not a kind of question")
 
 
 def _request(head: bytes, body: bytes) -> Request:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -16,12 +17,15 @@ from translator.questions.frames import Admitted, Allowed, Kind, Question, Quest
 PROTOCOL = b"trunkline-authorise"
 #: Python 3.11 takes as long to look up a member of an enum as to read a question.
 _WHOLE = int(Kind.WHOLE)
+Answer = Allowed | Admitted | Response
+#: An answer that takes longer than others may wait.
+Later = Coroutine[object, object, Allowed | Response]
 
 
 class Decider(Protocol):
-    """Decides about one question. No method raises, and everything that they need is in memory."""
+    """Decides about one question. No method raises, and neither does what is decided later."""
 
-    def decide(self, question: Request) -> Allowed | Response:
+    def decide(self, question: Request) -> Allowed | Response | Later:
         """Answers a whole check."""
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -32,19 +36,27 @@ class Decider(Protocol):
 
 
 class QuestionSession:
-    """`flush` writes down what was decided, before any answer leaves."""
+    """`flush` writes down what was decided, before any answer leaves. Answers that come later leave by `write`."""
 
     def __init__(
-        self, decider: Decider, flush: Callable[[], object], max_body: int, log: FilteringBoundLogger
+        self,
+        decider: Decider,
+        flush: Callable[[], object],
+        max_body: int,
+        log: FilteringBoundLogger,
+        write: Callable[[bytes], None],
     ) -> None:
         self._decider = decider
         self._flush = flush
         self._reader = QuestionReader(max_body)
         self._too_large = too_large(max_body)
         self._log = log
+        self._write = write
+        #: Questions without an answer yet, by their numbers.
+        self._pending: dict[int, asyncio.Task[None]] = {}
 
     def receive(self, data: bytes) -> bytes:
-        """The answers to all questions that are whole now. Raises MalformedFrameError."""
+        """The answers to all questions that are whole now, and can be answered. Raises MalformedFrameError."""
         try:
             answers = [self._answer(question) for question in self._reader.feed(data)]
         except MalformedFrameError as error:
@@ -53,13 +65,37 @@ class QuestionSession:
         self._flush()
         return b"".join(answers)
 
+    def close(self) -> None:
+        """Gives up what has no answer yet: nobody would get it."""
+        for task in tuple(self._pending.values()):
+            task.cancel()
+
     def _answer(self, question: Question) -> bytes:
         number, kind, content = question
         if type(content) is Request:
             answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
+            if isinstance(answer, Coroutine):
+                self._pending[number] = asyncio.create_task(self._later(number, answer))
+                return b""
         elif type(content) is str:
+            # The client has left: its answer would be for nobody, and what it reserved as well.
+            if number in self._pending:
+                self._pending[number].cancel()
             self._decider.end(content)
             return b""
         else:
             answer = self._too_large.response()
-        return refused(number, answer) if isinstance(answer, Response) else answer.encode(number)
+        return _encoded(number, answer)
+
+    async def _later(self, number: int, deciding: Later) -> None:
+        try:
+            answer = await deciding
+            # Nothing comes between a decision and its answer: neither is there without the other.
+            self._flush()
+            self._write(_encoded(number, answer))
+        finally:
+            del self._pending[number]
+
+
+def _encoded(number: int, answer: Answer) -> bytes:
+    return refused(number, answer) if isinstance(answer, Response) else answer.encode(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,13 +15,26 @@ from translator.http.server import Server
 UPGRADE = b"GET /up HTTP/1.1\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n"
 
 
+#: The sessions whose connections are gone.
+CLOSED: list[Shouting] = []
+
+
 class Shouting:
-    """A protocol to upgrade to; a question mark is malformed."""
+    """A protocol to upgrade to; a question mark is malformed, and a tilde is answered later."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
 
     def receive(self, data: bytes) -> bytes:
         if b"?" in data:
             raise MalformedFrameError("it asks")
+        if b"~" in data:
+            asyncio.get_running_loop().call_later(0.01, self._write, b"LATER")
+            return b""
         return data.upper()
+
+    def close(self) -> None:
+        CLOSED.append(self)
 
 
 def echo(request: Request) -> Response:
@@ -172,3 +185,14 @@ async def test_nothing_is_upgraded_while_stopping(tmp_path: Path) -> None:
         assert b"x-target: /up\r\n" in (await answer(reader))[0]
         assert await reader.read() == b""
         await stopping
+
+
+async def test_a_session_may_write_later_and_hears_of_its_end(tmp_path: Path) -> None:
+    CLOSED.clear()
+    async with serving(tmp_path / "s"):
+        async with connected(tmp_path / "s") as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nupgrade: shout\r\n\r\n~")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(5) == b"LATER"
+        while not CLOSED:
+            await asyncio.sleep(0.01)

@@ -70,6 +70,35 @@ def test_a_question_that_is_too_long_is_known_and_passed_over(piece: int) -> Non
     assert found[0] == found[3] == expected
 
 
+@pytest.mark.parametrize("piece", [100_000, 262_144, 300_000, 5_000_000])
+def test_a_long_body_is_never_joined(piece: int) -> None:
+    reader = QuestionReader(1_000_000)
+    body = bytes(range(256)) * 3_000
+    frame, (_, _, request) = question(8, [b"a"] * len(ASKED), b"body")
+    long, _ = question(9, [b"a"] * len(ASKED), body)
+    text = frame + long + frame + long
+    found = [each for at in range(0, len(text), piece) for each in reader.feed(text[at : at + piece])]
+    assert [number for number, _, _ in found] == [8, 9, 8, 9]
+    assert isinstance(request, Request)
+    assert found[0][2] == found[2][2] == request
+    for _, kind, content in (found[1], found[3]):
+        assert isinstance(content, Request)
+        assert (kind, content.body, content.headers) == (Kind.WHOLE, b"", request.headers)
+        assert b"".join(content.pieces) == body
+        assert max(map(len, content.pieces)) <= piece
+
+
+@pytest.mark.parametrize("cut", [1, 16, 17, 30, 60, 70, 300_000])
+def test_a_long_body_may_be_cut_anywhere(cut: int) -> None:
+    long, (_, _, request) = question(9, [b"a"] * len(ASKED), bytes(400_000))
+    reader = QuestionReader(1_000_000)
+    found = [*reader.feed(long[:cut]), *reader.feed(long[cut:])]
+    ((number, _, content),) = found
+    assert isinstance(content, Request)
+    assert isinstance(request, Request)
+    assert (number, b"".join(content.pieces), content.headers) == (9, request.body, request.headers)
+
+
 @pytest.mark.parametrize(("size", "head"), [(12, 0), (0, 0), (13, 1), (50, 38), (50, 2**32 - 1)])
 def test_sizes_that_are_impossible_are_refused(size: int, head: int) -> None:
     with pytest.raises(MalformedFrameError):

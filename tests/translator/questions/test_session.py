@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
@@ -12,19 +13,24 @@ from tests.translator.questions.test_frames import notice, question
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 from translator.questions.frames import ASKED, Admitted, Allowed, Kind, refused
-from translator.questions.session import QuestionSession
+from translator.questions.session import Later, QuestionSession
 
 NO_HEADERS = [b""] * len(ASKED)
 
 
 class Decider:
-    """Allows what has a body, admits what has a tag, and notes everything."""
+    """Allows what has a body, admits what has a tag, and notes everything. A body that begins with `later` is
+    allowed when it is let go.
+    """
 
     def __init__(self) -> None:
         self.done: list[bytes | str] = []
+        self.let_go = asyncio.Event()
 
-    def decide(self, asked: Request) -> Allowed | Response:
+    def decide(self, asked: Request) -> Allowed | Response | Later:
         self.done.append(asked.body)
+        if asked.body.startswith(b"later"):
+            return self._later(asked.body)
         return Allowed(asked.body.decode()) if asked.body else Response(401, body=b"who?")
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -34,6 +40,17 @@ class Decider:
     def end(self, request_id: str) -> None:
         self.done.append(request_id)
 
+    async def _later(self, body: bytes) -> Allowed:
+        await self.let_go.wait()
+        self.done.append(b"decided " + body)
+        return Allowed(body.decode())
+
+
+def session_of(decider: Decider) -> QuestionSession:
+    """What it writes later is noted as well."""
+    log = structlog.get_logger()
+    return QuestionSession(decider, lambda: decider.done.append(b"flushed"), 1000, log, decider.done.append)
+
 
 @pytest.fixture
 def decider() -> Decider:
@@ -42,7 +59,7 @@ def decider() -> Decider:
 
 @pytest.fixture
 def session(decider: Decider) -> QuestionSession:
-    return QuestionSession(decider, lambda: decider.done.append(b"flushed"), 1000, structlog.get_logger())
+    return session_of(decider)
 
 
 def test_what_has_gathered_is_answered_at_once(session: QuestionSession) -> None:
@@ -92,3 +109,44 @@ def test_nonsense_is_logged_without_its_words(session: QuestionSession) -> None:
         session.receive(struct.pack("<IQBI", 19, 1, Kind.WHOLE, 6) + b"secret")
     assert [entry["event"] for entry in logs] == ["question refused"]
     assert "secret" not in str(logs)
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_decided_later_holds_up_nobody() -> None:
+    decider = Decider()
+    session = session_of(decider)
+    text = question(1, NO_HEADERS, b"later")[0] + question(2, NO_HEADERS, b"b")[0]
+    assert session.receive(text) == Allowed("b").encode(2)
+    await settled()
+    decider.done.clear()
+    decider.let_go.set()
+    await settled()
+    assert decider.done == [b"decided later", b"flushed", Allowed("later").encode(1)]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
+    """A reservation would be for nobody, and stay until it expires."""
+    decider = Decider()
+    session = session_of(decider)
+    session.receive(question(1, NO_HEADERS, b"later 1")[0] + question(2, NO_HEADERS, b"later 2")[0])
+    await settled()
+    session.receive(notice(1, b"id-1"))
+    decider.let_go.set()
+    await settled()
+    assert b"decided later 1" not in decider.done
+    assert b"decided later 2" in decider.done
+
+
+async def test_a_connection_that_is_gone_takes_its_questions_with_it() -> None:
+    decider = Decider()
+    session = session_of(decider)
+    session.receive(question(1, NO_HEADERS, b"later")[0])
+    await settled()
+    session.close()
+    decider.let_go.set()
+    await settled()
+    assert b"decided later" not in decider.done

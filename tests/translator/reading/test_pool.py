@@ -1,0 +1,205 @@
+"""Bodies read in processes of their own: real ones, which are killed, and read what is made to kill them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from tests.translator.reading import attacks
+from translator import endpoints
+from translator.errors import Refusal
+from translator.facts import read
+from translator.reading import pool as pools
+from translator.reading.pool import ReadingPool
+
+FOUND = endpoints.find(b"/v1/chat/completions")
+assert FOUND is not None
+CHAT = FOUND
+SMALL = b'{"model":"m","user":"u","stream":true,"max_tokens":5}'
+#: Takes far more memory than a process has.
+MONSTER = attacks.JSON["objects"](31 << 20)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ReadingPool]:
+    made = ReadingPool(structlog.get_logger())
+    yield made
+    await made.close()
+
+
+def processes() -> set[int]:
+    """The processes of ours that read bodies."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"translator.reading.worker\0%d\0" % os.getpid() in (path / "cmdline").read_bytes():
+                found.add(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+async def test_the_facts_are_the_same_as_here(pool: ReadingPool) -> None:
+    result = await pool.read("a", CHAT, b"application/json", (SMALL[:10], SMALL[10:]))
+    assert result.facts == read(SMALL, b"", CHAT)
+    form = (Path(__file__).parents[1] / "forms" / "curl.form").read_bytes()
+    content_type, _, body = form.partition(b"\n")
+    transcriptions = endpoints.find(b"/v1/audio/transcriptions")
+    assert transcriptions is not None
+    result = await pool.read("a", transcriptions, content_type, (body,))
+    assert result.facts == read(body, content_type, transcriptions)
+    assert len(processes()) == 1
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"m","Model":"x"}', b'{"model":"m","stream":"x"}'])
+async def test_so_are_refusals(pool: ReadingPool, body: bytes) -> None:
+    with pytest.raises(Refusal) as here:
+        read(body, b"", CHAT)
+    result = await pool.read("a", CHAT, b"", (body,))
+    assert result.facts is None
+    assert result.refusal().response() == here.value.response()
+
+
+async def test_a_body_that_takes_too_much_is_refused_and_the_next_one_is_read(pool: ReadingPool) -> None:
+    with capture_logs() as logs:
+        result = await pool.read("a", CHAT, b"", (MONSTER,))
+    assert result.facts is None
+    assert (result.refusal().status, result.refusal().code) == (400, "body_too_complex")
+    assert result.seconds > 0
+    assert "m" not in {entry.get("reason") for entry in logs}
+    assert (await pool.read("a", CHAT, b"", (SMALL,))).facts == read(SMALL, b"", CHAT)
+
+
+async def test_a_large_honest_body_is_read(pool: ReadingPool) -> None:
+    for name in ("text", "base64", "quotes", "escapes"):
+        body = attacks.JSON[name](31 << 20)
+        pieces = tuple(body[at : at + 262_144] for at in range(0, len(body), 262_144))
+        result = await pool.read("a", CHAT, b"", pieces)
+        assert result.facts is not None, (name, result)
+        assert result.facts.estimate.prompt > 1_000_000
+
+
+async def test_monsters_of_one_key_leave_room_for_others(pool: ReadingPool) -> None:
+    monsters = [asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,))) for _ in range(6)]
+    await asyncio.sleep(0)
+    honest = await pool.read("b", CHAT, b"", (attacks.JSON["text"](5 << 20),))
+    assert honest.facts is not None
+    assert not all(each.done() for each in monsters)
+    for each in monsters:
+        each.cancel()
+    await asyncio.gather(*monsters, return_exceptions=True)
+
+
+async def test_a_body_that_nobody_waits_for_is_charged_all_the_same(pool: ReadingPool) -> None:
+    charged = asyncio.get_running_loop().create_future()
+    pool.on_abandoned = lambda key, seconds: charged.set_result((key, seconds))
+    reading = asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,)))
+    while not processes():
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    key, seconds = await charged
+    assert key == "a"
+    assert seconds > 0
+
+
+async def test_a_process_that_somebody_kills_is_replaced(pool: ReadingPool) -> None:
+    await pool.read("a", CHAT, b"", (SMALL,))
+    (pid,) = processes()
+    os.kill(pid, signal.SIGKILL)
+    while pid in processes():
+        await asyncio.sleep(0.01)
+    assert (await pool.read("a", CHAT, b"", (SMALL,))).facts is not None
+    assert pid not in processes()
+
+
+async def test_the_processes_end_with_the_pool() -> None:
+    pool = ReadingPool(structlog.get_logger())
+    await pool.read("a", CHAT, b"", (SMALL,))
+    waiting = [asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,))) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert processes()
+    await pool.close()
+    assert not processes()
+    for each in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(each, Refusal)
+        assert each.status == 503
+
+
+async def test_those_that_have_nothing_to_do_end_but_one(
+    pool: ReadingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_IDLE", 0.05)
+    await asyncio.gather(*(pool.read(key, CHAT, b"", (SMALL,)) for key in "abc"))
+    while len(processes()) > 1:
+        await asyncio.sleep(0.01)
+    assert (await pool.read("a", CHAT, b"", (SMALL,))).facts is not None
+
+
+async def test_a_process_holds_no_secret(pool: ReadingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    await pool.read("a", CHAT, b"", (SMALL,))
+    (pid,) = processes()
+    proc = Path(f"/proc/{pid}")
+    assert b"secret" not in (proc / "environ").read_bytes()
+    open_files = {str(each.readlink()) for each in (proc / "fd").iterdir()}
+    assert all(each == "/dev/null" or each.startswith("socket:") for each in open_files), open_files
+
+
+async def test_without_any_process_the_client_is_told_to_come_back(
+    pool: ReadingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(Refusal) as caught:
+        await pool.read("a", CHAT, b"", (SMALL,))
+    assert (caught.value.status, caught.value.headers["retry-after"]) == (503, "1")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Refusal) as caught:
+        await pool.read("a", CHAT, b"", (SMALL,))
+    assert caught.value.status == 503
+
+
+#: Reads a monster, and tells when it has begun.
+PARENT = """
+    import asyncio, structlog
+    from tests.translator.reading.test_pool import CHAT, MONSTER, SMALL, processes
+    from translator.reading.pool import ReadingPool
+
+    async def main():
+        pool = ReadingPool(structlog.get_logger())
+        await pool.read("a", CHAT, b"", (SMALL,))
+        reading = asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,)))
+        await asyncio.sleep(0.2)
+        print(*processes(), flush=True)
+        await asyncio.sleep(60)
+
+    asyncio.run(main())
+"""
+
+
+def test_the_processes_die_with_a_parent_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PARENT)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert pids
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    while any(_runs(pid) for pid in pids):
+        pass
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return b"translator.reading.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

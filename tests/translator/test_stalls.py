@@ -1,0 +1,124 @@
+"""How long one request can keep others waiting: the CPU time of the loop's longest step, under every attack."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.translator import policies
+from tests.translator.asking import UPGRADE, question
+from tests.translator.reading import attacks
+from translator.authorise import Authoriser
+from translator.http.server import Server
+from translator.limits import Limiter
+from translator.metering import Meter
+from translator.questions.session import PROTOCOL, QuestionSession
+from translator.reading.pool import ReadingPool
+from translator.service import Service
+
+MAX_BODY = 32 << 20
+#: Seconds of CPU. On an idle machine the longest step takes a fifth of it.
+LONGEST = 0.02
+
+
+class Steps:
+    """The longest step of the running loop, in seconds of its thread's CPU time: others need not leave it any."""
+
+    longest = 0.0
+
+
+@pytest.fixture(autouse=True)
+def _frozen() -> Iterator[None]:
+    """As in the application: the collector does not look at what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@contextmanager
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
+    steps = Steps()
+    run = asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        begun = time.thread_time()
+        run(handle)
+        steps.longest = max(steps.longest, time.thread_time() - begun)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.Handle, "_run", timed)
+        yield steps
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[None]:
+    store, log = policies.default_store(), structlog.get_logger()
+    pool = ReadingPool(log)
+    authoriser = Authoriser(store, Meter(store, Limiter(store.limits_by_id)), elsewhere=pool)
+    service = Service(store, authoriser, log)
+    server = Server(
+        service.handle,
+        MAX_BODY,
+        {PROTOCOL: partial(QuestionSession, service, lambda: None, MAX_BODY, log)},
+    )
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    await server.start(sock)
+    try:
+        # The first process takes its time to start, which is nobody's attack.
+        await asyncio.to_thread(
+            ask, path, "/v1/chat/completions", "", b'{"model":"m","x":"' + b"x" * 300_000 + b'"}'
+        )
+        yield
+    finally:
+        await server.stop(0.0)
+        await pool.close()
+
+
+def ask(path: Path, target: str, content_type: str, body: bytes) -> int:
+    """The status that a request gets, from another thread."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        with sock.makefile("rb") as answers:
+            sock.sendall(UPGRADE)
+            while answers.readline() != b"\r\n":
+                pass
+            sock.sendall(question(1, body, target=target, content_type=content_type))
+            _, _, status, _ = struct.unpack("<IQHI", answers.read(18))
+            return int(status)
+
+
+#: The largest that are read on the loop, of JSON and of forms; those that are looked at first; long ones.
+@pytest.mark.parametrize("size", [8_192, 16_384, 250_000, 5 << 20])
+async def test_no_body_keeps_others_waiting(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = {}
+    async with serving(tmp_path / "s"):
+        for name, target, content_type, body in attacks.shapes(size):
+            with measured(monkeypatch) as steps:
+                status = await asyncio.to_thread(ask, tmp_path / "s", target, content_type, body)
+            assert status in {400, 404}, name  # there is no model `m`
+            longest[name] = steps.longest
+    assert {name: taken for name, taken in longest.items() if taken > LONGEST} == {}
+
+
+async def test_nor_does_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = attacks.JSON["lists"](28 << 20)
+    async with serving(tmp_path / "s"):
+        with measured(monkeypatch) as steps:
+            asked = [
+                asyncio.to_thread(ask, tmp_path / "s", "/v1/chat/completions", "application/json", body)
+                for _ in range(3)
+            ]
+            assert set(await asyncio.gather(*asked)) <= {400, 404}
+    assert steps.longest < LONGEST

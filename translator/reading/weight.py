@@ -1,0 +1,24 @@
+"""Which bodies may be read on the loop: those that take at most a few milliseconds, whatever they hold."""
+
+from __future__ import annotations
+
+from translator.endpoints import BodyKind
+
+#: Bytes of a JSON body that is read on the loop without a look at it. The worst ones take 150 ns a byte.
+_LIGHT_JSON = 16_384
+#: Bytes of a form: the worst ones consist of nothing but parts, at 200 ns a byte.
+_LIGHT_FORM = 8_192
+#: Bytes of a JSON body of few values that is read on the loop. Plain text takes 4 ns a byte.
+_LONGEST = 262_144
+#: Marks of values in it, at 300 ns each in the worst case.
+_MOST_MARKS = 8_000
+
+
+def is_light(kind: BodyKind, body: bytes) -> bool:
+    """Whether the body is read in less than 3 ms, at the speed of a server's core."""
+    size = len(body)
+    if kind is BodyKind.FORM:
+        return size <= _LIGHT_FORM
+    if size <= _LIGHT_JSON:
+        return True
+    return size <= _LONGEST and body.count(b'"') + body.count(b",") + body.count(b"[") <= _MOST_MARKS

@@ -1,0 +1,108 @@
+"""`python -m translator.reading.worker PARENT`: reads bodies from the socket that is its standard input.
+
+It holds nothing but the body it reads, and has no secrets, no policy and no files. A body that takes too much CPU
+or memory ends the process. It ends with its parent as well, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from translator.endpoints import ENDPOINTS
+from translator.errors import Refusal
+from translator.facts import read
+from translator.reading import wire
+from translator.reading.wire import Result
+
+#: Seconds of CPU for one body: several times what the largest honest one takes.
+CPU = 2.0
+#: Bytes of address space. A body of 32 MiB takes 350 MiB in the worst honest case, emoji in ASCII.
+_MEMORY = 1 << 30
+#: Bytes: a process that is still as large after its result ends.
+_LARGE = 256 << 20
+_NICE = 5
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """0 when the parent closes the socket."""
+    parent = int(sys.argv[1])
+    _confine()
+    if os.getppid() != parent:
+        return 0  # it died before we could ask to be told
+    with socket.socket(fileno=os.dup(0)) as sock:
+        sock.sendall(wire.READY)
+        while _serve(sock):
+            pass
+    return 0
+
+
+def _confine() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(_NICE)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it is
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # prompts never get into a file
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    # A parsed body has no cycles, and a walk through millions of values would take longer than to free them.
+    gc.disable()
+
+
+def _serve(sock: socket.socket) -> bool:
+    """Reads one body; whether there may be another one."""
+    head = _received(sock, wire.TASK.size)
+    if head is None:
+        return False
+    number, type_size, size = wire.TASK.unpack(head)
+    content_type, body = _received(sock, type_size), _received(sock, size)
+    if content_type is None or body is None:
+        return False
+    begun = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, CPU)
+    try:
+        result = Result(read(bytes(body), bytes(content_type), ENDPOINTS[number]))
+    except Refusal as refusal:
+        result = Result.of_refusal(refusal)
+    except (MemoryError, RecursionError):
+        result = Result.of_refusal(wire.too_complex())
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    last = _resident() > _LARGE
+    result = msgspec.structs.replace(result, seconds=time.process_time() - begun, last=last)
+    sock.sendall(wire.encode(result))
+    return not last
+
+
+def _resident() -> int:
+    """Returns the bytes of memory in use, or 0 where the system does not tell. `ru_maxrss` is the most that ever
+    was, and inherited from the parent.
+    """
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _received(sock: socket.socket, size: int) -> bytearray | None:
+    """Exactly `size` bytes; None if the parent has closed before."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = sock.recv_into(view)
+        if not count:
+            return None
+        view = view[count:]
+    return data
+
+
+if __name__ == "__main__":
+    sys.exit(main())
