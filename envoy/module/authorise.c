@@ -23,7 +23,7 @@ enum {
 };
 
 struct settings {
-  struct link *link;
+  struct link *lanes[2];     // by enum lane
   uint64_t max_body;         // bytes of one body
   uint64_t max_of_strangers;  // bytes that are held before their key is checked
   uint64_t max_of_key;       // bytes that are held for one key
@@ -54,6 +54,7 @@ struct authorise {
   uint64_t held;              // bytes that count there
   envoy_scheduler look;
   struct ticket *ticket;      // while the translator is asked
+  struct link *link;          // on which it was asked last
   struct request *request;    // once it has let the request through
   uint64_t number;            // of the whole check
   bool counted;               // the translator wants to know when the request ends
@@ -111,7 +112,8 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   }
   authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
-  authorise->ticket = link_ask(authorise->settings->link, scheduler, ANSWERED, question);
+  authorise->link = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
+  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, question);
   if (whole) authorise->number = ticket_number(authorise->ticket);
 }
 
@@ -120,7 +122,7 @@ static void tell_end(struct authorise *authorise) {
   authorise->counted = false;
   if (!authorise->id_size) return;
   struct span id = {authorise->id, authorise->id_size};
-  link_end(authorise->settings->link, authorise->number, id);
+  link_end(authorise->link, authorise->number, id);
 }
 
 // Gives back what counts as held for strangers.
@@ -174,8 +176,12 @@ static void *configure(struct span text) {
     CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: TRUNKLINE_TRANSLATOR_SOCKET names no usable socket"));
     return NULL;
   }
-  made.link = link_open(path, (unsigned)timeout_ms);
-  if (!made.link) return NULL;
+  for (int lane = 0; lane < 2; lane++) {
+    made.lanes[lane] = link_open(path, (unsigned)timeout_ms, (enum lane)lane);
+    if (made.lanes[lane]) continue;
+    if (lane) link_close(made.lanes[0]);
+    return NULL;
+  }
   struct settings *settings = allocate(sizeof *settings);
   *settings = made;
   return settings;
@@ -183,7 +189,7 @@ static void *configure(struct span text) {
 
 static void unconfigure(void *config) {
   struct settings *settings = config;
-  link_close(settings->link);
+  for (int lane = 0; lane < 2; lane++) link_close(settings->lanes[lane]);
   free(settings);
 }
 

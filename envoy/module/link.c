@@ -52,6 +52,7 @@ struct link {
   unsigned users;
   char path[LONGEST_PATH];
   unsigned timeout_ms;
+  enum lane lane;
   pthread_t thread;
   int wake[2];  // a byte here ends the thread's wait
   struct complaints complaints;  // the thread's
@@ -280,10 +281,11 @@ static void *run(void *argument) {
 }
 
 // With its thread; NULL if there cannot be one.
-static struct link *link_new(const char *path, unsigned timeout_ms) {
+static struct link *link_new(const char *path, unsigned timeout_ms, enum lane lane) {
   struct link *link = allocate(sizeof *link);
   memset(link, 0, sizeof *link);
   link->timeout_ms = timeout_ms;
+  link->lane = lane;
   link->socket = -1;
   strncpy(link->path, path, sizeof link->path - 1);
   if (pipe(link->wake) < 0) {
@@ -304,12 +306,16 @@ static struct link *link_new(const char *path, unsigned timeout_ms) {
   return link;
 }
 
-struct link *link_open(const char *path, unsigned timeout_ms) {
+static bool link_is(const struct link *link, const char *path, unsigned timeout_ms, enum lane lane) {
+  return strcmp(link->path, path) == 0 && link->timeout_ms == timeout_ms && link->lane == lane;
+}
+
+struct link *link_open(const char *path, unsigned timeout_ms, enum lane lane) {
   pthread_mutex_lock(&links_lock);
   struct link *link = links;
-  while (link && (strcmp(link->path, path) != 0 || link->timeout_ms != timeout_ms)) link = link->next;
+  while (link && !link_is(link, path, timeout_ms, lane)) link = link->next;
   if (!link) {
-    link = link_new(path, timeout_ms);
+    link = link_new(path, timeout_ms, lane);
     if (link) {
       link->next = links;
       links = link;

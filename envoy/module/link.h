@@ -24,9 +24,12 @@ enum { LONGEST_PATH = 104 };
 struct link;
 struct ticket;
 
-// One for each path and time, shared; NULL if no thread can be started. From any thread. A question has `timeout_ms`,
-// more than 0.
-struct link *link_open(const char *path, unsigned timeout_ms);
+// Questions on one lane wait for each other to be written: those with long bodies have one of their own.
+enum lane { LANE_SHORT, LANE_LONG };
+
+// One for each path, time and lane, shared; NULL if no thread can be started. From any thread. A question has
+// `timeout_ms`, more than 0.
+struct link *link_open(const char *path, unsigned timeout_ms, enum lane lane);
 void link_close(struct link *link);
 
 // Takes over the question, which has its body, and the scheduler, to which `event` is committed when there is an answer.

@@ -49,6 +49,8 @@ class Connection:
             self._rest = b""
             for number, kind, content in self._reader.feed(data):
                 assert content is not None
+                if isinstance(content, Request) and content.pieces:
+                    content.body, content.pieces = b"".join(content.pieces), ()
                 self._read.append((number, kind, content))
         return self._read.pop(0)
 

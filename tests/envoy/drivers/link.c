@@ -75,7 +75,7 @@ struct opener {
 static void *open_and_close(void *argument) {
   const struct opener *opener = argument;
   for (unsigned round = 0; round < opener->rounds; round++) {
-    struct link *link = link_open(opener->path, 1000 + round % 2);
+    struct link *link = link_open(opener->path, 1000 + round % 2, round % 3 ? LANE_SHORT : LANE_LONG);
     struct fake *fake = fake_new(NULL);
     link_drop(ask(link, fake, HEAD, 100));
     link_close(link);
@@ -119,7 +119,7 @@ void link_driver(struct span command, struct buffer *answer) {
     struct span path = next_text(&command);
     char terminated[LONGEST_PATH] = {0};
     memcpy(terminated, path.data, path.size);
-    links[at] = link_open(terminated, (unsigned)next_number(&command));
+    links[at] = link_open(terminated, (unsigned)next_number(&command), LANE_SHORT);
     put_number(answer, at > 0 && links[at] == links[at - 1]);
   } else if (span_is(what, SPAN("close"))) {
     link_close(links[at]);
