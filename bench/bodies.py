@@ -26,7 +26,7 @@ from translator.reading.pool import ReadingPool
 from translator.reading.weight import is_light
 
 RESULTS = Path(__file__).parent / "results" / "bodies.json"
-SIZES = (8_192, 16_384, 65_536, 262_144)
+SIZES = (8_192, 24_576, 65_536, 262_144)
 LARGE = 28 << 20
 HONEST = ("text", "quotes", "base64")
 #: Attacks that run at a time beside an honest body.

@@ -100,7 +100,7 @@ def ask(path: Path, target: str, content_type: str, body: bytes) -> int:
 
 
 #: The largest that are read on the loop, of JSON and of forms; those that are looked at first; long ones.
-@pytest.mark.parametrize("size", [8_192, 16_384, 250_000, 5 << 20])
+@pytest.mark.parametrize("size", [8_192, 24_576, 250_000, 5 << 20])
 async def test_no_body_keeps_others_waiting(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     longest = {}
     async with serving(tmp_path / "s"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from translator.endpoints import BodyKind
 
 #: Bytes of a JSON body that is read on the loop without a look at it. The worst ones take 150 ns a byte.
-_LIGHT_JSON = 16_384
+_LIGHT_JSON = 24_576
 #: Bytes of a form: the worst ones consist of nothing but parts, at 200 ns a byte.
 _LIGHT_FORM = 8_192
 #: Bytes of a JSON body of few values that is read on the loop. Plain text takes 4 ns a byte.
@@ -15,7 +15,7 @@ _MOST_MARKS = 8_000
 
 
 def is_light(kind: BodyKind, body: bytes) -> bool:
-    """Whether the body is read in less than 3 ms, at the speed of a server's core."""
+    """Whether the body is read in less than 5 ms, at the speed of a server's core."""
     size = len(body)
     if kind is BodyKind.FORM:
         return size <= _LIGHT_FORM

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -53,7 +54,8 @@ def _confine() -> None:
     os.nice(_NICE)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it is
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # prompts never get into a file
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    with suppress(ValueError, OSError):  # macOS does not know it
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     # A parsed body has no cycles, and a walk through millions of values would take longer than to free them.
     gc.disable()
 
