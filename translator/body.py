@@ -36,8 +36,18 @@ def _spellings(name: str) -> bytes:
 #: one in which the first quote is escaped; replacing what is between the quotes keeps the document's structure.
 _KEY = re.compile(b'"(?:' + b"|".join(map(_spellings, _NAMES)) + b')"(?=[ \t\r\n]*:)')
 #: Those without escapes, which are whole keys. The lookahead is there for speed.
-_PLAIN = re.compile(b'"(?=[a-z_]+"[ \t\r\n]*:)(' + b"|".join(name.encode() for name in _NAMES) + b')"[ \t\r\n]*:')
-_TEXT = {name.encode(): name for name in INTERPRETED}
+_PLAIN = re.compile(
+    b'"(?=[%b])(%b)"[ \t\r\n]*:'
+    % (
+        b"".join(sorted({name[:1].encode() for name in _NAMES})),
+        b"|".join(name.encode() for name in _NAMES),
+    )
+)
+#: Those of which the place matters.
+_PLACES = {
+    name: re.compile(rb'"%b"(?=[ \t\r\n]*:)' % name.encode())
+    for name in ("model", "stream_options", "include_usage")
+}
 #: More candidates than any real body has; each costs about a microsecond.
 _MAX_CANDIDATES = 100_000
 #: More than any real request has in its top level.
@@ -74,8 +84,7 @@ class JsonBody:
         options = values.get("stream_options")
         if type(options) is dict and options:
             _check_names(options)
-        keys = _obvious(body, values)
-        self._keys = _located(body) if keys is None else keys
+        self._keys = None if _is_obvious(body, values) else _located(body)
         model = values.get("model")
         if type(model) is not str or not model:
             raise _wrong("model", "invalid_type" if "model" in values else "missing_model", "a non-empty string")
@@ -90,7 +99,7 @@ class JsonBody:
 
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the model's JSON string, quotes included."""
-        value = _STRING.match(self._body, self._keys["model"])
+        value = _STRING.match(self._body, self._end_of("model"))
         assert value is not None  # noqa: S101 - orjson has seen it
         start, end = value.span(1)
         return start, end - start
@@ -121,9 +130,17 @@ class JsonBody:
             raise _wrong("stream_options.include_usage", "invalid_type", "true or false")
         return Edit(self._value_of("include_usage"), len("null" if declined is None else "false"), "true")
 
+    def _end_of(self, key: str) -> int:
+        """Where an interpreted key that exists ends."""
+        if self._keys is not None:
+            return self._keys[key]
+        found = _PLACES[key].search(self._body)
+        assert found is not None  # noqa: S101 - it exists, and there is no other spelling
+        return found.end()
+
     def _value_of(self, key: str) -> int:
         """Where the value of a located key begins."""
-        colon = _COLON.match(self._body, self._keys[key])
+        colon = _COLON.match(self._body, self._end_of(key))
         assert colon is not None  # noqa: S101 - orjson has seen it
         return colon.end()
 
@@ -136,24 +153,23 @@ def _check_names(members: dict[str, Any]) -> None:
             raise ambiguous(name, meant)
 
 
-def _obvious(body: bytes, values: dict[str, Any]) -> dict[str, int] | None:
-    """Interpreted key → where it ends, or None if that takes a closer look.
+def _is_obvious(body: bytes, values: dict[str, Any]) -> bool:
+    """Whether no interpreted key that exists has a duplicate, and each is found where it first stands.
 
-    Sound because the keys are known to exist: one that cannot be spelt with escapes, and that stands in the body
-    only once, is found there and nowhere else, and has no duplicate. Keys that are deeper in the document only may
-    be among those found.
+    Sound because they are known to exist: one that cannot be spelt with escapes, and that stands in the body only
+    once, is found there and nowhere else. Keys that are deeper in the document only may stand there more often.
     """
     if _ESCAPED_LETTER.search(body):
-        return None
-    options = values.get("stream_options")
-    inner = options if type(options) is dict else {}
-    keys: dict[str, int] = {}
-    for match in _PLAIN.finditer(body):
-        name = _TEXT[match[1]]
-        if name in keys and (name in values or name in inner):
-            return None
-        keys[name] = match.end(1) + 1
-    return keys
+        return False
+    found = _PLAIN.findall(body)
+    if len(set(found)) != len(found):
+        options = values.get("stream_options")
+        inner = options if type(options) is dict else ()
+        for each in set(found):
+            name = each.decode()
+            if (name in values or name in inner) and found.count(each) > 1:
+                return False
+    return True
 
 
 def _located(body: bytes) -> dict[str, int]:

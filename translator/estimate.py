@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import re
 from binascii import Error as Base64Error, a2b_base64
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -43,16 +42,18 @@ _MAXIMA = {
     "/v1/responses": frozenset({"max_output_tokens"}),
 }
 #: All names that some server takes for a maximum; elsewhere than above they can only make it larger.
-_ANY_MAXIMA = (
-    *("max_completion_tokens", "max_tokens", "max_output_tokens"),
-    *("max_new_tokens", "n_predict", "num_predict", "min_tokens"),
+_ANY_MAXIMA = frozenset(
+    {
+        *("max_completion_tokens", "max_tokens", "max_output_tokens"),
+        *("max_new_tokens", "n_predict", "num_predict", "min_tokens"),
+    }
 )
-#: Where parts with media may stand, as paths of members.
-_PLACES = {
+#: Where parts with media may stand: a list, and a member of what is in it.
+_PLACES: dict[str, tuple[tuple[str, str | None], ...]] = {
     "/v1/chat/completions": (("messages", "content"),),
-    "/v1/responses": (("input",), ("input", "content"), ("input", "output")),
-    "/v1/embeddings": (("input",), ("messages", "content")),
-    "/v1/moderations": (("input",), ("input", "content"), ("messages", "content")),
+    "/v1/responses": (("input", None), ("input", "content"), ("input", "output")),
+    "/v1/embeddings": (("input", None), ("messages", "content")),
+    "/v1/moderations": (("input", None), ("input", "content"), ("messages", "content")),
 }
 #: Members of the top level that hold images.
 _IMAGES = {"/v1/images/generations": ("image", "images", "image_url", "mask")}
@@ -82,6 +83,7 @@ _ADDING = frozenset(
 _OWN_TOOLS = ("function", "custom")
 _INNER = ("url", "data", "file_data")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
+_UNICODE_ESCAPE = re.compile(rb"\\u")
 _BASE64 = bytes(range(65, 91)) + bytes(range(97, 123)) + b"0123456789+/-_=\r\n"
 _STANDARD = str.maketrans("-_", "+/", "=\r\n")
 _TEXT = bytes(range(32, 127)) + b"\t\r\n"
@@ -140,11 +142,11 @@ def _text(body: bytes, values: Mapping[str, Any]) -> int:
     take six for one of two or three.
     """
     size = len(body)
-    if size < _SMALL:
+    if size < _SMALL or b"\\" not in body or not _UNICODE_ESCAPE.search(body):
         return size
     escapes = body.count(b"\\u")
     # What is in the body and not in `values`, because a later member of the same name replaced it, counts as well.
-    return max(len(orjson.dumps(values)), size - 5 * escapes) if escapes else size
+    return max(len(orjson.dumps(values)), size - 5 * escapes)
 
 
 def _prompt(path: str, body: bytes, values: Mapping[str, Any]) -> tuple[int, bool]:
@@ -205,43 +207,47 @@ def _repeated_query(values: Mapping[str, Any]) -> int:
     return len(query.encode()) * max(0, len(documents) - 1) // BYTES_PER_TOKEN
 
 
-def _media(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What stands where a medium may stand: what it is said to be, and its content or address."""
+    found = []
     for member in _IMAGES.get(path, ()):
         held = values.get(member)
         for each in held[:_MOST_VALUES] if type(held) is list else (held,):
-            if type(each) is str:
-                yield "image", each
-            elif type(each) is dict:
-                yield from (
-                    ("image", each[name]) for name in (*_INNER, "image_url") if type(each.get(name)) is str
-                )
-    for part in islice(_parts(path, values), _MOST_VALUES):
-        kind = _TYPES.get(part["type"]) if type(part.get("type")) is str else None
-        if kind is None:
-            continue
-        contents = []
-        for name in _HOLDERS:
-            held = part.get(name)
-            if type(held) is str:
-                contents.append(held)
-            elif type(held) is dict:
-                contents += [held[inner] for inner in _INNER if type(held.get(inner)) is str]
-        yield from ((kind, content) for content in contents or ("",))
+            found += [("image", content) for content in _contents(each, (*_INNER, "image_url"))]
+    for part in _parts(path, values):
+        said = part.get("type")
+        kind = _TYPES.get(said) if type(said) is str else None
+        if kind is not None:
+            contents = [content for name in _HOLDERS for content in _contents(part.get(name), _INNER)]
+            found += [(kind, content) for content in contents or ("",)]
+    return found
 
 
-def _parts(path: str, values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _contents(held: object, names: Sequence[str]) -> list[str]:
+    """The text itself, or the members of these names that are text."""
+    if type(held) is str:
+        return [held]
+    return [held[name] for name in names if type(held.get(name)) is str] if type(held) is dict else []
+
+
+def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The parts of the request's messages, as far as they are objects."""
-    for outer, *inner in _PLACES.get(path, ()):
+    found: list[Mapping[str, Any]] = []
+    for outer, inner in _PLACES.get(path, ()):
         items = values.get(outer)
-        for item in items[:_MOST_VALUES] if type(items) is list else ():
-            if type(item) is not dict:
-                continue
-            held = item.get(inner[0]) if inner else item
+        if type(items) is not list:
+            continue
+        for item in items[:_MOST_VALUES]:
+            held = None
+            if type(item) is dict:
+                held = item if inner is None else item.get(inner)
             if type(held) is dict:
-                yield held
+                found.append(held)
             elif type(held) is list:
-                yield from (part for part in held[:_MOST_VALUES] if type(part) is dict)
+                found += [part for part in held[:_MOST_VALUES] if type(part) is dict]
+            if len(found) > _MOST_VALUES:
+                return found[:_MOST_VALUES]
+    return found
 
 
 def _weighed(kind: str, content: str) -> tuple[int, int]:
@@ -292,11 +298,11 @@ def _answers(path: str, values: Mapping[str, Any]) -> int:
 
 def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
     """`stated`, `loose` and `least` of an Estimate."""
-    honoured = _MAXIMA.get(path, frozenset())
+    honoured = _MAXIMA.get(path, ())
     stated = least = 0
     loose = False
-    for name in _ANY_MAXIMA:
-        value = values.get(name)
+    for name in _ANY_MAXIMA.intersection(values):
+        value = values[name]
         if value is None:
             continue
         number = _number(value)
