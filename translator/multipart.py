@@ -34,6 +34,7 @@ _NAME_PARAMETER = re.compile(rb"name[ \t]*\*?(?:[0-9]\*?)?[ \t]*=", re.IGNORECAS
 _SINGLE = frozenset({b"content-disposition", b"content-type", b"content-transfer-encoding"})
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([^\s;\"]*)", re.IGNORECASE)
 _UTF8 = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_LONGEST_TYPE = 1_000
 _MAX_PART_HEAD = 16_384
 _MAX_PARTS = 1_000
 
@@ -56,7 +57,8 @@ class Part:
 
 def boundary(content_type: bytes) -> bytes:
     """Raises Refusal (400) for another type, or parameters that not every reader understands in the same way."""
-    parameters = _parameters(content_type.strip(b" \t"), _MEDIA_TYPE, _PARAMETER)
+    text = content_type.strip(b" \t")
+    parameters = _parameters(text, _MEDIA_TYPE, _PARAMETER) if len(text) <= _LONGEST_TYPE else None
     value = (parameters or {}).get(b"boundary", b"")
     if parameters is None or not _BOUNDARY.fullmatch(value):
         message = "This endpoint takes a form: the content-type must be `multipart/form-data; boundary=…`."
