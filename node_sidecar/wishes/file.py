@@ -156,9 +156,10 @@ def _prices(value: Any, place: str, _: Mapping[str, str]) -> dict[str, Price]:
     for model, price in value.items():
         where = f"{place}.{model}"
         entry = _mapping(price, where, ("input", "output"))
-        prices[str(model)] = Price(
-            usd(entry.get("input", 0), f"{where}.input"), usd(entry.get("output", 0), f"{where}.output")
-        )
+        for missing in ("input", "output"):
+            if missing not in entry:
+                raise SettingsError(f"{where}.{missing}: is missing; write `{missing}: 0` if it is free")
+        prices[str(model)] = Price(usd(entry["input"], f"{where}.input"), usd(entry["output"], f"{where}.output"))
     return prices
 
 

@@ -118,7 +118,7 @@ async def test_node_yaml_is_followed(gateway: Gateway, state: Path, llama: Llama
         await gateway.report_with("facts")
         assert (await gateway.report_with("availability")).availability == wire.AVAILABILITY_OPEN
         peer = await _peer(gateway)
-        (state / "node.yaml").write_text("maintenance: true\nprices: {tiny: {input: 1}}\n")
+        (state / "node.yaml").write_text("maintenance: true\nprices: {tiny: {input: 1, output: 0}}\n")
         report = await gateway.report_with("availability")
         assert report.availability_reason == "maintenance"
         assert report.offers[0].input_price == 1_000_000

@@ -47,7 +47,7 @@ def test_an_empty_file_changes_nothing() -> None:
 
 
 def test_the_first_price_that_fits_counts() -> None:
-    wishes = file.parse('prices: {"a*": {input: 1}, "*": {output: "0.000001"}}', {})
+    wishes = file.parse('prices: {"a*": {input: 1, output: 0}, "*": {input: 0, output: "0.000001"}}', {})
     assert wishes.price("abc") == Price(1_000_000, 0)
     assert wishes.price("b") == Price(0, 1)
 
@@ -80,9 +80,12 @@ def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
         ("models: []", "models: must be a list"),
         ("prices: 5", "prices: must map"),
         ("prices: {m: {in: 5}}", "prices.m: 'in' is not known"),
-        ("prices: {m: {input: -1}}", "prices.m.input: -1 is not an amount"),
-        ("prices: {m: {input: .nan}}", "prices.m.input: nan is not an amount"),
-        ("prices: {m: {input: '0.0000001'}}", "more than six decimals"),
+        ("prices: {m: {input: 5}}", "prices.m.output: is missing; write `output: 0` if it is free"),
+        ("prices: {m: {output: 5}}", "prices.m.input: is missing; write `input: 0` if it is free"),
+        ("prices: {m: {}}", "prices.m.input: is missing"),
+        ("prices: {m: {input: -1, output: 1}}", "prices.m.input: -1 is not an amount"),
+        ("prices: {m: {input: .nan, output: 1}}", "prices.m.input: nan is not an amount"),
+        ("prices: {m: {input: '0.0000001', output: 1}}", "more than six decimals"),
         ("upstreams: [ftp://x]", r"upstreams\[0\].url: 'ftp://x' is not a local server's URL"),
         (
             "upstreams: [{url: 'http://x', api_key: sk-secret}]",
