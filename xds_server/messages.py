@@ -64,8 +64,10 @@ def member(enum: type[E], descriptor: _EnumDescriptor, number: int) -> E | None:
 
 
 def number(descriptor: _EnumDescriptor, value: Enum | None) -> int:
-    """Returns the number of a member; that of UNSPECIFIED for None. Raises KeyError for a member without one."""
+    """Returns the number of a member; that of UNSPECIFIED for None. Raises TypeError for a member without one."""
     name = _prefix(descriptor) + (_UNSPECIFIED if value is None else value.name)
+    if name not in descriptor.values_by_name:
+        raise TypeError(f"{descriptor.full_name} has no {name}")
     return int(descriptor.values_by_name[name].number)
 
 
