@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from trunkline.text import as_json, visible
+from trunkline.text import as_json, csv_cell, visible
 
 Row = Mapping[str, Any]
 
@@ -31,14 +31,15 @@ def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: C
     """
     if output == "json":
         return as_json([{name: row[name] for name in columns} for row in rows])
-    cells = [[_cell(row[name]) for name in columns] for row in rows]
     if output == "csv":
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([columns, *cells])
+        csv.writer(text, lineterminator="\n").writerows(
+            [columns, *([_csv_cell(row[name]) for name in columns] for row in rows)]
+        )
         return text.getvalue().rstrip("\n")
     from tabulate import tabulate  # noqa: PLC0415 - only tables need it
 
-    cells = [[visible(cell) for cell in row] for row in cells]
+    cells = [[visible(_cell(row[name])) for name in columns] for row in rows]
     headers = [name.replace("_", " ") for name in columns]
     if not rows:
         return "(none)"
@@ -51,6 +52,10 @@ def when(seconds: float) -> str | None:
     return (
         datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
     )
+
+
+def _csv_cell(value: Any) -> str:
+    return _cell(value) if isinstance(value, int | float) else csv_cell(_cell(value))
 
 
 def _cell(value: Any) -> str:

@@ -6,6 +6,7 @@ Everything that this package prints goes through `say`.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import Any
 
@@ -13,6 +14,11 @@ import click
 
 #: Letters and symbols by their category, yet nothing is seen of them: Hangul's fillers, the blank Braille pattern.
 _UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+#: The place before a formula, which may stand behind spaces and quotes, and begins with = + - @ in any width or a
+#: minus sign.
+_FORMULA = re.compile(
+    r"""(?:^|(?<=[;|,]))(?=[\s"'`\xab\xbb\u2018-\u201f]*[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])"""
+)
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -27,9 +33,20 @@ def visible(text: str, *, lines: bool = False) -> str:
     return "".join(_shown(each, lines=lines) for each in text)
 
 
-def as_json(value: Any) -> str:
-    """Indented JSON that reads back as `value`, with what `visible` escapes as JSON's own escapes."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+def csv_cell(text: str) -> str:
+    """`text` for a cell of a CSV file: visible, and nothing that a spreadsheet would run.
+
+    What begins like a formula gets an apostrophe before it, also behind a separator at which some spreadsheets
+    split: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return _FORMULA.sub("'", visible(text))
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """JSON that reads back as `value`, with what `visible` escapes as JSON's own escapes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(each if _is_seen(each) or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 

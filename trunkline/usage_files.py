@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any, TextIO
 from trunkline_proto.ledger.v1.ledger_pb2 import UsageRecord
 
 from trunkline.errors import UsageError
+from trunkline.text import as_json, csv_cell
 from trunkline.usage_rows import RECORD_COLUMNS, record_row
 
 Rows = Sequence[Mapping[str, Any]]
@@ -60,7 +60,7 @@ def _csv(pages: Iterable[Rows], file: TextIO) -> int:
 def _json_lines(pages: Iterable[Rows], file: TextIO) -> int:
     written = 0
     for page in pages:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in page)
+        file.writelines(as_json(row, indent=None) + "\n" for row in page)
         written += len(page)
     return written
 
@@ -100,6 +100,8 @@ def _cell(value: Any) -> Any:
         case bool():
             return "true" if value else "false"
         case list():
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else ""
+            return csv_cell(as_json(value, indent=None)) if value else ""
+        case str():
+            return csv_cell(value)
         case _:
             return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from tests.trunkline.hostile import HOSTILE, assert_harmless
 from trunkline.config.export import route_text
 from trunkline.output import render
-from trunkline.text import as_json, visible
+from trunkline.text import as_json, csv_cell, visible
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,45 @@ def test_any_text(text: str) -> None:
     assert "\n" not in visible(text)
     assert_harmless(shown := as_json({text: [text]}))
     assert json.loads(shown) == {text: [text]}
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"),
+        ('"=1"', '\'"=1"'),
+        ("\u201c=1", "'\u201c=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("\u22121", "'\u22121"),
+        ("\t=1", r"\t=1"),
+        ("\r=1", r"\r=1"),
+        ("\u200b=1", r"\u200b=1"),
+        ("\u3000\uff201", "'\u3000\uff201"),
+        ("a;=1", "a;'=1"),  # where the decimal point is a comma, cells end at semicolons
+        ("gpt-4.1", "gpt-4.1"),
+        ("a=b", "a=b"),
+        ("2026-11-02", "2026-11-02"),
+    ],
+)
+def test_no_cell_is_a_formula(text: str, cell: str) -> None:
+    assert csv_cell(text) == cell
+
+
+@given(st.text(st.sampled_from("=+-@\uff1d\uff0b\uff0d\uff20 \t\r\n\"';,|a1\x00\x1b\u2028\u202e")))
+def test_no_cell_of_any_text_is_a_formula(text: str) -> None:
+    cell = csv_cell(text)
+    assert_harmless(cell)
+    for part in re.split("[;|,]", cell):
+        assert part.lstrip(' "')[:1] not in set("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
+def test_csv_listings_have_no_formulas_and_keep_numbers() -> None:
+    rows = [{"name": "=1", "list": ["-a", "b"], "number": -5, "text": "a\x1b"}]
+    assert render(rows, ("name", "list", "number", "text"), "csv").splitlines()[1] == "'=1,\"'-a, b\",-5,a\\x1b"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))

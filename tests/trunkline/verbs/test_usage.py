@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2
 
+from tests.trunkline.hostile import assert_harmless
 from tests.trunkline.verbs.control_plane import ControlPlane, control_plane
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
 from trunkline.usage_rows import RECORD_COLUMNS, duration, exact_usd, usd
@@ -109,6 +110,29 @@ def test_export_to_files(plane: ControlPlane, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(tmp_path / "usage.parquet").to_pylist()
     lines = (tmp_path / "usage.json").read_text().splitlines()
     assert table == [json.loads(line) for line in lines]
+
+
+def test_exports_run_nothing_and_command_no_terminal(plane: ControlPlane, tmp_path: Path) -> None:
+    """What a client or a provider wrote: harmless in CSV, the same in JSON, exact in Parquet."""
+    evil = usage(
+        at=MONDAY_10 + 48 * HOUR, end_user="=cmd|' /C calc'!A0", tag="\x1b]0;x\x07\u2028", model="\u202eevil",
+        upstream_request_id="\t@x",
+    )  # fmt: skip
+    plane.append([evil])
+    times = ("--since", "2026-11-04", "--until", "2026-11-05")
+    (row,) = csv.DictReader(io.StringIO(out(plane, "export", *times, "--format", "csv")))
+    assert (row["end_user"], row["tag"]) == ("'=cmd|' /C calc'!A0", r"\x1b]0;x\x07\u2028")
+    assert (row["model"], row["upstream_request_id"]) == (r"\u202eevil", r"\t@x")
+    shown = out(plane, "export", *times)
+    assert_harmless(shown)
+    assert json.loads(shown)["tag"] == evil.tag
+    file = tmp_path / "x.parquet"
+    out(plane, "export", *times, "--format", "parquet", "--file", str(file))
+    (stored,) = pyarrow.parquet.read_table(file).to_pylist()
+    assert (stored["tag"], stored["model"], stored["end_user"]) == (evil.tag, evil.model, evil.end_user)
+    for verb in (("report", "--by", "model,tag"), ("top",)):
+        for form in ("table", "csv", "json"):
+            assert_harmless(out(plane, *verb, *times, "--output", form))
 
 
 def test_a_file_that_cannot_be_written(plane: ControlPlane, tmp_path: Path) -> None:
