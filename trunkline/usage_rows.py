@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,10 @@ _SUMS = {
 }
 #: Of a report, after its dimensions.
 SUM_COLUMNS = tuple(_SUMS)
+#: Those that most reports have nothing in: UsageRow has them behind the others.
+_SELDOM = SUM_COLUMNS[SUM_COLUMNS.index("capped") :]
+#: Of the heaviest requests, what few have.
+_CLAIM = ("capped", "claimed_prompt", "claimed_completion", "service_tier", "upstream_request_id")
 
 _MICRO = 1_000_000
 _NANO = 1_000_000_000
@@ -73,7 +78,18 @@ def request_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]
         "first_byte": duration(record.first_byte_us) if readable else record.first_byte_us,
         "duration": duration(record.duration_us) if readable else record.duration_us,
         "tag": record.tag,
+        "capped": record.capped,
+        "claimed_prompt": record.claimed_prompt_tokens,
+        "claimed_completion": record.claimed_completion_tokens,
+        "service_tier": record.service_tier,
+        "upstream_request_id": record.upstream_request_id,
     }
+
+
+def filled(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For a table: `columns` without those that few requests have and none of these `rows`."""
+    seldom = {*_SELDOM, *_CLAIM}
+    return [name for name in columns if name not in seldom or any(row[name] for row in rows)]
 
 
 def comparison_row(of: admin.TargetComparison, *, readable: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from trunkline.text import say
 from trunkline.usage_rows import (
     SUM_COLUMNS,
     comparison_row,
+    filled,
     record_row,
     refused_row,
     report_row,
@@ -30,14 +31,24 @@ from trunkline.usage_rows import (
 _DIMENSIONS = {{"organisation": "org"}.get(word, word): number for word, number in DIMENSIONS.items()}
 _REQUEST = (
     "at", "id", "org", "key", "model", "target", "status", "attempts", "prompt", "completion", "cost_usd",
-    "first_byte", "duration", "tag",
+    "first_byte", "duration", "tag", "capped", "claimed_prompt", "claimed_completion", "service_tier",
+    "upstream_request_id",
 )  # fmt: skip
 _COMPARISON = (
     "target", "requests", "usd_per_million", "first_byte_p50", "first_byte_p95", "tokens_per_second",
     "error_percent", "retry_percent",
 )  # fmt: skip
 _REFUSED = ("refused_at", "source", "id", "model", "field", "reason")
-_NUMBERS = {*SUM_COLUMNS, *_COMPARISON[1:], "status", "attempts", "first_byte", "duration"}
+_NUMBERS = {
+    *SUM_COLUMNS,
+    *_COMPARISON[1:],
+    "status",
+    "attempts",
+    "first_byte",
+    "duration",
+    "claimed_prompt",
+    "claimed_completion",
+}
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +114,8 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
         if output == "table" and by and rows:
             (totals,) = api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows
             rows.append({**dict.fromkeys(by, ""), by[0]: "total", **report_row(totals, ())})
-    say(render(rows, (*by, *SUM_COLUMNS), output, right=_NUMBERS), lines=True)
+    columns = (*by, *SUM_COLUMNS)
+    say(render(rows, filled(columns, rows) if output == "table" else columns, output, right=_NUMBERS), lines=True)
     if answer.refused_records:
         say(set_aside(answer.refused_records), err=True)
 
@@ -129,7 +141,8 @@ def top(*, control: Control, wanted: admin.UsageFilter, order: str, limit: int, 
     with control.connect() as api:
         found = api.TopRequests(request).records
     rows = [request_row(each, readable=output == "table") for each in found]
-    say(render(rows, _REQUEST, output, right=_NUMBERS), lines=True)
+    columns = filled(_REQUEST, rows) if output == "table" else _REQUEST
+    say(render(rows, columns, output, right=_NUMBERS), lines=True)
 
 
 @usage.command(

@@ -147,7 +147,9 @@ def _row(of: Group) -> pb.UsageRow:
     """A roll-up's sums stand under their own names; some are for comparisons alone."""
     fields = pb.UsageRow.DESCRIPTOR.fields_by_name
     sums = {name: value for name, value in zip(SUMS, of.sums, strict=True) if name in fields}
-    return pb.UsageRow(values=of.values, cost_micro_usd=records.micro_usd(sums["cost_nano_usd"]), **sums)
+    return pb.UsageRow(
+        values=of.values, cost_micro_usd=records.micro_usd(sums["cost_nano_usd"]), **sums, **of.units
+    )
 
 
 def _comparison(of: Comparison) -> pb.TargetComparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -20,10 +20,13 @@ _PERIODS = {Dimension.DAY: ("day", 86_400, "%Y-%m-%d"), Dimension.HOUR: ("hour",
 
 
 class Group(NamedTuple):
-    """One line of a report: a value for each dimension, and the sums in the order of rollup.SUMS."""
+    """One line of a report: a value for each dimension, the sums in the order of rollup.SUMS, and those of
+    rollup.UNITS that there are.
+    """
 
     values: tuple[str, ...]
     sums: tuple[int, ...]
+    units: Mapping[str, int]
 
 
 class Comparison(NamedTuple):
@@ -41,6 +44,7 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[
     Raises InvalidFieldError for too many.
     """
     found = _sums(snapshot, wanted, by)
+    units = _units(snapshot, wanted, by)
     names = {
         Dimension.ORGANISATION: organisation_names(snapshot) if Dimension.ORGANISATION in by else {},
         Dimension.KEY: key_names(snapshot) if Dimension.KEY in by else {},
@@ -50,9 +54,9 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[
         values = [
             _shown(dimension, key, names.get(dimension, {})) for dimension, key in zip(by, keys, strict=True)
         ]
-        groups.append(Group(tuple(values), sums))
+        groups.append(Group(tuple(values), sums, units.get(keys, {})))
     if any(dimension in _PERIODS for dimension in by):
-        return sorted(groups)
+        return sorted(groups, key=lambda group: group.values)
     cost = SUMS.index("cost_nano_usd")
     return sorted(groups, key=lambda group: (-group.sums[cost], -group.sums[0], group.values))
 
@@ -102,8 +106,8 @@ def _sums(
     SQLite sees that order only if the inner grouping begins with the series' own id; else it sorts every row.
     """
     periods = [_PERIODS[dimension][0] for dimension in _PERIODS if dimension in by]
+    columns = _columns(by)
     inner = ", ".join(["s.id", *(f"h.{period}" for period in periods)])
-    columns = [_PERIODS[each][0] if each in _PERIODS else f"s.{COLUMNS[each]}" for each in by]
     conditions = _hours(wanted)
     some = f"SUM(requests) > 0{' OR SUM(failed_attempts) > 0' if failed_too else ''}"
     grouping = f"GROUP BY {', '.join(columns)} HAVING {some} " if columns else ""
@@ -120,6 +124,27 @@ def _sums(
         )
     width = len(by)
     return [(tuple(row[:width]), tuple(int(each or 0) for each in row[width:])) for row in rows]
+
+
+def _units(
+    snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]
+) -> Mapping[tuple[object, ...], Mapping[str, int]]:
+    """By the values of `by`."""
+    columns = _columns(by)
+    conditions = _hours(wanted)
+    found: dict[tuple[object, ...], dict[str, int]] = {}
+    for *key, unit, amount in snapshot.rows(
+        f"SELECT {''.join(f'{column}, ' for column in columns)}unit, SUM(amount) "  # noqa: S608
+        f"FROM usage_series s CROSS JOIN usage_unit h WHERE h.series_id = s.id AND {conditions.sql} "
+        f"GROUP BY {''.join(f'{column}, ' for column in columns)}unit",
+        *conditions.arguments,
+    ):
+        found.setdefault(tuple(key), {})[str(unit)] = int(amount)
+    return found
+
+
+def _columns(by: Sequence[Dimension]) -> list[str]:
+    return [_PERIODS[each][0] if each in _PERIODS else f"s.{COLUMNS[each]}" for each in by]
 
 
 def _summed(prefix: str, names: Sequence[str]) -> str:

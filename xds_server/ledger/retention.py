@@ -126,6 +126,7 @@ def _series(writing: Writing, after: int, day: int, batch: int) -> int:
     if not ids:
         return 0
     writing.many("DELETE FROM usage_hour WHERE series_id = ? AND day < ?", [(id_, day) for id_ in ids])
+    writing.many("DELETE FROM usage_unit WHERE series_id = ? AND day < ?", [(id_, day) for id_ in ids])
     writing.many("DELETE FROM usage_first_byte WHERE series_id = ? AND hour < ?", [(id_, day * 24) for id_ in ids])
     writing.run("DELETE FROM usage_series WHERE id > ? AND id <= ? AND last_hour < ?", after, ids[-1], day * 24)
     return int(ids[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -48,13 +48,13 @@ class Hour(NamedTuple):
     series: Series
 
 
-#: The columns of usage_hour that are sums: all that a report has, and what targets are compared by.
+#: What a report has beside its dimensions: all but another sum in another unit.
+_REPORTED = [each for each in admin.UsageRow.DESCRIPTOR.fields if each.name not in {"values", "cost_micro_usd"}]
+#: Those that most requests add nothing to, each summed in rows of its own. `capped` counts requests.
+UNITS = tuple(each.name for each in _REPORTED if each.number >= admin.UsageRow.CAPPED_FIELD_NUMBER)
+#: The columns of usage_hour that are sums: all others that a report has, and what targets are compared by.
 SUMS = (
-    *(
-        field.name
-        for field in admin.UsageRow.DESCRIPTOR.fields
-        if field.name not in {"values", "cost_micro_usd"}  # the dimensions, and another sum in another unit
-    ),
+    *(each.name for each in _REPORTED if each.name not in UNITS),
     "failed_attempts",
     "answer_tokens",
     "answer_us",
@@ -65,10 +65,13 @@ _FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
 
 
 class Totals(NamedTuple):
-    """`sums` are in the order of SUMS; `first_bytes` is a histogram of microseconds."""
+    """`sums` are in the order of SUMS, `first_bytes` is a histogram of microseconds; `units` are those of UNITS that
+    there are.
+    """
 
     sums: list[int]
     first_bytes: Mapping[int, int]
+    units: Mapping[str, int]
 
 
 def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> dict[Hour, Totals]:
@@ -90,7 +93,8 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
             # Charged to the target that failed, not to the one that saved the request.
             there = Series(*series)._replace(target_id=target, provider=target.partition("/")[0])
             found[hour, *there].append(_FAILED)
-    return {Hour(hour, Series(*series)): _totals(values) for (hour, *series), values in found.items()}
+    units = _units(batch, keys)
+    return {Hour(key[0], Series(*key[1:])): _totals(values, units.get(key, {})) for key, values in found.items()}
 
 
 def errors(batch: Columns) -> list[bool]:
@@ -101,9 +105,19 @@ def errors(batch: Columns) -> list[bool]:
     ]
 
 
-def _totals(values: Iterable[tuple[int, ...]]) -> Totals:
+def _units(batch: Columns, keys: Sequence[tuple[Any, ...]]) -> Mapping[tuple[Any, ...], Mapping[str, int]]:
+    found: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for name in UNITS:
+        if any(batch[name]):
+            for key, amount in zip(keys, batch[name], strict=True):
+                if amount:
+                    found[key][name] += amount
+    return found
+
+
+def _totals(values: Iterable[tuple[int, ...]], units: Mapping[str, int]) -> Totals:
     *sums, first_bytes = zip(*values, strict=True)
-    return Totals(list(map(sum, sums)), histogram.count(first_bytes))
+    return Totals(list(map(sum, sums)), histogram.count(first_bytes), units)
 
 
 def _values(batch: Columns) -> list[Sequence[int]]:

@@ -17,8 +17,10 @@ _TAG = {"hour": "integer", "organisation_id": "text", "tag": "text"}
 _SERIES = {"digest": "bytea", **dict.fromkeys(Series._fields, "text"), "last_hour": "integer"}
 _HOUR_KEY = {"series_id": "bigint", "day": "integer", "hour": "integer"}
 _HOUR = {**_HOUR_KEY, **dict.fromkeys(SUMS, "bigint")}
+_UNIT = {**_HOUR_KEY, "unit": "text", "amount": "bigint"}
 _FIRST_BYTE = {"series_id": "bigint", "hour": "integer", "histogram": "bytea"}
 _ADD_HOUR = on_conflict_add("usage_hour", _HOUR_KEY, SUMS)
+_ADD_UNIT = on_conflict_add("usage_unit", (*_HOUR_KEY, "unit"), ["amount"])
 _PUT_FIRST_BYTE = "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = excluded.histogram"
 
 
@@ -31,6 +33,12 @@ def append(writing: Writing, batch: Columns) -> int:
     series = _series(writing, hours)
     sums = [(series[at.series], at.hour // 24, at.hour, *totals.sums) for at, totals in hours.items()]
     writing.insert("usage_hour", _HOUR, sorted(sums), _ADD_HOUR)
+    units = [
+        (series[at.series], at.hour // 24, at.hour, *unit)
+        for at, totals in hours.items()
+        for unit in totals.units.items()
+    ]
+    writing.insert("usage_unit", _UNIT, sorted(units), _ADD_UNIT)
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
     contributions.append(writing, new)
     return len(new["id"])

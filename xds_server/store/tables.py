@@ -321,6 +321,18 @@ class UsageHourRow(SQLModel, table=True):
     answer_us: int = Field(sa_type=BigInteger)
 
 
+class UsageUnitRow(SQLModel, table=True):
+    """A sum as those of UsageHourRow, of one of rollup.UNITS. Few requests have any, so only they have a row."""
+
+    __tablename__ = "usage_unit"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    amount: int = Field(sa_type=BigInteger)
+
+
 class UsageFirstByteRow(SQLModel, table=True):
     """Microseconds to the first byte as a histogram; beside the sums, so that reports without it don't read it."""
 

@@ -1527,6 +1527,16 @@ class UsageRow(_message.Message):
     ESTIMATED_FIELD_NUMBER: _builtins.int
     CACHE_HITS_FIELD_NUMBER: _builtins.int
     COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    CAPPED_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_1H_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    AUDIO_IN_MS_FIELD_NUMBER: _builtins.int
+    AUDIO_OUT_MS_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    SEARCH_UNITS_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     errors: _builtins.int
     """Status 400 and above, or broken after the first byte."""
@@ -1542,6 +1552,20 @@ class UsageRow(_message.Message):
     """Requests whose tokens are estimates."""
     cache_hits: _builtins.int
     cost_nano_usd: _builtins.int
+    capped: _builtins.int
+    """Requests whose target claimed more than was believed. This and what follows is 0 in most rows; it is stored only
+    where it is not.
+    """
+    cache_write_tokens: _builtins.int
+    """Sums of what UsageRecord has under the same names."""
+    cache_write_1h_tokens: _builtins.int
+    audio_prompt_tokens: _builtins.int
+    audio_completion_tokens: _builtins.int
+    images: _builtins.int
+    audio_in_ms: _builtins.int
+    audio_out_ms: _builtins.int
+    characters: _builtins.int
+    search_units: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One value per dimension asked for. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
@@ -1561,10 +1585,20 @@ class UsageRow(_message.Message):
         estimated: _builtins.int = ...,
         cache_hits: _builtins.int = ...,
         cost_nano_usd: _builtins.int = ...,
+        capped: _builtins.int = ...,
+        cache_write_tokens: _builtins.int = ...,
+        cache_write_1h_tokens: _builtins.int = ...,
+        audio_prompt_tokens: _builtins.int = ...,
+        audio_completion_tokens: _builtins.int = ...,
+        images: _builtins.int = ...,
+        audio_in_ms: _builtins.int = ...,
+        audio_out_ms: _builtins.int = ...,
+        characters: _builtins.int = ...,
+        search_units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated", b"estimated", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hits", b"cache_hits", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "capped", b"capped", "characters", b"characters", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated", b"estimated", "images", b"images", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "search_units", b"search_units", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
