@@ -65,8 +65,8 @@ _FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
 
 
 class Totals(NamedTuple):
-    """`sums` are in the order of SUMS, `first_bytes` is a histogram of microseconds; `units` are those of UNITS that
-    there are.
+    """`sums` are in the order of SUMS, `first_bytes` is a histogram of microseconds; `units` has those of UNITS
+    that there are.
     """
 
     sums: list[int]

@@ -152,6 +152,21 @@ def test_parquet_without_pyarrow_says_what_to_install(
     assert "needs --file" in plane.trunkline("usage", "export", "--format", "parquet").output
 
 
+def test_claims_and_units_are_shown_where_there_are_any(plane: ControlPlane) -> None:
+    times = ("--since", "2026-11-06", "--until", "2026-11-07")
+    day = MONDAY_10 + 96 * HOUR
+    claim = {"capped": True, "claimed_prompt_tokens": 2_000_000_000, "upstream_request_id": "req_1"}
+    plane.append([usage(at=day, images=3, **claim), usage(at=day + 1)])
+    header, line, total = (each.split() for each in out(plane, "report", *times).splitlines())
+    assert header[-3:] == ["hits", "capped", "images"]
+    assert line[-2:] == total[-2:] == ["1", "3"]
+    header, first, second = out(plane, "top", *times).splitlines()
+    assert header.split()[-6:] == ["capped", "claimed", "prompt", "upstream", "request", "id"]
+    assert [line.split()[-3:] for line in (first, second) if "req_1" in line] == [["yes", "2000000000", "req_1"]]
+    (row,) = json.loads(out(plane, "report", *times, "--output", "json"))
+    assert (row["capped"], row["images"], row["characters"]) == (1, 3, 0)
+
+
 def test_what_could_not_be_stored_is_told(plane: ControlPlane) -> None:
     assert out(plane, "refused") == "(none)\n"
     assert "could not be stored" not in plane.trunkline("usage", "report").output

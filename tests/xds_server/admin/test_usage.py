@@ -62,6 +62,29 @@ async def test_totals_by_hand(admin: Admin, ledger: Ledger) -> None:
     assert rows(await report(admin, pb.DIMENSION_TARGET)) == [("openai/gpt-4.1", 3, 600_500), ("", 1, 0)]
 
 
+async def test_what_few_requests_have_is_summed_too(admin: Admin, ledger: Ledger) -> None:
+    units = {"cache_write_tokens": 1, "cache_write_1h_tokens": 2, "audio_prompt_tokens": 3, "images": 5,
+             "audio_completion_tokens": 4, "audio_in_ms": 6, "audio_out_ms": 7, "characters": 8,
+             "search_units": 9}  # fmt: skip
+    await ledger.append(
+        batch(usage(**units, capped=True, model="m1"), usage(model="m2"), usage(images=1, tag="x"))
+    )
+    await ledger.append(batch(usage(**units, at=MONDAY_10 + HOUR, model="m1")))
+    twice = {name: 2 * value for name, value in units.items()}
+    (row,) = (await report(admin)).rows
+    for name, value in {**twice, "images": 11, "capped": 1, "requests": 4}.items():
+        assert getattr(row, name) == value
+    by_model = await report(admin, pb.DIMENSION_MODEL, pb.DIMENSION_HOUR)
+    assert [(*row.values, row.images, row.capped) for row in by_model.rows] == [
+        ("gpt-4.1", "2026-11-02T10:00:00Z", 1, 0),
+        ("m1", "2026-11-02T10:00:00Z", 5, 1),
+        ("m1", "2026-11-02T11:00:00Z", 5, 0),
+        ("m2", "2026-11-02T10:00:00Z", 0, 0),
+    ]
+    filtered = await admin.stub.ReportUsage(pb.ReportUsageRequest(filter=pb.UsageFilter(tag="x")))
+    assert [(row.images, row.characters) for row in filtered.rows] == [(1, 0)]
+
+
 async def test_dimensions_and_their_order(admin: Admin, ledger: Ledger) -> None:
     await ledger.append(
         batch(
