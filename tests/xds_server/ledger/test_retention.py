@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
@@ -44,21 +46,36 @@ async def test_the_hour_that_is_not_over_stays(ledger: Ledger, reader: LedgerRea
     assert [row.id async for page in reader.export(Filter()) for row in page] == [second.id]
 
 
+async def test_what_was_set_aside_goes_as_raw_records_do(ledger: Ledger, reader: LedgerReader) -> None:
+    await ledger.append(batch(usage(format=9)))
+    clock = [time.time()]
+    retention = Retention(ledger, Kept(records=3 * DAY), clock=lambda: clock[0])
+    await retention.remove()
+    assert (await reader.refused(0))[1] == 1
+    clock[0] += 3 * DAY + HOUR
+    await retention.remove()
+    assert (await reader.refused(0))[1] == 0
+
+
 async def test_rollups_go_by_days_with_everything_that_belongs_to_them(
     store: Store, ledger: Ledger, reader: LedgerReader
 ) -> None:
-    gone = [usage(at=MIDNIGHT - 1 - index * HOUR, tag=f"old{index}") for index in range(7)]
-    kept = [usage(at=MIDNIGHT, tag="new"), usage(at=MIDNIGHT - DAY, tag="new"), usage(at=MIDNIGHT + 5, tag="old1")]
+    gone = [usage(at=MIDNIGHT - 1 - index * HOUR, tag=f"old{index}", images=1) for index in range(7)]
+    kept = [
+        usage(at=MIDNIGHT, tag="new", images=1),
+        usage(at=MIDNIGHT - DAY, tag="new"),
+        usage(at=MIDNIGHT + 5, tag="old1"),
+    ]
     await ledger.append(batch(*gone, *kept))
     clock = [MIDNIGHT + 5 * DAY + 7 * HOUR]
     retention = Retention(ledger, Kept(records=0, rollups=5 * DAY), batch=2, clock=lambda: clock[0])
     assert await retention.remove() == 0
     assert await requests_by_day(reader) == {"2026-11-02": 2}
-    tables = ("usage_series", "usage_hour", "usage_first_byte", "usage_tag", "usage_request")
-    assert [rows_of(store, table) for table in tables] == [2, 2, 2, 2, 10]
+    tables = ("usage_series", "usage_hour", "usage_first_byte", "usage_tag", "usage_unit", "usage_request")
+    assert [rows_of(store, table) for table in tables] == [2, 2, 2, 2, 1, 10]
     clock[0] += DAY
     await retention.remove()
-    assert [rows_of(store, table) for table in tables] == [0, 0, 0, 0, 10]
+    assert [rows_of(store, table) for table in tables] == [0, 0, 0, 0, 0, 10]
 
 
 async def test_what_is_kept_for_ever_stays(ledger: Ledger, reader: LedgerReader) -> None:
