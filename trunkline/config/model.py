@@ -246,7 +246,8 @@ class Key(_Strict):
 
     name: Text
     value: Annotated[Text, AfterValidator(_value)] | None = Field(default=None, repr=False)
-    models: list[Text] = ["*"]
+    #: Empty would mean none to whoever reads it, and all to the control plane.
+    models: Annotated[list[Text], Field(min_length=1)] = ["*"]
     limits: list[Limit] = []
     expires_at: UnixSeconds | None = None
 

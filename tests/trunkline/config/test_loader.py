@@ -366,3 +366,9 @@ def test_a_section_left_out_is_kept_and_default_stays() -> None:
     assert list(empty.routes) == []
     assert [each.organisation.name for each in empty.organisations] == ["default", "other"]
     assert [each.organisation.name for each in named.organisations] == ["acme", "default"]
+
+
+def test_a_key_for_no_model_is_refused_instead_of_taken_for_one_for_every_model() -> None:
+    key = "{name: k, value: a-literal-key-of-a-test, models: []}"
+    (said,) = mistakes(f"version: 1\norganisations:\n  - name: a\n    keys: [{key}]\n")
+    assert said.startswith("trunkline.yaml:4: organisations[0].keys[0].models: ")
