@@ -17,6 +17,8 @@ from translator.endpoints import Endpoint
 from translator.form import FormBody
 
 IMAGES, SPEECH, TRANSCRIPTION, RERANK = "i", "s", "t", "r"
+#: Stands for the size of a sound whose length was only guessed from its bytes.
+ABOUT = "about"
 _KINDS = {
     "/v1/images/generations": IMAGES,
     "/v1/images/edits": IMAGES,
@@ -37,7 +39,7 @@ DOCUMENTS_PER_SEARCH = 100
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """`count` is the number of images, the characters of speech, the milliseconds of sound to be transcribed, or
     the documents to be ranked. `size` and `quality` are of images, and `size` is the format of speech; empty where
-    the request leaves them open.
+    the request leaves them open. `size` is `ABOUT` for a sound of uncertain length.
     """
 
     kind: str
@@ -66,7 +68,8 @@ def of_form(endpoint: Endpoint, form: FormBody, answers: int) -> str:
     if kind is None:
         return ""
     if kind == TRANSCRIPTION:
-        return f"{kind}{audio.milliseconds(form.file('file'))}"
+        length, exact = audio.milliseconds(form.file("file"))
+        return f"{kind}{length}:{'' if exact else ABOUT}"
     return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(form.field('size'))}:{_name(form.field('quality'))}"
 
 

@@ -22,16 +22,16 @@ _SAMPLES = (44_100, 48_000, 32_000, 0)
 _HEAD = 65_536
 
 
-def milliseconds(sound: bytes) -> int:
-    """Rounded up; by the number of its bytes for what is no container that is known, or a damaged one."""
+def milliseconds(sound: bytes) -> tuple[int, bool]:
+    """How long, rounded up, and whether the container says so; otherwise, or if it is damaged, by its bytes."""
     head = sound[:_HEAD]
     try:
         found = _by_container(head, sound)
     except (struct.error, IndexError, ZeroDivisionError):
         found = 0
-    if found <= 0:
-        found = _rounded_up(len(sound), _UNKNOWN_BYTES_PER_SECOND)
-    return min(found, _MOST_MS)
+    if found > 0:
+        return min(found, _MOST_MS), True
+    return min(_rounded_up(len(sound), _UNKNOWN_BYTES_PER_SECOND), _MOST_MS), False
 
 
 def _by_container(head: bytes, sound: bytes) -> int:

@@ -25,24 +25,6 @@ bool answer_is_plain(struct span coding) {
   return coding.size == 0 || is_kind(coding, SPAN("identity"));
 }
 
-bool answer_is_accepted(struct span accepted, struct span coding) {
-  coding = trimmed(coding);
-  bool named = false, any = false;
-  while (accepted.size) {
-    struct span weight = span_next(&accepted, ',');
-    struct span name = trimmed(span_next(&weight, ';'));
-    weight = trimmed(weight);
-    bool refused = weight.size >= 3 && (weight.data[0] | 0x20) == 'q' && weight.data[1] == '=';
-    for (size_t at = 2; at < weight.size && refused; at++) refused = weight.data[at] == '0' || weight.data[at] == '.';
-    if (is_kind(name, coding)) {
-      if (refused) return false;
-      named = true;
-    }
-    if (span_is(name, SPAN("*"))) any = !refused;
-  }
-  return named || any;
-}
-
 enum answer_kind answer_kind(struct span content_type) {
   static const struct span SUFFIX = SPAN("+json");
   struct span kind = trimmed(span_next(&content_type, ';'));
@@ -188,6 +170,8 @@ bool answer_events(struct answer *answer, struct request *request, struct span c
     if (request->asked_for_usage) follow_event(answer, &passage, start, end, whole);
     if (!whole) break;
     if (answer->has_data) request->events++;
+    if (request->facts.text != answer->text) request->facts.deltas++;
+    answer->text = request->facts.text;
     answer->size = 0;
     answer->has_data = answer->passing = answer->done = false;
   }

@@ -30,6 +30,7 @@ struct answer {
   struct buffer held;  // it, where it may have to be hidden
   bool passing;        // its first part has been passed, and the rest will be
   bool done;           // its data is `[DONE]`
+  uint64_t text;       // bytes of generated text before it
   uint64_t seen;       // bytes of the stream
 };
 
@@ -37,8 +38,6 @@ struct answer {
 enum answer_kind answer_kind(struct span content_type);
 // Whether an answer with this `content-encoding` is readable as it is.
 bool answer_is_plain(struct span coding);
-// Whether `accepted`, a client's `accept-encoding`, has the coding (RFC 9110, section 12.5.3).
-bool answer_is_accepted(struct span accepted, struct span coding);
 // A plain answer.
 void answer_plain(struct answer *answer, struct request *request, struct span chunk);
 // A stream: counts its events too. Where the gateway asked for usage and the client did not, an event that reports it

@@ -109,6 +109,7 @@ void facts_write(const struct facts *facts, struct buffer *into) {
   }
   write_number(into, SPAN("items"), facts->items);
   write_number(into, SPAN("text"), facts->text);
+  write_number(into, SPAN("deltas"), facts->deltas);
   if (facts->too_long) write_member(into, SPAN("too_long"), SPAN("true"));
   if (span_is(span_from(buffer_span(into), start), NOTHING)) {
     into->size = start;

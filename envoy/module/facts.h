@@ -43,6 +43,7 @@ struct facts {
   } words[WORD_KINDS];
   uint64_t items;      // of the list `data`, or images that were sent as events
   uint64_t text;       // bytes of generated text
+  uint64_t deltas;     // events that have some
   uint64_t documents;  // JSON texts: one, or one per event
   bool too_long;       // a report was, and is not kept
 };

@@ -142,42 +142,42 @@ static bool is_report(const struct scanner *scanner) {
   return is_ruled(scanner, REPORT) || is_ruled(scanner, CHOICE_REPORT);
 }
 
-// Whether one of the eight bytes is `byte`.
-static bool has_byte(uint64_t eight, unsigned char byte) {
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes is the lowest");
+
+// Marks the highest bit of each of the eight bytes that is `byte`, and maybe of some behind the first of these.
+static uint64_t marks_of(uint64_t eight, unsigned char byte) {
   const uint64_t ones = UINT64_MAX / 255;
   uint64_t differing = eight ^ (ones * byte);
-  return ((differing - ones) & ~differing & (ones * 0x80)) != 0;
+  return (differing - ones) & ~differing & (ones * 0x80);
 }
 
 // Where the next quote or backslash is.
 static size_t find_string_end(struct span text, size_t at) {
-  while (at < text.size) {
-    uint64_t eight;
-    for (; text.size - at >= sizeof eight; at += sizeof eight) {
-      memcpy(&eight, text.data + at, sizeof eight);
-      if (has_byte(eight, '"') || has_byte(eight, '\\')) break;
-    }
-    for (size_t end = text.size - at < sizeof eight ? text.size : at + sizeof eight; at < end; at++) {
-      if (text.data[at] == '"' || text.data[at] == '\\') return at;
-    }
+  uint64_t eight;
+  for (; text.size - at >= sizeof eight; at += sizeof eight) {
+    memcpy(&eight, text.data + at, sizeof eight);
+    uint64_t marks = marks_of(eight, '"') | marks_of(eight, '\\');
+    if (marks) return at + (size_t)__builtin_ctzll(marks) / 8;
   }
+  while (at < text.size && text.data[at] != '"' && text.data[at] != '\\') at++;
   return at;
 }
+
+static bool is_structure(char byte) { return byte == '"' || byte == '{' || byte == '}' || byte == '[' || byte == ']'; }
 
 // Where the next quote or bracket is.
 static size_t find_structure(struct span text, size_t at) {
   const uint64_t alike = UINT64_MAX / 255 * 0x26;  // what [, ], { and } differ in, and few others
-  while (at < text.size) {
-    uint64_t eight;
-    for (; text.size - at >= sizeof eight; at += sizeof eight) {
-      memcpy(&eight, text.data + at, sizeof eight);
-      if (has_byte(eight, '"') || has_byte(eight | alike, 0x7f)) break;
-    }
-    for (size_t end = text.size - at < sizeof eight ? text.size : at + sizeof eight; at < end; at++) {
-      char byte = text.data[at];
-      if (byte == '"' || byte == '{' || byte == '}' || byte == '[' || byte == ']') return at;
-    }
+  uint64_t eight;
+  while (text.size - at >= sizeof eight) {
+    memcpy(&eight, text.data + at, sizeof eight);
+    uint64_t marks = marks_of(eight, '"') | marks_of(eight | alike, 0x7f);
+    at += marks ? (size_t)__builtin_ctzll(marks) / 8 : sizeof eight;
+    if (!marks) continue;
+    if (is_structure(text.data[at])) return at;
+    at++;
   }
+  while (at < text.size && !is_structure(text.data[at])) at++;
   return at;
 }
 
@@ -283,18 +283,30 @@ static size_t read_string(struct scanner *scanner, struct span text, size_t at, 
   return at;
 }
 
-static void find_rule(struct scanner *scanner) {
+static void find_rule(struct scanner *scanner, struct span name) {
   enum place place = place_of(scanner);
   const struct scan_rule *rules = INSIDE[place].rules;
-  size_t size = scanner->word_size;
   scanner->rule = NULL;
-  if (scanner->word_lost || size == 0) return;
   for (size_t at = 0; at < INSIDE[place].count; at++) {
     struct span key = rules[at].key;
-    if (key.size != size || key.data[0] != scanner->word[0] || memcmp(key.data, scanner->word, size) != 0) continue;
+    if (key.size != name.size || key.data[0] != name.data[0] || memcmp(key.data, name.data, key.size) != 0) continue;
     if (rules[at].where != (scanner->is_event ? IN_ANSWERS : IN_EVENTS)) scanner->rule = &rules[at];
     return;
   }
+}
+
+// Reads a key on to behind its quote, and finds what is said about its value.
+static size_t read_key(struct scanner *scanner, struct span text, size_t at, bool *whole) {
+  bool has_begun = scanner->word_size || scanner->word_lost || scanner->escaped || scanner->hex_left;
+  size_t end = has_begun ? text.size : find_string_end(text, at);
+  if (end < text.size && text.data[end] == '"') {  // nearly always
+    *whole = true;
+    find_rule(scanner, span_between(text, at, end));
+    return end + 1;
+  }
+  at = read_string(scanner, text, at, whole);
+  if (*whole) find_rule(scanner, (struct span){scanner->word, scanner->word_lost ? 0 : scanner->word_size});
+  return at;
 }
 
 static void begin_word(struct scanner *scanner, enum scan_state state) {
@@ -466,11 +478,12 @@ void scanner_read(struct scanner *scanner, struct facts *facts, struct span text
         at = read_between(scanner, facts, text, at);
         break;
       case SCAN_KEY:
-        at = read_string(scanner, text, at, &whole);
+        at = read_key(scanner, text, at, &whole);
         if (!whole) break;
-        find_rule(scanner);
         scanner->state = SCAN_COLON;
-        break;
+        if (at == text.size) break;
+        byte = text.data[at];
+        // fall through
       case SCAN_COLON:
         at++;
         if (byte == ':') {

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from tests.translator.ledger.writing import held, request_line
 from translator.ledger import belief, lines, usage
 
-UNDER_TEST = ("translator.ledger.reported", "translator.ledger.usage", "translator.ledger.belief")
+UNDER_TEST = tuple(
+    f"translator.ledger.{name}" for name in ("answer_facts", "reported", "usage", "units", "delivered", "belief")
+)
 MOST = 1 << 53
 _HELD = held("r1")
 _LINE = lines.parse(request_line("r1").rstrip())

@@ -118,7 +118,7 @@ class Facts:
         self.reports: dict[str, Report] = {}
         self.choices: dict[int, Report] = {}
         self.words: dict[str, str] = {}
-        self.items = self.text = self.documents = 0
+        self.items = self.text = self.deltas = self.documents = 0
         self.too_long = False
 
     def take(self, text: bytes, *, event: bool) -> tuple[bool, bool]:
@@ -208,7 +208,8 @@ class Facts:
             for name in ("tier", "seconds", "size", "quality")
             if self.words.get(name)
         ]
-        pieces += [f'"{name}":{count}' for name, count in (("items", self.items), ("text", self.text)) if count]
+        counts = {"items": self.items, "text": self.text, "deltas": self.deltas}
+        pieces += [f'"{name}":{count}' for name, count in counts.items() if count]
         pieces += ['"too_long":true'] if self.too_long else []
         return b"" if pieces == ['"usage":null'] else ("{" + ",".join(pieces) + "}").encode()
 
@@ -246,8 +247,10 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
     for event, whole in events:
         data = _data(event)
         has_report = missed = False
+        before = facts.text
         if data is not None and (whole or ends):
             has_report, missed = facts.take(data, event=True)
+        facts.deltas += whole and facts.text > before
         done = data is not None and data.startswith(b"[DONE]")
         long = len(event) > LONGEST_EVENT
         hidden = has_report and not missed and not long

@@ -1,16 +1,20 @@
 """What an OpenAI-compatible provider answers, without I/O: a request and a pace in, an answer out.
 
 Everything is deterministic. A prompt counts one token per word and 85 per image, an answer one per piece of
-content (a streamed event carries one piece), so usage can be checked to the token.
+content (a streamed event carries one piece), so usage can be checked to the token. A model with `silent` in its
+name reports no usage, one with `partly` only a part of it, one with `lying` thousands of millions of everything.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import math
 import re
 import struct
+import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +26,11 @@ from tests.fakes.json_schema import example
 CREATED = 1_700_000_000
 IMAGE_TOKENS = 85
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "text-embedding-3-small")
+#: Base64 of it would be half a million tokens of text.
+IMAGE_BYTES = 1_500_000
 ONE_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+ONE_IMAGE = {"b64_json": ONE_PIXEL_PNG}
+LIE = 2_000_000_000
 SPEECH = b"ID3\x04" + bytes(range(256)) * 8
 Json = dict[str, Any]
 
@@ -143,6 +151,17 @@ def _content_tokens(content: object) -> int:
     return total
 
 
+def _told(usage: Json, model: str) -> Json:
+    """The answer's member `usage`, as far as the model tells it."""
+    if "silent" in model:
+        return {}
+    if "lying" in model:
+        return {"usage": {name: LIE if isinstance(count, int) else count for name, count in usage.items()}}
+    if "partly" in model:
+        return {"usage": {"total_tokens": usage["total_tokens"]} if "total_tokens" in usage else None}
+    return {"usage": usage}
+
+
 def _usage(prompt: int, completion: int) -> Json:
     return {
         "prompt_tokens": prompt,
@@ -206,7 +225,8 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     }
     if body.get("stream"):
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        events = _chat_events(base, call, pieces, finish, usage if include_usage else None)
+        told = _told(usage, body["model"]).get("usage")
+        events = _chat_events(base, call, pieces, finish, told if include_usage else None)
         return EventStream(events, prompt, len(pieces))
     message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
     if call is not None:
@@ -216,7 +236,7 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
         {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
         for index in range(body.get("n") or 1)
     ]
-    whole = _json({**base, "choices": choices, "usage": usage})
+    whole = _json({**base, "choices": choices, **_told(usage, body["model"])})
     return replace(whole, prompt_tokens=prompt, completion_tokens=len(pieces))
 
 
@@ -258,13 +278,13 @@ def _completion(body: Json, name: str, behaviour: Behaviour) -> Answer | EventSt
         for piece in pieces:
             yield _event(choice(piece, None))
         yield _event(choice("", finish))
-        if (body.get("stream_options") or {}).get("include_usage"):
-            yield _event({**base, "choices": [], "usage": usage})
+        if (body.get("stream_options") or {}).get("include_usage") and _told(usage, body["model"]):
+            yield _event({**base, "choices": [], **_told(usage, body["model"])})
         yield b"data: [DONE]\n\n"
 
     if body.get("stream"):
         return EventStream(events())
-    return _json({**choice("".join(pieces), finish), "usage": usage})
+    return _json({**choice("".join(pieces), finish), **_told(usage, body["model"])})
 
 
 def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
@@ -283,7 +303,7 @@ def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
         embedding = packed if body.get("encoding_format") == "base64" else vector
         data.append({"object": "embedding", "index": index, "embedding": embedding})
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _json({"object": "list", "data": data, "model": body["model"], "usage": usage})
+    return _json({"object": "list", "data": data, "model": body["model"], **_told(usage, body["model"])})
 
 
 def _responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
@@ -318,7 +338,7 @@ def _responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStr
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,
-        "usage": usage,
+        **_told(usage, body["model"]),
     }
     return EventStream(_response_events(whole, item, part, pieces)) if body.get("stream") else _json(whole)
 
@@ -350,9 +370,16 @@ def _image(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
         "output_tokens": 100,
         "total_tokens": prompt + 100,
     }
-    return _json(
-        {"created": CREATED, "data": [{"b64_json": ONE_PIXEL_PNG}] * (body.get("n") or 1), "usage": usage}
-    )
+    image = {"b64_json": base64.b64encode(bytes(IMAGE_BYTES)).decode()} if "large" in body["model"] else ONE_IMAGE
+    made: Json = {"created": CREATED, "data": [image] * (body.get("n") or 1)}
+    made |= {name: body[name] for name in ("size", "quality") if name in body}
+    return _json({**made, **_told(usage, body["model"])})
+
+
+def _rerank(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
+    results = [{"index": index, "relevance_score": 0.5} for index, _ in enumerate(body["documents"])]
+    meta = _told({"search_units": 1 + len(results) // 100}, body["model"])
+    return _json({"id": "1", "results": results, "meta": {"billed_units": meta.get("usage")}})
 
 
 def _speech(_body: Json, _name: str, _behaviour: Behaviour) -> Answer:
@@ -371,10 +398,26 @@ def _transcription(request: Request) -> Answer:
     for needed in ("file", "model"):
         if needed not in fields:
             raise RefusedError(400, f"Missing required parameter: '{needed}'.", param=needed)
-    text = f"Heard {len(fields['file'])} bytes."
-    if fields.get("response_format") == b"text":
-        return Answer(200, text.encode() + b"\n", "text/plain; charset=utf-8")
-    return _json({"text": text, "usage": {"type": "duration", "seconds": 1}})
+    text, seconds = f"Heard {len(fields['file'])} bytes.", _seconds(fields["file"])
+    usage = _told({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
+    match fields.get("response_format"):
+        case b"text":
+            return Answer(200, text.encode() + b"\n", "text/plain; charset=utf-8")
+        case b"srt":
+            cue = f"1\n00:00:00,000 --> 00:00:{seconds:06.3f}\n{text}\n\n"
+            return Answer(200, cue.replace(".", ",", 1).encode(), "text/plain; charset=utf-8")
+        case b"verbose_json":
+            duration = {} if "silent" in fields["model"].decode() else {"duration": seconds}
+            return _json({"task": "transcribe", **duration, "text": text, "segments": [], **usage})
+    return _json({"text": text, **usage})
+
+
+def _seconds(sound: bytes) -> float:
+    """Of a WAV file; 1 of anything else."""
+    if not sound.startswith(b"RIFF") or len(sound) < 44:
+        return 1.0
+    with wave.open(io.BytesIO(sound)) as file:
+        return file.getnframes() / file.getframerate()
 
 
 ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {
@@ -384,4 +427,5 @@ ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {
     "/v1/responses": _responses,
     "/v1/images/generations": _image,
     "/v1/audio/speech": _speech,
+    "/v1/rerank": _rerank,
 }

@@ -201,7 +201,7 @@ SHAPES = [
                 "total_tokens": 59,
             },
         },
-        _used(14, 45, audio_input=14, audio_in_ms=1_400),
+        _used(14, 45, audio_input=14, audio_in_ms=2_000),
         asked="t1400",
     ),
     Shape(

@@ -64,7 +64,7 @@ def test_speech_counts_characters_not_bytes() -> None:
 @pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
 def test_a_transcription_is_as_long_as_its_upload(path: str) -> None:
     assert asked.read(of_form(path, ("file", wav(3.5)))) == Asked("t", 3_500)
-    assert asked.read(of_form(path, ("other", wav(3.5)))) == Asked("t", 0)
+    assert asked.read(of_form(path, ("other", wav(3.5)))) == Asked("t", 0, "about")
 
 
 def test_a_rerank_has_documents() -> None:

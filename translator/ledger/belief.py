@@ -6,8 +6,10 @@ reasons for each figure.
 
 from __future__ import annotations
 
+from translator.asked import ABOUT, Asked
+from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
-from translator.ledger.reported import Facts, Reported
+from translator.ledger.reported import Reported
 from translator.limits import Reservation
 
 #: Tokens of the templates around messages and tools, and of a system prompt that the target adds.
@@ -21,6 +23,8 @@ _HIDDEN = 131_072
 _HIDDEN_AT_ONCE = 4_096
 _HIDDEN_PER_MS = 10
 _BYTES_PER_TOKEN = 4
+#: Bytes that a token of ordinary text does not have on average.
+_LONGEST_TOKEN = 8
 
 
 def most_prompt(line: RequestLine, held: Reservation) -> int:
@@ -32,18 +36,21 @@ def most_prompt(line: RequestLine, held: Reservation) -> int:
 
 def most_completion(line: RequestLine, held: Reservation, facts: Facts, report: Reported) -> int:
     """Tokens. The request's own maximum counts, where it states one: reasoning is in it, unless the target counts
-    it apart. Only text that the client was really sent may exceed it. Without a maximum, what was sent has at
-    least a byte for each token, and the rest is reasoning.
+    it apart. A target has ignored it only if the text that it really sent says so. Without a maximum, what was
+    sent has at least a byte for each token, and the rest is reasoning.
     """
     hidden = min(_HIDDEN, _HIDDEN_AT_ONCE + _HIDDEN_PER_MS * line.duration_ms)
     if held.stated:
-        return max(held.stated, facts.text // _BYTES_PER_TOKEN) + min(report.apart, hidden)
+        ignored = facts.text > held.stated * _LONGEST_TOKEN
+        return (facts.text // _BYTES_PER_TOKEN if ignored else held.stated) + min(report.apart, hidden)
     return (facts.text or line.bytes_out) + hidden
 
 
-def most_audio_ms(asked: int) -> int:
-    """Milliseconds of sound, where the upload was taken for `asked`: by its bytes, maybe, and for a louder one."""
-    return asked * 10 + 60_000
+def most_audio_ms(beside: Asked) -> int:
+    """Milliseconds of sound. Some charge for ten seconds at least; what was guessed may be of a lower bit rate."""
+    if beside.size == ABOUT:
+        return beside.count * 10 + 60_000
+    return beside.count * 11 // 10 + 10_000
 
 
 def most_searches(documents: int, size: int) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
-from translator.ledger.reported import Facts
 from translator.limits import Reservation
 
-#: A chat stream's events that carry no token: the role; at its end the finish reason and `[DONE]`.
+#: Where no text was found: a chat's events without a token, the role; at the end the finish reason and `[DONE]`.
 _OPENING_EVENTS = 1
 _CLOSING_EVENTS = 2
 #: Of a plain answer: what stands around the text, and how many bytes a token of English takes.
@@ -22,11 +22,11 @@ _CODED_ENVELOPE_BYTES = 250
 
 
 def completion_tokens(line: RequestLine, held: Reservation, facts: Facts) -> int:
-    """About one for each event of a stream, unless these are longer than that; else by the text."""
+    """About one for each event of a stream with text, unless these are longer than that; else by the text."""
     if held.tokens <= held.prompt:
         return 0  # nothing was reserved for output: embeddings and the like, whose answers are no text
     if line.events is not None and not facts.coded:
-        return _by_events(line, line.events, facts.text)
+        return _by_events(line, line.events, facts)
     if facts.text:
         return facts.text // _BYTES_PER_TOKEN or 1
     if held.stream:
@@ -37,12 +37,13 @@ def completion_tokens(line: RequestLine, held: Reservation, facts: Facts) -> int
     return max(0, line.bytes_out - (0 if held.asked else _ENVELOPE_BYTES)) // _BYTES_PER_TOKEN
 
 
-def _by_events(line: RequestLine, counted: int, text: int) -> int:
+def _by_events(line: RequestLine, counted: int, facts: Facts) -> int:
     """With no flags the stream came to its own end, and all its events were counted."""
-    events = counted - _OPENING_EVENTS
-    events += _uncounted(line, counted) if line.flags else -_CLOSING_EVENTS
-    several = text > _LONGEST_TOKEN * counted
-    return max(0, events, text // _BYTES_PER_TOKEN if several else 0)
+    cut = _uncounted(line, counted) if line.flags else 0
+    if facts.deltas:
+        several = facts.text > _LONGEST_TOKEN * facts.deltas
+        return max(facts.deltas + cut, facts.text // _BYTES_PER_TOKEN if several else 0)
+    return max(0, counted + cut - _OPENING_EVENTS - (0 if line.flags else _CLOSING_EVENTS))
 
 
 def _uncounted(line: RequestLine, counted: int) -> int:

@@ -1,11 +1,4 @@
-"""What a target reports about the usage of a request, in every shape that is in use.
-
-Envoy's module finds the reports in the answer (envoy/module/scanner.c lists the places) and logs them as one JSON
-object, the facts: `usage` as the target wrote it or null, and where they are there `start` (usage of an Anthropic
-stream's first event), `choices` (usage that each choice has of its own), `billed_units`, `timings`, `tier`,
-`seconds`, `size`, `quality`, `items` (length of the list `data`), `text` (bytes of generated text), `too_long`,
-`coding` (the content-encoding of an answer that could not be read).
-"""
+"""How providers report what a request used: every name that is in use, as one set of counts."""
 
 from __future__ import annotations
 
@@ -13,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-import orjson
 
 from translator.ledger.lines import number
 
@@ -60,77 +52,20 @@ class Reported(msgspec.Struct, gc=False):
     search_units: int = 0
 
 
-class Facts(msgspec.Struct, gc=False):
-    """`reported` is None where no report counts anything; `audio_ms` is the answer's `duration`."""
-
-    reported: Reported | None = None
-    tier: str = ""
-    audio_ms: int | None = None
-    size: str = ""
-    quality: str = ""
-    items: int = 0
-    #: Bytes of generated text; 0 also where the answer's shape shows none.
-    text: int = 0
-    #: The target compressed its answer, though asked not to: nothing in it could be read.
-    coded: bool = False
-
-
-NO_FACTS = Facts()
-
-
-def read(text: str) -> Facts:
-    """From the access log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object."""
-    try:
-        facts: Any = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return NO_FACTS
-    if type(facts) is not dict:
-        return NO_FACTS
-    if "usage" not in facts:
-        return Facts(_of_usage(facts))
-    if len(facts) == 1:
-        return Facts(_of_usage(facts["usage"]))
-    return Facts(
-        _of_facts(facts),
-        _word(facts.get("tier")),
-        _milliseconds(facts.get("seconds")),
-        _word(facts.get("size")),
-        _word(facts.get("quality")),
-        number(facts.get("items")) or 0,
-        number(facts.get("text")) or 0,
-        bool(facts.get("coding")),
-    )
-
-
-def _of_facts(facts: Mapping[str, Any]) -> Reported | None:
-    found = _of_usage(facts["usage"])
-    if found is None and "choices" in facts:
-        found = _of_choices(facts["choices"])
-    if "start" in facts:
-        found = _with_start(found, _of_usage(facts["start"]))
-    if found is None and "timings" in facts:
-        found = _of_timings(facts["timings"])
-    units = facts.get("billed_units")
-    if type(units) is dict and (searched := _count(units.get("search_units"))):
-        found = found or Reported()
-        found.search_units = searched
-    return found
-
-
-def _of_usage(usage: object) -> Reported | None:
+def of_usage(usage: object) -> Reported | None:
     """None if it counts nothing."""
     if type(usage) is not dict:
         return None
     prompt, completion, total = _first(usage, _INPUTS), _first(usage, _OUTPUTS), _first(usage, _TOTALS)
     found = Reported(prompt, completion, total)
-    found.audio_ms = next((ms for name in _SECONDS if (ms := _milliseconds(usage.get(name))) is not None), None)
-    found.search_units = _count(usage.get("search_units")) or 0
+    found.audio_ms = next((ms for name in _SECONDS if (ms := as_milliseconds(usage.get(name))) is not None), None)
+    found.search_units = as_count(usage.get("search_units")) or 0
     if prompt is None and completion is None and total is None:
         return found if found.audio_ms is not None or found.search_units else None
     inputs, outputs = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
-    found.audio_input = _count(inputs.get("audio_tokens")) or _modality(usage, _INPUT_MODALITIES, "AUDIO")
-    found.audio_output = _count(outputs.get("audio_tokens")) or _modality(usage, _OUTPUT_MODALITIES, "AUDIO")
-    found.cached = _count(inputs.get("cached_tokens")) or _first(usage, _CACHED) or 0
+    found.audio_input = as_count(inputs.get("audio_tokens")) or _modality(usage, _INPUT_MODALITIES, "AUDIO")
+    found.audio_output = as_count(outputs.get("audio_tokens")) or _modality(usage, _OUTPUT_MODALITIES, "AUDIO")
+    found.cached = as_count(inputs.get("cached_tokens")) or _first(usage, _CACHED) or 0
     _cache_writes(found, usage, inputs)
     if prompt is not None:
         # Anthropic counts what it reads from and writes to its cache beside `input_tokens`; servers that translate
@@ -142,7 +77,7 @@ def _of_usage(usage: object) -> Reported | None:
             found.prompt = prompt + beside
         elif tool_use := _first(usage, _TOOL_USE):
             found.prompt = prompt + tool_use
-    found.reasoning = _count(outputs.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
+    found.reasoning = as_count(outputs.get("reasoning_tokens")) or as_count(usage.get("reasoning_tokens")) or 0
     if thoughts := _first(usage, _THOUGHTS):
         found.reasoning = found.apart = thoughts
         found.completion = (completion or 0) + thoughts
@@ -151,11 +86,11 @@ def _of_usage(usage: object) -> Reported | None:
 
 
 def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
-    written = _count(usage.get("cache_creation_input_tokens")) or _count(inputs.get("cache_write_tokens")) or 0
+    written = as_count(usage.get("cache_creation_input_tokens")) or as_count(inputs.get("cache_write_tokens")) or 0
     by_time = usage.get("cache_creation")
     if type(by_time) is dict:
-        long = _count(by_time.get("ephemeral_1h_input_tokens")) or 0
-        short = _count(by_time.get("ephemeral_5m_input_tokens")) or 0
+        long = as_count(by_time.get("ephemeral_1h_input_tokens")) or 0
+        short = as_count(by_time.get("ephemeral_5m_input_tokens")) or 0
         found.cache_write_1h = long
         found.cache_write = max(short, written - long)
     else:
@@ -182,11 +117,11 @@ def _take_unlisted(found: Reported) -> None:
         found.reasoning = max(found.reasoning, unlisted)
 
 
-def _of_choices(usages: object) -> Reported | None:
+def of_choices(usages: object) -> Reported | None:
     """Each choice counts the prompt anew, and its own completion."""
     if type(usages) is not list:
         return None
-    found = [each for usage in usages if (each := _of_usage(usage)) is not None]
+    found = [each for usage in usages if (each := of_usage(usage)) is not None]
     if not found:
         return None
     merged = max(found, key=lambda each: each.prompt or 0)
@@ -198,7 +133,7 @@ def _of_choices(usages: object) -> Reported | None:
     return merged
 
 
-def _with_start(last: Reported | None, start: Reported | None) -> Reported | None:
+def with_start(last: Reported | None, start: Reported | None) -> Reported | None:
     """A stream whose first event counts the prompt, and whose last one the completion."""
     if last is None or start is None:
         return last or start
@@ -210,14 +145,14 @@ def _with_start(last: Reported | None, start: Reported | None) -> Reported | Non
     return last
 
 
-def _of_timings(timings: object) -> Reported | None:
+def of_timings(timings: object) -> Reported | None:
     """llama.cpp's: `prompt_n` are the tokens that its cache did not have."""
     if type(timings) is not dict:
         return None
-    prompt, completion = _count(timings.get("prompt_n")), _count(timings.get("predicted_n"))
+    prompt, completion = as_count(timings.get("prompt_n")), as_count(timings.get("predicted_n"))
     if prompt is None or completion is None:
         return None
-    cached = _count(timings.get("cache_n")) or 0
+    cached = as_count(timings.get("cache_n")) or 0
     return Reported(prompt + cached, completion, cached=cached)
 
 
@@ -228,7 +163,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        if name in usage and (count := _count(usage[name])) is not None:
+        if name in usage and (count := as_count(usage[name])) is not None:
             return count
     return None
 
@@ -249,7 +184,7 @@ def _modality(usage: Mapping[str, Any], names: tuple[str, ...], modality: str) -
     return 0
 
 
-def _count(value: object) -> int | None:
+def as_count(value: object) -> int | None:
     """None for what is no count; the largest for what is larger."""
     if type(value) is int:
         return min(value, MOST_TOKENS) if value >= 0 else None
@@ -259,17 +194,15 @@ def _count(value: object) -> int | None:
     return None if count is None else min(count, MOST_TOKENS)
 
 
-def _milliseconds(seconds: object) -> int | None:
-    """Rounded up, as providers do; None for what is no length of time."""
+def as_milliseconds(seconds: object) -> int | None:
+    """Rounded up, as providers do, and at most `_MOST_MS`; None for what is no length of time."""
     if type(seconds) is str:
         try:
             seconds = float(seconds)
         except ValueError:
             return None
-    if type(seconds) not in {int, float} or not 0 <= seconds * 1000 <= _MOST_MS:  # type: ignore[operator]
+    if type(seconds) is not int and type(seconds) is not float:
         return None
-    return -int(-seconds * 1000 // 1)  # type: ignore[operator]
-
-
-def _word(value: object) -> str:
-    return value if type(value) is str else ""
+    if not seconds >= 0:  # NaN is neither
+        return None
+    return -int(-seconds * 1000 // 1) if seconds * 1000 < _MOST_MS else _MOST_MS

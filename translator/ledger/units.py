@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from translator import asked
 from translator.asked import Asked
 from translator.ledger import belief
+from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
-from translator.ledger.reported import Facts
 
 if TYPE_CHECKING:
     from translator.ledger.usage import Tokens
@@ -54,8 +54,8 @@ def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
     if said is None:
         said = facts.audio_ms
     if said is None:
-        return replace(tokens, audio_in_ms=beside.count)
-    heard = min(said, belief.most_audio_ms(beside.count))
+        return replace(tokens, audio_in_ms=-(-beside.count // 1_000) * 1_000)  # reports count begun seconds
+    heard = min(said, belief.most_audio_ms(beside))
     return replace(tokens, audio_in_ms=heard, units_capped=said > heard)
 
 

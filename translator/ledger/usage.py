@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from translator import asked
-from translator.ledger import belief, reported
+from translator.ledger import answer_facts, belief
+from translator.ledger.answer_facts import NO_FACTS, Facts
 from translator.ledger.delivered import completion_tokens
 from translator.ledger.lines import RequestLine
-from translator.ledger.reported import NO_FACTS, Facts, Reported
+from translator.ledger.reported import Reported
 from translator.ledger.units import with_units
 from translator.limits import Reservation
 
@@ -72,7 +73,7 @@ def used(line: RequestLine, held: Reservation) -> Tokens:
     failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
     sent until it or the target went away.
     """
-    facts = NO_FACTS if line.usage is None else reported.read(line.usage)
+    facts = NO_FACTS if line.usage is None else answer_facts.read(line.usage)
     beside = asked.read(held.asked) if held.asked else None
     report = facts.reported
     if report is None or (beside is None and report.prompt is report.completion is report.total is None):

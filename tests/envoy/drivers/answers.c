@@ -4,14 +4,13 @@
 
 #include "driver.h"
 
-// accepted <accept-encoding> <content-encoding> → 0 or 1 | kind <content type> → plain, events or ignored |
+// readable <content-encoding> → 0 or 1 | kind <content type> → plain, events or ignored |
 // plain <piece> … | events <asked for usage: 0 or 1> <whether the last piece ends the stream> <piece> …
 // → events, their bytes, facts, and, for events, what the client gets.
 void answers_driver(struct span command, struct buffer *output) {
   struct span what = next_text(&command);
-  if (span_is(what, SPAN("accepted"))) {
-    struct span accepted = next_text(&command), coding = next_text(&command);
-    put_number(output, answer_is_plain(coding) || answer_is_accepted(accepted, coding));
+  if (span_is(what, SPAN("readable"))) {
+    put_number(output, answer_is_plain(next_text(&command)));
     return;
   }
   if (span_is(what, SPAN("kind"))) {

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.translator.ledger.writing import held, request_line
+from translator.ledger import records
 from translator.ledger.lines import parse
+from translator.ledger.prices import PriceBook
 from translator.ledger.usage import Tokens, used
 
 CLAIM = 2_000_000_000
@@ -110,3 +112,15 @@ def test_a_total_alone_is_capped_as_well() -> None:
     tokens = used(parsed, made)
     assert (tokens.completion, tokens.claimed_prompt) == (100, CLAIM - 100)
     assert tokens.prompt <= 5_000
+
+
+def test_a_node_earns_by_what_is_believed() -> None:
+    made = held("r", prompt=20, stated=100)
+    usage = json.dumps({"usage": {"prompt_tokens": CLAIM, "completion_tokens": CLAIM}, "text": 400})
+    node = "node-1 1000000 2000000"
+    line = parse(request_line("r", made, usage=usage, bytes_in=80, node=node, target="nodes/m").rstrip())
+    assert line is not None
+    record = records.record(line, made, records.bill(line, made, PriceBook()))
+    assert record.earned_nano_usd == record.prompt_tokens * 1_000 + 100 * 2_000
+    assert record.prompt_tokens <= 5_000
+    assert (record.capped, record.claimed_prompt_tokens, record.claimed_completion_tokens) == (True, CLAIM, CLAIM)

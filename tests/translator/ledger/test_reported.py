@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator.ledger import reported
-from translator.ledger.reported import MOST_TOKENS, NO_FACTS, Facts, Reported, read
+from translator.ledger.answer_facts import NO_FACTS, Facts, read
+from translator.ledger.reported import MOST_TOKENS, Reported
 
 
 def of(usage: object) -> Reported | None:

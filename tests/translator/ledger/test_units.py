@@ -80,14 +80,15 @@ def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
         ({"usage": {"type": "duration", "seconds": 9}, "seconds": "8.4701"}, {}, {"audio_in_ms": 9_000}),
         # Every response format costs the same where it is charged by the second.
         ({"usage": None, "seconds": "8.4701", "text": 40}, {}, {"audio_in_ms": 8_471, "completion": 10}),
-        ({"usage": None, "text": 40}, {}, {"audio_in_ms": 8_500, "completion": 10}),
-        (None, {"bytes_out": 40}, {"audio_in_ms": 8_500, "completion": 10}),
+        ({"usage": None, "text": 40}, {}, {"audio_in_ms": 9_000, "completion": 10}),
+        (None, {"bytes_out": 40}, {"audio_in_ms": 9_000, "completion": 10}),
         (
             {"usage": {"type": "tokens", "input_tokens": 85, "output_tokens": 9, "total_tokens": 94}},
             {},
-            {"audio_in_ms": 8_500, "prompt": 85, "completion": 9},
+            {"audio_in_ms": 9_000, "prompt": 85, "completion": 9},
         ),
-        ({"usage": {"seconds": 10**6}}, {}, {"audio_in_ms": 145_000, "units_capped": True}),
+        ({"usage": {"seconds": 10**6}}, {}, {"audio_in_ms": 19_350, "units_capped": True}),
+        ({"usage": {"seconds": 1e300}}, {}, {"audio_in_ms": 19_350, "units_capped": True}),
     ],
 )
 def test_a_transcription(facts: dict[str, Any] | None, line: dict[str, Any], expected: dict[str, Any]) -> None:

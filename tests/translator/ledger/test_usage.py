@@ -48,10 +48,16 @@ def test_what_failed_costs_nothing(fields: dict[str, Any]) -> None:
         ({"bytes_out": 100}, 0),
         ({"bytes_out": 90_000, "reserved": 12}, 0),  # embeddings
         # By the generated text, where that has more than the events are, or its envelope is not what is usual.
-        ({"events": 4, "usage": {"usage": None, "text": 4000}}, 1000),
-        ({"events": 13, "usage": {"usage": None, "text": 104}}, 10),
-        ({"events": 13, "usage": {"usage": None, "text": 105}}, 26),
-        ({"events": "4:5000", "flags": "DC", "usage": {"usage": None, "text": 4000}}, 1000),
+        ({"events": 12, "usage": {"usage": None, "text": 22, "deltas": 4}}, 4),  # others carry none
+        ({"events": 4, "usage": {"usage": None, "text": 4000, "deltas": 1}}, 1000),
+        ({"events": 13, "usage": {"usage": None, "text": 80, "deltas": 10}}, 10),
+        ({"events": 13, "usage": {"usage": None, "text": 81, "deltas": 10}}, 20),
+        ({"events": "4:5000", "flags": "DC", "usage": {"usage": None, "text": 4000, "deltas": 2}}, 1000),
+        (
+            {"events": "13:1300", "bytes_out": 1650, "flags": "DC"}
+            | {"usage": {"usage": None, "text": 50, "deltas": 12}},
+            15,
+        ),
         ({"bytes_out": 90_000, "usage": {"usage": None, "text": 400}}, 100),
         ({"bytes_out": 300, "usage": {"usage": None, "text": 3}}, 1),
         ({"bytes_out": 90_000, "reserved": 12, "usage": {"usage": None, "text": 400}}, 0),
