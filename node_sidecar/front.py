@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from node_sidecar.errors import SettingsError
 from node_sidecar.holder import Holder
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service
@@ -53,6 +54,15 @@ class Direct(DirectListener):
 
     def set_count(self, count: int) -> None:
         """The gateway decides how many connections it opens."""
+
+    async def start(self) -> None:
+        """Binds. Raises SettingsError: the port is in use, or not for this user."""
+        try:
+            await super().start()
+        except OSError as error:
+            raise SettingsError(
+                f"--direct: cannot listen on port {self.port}: {error.strerror or error}; choose another port"
+            ) from error
 
     async def run(self) -> None:
         try:

@@ -106,6 +106,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--concurrency", str(settings.envoy_concurrency)),
                 *("--service-node", "envoy-local", "--service-cluster", "envoy"),
                 *("--log-level", settings.log_level),
+                # What clients, nodes and providers say cannot forge lines.
+                "--log-format-escaped",
                 # What Envoy has not written when it is killed is lost to the ledger.
                 *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",

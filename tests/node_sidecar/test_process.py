@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -242,6 +243,17 @@ async def test_a_second_copy_on_one_state_directory_is_refused(
         code, output = await run(state, "run")
         assert code == 1
         assert "runs already" in output
+
+
+async def test_a_direct_port_that_is_in_use_is_told(gateway: Gateway, state: Path) -> None:
+    with socket.create_server(("", 0)) as taken:
+        address = f"10.0.0.5:{taken.getsockname()[1]}"
+        code, output = await run(
+            state, "join", gateway.url, "--token", gateway.issuer.token(), "--direct", address
+        )
+    assert code == SettingsError.exit_code
+    assert f"--direct: cannot listen on port {address.partition(':')[2]}: " in output
+    assert "Traceback" not in output
 
 
 async def test_commands_without_a_running_sidecar(gateway: Gateway, state: Path) -> None:

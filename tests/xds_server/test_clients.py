@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
+from xds_server import clients
 from xds_server.clients import ClientRegistry
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
@@ -154,3 +156,29 @@ async def test_old_clients_are_forgotten() -> None:
         registry.disconnected(Client(registry, f"edge-{number}").stream)
     assert len(registry.clients()) == 200
     assert "edge-0" not in {each.client_id for each in registry.clients()}
+
+
+def test_what_a_client_does_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = ClientRegistry()
+    client = Client(registry, "edge")
+    assert registry.clients()[0].problem == ""
+    monkeypatch.setattr(clients, "_LONG_UNANSWERED", 0.0)
+    client.publish(2)
+    assert registry.clients()[0].problem == "has not answered a response (Cluster) for 0 s"
+    client.request(response_nonce="made up")
+    assert registry.clients()[0].problem == "answered 1 responses that were not sent to it"
+    registry.disconnected(client.stream, problem="did not read a response")
+    assert (registry.clients()[0].problem, registry.clients()[0].connected) == ("did not read a response", False)
+    Client(registry, "edge")
+    assert registry.clients()[0].problem == ""
+
+
+def test_addresses_whose_streams_were_refused() -> None:
+    registry = ClientRegistry()
+    for number in range(60):
+        registry.refused(f"ipv4:10.0.0.{number}", "no valid token")
+    registry.refused("ipv4:10.0.0.30", "too many streams")
+    refused = registry.refused_peers()
+    assert len(refused) == 50
+    assert (refused[0].peer, refused[0].reason, refused[0].count) == ("ipv4:10.0.0.30", "too many streams", 2)
+    assert refused[-1].peer == "ipv4:10.0.0.10"

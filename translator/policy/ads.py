@@ -26,7 +26,7 @@ CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # One response holds all of a type: 18 MiB for 100,000 keys. The control plane is no stranger to be bounded.
+    # A response may hold all routes. The control plane is no stranger to be bounded.
     ("grpc.max_receive_message_length", -1),
 ]
 

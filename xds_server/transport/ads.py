@@ -239,13 +239,13 @@ class AdsServer:
         async for request in requests:
             if connection.stuck:
                 continue
-            began = time.monotonic()
+            began = time.thread_time()
             introduced = stream.node is not None
             connection.send(on_request(request))
             if stream.node is not None and not introduced:
                 self._require_room(stream.node.id)
             self._clients.observe(stream)
-            wait = share.spend(began, time.monotonic())
+            wait = share.spend(time.thread_time() - began, time.monotonic())
             if wait:
                 await asyncio.sleep(wait)
 

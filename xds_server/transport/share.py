@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Share:
-    """A budget of `burst` seconds of work that fills at `part` seconds per second. Times are monotonic seconds."""
+    """A budget of `burst` seconds of work that fills at `part` seconds per second."""
 
     def __init__(self, *, part: float = 0.2, burst: float = 2.0) -> None:
         self._part = part
@@ -12,10 +12,13 @@ class Share:
         self._left = burst
         self._at: float | None = None
 
-    def spend(self, began: float, ended: float) -> float:
-        """Work was done for a client; returns the seconds that its next request should wait."""
+    def spend(self, work: float, now: float) -> float:
+        """`work` seconds of processor time went into a request; returns the seconds that the next should wait.
+
+        `now` is in monotonic seconds.
+        """
         if self._at is not None:
-            self._left = min(self._burst, self._left + (began - self._at) * self._part)
-        self._at = ended
-        self._left -= ended - began
+            self._left = min(self._burst, self._left + (now - self._at) * self._part)
+        self._at = now
+        self._left -= work
         return max(0.0, -self._left / self._part)
