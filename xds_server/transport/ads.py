@@ -46,8 +46,9 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
 #: Streams that may be open: in all, of one peer (an IP address, or a Unix socket), of one client's id. A client
 #: that reconnects leaves some behind.
 MAX_STREAMS, MAX_PEER_STREAMS, MAX_CLIENT_STREAMS = 4_096, 1_024, 16
-#: Seconds for a client to read a response, after which it is given up.
+#: Seconds for a client to read a MiB of a response, or less, after which it is given up. Links may be slow.
 PATIENCE = 30.0
+_MIB = 1024 * 1024
 _SECRET_BYTES = 16
 
 _Request = TypeVar("_Request", discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DiscoveryRequest)
@@ -81,21 +82,22 @@ class _Connection:
     ) -> None:
         """Writes until cancelled or the client is gone; a slow client holds up only itself.
 
-        Calls `give_up` for a client that does not read a response within `patience` seconds. gRPC cannot take the
-        response back, so it raises _StuckError only once the client has read it after all.
+        Calls `give_up` for a client that does not read a response within `patience` seconds for each MiB. gRPC
+        cannot take the response back, so it raises _StuckError only once the client has read it after all.
         """
         # InternalError is what a write to a cancelled call raises; the reader learns of the end by itself.
         with suppress(grpc.aio.InternalError):
             while not self.stuck:
                 push = await self._outgoing.get()
+                seconds = patience * max(1.0, push.size / _MIB)
                 async with lanes.taken(self.peer, push.size, answers=self.stream.answers):
                     writing = asyncio.ensure_future(context.write(push.payload))
                     try:
-                        done, _ = await asyncio.wait({writing}, timeout=patience)
+                        done, _ = await asyncio.wait({writing}, timeout=seconds)
                         if not done:
                             self.stuck = (
                                 f"did not read a response of {push.size:,} bytes ({_short(push.type_url)}) within "
-                                f"{patience:g} s; its stream was given up"
+                                f"{seconds:.0f} s; its stream was given up"
                             )
                             self._outgoing = asyncio.Queue()
                             give_up(self)

@@ -145,7 +145,7 @@ async def test_a_client_that_does_not_read_is_given_up_and_shown(tmp_path: Path,
         await served.until(lambda: bool(served.client("slow").problem))
         assert not served.client("slow").connected
         assert served.client("slow").problem.startswith("did not read a response of 16,000,")
-        assert "(Cluster) within 0.3 s" in served.client("slow").problem
+        assert "(Cluster) within 5 s" in served.client("slow").problem
         # What waits for the client is no longer waited for by others, and it learns why once it reads.
         await quick.write(first("quick"))
         response = await asyncio.wait_for(quick.read(), 30)
