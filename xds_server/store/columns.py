@@ -60,6 +60,8 @@ class Columns(Generic[T]):
 
     def decode(self, row: Sequence[Any], **apart: Any) -> T:
         """Returns the value of a row whose columns are `names`. `apart` are the fields that have no column."""
+        if not apart and not self._parts:  # thousands of keys and nodes: all fields, in their order
+            return self._of(*[read(column) for (_, read), column in zip(self._reads, row, strict=True)])
         values = {name: read(column) for (name, read), column in zip(self._reads, row, strict=False)}
         at = len(self._reads)
         for name, part in self._parts.items():
