@@ -24,7 +24,7 @@ from xds_server.admin import usage as admin_usage
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.records import record as as_it_arrived
+from xds_server.ledger.records import Row, record as as_it_arrived
 from xds_server.ledger.rollup import SUMS, UNITS
 from xds_server.resources import access_log
 
@@ -153,6 +153,12 @@ def probe(name: str, **beside: Any) -> pb.UsageRecord:
         made.ClearField(name.replace("micro", "nano"))  # type: ignore[arg-type]
         made.node_id = "nd-1"
     return made
+
+
+def test_a_row_has_every_field_of_a_record() -> None:
+    derived = {"format", "cost_micro_usd", "earned_micro_usd"}
+    missing = ", ".join(sorted(RECORD.keys() - derived - set(Row._fields)))
+    assert not missing, f"xds_server/ledger/records.py: Row has no {missing}"
 
 
 @pytest.mark.parametrize("name", RECORD)
