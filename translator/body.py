@@ -50,6 +50,10 @@ _PLACES = {
 }
 #: More candidates than any real body has; each costs about a microsecond.
 _MAX_CANDIDATES = 100_000
+#: Values in a body: far more than any real one has. Whoever serves the request parses it as well.
+_MAX_VALUES = 1_000_000
+#: A string, or what never ends: then there is nothing left to look at twice.
+_LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 #: More than any real request has in its top level.
 _MAX_MEMBERS = 1_000
 
@@ -69,6 +73,8 @@ class JsonBody:
     __slots__ = ("_body", "_keys", "model", "streams", "values")
 
     def __init__(self, body: bytes) -> None:
+        if len(body) > _MAX_VALUES:
+            _check_values(body)
         try:
             values = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -143,6 +149,18 @@ class JsonBody:
         colon = _COLON.match(self._body, self._end_of(key))
         assert colon is not None  # noqa: S101 - orjson has seen it
         return colon.end()
+
+
+def _check_values(body: bytes) -> None:
+    """Raises Refusal (400) if there are too many values. Text that has as many commas is left alone."""
+    if _marks(body) > _MAX_VALUES and _marks(_LITERAL.sub(b"", body)) > _MAX_VALUES:
+        message = f"The request body has more than {_MAX_VALUES} values."
+        raise Refusal(400, "body_too_complex", message)
+
+
+def _marks(body: bytes) -> int:
+    """Marks that values are apart by, or begin with."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _check_names(members: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-// The line to the translator: one connection over its Unix socket, which all workers share. A thread of its own reads
+// A line to the translator: one connection over its Unix socket, which all workers share. A thread of its own reads
 // the answers and hands each to its stream's worker; questions are written by the workers themselves where the socket
 // takes them at once.
 //

@@ -298,3 +298,23 @@ def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
     assert len(body) > 10_000_000
     assert JsonBody(body).model_value() == (len(body) - 10, 9)
     assert renamed(body) == {**json.loads(body), "model": NEW}
+
+
+def test_more_values_than_any_request_has_are_refused_and_text_with_commas_is_not() -> None:
+    def body(unit: bytes) -> bytes:
+        return b'{"model":"gpt-4.1","x":[' + unit * 1_000_001 + b"0]}"
+
+    for unit in (b"[],", b"1,", b'"a",', b"{},"):
+        with pytest.raises(Refusal) as caught:
+            JsonBody(body(unit))
+        assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
+    text = b'{"model":"gpt-4.1","x":"' + b'1,[{\\"' * 1_000_001 + b'"}'
+    assert JsonBody(text).model == "gpt-4.1"
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b"\\\n"])
+def test_to_count_the_values_takes_no_longer_than_it_must(end: bytes) -> None:
+    """With each quote looked at again, it would be hours."""
+    with pytest.raises(Refusal) as caught:
+        JsonBody(b"[," * 1_000_001 + b'"' + b'\\"' * 1_000_000 + end)
+    assert caught.value.code in {"body_too_complex", "invalid_json"}

@@ -17,8 +17,9 @@ from translator.reading import wire
 from translator.reading.process import ReadingProcess
 from translator.reading.queue import FairQueue
 from translator.reading.wire import Result
-from translator.reading.worker import CPU
 
+#: Seconds of CPU for one body: several times what the largest honest one takes.
+_CPU = 2.0
 #: Processes, and how many of them one key may use: its bodies leave room for those of others.
 _PROCESSES, _OF_A_KEY = 4, 2
 #: Seconds after which a process that has nothing to do ends; the last one stays.
@@ -36,8 +37,9 @@ class _Task:
 class ReadingPool:
     """Starts a process when a body needs one and none is free."""
 
-    def __init__(self, log: FilteringBoundLogger, processes: int = _PROCESSES) -> None:
+    def __init__(self, log: FilteringBoundLogger, processes: int = _PROCESSES, cpu: float = _CPU) -> None:
         self._log = log
+        self._cpu = cpu
         self._most = processes
         self._queue: FairQueue[_Task] = FairQueue(min(_OF_A_KEY, processes))
         self._free: list[ReadingProcess] = []
@@ -112,7 +114,7 @@ class ReadingPool:
             if not process.has_ended():
                 return process
             self._end(process)  # somebody has killed it
-        return ReadingProcess()
+        return ReadingProcess(self._cpu)
 
     async def _run(self, process: ReadingProcess, key: str, task: _Task) -> Result | None:
         """Reads a body; None if the process did not start."""
@@ -126,7 +128,7 @@ class ReadingPool:
         if result is None:
             self.too_complex += 1
             self._log.warning("a body took too much to read", key=key, bytes=sum(map(len, task.body)))
-            result = msgspec.structs.replace(Result.of_refusal(wire.too_complex(), CPU), last=True)
+            result = msgspec.structs.replace(Result.of_refusal(wire.too_complex(), self._cpu), last=True)
         return result
 
     def _ended(self, process: ReadingProcess, key: str, task: _Task, running: asyncio.Task[Result | None]) -> None:

@@ -27,14 +27,14 @@ _ROOT = Path(translator.__file__).parents[1]
 class ReadingProcess:
     """Reads one body at a time. `close` it in the end, and after every error."""
 
-    def __init__(self) -> None:
-        """Raises OSError if it cannot be started."""
+    def __init__(self, cpu: float) -> None:
+        """A body that takes `cpu` seconds ends it. Raises OSError if it cannot be started."""
         self._sock, theirs = socket.socketpair()
         self._sock.setblocking(False)
         try:
             # -P: nothing from the working directory. It is in a session of its own, as Ctrl-C is for its parent.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "translator.reading.worker", str(os.getpid())],
+                [sys.executable, "-P", "-m", "translator.reading.worker", str(os.getpid()), str(cpu)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`python -m translator.reading.worker PARENT`: reads bodies from the socket that is its standard input.
+"""`python -m translator.reading.worker PARENT CPU`: reads bodies from the socket that is its standard input.
 
 It holds nothing but the body it reads, and has no secrets, no policy and no files. A body that takes too much CPU
 or memory ends the process. It ends with its parent as well, however that ends.
@@ -25,8 +25,6 @@ from translator.facts import read
 from translator.reading import wire
 from translator.reading.wire import Result
 
-#: Seconds of CPU for one body: several times what the largest honest one takes.
-CPU = 2.0
 #: Bytes of address space. A body of 32 MiB takes 350 MiB in the worst honest case, emoji in ASCII.
 _MEMORY = 1 << 30
 #: Bytes: a process that is still as large after its result ends.
@@ -37,13 +35,13 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """0 when the parent closes the socket."""
-    parent = int(sys.argv[1])
+    parent, cpu = int(sys.argv[1]), float(sys.argv[2])
     _confine()
     if os.getppid() != parent:
         return 0  # it died before we could ask to be told
     with socket.socket(fileno=os.dup(0)) as sock:
         sock.sendall(wire.READY)
-        while _serve(sock):
+        while _serve(sock, cpu):
             pass
     return 0
 
@@ -60,8 +58,8 @@ def _confine() -> None:
     gc.disable()
 
 
-def _serve(sock: socket.socket) -> bool:
-    """Reads one body; whether there may be another one."""
+def _serve(sock: socket.socket, cpu: float) -> bool:
+    """Reads one body, which may take `cpu` seconds. Returns whether there may be another one."""
     head = _received(sock, wire.TASK.size)
     if head is None:
         return False
@@ -70,7 +68,7 @@ def _serve(sock: socket.socket) -> bool:
     if content_type is None or body is None:
         return False
     begun = time.thread_time()  # that of the process is counted in ticks only, while its timer runs
-    signal.setitimer(signal.ITIMER_PROF, CPU)
+    signal.setitimer(signal.ITIMER_PROF, cpu)
     try:
         result = Result(read(bytes(body), bytes(content_type), ENDPOINTS[number]))
     except Refusal as refusal:

@@ -26,13 +26,22 @@ FOUND = endpoints.find(b"/v1/chat/completions")
 assert FOUND is not None
 CHAT = FOUND
 SMALL = b'{"model":"m","user":"u","stream":true,"max_tokens":5}'
-#: Takes far more memory than a process has.
-MONSTER = attacks.JSON["objects"](31 << 20)
+#: Takes more CPU than the processes of `strict` have for one body, and less memory than it may.
+MONSTER = attacks.JSON["quotes"](31 << 20)
+STRICT = 0.05
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ReadingPool]:
     made = ReadingPool(structlog.get_logger())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[ReadingPool]:
+    """One whose processes end over a large body."""
+    made = ReadingPool(structlog.get_logger(), cpu=STRICT)
     yield made
     await made.close()
 
@@ -70,14 +79,20 @@ async def test_so_are_refusals(pool: ReadingPool, body: bytes) -> None:
     assert result.refusal().response() == here.value.response()
 
 
-async def test_a_body_that_takes_too_much_is_refused_and_the_next_one_is_read(pool: ReadingPool) -> None:
+async def test_a_body_that_takes_too_much_is_refused_and_the_next_one_is_read(strict: ReadingPool) -> None:
     with capture_logs() as logs:
-        result = await pool.read("a", CHAT, b"", (MONSTER,))
+        result = await strict.read("a", CHAT, b"", (MONSTER,))
     assert result.facts is None
     assert (result.refusal().status, result.refusal().code) == (400, "body_too_complex")
     assert result.seconds > 0
     assert "m" not in {entry.get("reason") for entry in logs}
-    assert (await pool.read("a", CHAT, b"", (SMALL,))).facts == read(SMALL, b"", CHAT)
+    assert (await strict.read("a", CHAT, b"", (SMALL,))).facts == read(SMALL, b"", CHAT)
+
+
+async def test_a_body_of_too_many_values_is_refused_before_it_takes_much(pool: ReadingPool) -> None:
+    for name in ("lists", "objects", "keys", "integers"):
+        result = await pool.read("a", CHAT, b"", (attacks.JSON[name](28 << 20),))
+        assert (result.facts, result.code, result.last) == (None, "body_too_complex", False), name
 
 
 async def test_a_large_honest_body_is_read(pool: ReadingPool) -> None:
@@ -89,10 +104,10 @@ async def test_a_large_honest_body_is_read(pool: ReadingPool) -> None:
         assert result.facts.estimate.prompt > 1_000_000
 
 
-async def test_monsters_of_one_key_leave_room_for_others(pool: ReadingPool) -> None:
-    monsters = [asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,))) for _ in range(6)]
+async def test_monsters_of_one_key_leave_room_for_others(strict: ReadingPool) -> None:
+    monsters = [asyncio.create_task(strict.read("a", CHAT, b"", (MONSTER,))) for _ in range(6)]
     await asyncio.sleep(0)
-    honest = await pool.read("b", CHAT, b"", (attacks.JSON["text"](5 << 20),))
+    honest = await strict.read("b", CHAT, b"", (SMALL,))
     assert honest.facts is not None
     assert not all(each.done() for each in monsters)
     for each in monsters:
@@ -100,10 +115,10 @@ async def test_monsters_of_one_key_leave_room_for_others(pool: ReadingPool) -> N
     await asyncio.gather(*monsters, return_exceptions=True)
 
 
-async def test_a_body_that_nobody_waits_for_is_charged_all_the_same(pool: ReadingPool) -> None:
+async def test_a_body_that_nobody_waits_for_is_charged_all_the_same(strict: ReadingPool) -> None:
     charged = asyncio.get_running_loop().create_future()
-    pool.on_abandoned = lambda key, seconds: charged.set_result((key, seconds))
-    reading = asyncio.create_task(pool.read("a", CHAT, b"", (MONSTER,)))
+    strict.on_abandoned = lambda key, seconds: charged.set_result((key, seconds))
+    reading = asyncio.create_task(strict.read("a", CHAT, b"", (MONSTER,)))
     while not processes():
         await asyncio.sleep(0.01)
     reading.cancel()
