@@ -67,12 +67,13 @@ async def honest(pool: ReadingPool, *, attacked: bool) -> dict[str, float]:
     """By kind and size: milliseconds from the body's arrival to its facts, alone or beside one key's attacks."""
     chat = endpoints.find(b"/v1/chat/completions")
     assert chat is not None
-    monster = _pieces(attacks.JSON["objects"](LARGE))
+    monster = _pieces(attacks.JSON["quotes"](LARGE))
 
     async def attack() -> None:
         while True:
             with suppress(Refusal):
                 await pool.read("attacker", chat, b"", monster)
+            await asyncio.sleep(0.01)  # a refusal comes at once
 
     attacking = [asyncio.create_task(attack()) for _ in range(BESIDE if attacked else 0)]
     await asyncio.sleep(1.0 if attacked else 0.0)
