@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from typing import Any
 
@@ -36,8 +37,12 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 async def post(session: aiohttp.ClientSession, url: str, key: str, body: bytes) -> tuple[int, float]:
     """Status, and the seconds until the answer is there."""
     begun = time.monotonic()
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    async with session.post(f"{url}/chat/completions", data=body, headers=headers) as answer:
+    headers = {
+        "authorization": f"Bearer {key}",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+    }
+    async with session.post(f"{url}/chat/completions", data=io.BytesIO(body), headers=headers) as answer:
         await answer.read()
         return answer.status, time.monotonic() - begun
 
