@@ -48,8 +48,8 @@ class Link:
         self.driver = driver
         self._path = path
 
-    def open(self, timeout_ms: int = TIMEOUT_MS, number: int = 0) -> bool:
-        return self.driver.ask("open", number, self._path, timeout_ms) == [b"1"]
+    def open(self, timeout_ms: int = TIMEOUT_MS, number: int = 0, lane: int = 0) -> bool:
+        return self.driver.ask("open", number, self._path, timeout_ms, lane) == [b"1"]
 
     def close(self, number: int = 0) -> None:
         self.driver.ask("close", number)
@@ -405,6 +405,21 @@ def test_a_link_is_shared_by_path_and_time_limit(link: Link, peer: Peer) -> None
     with serving(peer):
         link.driver.ask("ask", 1, 1, "Q1" + HEAD, 0)
         link.expect(1)
+    link.close(1)
+
+
+def test_a_long_question_does_not_keep_a_short_one_waiting(link: Link, peer: Peer) -> None:
+    link.open(number=0, lane=1)
+    long = peer.connected()
+    assert not link.open(number=1, lane=0)
+    short = peer.connected()
+    link.driver.ask("ask", 1, 0, "Q1" + HEAD, LONG)  # more than the socket takes, and nobody reads it
+    link.driver.ask("ask", 2, 1, "Q2" + HEAD, 0)
+    short.sock.sendall(allowed(short.question()[0]))
+    link.expect(2)
+    long.sock.sendall(allowed(long.question()[0]))
+    link.expect(1)
+    link.close(0)
     link.close(1)
 
 

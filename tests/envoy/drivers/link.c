@@ -94,7 +94,7 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
   free(openers);
 }
 
-// open <link> <path> <timeout ms> → whether it is the same as the one before it | close <link>
+// open <link> <path> <timeout ms> <lane> → whether it is the same as the one before it | close <link>
 // ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
 // drop <question> → whether there was another event, whether it may have been read | end <link> <number> <request id>
 // complain <cause> <detail> <milliseconds> | logged → the lines
@@ -119,7 +119,8 @@ void link_driver(struct span command, struct buffer *answer) {
     struct span path = next_text(&command);
     char terminated[LONGEST_PATH] = {0};
     memcpy(terminated, path.data, path.size);
-    links[at] = link_open(terminated, (unsigned)next_number(&command), LANE_SHORT);
+    unsigned timeout_ms = (unsigned)next_number(&command);
+    links[at] = link_open(terminated, timeout_ms, next_number(&command) ? LANE_LONG : LANE_SHORT);
     put_number(answer, at > 0 && links[at] == links[at - 1]);
   } else if (span_is(what, SPAN("close"))) {
     link_close(links[at]);
