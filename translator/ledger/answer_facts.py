@@ -10,21 +10,25 @@ event), `choices` (usage that each choice has of its own), `billed_units`, `timi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
 
 from translator.ledger.lines import number
 from translator.ledger.reported import (
+    MOST_TOKENS,
     Reported,
     as_count,
     as_milliseconds,
     of_choices,
     of_timings,
     of_usage,
+    take_unlisted,
     with_start,
 )
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
 class Facts(msgspec.Struct, gc=False):
@@ -47,8 +51,78 @@ class Facts(msgspec.Struct, gc=False):
 NO_FACTS = Facts()
 
 
+class _UsualInputs(msgspec.Struct, gc=False):
+    cached_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+
+
+class _UsualOutputs(msgspec.Struct, gc=False):
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+
+
+class _UsualUsage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    prompt_tokens: _Count
+    total_tokens: _Count
+    completion_tokens: _Count | None = None
+    prompt_tokens_details: _UsualInputs | None = None
+    completion_tokens_details: _UsualOutputs | None = None
+
+
+class _UsualResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The same counts by the names of the Responses API."""
+
+    prompt_tokens: _Count = msgspec.field(name="input_tokens")
+    total_tokens: _Count = msgspec.field()
+    completion_tokens: _Count | None = msgspec.field(name="output_tokens", default=None)
+    prompt_tokens_details: _UsualInputs | None = msgspec.field(name="input_tokens_details", default=None)
+    completion_tokens_details: _UsualOutputs | None = msgspec.field(name="output_tokens_details", default=None)
+
+
+class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """Facts of exactly these members, as of most answers: `_read_any` reads them in the same way, more slowly."""
+
+    usage: _UsualUsage
+    tier: str = ""
+    items: _Count = 0
+    text: _Count = 0
+    deltas: _Count = 0
+
+
+class _UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    usage: _UsualResponse
+    tier: str = ""
+    items: _Count = 0
+    text: _Count = 0
+    deltas: _Count = 0
+
+
+_usual = msgspec.json.Decoder(_Usual).decode
+_usual_of_response = msgspec.json.Decoder(_UsualOfResponse).decode
+
+
 def read(text: str) -> Facts:
     """From the access log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object."""
+    try:
+        found: _Usual | _UsualOfResponse
+        found = _usual_of_response(text) if "input_tokens" in text else _usual(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return _read_any(text)
+    usage = found.usage
+    report = Reported(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    if (inputs := usage.prompt_tokens_details) is not None:
+        report.cached = inputs.cached_tokens or 0
+        report.audio_input = inputs.audio_tokens or 0
+        report.cache_write = inputs.cache_write_tokens or 0
+    if (outputs := usage.completion_tokens_details) is not None:
+        report.reasoning = outputs.reasoning_tokens or 0
+        report.audio_output = outputs.audio_tokens or 0
+    take_unlisted(report)
+    return Facts(report, found.tier, None, "", "", found.items, found.text, found.deltas)
+
+
+def _read_any(text: str) -> Facts:
     try:
         facts: Any = orjson.loads(text)
     except orjson.JSONDecodeError:

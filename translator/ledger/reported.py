@@ -81,7 +81,7 @@ def of_usage(usage: object) -> Reported | None:
     if thoughts := _first(usage, _THOUGHTS):
         found.reasoning = found.apart = thoughts
         found.completion = (completion or 0) + thoughts
-    _take_unlisted(found)
+    take_unlisted(found)
     return found
 
 
@@ -97,7 +97,7 @@ def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str
         found.cache_write = written
 
 
-def _take_unlisted(found: Reported) -> None:
+def take_unlisted(found: Reported) -> None:
     """Some providers leave reasoning out of the completion and count it in the total only; it is output.
 
     With a total, one of prompt and completion tells the other.

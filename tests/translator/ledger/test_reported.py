@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from translator.ledger import reported
+from translator.ledger import answer_facts, reported
 from translator.ledger.answer_facts import NO_FACTS, Facts, read
 from translator.ledger.reported import MOST_TOKENS, Reported
 
@@ -91,3 +91,48 @@ def test_whatever_a_target_says_counts_are_counts(facts: dict[str, object], wrap
         assert all(count is None or (type(count) is int and count >= 0) for count in counts)
     assert found.items >= 0
     assert found.text >= 0
+
+
+_COUNTS = st.integers(0, 20) | st.sampled_from([None, -1, 1.5, MOST_TOKENS, MOST_TOKENS + 1, "3", True, {}])
+_DETAILS = st.none() | st.dictionaries(
+    st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "cache_write_tokens", "more"]), _COUNTS
+)
+
+
+@given(
+    usage=st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(
+                ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"), _COUNTS
+            ),
+            **dict.fromkeys(
+                (f"{side}_tokens_details" for side in ("prompt", "completion", "input", "output")), _DETAILS
+            ),
+        },
+    ),
+    facts=st.fixed_dictionaries(
+        {},
+        optional={
+            "tier": st.sampled_from(["flex", 3, None]),
+            "items": _COUNTS,
+            "text": _COUNTS,
+            "deltas": _COUNTS,
+        },
+    ),
+)
+def test_the_quick_way_reads_what_the_lenient_one_reads(
+    usage: dict[str, object], facts: dict[str, object]
+) -> None:
+    text = json.dumps({"usage": usage, **facts})
+    assert read(text) == answer_facts._read_any(text)
+
+
+@pytest.mark.parametrize("sides", [("prompt", "completion"), ("input", "output")])
+def test_what_most_answers_report_is_read_quickly(sides: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_facts, "_read_any", None)
+    usage = {f"{side}_tokens": 9 for side in sides} | {"total_tokens": 20}
+    usage |= {f"{sides[0]}_tokens_details": {"cached_tokens": 3, "audio_tokens": 1, "text_tokens": 5}}
+    usage |= {f"{sides[1]}_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 0}}
+    found = read(json.dumps({"usage": usage, "tier": "default", "text": 30, "deltas": 9}))
+    assert found.reported == Reported(9, 11, 20, 3, reasoning=2, apart=2, audio_input=1)
