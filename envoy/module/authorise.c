@@ -13,6 +13,8 @@ enum {
   MOST_BODY = 1 << 30,  // a question's length has 32 bits
   // Bytes of a body that is waited for without a head check: the request costs one check.
   SMALL_BODY = 64 * 1024,
+  // Bytes that a request takes in Envoy beside its body: one that promises a single byte is not for nothing.
+  STREAM_WEIGHT = 16 * 1024,
   // Bytes of any other body after which nothing more is read until its head is checked.
   UNCHECKED_BODY = 16 * 1024,
   // Bytes of a body that is not counted for its key: the rest of a stream weighs more.
@@ -211,8 +213,8 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   bool stated = span_number(header_get(filter->envoy, REQUEST_HEADERS, SPAN("content-length")), &length);
   if (stated) authorise->length = length;
   if (stated && length <= SMALL_BODY && length <= authorise->settings->max_body &&
-      count_take(&held_promised, length, authorise->settings->max_of_strangers)) {
-    authorise->promised = length;
+      count_take(&held_promised, length + STREAM_WEIGHT, authorise->settings->max_of_strangers)) {
+    authorise->promised = length + STREAM_WEIGHT;
     CALLBACK(http_set_buffer_limit)(filter->envoy, authorise->settings->max_body);
     return HEADERS_STOP;
   }
@@ -240,7 +242,7 @@ static enum body_status request_body(struct filter *filter, bool last) {
   authorise->complete = authorise->complete || last;
   switch (authorise->phase) {
     case WAITING:
-      if (buffered(authorise) + received(authorise) > authorise->promised) {
+      if (buffered(authorise) + received(authorise) > authorise->length) {
         refuse(authorise, REFUSAL_TOO_LARGE);
         return BODY_STOP_WITHOUT_BUFFER;
       }

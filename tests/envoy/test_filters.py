@@ -24,7 +24,8 @@ CONTINUE, STOP = 0, 1
 BUFFER, WATERMARK, DISCARD = 1, 2, 3
 LOOK, ANSWERED = 0, 1
 MAX_BODY = 100_000
-MAX_OF_STRANGERS = 150_000
+MAX_OF_STRANGERS = 170_000
+STREAM_WEIGHT = 16 * 1024
 MAX_OF_KEY = 250_000
 MAX_IN_ALL = 400_000
 SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
@@ -391,6 +392,18 @@ class TestHeadFirst:
             with begun(driver, "/v1/slow", length=SMALL) as again:  # there is room again
                 again.call("request_body", 1, b"x" * SMALL)
                 assert again.step() == (ANSWERED, True)
+        assert len(heads) == before + 1
+
+    def test_many_requests_that_promise_next_to_nothing_are_bounded_too(
+        self, driver: Driver, heads: list[Request]
+    ) -> None:
+        before = len(heads)
+        with contextlib.ExitStack() as open_:
+            for _ in range(MAX_OF_STRANGERS // (STREAM_WEIGHT + 1)):
+                open_.enter_context(begun(driver, "/v1/tiny", key="", length=1))
+            refused_ = looked(open_.enter_context(begun(driver, "/v1/tiny", key="", length=1)))
+            assert refused_.step() == (ANSWERED, False)
+            assert refused_.response()[0] == b"429"
         assert len(heads) == before + 1
 
     def test_only_so_much_is_read_unchecked(self, driver: Driver) -> None:
