@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 ABI = ROOT / "envoy" / "module" / "abi.h"
 BUILD = Path(__file__).parent / "build"
 PREFIX = "envoy_dynamic_module_callback_"
+#: Called for nodes that fail alone: tests/integration/nodes/test_callbacks.py.
+OF_NODES = {"http_filter_get_attribute_string", "http_send_response_headers"}
 _PAGE = 65_536  # the largest of any system
 
 #: Counts, and goes on where the call was meant to go, with all registers that hold arguments as they are.

@@ -102,6 +102,10 @@ class Edge:
         return NodeTls(self.authority.pem, self.authority.issue(name))
 
     @property
+    def envoy_pid(self) -> int:
+        return self._processes[-1].pid
+
+    @property
     def tunnel(self) -> tuple[str, int]:
         return "127.0.0.1", self.ports["tunnel"]
 

@@ -1,0 +1,33 @@
+"""The callbacks that our module needs for nodes alone are called in a running Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.envoy import counting
+from tests.fakes.node import Node
+from tests.integration.nodes.edge import WORKERS, Edge, key, through_tunnel
+from xds_server.model import NodesTarget, Route
+
+
+async def test_they_are_called_where_a_node_fails_what_others_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_id: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("CC", str(counting.compiler()))
+    async with Edge(tmp_path, {"k1": key("k1", "org_1")}) as edge:
+        failing, serving = node_id(), node_id()
+        async with (
+            Node(failing, edge.node_tls(failing), status=500) as bad,
+            Node(serving, edge.node_tls(serving)) as good,
+        ):
+            for node in (bad, good):
+                await node.open_tunnels(edge.tunnel, WORKERS)
+            await edge.publish(Route("rt_m", "m", (NodesTarget("m"),)))
+            await edge.fill(through_tunnel("m", failing, serving))
+            while not all(counting.counts(edge.envoy_pid)[name] for name in counting.OF_NODES):
+                assert (await edge.ask("k1", "m")).status == 200
+        pid = edge.envoy_pid
+    counting.forget(pid)
