@@ -14,6 +14,15 @@ bool span_begins(struct span text, struct span prefix) {
   return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
 }
 
+bool span_begins_any_case(struct span text, struct span prefix) {
+  if (text.size < prefix.size) return false;
+  for (size_t at = 0; at < prefix.size; at++) {
+    char byte = text.data[at];
+    if ((byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte) != prefix.data[at]) return false;
+  }
+  return true;
+}
+
 ptrdiff_t span_find(struct span text, struct span needle, size_t from) {
   if (from > text.size || text.size - from < needle.size) return -1;
   const char *found = memmem(text.data + from, text.size - from, needle.data, needle.size);

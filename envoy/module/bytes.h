@@ -22,6 +22,8 @@ struct buffer {
 
 bool span_is(struct span text, struct span other);
 bool span_begins(struct span text, struct span prefix);
+// The same in any case; `prefix` is lower case.
+bool span_begins_any_case(struct span text, struct span prefix);
 // Where `needle` first is in `text`, from `from` on; -1 if nowhere.
 ptrdiff_t span_find(struct span text, struct span needle, size_t from);
 struct span span_from(struct span text, size_t start);

@@ -1,17 +1,29 @@
 #include "outcome.h"
 
-enum fate fate_of(unsigned status) {
+enum fate fate_of(unsigned status, bool page, bool empty) {
   switch (status) {
+    case 200:
+    case 201:
+    case 202:
+      return page || empty ? FATE_IMPROPER : FATE_SERVED;
     case 401:
+    case 402:
     case 403:
+    case 498:
       return FATE_REFUSED;
+    case 404:
+      return page ? FATE_IMPROPER : FATE_MISSING;
+    case 408:
+    case 425:
+      return FATE_FAILED;
     case 429:
       return FATE_LIMITED;
     case 501:
     case 505:
       return FATE_UNABLE;
     default:
-      return status >= 500 ? FATE_FAILED : status >= 400 ? FATE_CLIENT : FATE_SERVED;
+      if (status < 400 || status > 599) return FATE_IMPROPER;
+      return status >= 500 ? FATE_FAILED : page ? FATE_IMPROPER : FATE_CLIENT;
   }
 }
 
@@ -35,4 +47,38 @@ struct word last_word(const struct outcome *outcome) {
                        WORD("No target of this model can be reached right now. Send the request again later.",
                             "server_error", "no_healthy_upstream"),
                        "5"};
+}
+
+#define REFUSED(status)                                                      \
+  WORD("The target refused the gateway's own credential or account (" status \
+       "). This is for the gateway's operator to mend; your key is fine.",   \
+       "server_error", "upstream_authentication_failed")
+
+struct span refused_word(unsigned status) {
+  switch (status) {
+    case 401:
+      return REFUSED("401");
+    case 402:
+      return REFUSED("402");
+    case 403:
+      return REFUSED("403");
+    default:
+      return REFUSED("498");
+  }
+}
+
+struct span improper_word(void) {
+  return WORD("The target's answer was none that this endpoint knows. Send the request again.", "server_error",
+              "upstream_invalid_answer");
+}
+
+struct span unknown_model_word(void) {
+  return WORD(
+      "The target does not know the model that this route names there. This is for the gateway's operator to "
+      "mend.",
+      "server_error", "upstream_model_not_found");
+}
+
+struct span page_word(void) {
+  return WORD("The target failed to serve the request.", "server_error", "upstream_error");
 }

@@ -20,17 +20,20 @@ struct outcome {
   char retry_after[12];  // seconds, or empty
 };
 
-// What becomes of an answer by its status alone.
+// What becomes of an answer, by its head.
 enum fate {
   FATE_SERVED,  // an answer
   FATE_CLIENT,  // the request's own fault: goes to the client as it is
-  FATE_REFUSED,  // the gateway's credential is refused there: on to another target
+  FATE_MISSING,  // likewise, unless it says that the target does not know its model
+  FATE_REFUSED,  // the gateway's credential or account is refused there: on to another target
   FATE_LIMITED,  // likewise, and no fault of the host
-  FATE_FAILED,  // likewise
+  FATE_FAILED,  // likewise, and its status is the client's if it is the last word
+  FATE_IMPROPER,  // likewise, but nothing of it is for the client: no endpoint answers so
   FATE_UNABLE,  // no target can do this: goes to the client, and counts against nobody
 };
 
-enum fate fate_of(unsigned status);
+// `page`: it is HTML; `empty`: it has no body.
+enum fate fate_of(unsigned status, bool page, bool empty);
 
 // What the client is told when nothing is left to try.
 struct word {
@@ -40,3 +43,9 @@ struct word {
 };
 
 struct word last_word(const struct outcome *outcome);
+
+// What the client is told instead of an answer that says nothing for it.
+struct span refused_word(unsigned status);  // the gateway's credential or account
+struct span improper_word(void);  // it was no answer
+struct span unknown_model_word(void);  // the target does not know its model
+struct span page_word(void);  // a failure whose body was a page

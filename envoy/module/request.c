@@ -89,6 +89,7 @@ void request_release(struct request *request) {
   buffer_free(&request->target);
   buffer_free(&request->failed);
   facts_free(&request->facts);
+  buffer_free(&request->upstream_id);
   choice_free(&request->choice);
   free(request);
 }
@@ -137,6 +138,9 @@ void request_restore_status(const struct request *request, envoy_filter filter) 
 }
 
 void request_log(const struct request *request, envoy_filter filter) {
+  if (request->upstream_id.size) {
+    CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.upstream_id"), buffer_span(&request->upstream_id));
+  }
   if (request->failed.size) {
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.failed"), buffer_span(&request->failed));
   }

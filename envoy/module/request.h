@@ -40,6 +40,7 @@ struct request {
   uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
   size_t failed_host_count;
   struct buffer target;      // of the running attempt
+  struct buffer upstream_id; // by which its target calls the request
   struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
   bool asked_for_usage;      // the running attempt's target was asked, and the client was not told
   struct facts facts;        // what the target said about the cost

@@ -686,9 +686,9 @@ class TestAnswerOfTarget:
             first.call("request_headers", 0)
             first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream; charset=utf-8"})
             first.add(RESPONSE, content_length="9")
-            first.call("response_headers", 0)
-            assert "content-length" not in first.headers(RESPONSE)
+            assert first.call("response_headers", 0)[0] == STOP
             assert first.call("response_body", 0, b"data: 1\n\n" + REPORT[:20]) == (CONTINUE, b"data: 1\n\n")
+            assert "content-length" not in first.headers(RESPONSE)
             assert first.call("response_body", 0, REPORT[20:30], REPORT[30:]) == (CONTINUE, b"")
             assert first.call("response_body", 1) == (CONTINUE, b"")
         request_.driver.ask("complete", request_.slot)
@@ -758,14 +758,14 @@ class TestAnswerOfTarget:
             _, body = first.call("response_headers", int(end == "headers"))
             if end != "headers":
                 assert body == b""
-                assert first.call("response_body", 0, b"your key ", b"sk-secret") == (CONTINUE, b"")
+                _, body = first.call("response_body", 0, b"your key ", b"sk-secret")
             if end == "body":
-                _, body = first.call("response_body", 1, b"!")
+                assert first.call("response_body", 1, b"!") == (CONTINUE, b"")
             if end == "trailers":
-                _, body = first.call("response_trailers")
+                assert first.call("response_trailers") == (CONTINUE, b"")
             headers = {":status": FINAL, "content-type": "application/json", "content-length": str(len(body))}
             assert first.headers(RESPONSE) == headers
-            assert b"credential (%s)" % status.encode() in body
+            assert b"account (%s)" % status.encode() in body
             assert b"sk-secret" not in body
         request_.driver.ask("complete", request_.slot)
         assert request_.state("trunkline.failed") == f"target={status}".encode()
@@ -776,21 +776,157 @@ class TestAnswerOfTarget:
                 made.call("request_headers", 0)
                 if status:
                     made.add(RESPONSE, **{":status": status})
-                    made.call("response_headers", 1)
+                    made.call("response_headers", 0)
         request_.driver.ask("complete", request_.slot)
         assert request_.state("trunkline.failed") == b"a=500 b=0 c=429 d=0"
 
-    def test_what_a_provider_says_of_its_account_stays_here(self, request_: Filter) -> None:
-        private = ("x-ratelimit-limit", "x-trunkline-a", "x-envoy-b", "x-request-id", "set-cookie")
-        more = ("openai-organization", "openai-project")
-        public = ("x-ratelimit", "openai-version", "x-request-id-2")
+    def test_only_what_a_client_needs_goes_to_it(self, request_: Filter) -> None:
+        kept = {
+            ":status": "200", "content-type": "audio/mpeg", "content-length": "3", "retry-after": "7",
+            "cache-control": "no-store", "content-disposition": "x", "openai-version": "1",
+        }  # fmt: skip
+        gone = (
+            "location", "alt-svc", "strict-transport-security", "clear-site-data", "set-cookie", "server-timing",
+            "access-control-allow-origin", "x-ratelimit-limit", "x-trunkline-a", "x-envoy-b", "www-authenticate",
+            "openai-organization", "link", "refresh", "content-location", *(f"x-{number}" for number in range(80)),
+        )  # fmt: skip
         with attempt(request_) as first:
             first.call("request_headers", 0)
-            for name in (":status", *private, *private, *public, *more, *(f"x-{number}" for number in range(80))):
-                first.add(RESPONSE, **{name: "200"})
-            first.call("response_headers", 1)
-            left = first.headers(RESPONSE).keys()
-        assert left == {":status", *public, *(f"x-{number}" for number in range(80))}
+            first.add(RESPONSE, **kept, **dict.fromkeys(gone, "1"), **{"x-request-id": "upstream\x01 1"})
+            first.add(RESPONSE, set_cookie="again")
+            first.call("response_headers", 0)
+            assert first.headers(RESPONSE) == {**kept, "x-trunkline-upstream-request-id": "upstream1"}
+        request_.driver.ask("complete", request_.slot)
+        assert request_.state("trunkline.upstream_id") == b"upstream1"
+
+    @pytest.mark.parametrize("after", ["", "soon", "-1", "Fri, 27 Nov 2026 01:00:00 GMT", "123456789"])
+    def test_when_to_come_back_is_a_number_of_seconds(self, request_: Filter, after: str) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "400", "retry-after": after})
+            first.call("response_headers", 0)
+            assert not first.headers(RESPONSE).get("retry-after")
+
+    def test_trailers_end_here(self, request_: Filter) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "audio/mpeg"})
+            first.call("response_headers", 0)
+            first.add(RESPONSE + 1, location="x", x_secret="y")
+            assert first.call("response_trailers") == (CONTINUE, b"")
+            assert first.headers(RESPONSE + 1) == {}
+
+    @pytest.mark.parametrize("status", ["200", "400", "500"])
+    @pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
+    def test_the_credential_is_in_no_answer(self, request_: Filter, status: str, kind: str) -> None:
+        text = b'data: {"id":"x","choices":[1],"text":"key sk-secret-1/2 or sk-\\u0073ecret-1\\/2!"}\n\n'
+        with attempt(request_, 'u - sk-secret-1/2 target "there"') as first:
+            first.call("request_headers", 0)
+            first.add(
+                RESPONSE, **{":status": status, "content-type": kind, "content-disposition": "sk-secret-1/2"}
+            )
+            first.call("response_headers", 0)
+            pieces = [first.call("response_body", 0, text[at : at + 1])[1] for at in range(len(text))]
+            pieces.append(first.call("response_body", 1)[1])
+            assert first.headers(RESPONSE)["content-disposition"] == "*" * 13
+        assert b"".join(pieces) == text.replace(b"sk-secret-1/2", b"*" * 13).replace(
+            b"sk-\\u0073ecret-1\\/2", b"*" * 19
+        )
+
+
+class TestNoAnswer:
+    """What is none is retried, and if it is the last word the client is told so in words of our own."""
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "body", "end"),
+        [
+            *(
+                (status, "text/plain", b"x", False)
+                for status in ("100", "150", "204", "206", "301", "307", "600", "999")
+            ),
+            *((status, "text/html; charset=utf-8", b"<html>", False) for status in ("200", "302", "404", "400")),
+            ("200", "Text/HTML", b"<html>", False),
+            *((status, "application/json", b"", True) for status in ("200", "204", "205")),
+            ("200", "application/json", b"", False),
+            ("200", "application/json", b" ", False),
+            ("200", "text/event-stream", b"", False),
+            ("200", "text/event-stream", b"\r\n\n", False),
+            ("200", "audio/mpeg", b"", True),
+        ],
+    )
+    def test_it_is_replaced(self, attempts: Attempts, status: str, kind: str, body: bytes, end: bool) -> None:
+        attempts.choose()
+        with attempt(attempts.request) as first:
+            first.call("request_headers", 1)
+            first.add(RESPONSE, **{":status": status, "content-type": kind})
+            _, given = first.call("response_headers", int(end))
+            if not end:
+                given += first.call("response_body", 1, body)[1]
+            headers = first.headers(RESPONSE)
+        assert (headers[":status"], headers["content-type"]) == (RETRY, "application/json")
+        assert headers["content-length"] == str(len(given))
+        assert b'"code":"upstream_invalid_answer"' in given
+        assert attempts.seen_by_client(RETRY) == "502"
+        attempts.driver.ask("complete", attempts.request.slot)
+        assert attempts.request.state("trunkline.failed") == f"target={status}".encode()
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "given"),
+        [
+            ("application/json", b'{"error":{"message":"no"}}', b'{"error":{"message":"no"}}'),
+            ("text/event-stream", b'event: error\ndata: {"error":{"code":1}}\n\n', b'{"error":{"code":1}}'),
+            ("text/event-stream", b'data: {"error":"no"}\n\ndata: [DONE]\n\n', b'{"error":"no"}'),
+        ],
+    )
+    @pytest.mark.parametrize("size", [1, 100])
+    def test_an_error_with_an_answers_status(
+        self, attempts: Attempts, kind: str, body: bytes, given: bytes, size: int
+    ) -> None:
+        attempts.choose()
+        with attempt(attempts.request) as first:
+            first.call("request_headers", 1)
+            first.add(RESPONSE, **{":status": "200", "content-type": kind})
+            assert first.call("response_headers", 0)[0] == STOP
+            pieces = [first.call("response_body", 0, body[at : at + size])[1] for at in range(0, len(body), size)]
+            pieces.append(first.call("response_body", 1)[1])
+            headers = first.headers(RESPONSE)
+        assert b"".join(pieces) == given
+        assert (headers[":status"], headers["content-length"]) == (RETRY, str(len(given)))
+
+    @pytest.mark.parametrize("status", ["401", "402", "403", "498"])
+    def test_the_gateways_account_is_not_the_clients(self, attempts: Attempts, status: str) -> None:
+        attempts.choose()
+        assert attempts.attempt(status) == RETRY
+        assert attempts.seen_by_client(RETRY) == "502"
+
+    @pytest.mark.parametrize(
+        ("body", "unknown"),
+        [
+            (b'{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}', True),
+            (
+                b'{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404}',
+                True,
+            ),
+            (b'{"error":{"message":"model \\"x\\" not found, try pulling it first"}}', True),
+            (b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist"}}', True),
+            (b'{"error":{"message":"No endpoints found for x/y."}}', True),
+            (b'{"error":{"message":"Previous response with id \'resp_1\' not found.","type":"x"}}', False),
+            (b'{"error":{"message":"No such File object: file-1","param":"id"}}', False),
+            (b'{"detail":"Not Found"}', False),
+        ],
+    )
+    def test_a_model_that_the_target_does_not_know(self, attempts: Attempts, body: bytes, unknown: bool) -> None:
+        attempts.choose()
+        with attempt(attempts.request) as first:
+            first.call("request_headers", 1)
+            first.add(RESPONSE, **{":status": "404", "content-type": "application/json"})
+            assert first.call("response_headers", 0)[0] == STOP
+            assert first.call("response_body", 0, body[:9])[1] == b""
+            given = first.call("response_body", 1, body[9:])[1]
+            shown = first.headers(RESPONSE)[":status"]
+        assert shown == (RETRY if unknown else "404")
+        assert (b'"upstream_model_not_found"' in given) == unknown
+        assert unknown or given == body
 
 
 TWO = "0 0 1 1 t one\n0 1 1 1 t two\n"
@@ -823,8 +959,8 @@ class Attempts:
             made.call("request_headers", 1)
             if status is None:
                 return None
-            made.add(RESPONSE, **{":status": status}, **headers)
-            made.call("response_headers", 1)
+            made.add(RESPONSE, **{":status": status, "content-type": "audio/mpeg"}, **headers)
+            made.call("response_headers", 0)
             return made.headers(RESPONSE)[":status"]
 
     def seen_by_client(self, shown: str) -> str:

@@ -18,6 +18,7 @@ MODES = (
     "refuse",  # nobody listens on the port: connection refused; open connections are closed
     "drop_syn",  # the port's SYNs are dropped: connecting never ends; open connections are closed
     "slow",  # ok, the first byte after `delay_ms`
+    "raw",  # read the request, answer with `raw` as it is, in `pieces` with `interval_ms` between them
 )
 FAULT_USER = re.compile(r"fault:(status|slow):(\d+)")
 PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
@@ -41,6 +42,8 @@ class Behaviour:
     interval_ms: int = 0
     times: int = 0
     numbered: bool = False
+    raw: str = ""
+    pieces: int = 1
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Self:

@@ -186,6 +186,8 @@ class Connection(asyncio.Protocol):
                 record.status = 200
                 self._transport.write(head(200, STREAM_HEADERS))
                 await asyncio.Event().wait()
+            case "raw":
+                await self._raw(behaviour)
             case "status":
                 record.status = behaviour.status
                 self._send(_refusal(behaviour))
@@ -193,6 +195,13 @@ class Connection(asyncio.Protocol):
                 if behaviour.mode == "slow":
                     await asyncio.sleep(behaviour.delay_ms / 1000)
                 await self._answer_well(request, behaviour, record)
+
+    async def _raw(self, behaviour: Behaviour) -> None:
+        size = -(-len(behaviour.raw) // behaviour.pieces)
+        for start in range(0, len(behaviour.raw), size):
+            self._transport.write(behaviour.raw[start : start + size].encode("latin-1"))
+            if start + size < len(behaviour.raw):
+                await asyncio.sleep(behaviour.interval_ms / 1000)
 
     async def _trickle(self, interval_ms: int) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nx-trickle: ":

@@ -62,13 +62,14 @@ async def test_events_arrive_as_they_are_sent(gateway: GatewayProcess) -> None:
     assert len(arrivals) > 10, "events were held back and joined"
 
 
-async def test_headers_and_then_silence_end_visibly_after_idle(
+async def test_headers_and_then_silence_are_a_clear_error_after_idle(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     await provider_a.abehave("headers_then_silence")
     status, received, ended_well, seconds = await read(gateway, BODY)
-    assert (status, received, ended_well) == (200, b"", False)
-    assert IDLE_SECONDS * 0.9 < seconds < IDLE_SECONDS + 4
+    assert (status, ended_well) == (504, True)
+    assert b'"code":"upstream_timeout"' in received
+    assert 2 * IDLE_SECONDS * 0.9 < seconds < 2 * IDLE_SECONDS + 4, "a lone target is asked twice"
     assert await provider_a.await_for("disconnects")
 
 

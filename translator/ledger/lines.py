@@ -46,6 +46,8 @@ class RequestLine(msgspec.Struct, gc=False):
     events: int | None
     #: Of these events; there may have been more.
     event_bytes: int
+    #: What the target calls the request; empty if it does not say.
+    upstream_id: str = ""
 
 
 class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -56,6 +58,7 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     target: _Text | None = None
     node: _Text | None = None
     failed: str | None = None
+    upstream_id: _Text | None = None
     attempts: Annotated[int, msgspec.Meta(ge=0, le=bounds.ATTEMPTS)] | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=bounds.STATUS)] | None = None
     flags: _Text | None = None
@@ -99,6 +102,7 @@ def parse(line: bytes) -> RequestLine | None:
         usage if usage != "-" else None,
         events,
         event_bytes,
+        upstream_id if (upstream_id := found.upstream_id) and upstream_id != "-" else "",
     )
 
 
@@ -131,6 +135,7 @@ def _parse_any(line: bytes) -> RequestLine | None:
         usage if type(usage) is str and usage != "-" else None,
         events,
         event_bytes,
+        bounds.text(text(get("upstream_id")), bounds.TEXT),
     )
 
 

@@ -25,6 +25,7 @@ FIELDS = {
     "target": f"%UPSTREAM_METADATA({METADATA}:target)%",
     "node": f"%UPSTREAM_METADATA({METADATA}:node)%",
     "failed": "%FILTER_STATE(trunkline.failed:PLAIN)%",
+    "upstream_id": "%FILTER_STATE(trunkline.upstream_id:PLAIN)%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",

@@ -48,15 +48,18 @@ struct span exact_copy(struct span text) {
   return (struct span){copy, text.size};
 }
 
+void free_copy(struct span copy) { free((char *)copy.data); }
+
 static bool read_all(void *into, size_t size) { return size == 0 || fread(into, size, 1, stdin) == 1; }
 
 int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*driver)(struct span, struct buffer *);
-  } DRIVERS[] = {{"bytes", bytes_driver},     {"table", table_driver}, {"frames", frames_driver},
-                 {"answers", answers_driver}, {"link", link_driver},   {"filters", filters_driver},
-                 {"held", held_driver},       {"plan", plan_driver},   {"hosts", hosts_driver}};
+  } DRIVERS[] = {{"bytes", bytes_driver},     {"table", table_driver},  {"frames", frames_driver},
+                 {"answers", answers_driver}, {"link", link_driver},    {"filters", filters_driver},
+                 {"held", held_driver},       {"plan", plan_driver},    {"hosts", hosts_driver},
+                 {"peek", peek_driver},       {"redact", redact_driver}};
   void (*driver)(struct span, struct buffer *) = NULL;
   for (size_t at = 0; count == 2 && at < sizeof DRIVERS / sizeof *DRIVERS; at++) {
     if (strcmp(arguments[1], DRIVERS[at].name) == 0) driver = DRIVERS[at].driver;

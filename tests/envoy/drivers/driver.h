@@ -13,6 +13,7 @@ void put_number(struct buffer *answer, uint64_t number);
 
 // A copy with no byte to spare before or behind it, so that the sanitizer sees each one read outside.
 struct span exact_copy(struct span text);
+void free_copy(struct span copy);
 
 void bytes_driver(struct span command, struct buffer *answer);
 void table_driver(struct span command, struct buffer *answer);
@@ -23,3 +24,5 @@ void filters_driver(struct span command, struct buffer *answer);
 void plan_driver(struct span command, struct buffer *answer);
 void hosts_driver(struct span command, struct buffer *answer);
 void held_driver(struct span command, struct buffer *answer);
+void peek_driver(struct span command, struct buffer *answer);
+void redact_driver(struct span command, struct buffer *answer);

@@ -1,31 +1,11 @@
+#include "attempt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "answers.h"
-#include "filters.h"
 #include "headers.h"
 #include "hosts.h"
-
-// What the endpoint's metadata says about its target: <flags> <path prefix or -> <credential or -> <target> <name>.
-// flags: u, it understands stream_options; n, it is a node and the credential its id; o, the node belongs to whoever
-// asks. target: its id, percent-encoded. name: the model's there, as a JSON string; it may contain spaces.
-struct target {
-  bool understands_usage, node, own;
-  struct span prefix, credential, id, model;
-};
-
-struct dress {
-  struct filter filter;
-  struct request *request;
-  struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time
-  struct target target;
-  uint64_t host;
-  bool asked, answered;
-  bool edits_model, edits_usage;
-  struct buffer form_model;  // the model's name at the target, for a form
-  struct span refusal;  // stands for the answer's body, if there is one
-  struct answer answer;
-};
+#include "verdict.h"
 
 static const struct span NONE = SPAN("-");
 // What is wrong with the gateway itself, whatever the target.
@@ -60,6 +40,7 @@ static bool find_target(struct dress *dress) {
   target->credential = span_next(&text, ' ');
   target->id = span_next(&text, ' ');
   target->model = text;
+  if (!target->node && !span_is(target->credential, NONE)) dress->redactor.secret = target->credential;
   return target->id.size > 0;
 }
 
@@ -241,193 +222,13 @@ static enum trailers_status request_trailers(struct filter *filter) {
   return edit_body(dress, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }
 
-// What a provider says about its own account or session is not the client's business.
-static bool is_private(struct span name) {
-  static const struct span PREFIXES[] = {SPAN("x-ratelimit-"), SPAN("x-trunkline-"), SPAN("x-envoy-")};
-  static const struct span NAMES[] = {SPAN("x-request-id"), SPAN("set-cookie"), SPAN("openai-organization"),
-                                      SPAN("openai-project")};
-  for (size_t at = 0; at < sizeof PREFIXES / sizeof *PREFIXES; at++) {
-    if (span_begins(name, PREFIXES[at])) return true;
-  }
-  for (size_t at = 0; at < sizeof NAMES / sizeof *NAMES; at++) {
-    if (span_is(name, NAMES[at])) return true;
-  }
-  return false;
-}
-
-static void remove_private_headers(envoy_filter envoy) {
-  size_t count = CALLBACK(http_get_headers_size)(envoy, RESPONSE_HEADERS);
-  struct header few[64], *headers = count <= 64 ? few : allocate(count * sizeof *headers);
-  struct buffer names = {0};
-  if (CALLBACK(http_get_headers)(envoy, RESPONSE_HEADERS, headers)) {
-    for (size_t at = 0; at < count; at++) {
-      if (!is_private(headers[at].key)) continue;
-      buffer_add(&names, headers[at].key);
-      buffer_add(&names, SPAN("\n"));
-    }
-  }
-  // Copied first: a change makes what Envoy gave out invalid.
-  for (struct span rest = buffer_span(&names); rest.size;) {
-    header_remove(envoy, RESPONSE_HEADERS, span_next(&rest, '\n'));
-  }
-  buffer_free(&names);
-  if (headers != few) free(headers);
-}
-
-// A provider's 401 or 403 is about the gateway's credential there, never about the client's key, and its text may
-// quote the credential. As 502 it is retried, counted against the target, and, if it is the last word, told truly.
-static struct span refusal(bool forbidden) {
-#define REFUSAL(status)                                                                                          \
-  "{\"error\":{\"message\":\"The target refused the gateway's own credential (" status                           \
-  "). This is for the gateway's operator to mend; your key is fine.\",\"type\":\"server_error\",\"param\":null," \
-  "\"code\":\"upstream_authentication_failed\"}}"
-  return forbidden ? SPAN(REFUSAL("403")) : SPAN(REFUSAL("401"));
-}
-
-static void hide_refusal(struct dress *dress, bool forbidden, bool last) {
-  envoy_filter envoy = dress->filter.envoy;
-  struct span body = refusal(forbidden);
-  struct buffer length = {0};
-  buffer_add_number(&length, body.size);
-  header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
-  header_set(envoy, RESPONSE_HEADERS, SPAN("content-length"), buffer_span(&length));
-  header_remove(envoy, RESPONSE_HEADERS, SPAN("www-authenticate"));
-  header_remove(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
-  buffer_free(&length);
-  if (last) {
-    CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, body);
-    return;
-  }
-  dress->refusal = body;  // in the place of the last of what the target sends
-}
-
-// Shows Envoy a status that says what to do, in the place of `status`, which the client sees in the end.
-static void show(struct dress *dress, unsigned shown, unsigned status) {
-  struct buffer text = {0};
-  buffer_add_number(&text, shown);
-  header_set(dress->filter.envoy, RESPONSE_HEADERS, SPAN(":status"), buffer_span(&text));
-  buffer_free(&text);
-  dress->request->status = status;
-}
-
-// The answer is a failure, and the true status what the client sees if it is the last word.
-static void fail(struct dress *dress, unsigned status) {
-  struct outcome *outcome = &dress->request->outcome;
-  struct span after = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN("retry-after"));
-  uint64_t seconds;
-  outcome->status = status;
-  outcome->retry_after[0] = 0;
-  if (after.size < sizeof outcome->retry_after && span_number(after, &seconds)) {
-    memcpy(outcome->retry_after, after.data, after.size);
-    outcome->retry_after[after.size] = 0;
-  }
-  // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
-  const struct choice *choice = &dress->request->choice;
-  bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
-  show(dress, eject ? STATUS_EJECT : choice->more ? STATUS_RETRY : STATUS_FINAL, status);
-}
-
-// Whether the answer is one for the client; what happens to it if not is done.
-static bool judge(struct dress *dress, bool last) {
-  struct request *request = dress->request;
-  struct span text = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN(":status"));
-  uint64_t status;
-  if (!span_number(text, &status)) status = 0;
-  enum fate fate = fate_of((unsigned)status);
-  hosts_answered(dress->host);
-  if (fate == FATE_SERVED) {
-    request_served_by(request, dress->host);
-    return true;
-  }
-  request_failed(request, text);
-  if (fate == FATE_REFUSED || fate == FATE_FAILED) request_failed_at(request, dress->host);
-  if (fate == FATE_REFUSED) {
-    hide_refusal(dress, status == 403, last);
-    fail(dress, 502);
-  } else if (fate == FATE_FAILED || fate == FATE_LIMITED) {
-    fail(dress, (unsigned)status);
-  } else if (fate == FATE_UNABLE || status == STATUS_FINAL || status == STATUS_RETRY) {
-    show(dress, STATUS_FINAL, (unsigned)status);
-  }
-  return false;
-}
-
-static enum headers_status response_headers(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  struct request *request = dress->request;
-  envoy_filter envoy = filter->envoy;
-  if (!request || dress->answered) return HEADERS_CONTINUE;
-  dress->answered = true;
-  remove_private_headers(envoy);
-  if (!judge(dress, last)) return HEADERS_CONTINUE;
-  dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
-  struct span coding = header_get(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
-  if (!answer_is_plain(coding)) {
-    dress->answer.kind = ANSWER_IGNORED;
-    facts_word(&request->facts, WORD_CODING, span_next(&coding, ','));
-  }
-  if (dress->answer.kind == ANSWER_EVENTS) {
-    request->streamed = true;
-    header_remove(envoy, RESPONSE_HEADERS, SPAN("content-length"));
-  }
-  return HEADERS_CONTINUE;
-}
-
-static void follow_plain(struct dress *dress) {
-  struct slices slices;
-  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
-  for (size_t at = 0; at < slices.count; at++) answer_plain(&dress->answer, dress->request, slices.all[at]);
-  slices_free(&slices);
-}
-
-static void follow_events(struct dress *dress, bool last) {
-  envoy_filter envoy = dress->filter.envoy;
-  struct slices slices;
-  body_slices(envoy, RECEIVED_RESPONSE, &slices);
-  struct buffer joined = {0}, passed = {0};
-  struct span chunk = slices.count == 1 ? slices.all[0] : NO_SPAN;
-  if (slices.count > 1) {
-    for (size_t at = 0; at < slices.count; at++) buffer_add(&joined, slices.all[at]);
-    chunk = buffer_span(&joined);
-  }
-  if (answer_events(&dress->answer, dress->request, chunk, last, &passed)) {
-    body_replace(envoy, RECEIVED_RESPONSE, buffer_span(&passed));
-  }
-  slices_free(&slices);
-  buffer_free(&joined);
-  buffer_free(&passed);
-}
-
-static enum body_status response_body(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  if (dress->refusal.size) {
-    body_replace(filter->envoy, RECEIVED_RESPONSE, last ? dress->refusal : NO_SPAN);
-  } else if (dress->answer.kind == ANSWER_PLAIN) {
-    follow_plain(dress);
-  } else if (dress->answer.kind == ANSWER_EVENTS) {
-    follow_events(dress, last);
-  }
-  return BODY_CONTINUE;
-}
-
-static enum trailers_status response_trailers(struct filter *filter) {
-  struct dress *dress = (struct dress *)filter;
-  struct buffer passed = {0};
-  if (dress->refusal.size) {
-    buffer_add(&passed, dress->refusal);
-  } else if (dress->answer.kind == ANSWER_EVENTS) {
-    answer_events(&dress->answer, dress->request, NO_SPAN, true, &passed);
-  }
-  if (passed.size) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, buffer_span(&passed));
-  buffer_free(&passed);
-  return TRAILERS_CONTINUE;
-}
-
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   if (dress->asked && !dress->answered) dress->request->missed = dress->host;
   buffer_free(&dress->metadata);
   buffer_free(&dress->form_model);
+  buffer_free(&dress->held);
+  redactor_free(&dress->redactor);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);
   free(dress);
@@ -442,9 +243,9 @@ const struct filter_kind dress_filter = {
     .request_headers = request_headers,
     .request_body = request_body,
     .request_trailers = request_trailers,
-    .response_headers = response_headers,
-    .response_body = response_body,
-    .response_trailers = response_trailers,
+    .response_headers = verdict_headers,
+    .response_body = verdict_body,
+    .response_trailers = verdict_trailers,
     .scheduled = scheduled,
     .destroy = destroy,
 };

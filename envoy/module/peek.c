@@ -1,0 +1,202 @@
+#include "peek.h"
+
+#include <string.h>
+
+static bool is_space(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
+
+static size_t skip_space(struct span text, size_t at) {
+  while (at < text.size && is_space(text.data[at])) at++;
+  return at;
+}
+
+// Behind the string that begins at `at`; text.size + 1 if its end is not there.
+static size_t skip_string(struct span text, size_t at) {
+  for (at++; at < text.size; at++) {
+    if (text.data[at] == '"') return at + 1;
+    if (text.data[at] == '\\') at++;
+  }
+  return text.size + 1;
+}
+
+// Behind the value that begins at `at`; text.size + 1 if its end is not there.
+static size_t skip_value(struct span text, size_t at) {
+  if (at >= text.size) return text.size + 1;
+  if (text.data[at] == '"') return skip_string(text, at);
+  size_t depth = 0;
+  while (at < text.size) {
+    char byte = text.data[at];
+    if (byte == '"') {
+      at = skip_string(text, at);
+      continue;
+    }
+    if (depth == 0 && (byte == ',' || byte == '}' || is_space(byte))) return at;
+    at++;
+    if (byte == '{' || byte == '[') depth++;
+    if ((byte == '}' || byte == ']') && --depth == 0) return at;
+  }
+  return text.size + 1;
+}
+
+// Whether a value that begins so has something in it: not null, false, "", [] or {}. Its end is there.
+static bool says_something(struct span value) {
+  if (!value.size || value.data[0] == 'n' || value.data[0] == 'f') return false;
+  size_t inside = skip_space(value, 1);
+  bool bracket = value.data[0] == '[' || value.data[0] == '{' || value.data[0] == '"';
+  return !bracket || inside + 1 < value.size;
+}
+
+static bool is_one_of(struct span name, const struct span *names, size_t count) {
+  for (size_t at = 0; at < count; at++) {
+    if (span_is(name, names[at])) return true;
+  }
+  return false;
+}
+
+// Members that only an answer has, and those of an error. "object" and "type" say which by their value.
+static const struct span ANSWERS[] = {SPAN("choices"),  SPAN("data"),       SPAN("output"),  SPAN("results"),
+                                      SPAN("text"),     SPAN("embedding"),  SPAN("content"), SPAN("embeddings"),
+                                      SPAN("segments"), SPAN("candidates"), SPAN("response")};
+static const struct span ERRORS[] = {SPAN("error"), SPAN("errors")};
+static const struct span KINDS[] = {SPAN("object"), SPAN("type")};
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+// Of an object that `text` begins with.
+static enum peek peek_object(struct span text, bool whole) {
+  enum peek open = whole ? PEEK_ANSWER : PEEK_MORE;  // what is cut off is not for us to judge
+  bool error = false;
+  size_t at = 1;
+  for (;;) {
+    at = skip_space(text, at);
+    if (at >= text.size) return open;
+    if (text.data[at] == '}') return error ? PEEK_ERROR : PEEK_ANSWER;
+    if (text.data[at] == ',') {
+      at++;
+      continue;
+    }
+    if (text.data[at] != '"') return PEEK_ANSWER;  // no JSON
+    size_t end = skip_string(text, at);
+    if (end > text.size) return open;
+    struct span name = span_between(text, at + 1, end - 1);
+    at = skip_space(text, end);
+    if (at >= text.size) return open;
+    if (text.data[at] != ':') return PEEK_ANSWER;
+    at = skip_space(text, at + 1);
+    if (at >= text.size) return open;
+    // The values of answers are long: their first bytes are enough.
+    if (IS_ONE_OF(name, ANSWERS)) {
+      bool bracket = text.data[at] == '[' || text.data[at] == '{' || text.data[at] == '"';
+      size_t inside = bracket ? skip_space(text, at + 1) : at;
+      if (inside >= text.size) return open;
+      char first = text.data[inside];
+      bool empty = bracket ? first == ']' || first == '}' || first == '"' : first == 'n';
+      if (!empty) return PEEK_ANSWER;
+    }
+    end = skip_value(text, at);
+    if (end > text.size) return open;
+    struct span value = span_between(text, at, end);
+    if (IS_ONE_OF(name, ERRORS) && says_something(value)) error = true;
+    if (IS_ONE_OF(name, KINDS) && value.size && value.data[0] == '"') {
+      if (span_is(value, SPAN("\"error\""))) {
+        error = true;
+      } else if (span_is(name, SPAN("object"))) {
+        return PEEK_ANSWER;
+      }
+    }
+    at = end;
+  }
+}
+
+enum peek peek_json(struct span text, bool whole) {
+  static const struct span MARK = SPAN("\xEF\xBB\xBF");  // of UTF-8
+  if (!whole && text.size < MARK.size && span_begins(MARK, text)) return PEEK_MORE;
+  size_t start = skip_space(text, span_begins(text, MARK) ? MARK.size : 0);
+  if (start == text.size) return whole ? PEEK_ERROR : text.size < LONGEST_PEEK ? PEEK_MORE : PEEK_ANSWER;
+  if (text.data[start] != '{') return PEEK_ANSWER;
+  enum peek found = peek_object(span_from(text, start), whole);
+  return found == PEEK_MORE && text.size >= LONGEST_PEEK ? PEEK_ANSWER : found;
+}
+
+struct span peek_object_of(struct span text) {
+  const char *start = text.size ? memchr(text.data, '{', text.size) : NULL;
+  return start ? span_from(text, (size_t)(start - text.data)) : NO_SPAN;
+}
+
+static const struct span DATA = SPAN("data:"), EVENT = SPAN("event:");
+
+static struct span field_value(struct span line, struct span field) {
+  struct span value = span_from(line, field.size);
+  while (value.size && is_space(value.data[0])) value = span_from(value, 1);
+  while (value.size && is_space(value.data[value.size - 1])) value.size--;
+  return value;
+}
+
+// One line of the first event, of which `whole` is there: PEEK_MORE where the next one has to tell. `named`: the event
+// is named an error.
+static enum peek peek_line(struct span line, bool whole, bool *named) {
+  bool empty = !line.size || line.data[0] == '\r';
+  if (empty) return *named ? PEEK_ERROR : PEEK_MORE;
+  if (line.data[0] == ':') return PEEK_ANSWER;
+  if (span_begins(line, DATA)) {
+    struct span value = field_value(line, DATA);
+    if (*named || !value.size) return *named && whole ? PEEK_ERROR : PEEK_MORE;
+    return value.data[0] == '{' ? peek_object(value, whole) : PEEK_ANSWER;
+  }
+  if (!whole || !span_begins(line, EVENT)) return PEEK_MORE;  // half a line, an id, or a field that is not known
+  *named = span_is(field_value(line, EVENT), SPAN("error"));
+  return *named ? PEEK_MORE : PEEK_ANSWER;
+}
+
+enum peek peek_events(struct span text, bool whole) {
+  bool any = false, named = false;
+  for (struct span rest = text; rest.size;) {
+    bool ended = memchr(rest.data, '\n', rest.size) != NULL;
+    struct span line = span_next(&rest, '\n');
+    any = any || (line.size && !is_space(line.data[0]));
+    enum peek found = peek_line(line, ended || whole, &named);
+    if (found != PEEK_MORE) return found;
+  }
+  if (whole || text.size >= LONGEST_PEEK) return named || (whole && !any) ? PEEK_ERROR : PEEK_ANSWER;
+  return PEEK_MORE;
+}
+
+struct span peek_event_object(struct span text) {
+  for (struct span rest = text; rest.size;) {
+    struct span line = span_next(&rest, '\n');
+    if (!span_begins(line, DATA)) continue;
+    struct span value = field_value(line, DATA);
+    return value.size && value.data[0] == '{' && skip_value(value, 0) == value.size ? value : NO_SPAN;
+  }
+  return NO_SPAN;
+}
+
+static char lower(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte; }
+
+// Whether `text` has `words`, which are lower case, in any case, between `from` and `until`; where.
+static size_t find_words(struct span text, const char *words, size_t from, size_t until) {
+  size_t size = strlen(words);
+  for (size_t at = from; at + size <= text.size && at < until; at++) {
+    size_t same = 0;
+    while (same < size && lower(text.data[at + same]) == words[same]) same++;
+    if (same == size) return at;
+  }
+  return text.size;
+}
+
+bool peek_unknown_model(struct span text) {
+  static const char *const CODES[] = {"model_not_found",     "modelnotfound",      "deploymentnotfound",
+                                      "model_not_available", "no endpoints found", "\"param\":\"model\"",
+                                      "\"param\": \"model\""};
+  static const char *const WORDS[] = {"not found", "not exist", "not deployed", "not loaded", "not available"};
+  enum { NEAR = 200 };
+  for (size_t at = 0; at < sizeof CODES / sizeof *CODES; at++) {
+    if (find_words(text, CODES[at], 0, text.size) < text.size) return true;
+  }
+  // "model" and, behind it, that there is none: in that order they are not said of an answer or a file.
+  for (size_t model = 0; (model = find_words(text, "model", model, text.size)) < text.size; model += 5) {
+    for (size_t at = 0; at < sizeof WORDS / sizeof *WORDS; at++) {
+      if (find_words(text, WORDS[at], model, model + NEAR) < text.size) return true;
+    }
+  }
+  return find_words(text, "no such model", 0, text.size) < text.size ||
+         find_words(text, "unknown model", 0, text.size) < text.size;
+}

@@ -1,0 +1,285 @@
+#include "verdict.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "headers.h"
+#include "hosts.h"
+#include "hygiene.h"
+#include "peek.h"
+
+static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
+
+static void set_number(envoy_filter envoy, struct span name, uint64_t number) {
+  struct buffer text = {0};
+  buffer_add_number(&text, number);
+  header_set(envoy, RESPONSE_HEADERS, name, buffer_span(&text));
+  buffer_free(&text);
+}
+
+// Gives the client `body`, which is JSON, in the place of the target's own.
+static void replace_body(struct dress *dress, struct span body) {
+  envoy_filter envoy = dress->filter.envoy;
+  header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
+  set_number(envoy, SPAN("content-length"), body.size);
+  header_remove(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
+  dress->instead = body;
+}
+
+// Shows Envoy a status that says what to do, in the place of `status`, which the client sees in the end.
+static void show(struct dress *dress, unsigned shown, unsigned status) {
+  set_number(dress->filter.envoy, SPAN(":status"), shown);
+  dress->request->status = status;
+}
+
+// The answer is a failure, and `status` what the client sees if it is the last word.
+static void fail(struct dress *dress, unsigned status) {
+  struct outcome *outcome = &dress->request->outcome;
+  struct span after = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN("retry-after"));
+  outcome->status = status;
+  outcome->retry_after[0] = 0;
+  if (after.size && after.size < sizeof outcome->retry_after) {
+    memcpy(outcome->retry_after, after.data, after.size);
+    outcome->retry_after[after.size] = 0;
+  }
+  // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
+  const struct choice *choice = &dress->request->choice;
+  bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
+  show(dress, eject ? STATUS_EJECT : choice->more ? STATUS_RETRY : STATUS_FINAL, status);
+}
+
+// Tells the operator, once a minute.
+static void log_unknown_model(const struct dress *dress) {
+  enum { EVERY_MS = 60000 };
+  static atomic_uint_fast64_t logged;
+  uint64_t now = hosts_now(), before = logged;
+  if ((before && now - before < EVERY_MS) || !atomic_compare_exchange_strong(&logged, &before, now)) return;
+  struct buffer line = {0};
+  buffer_add(&line, SPAN("trunkline: the target "));
+  buffer_add(&line, dress->target.id);
+  buffer_add(&line, SPAN(" does not know its model; requests go on to the next target"));
+  CALLBACK(log)(LOG_WARNING, buffer_span(&line));
+  buffer_free(&line);
+}
+
+static bool is_page(struct span kind) {
+  static const struct span PAGES[] = {SPAN("text/html"), SPAN("application/xhtml")};
+  return span_begins_any_case(kind, PAGES[0]) || span_begins_any_case(kind, PAGES[1]);
+}
+
+// The answer is one: it passes.
+static void serve(struct dress *dress) {
+  dress->answered = true;
+  request_served_by(dress->request, dress->host);
+}
+
+// The answer is none for the client, at least not as it is.
+static void reject(struct dress *dress, enum fate fate) {
+  struct request *request = dress->request;
+  envoy_filter envoy = dress->filter.envoy;
+  struct buffer status = {0};
+  buffer_add_number(&status, dress->status);
+  request_failed(request, buffer_span(&status));
+  buffer_free(&status);
+  dress->answered = true;
+  dress->answer.kind = ANSWER_IGNORED;
+  if (fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER) request_failed_at(request, dress->host);
+  bool page = is_page(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
+  switch (fate) {
+    case FATE_REFUSED:
+      replace_body(dress, refused_word(dress->status));
+      fail(dress, 502);
+      break;
+    case FATE_IMPROPER:
+      if (!dress->instead.size) replace_body(dress, improper_word());
+      fail(dress, 502);
+      break;
+    case FATE_LIMITED:
+    case FATE_FAILED:
+      if (page) replace_body(dress, page_word());
+      fail(dress, dress->status);
+      break;
+    case FATE_UNABLE:
+      if (page) replace_body(dress, page_word());
+      show(dress, STATUS_FINAL, dress->status);
+      break;
+    case FATE_SERVED:
+    case FATE_CLIENT:
+    case FATE_MISSING:
+      if (dress->status >= STATUS_FINAL) show(dress, STATUS_FINAL, dress->status);
+      break;
+  }
+}
+
+// What is followed for its cost; also what its first bytes are worth looking at.
+static void follow_as(struct dress *dress) {
+  envoy_filter envoy = dress->filter.envoy;
+  dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
+  struct span coding = header_get(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
+  if (!answer_is_plain(coding)) {
+    dress->answer.kind = ANSWER_IGNORED;
+    facts_word(&dress->request->facts, WORD_CODING, span_next(&coding, ','));
+  }
+  dress->holds = dress->answer.kind == ANSWER_EVENTS  ? HELD_EVENTS
+                 : dress->answer.kind == ANSWER_PLAIN ? HELD_JSON
+                                                      : HELD_NOTHING;
+}
+
+enum headers_status verdict_headers(struct filter *filter, bool last) {
+  struct dress *dress = of(filter);
+  struct request *request = dress->request;
+  envoy_filter envoy = filter->envoy;
+  if (!request || dress->answered) return HEADERS_CONTINUE;
+  clean_headers(envoy, dress->redactor.secret, &request->upstream_id);
+  uint64_t status;
+  dress->status = span_number(header_get(envoy, RESPONSE_HEADERS, SPAN(":status")), &status) ? (unsigned)status : 0;
+  if (request->upstream_id.size) {
+    header_set(envoy, RESPONSE_HEADERS, SPAN("x-trunkline-upstream-request-id"), buffer_span(&request->upstream_id));
+  }
+  bool page = is_page(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
+  bool empty = last || span_is(header_get(envoy, RESPONSE_HEADERS, SPAN("content-length")), SPAN("0"));
+  enum fate fate = fate_of(dress->status, page, empty);
+  hosts_answered(dress->host);
+  if (fate == FATE_SERVED) {
+    follow_as(dress);
+    if (dress->holds) return HEADERS_STOP;
+    serve(dress);
+  } else if (fate == FATE_MISSING && !empty) {
+    dress->holds = HELD_MISSING;
+    return HEADERS_STOP;
+  } else {
+    reject(dress, fate);
+    if (last && dress->instead.size) {
+      CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, dress->instead);
+      dress->swallows = true;
+    }
+  }
+  return HEADERS_CONTINUE;
+}
+
+// The first bytes are an error, or nothing.
+static void reject_held(struct dress *dress) {
+  struct span text = buffer_span(&dress->held);
+  struct span object = dress->holds == HELD_EVENTS ? peek_event_object(text) : peek_object_of(text);
+  // An error's own object is in a shape that clients know, and says more than we could.
+  if (object.size) replace_body(dress, object);
+  reject(dress, FATE_IMPROPER);
+}
+
+static void settle_missing(struct dress *dress) {
+  if (!peek_unknown_model(buffer_span(&dress->held))) {
+    reject(dress, FATE_MISSING);
+    return;
+  }
+  log_unknown_model(dress);
+  replace_body(dress, unknown_model_word());
+  reject(dress, FATE_IMPROPER);
+}
+
+// Looks at the first bytes of the answer. Returns whether it is clear now what it is.
+static bool settle(struct dress *dress, bool last) {
+  struct span text = buffer_span(&dress->held);
+  if (dress->holds == HELD_MISSING) {
+    if (!last && text.size < LONGEST_PEEK) return false;
+    settle_missing(dress);
+  } else {
+    enum peek found = dress->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
+    if (found == PEEK_MORE) return false;
+    if (found == PEEK_ERROR) {
+      reject_held(dress);
+    } else {
+      serve(dress);
+      if (dress->holds == HELD_EVENTS) {
+        dress->request->streamed = true;
+        header_remove(dress->filter.envoy, RESPONSE_HEADERS, SPAN("content-length"));
+      }
+    }
+  }
+  dress->holds = HELD_NOTHING;
+  return true;
+}
+
+// What passes of a piece of the body. Returns whether `passed` stands for it.
+static bool pass(struct dress *dress, struct span chunk, bool last, struct buffer *passed) {
+  if (dress->swallows) return true;
+  if (dress->instead.size) {
+    buffer_add(passed, dress->instead);
+    dress->swallows = true;
+  } else {
+    struct buffer followed = {0};
+    bool replaced = false;
+    if (dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk);
+    if (dress->answer.kind == ANSWER_EVENTS) {
+      replaced = answer_events(&dress->answer, dress->request, chunk, last, &followed);
+    }
+    struct span text = replaced ? buffer_span(&followed) : chunk;
+    if (redact(&dress->redactor, text, last, passed)) {
+      buffer_free(&followed);
+      return true;
+    }
+    buffer_add(passed, buffer_span(&followed));
+    buffer_free(&followed);
+    return replaced;
+  }
+  // An object of the target's own may quote the credential, as any text of it.
+  struct buffer clean = {0};
+  struct redactor redactor = {.secret = dress->redactor.secret};
+  if (redact(&redactor, buffer_span(passed), true, &clean)) {
+    buffer_free(passed);
+    *passed = clean;
+  }
+  redactor_free(&redactor);
+  return true;
+}
+
+// All pieces of what was received just now, each of which passes or is replaced.
+static void pass_received(struct dress *dress, bool last) {
+  struct slices slices;
+  struct buffer all = {0};
+  bool replaced = false;
+  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
+  for (size_t at = 0; at < slices.count || (at == 0 && last); at++) {
+    struct span slice = at < slices.count ? slices.all[at] : NO_SPAN;
+    struct buffer passed = {0};
+    bool changed = pass(dress, slice, last && at + 1 >= slices.count, &passed);
+    for (size_t before = 0; changed && !replaced && before < at; before++) buffer_add(&all, slices.all[before]);
+    replaced = replaced || changed;
+    if (replaced) buffer_add(&all, changed ? buffer_span(&passed) : slice);
+    buffer_free(&passed);
+  }
+  slices_free(&slices);
+  if (replaced) body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&all));
+  buffer_free(&all);
+}
+
+enum body_status verdict_body(struct filter *filter, bool last) {
+  struct dress *dress = of(filter);
+  if (!dress->request) return BODY_CONTINUE;
+  if (dress->holds) {
+    body_copy(filter->envoy, RECEIVED_RESPONSE, &dress->held);
+    bool settled = settle(dress, last);
+    // `instead` may point into what was held, which is kept for that.
+    body_replace(filter->envoy, RECEIVED_RESPONSE, settled ? buffer_span(&dress->held) : NO_SPAN);
+    if (!settled) return BODY_STOP_WITHOUT_BUFFER;
+    if (!dress->instead.size) buffer_free(&dress->held);
+  }
+  pass_received(dress, last);
+  return BODY_CONTINUE;
+}
+
+enum trailers_status verdict_trailers(struct filter *filter) {
+  struct dress *dress = of(filter);
+  if (!dress->request) return TRAILERS_CONTINUE;
+  clean_trailers(filter->envoy);
+  struct span rest = NO_SPAN;
+  if (dress->holds) {
+    settle(dress, true);
+    rest = buffer_span(&dress->held);
+  }
+  struct buffer passed = {0};
+  bool replaced = pass(dress, rest, true, &passed);
+  struct span more = replaced ? buffer_span(&passed) : rest;
+  if (more.size) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, more);
+  buffer_free(&passed);
+  return TRAILERS_CONTINUE;
+}

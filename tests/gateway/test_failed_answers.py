@@ -1,0 +1,159 @@
+"""What is no answer is a failure: the next target serves, the client pays nothing, and nothing of it leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.process import GatewayProcess
+
+KEY = "sk-provider-a"
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
+    def target(name: str, tier: int) -> dict[str, Any]:
+        return {"provider": name, "model": "m", "tier": tier, "price": {"input": 1, "output": 1}}
+
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
+        "routes": [
+            {"model": "two", "targets": [target("a", 0), target("b", 1)], "timeouts": {"first_byte": "1s"}},
+            {"model": "lone", "targets": [target("a", 0)], "timeouts": {"first_byte": "1s"}},
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
+    yield
+    for provider in (provider_a, provider_b):
+        provider.behave("ok")
+
+
+def raw(status: str, kind: str, body: str, *headers: str) -> str:
+    lines = (f"HTTP/1.1 {status} X", f"content-type: {kind}", f"content-length: {len(body)}", *headers)
+    return "\r\n".join((*lines, "", body))
+
+
+class Given:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.body)["error"]["code"])
+
+
+async def ask(gateway: GatewayProcess, model: str, *, stream: bool = False) -> Given:
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    async with (
+        aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session,
+        session.post(f"{gateway.base_url}/chat/completions", json=body, allow_redirects=False) as answer,
+    ):
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Given(answer.status, headers, await answer.read())
+
+
+ERROR = '{"error":{"message":"no","type":"x","code":"theirs"}}'
+NO_ANSWERS = {
+    "redirect": (raw("307", "text/plain", "", "location: http://127.0.0.1:9/steal"), "upstream_invalid_answer"),
+    "created": (raw("226", "application/json", "{}"), "upstream_invalid_answer"),
+    "beyond": (raw("799", "application/json", "{}"), "upstream_invalid_answer"),
+    "nothing": (raw("200", "application/json", ""), "upstream_invalid_answer"),
+    "no content": ("HTTP/1.1 204 X\r\n\r\n", "upstream_invalid_answer"),
+    "page": (raw("200", "text/html", "<html>sign in</html>"), "upstream_invalid_answer"),
+    "an error": (raw("200", "application/json", ERROR), "theirs"),
+    "payment": (raw("402", "application/json", ERROR), "upstream_authentication_failed"),
+    "token": (raw("498", "application/json", ERROR), "upstream_authentication_failed"),
+    "model": (
+        raw("404", "application/json", ERROR.replace("theirs", "model_not_found")), "upstream_model_not_found",
+    ),
+    "stream": (raw("200", "text/event-stream", f"data: {ERROR}\n\n"), "theirs"),
+    "empty stream": (raw("200", "text/event-stream", ""), "upstream_invalid_answer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_next_target_serves(
+    gateway: GatewayProcess, provider_a: ProviderProcess, name: str, stream: bool
+) -> None:
+    given, code = NO_ANSWERS[name]
+    await provider_a.abehave("raw", raw=given)
+    served = await ask(gateway, "two", stream=stream)
+    assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/m")
+    alone = await ask(gateway, "lone", stream=stream)
+    assert (alone.status, alone.code) == (502, code)
+    assert "location" not in alone.headers
+
+
+@pytest.mark.parametrize("status", ["408", "425"])
+async def test_other_trouble_of_the_provider(
+    gateway: GatewayProcess, provider_a: ProviderProcess, status: str
+) -> None:
+    await provider_a.abehave("raw", raw=raw(status, "application/json", ERROR))
+    assert (await ask(gateway, "two")).status == 200
+    assert (await ask(gateway, "lone")).status == int(status)
+
+
+async def test_a_clients_own_404_goes_back_as_it_is(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    text = '{"error":{"message":"Previous response with id \'resp_1\' not found.","code":"previous"}}'
+    await provider_a.abehave("raw", raw=raw("404", "application/json", text))
+    given = await ask(gateway, "lone")
+    assert (given.status, given.body.decode(), given.headers["x-trunkline-target"]) == (404, text, "a/m")
+
+
+async def test_headers_and_then_silence_are_no_stream(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    await provider_a.abehave("headers_then_silence")
+    served = await ask(gateway, "two", stream=True)
+    assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/m")
+
+
+async def test_answers_carry_only_what_a_client_needs(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    gone = (
+        "location: http://x", "alt-svc: h3=x", "strict-transport-security: max-age=1", "clear-site-data: *",
+        "access-control-allow-origin: *", "set-cookie: a=b", "x-other: 1", "x-request-id: req_theirs",
+    )  # fmt: skip
+    await provider_a.abehave("raw", raw=raw("200", "application/json", '{"choices":[]}', *gone))
+    given = await ask(gateway, "lone")
+    assert given.status == 200
+    assert not {line.partition(":")[0] for line in gone} - {"x-request-id"} & given.headers.keys()
+    assert given.headers["x-trunkline-upstream-request-id"] == "req_theirs"
+    assert given.headers["x-request-id"] != "req_theirs"
+
+
+@pytest.mark.parametrize("status", ["200", "400", "500"])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_the_gateways_credential_reaches_no_client(
+    gateway: GatewayProcess, provider_a: ProviderProcess, status: str, kind: str
+) -> None:
+    text = f'data: {{"choices":[{{"text":"Incorrect key {KEY}, or sk\\u002dprovider-a"}}]}}\n\n'
+    text = text if kind == "text/event-stream" else text.removeprefix("data: ").rstrip()
+    await provider_a.abehave("raw", raw=raw(status, kind, text), pieces=len(text), interval_ms=1)
+    given = await ask(gateway, "lone", stream=kind == "text/event-stream")
+    assert given.status == int(status)
+    assert given.body.decode() == text.replace(KEY, "*" * 13).replace("sk\\u002dprovider-a", "*" * 18)
+
+
+@pytest.mark.parametrize("mode", ["reset", "hang", "refuse"])
+async def test_no_error_says_where_the_target_is(
+    gateway: GatewayProcess, provider_a: ProviderProcess, mode: str
+) -> None:
+    await provider_a.abehave(mode)
+    given = await asyncio.wait_for(ask(gateway, "lone"), 20)
+    assert given.status in {502, 503, 504}
+    for word in ("127.0.0.1", str(provider_a.port), "upstream_reset", "connection_failure", "delayed", "errno"):
+        assert word not in given.body.decode()
