@@ -26,7 +26,7 @@ ATTACKS: dict[str, Attack] = {
     READERS: readers.attack,
 }
 #: Seconds beyond its own that an attack may take to end.
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 60.0
 
 
 async def _run(name: str, prey: Prey) -> Counter[str]:

@@ -23,11 +23,10 @@ def roles_of(gateway: int, node: int | None) -> dict[str, tuple[int, ...]]:
     """Of the processes below the gateway's and the node's; what a translator has started are its parsers."""
     roles = roles_below(gateway)
     shown = {name: roles.get(name, ()) for name in ("envoy", "translator", "xds_server")}
-    below = {pid for translator in shown["translator"] for pid in descendants(translator)}
-    parsers = below - set(shown["translator"])
-    translators = tuple(pid for pid in shown["translator"] if pid not in _children_of(shown["translator"]))
-    shown["translator"] = translators or shown["translator"]
-    shown["parsers"] = tuple(sorted(parsers - set(translators)))
+    # Their command lines look alike, but one has started the others.
+    started = {pid for each in shown["translator"] for pid in descendants(each) if pid != each}
+    shown["parsers"] = tuple(sorted(started))
+    shown["translator"] = tuple(pid for pid in shown["translator"] if pid not in started)
     return shown | {"node": tuple(descendants(node)) if node is not None else ()}
 
 
@@ -55,10 +54,6 @@ class Peaks:
             for role, pids in self._roles().items():
                 now = sum(_resident_kib(pid) for pid in pids) / 1024
                 self.mib[role] = max(self.mib.get(role, 0.0), now)
-
-
-def _children_of(pids: tuple[int, ...]) -> set[int]:
-    return {child for pid in pids for child in descendants(pid) if child != pid}
 
 
 def _resident_kib(pid: int) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import orjson
 import pytest
@@ -11,7 +15,9 @@ import pytest
 from bench.neighbours.__main__ import Outcome, as_text
 from bench.neighbours.attacker import ATTACKS
 from bench.neighbours.bombs import many_keys, nested
+from bench.neighbours.memory import roles_of
 from bench.neighbours.victim import Figures
+from bench.processes import Child
 
 
 @pytest.mark.slow
@@ -51,6 +57,22 @@ def test_the_table_says_what_was_missed() -> None:
 
 def test_figures_count_what_was_not_served() -> None:
     assert Figures.of([0.001, 0.002, 0.003], 2) == Figures(5, 2, 2.0, 3.0)
+
+
+def test_what_a_translator_has_started_are_its_parsers(tmp_path: Path) -> None:
+    """Both have `translator.…` in their command lines."""
+    asleep = "[sys.executable, '-c', 'import time; time.sleep(60)', 'translator.w']"
+    worker = f"import subprocess, sys; subprocess.run({asleep})"
+    below = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'translator'])"
+    with Child([sys.executable, "-c", below, worker], tmp_path / "log") as child:
+        deadline = time.monotonic() + 60
+        while len(roles := roles_of(child.pid, None)["parsers"]) < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(roles) == 1
+        assert len(roles_of(child.pid, None)["translator"]) == 1
+        for pid in roles:
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_bombs_are_json() -> None:
