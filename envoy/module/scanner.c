@@ -357,8 +357,8 @@ static void begin_container(struct scanner *scanner, char bracket) {
       scanner->report_lost = false;
       scanner->has_choice_report = false;
       scanner->has_report = true;
-    } else if (is_report(scanner)) {
-      scanner->rule = NULL;
+    } else if (is_report(scanner) || (place == TOP && !scanner->is_event)) {
+      scanner->rule = NULL;  // `text` may be an object too, with the client's own schema in it
     }
     scanner->depth = 1;
     scanner->state = SCAN_SKIP;

@@ -156,7 +156,7 @@ class Facts:
             if (node.kind == "string" or number) and re.fullmatch(r"[0-9A-Za-z._:+-]{0,32}", word):
                 self.words[name] = word
         elif name == "text":
-            self.text += _letters(node)
+            self.text += _letters(node) if node.path != ("text",) or node.kind == "string" else 0
         elif node.kind == "object":
             if len(node.raw) > LONGEST_REPORT:
                 self.too_long = True

@@ -620,4 +620,10 @@ SHAPES = [
         _chat(_counts(19, 10, details=["x" * 50] * 200)),
         _used(19, 10),
     ),
+    Shape(
+        "longer than 4 KiB, in a stream",
+        [_chunk(_said("Hi")), _chunk(usage=_counts(19, 10, details=["x" * 50] * 200)), _DONE],
+        _used(19, 10),
+        hidden=(1,),
+    ),
 ]
