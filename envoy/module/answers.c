@@ -167,7 +167,7 @@ bool answer_events(struct answer *answer, struct request *request, struct span c
     bool whole;
     end = read_event(answer, &request->facts, chunk, start, &whole);
     answer->size += end - start;
-    if (request->asked_for_usage) follow_event(answer, &passage, start, end, whole);
+    if (request->wants_usage) follow_event(answer, &passage, start, end, whole);
     if (!whole) break;
     if (answer->has_data) request->events++;
     if (request->facts.text != answer->text) request->facts.deltas++;

@@ -40,8 +40,8 @@ enum answer_kind answer_kind(struct span content_type);
 bool answer_is_plain(struct span coding);
 // A plain answer.
 void answer_plain(struct answer *answer, struct request *request, struct span chunk);
-// A stream: counts its events too. Where the gateway asked for usage and the client did not, an event that reports it
-// and has nothing else for the client is taken out. Returns whether `passed` stands for the chunk: an event in pieces
-// is held until it is whole, or the `last` bytes of the stream are here.
+// A stream: counts its events too. Where the client did not ask for usage, an event that reports it and has nothing
+// else for the client is taken out. Returns whether `passed` stands for the chunk: an event in pieces is held until it
+// is whole, or the `last` bytes of the stream are here.
 bool answer_events(struct answer *answer, struct request *request, struct span chunk, bool last, struct buffer *passed);
 void answer_free(struct answer *answer);

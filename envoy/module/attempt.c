@@ -158,7 +158,6 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   dress_headers(dress);
   dress->edits_model = request->model.length && !span_is(request->model.text, model_there(dress));
   dress->edits_usage = request->wants_usage && dress->target.understands_usage;
-  request->asked_for_usage = dress->edits_usage;
   return !last && (dress->edits_model || dress->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
 }
 

@@ -42,7 +42,6 @@ struct request {
   struct buffer target;      // of the running attempt
   struct buffer upstream_id; // by which its target calls the request
   struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
-  bool asked_for_usage;      // the running attempt's target was asked, and the client was not told
   struct facts facts;        // what the target said about the cost
   bool streamed;
   uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one

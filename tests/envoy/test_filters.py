@@ -696,6 +696,15 @@ class TestAnswerOfTarget:
         assert request_.state("trunkline.events") == b"2:%d" % (9 + len(REPORT))
         assert request_.state("trunkline.failed") is None
 
+    def test_a_report_is_hidden_also_if_its_target_was_not_asked_for_it(self, request_: Filter) -> None:
+        """Some report usage always, and refuse to be asked."""
+        with attempt(request_, '- - key target "there"') as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream"})
+            first.call("response_headers", 0)
+            token = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+            assert first.call("response_body", 1, token + REPORT) == (CONTINUE, token)
+
     @pytest.mark.parametrize("trailers", [True, False])
     def test_the_end_of_a_stream_is_not_kept(self, request_: Filter, trailers: bool) -> None:
         with attempt(request_) as first:

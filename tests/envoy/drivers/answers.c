@@ -23,7 +23,7 @@ void answers_driver(struct span command, struct buffer *output) {
   struct request request = {0};
   struct buffer client = {0}, passed = {0};
   if (!plain) {
-    request.asked_for_usage = next_number(&command);
+    request.wants_usage = next_number(&command);
     ends = next_number(&command);
   }
   while (has_next(&command)) {
