@@ -60,8 +60,9 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
     if tokens.capped:
         made.capped = True
-        made.claimed_prompt_tokens = tokens.claimed_prompt
-        made.claimed_completion_tokens = tokens.claimed_completion
+        # Where a target does not say it all, a claim has an estimate in it.
+        made.claimed_prompt_tokens = bounds.count(tokens.claimed_prompt)
+        made.claimed_completion_tokens = bounds.count(tokens.claimed_completion)
     if tokens.cache_write or tokens.cache_write_1h:
         made.cache_write_tokens, made.cache_write_1h_tokens = tokens.cache_write, tokens.cache_write_1h
     if tokens.audio_input or tokens.audio_output:

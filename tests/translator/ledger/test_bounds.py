@@ -64,6 +64,7 @@ def refused(line: bytes) -> list[str]:
 @example(
     {}, {"prompt_tokens": 2**63, "completion_tokens": 2**63}, "openai/gpt-4.1", f"nd-1 {10**12} {10**12}", None
 )
+@example({"events": 10**13 + 4}, {"prompt_tokens": 0}, "openai/gpt-4.1", "0 0 0", None)
 @example({"attempts": 2**40}, {}, "openai/gpt-4.1", "x" * 500, None)
 def test_any_line_gives_a_record_that_is_taken(
     fields: dict[str, object], usage: dict[str, object], target: str, node: str, noted: list[str] | None
