@@ -360,7 +360,8 @@ static void scheduled(struct filter *filter, uint64_t event) {
   struct ticket *ticket = authorise->ticket;
   if (!ticket) return;
   authorise->ticket = NULL;
-  answered(authorise, ticket_reply(ticket));
+  // It may have been refused meanwhile, for what came of its body.
+  if (authorise->phase != DECIDED) answered(authorise, ticket_reply(ticket));
   // The stream may be gone by now, and the filter with it.
   link_drop(ticket);
 }

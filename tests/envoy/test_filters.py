@@ -416,6 +416,16 @@ class TestHeadFirst:
         with begun(driver, "/v1/unchecked") as third:
             assert third.call("request_body", 0, b"x" * MAX_OF_STRANGERS)[0] == WATERMARK
 
+    def test_an_answer_that_comes_after_a_refusal_changes_nothing(self, driver: Driver) -> None:
+        with begun(driver, "/v1/unchecked") as first, looked(begun(driver, "/v1/unchecked")) as second:
+            assert first.call("request_body", 0, b"x" * MAX_OF_STRANGERS)[0] == WATERMARK
+            assert second.call("request_body", 0, b"x")[0] == DISCARD
+            refused_once = second.response()
+            assert second.step() == (ANSWERED, False)
+            assert second.call("request_body", 1, b"x")[0] == DISCARD
+            assert second.response() == refused_once
+            assert second.limit() == UNCHECKED
+
     def test_a_small_body_is_no_longer_than_promised(self, driver: Driver) -> None:
         with begun(driver, "/v1/liar", length=10) as request:
             assert request.call("request_body", 0, b"x" * 11)[0] == DISCARD
