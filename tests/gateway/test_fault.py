@@ -1,0 +1,114 @@
+"""A request that fails everywhere is its own fault: nobody else is refused for it. What is broken rests, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.load import Load
+from tests.gateway.process import GatewayProcess
+
+ATTACKS = 24
+AT_ONCE = 4
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
+    def route(model: str, *names: str) -> dict[str, Any]:
+        targets = [{"provider": name, "model": "m", "tier": tier} for tier, name in enumerate(names)]
+        return {"model": model, "targets": targets, "timeouts": {"first_byte": "1s", "connect": "1s"}}
+
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
+        "routes": [route("both", "a", "b"), route("one", "a"), route("other", "b")],
+        "organisations": [
+            {"name": "attacker", "keys": [{"name": "k", "value": "attacker-key-0123456789"}]},
+            {"name": "victim", "keys": [{"name": "k", "value": "victim-key-0123456789"}]},
+        ],
+    }
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
+    yield
+    for provider in (provider_a, provider_b):
+        provider.behave("ok")
+
+
+async def attack(gateway: GatewayProcess, fault: str) -> list[int]:
+    """The statuses that it met."""
+    statuses: list[int] = []
+    headers = {"authorization": "Bearer attacker-key-0123456789"}
+    body = {"model": "both", "messages": [{"role": "user", "content": "x"}], "user": fault}
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def one() -> None:
+            async with session.post(f"{gateway.base_url}/chat/completions", json=body) as answer:
+                await answer.read()
+                statuses.append(answer.status)
+
+        for _ in range(ATTACKS // AT_ONCE):
+            await asyncio.gather(*(one() for _ in range(AT_ONCE)))
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("fault:status:500", 500), ("fault:status:501", 501), ("fault:status:503", 503), ("fault:slow:5000", 504)],
+)
+async def test_nobody_else_is_refused_for_a_request_that_fails_everywhere(
+    gateway: GatewayProcess, provider_a: ProviderProcess, fault: str, status: int
+) -> None:
+    async def load(model: str) -> Load:
+        return Load(gateway.base_url, "victim-key-0123456789", model, rate=10)
+
+    async with await load("both") as both, await load("one") as one, await load("other") as other:
+        await both.wait_for(10, target="a/m", within=60)
+        assert set(await attack(gateway, fault)) == {status}
+        for each in (both, one, other):
+            await each.wait_for(10)
+    assert not [*both.problems, *one.problems, *other.problems]
+    assert set(both.targets()) == {"a/m"}, "the first target was never given up"
+
+
+async def test_what_no_target_can_do_is_asked_of_one(gateway: GatewayProcess, provider_b: ProviderProcess) -> None:
+    before = provider_b.counters()["requests"]
+    assert set(await attack(gateway, "fault:status:501")) == {501}
+    assert provider_b.counters()["requests"] == before
+
+
+@pytest.mark.parametrize("mode", ["status:500", "status:401", "reset", "hang"])
+async def test_a_broken_target_is_passed_over_after_three_requests_and_probed(
+    gateway: GatewayProcess, provider_a: ProviderProcess, mode: str
+) -> None:
+    async with Load(gateway.base_url, "victim-key-0123456789", "both", rate=20) as load:
+        await load.wait_for(10, target="a/m", within=60)
+        await provider_a.abehave(mode)
+        await load.wait_for(20, target="b/m", within=60)
+        rests = provider_a.counters()["requests"]
+        await load.wait_for(20, target="b/m", within=60)
+        assert provider_a.counters()["requests"] - rests <= 20, "it is not asked while it rests"
+        await provider_a.abehave("ok")
+        await load.wait_for(20, target="a/m", within=60)
+    assert not load.problems
+
+
+async def test_the_last_target_is_asked_whatever_it_answered(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """It rests for `both`, whose other target serves; the route that has no other asks it all the same."""
+    await provider_a.abehave("status:500")
+    async with Load(gateway.base_url, "victim-key-0123456789", "both", rate=20) as load:
+        await load.wait_for(20, target="b/m", within=60)
+    await provider_a.abehave("ok")
+    async with Load(gateway.base_url, "victim-key-0123456789", "one", rate=20) as alone:
+        await alone.wait_for(10)
+    assert not alone.problems
+    assert set(alone.targets()) == {"a/m"}
