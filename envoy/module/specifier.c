@@ -51,6 +51,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
   struct span cluster = nowhere ? NOWHERE : plan->targets[choice->current].cluster;
   CALLBACK(cluster_specifier_set_cluster_name)(context, cluster);
   if (request) {
+    request->status = 0;  // of the attempt before
     request->cluster = host_of_cluster(cluster);
   } else {
     choice_free(choice);

@@ -1025,6 +1025,13 @@ class TestChoice:
         assert (status, details) == (b"429", b"trunkline_nothing_left")
         assert headers == [b"content-type", b"application/json", b"retry-after", b"7"]
 
+    def test_envoys_own_error_after_a_failure_keeps_its_status(self, attempts: Attempts) -> None:
+        attempts.choose()
+        assert attempts.attempt("500") == RETRY
+        attempts.choose()
+        attempts.attempt(None)
+        assert attempts.seen_by_client("503") == "503"
+
     def test_where_nothing_lives_nothing_is_asked(self, attempts: Attempts) -> None:
         assert attempts.choose("one=0\ntwo=0") == "none"
 
