@@ -42,7 +42,6 @@ LINE_VALUES: Mapping[str, Any] = {
 #: Fields of a record that no translator of this version fills, and why.
 NOT_FILLED = {
     "cache_hit": "nothing is cached by this version",
-    "upstream_request_id": "no field of the log line has it yet",
 }
 #: Numbers of a record that are no sum of a report, and why.
 NOT_SUMMED = {
@@ -113,7 +112,9 @@ def test_the_translator_fills_every_field_of_a_record() -> None:
 
 def _records() -> Iterable[pb.UsageRecord]:
     reserved = held("r", stream=True, user="u", tag="t", asked="i1")
-    full = line(reserved, flags="DC", node="nd-1 5000000 7000000", failed="azure/x=429", attempts=2)
+    full = line(
+        reserved, flags="DC", node="nd-1 5000000 7000000", failed="azure/x=429", attempts=2, upstream_id="u"
+    )
     yield record(full, reserved, Bill(_tokens(), 7, 7))
     yield expired(reserved)
 

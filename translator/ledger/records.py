@@ -48,6 +48,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     made.duration_us = line.duration_ms * 1000
     made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
     made.price_version = billed.price_version
+    made.upstream_request_id = line.upstream_id[: bounds.UPSTREAM_ID]
     # What is seldom there is set where it is: each costs as much as all of the line's JSON.
     if tokens.cached:
         made.cached_tokens = tokens.cached
