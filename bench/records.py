@@ -107,7 +107,7 @@ def record(draw: random.Random, number: int, keys: int, models: int, targets: in
         attempts=1, status=200, request_bytes=1_000 + draw.randrange(50), response_bytes=2_000 + completion,
         first_byte_us=draw.randrange(100_000, 1_000_000), duration_us=duration,
         prompt_tokens=300 + draw.randrange(50), completion_tokens=completion,
-        cost_nano_usd=(600 + completion * 8) * 1_000, price_version=1,
+        cost_nano_usd=(600 + completion * 8) * 1_000, price_version=1, plain=True,
     )  # fmt: skip
 
 

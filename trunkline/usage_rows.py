@@ -12,7 +12,11 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline.output import when
 
 #: Of an exported record, in this order; times are Unix microseconds, money is as its column's name says.
-RECORD_COLUMNS = tuple(field.name for field in ledger.UsageRecord.DESCRIPTOR.fields)
+RECORD_COLUMNS = tuple(
+    field.name
+    for field in ledger.UsageRecord.DESCRIPTOR.fields
+    if field.name != "plain"  # not stored
+)
 
 #: Column → field of UsageRow.
 _SUMS = {

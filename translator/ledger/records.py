@@ -59,20 +59,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.prompt_tokens, made.completion_tokens = bounds.count(tokens.prompt), bounds.count(tokens.completion)
     else:
         made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
-    if tokens.capped:
-        made.capped = True
-        # Where a target does not say it all, a claim has an estimate in it.
-        made.claimed_prompt_tokens = bounds.count(tokens.claimed_prompt)
-        made.claimed_completion_tokens = bounds.count(tokens.claimed_completion)
-    if tokens.cache_write or tokens.cache_write_1h:
-        made.cache_write_tokens, made.cache_write_1h_tokens = tokens.cache_write, tokens.cache_write_1h
-    if tokens.audio_input or tokens.audio_output:
-        made.audio_prompt_tokens, made.audio_completion_tokens = tokens.audio_input, tokens.audio_output
-    if tokens.tier:
-        made.service_tier = bounds.text(tokens.tier, bounds.TIER)
-    if held.asked:
-        made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
-        made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms
+    made.plain = not _add_seldom(made, tokens, held)
     if line.flags:
         made.response_flags = line.flags
     if line.failed:
@@ -83,6 +70,30 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     return made
 
 
+def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation) -> bool:
+    """What `UsageRecord.plain` says is not there; whether there is any."""
+    found = False
+    if tokens.capped:
+        made.capped = found = True
+        # Where a target does not say it all, a claim has an estimate in it.
+        made.claimed_prompt_tokens = bounds.count(tokens.claimed_prompt)
+        made.claimed_completion_tokens = bounds.count(tokens.claimed_completion)
+    if tokens.cache_write or tokens.cache_write_1h:
+        found = True
+        made.cache_write_tokens, made.cache_write_1h_tokens = tokens.cache_write, tokens.cache_write_1h
+    if tokens.audio_input or tokens.audio_output:
+        found = True
+        made.audio_prompt_tokens, made.audio_completion_tokens = tokens.audio_input, tokens.audio_output
+    if tokens.tier:
+        found = True
+        made.service_tier = bounds.text(tokens.tier, bounds.TIER)
+    if held.asked:
+        found = True
+        made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
+        made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms
+    return found
+
+
 def expired(held: Reservation) -> ledger.UsageRecord:
     """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
     held = bounds.reservation(held)
@@ -90,7 +101,7 @@ def expired(held: Reservation) -> ledger.UsageRecord:
     made.prompt_tokens = held.prompt
     made.completion_tokens = bounds.count(held.tokens - held.prompt)
     made.cost_nano_usd, made.cost_micro_usd = held.cost, money.micro_usd(held.cost)
-    made.estimated = made.expired = True
+    made.estimated = made.expired = made.plain = True
     return made
 
 

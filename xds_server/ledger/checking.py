@@ -87,9 +87,11 @@ def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:
         set(map(_format_of, messages)) == {FORMAT}
         and all(all(of[name]) for name in _REQUIRED)
         and all(
-            max(map(len, of[name])) <= most and "\x00" not in "".join(of[name]) for name, most in _TEXTS.items()
+            max(map(len, of[name])) <= most and "\x00" not in "".join(of[name])
+            for name, most in _TEXTS.items()
+            if any(of[name])
         )
-        and all(max(of[name]) <= largest for name, largest in _NUMBERS.items())
+        and all(max(of[name]) <= largest for name, largest in _NUMBERS.items() if any(of[name]))
         and min(of["started_at_us"]) > 0
         and max(of["started_at_us"]) <= _LAST_US
     )

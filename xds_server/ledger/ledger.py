@@ -64,7 +64,9 @@ class Ledger:
             return Appended([], [])
         found = checking.sort_out(request.records)
         turned_down = found.refused + self._store(found.messages, found.columns)
-        unkept = self._set_aside(request, turned_down) if turned_down else set()
+        if not turned_down:
+            return Appended(list(found.columns["id"]), [])
+        unkept = self._set_aside(request, turned_down)
         return Appended([each.id for each in request.records if each.id not in unkept], turned_down)
 
     def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[Refusal]:

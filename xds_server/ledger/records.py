@@ -75,14 +75,21 @@ EMPTY: Mapping[str, Any] = {
 #: a whole column it costs a tenth of what it costs record by record.
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
-_fields_of = attrgetter(*Row._fields)
+#: What `UsageRecord.plain` says is not set.
+_SELDOM = tuple(each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if 35 <= each.number < 48)
+_USUAL = tuple(name for name in Row._fields if name not in _SELDOM)
+
+_usual_of, _seldom_of, _is_plain = attrgetter(*_USUAL), attrgetter(*_SELDOM), attrgetter("plain")
 
 
 def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
     """Of at least one message, unchecked."""
     # Each field of a message is asked for once, all in one call: asking is what is slow.
-    values = zip(*map(_fields_of, messages), strict=True)
-    found: Columns = dict(zip(Row._fields, values, strict=True))
+    found: Columns = dict(zip(_USUAL, zip(*map(_usual_of, messages), strict=True), strict=True))
+    if all(map(_is_plain, messages)):
+        found |= {name: (EMPTY[name],) * len(messages) for name in _SELDOM}
+    else:
+        found |= zip(_SELDOM, zip(*map(_seldom_of, messages), strict=True), strict=True)
     _as_nano_usd(messages, found)
     for name in ("end_user", "tag"):
         if any(found[name]):

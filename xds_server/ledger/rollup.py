@@ -59,6 +59,7 @@ SUMS = (
     "answer_tokens",
     "answer_us",
 )
+_NONE: Mapping[str, int] = {}
 _TAG = Series._fields.index("tag")
 #: What a failed attempt adds at its target: to the sums, and no time to the first byte.
 _FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
@@ -94,7 +95,10 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
             there = Series(*series)._replace(target_id=target, provider=target.partition("/")[0])
             found[hour, *there].append(_FAILED)
     units = _units(batch, keys)
-    return {Hour(key[0], Series(*key[1:])): _totals(values, units.get(key, {})) for key, values in found.items()}
+    return {
+        Hour(hour, Series(*series)): _totals(values, units.get((hour, *series), _NONE) if units else _NONE)
+        for (hour, *series), values in found.items()
+    }
 
 
 def errors(batch: Columns) -> list[bool]:

@@ -105,3 +105,13 @@ def test_the_bounds_are_the_control_planes_or_lower() -> None:
     largest = checking._NUMBERS
     assert max(bounds.COUNT, money.MOST) <= min(largest[name] for name in ("prompt_tokens", "cost_nano_usd"))
     assert (largest["attempts"], largest["status"]) == (bounds.ATTEMPTS, bounds.STATUS)
+
+
+@given(usage=USAGE, asked=st.sampled_from(["", "i2:1024x1024:", "t5000", "r3"]))
+def test_a_plain_record_has_nothing_that_a_reader_skips(usage: dict[str, object], asked: str) -> None:
+    reserved = held("r", asked=asked)
+    line = parse(request_line("r", reserved, usage=json.dumps(usage)).rstrip())
+    assert line is not None
+    made = records.record(line, reserved, records.bill(line, reserved, book()))
+    if made.plain:
+        assert not [field.name for field, _ in made.ListFields() if 35 <= field.number < 48]

@@ -22,7 +22,15 @@ def test_a_record_comes_back_as_it_was() -> None:
     stored = blocks.decode(blocks.encode(columns))
     for each in (columns, stored):
         assert records.record(records.rows(each)[0]) == record
-    assert {field.name for field, _ in record.ListFields()} == set(pb.UsageRecord.DESCRIPTOR.fields_by_name)
+    stored = {*pb.UsageRecord.DESCRIPTOR.fields_by_name} - {"plain"}
+    assert {field.name for field, _ in record.ListFields()} == stored
+
+
+def test_of_plain_records_only_what_they_have_is_asked_for() -> None:
+    plain, other = usage(plain=True), usage(images=3, service_tier="flex")
+    assert records.columns([plain]) == records.columns([usage(id=plain.id)])
+    assert records.columns([plain, other])["images"] == (0, 3)
+    assert set(records.columns([plain])) == set(records.Row._fields)
 
 
 def test_what_the_client_wrote_never_costs_the_record() -> None:
