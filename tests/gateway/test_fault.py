@@ -1,4 +1,4 @@
-"""A request that fails everywhere is its own fault: nobody else is refused for it. What is broken rests for a while."""
+"""A request that fails everywhere is its own fault: nobody is refused for it. What is broken rests for a while."""
 
 from __future__ import annotations
 
