@@ -255,7 +255,7 @@ async def test_no_client_speaks_the_translators_own_protocol(gateway: GatewayPro
         async with asyncio.timeout(10):
             line = await reader.readline()
         writer.close()
-        assert line.startswith(b"HTTP/1.1 403 ")
+        assert line.startswith(b"HTTP/1.1 426 ")
 
 
 async def test_a_revoked_key_stops_working_at_once(gateway: GatewayProcess) -> None:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from xds_server.admin.problems import Problems
 
 NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`"
-MODEL_RULE = "1 to 200 printable characters without whitespace"
+MODEL_RULE = "1 to 200 printable characters without blanks around them"
 CREDENTIAL_RULE = "1 to 4,096 printable ASCII characters without whitespace"
 KEY_RULE = "16 to 512 printable ASCII characters without whitespace"
 
@@ -37,8 +37,8 @@ def name(text: str, problems: Problems) -> None:
 
 
 def model(text: str, problems: Problems) -> None:
-    blank = any(character.isspace() for character in text)
-    if blank or not text.isprintable() or not 1 <= len(text) <= 200:
+    # Of white space only the plain blank counts as printable.
+    if text != text.strip() or not text.isprintable() or not 1 <= len(text) <= 200:
         problems.note(f"{quoted(text)} is not accepted; accepted: {MODEL_RULE}")
 
 

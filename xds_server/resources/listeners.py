@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
+    Http1ProtocolOptions,
     Http2ProtocolOptions,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction as Underscores,
@@ -130,10 +131,15 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
         always_set_request_id_in_response=True,
         normalize_path=True,
         merge_slashes=True,
-        path_with_escaped_slashes_action=EscapedSlashes.REJECT_REQUEST,
+        # SDKs escape the slashes in a model's name. What is behind the paths' fixed table never sees them.
+        path_with_escaped_slashes_action=EscapedSlashes.KEEP_UNCHANGED,
         common_http_protocol_options=HttpProtocolOptions(
-            headers_with_underscores_action=Underscores.REJECT_REQUEST, idle_timeout=timedelta(hours=1)
+            # Clients send such headers of their own (Codex: session_id), and no target is to take one for another.
+            headers_with_underscores_action=Underscores.DROP_HEADER,
+            idle_timeout=timedelta(hours=1),
         ),
+        # nginx asks its upstreams so unless told otherwise.
+        http_protocol_options=Http1ProtocolOptions(accept_http_10=True, default_host_for_http_10="gateway"),
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=CONCURRENT_STREAMS,
             initial_stream_window_size=STREAM_WINDOW,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLogFilter,
+    AndFilter,
     ComparisonFilter,
     ComparisonFilterOp,
     ExtensionFilter,
@@ -28,7 +31,7 @@ from xds_server.resources.encoding import pack
 
 
 def local_replies(max_body_bytes: int) -> LocalReplyConfig:
-    """One mapper per cause. The translator's refusals, which have none of these flags, pass as they are."""
+    """One mapper per cause, then one per status. What the module answers itself passes as it is."""
     return LocalReplyConfig(
         mappers=[
             _mapper(
@@ -37,6 +40,11 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 kind="server_error",
                 code="no_healthy_upstream",
                 retry_after=5,
+            ),
+            _mapper(
+                _all(_flags("SI"), _status(408)),
+                message="The request did not arrive in full in time. Send it again.",
+                code="request_timeout",
             ),
             _mapper(
                 _flags("UT", "SI"),
@@ -52,7 +60,7 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 retry_after=1,
             ),
             _mapper(
-                _details("overload"),
+                _details("response.code_details == 'overload'"),
                 message="The gateway has no memory left for more requests. Send the request again later.",
                 kind="server_error",
                 code="gateway_overloaded",
@@ -61,16 +69,63 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
             _mapper(
                 _status(413),
                 message=f"The request body is larger than this gateway's limit of {max_body_bytes} bytes.",
-                kind="invalid_request_error",
                 code="request_too_large",
             ),
+            # Clients that try a WebSocket first, as Codex does on /v1/responses, fall back at once on this status.
+            _mapper(
+                _all(_status(403), _details("response.code_details == 'upgrade_failed'")),
+                message="This endpoint speaks HTTP and no other protocol: send the request without `upgrade`.",
+                code="upgrade_not_supported",
+                status=426,
+                headers={"upgrade": "HTTP/1.1"},
+            ),
+            *(_own(status, message, code) for status, (message, code) in _BY_STATUS.items()),
         ]
     )
 
 
+#: Answers that Envoy gives before it knows a route, or to what is no HTTP that it accepts.
+_BY_STATUS = {
+    400: (
+        "The request is not valid HTTP. Check its first line, its header lines and its stated length.",
+        "bad_request",
+    ),
+    403: ("This is not allowed here.", "forbidden"),
+    404: ("Nothing is served at this path. The API is below /v1.", "unknown_url"),
+    405: ("This method is not allowed here.", "method_not_allowed"),
+    408: ("The request did not arrive in full in time. Send it again.", "request_timeout"),
+    414: ("The request's path is too long.", "uri_too_long"),
+    426: ("This version of HTTP is not served: use HTTP/1.1 or HTTP/2.", "http_version_not_supported"),
+    431: (
+        "The request's header lines are larger than 60 KiB in all, or there are more than 100.",
+        "headers_too_large",
+    ),
+    500: ("The gateway failed. Its operator finds the reason in its log.", "internal_error"),
+    501: ("The request's transfer-encoding is not supported: send it plain or chunked.", "not_implemented"),
+    502: ("The target's answer was not valid HTTP.", "upstream_protocol_error"),
+    503: ("The gateway cannot serve the request right now. Send it again later.", "service_unavailable"),
+    504: ("No target answered within this model's time limits.", "upstream_timeout"),
+}
+
+
+def _own(status: int, message: str, code: str) -> ResponseMapper:
+    """For an answer that is Envoy's own: those of our module have details that begin with `trunkline`."""
+    condition = _all(_status(status), _details("!response.code_details.startsWith('trunkline')"))
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return _mapper(condition, message=message, kind=kind, code=code)
+
+
 def _mapper(
-    condition: AccessLogFilter, *, message: str, kind: str, code: str, retry_after: int | None = None
+    condition: AccessLogFilter,
+    *,
+    message: str,
+    code: str,
+    kind: str = "invalid_request_error",
+    status: int | None = None,
+    retry_after: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ResponseMapper:
+    """`status` replaces Envoy's; `retry_after` is seconds."""
     error = Struct(
         fields={
             "message": Value(string_value=message),
@@ -79,30 +134,36 @@ def _mapper(
             "code": Value(string_value=code),
         }
     )
-    headers = []
+    added = dict(headers or {})
     if retry_after is not None:
-        headers.append(
-            HeaderValueOption(
-                header=HeaderValue(key="retry-after", value=str(retry_after)),
-                append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-            )
-        )
+        added["retry-after"] = str(retry_after)
     return ResponseMapper(
         filter=condition,
+        status_code=status,
         body_format_override=SubstitutionFormatString(
             json_format=Struct(fields={"error": Value(struct_value=error)}), content_type="application/json"
         ),
-        headers_to_add=headers,
+        headers_to_add=[
+            HeaderValueOption(
+                header=HeaderValue(key=name, value=value),
+                append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+            )
+            for name, value in added.items()
+        ],
     )
+
+
+def _all(*conditions: AccessLogFilter) -> AccessLogFilter:
+    return AccessLogFilter(and_filter=AndFilter(filters=list(conditions)))
 
 
 def _flags(*flags: str) -> AccessLogFilter:
     return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
 
 
-def _details(text: str) -> AccessLogFilter:
-    """By Envoy's own word for the cause, where it has no flag."""
-    expression = ExpressionFilter(expression=f"response.code_details == '{text}'")
+def _details(condition: str) -> AccessLogFilter:
+    """By Envoy's own word for the cause, `response.code_details`, where it has no flag."""
+    expression = ExpressionFilter(expression=condition)
     return AccessLogFilter(
         extension_filter=ExtensionFilter(
             name="cel",
