@@ -194,7 +194,7 @@ async def test_upstreams_see_neither_the_client_nor_the_gateway(
     status, answer = await exchange(gateway, request(gateway.api_key, "/v1/chat/completions", *own))
     assert status == 200
     names = {name.lower() for name, _ in (await provider_a.arequests())[-1].headers}
-    assert names == {"host", "content-type", "content-length", "authorization"}
+    assert names == {"host", "content-type", "content-length", "authorization", "accept-encoding"}
     assert b"sk-provider-a" not in answer
 
 
