@@ -38,10 +38,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
         yield running
 
 
-async def exchange(
-    gateway: GatewayProcess, request: bytes, *, ends: bool = True
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, header lines and body of the first answer on a connection. Without `ends` the client waits on."""
+Answer = tuple[int, dict[str, str], bytes]
+
+
+async def exchange(gateway: GatewayProcess, request: bytes) -> Answer:
+    """Status, header lines and body of the first answer on a connection."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(request)
     async with asyncio.timeout(60):
