@@ -176,6 +176,31 @@ static void settle_missing(struct dress *dress) {
   reject(dress, FATE_IMPROPER);
 }
 
+static enum peek peek(const struct dress *dress, struct span text, bool last) {
+  return dress->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
+}
+
+// The answer that was held is one.
+static void serve_held(struct dress *dress) {
+  serve(dress);
+  if (dress->holds == HELD_EVENTS) {
+    dress->request->streamed = true;
+    header_remove(dress->filter.envoy, RESPONSE_HEADERS, SPAN("content-length"));
+  }
+  dress->holds = HELD_NOTHING;
+}
+
+// Looks at the first piece where it is. Returns whether that is enough, as it nearly always is: then nothing is copied.
+static bool settle_at_once(struct dress *dress, bool last) {
+  struct slices slices;
+  if (dress->held.size || dress->holds == HELD_MISSING) return false;
+  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
+  bool clear = slices.count > 0 && peek(dress, slices.all[0], last && slices.count == 1) == PEEK_ANSWER;
+  slices_free(&slices);
+  if (clear) serve_held(dress);
+  return clear;
+}
+
 // Looks at the first bytes of the answer. Returns whether it is clear now what it is.
 static bool settle(struct dress *dress, bool last) {
   struct span text = buffer_span(&dress->held);
@@ -183,16 +208,12 @@ static bool settle(struct dress *dress, bool last) {
     if (!last && text.size < LONGEST_PEEK) return false;
     settle_missing(dress);
   } else {
-    enum peek found = dress->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
+    enum peek found = peek(dress, text, last);
     if (found == PEEK_MORE) return false;
     if (found == PEEK_ERROR) {
       reject_held(dress);
     } else {
-      serve(dress);
-      if (dress->holds == HELD_EVENTS) {
-        dress->request->streamed = true;
-        header_remove(dress->filter.envoy, RESPONSE_HEADERS, SPAN("content-length"));
-      }
+      serve_held(dress);
     }
   }
   dress->holds = HELD_NOTHING;
@@ -255,7 +276,7 @@ static void pass_received(struct dress *dress, bool last) {
 enum body_status verdict_body(struct filter *filter, bool last) {
   struct dress *dress = of(filter);
   if (!dress->request) return BODY_CONTINUE;
-  if (dress->holds) {
+  if (dress->holds && !settle_at_once(dress, last)) {
     body_copy(filter->envoy, RECEIVED_RESPONSE, &dress->held);
     bool settled = settle(dress, last);
     // `instead` may point into what was held, which is kept for that.
