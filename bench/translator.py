@@ -164,7 +164,7 @@ def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
             pass
 
     def acknowledge() -> None:
-        outbox.acknowledge([record.id for record in outbox.batch(BATCH, 1 << 22)])
+        outbox.acknowledge([record.id for record in outbox.batch(BATCH)])
 
     gc.collect()
     gc.freeze()

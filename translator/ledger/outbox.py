@@ -71,19 +71,14 @@ class Outbox:
             return
         self.expired[record.id] = record
 
-    def batch(self, most: int, most_bytes: int) -> list[ledger.UsageRecord]:
-        """The oldest records, up to `most` and about so many bytes; they stay until they are acknowledged."""
+    def batch(self, most: int) -> list[ledger.UsageRecord]:
+        """The oldest records, up to `most`; they stay until they are acknowledged."""
         chosen = list(islice(self.expired.values(), most))
         for waiting in self._waiting:
             if len(chosen) >= most:
                 break
             if not waiting.done:
                 chosen.append(waiting.record)
-        size = 0
-        for number, record in enumerate(chosen):
-            size += record.ByteSize()
-            if size > most_bytes and number:
-                return chosen[:number]
         return chosen
 
     def acknowledge(self, ids: Iterable[str]) -> None:

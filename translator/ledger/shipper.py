@@ -63,10 +63,14 @@ class Shipper:
         delay = _FIRST_DELAY
         while True:
             await self._gather()
-            batch = self._outbox.batch(self._most, _BATCH_BYTES)
+            batch = self._outbox.batch(self._most)
             if not batch:
                 continue
-            reason = await self._send(stub, batch)
+            request = ledger.AppendRequest(source=self._source, records=batch, keeps_refused=True)
+            if len(batch) > 1 and request.ByteSize() > _BATCH_BYTES:
+                self._most = len(batch) // 2
+                continue
+            reason = await self._send(stub, batch, request)
             if not reason:
                 delay, self._told = _FIRST_DELAY, ""
                 self._most = min(2 * self._most, BATCH)
@@ -91,9 +95,10 @@ class Shipper:
             if self._outbox.pending <= _FEW:
                 return
 
-    async def _send(self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord]) -> str:
+    async def _send(
+        self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord], request: ledger.AppendRequest
+    ) -> str:
         """Why nothing was acknowledged; empty if something was."""
-        request = ledger.AppendRequest(source=self._source, records=batch, keeps_refused=True)
         try:
             answer = await stub.Append(request, timeout=_TIMEOUT, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
