@@ -17,8 +17,8 @@ FORMAT_VERSION = 2
 _BEGINNING = b'{"'
 #: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
 _LARGEST = 1 << 53
-#: How a NUL stands in JSON. A record can have none.
-_NUL = b"\\u0000"
+#: No text of a record can have one.
+_NUL = "\x00"
 
 #: Within these bounds, as every line of a healthy Envoy, one goes into a record as it is.
 _Text = Annotated[str, msgspec.Meta(max_length=bounds.TEXT)]
@@ -79,16 +79,22 @@ def parse(line: bytes) -> RequestLine | None:
     A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
     is larger than a record can have is made to fit.
     """
-    if _NUL in line:
-        return _parse_any(line)
     try:
         found = _usual(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter for text that is not UTF-8
         return _parse_any(line)
-    target, node, failed, flags, usage = found.target, found.node, found.failed, found.flags, found.usage
+    noted, target, node, failed = found.note, found.target, found.node, found.failed
+    flags, usage = found.flags, found.usage
+    if (
+        (noted and _NUL in noted)
+        or (target and _NUL in target)
+        or (node and _NUL in node)
+        or (flags and _NUL in flags)
+    ):
+        return _parse_any(line)
     events, event_bytes = _events(found.events) if found.events else (None, 0)
     return RequestLine(
-        note.read(found.note) if found.note else None,
+        note.read(noted) if noted else None,
         target if target and target != "-" else "",
         node if node and node != "-" else "",
         failed if failed and failed != "-" else "",
