@@ -196,7 +196,7 @@ class Ledger:
         )
 
     def _priced(self, route: str, target: str, price: Price) -> None:
-        self._journal.append([settlement.PRICED, route, target, *price])
+        self._journal.append([settlement.PRICED, route, target, *price.fields])
 
     @property
     def outstanding(self) -> list[Reservation]:

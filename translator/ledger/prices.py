@@ -120,6 +120,12 @@ class Price(NamedTuple):
             tuple((each.name, each.price) for each in message.images),
         )
 
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        """Returns it as JSON values, for `restored`. No named tuples are among them, which are none to orjson."""
+        values: tuple[Any, ...] = msgspec.to_builtins(self)
+        return values
+
     @classmethod
     def restored(cls, fields: Iterable[Any]) -> Price:
         """Returns the price of its fields as JSON values; earlier versions wrote only the first ones."""
@@ -215,7 +221,7 @@ class PriceBook:
     def dump(self) -> dict[str, Any]:
         """As JSON values, for `restore`."""
         return {
-            route: {target: [list(each) for each in prices.values()] for target, prices in targets.items()}
+            route: {target: [each.fields for each in prices.values()] for target, prices in targets.items()}
             for route, targets in self._prices.items()
         }
 

@@ -16,11 +16,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
+from tests.translator.ledger.test_prices import FULL
 from tests.translator.ledger.writing import EnvoyLog, held, request_line
 from translator.ledger import outbox, quarantine
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
+from translator.ledger.state import Snapshot
 from translator.limits import Limiter
 from translator.metrics import Metrics
 
@@ -188,6 +190,22 @@ async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process
     found = last.at("other", "a/m", 2_000)
     assert found is not None
     assert (found.version, found.input) == (2, 3_000_000)
+
+
+async def test_a_price_of_every_kind_of_rate_outlives_the_process(tmp_path: Path) -> None:
+    routed = policy.Route(id="rt", targets=[policy.Target(id="a/m", prices=[FULL])])
+    book = PriceBook()
+    async with running(tmp_path, new_limiter(), book):
+        book.put(routed)
+        killed = PriceBook()
+        killed.put(policy.Route(id="other", targets=routed.targets))
+        Ledger(settings(tmp_path), new_limiter(), killed, structlog.get_logger())  # from the journal
+        assert set(killed.entries()) > set(book.entries())
+    snapshot = Snapshot.load(tmp_path / "ledger" / "limits.snapshot", structlog.get_logger())
+    assert snapshot is not None
+    restored = PriceBook()
+    restored.restore(snapshot.prices)
+    assert set(restored.entries()) == set(book.entries()) != set()
 
 
 async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_no_more(

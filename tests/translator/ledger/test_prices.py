@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import orjson
 import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
@@ -144,7 +144,7 @@ def test_the_price_at_the_requests_start_also_after_it_was_replaced() -> None:
         assert price is not None
         assert price.version == version
     restored = PriceBook()
-    restored.restore(json.loads(json.dumps(book.dump())))
+    restored.restore(orjson.loads(orjson.dumps(book.dump())))
     assert restored.at("rt_gpt", "openai/gpt-4.1", START) == book.at("rt_gpt", "openai/gpt-4.1", START)
     assert book.at("rt_gpt", "other", START) is None
     assert book.at("rt_x", "openai/gpt-4.1", START) is None
@@ -259,7 +259,7 @@ FULL = policy.Price(
 def test_the_cost_of_every_unit(tokens: Tokens, micro_usd: float) -> None:
     price = Price.of(FULL)
     assert price.cost(tokens) == round(micro_usd * 1_000) + 5_000
-    restored = Price.restored(json.loads(json.dumps(price)))
+    restored = Price.restored(orjson.loads(orjson.dumps(price.fields)))
     assert (restored, restored.cost(tokens)) == (price, price.cost(tokens))
 
 
