@@ -106,6 +106,7 @@ class Gateway:
             "target": "openai/gpt-4.1",
             "node": None,
             "failed": None,
+            "upstream_id": None,
             "attempts": 1,
             "status": 200,
             "flags": None,
@@ -113,7 +114,7 @@ class Gateway:
             "bytes_out": 842,
             "first_byte_us": 1213,
             "duration_ms": 2,
-            "usage": '{"prompt_tokens":214,"completion_tokens":5,"total_tokens":219}',
+            "usage": '{"usage":{"prompt_tokens":214,"completion_tokens":5,"total_tokens":219},"text":21}',
             "events": None,
         }
 
