@@ -84,12 +84,13 @@ def parse(line: bytes) -> RequestLine | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter for text that is not UTF-8
         return _parse_any(line)
     noted, target, node, failed = found.note, found.target, found.node, found.failed
-    flags, usage = found.flags, found.usage
+    flags, usage, upstream_id = found.flags, found.usage, found.upstream_id
     if (
         (noted and _NUL in noted)
         or (target and _NUL in target)
         or (node and _NUL in node)
         or (flags and _NUL in flags)
+        or (upstream_id and _NUL in upstream_id)
     ):
         return _parse_any(line)
     events, event_bytes = _events(found.events) if found.events else (None, 0)
@@ -108,7 +109,7 @@ def parse(line: bytes) -> RequestLine | None:
         usage if usage != "-" else None,
         events,
         event_bytes,
-        upstream_id if (upstream_id := found.upstream_id) and upstream_id != "-" else "",
+        upstream_id if upstream_id and upstream_id != "-" else "",
     )
 
 

@@ -4,7 +4,7 @@ import json
 from itertools import product
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.translator.ledger.writing import held, request_line
 from translator.ledger import lines
@@ -56,6 +56,7 @@ def test_what_is_no_line(line: bytes) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "more"]), VALUES, max_size=5), st.booleans())
+@example(changed={"upstream_id": "a\0"}, in_ascii=True)
 def test_the_quick_way_reads_what_the_lenient_one_reads(changed: dict[str, object], in_ascii: bool) -> None:
     line = json.dumps(json.loads(request_line("r1")) | changed, ensure_ascii=in_ascii)
     raw = line.encode("utf-8", "surrogatepass")
