@@ -43,10 +43,12 @@ def read(text: str) -> Reservation | None:
     """The reservation without its limits; None for what is no note."""
     try:
         words = text.split(" ")
-        beside = words.pop() if len(words) == _WORDS + 1 else ""
+        beside = words.pop() if len(words) > _WORDS else ""
         if (beside and asked.read(beside) is None) or not words[0]:
             return None
         request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
+        reserved, estimated = int(tokens), int(prompt)
+        nano = int(cost[:-1]) if cost[-1:] == _NANO else int(cost) * money.MICRO
         made = Reservation(
             request_id,
             int(at) / 1e6,
@@ -54,15 +56,16 @@ def read(text: str) -> Reservation | None:
             key,
             route,
             unquote(model) if "%" in model else model,
-            int(tokens),
-            int(cost[:-1]) if cost.endswith(_NANO) else int(cost) * money.MICRO,
-            int(prompt),
-            kind.startswith(_STREAM),
+            reserved,
+            nano,
+            estimated,
+            kind[:1] == _STREAM,
             "" if user == _ABSENT else user,
             "" if tag == _ABSENT else tag,
-            stated=int(kind[1:].removesuffix(_OUTSIDE) or 0),
-            outside=kind.endswith(_OUTSIDE),
-            asked=beside,
+            (),
+            0 if len(kind) == 1 else int(kind[1:].removesuffix(_OUTSIDE) or 0),
+            kind[-1:] == _OUTSIDE,
+            beside,
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None
@@ -71,9 +74,9 @@ def read(text: str) -> Reservation | None:
         len(request_id) + len(organisation) + len(key) + len(route) <= bounds.ID
         and len(text) <= bounds.TEXT
         and "%" not in model
-        and 0 <= made.prompt <= most
-        and 0 <= made.tokens <= most
-        and 0 <= made.cost <= money.MOST
+        and 0 <= estimated <= most
+        and 0 <= reserved <= most
+        and 0 <= nano <= money.MOST
     ):
         return made
     return bounds.reservation(made)

@@ -110,7 +110,8 @@ def read(text: str) -> Facts:
     except (msgspec.MsgspecError, UnicodeError):
         return _read_any(text)
     usage = found.usage
-    report = Reported(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    report = Reported(prompt, completion, total)
     if (inputs := usage.prompt_tokens_details) is not None:
         report.cached = inputs.cached_tokens or 0
         report.audio_input = inputs.audio_tokens or 0
@@ -118,7 +119,8 @@ def read(text: str) -> Facts:
     if (outputs := usage.completion_tokens_details) is not None:
         report.reasoning = outputs.reasoning_tokens or 0
         report.audio_output = outputs.audio_tokens or 0
-    take_unlisted(report)
+    if completion is None or prompt + completion != total:
+        take_unlisted(report)
     return Facts(report, found.tier, None, "", "", found.items, found.text, found.deltas)
 
 

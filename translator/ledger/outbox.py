@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.ledger import records
@@ -24,8 +24,7 @@ CAPACITY = 2_000
 _MOST_EXPIRED = 20_000
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, gc=False):
     """`start` is where the record's line begins."""
 
     record: ledger.UsageRecord

@@ -79,7 +79,7 @@ class Rates(NamedTuple):
         )
 
 
-class Price(NamedTuple):
+class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Units are those of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
 
     `rates` are empty where `input`, `output` and `cached_input` are all that tokens cost; otherwise they are in
@@ -122,9 +122,8 @@ class Price(NamedTuple):
 
     @property
     def fields(self) -> tuple[Any, ...]:
-        """Returns it as JSON values, for `restored`. No named tuples are among them, which are none to orjson."""
-        values: tuple[Any, ...] = msgspec.to_builtins(self)
-        return values
+        """Returns it as JSON values, for `restored`: without the named tuples in it, which are none to orjson."""
+        return tuple(msgspec.to_builtins(self))
 
     @classmethod
     def restored(cls, fields: Iterable[Any]) -> Price:
@@ -152,17 +151,17 @@ class Price(NamedTuple):
 
     def cost(self, tokens: Tokens) -> int:
         """Nano-USD, rounded half up once, and at most `money.MOST`."""
-        rates = self.rates_of(tokens.prompt, tokens.tier) if self.rates or self.service_tiers else None
-        if rates is None:
+        if (self.rates or self.service_tiers) and (rates := self.rates_of(tokens.prompt, tokens.tier)) is not None:
+            thousandths = rates.cost(tokens)
+        else:
             thousandths = (
                 (tokens.prompt - tokens.cached) * self.input
                 + tokens.cached * self.cached_input
                 + tokens.completion * self.output
             )
-        else:
-            thousandths = rates.cost(tokens)
         if not tokens.has_units:
-            return min(money.nano_usd(thousandths) + self.request * money.MICRO, money.MOST)
+            cost = money.nano_usd(thousandths) + self.request * money.MICRO
+            return min(cost, money.MOST)
         thousandths += tokens.characters * self.character
         # Milliseconds, at prices of seconds.
         millionths = tokens.audio_in_ms * self.audio_second_input + tokens.audio_out_ms * self.audio_second_output
@@ -187,8 +186,9 @@ class PriceBook:
 
     def at(self, route: str, target: str, start: int) -> Price | None:
         """The price in force at `start` (Unix seconds): of those that were, the most recent; None without one."""
-        known = self._prices.get(route, {}).get(target)
-        if not known:
+        try:
+            known = self._prices[route][target]
+        except KeyError:
             return None
         if len(known) == 1:  # nearly always
             (only,) = known.values()

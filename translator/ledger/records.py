@@ -48,8 +48,9 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     made.duration_us = line.duration_ms * 1000
     made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
     made.price_version = billed.price_version
-    made.upstream_request_id = line.upstream_id[: bounds.UPSTREAM_ID]
-    # What is seldom there is set where it is: each costs as much as all of the line's JSON.
+    # What is seldom there is set where it is: each costs as much as a part of the line's JSON.
+    if line.upstream_id:
+        made.upstream_request_id = line.upstream_id[: bounds.UPSTREAM_ID]
     if tokens.cached:
         made.cached_tokens = tokens.cached
     if tokens.reasoning:
@@ -120,10 +121,13 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
 
 def _begun(held: Reservation) -> ledger.UsageRecord:
     """What is known when a request begins."""
+    started = round(held.at * 1e6)
+    if not 0 < started <= bounds.LAST_US:
+        started = 1 if started <= 0 else bounds.LAST_US
     made = ledger.UsageRecord(
         id=held.id,
         format=RECORD_FORMAT,
-        started_at_us=min(max(1, round(held.at * 1e6)), bounds.LAST_US),
+        started_at_us=started,
         organisation_id=held.organisation,
         key_id=held.key,
         route_id=held.route,

@@ -55,8 +55,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     @property
     def has_units(self) -> bool:
         """Whether there is something beside tokens."""
-        beside = self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units
-        return beside > 0
+        return bool(self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units)
 
     @property
     def total(self) -> int:
@@ -102,22 +101,32 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation
     claimed_prompt = claimed_completion = 0
     if prompt > line.bytes_in and prompt > (most := belief.most_prompt(line, held)):
         claimed_prompt, prompt = prompt, most
-    if completion > (most := belief.most_completion(line, held, facts, report)):
+    # At least so much is believed of every target, so nearly all claims need no look.
+    if completion > (held.stated or facts.text or line.bytes_out) and completion > (
+        most := belief.most_completion(line, held, facts, report)
+    ):
         claimed_completion, completion = completion, most
-    cached = min(report.cached, prompt)
-    cache_write_1h = min(report.cache_write_1h, prompt - cached)
-    cache_write = min(report.cache_write, prompt - cached - cache_write_1h)
-    reasoning = min(report.reasoning, completion)
+    cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h
+    reasoning, audio_input, audio_output = report.reasoning, report.audio_input, report.audio_output
+    # Most often there is nothing to be kept within the whole, of the prompt or of the completion.
+    if cached or cache_write or cache_write_1h or audio_input:
+        cached = min(cached, prompt)
+        cache_write_1h = min(cache_write_1h, prompt - cached)
+        cache_write = min(cache_write, prompt - cached - cache_write_1h)
+        audio_input = min(audio_input, prompt - cached - cache_write - cache_write_1h)
+    if reasoning or audio_output:
+        reasoning = min(reasoning, completion)
+        audio_output = min(audio_output, completion - reasoning)
     return Tokens(
         prompt,
         cached,
         completion,
         reasoning,
-        estimated=estimated,
-        cache_write=cache_write,
-        cache_write_1h=cache_write_1h,
-        audio_input=min(report.audio_input, prompt - cached - cache_write - cache_write_1h),
-        audio_output=min(report.audio_output, completion - reasoning),
+        estimated,
+        cache_write,
+        cache_write_1h,
+        audio_input,
+        audio_output,
         tier=facts.tier,
         claimed_prompt=claimed_prompt,
         claimed_completion=claimed_completion,

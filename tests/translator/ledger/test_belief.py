@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.translator.ledger.writing import held, request_line
-from translator.ledger import records
+from translator.ledger import belief, records
+from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import parse
 from translator.ledger.prices import PriceBook
+from translator.ledger.reported import Reported
 from translator.ledger.usage import Tokens, used
 
 CLAIM = 2_000_000_000
@@ -35,6 +38,21 @@ def test_a_claim_beyond_reason_is_capped_and_kept() -> None:
     assert tokens.prompt <= 5_000
     assert tokens.completion <= 5_000
     assert not tokens.estimated
+
+
+_COUNTS = st.one_of(st.integers(0, 300), st.integers(0, 1 << 40))
+
+
+@given(_COUNTS, _COUNTS, _COUNTS, _COUNTS, _COUNTS, _COUNTS)
+def test_what_is_billed_without_a_look_is_believed(
+    stated: int, text: int, bytes_out: int, bytes_in: int, duration_ms: int, apart: int
+) -> None:
+    made = held("r", stated=stated)
+    line = parse(request_line("r", bytes_in=bytes_in, bytes_out=bytes_out, duration_ms=duration_ms).rstrip())
+    assert line is not None
+    most = belief.most_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
+    assert most >= (stated or text or line.bytes_out)
+    assert belief.most_prompt(line, made) >= line.bytes_in
 
 
 def test_a_claim_within_reason_is_billed_as_it_is() -> None:

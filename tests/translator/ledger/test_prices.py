@@ -4,13 +4,14 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.writing import START, held, request_line
 from translator import money
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, parse
-from translator.ledger.prices import Price, PriceBook
+from translator.ledger.prices import Price, PriceBook, Rates
 from translator.ledger.usage import Tokens
 
 
@@ -261,6 +262,19 @@ def test_the_cost_of_every_unit(tokens: Tokens, micro_usd: float) -> None:
     assert price.cost(tokens) == round(micro_usd * 1_000) + 5_000
     restored = Price.restored(orjson.loads(orjson.dumps(price.fields)))
     assert (restored, restored.cost(tokens)) == (price, price.cost(tokens))
+
+
+@given(*[st.integers(0, 1 << 30)] * 3, st.lists(st.integers(0, 100_000), min_size=8, max_size=8))
+def test_three_rates_cost_what_all_of_them_do(input_: int, output: int, cached: int, counts: list[int]) -> None:
+    message = policy.Price(version=1, input=input_, output=output, cached_input=cached)
+    price = Price.of(message)
+    read, write, write_1h, heard, more, thought, spoken, text = counts
+    tokens = Tokens(
+        read + write + write_1h + heard + more, read, thought + spoken + text, thought, cache_write=write,
+        cache_write_1h=write_1h, audio_input=heard, audio_output=spoken,
+    )  # fmt: skip
+    assert price.rates == ()
+    assert price.cost(tokens) == min(money.nano_usd(Rates.of(0, message).cost(tokens)), money.MOST)
 
 
 def test_a_price_of_an_earlier_version_is_restored() -> None:
