@@ -98,18 +98,28 @@ class _UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     deltas: _Count = 0
 
 
+#: How the facts begin; a bare usage object cannot.
+_FACTS = '{"usage":'
 _usual = msgspec.json.Decoder(_Usual).decode
 _usual_of_response = msgspec.json.Decoder(_UsualOfResponse).decode
+_bare = msgspec.json.Decoder(_UsualUsage).decode
 
 
 def read(text: str) -> Facts:
-    """From the access log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object."""
+    """From the log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object, and
+    a log that waited for the control plane may be full of them.
+    """
     try:
+        if not text.startswith(_FACTS):
+            return Facts(_reported(_bare(text)))
         found: _Usual | _UsualOfResponse
         found = _usual_of_response(text) if "input_tokens" in text else _usual(text)
     except (msgspec.MsgspecError, UnicodeError):
         return _read_any(text)
-    usage = found.usage
+    return Facts(_reported(found.usage), found.tier, None, "", "", found.items, found.text, found.deltas)
+
+
+def _reported(usage: _UsualUsage | _UsualResponse) -> Reported:
     prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
     report = Reported(prompt, completion, total)
     if (inputs := usage.prompt_tokens_details) is not None:
@@ -121,7 +131,7 @@ def read(text: str) -> Facts:
         report.audio_output = outputs.audio_tokens or 0
     if completion is None or prompt + completion != total:
         take_unlisted(report)
-    return Facts(report, found.tier, None, "", "", found.items, found.text, found.deltas)
+    return report
 
 
 def _read_any(text: str) -> Facts:

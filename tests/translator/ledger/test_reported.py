@@ -124,8 +124,10 @@ _DETAILS = st.none() | st.dictionaries(
 def test_the_quick_way_reads_what_the_lenient_one_reads(
     usage: dict[str, object], facts: dict[str, object]
 ) -> None:
-    text = json.dumps({"usage": usage, **facts})
-    assert read(text) == answer_facts._read_any(text)
+    for text in (json.dumps({"usage": usage, **facts}), json.dumps({"usage": usage}, separators=(",", ":"))):
+        assert read(text) == answer_facts._read_any(text)
+    bare = json.dumps(usage)
+    assert read(bare) == answer_facts._read_any(bare)
 
 
 @pytest.mark.parametrize("sides", [("prompt", "completion"), ("input", "output")])
@@ -136,3 +138,8 @@ def test_what_most_answers_report_is_read_quickly(sides: tuple[str, str], monkey
     usage |= {f"{sides[1]}_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 0}}
     found = read(json.dumps({"usage": usage, "tier": "default", "text": 30, "deltas": 9}))
     assert found.reported == Reported(9, 11, 20, 3, reasoning=2, apart=2, audio_input=1)
+
+
+def test_what_an_older_module_logged_is_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_facts, "_read_any", None)
+    assert read('{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}').reported == Reported(9, 5, 14)
