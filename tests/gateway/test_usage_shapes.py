@@ -36,6 +36,20 @@ FIELDS = {
     "tier": "service_tier",
     "estimated": "estimated",
 }
+#: USD per million tokens: each kind has a rate that no other has.
+PRICE = {"input": 2, "output": 8, "cached_input": 0.5, "cache_write": 3, "cache_write_1h": 5}
+PRICE |= {"reasoning": 9, "audio_input": 40, "audio_output": 80}
+
+
+def cost(used: dict[str, Any]) -> float:
+    """Nano-USD by PRICE."""
+    kinds = {name: used.get(name, 0) for name in FIELDS if name not in {"tier", "estimated"}}
+    prompt, completion = kinds.pop("prompt"), kinds.pop("completion")
+    rates = PRICE | {"cached": PRICE["cached_input"]}
+    text = prompt - sum(kinds[name] for name in ("cached", "cache_write", "cache_write_1h", "audio_input"))
+    made = completion - kinds["reasoning"] - kinds["audio_output"]
+    by_kind = sum(count * rates[name] for name, count in kinds.items())
+    return 1_000 * (text * PRICE["input"] + made * PRICE["output"] + by_kind)
 
 
 def body_of(shape: Shape) -> bytes:
@@ -81,10 +95,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         models = [f"shape-{number}" for number in range(len(CHATS))]
+        target = {"provider": "p", "price": PRICE}
         config = {
             "version": 1,
             "providers": [{"name": "p", "base_url": f"http://127.0.0.1:{port}"}],
-            "routes": [{"model": model, "targets": [{"provider": "p", "model": model}]} for model in models],
+            "routes": [{"model": each, "targets": [target | {"model": each}]} for each in models],
         }
         gateway = GatewayProcess(tmp_path_factory.mktemp("gw") / "data", config)
         await asyncio.to_thread(gateway.start)
@@ -111,3 +126,4 @@ def test_a_chat(outcomes: list[Outcome], number: int) -> None:
     found = {name: record[field] for name, field in FIELDS.items() if record[field]}
     assert {"prompt": 0, "completion": 0} | found == shape.used
     assert not record["capped"]
+    assert record["cost_nano_usd"] == cost(shape.used)
