@@ -19,6 +19,7 @@ from translator.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_
 
 #: How any escaped letter of the keys begins: they all lie within U+005F to U+007A.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
+_BACKSLASH = ord("\\")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 #: What follows a key whose value is a string. Possessive: a string of megabytes leaves nothing to come back to.
 _STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
@@ -43,10 +44,11 @@ _PLAIN = re.compile(
         b"|".join(name.encode() for name in _NAMES),
     )
 )
+#: The model with its value.
+_MODEL = re.compile(rb'"model"' + _STRING.pattern)
 #: Those of which the place matters.
 _PLACES = {
-    name: re.compile(rb'"%b"(?=[ \t\r\n]*:)' % name.encode())
-    for name in ("model", "stream_options", "include_usage")
+    name: re.compile(rb'"%b"(?=[ \t\r\n]*:)' % name.encode()) for name in ("stream_options", "include_usage")
 }
 #: More candidates than any real body has; each costs about a microsecond.
 _MAX_CANDIDATES = 100_000
@@ -105,7 +107,8 @@ class JsonBody:
 
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the model's JSON string, quotes included."""
-        value = _STRING.match(self._body, self._end_of("model"))
+        keys, body = self._keys, self._body
+        value = _MODEL.search(body) if keys is None else _STRING.match(body, keys["model"])
         assert value is not None  # noqa: S101 - orjson has seen it
         start, end = value.span(1)
         return start, end - start
@@ -177,7 +180,8 @@ def _is_obvious(body: bytes, values: dict[str, Any]) -> bool:
     Sound because they are known to exist: one that cannot be spelt with escapes, and that stands in the body only
     once, is found there and nowhere else. Keys that are deeper in the document only may stand there more often.
     """
-    if _ESCAPED_LETTER.search(body):
+    # Looking for one byte is much cheaper, and most short bodies have no escape at all.
+    if _BACKSLASH in body and _ESCAPED_LETTER.search(body):
         return False
     found = _PLAIN.findall(body)
     if len(set(found)) != len(found):

@@ -11,8 +11,9 @@ import math
 import re
 from binascii import Error as Base64Error, a2b_base64
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
 from translator.form import FormBody
@@ -81,6 +82,8 @@ _ADDING = frozenset(
     {"previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"}
 )
 _OWN_TOOLS = ("function", "custom")
+#: Members that may make an estimate another one than that of text and media. Most requests have none of them.
+_TELLING = _ADDING | _ANY_MAXIMA | {"n", "best_of", "prompt", "input", "query", "tools"}
 _INNER = ("url", "data", "file_data")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
 _UNICODE_ESCAPE = re.compile(rb"\\u")
@@ -90,7 +93,7 @@ _TEXT = bytes(range(32, 127)) + b"\t\r\n"
 _NUMBER = re.compile(r"\s*[+\-]?[0-9]{1,19}(?:\.[0-9]{0,19})?(?:[eE][+\-]?[0-9]{1,2})?\s*")
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`prompt` are tokens. A request has `answers`, each of at most `stated` tokens (0: it states no maximum); of
     at least the route's default where `loose`, because what it states is no maximum for every server; and of
     `least` in any case. With `outside`, the prompt may have more than the request's own bytes.
@@ -120,8 +123,26 @@ class Estimate(NamedTuple):
 
 def of_json(path: str, body: bytes, values: Mapping[str, Any]) -> Estimate:
     """For a request to the endpoint `path` whose `body` is the JSON object `values`."""
-    prompt, elsewhere = _prompt(path, body, values)
-    return Estimate(prompt, _answers(path, values), *_stated(path, values), outside=elsewhere or _outside(values))
+    text, tokens, elsewhere = _text(body, values), 0, False
+    for kind, content in _media(path, values):
+        taken, cost = _weighed(kind, content)
+        elsewhere = elsewhere or not taken
+        text -= taken
+        tokens += cost
+    if _TELLING.isdisjoint(values):
+        # The hot path: what follows would find nothing in it.
+        return Estimate(_prompt(text, tokens), 0 if path in _NO_OUTPUT else 1, outside=elsewhere)
+    for name in ("prompt", "input"):
+        value = values.get(name)
+        if type(value) is list:
+            taken, cost = _tokens(value)
+            text -= taken
+            tokens += cost
+    if path == "/v1/rerank":
+        tokens += _repeated_query(values)
+    stated, loose, least = _stated(path, values)
+    outside = elsewhere or _outside(values)
+    return Estimate(_prompt(text, tokens), _answers(path, values), stated, loose, least, outside)
 
 
 def of_form(path: str, form: FormBody) -> Estimate:
@@ -131,7 +152,7 @@ def of_form(path: str, form: FormBody) -> Estimate:
     sizes = [size for name, size in form.files if name in holders]
     media = sum(_medium("audio" if sound else "image", size) for size in sizes)
     text = form.size - sum(sizes)
-    prompt = max(1, min(text // BYTES_PER_TOKEN + media, MOST_TOKENS))
+    prompt = _prompt(text, media)
     answers = max(1, _number(form.field("n")))
     # Speech has fewer tokens as text than as sound.
     return Estimate(prompt, answers, least=media // 2 if sound else 0)
@@ -149,23 +170,10 @@ def _text(body: bytes, values: Mapping[str, Any]) -> int:
     return max(len(orjson.dumps(values)), size - 5 * escapes)
 
 
-def _prompt(path: str, body: bytes, values: Mapping[str, Any]) -> tuple[int, bool]:
-    """Tokens, and whether there is a medium at an address."""
-    text, tokens, elsewhere = _text(body, values), 0, False
-    for kind, content in _media(path, values):
-        taken, cost = _weighed(kind, content)
-        elsewhere = elsewhere or not taken
-        text -= taken
-        tokens += cost
-    for name in ("prompt", "input"):
-        value = values.get(name)
-        if type(value) is list:
-            taken, cost = _tokens(value)
-            text -= taken
-            tokens += cost
-    if path == "/v1/rerank":
-        tokens += _repeated_query(values)
-    return max(1, min(text // BYTES_PER_TOKEN + tokens, MOST_TOKENS)), elsewhere
+def _prompt(text: int, tokens: int) -> int:
+    """Tokens of so many bytes of text, and of what is none."""
+    tokens += text // BYTES_PER_TOKEN
+    return tokens if 0 < tokens < MOST_TOKENS else max(1, min(tokens, MOST_TOKENS))
 
 
 def _outside(values: Mapping[str, Any]) -> bool:
@@ -238,9 +246,11 @@ def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if type(items) is not list:
             continue
         for item in items[:_MOST_VALUES]:
-            held = None
-            if type(item) is dict:
-                held = item if inner is None else item.get(inner)
+            if type(item) is not dict:
+                continue
+            held = item if inner is None else item.get(inner)
+            if type(held) is str:
+                continue
             if type(held) is dict:
                 found.append(held)
             elif type(held) is list:

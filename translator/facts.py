@@ -74,6 +74,6 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     offset, length = place
     # A target that knows the model by this very name gets the body as it is.
-    name = body[offset : offset + min(length, _LONGEST_MODEL)]
-    shown = name.decode() if len(name) == length and name.isascii() else ""
+    name = body[offset : offset + length] if length <= _LONGEST_MODEL else b""
+    shown = name.decode() if name.isascii() else ""
     return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"

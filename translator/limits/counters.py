@@ -51,6 +51,8 @@ class SlidingCounter:
     def advance(self, at: float) -> None:
         """To the moment `at` of the clock."""
         step = int(at * self._rate)
+        if step == self._head:
+            return
         if step > self._head:
             self._head = step
             buckets = self._buckets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Refused:
     renews: float | None
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all
     of it is free again, in Unix seconds; not after now if it is.
     """

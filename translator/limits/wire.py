@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 
 from translator import money
@@ -18,25 +19,29 @@ _DAY = 86_400
 
 
 def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
+    """Returns `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
     requests, tokens = limiter.standing(limits, at)
     told = {}
     if requests is not None:
         told["x-ratelimit-limit-requests"] = str(requests.limit)
-        told["x-ratelimit-remaining-requests"] = str(max(0, requests.remaining))
-        told["x-ratelimit-reset-requests"] = duration(requests.resets - at)
+        told["x-ratelimit-remaining-requests"] = str(requests.remaining) if requests.remaining > 0 else "0"
+        told["x-ratelimit-reset-requests"] = _written(math.ceil(requests.resets - at))
     if tokens is not None:
         told["x-ratelimit-limit-tokens"] = str(tokens.limit)
-        told["x-ratelimit-remaining-tokens"] = str(max(0, tokens.remaining))
-        told["x-ratelimit-reset-tokens"] = duration(tokens.resets - at)
+        told["x-ratelimit-remaining-tokens"] = str(tokens.remaining) if tokens.remaining > 0 else "0"
+        told["x-ratelimit-reset-tokens"] = _written(math.ceil(tokens.resets - at))
     return told
 
 
 def duration(seconds: float) -> str:
     """As OpenAI writes it, e.g. `1s`, `6m0s`, `1h0m0s`; rounded up to whole seconds."""
-    whole = math.ceil(seconds)
+    return _written(math.ceil(seconds))
+
+
+@lru_cache(maxsize=4_096)
+def _written(whole: int) -> str:
     if whole < 60:
         return f"{max(0, whole)}s"
     minutes, rest = divmod(whole, 60)

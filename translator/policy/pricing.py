@@ -9,8 +9,8 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator import asked, money
 
-#: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens, and per
-#: request.
+#: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens;
+#: thousandths of a nano-USD per request.
 _Rates = tuple[int, int, int, int]
 #: Below any number of prompt tokens.
 _ANY = -1
@@ -38,10 +38,9 @@ class Ceiling:
             self._look(at)
         most = 0
         for above, by_prompt, by_completion, by_request in self._rates:
-            if prompt > above:
-                thousandths = prompt * by_prompt + completion * by_completion
-                most = max(most, money.nano_usd(thousandths) + by_request * money.MICRO)
-        return min(most, money.MOST)
+            if prompt > above and (cost := prompt * by_prompt + completion * by_completion + by_request) > most:
+                most = cost
+        return min(money.nano_usd(most), money.MOST)
 
     def cost_beside(self, word: str, at: float) -> int:
         """Nano-USD at `at` for what `word` asks for beside text (`translator.asked`), at most `money.MOST`."""
@@ -75,13 +74,14 @@ class Ceiling:
 
 def _all(price: policy.Price) -> Iterator[_Rates]:
     """The rates that a request may be charged by: nobody knows beforehand which service tier a target uses."""
-    yield _highest(_ANY, price, price.request)
+    request = price.request * money.MICRO * 1_000
+    yield _highest(_ANY, price, request)
     for tier in price.tiers:
-        yield _highest(tier.above, tier.rates, price.request)
+        yield _highest(tier.above, tier.rates, request)
     for service_tier in price.service_tiers:
-        yield _highest(_ANY, service_tier.rates, price.request)
+        yield _highest(_ANY, service_tier.rates, request)
         for tier in service_tier.tiers:
-            yield _highest(tier.above, tier.rates, price.request)
+            yield _highest(tier.above, tier.rates, request)
 
 
 def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
@@ -70,8 +72,7 @@ class Admitted:
         return _answer(number, 100, self.key, b"")
 
 
-@dataclass(slots=True)
-class Allowed:
+class Allowed(msgspec.Struct):
     """What Envoy does with a request that may pass. No value has a line feed in it.
 
     `end` is the request's id where an end notice frees something, else empty. `account` is the id of the API key
@@ -91,7 +92,7 @@ class Allowed:
     path: str = ""
     usage: str = "-"
     model: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     end: str = ""
     account: str = ""
 

@@ -22,7 +22,7 @@ from tests.translator.limits.building import (
     taken,
 )
 from translator.errors import LimitError
-from translator.limits import Limit, Limiter, Refused
+from translator.limits import Limit, Limiter, Refused, Standing
 
 MONTH = "month@Europe/Berlin"
 MARCH = 1_774_994_400.0  # 2026-04-01T00:00 in Berlin, the end of March
@@ -436,5 +436,5 @@ def test_tightest() -> None:
     assert requests.resets <= NOW
     assert reserve(engine, "a", [wide, narrow]) is None
     requests, _ = engine.standing([wide, narrow], NOW)
-    assert requests == (50, 49, NOW - NOW % 86_400 + 86_400)
-    assert engine.standing([wide], NOW)[0] == (100, 99, NOW + 61)
+    assert requests == Standing(50, 49, NOW - NOW % 86_400 + 86_400)
+    assert engine.standing([wide], NOW)[0] == Standing(100, 99, NOW + 61)
