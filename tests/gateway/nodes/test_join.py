@@ -158,7 +158,7 @@ async def test_what_a_node_serves_is_accounted_for_at_its_own_price(
     served = [await ask(gateway, "lab", stream=stream) for stream in (False, True) * 5]
     assert Counter(each.status for each in served) == {200: 10}
     prompt, completion = 2, 4
-    earned = (2 * (prompt * 150_000 + completion * 700_000) + 10**6) // (2 * 10**6) * len(served)
+    earned_nano_usd = (prompt * 150_000 + completion * 700_000) // 1_000 * len(served)
     await settled(gateway)
     rows = await verb(gateway, "usage", "report", "--by", "model,target")
     of_lab = next(row for row in rows if row["target"] == "nodes/lab")
@@ -166,7 +166,7 @@ async def test_what_a_node_serves_is_accounted_for_at_its_own_price(
     (row,) = [row for row in await verb(gateway, "nodes", "contributions") if row["node"] == "earner"]
     assert (row["requests"], row["errors"]) == (len(served), 0)
     assert (row["prompt"], row["completion"]) == (prompt * len(served), completion * len(served))
-    assert row["earned_usd"] == f"0.{earned:06}"
+    assert row["earned_usd"] == f"0.{earned_nano_usd:09}"
     status = (await asyncio.to_thread(gateway.run, "status", "--output", "json")).stdout
     assert {"node": "default/earner", "state": "online"}.items() <= json.loads(status)["nodes"][-1].items()
 
