@@ -81,6 +81,10 @@ async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway:
 async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control_plane(
     gateway: GatewayProcess,
 ) -> None:
+    async with asyncio.timeout(60):
+        # It is written some time after the first policy has come.
+        while not (gateway.data_dir / "translator" / "policy.snapshot").exists():
+            await asyncio.sleep(0.1)
     stopped = gateway.kill("xds_server", signal.SIGSTOP)
     try:
         async with Load(gateway.base_url, gateway.api_key, "plain", rate=20) as load:

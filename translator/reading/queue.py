@@ -10,8 +10,8 @@ from translator.errors import Refusal
 T = TypeVar("T")
 
 #: Bodies that wait, of one key and of all: how many, and their bytes.
-KEY_NUMBER, KEY_BYTES = 16, 96 * 1024 * 1024
-ALL_NUMBER, ALL_BYTES = 1_024, 384 * 1024 * 1024
+KEY_NUMBER, KEY_BYTES = 256, 96 * 1024 * 1024
+ALL_NUMBER, ALL_BYTES = 4_096, 384 * 1024 * 1024
 
 
 class FairQueue(Generic[T]):

@@ -109,8 +109,10 @@ _BY_STATUS = {
 
 
 def _own(status: int, message: str, code: str) -> ResponseMapper:
-    """For an answer that is Envoy's own: those of our module have details that begin with `trunkline`."""
-    condition = _all(_status(status), _details("!response.code_details.startsWith('trunkline')"))
+    """For an answer that is Envoy's own: not for our module's, nor for those that a route gives itself."""
+    words = "response.code_details"
+    own = f"!({words}.startsWith('trunkline') || {words} == 'direct_response')"
+    condition = _all(_status(status), _details(own))
     kind = "server_error" if status >= 500 else "invalid_request_error"
     return _mapper(condition, message=message, kind=kind, code=code)
 
