@@ -86,7 +86,6 @@ _OWN_TOOLS = ("function", "custom")
 _TELLING = _ADDING | _ANY_MAXIMA | {"n", "best_of", "prompt", "input", "query", "tools"}
 _INNER = ("url", "data", "file_data")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
-_UNICODE_ESCAPE = re.compile(rb"\\u")
 _BASE64 = bytes(range(65, 91)) + bytes(range(97, 123)) + b"0123456789+/-_=\r\n"
 _STANDARD = str.maketrans("-_", "+/", "=\r\n")
 _TEXT = bytes(range(32, 127)) + b"\t\r\n"
@@ -121,9 +120,11 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return min(each * self.answers, MOST_TOKENS)
 
 
-def of_json(path: str, body: bytes, values: Mapping[str, Any]) -> Estimate:
-    """For a request to the endpoint `path` whose `body` is the JSON object `values`."""
-    text, tokens, elsewhere = _text(body, values), 0, False
+def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool = True) -> Estimate:
+    """For a request to the endpoint `path` whose `body` is the JSON object `values`, without `escapes` if no
+    character of it is written as `\\uXXXX`.
+    """
+    text, tokens, elsewhere = _text(body, values) if escapes else len(body), 0, False
     for kind, content in _media(path, values):
         taken, cost = _weighed(kind, content)
         elsewhere = elsewhere or not taken
@@ -163,9 +164,9 @@ def _text(body: bytes, values: Mapping[str, Any]) -> int:
     take six for one of two or three.
     """
     size = len(body)
-    if size < _SMALL or b"\\" not in body or not _UNICODE_ESCAPE.search(body):
+    escapes = body.count(b"\\u") if size >= _SMALL else 0
+    if not escapes:
         return size
-    escapes = body.count(b"\\u")
     # What is in the body and not in `values`, because a later member of the same name replaced it, counts as well.
     return max(len(orjson.dumps(values)), size - 5 * escapes)
 

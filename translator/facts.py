@@ -45,7 +45,7 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
         if edit is not None:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
     named = parsed.values.get("user")
-    estimated = estimate.of_json(endpoint.path, body, parsed.values)
+    estimated = estimate.of_json(endpoint.path, body, parsed.values, escapes=parsed.escapes)
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
