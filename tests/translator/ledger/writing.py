@@ -46,19 +46,30 @@ def request_line(request_id: str, reserved: Reservation | None = None, **fields:
 
 
 class EnvoyLog:
-    """Appends to `path`, and opens it anew when it is asked to on the admin socket."""
+    """Appends to `path`, and opens it anew when it is asked to on the admin socket.
+
+    Like Envoy, which writes whole lines in one go, it does so between two lines, never within one.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._within_line = self._wants_reopening = False
         self.reopened = 0
 
     def write(self, data: bytes) -> None:
+        """Appends a line, or a piece of one; what follows belongs to it until its line end is there."""
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(self._descriptor, data)
+        self._within_line = not data.endswith(b"\n") if data else self._within_line
+        if self._wants_reopening and not self._within_line:
+            self.reopen()
 
     def reopen(self) -> None:
+        self._wants_reopening = self._within_line
+        if self._within_line:
+            return
         self.close()
         self.write(b"")
         self.reopened += 1
