@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from bench.gateway import wait_for_ledger
 from bench.lock import exclusive
 from bench.neighbours.attacker import ATTACKS, GRACE_SECONDS, GREED, READERS
 from bench.neighbours.memory import Peaks, roles_of
+from bench.neighbours.operator import Operator
 from bench.neighbours.scene import VICTIM, Scene, opened, recorded
 from bench.neighbours.victim import Figures, Victim, wait
 
@@ -91,7 +92,8 @@ def _beside(name: str, scene: Scene, plan: Plan) -> Outcome:
     print(name, file=sys.stderr, flush=True)
     node = scene.node.pid if scene.node is not None else None
     booked = recorded(scene.gateway, VICTIM)
-    with Victim(scene, _file(name), plan.rate) as victim:
+    changes = Operator(scene.gateway) if name == READERS else nullcontext()
+    with changes, Victim(scene, _file(name), plan.rate) as victim:
         time.sleep(_WARM_SECONDS)
         quiet_since = wait(max(2.0, plan.seconds / 2))
         began = time.monotonic()

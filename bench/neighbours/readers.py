@@ -1,4 +1,4 @@
-"""xDS clients that subscribe to everything and never read, and one that answers guessed nonces, beside changes."""
+"""xDS clients that subscribe to everything and never read, and one that answers guessed nonces."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
 from trunkline_proto.xds.v1 import discovery_pb2
 
-from bench.neighbours.scene import PLAIN, Prey
+from bench.neighbours.scene import Prey
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, ROUTE
 from xds_server.transport.ads import SERVICE
 
 CLIENTS = 200
-#: Guesses a second, and seconds between two changes of the configuration.
-GUESSES, CHANGE_SECONDS = 500.0, 1.0
+#: A second.
+GUESSES = 500.0
 _METHOD = f"/{SERVICE}/DeltaAggregatedResources"
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
 
@@ -30,7 +29,6 @@ async def attack(prey: Prey, outcomes: Counter[str]) -> None:
         for number in range(max(2, round(CLIENTS * prey.scale))):
             tasks.create_task(_never_reads(prey, f"stuck-{number}", outcomes))
         tasks.create_task(_guesses(prey, outcomes))
-        tasks.create_task(_changes(prey, outcomes))
 
 
 def _metadata(prey: Prey) -> tuple[tuple[str, str], ...]:
@@ -82,20 +80,3 @@ async def _guesses(prey: Prey, outcomes: Counter[str]) -> None:
                     await asyncio.sleep(1 / GUESSES)
             outcomes["guesser ended"] += 1
             await asyncio.sleep(1)
-
-
-async def _changes(prey: Prey, outcomes: Counter[str]) -> None:
-    """An operator at work: a weight that goes up and down."""
-    async with grpc.aio.insecure_channel(prey.control, options=_OPTIONS) as channel:
-        stub = admin_pb2_grpc.AdminStub(channel)
-        listed = await stub.ListRoutes(admin_pb2.ListRoutesRequest(), metadata=_metadata(prey))
-        route = next(each for each in listed.routes if each.model == PLAIN)
-        for weight in itertools.cycle((2, 1)):
-            route.targets[0].weight = weight
-            request = admin_pb2.PutRouteRequest(route=route)
-            try:
-                route = (await stub.PutRoute(request, metadata=_metadata(prey), timeout=30)).route
-                outcomes["changes"] += 1
-            except grpc.aio.AioRpcError as error:
-                outcomes[f"change refused: {error.code().name}"] += 1
-            await asyncio.sleep(CHANGE_SECONDS)
