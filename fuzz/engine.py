@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import sys
 from pathlib import Path
+
+import structlog
 
 from fuzz import corpus, targets
 from fuzz.guided import Guided
@@ -16,6 +19,8 @@ from fuzz.guided import Guided
 
 def main() -> None:
     """Ends with another status than 0 where the target found something; standard error says what."""
+    # What is under test says what it is sent, thousands of times a second.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     target, seconds = sys.argv[1], float(sys.argv[2])
     if has_atheris():
         _atheris(target, seconds)

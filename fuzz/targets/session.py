@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any, cast
-
-import structlog
 
 from fuzz.targets._pieces import headed, pieces
 from fuzz.targets.http2 import PREFACE
@@ -18,8 +15,6 @@ UNDER_TEST = ("node_sidecar.http2.session", "node_sidecar.http2.exchange", "node
 #: Bytes that a connection writes before it has read anything; an answer is more.
 _GREETING = 100
 _MOST_BUFFERED = 2 * 1024 * 1024
-
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 class _Transport(asyncio.Transport):

@@ -414,10 +414,11 @@ def _transcription(request: Request) -> Answer:
 
 def _seconds(sound: bytes) -> float:
     """Of a WAV file; 1 of anything else."""
-    if not sound.startswith(b"RIFF") or len(sound) < 44:
+    try:
+        with wave.open(io.BytesIO(sound)) as file:
+            return file.getnframes() / file.getframerate()
+    except (wave.Error, EOFError):
         return 1.0
-    with wave.open(io.BytesIO(sound)) as file:
-        return file.getnframes() / file.getframerate()
 
 
 ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {

@@ -33,7 +33,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 async def upstream() -> AsyncIterator[int]:
     """Answers embeddings with HONEST usage, and everything else with ABSURD; yields its port."""
 
+    connections: list[asyncio.StreamWriter] = []
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -52,6 +55,10 @@ async def upstream() -> AsyncIterator[int]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        # Envoy keeps them open.
+        for writer in connections:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in connections), return_exceptions=True)
 
 
 def config(port: int) -> dict[str, Any]:
