@@ -176,7 +176,7 @@ class Facts:
 
     def _later(self, known: Report | None, text: str) -> Report:
         bare = _STRING.sub('"', text)
-        numbers = [int(each) for each in re.findall(r"\.\d*|\d+", bare) if not each.startswith(".")]
+        numbers = [_compared(each) for each in re.findall(r"\.\d*|\d+", bare) if not each.startswith(".")]
         report = Report(text, max(numbers, default=0), self.documents)
         if known is None or known.document == self.documents or report.largest >= known.largest:
             return report
@@ -278,3 +278,11 @@ def _events(text: bytes) -> list[tuple[bytes, bool]]:
             events.append((event, True))
             event = b""
     return [*events, (event, False)] if event else events
+
+
+def _compared(digits: str) -> int:
+    """The number as reports are compared by it: from 2^64 / 100 on, further digits do not count."""
+    number = 0
+    for digit in digits:
+        number = number * 10 + int(digit) if number < ((1 << 64) - 1) // 100 else number
+    return number

@@ -198,6 +198,7 @@ def test_a_plain_answers_facts_are_found_however_it_comes(driver: Driver, parts:
 @example([TOKEN + b"\n\n", DONE, b"\n", b"\n"], True)
 @example([TOKEN + b"\n\n", REPORT], True)
 @example([DONE + b"\n" + REPORT + b"\n\n"], True)
+@example([b'data: {"usage":{"a":%d}}\n\ndata: {"usage":{"b":%d}}\n\n' % (10**25, 10**18)], False)
 def test_a_stream_is_the_same_however_it_comes(driver: Driver, parts: list[bytes], asked: bool) -> None:
     assert streamed(driver, parts, asked=asked) == model.stream(b"".join(parts), asked=asked, ends=True)
 
