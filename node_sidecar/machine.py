@@ -113,7 +113,6 @@ class Machine:
 
     def status(self) -> dict[str, Any]:
         """For `trunkline-node status`."""
-        report = self.idle_report()
         return {
             "gpus": [
                 {
@@ -125,9 +124,9 @@ class Machine:
                 for gpu in self.gpus
             ],
             "idle": None
-            if report is None
+            if self._idle is None
             else {
-                "state": report.state,
+                "state": self._idle.state.value,
                 "owner_cpu_percent": _rounded(self._use.cpu),
                 "owner_gpu_percent": _rounded(self._use.gpu),
                 "gpu_memory_free": self._use.gpu_memory_free,

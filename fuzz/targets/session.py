@@ -11,9 +11,9 @@ from node_sidecar.http2.exchange import Exchange
 from node_sidecar.http2.session import Session
 
 UNDER_TEST = ("node_sidecar.http2.session", "node_sidecar.http2.exchange", "node_sidecar.http2.connection")
-#: Above what a session may ever hold for a peer that reads nothing: 1 MiB, and the answers of the last turn.
 #: Bytes that a connection writes before it has read anything; an answer is more.
 _GREETING = 100
+#: Above what a session may ever hold for a peer that reads nothing: 1 MiB, and the answers of the last turn.
 _MOST_BUFFERED = 2 * 1024 * 1024
 
 
