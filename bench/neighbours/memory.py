@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from bench.gateway import roles_below
+from bench.neighbours.meanwhile import Meanwhile
 from bench.processes import descendants
 
 _RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
@@ -30,27 +28,16 @@ def roles_of(gateway: int, node: int | None) -> dict[str, tuple[int, ...]]:
     return shown | {"node": tuple(descendants(node)) if node is not None else ()}
 
 
-class Peaks:
+class Peaks(Meanwhile):
     """Looks four times a second until the block is left; then `mib`, by role, the sum of its processes."""
 
     def __init__(self, roles: Roles) -> None:
+        super().__init__()
         self._roles = roles
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.mib: dict[str, float] = {}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(_INTERVAL_SECONDS):
+    def run(self) -> None:
+        while not self.over.wait(_INTERVAL_SECONDS):
             for role, pids in self._roles().items():
                 now = sum(_resident_kib(pid) for pid in pids) / 1024
                 self.mib[role] = max(self.mib.get(role, 0.0), now)

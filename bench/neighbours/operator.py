@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from types import TracebackType
-from typing import Self
 
 from trunkline_proto.admin.v1 import admin_pb2
 
 from bench.gateway import Gateway
+from bench.neighbours.meanwhile import Meanwhile
 from bench.neighbours.scene import PLAIN, admin
 
 EVERY_SECONDS = 3.0
 
 
-class Operator:
+class Operator(Meanwhile):
     """Changes a route every three seconds until the block is left; a change is not waited for."""
 
     def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
         self._gateway = gateway
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         channel, stub, metadata = admin(self._gateway)
         with channel:
             for weight in itertools.cycle((2, 1)):
-                if self._over.wait(EVERY_SECONDS):
+                if self.over.wait(EVERY_SECONDS):
                     return
                 listed = stub.ListRoutes(admin_pb2.ListRoutesRequest(), metadata=metadata, timeout=60)
                 route = next(each for each in listed.routes if each.model == PLAIN)

@@ -1,0 +1,29 @@
+"""Something that goes on in a thread of its own while a block runs."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Meanwhile:
+    """Runs `run` from the block's beginning; leaving the block sets `over` and waits until `run` has returned."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self._thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.over.set()
+        self._thread.join()
+
+    def run(self) -> None:
+        """Returns soon after `over` is set."""
+        raise NotImplementedError
