@@ -104,6 +104,14 @@ async def whole(call: grpc.aio.StreamStreamCall, request: object, revision: int)
     return held
 
 
+async def until_ended(call: grpc.aio.StreamStreamCall, *requests: object) -> None:
+    """Sends `requests` and reads until the server ends the stream, which may be before the last one is written."""
+    for each in requests:
+        await call.write(each)
+    while True:
+        await asyncio.wait_for(call.read(), 30)
+
+
 def anonymous_bytes() -> int:
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{os.getpid()}/status").read_text().splitlines())
     return int(fields["RssAnon"].split()[0]) * 1024
@@ -164,13 +172,12 @@ async def test_a_client_that_does_not_read_is_given_up_and_shown(tmp_path: Path,
 
 async def test_a_client_that_guesses_too_often_is_cut_off(tmp_path: Path, open_stream: Open) -> None:
     async with running(tmp_path, content(1)) as served:
-        call = open_stream(served.address)
-        await call.write(first("guesses"))
-        for number in range(MAX_UNKNOWN_ANSWERS + 1):
-            await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=f"{number}-00"))
-        await call.read()
+        guesses = [
+            discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=f"{number}-00")
+            for number in range(MAX_UNKNOWN_ANSWERS + 1)
+        ]
         with pytest.raises(grpc.aio.AioRpcError, match="never sent on this stream") as ended:
-            await asyncio.wait_for(call.read(), 30)
+            await until_ended(open_stream(served.address), first("guesses"), *guesses)
         assert ended.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         await served.until(lambda: len(served.clients.refused_peers()) == 1)
         (refused,) = served.clients.refused_peers()
@@ -183,16 +190,12 @@ async def test_streams_are_counted(tmp_path: Path, open_stream: Open, monkeypatc
             call = open_stream(served.address)
             await call.write(first("same"))
             await call.write(ack(await call.read()))
-        one_more = open_stream(served.address)
-        await one_more.write(first("same"))
         with pytest.raises(grpc.aio.AioRpcError, match="same has 16 streams open") as refused:
-            await one_more.read()
+            await until_ended(open_stream(served.address), first("same"))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         monkeypatch.setattr(module, "MAX_PEER_STREAMS", module.MAX_CLIENT_STREAMS)
-        another = open_stream(served.address)
-        await another.write(first("another"))
         with pytest.raises(grpc.aio.AioRpcError, match="too many ADS streams") as refused:
-            await another.read()
+            await until_ended(open_stream(served.address), first("another"))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await call.write(ack(discovery_pb2.DeltaDiscoveryResponse(type_url=CLUSTER)))
         assert served.clients.counters().connected == module.MAX_CLIENT_STREAMS
