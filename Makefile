@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROTOS := $(shell find proto/trunkline_proto -name '*.proto')
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
+NODE_LOCKS := tests/node_sidecar/dependencies
 
 .PHONY: up test wheel check proto golden lock bench fuzz clean
 
@@ -27,16 +28,20 @@ check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/clang-format --dry-run --Werror envoy/module/*.[ch] tests/envoy/drivers/*.[ch] fuzz/c/*.[ch]
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/generate_proto.py --check
+	$(BIN)/python -m scripts.generate_proto --check
 
 proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
-	$(BIN)/python scripts/generate_proto.py
+	$(BIN)/python -m scripts.generate_proto
 
 golden: $(STAMP)        ## renew tests/golden/*.envoy.yaml, the configuration that each case becomes
 	$(BIN)/python -m tests.golden
 
-lock: $(STAMP)          ## bring requirements.lock up to date with pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+lock: $(STAMP)          ## bring every lock file of Python up to date with what it is made from
+	$(LOCK) requirements.lock --all-extras pyproject.toml
+	$(LOCK) proto/generator.lock proto/generator.in
+	$(LOCK) $(NODE_LOCKS)/oldest.lock --extra node --resolution lowest-direct pyproject.toml
+	$(LOCK) $(NODE_LOCKS)/machine_learning.lock --extra node --constraint $(NODE_LOCKS)/machine_learning.in pyproject.toml
+	$(LOCK) $(NODE_LOCKS)/newest.lock --extra node --upgrade pyproject.toml
 
 bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
 	$(BIN)/python -m bench

@@ -1,5 +1,8 @@
 """Generate `proto/trunkline_proto`'s modules and the descriptor set for Envoy's transcoder.
 
+The generator is pinned in proto/generator.lock and runs in an environment of its own. It makes code for the oldest
+protobuf and grpcio that pyproject.toml allows, and needs an old protobuf itself (docs/dependencies.md).
+
 `--check` regenerates into a scratch directory and fails if a committed file differs.
 """
 
@@ -7,34 +10,32 @@ from __future__ import annotations
 
 import argparse
 import filecmp
-import importlib.resources
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from grpc_tools import protoc
+from scripts.locked_environment import ROOT, python_of
 
-ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
+GENERATOR = PROTO / "generator.lock"
 DESCRIPTORS = Path("trunkline_proto/descriptors.binpb")
 
 
 def generate(out: Path) -> list[Path]:
     """Write every generated file below `out`; returns their paths relative to it."""
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    well_known = importlib.resources.files("grpc_tools") / "_proto"
     google_api = next(path for path in map(Path, sys.path) if (path / "google/api/annotations.proto").is_file())
     (out / DESCRIPTORS.parent).mkdir(parents=True, exist_ok=True)
-    scripts = Path(sys.executable).parent
-    status = protoc.main(
+    plugins = Path(sys.executable).parent
+    done = subprocess.run(
         [
-            "protoc",
-            f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
-            f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+            *(python_of(GENERATOR), "-m", "grpc_tools.protoc"),
+            f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
             f"--proto_path={PROTO}",
             f"--proto_path={google_api}",
-            f"--proto_path={well_known}",
             f"--python_out={out}",
             f"--grpc_python_out={out}",
             f"--mypy_out={out}",
@@ -42,10 +43,11 @@ def generate(out: Path) -> list[Path]:
             f"--descriptor_set_out={out / DESCRIPTORS}",
             "--include_imports",
             *sources,
-        ]
+        ],
+        check=False,
     )
-    if status != 0:
-        sys.exit(f"protoc failed with status {status}")
+    if done.returncode != 0:
+        sys.exit(f"protoc failed with status {done.returncode}")
     for stub in out.rglob("*_pb2_grpc.py*"):
         if "Stub" not in stub.read_text():  # a file without a service
             stub.unlink()

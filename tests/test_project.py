@@ -21,7 +21,7 @@ CHECKS = {
     "C format": [BIN / "clang-format", "--dry-run", "--Werror", *C_FILES],
     "types": [BIN / "mypy"],
     "imports": [BIN / "lint-imports"],
-    "generated code": [sys.executable, "scripts/generate_proto.py", "--check"],
+    "generated code": [sys.executable, "-m", "scripts.generate_proto", "--check"],
 }
 
 

@@ -10,16 +10,22 @@ from types import TracebackType
 
 
 class NodeProcess:
-    """One command; `state_dir` is given by the environment. Use it with `async with`: it is killed at the end."""
+    """One command; `state_dir` is given by the environment. Use it with `async with`: it is killed at the end.
 
-    def __init__(self, state_dir: Path, *arguments: str, **environment: str) -> None:
+    `python` runs it, which is ours unless another one is given.
+    """
+
+    def __init__(
+        self, state_dir: Path, *arguments: str, python: str | Path = sys.executable, **environment: str
+    ) -> None:
+        self._python = python
         self._arguments = arguments
         self._environment = {**os.environ, "TRUNKLINE_NODE_STATE_DIR": str(state_dir), **environment}
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> NodeProcess:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            self._python,
             "-m",
             "node_sidecar",
             *self._arguments,
@@ -64,6 +70,8 @@ class NodeProcess:
         return code, output.decode()
 
 
-async def run(state_dir: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+async def run(
+    state_dir: Path, *arguments: str, python: str | Path = sys.executable, **environment: str
+) -> tuple[int, str]:
     """A command that ends by itself: exit code and output."""
-    return await (await NodeProcess(state_dir, *arguments, **environment).start()).end()
+    return await (await NodeProcess(state_dir, *arguments, python=python, **environment).start()).end()

@@ -1,0 +1,64 @@
+"""Virtual environments made from lock files with hashes, apart from ours: for tools and clients whose dependencies
+collide with ours. Each is made once and kept below `build/environments` under the digest of what it was made from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / "build" / "environments"
+UV = Path(sys.executable).parent / "uv"
+
+
+def python_of(lock: Path, *, with_project: bool = False) -> Path:
+    """Returns the interpreter of an environment that holds exactly what `lock` lists, and Trunkline if asked for.
+
+    Raises RuntimeError with the output of uv if it cannot be made, or if Trunkline allows another version of
+    something in it.
+    """
+
+    def make(directory: Path) -> None:
+        run([UV, "venv", "--quiet", "--python", sys.executable, directory])
+        python = directory / "bin/python"
+        run([UV, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock])
+        if with_project:
+            run([UV, "pip", "install", "--quiet", "--no-deps", "--python", python, "--editable", ROOT])
+            run([UV, "pip", "check", "--quiet", "--python", python])
+
+    sources = [lock, ROOT / "pyproject.toml"] if with_project else [lock]
+    return made_once(lock.stem, sources, make) / "bin/python"
+
+
+def made_once(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
+    """Returns a directory that `make` has filled from `sources`.
+
+    It is made again when a source changes or when `make` did not finish. Several processes may ask at once.
+    """
+    digest = hashlib.sha256(sys.version.encode())
+    for source in sources:
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    directory = ENVIRONMENTS / f"{name}-{digest.hexdigest()[:16]}"
+    done = directory / ".complete"
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            make(directory)
+            done.touch()
+    return directory
+
+
+def run(command: list[str | Path], directory: Path | None = None) -> None:
+    """Runs `command`. Raises RuntimeError with its output if it fails."""
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = " ".join(map(str, command))
+        raise RuntimeError(f"{words} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")
