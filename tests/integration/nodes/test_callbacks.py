@@ -20,13 +20,17 @@ async def test_they_are_called_where_a_node_fails_what_others_serve(
     async with Edge(tmp_path, {"k1": key("k1", "org_1")}) as edge:
         failing, serving = node_id(), node_id()
         async with (
-            Node(failing, edge.node_tls(failing), status=500) as bad,
+            Node(failing, edge.node_tls(failing)) as bad,
             Node(serving, edge.node_tls(serving)) as good,
         ):
             for node in (bad, good):
                 await node.open_tunnels(edge.tunnel, WORKERS)
             await edge.publish(Route("rt_m", "m", (NodesTarget("m"),)))
             await edge.fill(through_tunnel("m", failing, serving))
+            # The module ejects a resting node only on a worker that is connected to it. Each has one of the tunnels.
+            while {each.connection for each in bad.seen} != set(range(WORKERS)):
+                assert (await edge.ask("k1", "m")).status == 200
+            bad.status = 500
             while not all(counting.counts(edge.envoy_pid)[name] for name in counting.OF_NODES):
                 assert (await edge.ask("k1", "m")).status == 200
         pid = edge.envoy_pid
