@@ -14,6 +14,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 
 from trunkline import credentials
+from trunkline.channel import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE, Trust, opened
 from trunkline.errors import ControlError, UsageError
 
 _CALL_SECONDS = 30.0
@@ -26,40 +27,48 @@ _CHANNEL = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
 
+#: In gRPC's words: a CA that is not trusted, a certificate for another name.
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Where the control plane is (host:port, or unix:PATH) and the token that opens it.
+    """Where the control plane is (host:port, unix:PATH, or a URL) and the token that opens it.
 
-    `wait` is how many seconds to wait for it to listen; 0 fails at once.
+    `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once.
     """
 
     address: str
     token: str = field(repr=False)
     wait: float = 0.0
+    trust: Trust = field(default_factory=Trust)
 
     @classmethod
-    def find(cls, data_dir: Path, environment: Mapping[str, str] = os.environ) -> Control:
+    def find(
+        cls, data_dir: Path, environment: Mapping[str, str] = os.environ, *, ca_file: Path | None = None
+    ) -> Control:
         """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory.
 
         Raises:
-            UsageError: neither is there.
+            UsageError: neither is there, or what is for TLS cannot be used.
         """
         stored = credentials.load(data_dir / "credentials.json")
         address = environment.get("TRUNKLINE_CONTROL") or stored.control
         token = environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token
         if not address or not token:
-            missing = "TRUNKLINE_CONTROL (host:port)" if not address else "TRUNKLINE_ADMIN_TOKEN"
+            missing = (
+                "TRUNKLINE_CONTROL (host:port or https://host:port)" if not address else "TRUNKLINE_ADMIN_TOKEN"
+            )
             raise UsageError(
                 f"no control plane known: there is no {data_dir / 'credentials.json'} and {missing} is not set; "
                 "start one with `trunkline up`, or set the variables, or choose with --data-dir"
             )
-        return cls(address, token)
+        return cls(address, token, trust=Trust.of(environment, ca_file))
 
     @contextmanager
     def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:
         """The Admin API with the token on every call. Raises ControlError for any call that fails."""
-        with grpc.insecure_channel(self.address, options=_CHANNEL) as channel:
+        with opened(self.address, self.trust, _CHANNEL) as channel:
             try:
                 if self.wait:
                     _wait_for(channel, self)
@@ -107,6 +116,8 @@ def _explain(error: grpc.RpcError, address: str) -> str:
     """One line that says what to do; the control plane's own words where they are about the request."""
     assert isinstance(error, grpc.Call)  # noqa: S101 - what a stub raises is both
     code, details = error.code(), error.details() or ""
+    if of_tls := _explain_tls(code, details, address):
+        return of_tls
     if code is grpc.StatusCode.UNAVAILABLE:
         return (
             f"cannot reach the control plane at {address}: is `trunkline up` running? Another one is chosen with "
@@ -121,8 +132,20 @@ def _explain(error: grpc.RpcError, address: str) -> str:
     return details or f"the control plane answered {code.name}"
 
 
+def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
+    """Empty for an error that has nothing to do with certificates."""
+    if code is grpc.StatusCode.UNAVAILABLE and any(each in details for each in _UNTRUSTED):
+        return (
+            f"the certificate of {address} is not trusted, or not for this name: give its CA with "
+            f"--control-ca-file or {CA_VARIABLE}, and the name that it is for in TRUNKLINE_CONTROL"
+        )
+    if code is grpc.StatusCode.PERMISSION_DENIED and details.startswith("RBAC"):
+        return f"{address} asks for a certificate: set {CERTIFICATE_VARIABLE} and {KEY_VARIABLE}"
+    return ""
+
+
 def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --data-dir, and hands the verb `control`."""
+    """Adds --data-dir and --control-ca-file, and hands the verb `control`."""
 
     @click.option(
         "--data-dir",
@@ -131,8 +154,13 @@ def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Where `trunkline up` keeps credentials.json.",
     )
-    def with_control(*, data_dir: Path, **given: Any) -> Any:
-        return verb(control=Control.find(data_dir), **given)
+    @click.option(
+        "--control-ca-file",
+        type=click.Path(path_type=Path),
+        help=f"CAs (PEM) to trust where TRUNKLINE_CONTROL is https://.  [default: ${CA_VARIABLE}, or public ones]",
+    )
+    def with_control(*, data_dir: Path, control_ca_file: Path | None, **given: Any) -> Any:
+        return verb(control=Control.find(data_dir, ca_file=control_ca_file), **given)
 
     with_control.__doc__ = verb.__doc__
     with_control.__name__ = verb.__name__

@@ -63,6 +63,7 @@ class _Gateway:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
         with Nursery(for_this_system()) as nursery:
+            _warn_of_plain_text(self._settings)
             running = Services(self._commands, nursery, notice)
             running.start()
             stop = asyncio.create_task(self._stop.wait())
@@ -114,7 +115,8 @@ class _Gateway:
             discover = ("providers", "discover", *wait)
             environment = child_environment.of_discovery(os.environ)
             nursery.start(admin_verb(settings, known.admin_token, environment, *discover, nice=10))
-        await wait_until_ready(settings.admin.local, settings.openai.local, notice)
+        tls = settings.tls is not None
+        await wait_until_ready(settings.admin.local, settings.openai.local, notice, tls=tls)
 
     def _credentials(self) -> Credentials:
         """With an admin token, made once, and stored where the control plane and the verbs read it."""
@@ -123,8 +125,8 @@ class _Gateway:
         known = replace(
             known,
             admin_token=known.admin_token or secrets.token_urlsafe(32),
-            base_url=f"http://{settings.openai.local}/v1",
-            admin_url=f"http://{settings.admin.local}",
+            base_url=f"{settings.scheme}://{settings.openai.local}/v1",
+            admin_url=f"{settings.scheme}://{settings.admin.local}",
             control=str(settings.control.local),
             tunnel=f"https://{settings.tunnel.local}",
         )
@@ -164,6 +166,14 @@ def _with_free_ports(settings: Settings) -> Settings:
         return replace(
             settings, openai=openai, admin=admin, control=control, tunnel=tunnel, tunnel_handshake=handshake
         )
+
+
+def _warn_of_plain_text(settings: Settings) -> None:
+    """Keys and prompts that cross a network in plain text are worth a line."""
+    public = [each for each in (settings.openai, settings.admin) if not each.is_loopback]
+    if public and settings.tls is None:
+        where = " and ".join(map(str, public))
+        notice(f"warning: {where} can be reached from outside without TLS: add --tls-cert and --tls-key")
 
 
 def notice(text: str) -> None:

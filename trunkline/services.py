@@ -30,6 +30,21 @@ _FEWEST_TUNNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files for the clients' and the admin listener, absolute; the control plane reads and watches them."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The control plane's."""
+        client_ca = () if self.client_ca is None else ("--tls-client-ca", str(self.client_ca))
+        return ("--tls-cert", str(self.certificate), "--tls-key", str(self.key), *client_ca)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What `trunkline up` was asked for. `config` is None to start without a file."""
 
@@ -49,6 +64,13 @@ class Settings:
     log_level: str
     #: Networks in which nodes may have direct addresses although they are refused by default.
     allow_direct: tuple[str, ...] = ()
+    #: None: plain HTTP.
+    tls: Tls | None = None
+
+    @property
+    def scheme(self) -> str:
+        """Of the clients' and the admin listener's URLs."""
+        return "http" if self.tls is None else "https"
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
@@ -75,6 +97,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--max-total-bytes", str(settings.envoy_memory.all_bodies)),
                 *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
                 *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
+                *(() if settings.tls is None else settings.tls.flags),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),

@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -32,15 +34,18 @@ from xds_server.nodes.enrolment import Enrolment
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.resources.builder import Builder
-from xds_server.resources.settings import GatewayTls
+from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
+from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.transport.authorise import bearer_token
 
 #: Seconds for running calls at the end; xDS streams never end by themselves.
 _GRACE = 0.5
+
+_Tls = TypeVar("_Tls", GatewayTls, ListenerTls)
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +54,8 @@ async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        XdsServerError: the store cannot be opened, or an address cannot be listened on.
+        XdsServerError: the store cannot be opened, an address cannot be listened on, or the listeners' certificate
+            cannot be used.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,7 +74,10 @@ async def _serve(
 ) -> None:
     clients = ClientRegistry()
     async_store = AsyncStore(store)
-    edge, tunnel, authority = settings.edge, None, None
+    edge, tunnel, authority, certificate = settings.edge, None, None, None
+    if settings.tls_files is not None:
+        certificate = await asyncio.to_thread(CertificateWatch, settings.tls_files)
+        edge = replace(edge, listener_tls=certificate.tls)
     if edge.tunnel_listen is not None:
         authority = await asyncio.to_thread(Authority.open, store)
         edge = replace(edge, tls=authority.gateway_tls())
@@ -84,7 +93,9 @@ async def _serve(
 
     guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE])
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    admin = AdminService(async_store, control_plane, clients, reports, tunnel=tunnel, live=live)
+    admin = AdminService(
+        async_store, control_plane, clients, reports, tunnel=tunnel, live=live, certificate=certificate
+    )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     if authority is not None:
@@ -102,12 +113,11 @@ async def _serve(
         background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
         background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
         if authority is not None:
-
-            def show(tls: GatewayTls) -> None:
-                builder.renew(tls)
-                control_plane.pools_changed({})
-
-            background.append(tasks.create_task(authority.run(show), name="certificate"))
+            shown = _shown(builder.renew, control_plane)
+            background.append(tasks.create_task(authority.run(shown), name="certificate"))
+        if certificate is not None:
+            renewed = _shown(builder.renew_listeners, control_plane)
+            background.append(tasks.create_task(certificate.run(renewed), name="listeners' certificate"))
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))
@@ -117,6 +127,16 @@ async def _serve(
         for task in background:
             task.cancel()
     await nodes.flush()
+
+
+def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:
+    """Publishes a certificate that has replaced another."""
+
+    def show(tls: _Tls) -> None:
+        renew(tls)
+        control_plane.pools_changed({})
+
+    return show
 
 
 def _open_store(settings: Settings) -> Store:

@@ -9,6 +9,7 @@ XdsServerError
 ├── TooManyAttemptsError       too many join tokens were refused lately
 ├── SilentError                a node's stream is open and says nothing
 ├── ListenError                an address cannot be listened on
+├── TlsFilesError              the files of the listeners' certificate cannot be used
 ├── CsrError                   a certificate signing request that nothing is issued for
 ├── TunnelError                no node can join: the control plane has no tunnel listener
 └── StoreError
@@ -68,6 +69,10 @@ class SilentError(XdsServerError):
 
 class ListenError(XdsServerError):
     """An address cannot be listened on; names the flag."""
+
+
+class TlsFilesError(XdsServerError):
+    """The files of the listeners' certificate cannot be used; names the flag and the file."""
 
 
 class CsrError(XdsServerError):

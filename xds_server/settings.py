@@ -17,6 +17,7 @@ from xds_server.ledger.kept import Kept
 from xds_server.nodes.direct import DirectAddresses, Network
 from xds_server.resources.settings import EdgeSettings
 from xds_server.store.url import DatabaseUrl
+from xds_server.tls.files import TlsFiles
 
 #: Where distributions keep the CAs that programs should trust.
 _CA_FILES = (
@@ -48,6 +49,8 @@ class Settings:
     kept: Kept = field(default_factory=Kept)
     node_tunnels: int = 4
     allow_direct: tuple[Network, ...] = ()
+    #: None: the clients' and the admin listener speak plain HTTP.
+    tls_files: TlsFiles | None = None
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
@@ -94,6 +97,15 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         metavar="HOST:PORT",
         help="on loopback, for every Envoy itself; default: 127.0.0.1:8444",
     )
+    for flag, of_what in (
+        (
+            "--tls-cert",
+            "certificate chain of the clients' and the admin listener, PEM; read again when it changes",
+        ),
+        ("--tls-key", "its private key"),
+        ("--tls-client-ca", "CAs, PEM: clients and operators then need a certificate of one of them"),
+    ):
+        parser.add_argument(flag, type=Path, metavar="FILE", help=of_what)
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     for flag, default, of_what in (
@@ -143,6 +155,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"--admin-token-file: {error}")
+    if (given.tls_cert is None) != (given.tls_key is None):
+        parser.error("--tls-cert and --tls-key: give both, or neither")
+    if given.tls_client_ca is not None and given.tls_cert is None:
+        parser.error("--tls-client-ca: needs --tls-cert and --tls-key")
     if not token:
         parser.error(f"--admin-token-file: {given.admin_token_file} is empty")
     return Settings(
@@ -170,6 +186,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
         node_tunnels=given.node_tunnels,
         allow_direct=tuple(given.allow_direct),
+        tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,

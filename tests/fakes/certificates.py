@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 GATEWAY_NAME = "gateway.trunkline.internal"
@@ -45,6 +45,21 @@ class CertificateAuthority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return Identity(_pem(made.sign(self._key, hashes.SHA256())), text.decode())
+
+    @staticmethod
+    def self_signed(key: ed25519.Ed25519PrivateKey) -> str:
+        """A certificate of a key that signs itself."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self")])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_NOW - datetime.timedelta(days=1))
+            .not_valid_after(_NOW + datetime.timedelta(days=1))
+        )
+        return _pem(made.sign(key, None))
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: float = 1

@@ -123,7 +123,7 @@ class GatewayProcess:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.origin.removeprefix("http://").rpartition(":")
+        host, _, port = self.origin.rpartition("//")[2].rpartition(":")
         return host, int(port)
 
     @property
@@ -154,8 +154,14 @@ class GatewayProcess:
         os.kill(pid, number)
         return pid
 
-    def run(self, *verb: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """A `trunkline` verb against this gateway."""
+    def run(
+        self,
+        *verb: str,
+        check: bool = True,
+        stdin: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """A `trunkline` verb against this gateway; `environment` is what it gets beside and instead."""
         known = self.credentials
         done = subprocess.run(
             [sys.executable, "-m", "trunkline", *verb],
@@ -164,6 +170,7 @@ class GatewayProcess:
                 **self._environment,
                 "TRUNKLINE_CONTROL": known["control"],
                 "TRUNKLINE_ADMIN_TOKEN": known["admin_token"],
+                **(environment or {}),
             },
             input=stdin,
             capture_output=True,

@@ -31,7 +31,7 @@ from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
-from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.settings import Settings, parse
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.settings import Invitation, NodeChange
@@ -134,6 +134,9 @@ def run(case: Case) -> Result:
             edge = settings.edge
             if edge.tunnel_listen is not None:
                 edge = replace(edge, tls=Authority.open(store).gateway_tls())
+            if settings.tls_files is not None:
+                client_ca = "<client CA>" if settings.tls_files.client_ca is not None else ""
+                edge = replace(edge, listener_tls=ListenerTls("<certificate chain>", "<private key>", client_ca))
             state = store.load()
         finally:
             store.close()

@@ -59,6 +59,7 @@ def status(*, control: Control, output: str) -> None:
             "rejections": refused,
             "refused_peers": peers,
             "refused_records": found.refused_records,
+            "certificate": _certificate(found),
             "nodes": nodes,
         }
         say(as_json(shown), lines=True)
@@ -66,6 +67,11 @@ def status(*, control: Control, output: str) -> None:
     say(render(rows, _COLUMNS, output), lines=True)
     if output == "table":
         say(f"\ncontrol plane: revision {found.revision}", lines=True)
+        if found.HasField("certificate"):
+            names = ", ".join(found.certificate.names)
+            say(f"certificate: {names}, expires {when(found.certificate.expires_at)}")
+            if found.certificate.problem:
+                say(f"certificate: {found.certificate.problem}")
         for client in found.clients:
             if client.problem:
                 say(f"{client.client_id}: {client.problem}")
@@ -104,6 +110,17 @@ def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
         }
         for each in client.types
     ]
+
+
+def _certificate(found: admin.GetStatusResponse) -> dict[str, Any] | None:
+    if not found.HasField("certificate"):
+        return None
+    shown = found.certificate
+    return {
+        "names": list(shown.names),
+        "expires_at": when(shown.expires_at),
+        "problem": shown.problem or None,
+    }
 
 
 def _node(node: admin.Node) -> dict[str, Any]:

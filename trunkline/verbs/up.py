@@ -14,7 +14,7 @@ from trunkline.address import Address
 from trunkline.errors import UsageError
 from trunkline.gateway import run
 from trunkline.layout import Layout
-from trunkline.services import Settings
+from trunkline.services import Settings, Tls
 
 _DEFAULT_CONFIG = Path("trunkline.yaml")
 
@@ -24,7 +24,8 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 Examples:
   trunkline up
   OPENAI_API_KEY=… trunkline up
-  trunkline up --config trunkline.yaml --listen 0.0.0.0:8080 --data-dir /var/lib/trunkline
+  trunkline up --config trunkline.yaml --data-dir /var/lib/trunkline
+  trunkline up --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
 """
 )
 @click.option(
@@ -64,6 +65,19 @@ Examples:
     help="Where nodes join and open their tunnels (TLS).",
 )
 @click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate chain (PEM) of --listen and --admin-listen; read again when it changes.",
+)
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its private key (PEM)."
+)
+@click.option(
+    "--tls-client-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CAs (PEM): clients and operators then need a certificate of one of them.",
+)
+@click.option(
     "--database-url",
     metavar="URL",
     envvar="TRUNKLINE_DATABASE_URL",
@@ -101,6 +115,9 @@ def up(
     admin_listen: str,
     control_listen: str,
     tunnel_listen: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     database_url: str | None,
     envoy_concurrency: int,
     envoy_memory: str | None,
@@ -128,6 +145,7 @@ def up(
             tunnel=address.parse(tunnel_listen, flag="--tunnel-listen"),
             # Between Envoy and itself; nobody needs to know it.
             tunnel_handshake=Address("127.0.0.1", 0),
+            tls=_tls(tls_cert, tls_key, tls_client_ca),
             database_url=database_url or f"sqlite:///{layout.database}",
             config=config,
             envoy_binary=envoy.binary(),
@@ -138,6 +156,17 @@ def up(
             allow_direct=_networks(allow_direct),
         )
     )
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    """Raises UsageError for half of a pair."""
+    if certificate is None or key is None:
+        if certificate is not key:
+            raise UsageError("--tls-cert and --tls-key: give both, or neither")
+        if client_ca is not None:
+            raise UsageError("--tls-client-ca: needs --tls-cert and --tls-key")
+        return None
+    return Tls(certificate.absolute(), key.absolute(), None if client_ca is None else client_ca.absolute())
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:

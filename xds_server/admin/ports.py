@@ -45,6 +45,23 @@ class Tunnel:
     fingerprint: str
 
 
+class ListenerCertificate(Protocol):
+    """The certificate of the clients' and the admin listener."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def expires_at(self) -> int:
+        """Unix seconds."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """What an operator has to mend; empty if nothing."""
+        ...
+
+
 class LiveNode(Protocol):
     """What a node reports, beside what is decided about it."""
 

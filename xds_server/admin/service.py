@@ -15,7 +15,7 @@ from xds_server.admin.apply import apply, changes
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
-from xds_server.admin.ports import Clients, LiveNodes, NoLiveNodes, Publisher, Tunnel
+from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLiveNodes, Publisher, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import NotFoundError
@@ -46,12 +46,14 @@ class AdminService(NodeMethods, UsageMethods):
         *,
         tunnel: Tunnel | None = None,
         live: LiveNodes | None = None,
+        certificate: ListenerCertificate | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._clients = clients
         self._changes = Changes(store, publisher, clients)
         self._tunnel = tunnel
+        self._certificate = certificate
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting
@@ -259,4 +261,4 @@ class AdminService(NodeMethods, UsageMethods):
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         state = await self._store.load()
         _, refused = await self._ledger.refused(0)
-        return status.status(state.revision, self._clients, refused_records=refused)
+        return status.status(state.revision, self._clients, refused_records=refused, certificate=self._certificate)

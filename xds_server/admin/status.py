@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server import clients
-from xds_server.admin.ports import Clients
+from xds_server.admin.ports import Clients, ListenerCertificate
 
 _RECENT_REJECTIONS = 50
 
@@ -30,7 +30,9 @@ def rejection(value: clients.Rejection) -> pb.Rejection:
     )
 
 
-def status(revision: int, known: Clients, *, refused_records: int) -> pb.GetStatusResponse:
+def status(
+    revision: int, known: Clients, *, refused_records: int, certificate: ListenerCertificate | None = None
+) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
         clients=[_client(each) for each in known.clients()],
@@ -40,6 +42,11 @@ def status(revision: int, known: Clients, *, refused_records: int) -> pb.GetStat
             for each in known.refused_peers()
         ],
         refused_records=refused_records,
+        certificate=None
+        if certificate is None
+        else pb.ListenerCertificate(
+            names=certificate.names, expires_at=certificate.expires_at, problem=certificate.problem
+        ),
     )
 
 

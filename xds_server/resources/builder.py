@@ -21,7 +21,7 @@ from xds_server.resources.listeners import AUTHORISE_TIMEOUT
 from xds_server.resources.pool_cluster import encoded_pool_cluster
 from xds_server.resources.pools import Assignments
 from xds_server.resources.routes import no_route, translator_route
-from xds_server.resources.settings import EdgeSettings, GatewayTls
+from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
 from xds_server.resources.shapes import Shape, hops, shapes
 from xds_server.resources.strategy import Hop
 from xds_server.resources.targets import encoded_provider_cluster
@@ -67,7 +67,7 @@ class Builder:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` (seconds) times what lingers; `wall_clock` (Unix seconds) says which prices are in force."""
-        self._edge = replace(edge, tls=None)
+        self._edge = replace(edge, tls=None, listener_tls=None)
         self._wall_clock = wall_clock
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
@@ -81,15 +81,23 @@ class Builder:
         self._no_match = route_table.on_match_of(no_route())
         self._translator_entry = route_table.entry(names.TRANSLATOR_ROUTE, translator_route())
         self._tls = self._next_tls = edge.tls
+        self._listener_tls = self._next_listener_tls = edge.listener_tls
         self._present()
 
     def renew(self, tls: GatewayTls) -> None:
         """From the next build on the gateway shows this certificate. Safe to call while a build runs."""
         self._next_tls = tls
 
+    def renew_listeners(self, tls: ListenerTls) -> None:
+        """From the next build on clients and operators see this certificate. Safe to call while a build runs.
+
+        Whether clients need certificates of their own stays as it was at the start: only contents change.
+        """
+        self._next_listener_tls = tls
+
     def _present(self) -> None:
         """What depends on the certificates. Without any, no node can be reached directly."""
-        self._of_edge = edge_resources(self._edge, self._tls)
+        self._of_edge = edge_resources(self._edge, self._tls, self._listener_tls)
         self._direct = self._tls is not None
         self._assignments = Assignments(direct=self._direct)
 
@@ -100,8 +108,8 @@ class Builder:
         change far more often than the state: given the same state object, only assignments are looked at.
         """
         built = dict(self._last.resources)
-        if self._tls is not self._next_tls:
-            self._tls, self._state = self._next_tls, None
+        if self._tls is not self._next_tls or self._listener_tls is not self._next_listener_tls:
+            self._tls, self._listener_tls, self._state = self._next_tls, self._next_listener_tls, None
             self._present()
         if state is not self._state:
             built.update(self._desired(state))

@@ -7,18 +7,25 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, SECRET, Resource
 from xds_server.resources import listeners, tunnels
-from xds_server.resources.secrets import secrets
-from xds_server.resources.settings import EdgeSettings, GatewayTls
+from xds_server.resources.secrets import listener_secrets, secrets
+from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
 from xds_server.resources.tunnel_listener import tunnel_listener
 
 
-def edge_resources(edge: EdgeSettings, tls: GatewayTls | None) -> dict[str, dict[str, Resource]]:
-    """Type URL → name → resource. Without `tls`, or where nodes are not listened for, no tunnels.
+def edge_resources(
+    edge: EdgeSettings, tls: GatewayTls | None, listener_tls: ListenerTls | None = None
+) -> dict[str, dict[str, Resource]]:
+    """Type URL → name → resource. Without `tls`, or where nodes are not listened for, no tunnels; without
+    `listener_tls` the listeners of clients and operators speak plain HTTP.
 
     Raises:
         ValueError: tunnels without a secret.
     """
-    every_listener = [listeners.openai_listener(edge), listeners.admin_listener(edge)]
+    every_listener = [
+        listeners.openai_listener(edge, listener_tls),
+        listeners.admin_listener(edge, listener_tls),
+    ]
+    every_secret = listener_secrets(listener_tls) if listener_tls is not None else {}
     clusters: list[Cluster] = []
     if tls is not None and edge.tunnel_listen is not None:
         if not edge.tunnel_secret:
@@ -30,7 +37,7 @@ def edge_resources(edge: EdgeSettings, tls: GatewayTls | None) -> dict[str, dict
         ]
         clusters += [tunnels.handshake_cluster(edge), tunnels.tunnels_cluster()]
     return {
-        SECRET: secrets(tls) if tls is not None else {},
+        SECRET: every_secret | (secrets(tls) if tls is not None else {}),
         CLUSTER: _by_name(CLUSTER, clusters),
         LISTENER: _by_name(LISTENER, every_listener),
     }

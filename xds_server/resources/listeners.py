@@ -42,13 +42,13 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
-from xds_server.resources import names
+from xds_server.resources import listener_tls, names
 from xds_server.resources.access_log import request_log
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import local_replies
 from xds_server.resources.module import module_filter
-from xds_server.resources.settings import EdgeSettings
+from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
 
 #: Everything a client might send in the gateway's own namespaces, except its label `x-trunkline-tag`; and an id of
@@ -66,7 +66,7 @@ CONNECTION_WINDOW = 1024 * 1024
 CONCURRENT_STREAMS = 128
 
 
-def openai_listener(edge: EdgeSettings) -> Listener:
+def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
     """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
     manager = _manager("openai", edge)
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
@@ -78,11 +78,16 @@ def openai_listener(edge: EdgeSettings) -> Listener:
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]
-    return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager)
+    return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager, tls)
 
 
-def admin_listener(edge: EdgeSettings) -> Listener:
-    """Operators' listener: health, metrics, and the Admin API as REST through the transcoder."""
+def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
+    """Operators' listener: health, metrics, and the Admin API as gRPC and, through the transcoder, as REST.
+
+    Where clients need a certificate, so do operators, for all but health: probes have none.
+    """
+    verified = tls is not None and bool(tls.client_ca_pem)
+    streams = RouteAction(cluster=names.XDS_CLUSTER, timeout=timedelta(), idle_timeout=timedelta())
     manager = _manager("admin", edge)
     manager.route_config = RouteConfiguration(
         name="admin",
@@ -91,18 +96,20 @@ def admin_listener(edge: EdgeSettings) -> Listener:
                 name="admin",
                 domains=["*"],
                 routes=[
-                    Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
-                    _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
+                    *_health_routes(verified=verified),
                     _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
                     # Apart: neither is lost with the other process, and neither is copied through Python.
                     _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
+                    # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
+                    Route(match=RouteMatch(prefix="/trunkline.admin.v1.Admin/"), route=streams),
                 ],
             )
         ],
     )
     descriptors = (resources.files("trunkline_proto") / "descriptors.binpb").read_bytes()
     manager.http_filters = [
+        *([listener_tls.certificate_filter()] if verified else []),
         HttpFilter(
             name="envoy.filters.http.grpc_json_transcoder",
             typed_config=pack(
@@ -118,7 +125,19 @@ def admin_listener(edge: EdgeSettings) -> Listener:
         ),
         router(),
     ]
-    return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager)
+    return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager, tls)
+
+
+def _health_routes(*, verified: bool) -> list[Route]:
+    """For anybody, also where others need a verified certificate."""
+    routes = [
+        Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
+        _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
+    ]
+    if verified:
+        for route in routes:
+            route.typed_per_filter_config = listener_tls.no_certificate()
+    return routes
 
 
 def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
@@ -153,8 +172,12 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
     )
 
 
-def _listener(name: str, listen: tuple[str, int], manager: HttpConnectionManager) -> Listener:
+def _listener(
+    name: str, listen: tuple[str, int], manager: HttpConnectionManager, tls: ListenerTls | None
+) -> Listener:
     chain = FilterChain(filters=[http_listener_filter(manager)])
+    if tls is not None:
+        listener_tls.present(chain, tls, require_client_certificate=name == names.OPENAI_LISTENER)
     return Listener(
         name=name,
         address=tcp(*listen),

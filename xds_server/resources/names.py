@@ -19,6 +19,9 @@ TUNNELS_CLUSTER = "tunnels"
 #: Secrets: this gateway's certificate, and the CA of its nodes.
 GATEWAY_SECRET = "gateway"  # noqa: S105  # a name
 NODES_CA_SECRET = "nodes-ca"  # noqa: S105  # a name
+#: The operator's certificate for the other listeners, and the CA of their clients.
+LISTENERS_SECRET = "listeners"  # noqa: S105  # a name
+CLIENT_CA_SECRET = "client-ca"  # noqa: S105  # a name
 
 #: Static clusters of Envoy's bootstrap.
 XDS_CLUSTER = "xds"

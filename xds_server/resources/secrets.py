@@ -12,27 +12,36 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 )
 
 from xds_server.protocol.snapshot import SECRET, Resource
-from xds_server.resources.names import GATEWAY_SECRET, NODES_CA_SECRET
-from xds_server.resources.settings import GatewayTls
+from xds_server.resources.names import CLIENT_CA_SECRET, GATEWAY_SECRET, LISTENERS_SECRET, NODES_CA_SECRET
+from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.resources.targets import ADS
 
 
 def secrets(tls: GatewayTls) -> dict[str, Resource]:
-    """Both secrets, by name. Their bodies hold a private key."""
-    made = (
-        Secret(
-            name=GATEWAY_SECRET,
-            tls_certificate=TlsCertificate(
-                certificate_chain=DataSource(inline_string=tls.certificate_chain_pem),
-                private_key=DataSource(inline_string=tls.key_pem),
-            ),
-        ),
-        Secret(
-            name=NODES_CA_SECRET,
-            validation_context=CertificateValidationContext(trusted_ca=DataSource(inline_string=tls.ca_pem)),
-        ),
+    """The gateway's certificate for nodes and their CA, by name. The bodies hold a private key."""
+    return _by_name(
+        _certificate(GATEWAY_SECRET, tls.certificate_chain_pem, tls.key_pem),
+        _authority(NODES_CA_SECRET, tls.ca_pem),
     )
-    return {each.name: Resource.of(SECRET, each.name, bytes(each)) for each in made}
+
+
+def listener_secrets(tls: ListenerTls) -> dict[str, Resource]:
+    """The operator's certificate, and its clients' CA if there is one, by name. The bodies hold a private key."""
+    certificate = _certificate(LISTENERS_SECRET, tls.certificate_chain_pem, tls.key_pem)
+    if not tls.client_ca_pem:
+        return _by_name(certificate)
+    return _by_name(certificate, _authority(CLIENT_CA_SECRET, tls.client_ca_pem))
+
+
+def for_listeners(tls: ListenerTls, *protocols: str) -> CommonTlsContext:
+    """Shows the operator's certificate; verifies what clients show where there is a CA for it."""
+    context = CommonTlsContext(
+        tls_certificate_sds_secret_configs=[SdsSecretConfig(name=LISTENERS_SECRET, sds_config=ADS)],
+        alpn_protocols=list(protocols),
+    )
+    if tls.client_ca_pem:
+        context.validation_context_sds_secret_config = SdsSecretConfig(name=CLIENT_CA_SECRET, sds_config=ADS)
+    return context
 
 
 def between_gateway_and_nodes(*protocols: str) -> CommonTlsContext:
@@ -42,3 +51,22 @@ def between_gateway_and_nodes(*protocols: str) -> CommonTlsContext:
         validation_context_sds_secret_config=SdsSecretConfig(name=NODES_CA_SECRET, sds_config=ADS),
         alpn_protocols=list(protocols),
     )
+
+
+def _certificate(name: str, chain_pem: str, key_pem: str) -> Secret:
+    return Secret(
+        name=name,
+        tls_certificate=TlsCertificate(
+            certificate_chain=DataSource(inline_string=chain_pem), private_key=DataSource(inline_string=key_pem)
+        ),
+    )
+
+
+def _authority(name: str, pem: str) -> Secret:
+    return Secret(
+        name=name, validation_context=CertificateValidationContext(trusted_ca=DataSource(inline_string=pem))
+    )
+
+
+def _by_name(*made: Secret) -> dict[str, Resource]:
+    return {each.name: Resource.of(SECRET, each.name, bytes(each)) for each in made}

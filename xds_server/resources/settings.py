@@ -18,6 +18,18 @@ class GatewayTls:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """What the clients' and the admin listener show, as PEM texts: the operator's own certificate.
+
+    With `client_ca_pem` callers need a certificate that one of these CAs has issued.
+    """
+
+    certificate_chain_pem: str
+    key_pem: str = field(repr=False)
+    client_ca_pem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeSettings:
     """The listeners and limits of every Envoy this control plane serves.
 
@@ -45,3 +57,5 @@ class EdgeSettings:
     tunnel_secret: str = field(default="", repr=False)
     #: At the start; `Builder.renew` has what follows.
     tls: GatewayTls | None = None
+    #: At the start; `Builder.renew_listeners` has what follows. None: both listeners speak plain HTTP.
+    listener_tls: ListenerTls | None = None

@@ -1903,6 +1903,7 @@ class GetStatusResponse(_message.Message):
     RECENT_REJECTIONS_FIELD_NUMBER: _builtins.int
     REFUSED_PEERS_FIELD_NUMBER: _builtins.int
     REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -1917,6 +1918,10 @@ class GetStatusResponse(_message.Message):
     def refused_peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedPeer]:
         """Newest first; at most 50."""
 
+    @_builtins.property
+    def certificate(self) -> Global___ListenerCertificate:
+        """Absent where the clients' and the admin listener speak plain HTTP."""
+
     def __init__(
         self,
         *,
@@ -1925,14 +1930,47 @@ class GetStatusResponse(_message.Message):
         recent_rejections: _abc.Iterable[Global___Rejection] | None = ...,
         refused_peers: _abc.Iterable[Global___RefusedPeer] | None = ...,
         refused_records: _builtins.int = ...,
+        certificate: Global___ListenerCertificate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ListenerCertificate(_message.Message):
+    """The certificate that the clients' and the admin listener show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    expires_at: _builtins.int
+    """Unix seconds."""
+    problem: _builtins.str
+    """What an operator has to mend: files that are not taken, an end that is near. Empty: nothing."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """DNS names and addresses that it is for."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        expires_at: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "names", b"names", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListenerCertificate: _TypeAlias = ListenerCertificate  # noqa: Y015
 
 @_typing.final
 class RefusedPeer(_message.Message):

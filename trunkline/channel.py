@@ -1,0 +1,84 @@
+"""gRPC channels to a control plane: beside it in plain text, or through a listener with TLS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+
+from trunkline.errors import UsageError
+
+CA_VARIABLE = "TRUNKLINE_CA_FILE"
+CERTIFICATE_VARIABLE = "TRUNKLINE_CLIENT_CERT"
+KEY_VARIABLE = "TRUNKLINE_CLIENT_KEY"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """PEM files for `https://`: whom to trust (None: the public CAs), and what to show to those who ask for it."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str] = os.environ, ca: Path | None = None) -> Trust:
+        """TRUNKLINE_CA_FILE or SSL_CERT_FILE where no `ca` is given; TRUNKLINE_CLIENT_CERT and _KEY.
+
+        Raises:
+            UsageError: half of a pair.
+        """
+        known = environment.get(CA_VARIABLE) or environment.get("SSL_CERT_FILE")
+        certificate, key = environment.get(CERTIFICATE_VARIABLE), environment.get(KEY_VARIABLE)
+        if bool(certificate) != bool(key):
+            raise UsageError(f"{CERTIFICATE_VARIABLE} and {KEY_VARIABLE}: set both, or neither")
+        return cls(
+            ca or (Path(known) if known else None),
+            Path(certificate) if certificate else None,
+            Path(key) if key else None,
+        )
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Raises UsageError for a file that cannot be read."""
+        ca, key, certificate = map(_contents, (self.ca, self.key, self.certificate))
+        return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def opened(address: str, trust: Trust, options: Sequence[tuple[str, int]]) -> grpc.Channel:
+    """A channel to `https://HOST[:PORT]`, or in plain text to `http://HOST[:PORT]`, HOST:PORT or unix:PATH.
+
+    Raises:
+        UsageError: a URL that is none, or a file of `trust` that cannot be read.
+    """
+    if not address.startswith(("http://", "https://")):
+        return grpc.insecure_channel(address, options=options)
+    target = _target(address)
+    if address.startswith("http://"):
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, trust.credentials(), options=options)
+
+
+def _target(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except ValueError as error:
+        raise UsageError(f"TRUNKLINE_CONTROL {url}: {error}") from error
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+        raise UsageError(f"TRUNKLINE_CONTROL {url}: expected https://HOST:PORT, http://HOST:PORT or HOST:PORT")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}"
+
+
+def _contents(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
