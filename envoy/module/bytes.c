@@ -2,17 +2,8 @@
 
 #include "bytes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-bool span_is(struct span text, struct span other) {
-  return text.size == other.size && (text.size == 0 || memcmp(text.data, other.data, text.size) == 0);
-}
-
-bool span_begins(struct span text, struct span prefix) {
-  return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
-}
 
 bool span_begins_any_case(struct span text, struct span prefix) {
   if (text.size < prefix.size) return false;
@@ -27,17 +18,6 @@ ptrdiff_t span_find(struct span text, struct span needle, size_t from) {
   if (from > text.size || text.size - from < needle.size) return -1;
   const char *found = memmem(text.data + from, text.size - from, needle.data, needle.size);
   return found ? found - text.data : -1;
-}
-
-// Nothing may be added to the address of what is not there, not even 0.
-static const char *advance(const char *data, size_t bytes) { return bytes ? data + bytes : data; }
-
-struct span span_from(struct span text, size_t start) {
-  return (struct span){advance(text.data, start), text.size - start};
-}
-
-struct span span_between(struct span text, size_t start, size_t end) {
-  return (struct span){advance(text.data, start), end - start};
 }
 
 struct span span_next(struct span *text, char separator) {
@@ -84,14 +64,15 @@ void buffer_add(struct buffer *buffer, struct span data) {
 }
 
 void buffer_add_number(struct buffer *buffer, uint64_t number) {
-  char text[24];
-  int size = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-  buffer_add(buffer, (struct span){text, (size_t)size});
+  char text[20];
+  size_t at = sizeof text;
+  do {
+    text[--at] = (char)('0' + number % 10);
+  } while (number /= 10);
+  buffer_add(buffer, (struct span){text + at, sizeof text - at});
 }
 
 void buffer_free(struct buffer *buffer) {
   free(buffer->data);
   *buffer = (struct buffer){0};
 }
-
-struct span buffer_span(const struct buffer *buffer) { return (struct span){buffer->data, buffer->size}; }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // As Envoy's ABI passes buffers.
 struct span {
@@ -20,14 +21,28 @@ struct buffer {
   size_t size, capacity;
 };
 
-bool span_is(struct span text, struct span other);
-bool span_begins(struct span text, struct span prefix);
+// The short ones stand here, where a compiler puts them in place.
+static inline bool span_is(struct span text, struct span other) {
+  return text.size == other.size && (text.size == 0 || memcmp(text.data, other.data, text.size) == 0);
+}
+
+static inline bool span_begins(struct span text, struct span prefix) {
+  return text.size >= prefix.size && (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
+}
+
+// Nothing may be added to the address of what is not there, not even 0.
+static inline struct span span_between(struct span text, size_t start, size_t end) {
+  return (struct span){start ? text.data + start : text.data, end - start};
+}
+
+static inline struct span span_from(struct span text, size_t start) { return span_between(text, start, text.size); }
+
+static inline struct span buffer_span(const struct buffer *buffer) { return (struct span){buffer->data, buffer->size}; }
+
 // The same in any case; `prefix` is lower case.
 bool span_begins_any_case(struct span text, struct span prefix);
 // Where `needle` first is in `text`, from `from` on; -1 if nowhere.
 ptrdiff_t span_find(struct span text, struct span needle, size_t from);
-struct span span_from(struct span text, size_t start);
-struct span span_between(struct span text, size_t start, size_t end);
 // Takes what is before the first `separator` off `text`, and the separator; all of it if there is none.
 struct span span_next(struct span *text, char separator);
 // The decimal number that `text` is; false if it is none or has more than 18 digits.
@@ -39,4 +54,3 @@ void buffer_add(struct buffer *buffer, struct span data);
 void buffer_add_number(struct buffer *buffer, uint64_t number);
 void buffer_reserve(struct buffer *buffer, size_t more);
 void buffer_free(struct buffer *buffer);
-struct span buffer_span(const struct buffer *buffer);
