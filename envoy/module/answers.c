@@ -56,7 +56,7 @@ static void read_data(struct answer *answer, struct facts *facts, struct span da
     answer->matched = data.data[at] == DONE.data[answer->matched] ? answer->matched + 1 : SIZE_MAX;
     answer->done = answer->matched == DONE.size;
   }
-  scanner_read(&answer->scanner, facts, data);
+  beginning_read(&answer->beginning, &answer->scanner, facts, data);
 }
 
 // Reads on in a line, whose end `part` may or may not be.

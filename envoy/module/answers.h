@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "beginning.h"
 #include "bytes.h"
 #include "request.h"
 #include "scanner.h"
@@ -14,6 +15,7 @@ struct answer {
   struct scanner scanner;
 
   // Of a stream.
+  struct beginning beginning;  // of its events
   enum {
     LINE_EMPTY,
     LINE_RETURN,   // "\r" and nothing else yet

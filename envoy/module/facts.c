@@ -57,6 +57,8 @@ void facts_word(struct facts *facts, enum word_kind kind, struct span text) {
   for (size_t at = 0; at < text.size; at++) {
     if (!is_plain(text.data[at])) return;
   }
+  if (span_is(text, (struct span){facts->words[kind].text, facts->words[kind].size})) return;
+  facts->word_changes++;
   memcpy(facts->words[kind].text, text.data, text.size);
   facts->words[kind].size = text.size;
 }

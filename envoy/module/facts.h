@@ -41,6 +41,7 @@ struct facts {
     char text[LONGEST_WORD];
     size_t size;
   } words[WORD_KINDS];
+  uint64_t word_changes;
   uint64_t items;      // of the list `data`, or images that were sent as events
   uint64_t text;       // bytes of generated text
   uint64_t deltas;     // events that have some

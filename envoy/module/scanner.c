@@ -2,133 +2,7 @@
 
 #include <string.h>
 
-enum place {
-  NOWHERE,
-  TOP,
-  RESPONSE,
-  MESSAGE,
-  X_GROQ,
-  META,
-  CHOICES,  // lists have elements and no members
-  CHOICE,
-  SAID,
-  CALLS,
-  CALL,
-  FUNCTION,
-  AUDIO,
-  OUTPUT,
-  OUTPUT_ITEM,
-  PARTS,
-  PART,
-  DATA,
-  PLACES
-};
-
-enum action {
-  ENTER,          // an object in which some members matter
-  LIST,
-  REPORT,         // an object that is kept
-  CHOICE_REPORT,
-  INDEX,          // of the choice
-  WORD,
-  GENERATED,      // its strings are counted
-  CONTENT,        // a client would miss it
-  TYPE,           // of an event
-  IMAGE,
-};
-
-struct scan_rule {
-  struct span key;
-  enum action action;
-  int what;  // place, report or word
-  enum { ANYWHERE, IN_EVENTS, IN_ANSWERS } where;
-};
-
-static const struct scan_rule TOP_RULES[] = {
-    {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
-    {SPAN("choices"), LIST, CHOICES, ANYWHERE},
-    {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
-    {SPAN("error"), CONTENT, 0, ANYWHERE},
-    {SPAN("delta"), GENERATED, 0, IN_EVENTS},  // of the Responses API, and of a transcription
-    {SPAN("type"), TYPE, 0, IN_EVENTS},
-    {SPAN("response"), ENTER, RESPONSE, IN_EVENTS},
-    {SPAN("x_groq"), ENTER, X_GROQ, ANYWHERE},
-    {SPAN("usageMetadata"), REPORT, REPORT_USAGE, ANYWHERE},
-    {SPAN("usage_metadata"), REPORT, REPORT_USAGE, ANYWHERE},
-    {SPAN("message"), ENTER, MESSAGE, IN_EVENTS},
-    {SPAN("timings"), REPORT, REPORT_TIMINGS, ANYWHERE},
-    {SPAN("data"), LIST, DATA, IN_ANSWERS},
-    {SPAN("output"), LIST, OUTPUT, IN_ANSWERS},
-    {SPAN("text"), GENERATED, 0, IN_ANSWERS},
-    {SPAN("meta"), ENTER, META, IN_ANSWERS},
-    {SPAN("duration"), WORD, WORD_SECONDS, ANYWHERE},
-    {SPAN("size"), WORD, WORD_SIZE, ANYWHERE},
-    {SPAN("quality"), WORD, WORD_QUALITY, ANYWHERE},
-    {SPAN("b64_json"), IMAGE, 0, IN_EVENTS},
-    {SPAN("citations"), CONTENT, 0, IN_EVENTS},
-    {SPAN("search_results"), CONTENT, 0, IN_EVENTS},
-};
-static const struct scan_rule RESPONSE_RULES[] = {
-    {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
-    {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
-};
-static const struct scan_rule MESSAGE_RULES[] = {{SPAN("usage"), REPORT, REPORT_START, ANYWHERE}};
-static const struct scan_rule X_GROQ_RULES[] = {{SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE}};
-static const struct scan_rule META_RULES[] = {{SPAN("billed_units"), REPORT, REPORT_BILLED_UNITS, ANYWHERE}};
-static const struct scan_rule CHOICE_RULES[] = {
-    {SPAN("delta"), ENTER, SAID, ANYWHERE},      {SPAN("index"), INDEX, 0, ANYWHERE},
-    {SPAN("usage"), CHOICE_REPORT, 0, ANYWHERE}, {SPAN("text"), GENERATED, 0, ANYWHERE},
-    {SPAN("message"), ENTER, SAID, ANYWHERE},
-};
-static const struct scan_rule SAID_RULES[] = {
-    {SPAN("content"), GENERATED, 0, ANYWHERE},   {SPAN("reasoning_content"), GENERATED, 0, ANYWHERE},
-    {SPAN("reasoning"), GENERATED, 0, ANYWHERE}, {SPAN("refusal"), GENERATED, 0, ANYWHERE},
-    {SPAN("tool_calls"), LIST, CALLS, ANYWHERE}, {SPAN("function_call"), ENTER, FUNCTION, ANYWHERE},
-    {SPAN("audio"), ENTER, AUDIO, ANYWHERE},
-};
-static const struct scan_rule CALL_RULES[] = {{SPAN("function"), ENTER, FUNCTION, ANYWHERE}};
-static const struct scan_rule FUNCTION_RULES[] = {
-    {SPAN("name"), GENERATED, 0, ANYWHERE},
-    {SPAN("arguments"), GENERATED, 0, ANYWHERE},
-};
-static const struct scan_rule AUDIO_RULES[] = {{SPAN("transcript"), GENERATED, 0, ANYWHERE}};
-static const struct scan_rule OUTPUT_ITEM_RULES[] = {
-    {SPAN("content"), LIST, PARTS, ANYWHERE}, {SPAN("summary"), LIST, PARTS, ANYWHERE},
-    {SPAN("name"), GENERATED, 0, ANYWHERE},   {SPAN("arguments"), GENERATED, 0, ANYWHERE},
-    {SPAN("input"), GENERATED, 0, ANYWHERE},
-};
-static const struct scan_rule PART_RULES[] = {
-    {SPAN("text"), GENERATED, 0, ANYWHERE},
-    {SPAN("refusal"), GENERATED, 0, ANYWHERE},
-};
-
-#define MEMBERS(rules) {rules, sizeof rules / sizeof *rules, false, NOWHERE}
-#define ELEMENTS(place) {NULL, 0, true, place}
-
-static const struct {
-  const struct scan_rule *rules;
-  size_t count;
-  bool is_list;
-  enum place element;
-} INSIDE[PLACES] = {
-    [TOP] = MEMBERS(TOP_RULES),
-    [RESPONSE] = MEMBERS(RESPONSE_RULES),
-    [MESSAGE] = MEMBERS(MESSAGE_RULES),
-    [X_GROQ] = MEMBERS(X_GROQ_RULES),
-    [META] = MEMBERS(META_RULES),
-    [CHOICES] = ELEMENTS(CHOICE),
-    [CHOICE] = MEMBERS(CHOICE_RULES),
-    [SAID] = MEMBERS(SAID_RULES),
-    [CALLS] = ELEMENTS(CALL),
-    [CALL] = MEMBERS(CALL_RULES),
-    [FUNCTION] = MEMBERS(FUNCTION_RULES),
-    [AUDIO] = MEMBERS(AUDIO_RULES),
-    [OUTPUT] = ELEMENTS(OUTPUT_ITEM),
-    [OUTPUT_ITEM] = MEMBERS(OUTPUT_ITEM_RULES),
-    [PARTS] = ELEMENTS(PART),
-    [PART] = MEMBERS(PART_RULES),
-    [DATA] = ELEMENTS(NOWHERE),
-};
+#include "places.h"
 
 static bool is_space(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
 
@@ -136,6 +10,11 @@ static enum place place_of(const struct scanner *scanner) { return scanner->plac
 
 static bool is_ruled(const struct scanner *scanner, enum action action) {
   return scanner->rule && scanner->rule->action == action;
+}
+
+// Whether the value that is read is generated text.
+static bool is_generated(const struct scanner *scanner) {
+  return is_ruled(scanner, GENERATED) && scanner->state == SCAN_SKIP;
 }
 
 static bool is_report(const struct scanner *scanner) {
@@ -283,16 +162,8 @@ static size_t read_string(struct scanner *scanner, struct span text, size_t at, 
   return at;
 }
 
-static void find_rule(struct scanner *scanner, struct span name) {
-  enum place place = place_of(scanner);
-  const struct scan_rule *rules = INSIDE[place].rules;
-  scanner->rule = NULL;
-  for (size_t at = 0; at < INSIDE[place].count; at++) {
-    struct span key = rules[at].key;
-    if (key.size != name.size || key.data[0] != name.data[0] || memcmp(key.data, name.data, key.size) != 0) continue;
-    if (rules[at].where != (scanner->is_event ? IN_ANSWERS : IN_EVENTS)) scanner->rule = &rules[at];
-    return;
-  }
+static void begin_member(struct scanner *scanner, struct span name) {
+  scanner->rule = find_rule(place_of(scanner), name, scanner->is_event);
 }
 
 // Reads a key on to behind its quote, and finds what is said about its value.
@@ -301,11 +172,11 @@ static size_t read_key(struct scanner *scanner, struct span text, size_t at, boo
   size_t end = has_begun ? text.size : find_string_end(text, at);
   if (end < text.size && text.data[end] == '"') {  // nearly always
     *whole = true;
-    find_rule(scanner, span_between(text, at, end));
+    begin_member(scanner, span_between(text, at, end));
     return end + 1;
   }
   at = read_string(scanner, text, at, whole);
-  if (*whole) find_rule(scanner, (struct span){scanner->word, scanner->word_lost ? 0 : scanner->word_size});
+  if (*whole) begin_member(scanner, (struct span){scanner->word, scanner->word_lost ? 0 : scanner->word_size});
   return at;
 }
 
@@ -395,8 +266,9 @@ static size_t begin_value(struct scanner *scanner, struct facts *facts, struct s
 }
 
 static size_t read_between(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
+  while (at < text.size && (text.data[at] == ',' || is_space(text.data[at]))) at++;
+  if (at == text.size) return at;
   char byte = text.data[at];
-  if (is_space(byte) || byte == ',') return at + 1;
   bool is_list = INSIDE[place_of(scanner)].is_list;
   if (byte == (is_list ? ']' : '}')) {
     leave(scanner, facts);
@@ -410,6 +282,10 @@ static size_t read_between(struct scanner *scanner, struct facts *facts, struct 
   return at + 1;
 }
 
+static bool is_alphanumeric(char byte) {
+  return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z');
+}
+
 static bool ends_literal(char byte) {
   return is_space(byte) || byte == ',' || byte == '}' || byte == ']' || byte == '"' || byte == '{' || byte == '[' ||
          byte == ':';
@@ -417,7 +293,7 @@ static bool ends_literal(char byte) {
 
 static size_t read_literal(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
   size_t end = at;
-  while (end < text.size && !ends_literal(text.data[end])) end++;
+  while (end < text.size && (is_alphanumeric(text.data[end]) || !ends_literal(text.data[end]))) end++;
   add_to_word(scanner, span_between(text, at, end));
   if (end == text.size) return end;
   char byte = text.data[end];
@@ -442,7 +318,7 @@ static size_t read_skipped(struct scanner *scanner, struct facts *facts, struct 
   bool whole;
   uint64_t letters = 0;
   size_t end = skip_value(scanner, text, at, &whole, &letters);
-  if (is_ruled(scanner, GENERATED)) facts->text += letters;
+  if (is_generated(scanner)) facts->text += letters;
   if (is_report(scanner)) keep_report(scanner, span_between(text, at, end));
   if (!whole) return end;
   if (is_report(scanner) && scanner->report_lost) {
@@ -461,43 +337,46 @@ void scanner_start(struct scanner *scanner, struct facts *facts, bool is_event) 
   facts->documents++;
 }
 
-void scanner_read(struct scanner *scanner, struct facts *facts, struct span text) {
+// Reads the text; `to_generated` no further than to the first generated text. Returns how much of it.
+static inline size_t read(struct scanner *scanner, struct facts *facts, struct span text, bool to_generated) {
   bool whole;
-  for (size_t at = 0; at < text.size && scanner->state != SCAN_OVER;) {
-    char byte = text.data[at];
+  size_t at = 0;
+  while (at < text.size && scanner->state != SCAN_OVER) {
     switch (scanner->state) {
       case SCAN_BEGIN:
-        at++;
-        if (byte == '{') {
+        if (text.data[at] == '{') {
           enter(scanner, TOP);
-        } else if (!is_space(byte)) {
+        } else if (!is_space(text.data[at])) {
           scanner->state = SCAN_OVER;
         }
+        at++;
         break;
       case SCAN_BETWEEN:
         at = read_between(scanner, facts, text, at);
-        break;
+        if (scanner->state != SCAN_KEY || at == text.size) break;
+        // fall through
       case SCAN_KEY:
         at = read_key(scanner, text, at, &whole);
         if (!whole) break;
         scanner->state = SCAN_COLON;
         if (at == text.size) break;
-        byte = text.data[at];
         // fall through
       case SCAN_COLON:
-        at++;
-        if (byte == ':') {
+        if (text.data[at] == ':') {
           scanner->state = SCAN_VALUE;
-        } else if (!is_space(byte)) {
+        } else if (!is_space(text.data[at])) {
           scanner->state = SCAN_OVER;
         }
-        break;
+        at++;
+        if (scanner->state != SCAN_VALUE || at == text.size) break;
+        // fall through
       case SCAN_VALUE:
-        if (is_space(byte)) {
+        if (is_space(text.data[at])) {
           at++;
-        } else {
-          at = begin_value(scanner, facts, text, at);
+          break;
         }
+        at = begin_value(scanner, facts, text, at);
+        if (to_generated && is_generated(scanner)) return at;
         break;
       case SCAN_WORD:
         at = read_string(scanner, text, at, &whole);
@@ -509,11 +388,11 @@ void scanner_read(struct scanner *scanner, struct facts *facts, struct span text
         at = read_literal(scanner, facts, text, at);
         break;
       case SCAN_OPENED:
-        if (is_space(byte)) {
+        if (is_space(text.data[at])) {
           at++;
           break;
         }
-        if (byte != '}' && byte != ']') scanner->has_content = true;
+        if (text.data[at] != '}' && text.data[at] != ']') scanner->has_content = true;
         scanner->state = SCAN_SKIP;
         break;
       case SCAN_SKIP:
@@ -523,6 +402,14 @@ void scanner_read(struct scanner *scanner, struct facts *facts, struct span text
         break;
     }
   }
+  return text.size;
+}
+
+void scanner_read(struct scanner *scanner, struct facts *facts, struct span text) { read(scanner, facts, text, false); }
+
+bool scanner_find_generated(struct scanner *scanner, struct facts *facts, struct span text, size_t *end) {
+  *end = read(scanner, facts, text, true);
+  return is_generated(scanner);
 }
 
 void scanner_free(struct scanner *scanner) { buffer_free(&scanner->report); }

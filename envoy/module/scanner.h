@@ -1,5 +1,5 @@
 // Follows a JSON text that comes in pieces and keeps nothing of it but the facts that stand at a few known places
-// (scanner.c lists them). What merely looks like them elsewhere, a client's text or schema that an answer repeats, is
+// (places.c lists them). What merely looks like them elsewhere, a client's text or schema that an answer repeats, is
 // passed over. Each byte is looked at once; what is no JSON ends the scan.
 
 #pragma once
@@ -48,4 +48,7 @@ struct scanner {
 // Begins another text.
 void scanner_start(struct scanner *scanner, struct facts *facts, bool is_event);
 void scanner_read(struct scanner *scanner, struct facts *facts, struct span text);
+// Reads `text` to the `end`, which is where generated text begins or else that of `text`. Returns whether it is the
+// former.
+bool scanner_find_generated(struct scanner *scanner, struct facts *facts, struct span text, size_t *end);
 void scanner_free(struct scanner *scanner);

@@ -192,6 +192,34 @@ def test_a_plain_answers_facts_are_found_however_it_comes(driver: Driver, parts:
     assert plain(driver, parts) == model.plain(b"".join(parts))
 
 
+_BEGINNINGS = [
+    *(b'{"choices":[{"delta":{"content":"', b'{"choices":[{"delta":{"content":["', b' {"delta":"'),
+    *(b'{"service_tier":"flex","choices":[{"text":"', b'{"service_tier":"other","choices":[{"text":"'),
+    *(b'{"service_tier":"flex","delta":"', b'{"usage":{"total_tokens":5},"choices":[{"text":"'),
+    *(b'{"choices":[{"index":1,"usage":{"total_tokens":4},"delta":{"content":"', b'{"id":"' + b"x" * 512),
+    *(b'{"error":{"a":1},"delta":"', b'{"type":"a","delta":"', b'{"delta":"', b'{"id":"a","delta":"', b"["),
+]
+_ENDINGS = [
+    *(b'"}}]}', b'"}]}', b'"}', b'a"}}]}', b'a"}]}', b'a\\"b"}', b'"},"index":2,"usage":{"total_tokens":9}}]}'),
+    *(b'"]}}]}', b'"}}],"usage":{"total_tokens":3}}', b'"}],"service_tier":"other"}', b'","size":"1x1"}', b""),
+    b'","delta":"a","usage":{"total_tokens":9}}',
+]
+#: A few beginnings, each of which stands in front of several texts.
+repeating = st.lists(st.sampled_from(_BEGINNINGS), min_size=1, max_size=3).flatmap(
+    lambda few: st.lists(
+        st.tuples(st.sampled_from(few), st.sampled_from(_ENDINGS)).map(b"data: %b%b\n\n".__mod__), max_size=12
+    ).map(b"".join)
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(pieces(repeating), st.booleans())
+def test_events_that_begin_alike_are_read_alike(driver: Driver, parts: list[bytes], asked: bool) -> None:
+    """As they are in single bytes, of which no beginning is ever remembered."""
+    single = [bytes([byte]) for byte in b"".join(parts)]
+    assert streamed(driver, parts, asked=asked) == streamed(driver, single, asked=asked)
+
+
 @settings(max_examples=300, deadline=None)
 @given(pieces(events()), st.booleans())
 @example([TOKEN + b"\r", b"\n\r", b"\n" + REPORT + b"\r\n\r\n", DONE + b"\r\n", b"\r\n"], True)
