@@ -40,7 +40,7 @@ static bool find_target(struct dress *dress) {
   target->credential = span_next(&text, ' ');
   target->id = span_next(&text, ' ');
   target->model = text;
-  if (!target->node && !span_is(target->credential, NONE)) dress->redactor.secret = target->credential;
+  if (!target->node && !span_is(target->credential, NONE)) dress->redactor = redactor_of(target->credential);
   return target->id.size > 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "answers.h"
 #include "filters.h"
+#include "hygiene.h"
 #include "redact.h"
 #include "request.h"
 
@@ -30,7 +31,7 @@ struct dress {
   // The answer's headers wait until its first bytes tell what it is.
   enum { HELD_NOTHING, HELD_JSON, HELD_EVENTS, HELD_MISSING } holds;
   struct buffer held;        // those bytes
-  unsigned status;           // its true status
+  struct head head;          // what its headers say
   struct span instead;       // what the client gets in the place of its body, if there is something
   bool swallows;             // that is sent: the rest of the target's body is dropped
   struct redactor redactor;  // of the target's credential

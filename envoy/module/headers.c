@@ -2,6 +2,17 @@
 
 #include <stdlib.h>
 
+void header_list(envoy_filter filter, int type, struct header_list *list) {
+  list->count = CALLBACK(http_get_headers_size)(filter, type);
+  bool fits = list->count <= sizeof list->few / sizeof *list->few;
+  list->all = fits ? list->few : allocate(list->count * sizeof *list->all);
+  if (list->count && !CALLBACK(http_get_headers)(filter, type, list->all)) list->count = 0;
+}
+
+void header_list_free(struct header_list *list) {
+  if (list->all != list->few) free(list->all);
+}
+
 void header_lines(struct span text, struct header_lines *lines) {
   size_t most = 1;
   for (struct span rest = text; rest.size; most++) span_next(&rest, '\n');

@@ -18,6 +18,15 @@ static inline void header_remove(envoy_filter filter, int type, struct span key)
   CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
 }
 
+// All headers of a stream, as Envoy has them; valid until one is changed.
+struct header_list {
+  struct header few[64], *all;
+  size_t count;
+};
+
+void header_list(envoy_filter filter, int type, struct header_list *list);
+void header_list_free(struct header_list *list);
+
 // Headers that stand in lines of `name: value`.
 struct header_lines {
   struct header few[16], *all;

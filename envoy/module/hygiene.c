@@ -1,90 +1,165 @@
 #include "hygiene.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "headers.h"
 #include "redact.h"
 
 enum { LONGEST_ID = 128, LONGEST_RETRY_AFTER = 8 };
 
-// Beside `:status`. Envoy adds date, server and the gateway's own.
-static const struct span KEPT[] = {
-    SPAN(":status"),          SPAN("content-type"),         SPAN("content-length"),
-    SPAN("content-encoding"), SPAN("cache-control"),        SPAN("content-disposition"),
-    SPAN("retry-after"),      SPAN("openai-processing-ms"), SPAN("openai-version"),
+// What passes. Envoy adds date, server and the gateway's own.
+enum kept {
+  STATUS,
+  CONTENT_TYPE,
+  CONTENT_LENGTH,
+  CONTENT_ENCODING,
+  RETRY_AFTER,
+  CACHE_CONTROL,
+  CONTENT_DISPOSITION,
+  PROCESSING_MS,
+  VERSION,
+  KEPT_COUNT
+};
+
+static const struct span KEPT[KEPT_COUNT] = {
+    [STATUS] = SPAN(":status"),
+    [CONTENT_TYPE] = SPAN("content-type"),
+    [CONTENT_LENGTH] = SPAN("content-length"),
+    [CONTENT_ENCODING] = SPAN("content-encoding"),
+    [RETRY_AFTER] = SPAN("retry-after"),
+    [CACHE_CONTROL] = SPAN("cache-control"),
+    [CONTENT_DISPOSITION] = SPAN("content-disposition"),
+    [PROCESSING_MS] = SPAN("openai-processing-ms"),
+    [VERSION] = SPAN("openai-version"),
 };
 // The target's own id of the request, as the well-known providers call it; the first one counts.
 static const struct span IDS[] = {SPAN("x-request-id"),     SPAN("request-id"),      SPAN("x-amzn-requestid"),
                                   SPAN("apim-request-id"),  SPAN("x-ms-request-id"), SPAN("x-goog-request-id"),
                                   SPAN("x-amz-request-id"), SPAN("cf-ray")};
+enum { ID_COUNT = sizeof IDS / sizeof *IDS };
 
-static bool is_one_of(struct span name, const struct span *names, size_t count) {
-  for (size_t at = 0; at < count; at++) {
-    if (span_is(name, names[at])) return true;
+// The index of `name`; `count` if it is not there.
+static size_t index_of(struct span name, const struct span *names, size_t count) {
+  size_t at = 0;
+  while (at < count && !span_is(name, names[at])) at++;
+  return at;
+}
+
+// What is to become of the headers, collected before anything changes: a change makes invalid what Envoy gave out.
+struct changes {
+  struct buffer replaced;  // lines of `name:value`
+  struct buffer removed;   // lines with a name each
+};
+
+static void add_line(struct buffer *lines, struct span text) {
+  buffer_add(lines, text);
+  buffer_add(lines, SPAN("\n"));
+}
+
+static void apply(envoy_filter envoy, int type, struct changes *changes) {
+  for (struct span rest = buffer_span(&changes->replaced); rest.size;) {
+    struct span value = span_next(&rest, '\n'), name = span_next(&value, ':');
+    header_set(envoy, type, name, value);
   }
-  return false;
-}
-
-// Headers and the names of some of them, copied: a change makes what Envoy gave out invalid.
-static void collect(envoy_filter envoy, int type, bool all, struct buffer *names) {
-  size_t count = CALLBACK(http_get_headers_size)(envoy, type);
-  struct header few[64], *headers = count <= 64 ? few : allocate(count * sizeof *headers);
-  if (CALLBACK(http_get_headers)(envoy, type, headers)) {
-    for (size_t at = 0; at < count; at++) {
-      if (!all && is_one_of(headers[at].key, KEPT, sizeof KEPT / sizeof *KEPT)) continue;
-      buffer_add(names, headers[at].key);
-      buffer_add(names, SPAN("\n"));
-    }
+  for (struct span rest = buffer_span(&changes->removed); rest.size;) {
+    header_remove(envoy, type, span_next(&rest, '\n'));
   }
-  if (headers != few) free(headers);
+  buffer_free(&changes->removed);
+  buffer_free(&changes->replaced);
 }
 
-static void remove_all(envoy_filter envoy, int type, bool all) {
-  struct buffer names = {0};
-  collect(envoy, type, all, &names);
-  for (struct span rest = buffer_span(&names); rest.size;) header_remove(envoy, type, span_next(&rest, '\n'));
-  buffer_free(&names);
+static bool is_visible(char byte) { return byte > ' ' && byte < 0x7F; }
+
+static bool has_visible(struct span text) {
+  size_t at = 0;
+  while (at < text.size && !is_visible(text.data[at])) at++;
+  return at < text.size;
 }
 
-static void find_id(envoy_filter envoy, struct buffer *id) {
-  for (size_t at = 0; at < sizeof IDS / sizeof *IDS && !id->size; at++) {
-    struct span value = header_get(envoy, RESPONSE_HEADERS, IDS[at]);
-    for (size_t place = 0; place < value.size && id->size < LONGEST_ID; place++) {
-      if (value.data[place] > ' ' && value.data[place] < 0x7F) buffer_add(id, span_between(value, place, place + 1));
-    }
+static void keep_visible(struct span text, struct buffer *into) {
+  into->size = 0;
+  for (size_t at = 0; at < text.size && into->size < LONGEST_ID; at++) {
+    if (is_visible(text.data[at])) buffer_add(into, span_between(text, at, at + 1));
   }
 }
 
-// Replaces the value of a header by one without the secret in it.
-static void take_out(envoy_filter envoy, struct span name, struct span secret) {
-  struct span value = header_get(envoy, RESPONSE_HEADERS, name);
-  struct redactor redactor = {.secret = secret};
+// Returns whether the secret was in `text`, and writes it to `clean` without it.
+static bool take_out(struct span secret, struct span text, struct buffer *clean) {
+  if (!secret.size || text.size < secret.size) return false;
+  struct redactor redactor = redactor_of(secret);
+  bool found = redact(&redactor, text, true, clean);
+  redactor_free(&redactor);
+  return found;
+}
+
+static bool is_page(struct span kind) {
+  return span_begins_any_case(kind, SPAN("text/html")) || span_begins_any_case(kind, SPAN("application/xhtml"));
+}
+
+static void keep_text(struct span text, char *into, size_t room) {
+  if (text.size >= room) text.size = 0;
+  if (text.size) memcpy(into, text.data, text.size);
+  into[text.size] = 0;
+}
+
+// Reads what the `values` say. Returns whether `retry-after` is not a number of seconds.
+static bool read_head(struct span *values, struct head *head) {
+  uint64_t number;
+  struct span coding = values[CONTENT_ENCODING], after = values[RETRY_AFTER];
+  bool seconds = after.size <= LONGEST_RETRY_AFTER && span_number(after, &number);
+  head->status = span_number(values[STATUS], &number) ? (unsigned)number : 0;
+  head->page = is_page(values[CONTENT_TYPE]);
+  head->empty = span_is(values[CONTENT_LENGTH], SPAN("0"));
+  head->encoded = !answer_is_plain(coding);
+  head->kind = answer_kind(values[CONTENT_TYPE]);
+  keep_text(span_next(&coding, ','), head->coding, sizeof head->coding);
+  keep_text(seconds ? after : NO_SPAN, head->retry_after, sizeof head->retry_after);
+  return after.size && !seconds;
+}
+
+void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head) {
+  struct header_list list;
+  struct changes changes = {0};
   struct buffer clean = {0};
-  if (value.size && redact(&redactor, value, true, &clean)) {
-    header_set(envoy, RESPONSE_HEADERS, name, buffer_span(&clean));
+  struct span values[KEPT_COUNT] = {0}, target_id = NO_SPAN;
+  size_t best = ID_COUNT;
+  header_list(envoy, RESPONSE_HEADERS, &list); // at once: a single one costs Envoy nearly as much
+  for (size_t at = 0; at < list.count; at++) {
+    struct header header = list.all[at];
+    size_t kept = index_of(header.key, KEPT, KEPT_COUNT);
+    if (kept == KEPT_COUNT) {
+      size_t found = index_of(header.key, IDS, best);
+      if (found < best && has_visible(header.value)) {
+        best = found;
+        target_id = header.value;
+      }
+      add_line(&changes.removed, header.key);
+      continue;
+    }
+    if (!values[kept].data) values[kept] = header.value;
+    if (kept != STATUS && take_out(secret, header.value, &clean)) {
+      buffer_add(&changes.replaced, header.key);
+      buffer_add(&changes.replaced, SPAN(":"));
+      add_line(&changes.replaced, buffer_span(&clean));
+      clean.size = 0;
+    }
+  }
+  if (read_head(values, head)) add_line(&changes.removed, KEPT[RETRY_AFTER]);
+  keep_visible(target_id, id);
+  header_list_free(&list);
+  apply(envoy, RESPONSE_HEADERS, &changes);
+  if (take_out(secret, buffer_span(id), &clean)) {
+    id->size = 0;
+    buffer_add(id, buffer_span(&clean));
   }
   buffer_free(&clean);
-  redactor_free(&redactor);
 }
 
-void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id) {
-  id->size = 0;
-  find_id(envoy, id);
-  remove_all(envoy, RESPONSE_HEADERS, false);
-  struct span after = header_get(envoy, RESPONSE_HEADERS, SPAN("retry-after"));
-  uint64_t seconds;
-  if (after.size && (after.size > LONGEST_RETRY_AFTER || !span_number(after, &seconds))) {
-    header_remove(envoy, RESPONSE_HEADERS, SPAN("retry-after"));
-  }
-  if (!secret.size) return;
-  for (size_t at = 1; at < sizeof KEPT / sizeof *KEPT; at++) take_out(envoy, KEPT[at], secret);
-  struct redactor redactor = {.secret = secret};
-  struct buffer clean = {0};
-  if (redact(&redactor, buffer_span(id), true, &clean)) {
-    buffer_free(id);
-    *id = clean;
-  }
-  redactor_free(&redactor);
+void clean_trailers(envoy_filter envoy) {
+  struct header_list list;
+  struct changes changes = {0};
+  header_list(envoy, RESPONSE_TRAILERS, &list);
+  for (size_t at = 0; at < list.count; at++) add_line(&changes.removed, list.all[at].key);
+  header_list_free(&list);
+  apply(envoy, RESPONSE_TRAILERS, &changes);
 }
-
-void clean_trailers(envoy_filter envoy) { remove_all(envoy, RESPONSE_TRAILERS, true); }

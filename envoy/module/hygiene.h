@@ -1,12 +1,23 @@
-// What of an answer's headers is for the client.
+// What of an answer's headers is for the client, and what they say about the answer.
 
 #pragma once
 
 #include "abi.h"
+#include "answers.h"
 #include "bytes.h"
 
-// Removes every header that a client does not need, and what is left of them has no `secret` in it. The target's own id
-// of the request is written to `id`: visible ASCII, at most 128 bytes, and empty if there is none.
-void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id);
+struct head {
+  unsigned status;        // 0 if it is not a number
+  bool page;              // HTML
+  bool empty;             // announces a body without bytes
+  bool encoded;           // the body is not readable as it is
+  enum answer_kind kind;  // by its content type
+  char coding[LONGEST_WORD + 1];  // the first one; empty if it is longer
+  char retry_after[12];           // seconds, or empty
+};
+
+// Removes every header that a client does not need, and takes the `secret` out of the others. Writes the target's own id
+// of the request to `id`: visible ASCII, at most 128 bytes, and empty if there is none.
+void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head);
 // Trailers say nothing that a client needs.
 void clean_trailers(envoy_filter envoy);

@@ -1,5 +1,6 @@
 #include "redact.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum match { MATCH_NO, MATCH_WHOLE, MATCH_BEGUN };
@@ -68,10 +69,66 @@ static size_t seek(struct places *places, struct span secret, struct span text, 
   return places->plain < places->escape ? places->plain : places->escape;
 }
 
+// How likely a byte is in JSON with text.
+static unsigned likelihood(char byte) {
+  static const unsigned char LETTERS[] = {24, 7,  15, 16, 26, 12, 10, 18, 22, 3, 5, 17, 13,
+                                          21, 23, 11, 2,  19, 20, 25, 14, 6,  9, 4, 8,  1};
+  enum { DIGIT = 10, PUNCTUATION = 14 };
+  if (byte >= 'a' && byte <= 'z') return LETTERS[byte - 'a'];
+  if (byte >= 'A' && byte <= 'Z') return 0;
+  return byte >= '0' && byte <= '9' ? DIGIT : PUNCTUATION;
+}
+
+struct redactor redactor_of(struct span secret) {
+  struct redactor redactor = {.secret = secret};
+  unsigned least = UINT_MAX;
+  for (size_t at = 0; at < secret.size && least; at++) {
+    unsigned this = likelihood(secret.data[at]);
+    if (this < least) redactor.rarest = at;
+    least = this < least ? this : least;
+  }
+  return redactor;
+}
+
+static bool has_byte(struct span text, char byte) { return memchr(text.data, byte, text.size) != NULL; }
+
+// Whether the secret stands in the text without an escape.
+static bool has_plain(const struct redactor *redactor, struct span text) {
+  struct span secret = redactor->secret;
+  if (text.size < secret.size) return false;
+  // Where its rarest byte may be, of a secret that is all there.
+  size_t from = redactor->rarest, end = text.size - (secret.size - redactor->rarest) + 1;
+  char rarest = secret.data[redactor->rarest];
+  for (const char *found; (found = memchr(text.data + from, rarest, end - from)); from++) {
+    from = (size_t)(found - text.data);
+    if (memcmp(found - redactor->rarest, secret.data, secret.size) == 0) return true;
+  }
+  return false;
+}
+
+// Whether an escape in the text may stand for a byte of the secret.
+static bool has_escaped(struct span secret, struct span text) {
+  for (size_t at = 0; (at = next_byte(text, at, '\\')) < text.size; at++) {
+    char byte;
+    int size = read_escape(text, at, &byte);
+    if (size < 0 || (size > 0 && has_byte(secret, byte)) || has_byte(secret, '\\')) return true;
+  }
+  return false;
+}
+
+// Whether the secret may stand in the text or begin at its end. Nearly always not, and this is found out faster than
+// where it would be.
+static bool may_have(const struct redactor *redactor, struct span text) {
+  struct span secret = redactor->secret;
+  return text.size &&
+         (has_byte(secret, text.data[text.size - 1]) || has_plain(redactor, text) || has_escaped(secret, text));
+}
+
 bool redact(struct redactor *redactor, struct span chunk, bool last, struct buffer *passed) {
   struct span secret = redactor->secret, text = chunk;
   if (secret.size < SHORTEST_SECRET) return false;
   bool joined = redactor->pending.size > 0, replaced = joined;
+  if (!joined && !may_have(redactor, chunk)) return false;
   if (joined) {
     buffer_add(&redactor->pending, chunk);
     text = buffer_span(&redactor->pending);

@@ -5,7 +5,6 @@
 
 #include "headers.h"
 #include "hosts.h"
-#include "hygiene.h"
 #include "peek.h"
 
 static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
@@ -35,13 +34,8 @@ static void show(struct dress *dress, unsigned shown, unsigned status) {
 // The answer is a failure, and `status` what the client sees if it is the last word.
 static void fail(struct dress *dress, unsigned status) {
   struct outcome *outcome = &dress->request->outcome;
-  struct span after = header_get(dress->filter.envoy, RESPONSE_HEADERS, SPAN("retry-after"));
   outcome->status = status;
-  outcome->retry_after[0] = 0;
-  if (after.size && after.size < sizeof outcome->retry_after) {
-    memcpy(outcome->retry_after, after.data, after.size);
-    outcome->retry_after[after.size] = 0;
-  }
+  memcpy(outcome->retry_after, dress->head.retry_after, sizeof outcome->retry_after);
   // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
   const struct choice *choice = &dress->request->choice;
   bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
@@ -62,11 +56,6 @@ static void log_unknown_model(const struct dress *dress) {
   buffer_free(&line);
 }
 
-static bool is_page(struct span kind) {
-  static const struct span PAGES[] = {SPAN("text/html"), SPAN("application/xhtml")};
-  return span_begins_any_case(kind, PAGES[0]) || span_begins_any_case(kind, PAGES[1]);
-}
-
 // The answer is one: it passes.
 static void serve(struct dress *dress) {
   dress->answered = true;
@@ -76,18 +65,17 @@ static void serve(struct dress *dress) {
 // The answer is none for the client, at least not as it is.
 static void reject(struct dress *dress, enum fate fate) {
   struct request *request = dress->request;
-  envoy_filter envoy = dress->filter.envoy;
+  const struct head *head = &dress->head;
   struct buffer status = {0};
-  buffer_add_number(&status, dress->status);
+  buffer_add_number(&status, head->status);
   request_failed(request, buffer_span(&status));
   buffer_free(&status);
   dress->answered = true;
   dress->answer.kind = ANSWER_IGNORED;
   if (fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER) request_failed_at(request, dress->host);
-  bool page = is_page(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
   switch (fate) {
     case FATE_REFUSED:
-      replace_body(dress, refused_word(dress->status));
+      replace_body(dress, refused_word(head->status));
       fail(dress, 502);
       break;
     case FATE_IMPROPER:
@@ -96,29 +84,27 @@ static void reject(struct dress *dress, enum fate fate) {
       break;
     case FATE_LIMITED:
     case FATE_FAILED:
-      if (page) replace_body(dress, page_word());
-      fail(dress, dress->status);
+      if (head->page) replace_body(dress, page_word());
+      fail(dress, head->status);
       break;
     case FATE_UNABLE:
-      if (page) replace_body(dress, page_word());
-      show(dress, STATUS_FINAL, dress->status);
+      if (head->page) replace_body(dress, page_word());
+      show(dress, STATUS_FINAL, head->status);
       break;
     case FATE_SERVED:
     case FATE_CLIENT:
     case FATE_MISSING:
-      if (dress->status >= STATUS_FINAL) show(dress, STATUS_FINAL, dress->status);
+      if (head->status >= STATUS_FINAL) show(dress, STATUS_FINAL, head->status);
       break;
   }
 }
 
 // What is followed for its cost; also what its first bytes are worth looking at.
 static void follow_as(struct dress *dress) {
-  envoy_filter envoy = dress->filter.envoy;
-  dress->answer.kind = answer_kind(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
-  struct span coding = header_get(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
-  if (!answer_is_plain(coding)) {
-    dress->answer.kind = ANSWER_IGNORED;
-    facts_word(&dress->request->facts, WORD_CODING, span_next(&coding, ','));
+  const struct head *head = &dress->head;
+  dress->answer.kind = head->encoded ? ANSWER_IGNORED : head->kind;
+  if (head->encoded) {
+    facts_word(&dress->request->facts, WORD_CODING, (struct span){head->coding, strlen(head->coding)});
   }
   dress->holds = dress->answer.kind == ANSWER_EVENTS  ? HELD_EVENTS
                  : dress->answer.kind == ANSWER_PLAIN ? HELD_JSON
@@ -130,15 +116,13 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
   struct request *request = dress->request;
   envoy_filter envoy = filter->envoy;
   if (!request || dress->answered) return HEADERS_CONTINUE;
-  clean_headers(envoy, dress->redactor.secret, &request->upstream_id);
-  uint64_t status;
-  dress->status = span_number(header_get(envoy, RESPONSE_HEADERS, SPAN(":status")), &status) ? (unsigned)status : 0;
+  const struct head *head = &dress->head;
+  clean_headers(envoy, dress->redactor.secret, &request->upstream_id, &dress->head);
   if (request->upstream_id.size) {
     header_set(envoy, RESPONSE_HEADERS, SPAN("x-trunkline-upstream-request-id"), buffer_span(&request->upstream_id));
   }
-  bool page = is_page(header_get(envoy, RESPONSE_HEADERS, SPAN("content-type")));
-  bool empty = last || span_is(header_get(envoy, RESPONSE_HEADERS, SPAN("content-length")), SPAN("0"));
-  enum fate fate = fate_of(dress->status, page, empty);
+  bool empty = last || head->empty;
+  enum fate fate = fate_of(head->status, head->page, empty);
   hosts_answered(dress->host);
   if (fate == FATE_SERVED) {
     follow_as(dress);
@@ -244,7 +228,7 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
   }
   // An object of the target's own may quote the credential, as any text of it.
   struct buffer clean = {0};
-  struct redactor redactor = {.secret = dress->redactor.secret};
+  struct redactor redactor = redactor_of(dress->redactor.secret);
   if (redact(&redactor, buffer_span(passed), true, &clean)) {
     buffer_free(passed);
     *passed = clean;

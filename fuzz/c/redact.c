@@ -8,7 +8,7 @@
 enum { MOST_SECRET = 40 };
 
 static struct buffer redacted(struct span secret, struct span text, const uint32_t *seed) {
-  struct redactor redactor = {.secret = secret};
+  struct redactor redactor = redactor_of(secret);
   struct buffer all = {0};
   uint32_t sizes = seed ? *seed : 0;
   bool last;

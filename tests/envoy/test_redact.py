@@ -58,5 +58,9 @@ def test_nothing_else_is_touched_or_kept_back(driver: Driver, pieces: list[bytes
             break
 
 
+def test_it_is_found_behind_a_backslash_that_is_escaped(driver: Driver) -> None:
+    assert driver.ask(b"sk-0123456789", b"\\\\u0073k-0123456789") == [b"\\" + b"*" * 18]
+
+
 def test_a_short_secret_is_none(driver: Driver) -> None:
     assert driver.ask(b"1234567", b"1234567") == [b"1234567"]

@@ -4,7 +4,7 @@
 
 // The secret, and pieces of text → what passes of each.
 void redact_driver(struct span command, struct buffer *answer) {
-  struct redactor redactor = {.secret = exact_copy(next_text(&command))};
+  struct redactor redactor = redactor_of(exact_copy(next_text(&command)));
   while (has_next(&command)) {
     struct span piece = exact_copy(next_text(&command));
     struct buffer passed = {0};
