@@ -27,7 +27,7 @@ async def test_they_are_called_where_a_node_fails_what_others_serve(
                 await node.open_tunnels(edge.tunnel, WORKERS)
             await edge.publish(Route("rt_m", "m", (NodesTarget("m"),)))
             await edge.fill(through_tunnel("m", failing, serving))
-            # The module ejects a resting node only on a worker that is connected to it. Each has one of the tunnels.
+            # The module ejects a resting node only on a worker that is connected to it. Each has a tunnel.
             while {each.connection for each in bad.seen} != set(range(WORKERS)):
                 assert (await edge.ask("k1", "m")).status == 200
             bad.status = 500
