@@ -46,6 +46,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     ledger = Ledger(settings, limiter, prices, log)
     meter = Meter(policy, limiter, ledger)
     metrics.sources += [ledger.samples, limiter.samples]
+    metrics.families.append(ledger.requests.collect)
     writer = snapshot.SnapshotWriter(
         settings.snapshot,
         policy.contents,

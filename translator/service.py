@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -75,7 +75,7 @@ class Service:
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             self._failed(error)
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
         """What Envoy passes on to be answered here. Never raises."""
         try:
             return self._direct(request)
@@ -83,6 +83,12 @@ class Service:
             self._log.debug("refused", status=refusal.status, code=refusal.code)
             return refusal.response()
         except Exception as error:  # noqa: BLE001 - the connection serves other requests too
+            return self._failed(error)
+
+    async def _scraped(self) -> Response:
+        try:
+            return await self._metrics.response()
+        except Exception as error:  # noqa: BLE001 - somebody waits for an answer
             return self._failed(error)
 
     def _refused(self, refusal: Refusal) -> Response:
@@ -94,7 +100,7 @@ class Service:
         self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
         return Refusal(500, "internal_error", "The gateway failed.", kind="server_error").response()
 
-    def _direct(self, request: Request) -> Response:
+    def _direct(self, request: Request) -> Response | Awaitable[Response]:
         path = request.target.partition(b"?")[0]
         if request.method != "GET":
             raise Refusal(405, "method_not_allowed", "Only GET is allowed here.", headers={"allow": "GET"})
@@ -107,5 +113,5 @@ class Service:
         if path == b"/healthz":
             return health.healthz()
         if path == b"/metrics":
-            return self._metrics.response()
+            return self._scraped()
         raise Refusal(404, "unknown_url", "Nothing is served at this path.")

@@ -117,5 +117,5 @@ async def test_a_hundred_small_costs_and_an_absurd_claim_among_them(gateway: Gat
         session.get(f"{gateway.admin_url}/metrics/translator") as answer,
     ):
         metrics = (await answer.text()).splitlines()
-    assert "trunkline_translator_claims_capped_total 5" in metrics
-    assert "trunkline_translator_records_refused_total 0" in metrics
+    assert "trunkline_translator_claims_capped_total 5.0" in metrics
+    assert "trunkline_translator_records_refused_total 0.0" in metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from translator.errors import MalformedFrameError, MalformedHttpError
@@ -24,13 +24,13 @@ class Session(Protocol):
         """The connection is gone."""
 
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Response | Awaitable[Response]]
 #: Makes the session for a connection, from what writes to it.
 Upgrades = Mapping[bytes, Callable[[Callable[[bytes], None]], Session]]
 
 
 class Server:
-    """Answers every request with `handler`, which is synchronous: all that it needs is in memory.
+    """Answers every request with `handler`, which may answer later what takes long; the next one waits for it.
 
     `upgrades` are other protocols that a connection can be switched to, by their names (RFC 9110 section 7.8).
     """
@@ -78,6 +78,9 @@ class _Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._connections = connections
         self._last = False
+        self._answering: asyncio.Task[None] | None = None
+        #: What was received while an answer was not ready.
+        self._arrived = b""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,6 +90,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        if self._answering is not None:
+            self._answering.cancel()
         if self._session is not None:
             self._session.close()
         self.closed.set_result(None)
@@ -94,6 +99,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._session is not None:
             self._converse(self._session, data)
+            return
+        if self._answering is not None:
+            self._arrived += data
             return
         try:
             request = self._reader.feed(data)
@@ -103,14 +111,33 @@ class _Connection(asyncio.Protocol):
                     self._upgrade(protocol)
                     return
                 response = self._handler(request)
-                self._transport.write(response.encode(head_only=request.method == "HEAD"))
-                if self._last or request.headers.get(b"connection", b"").lower() == b"close":
-                    self._transport.close()
+                if not isinstance(response, Response):
+                    # What arrives meanwhile was sent before `pause_reading` took effect.
+                    self._transport.pause_reading()
+                    self._answering = asyncio.create_task(self._answer_later(request, response))
+                    return
+                if not self._answer(request, response):
                     return
                 request = self._reader.feed(b"")
         except MalformedHttpError as error:
             self._transport.write(error.response().encode())
             self._transport.close()
+
+    def _answer(self, request: Request, response: Response) -> bool:
+        """Returns whether the connection takes another request."""
+        self._transport.write(response.encode(head_only=request.method == "HEAD"))
+        if self._last or request.headers.get(b"connection", b"").lower() == b"close":
+            self._transport.close()
+            return False
+        return True
+
+    async def _answer_later(self, request: Request, answering: Awaitable[Response]) -> None:
+        goes_on = self._answer(request, await answering)
+        self._answering = None
+        if goes_on:
+            arrived, self._arrived = self._arrived, b""
+            self._transport.resume_reading()
+            self.data_received(arrived)
 
     def _upgrade(self, protocol: bytes) -> None:
         self._session = self._upgrades[protocol](self._transport.write)
@@ -140,7 +167,7 @@ class _Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         self._last = True
-        if self._reader.idle or self._session is not None:
+        if self._answering is None and (self._reader.idle or self._session is not None):
             self._transport.close()
 
     def abort(self) -> None:

@@ -69,6 +69,7 @@ from translator.ledger.state import Snapshot, encode_checkpoint, encode_part, lo
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
+from translator.metrics.requests import RequestHistograms
 from translator.settings import Settings
 
 LOG_NAME = "access"
@@ -137,6 +138,8 @@ class Ledger:
             clock=clock,
         )
         self._recover(snapshot)
+        #: Of requests that this process has settled.
+        self.requests = RequestHistograms()
         self._tail = Tail(
             self._segments,
             head=snapshot.log,
@@ -145,6 +148,7 @@ class Ledger:
             settle=self._settlement.settle,
             at_end=self._settlement.log_read,
             set_aside=self._quarantine.add,
+            observer=self.requests,
             log=log,
         )
         self._disk = DiskWatch(directory, settings.disk_low, settings.disk_full, log)

@@ -34,6 +34,14 @@ class Settle(Protocol):
     def __call__(self, held: Reservation, billed: Bill) -> None: ...
 
 
+class Observer(Protocol):
+    """Gets every request that ended, once its line is settled."""
+
+    def observe(self, line: RequestLine, held: Reservation, billed: Bill) -> None: ...
+
+    def observe_unbilled(self, line: RequestLine) -> None: ...
+
+
 class SetAside(Protocol):
     def __call__(self, reason: str, *, line: str) -> None: ...
 
@@ -53,6 +61,7 @@ class Tail:
         settle: Settle,
         at_end: Callable[[], None],
         set_aside: SetAside,
+        observer: Observer,
         log: FilteringBoundLogger,
     ) -> None:
         self._segments = segments
@@ -63,6 +72,7 @@ class Tail:
         self._settle = settle
         self._at_end = at_end
         self._set_aside = set_aside
+        self._observer = observer
         self._log = log
         self._failing = False
         self._is_at_end = False
@@ -134,6 +144,8 @@ class Tail:
                 self._skip(len(raw))
             elif line.held is not None:
                 self._account(raw, line, line.held, Position(file, start) if follows else None)
+            else:
+                self._observer.observe_unbilled(line)
         if follows or outbox.next == (file, offset):
             outbox.next = found.end
         self.lines += len(found.lines)
@@ -177,6 +189,8 @@ class Tail:
             finally:
                 if start is not None:
                     self._outbox.take(line, held, billed, start)
+            if settle is None:
+                self._observer.observe(line, held, billed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))

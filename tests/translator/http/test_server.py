@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,8 +37,14 @@ class Shouting:
         CLOSED.append(self)
 
 
-def echo(request: Request) -> Response:
-    return Response(200, {"x-target": request.target.decode()}, request.body)
+def echo(request: Request) -> Response | Awaitable[Response]:
+    response = Response(200, {"x-target": request.target.decode()}, request.body)
+    return later(response) if request.target == b"/later" else response
+
+
+async def later(response: Response) -> Response:
+    await asyncio.sleep(0.02)
+    return response
 
 
 @asynccontextmanager
@@ -84,6 +90,34 @@ async def test_head_does_not_shift_the_answers_behind_it(tmp_path: Path) -> None
         head, _ = await answer(reader, body=False)
         assert b"content-length: 3\r\n" in head
         assert b"x-target: /2\r\n" in (await answer(reader))[0]
+
+
+async def test_an_answer_that_comes_later_keeps_its_place(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /later HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n")
+        await writer.drain()
+        writer.write(b"GET /later HTTP/1.1\r\nconnection: close\r\n\r\n")
+        for target in (b"/1", b"/later", b"/3", b"/later"):
+            assert b"x-target: %b\r\n" % target in (await answer(reader))[0]
+        assert await reader.read() == b""
+
+
+async def test_stop_waits_for_an_answer_that_comes_later(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as server, connected(tmp_path / "s") as (reader, writer):
+        writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /later HTTP/1.1\r\n\r\n")
+        await answer(reader)
+        await server.stop(60.0)
+        assert b"x-target: /later\r\n" in (await answer(reader))[0]
+        assert await reader.read() == b""
+
+
+async def test_a_client_that_leaves_before_its_answer_disturbs_nobody(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        async with connected(tmp_path / "s") as (_, leaving):
+            leaving.write(b"GET /later HTTP/1.1\r\n\r\n")
+            await leaving.drain()
+        writer.write(b"GET /later HTTP/1.1\r\n\r\n")
+        assert b"x-target: /later\r\n" in (await answer(reader))[0]
 
 
 async def test_a_body_of_ten_megabytes_comes_back_whole(tmp_path: Path) -> None:

@@ -84,12 +84,15 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     assert set(collector.tokens) == {"Bearer secret"}
     metrics = Metrics()
     metrics.sources.append(ledger.samples)
-    text = metrics.response().body.decode()
+    metrics.families.append(ledger.requests.collect)
+    text = (await metrics.response()).body.decode()
     for line in (
-        "trunkline_translator_log_lines_total 2",
-        "trunkline_translator_log_skipped_total 1",
-        "trunkline_translator_records_shipped_total 1",
-        'trunkline_translator_disk_state{state="ok"} 1',
+        "trunkline_translator_log_lines_total 2.0",
+        "trunkline_translator_log_skipped_total 1.0",
+        "trunkline_translator_records_shipped_total 1.0",
+        'trunkline_translator_disk_state{state="ok"} 1.0',
+        'trunkline_request_duration_seconds_count{model="gpt-4.1",outcome="ok",provider="openai"} 1.0',
+        'trunkline_request_cost_usd_total{model="gpt-4.1",provider="openai"} 6e-05',
     ):
         assert f"\n{line}\n" in text
     assert "org_acme" not in text

@@ -93,7 +93,7 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
         writer.write(b"GET /metrics HTTP/1.1\r\nconnection: close\r\n\r\n")
         metrics = (await reader.read()).decode()
         writer.close()
-        assert f"\ntrunkline_translator_reservations {ledger['reservations']}\n" in metrics
+        assert f"\ntrunkline_translator_reservations {float(ledger['reservations'])}\n" in metrics
     await collector.stop()
     log.close()
     assert len(served) > 20

@@ -1,0 +1,89 @@
+"""The page as Prometheus reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from translator.metrics import Metrics, Part, Sample
+from translator.metrics.histograms import MOST_SERIES, Family, add
+
+
+async def page(metrics: Metrics) -> str:
+    return (await metrics.response()).body.decode()
+
+
+def values(text: str) -> dict[str, float]:
+    return {each.name: each.value for family in text_string_to_metric_families(text) for each in family.samples}
+
+
+@pytest.mark.parametrize("value", [0, 1, 999_999, 1_234_567, 2**31 + 1, 10**12 + 1, 2**53 - 1, 2**53])
+async def test_a_counter_is_exact(value: int) -> None:
+    metrics = Metrics()
+    metrics.sources.append(lambda: [Sample("a_total", "counter", "A.", value), Sample("b", "gauge", "B.", value)])
+    told = values(await page(metrics))
+    assert told["a_total"] == told["b"] == value
+
+
+async def test_a_counter_beyond_what_prometheus_can_hold_never_falls() -> None:
+    metrics = Metrics()
+    count = 2**53
+    metrics.sources.append(lambda: [Sample("a_total", "counter", "A.", count)])
+    told = []
+    for _ in range(5):
+        told.append(values(await page(metrics))["a_total"])
+        count += 1
+    assert told == sorted(told)
+    assert told == [float(2**53 + number) for number in range(5)]
+
+
+async def test_a_family_in_parts_has_one_head() -> None:
+    family = Family("seconds", "A text.", ("model",), (1,), open_labels=frozenset({"model"}))
+    for number in range(50):
+        add([1], (family.of(f"m{number}"),))
+    metrics = Metrics()
+    metrics.families.append(family.collect)
+    text = await page(metrics)
+    assert text.count("# TYPE seconds histogram") == text.count("# HELP seconds A text.") == 1
+    (read,) = [each for each in text_string_to_metric_families(text) if each.name == "seconds"]
+    assert len(read.samples) == 50 * 4
+
+
+async def test_others_run_while_a_large_page_is_written() -> None:
+    family = Family("seconds", "A text.", ("model",), range(15), open_labels=frozenset({"model"}))
+    for number in range(MOST_SERIES):
+        add([1], (family.of(f"m{number}"),))
+    metrics = Metrics()
+    metrics.families.append(family.collect)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    await page(metrics)
+    other.cancel()
+    assert turns >= MOST_SERIES * 15 // 200
+
+
+async def test_scrapes_at_the_same_time_are_one() -> None:
+    metrics = Metrics()
+    collected = 0
+
+    def collect() -> Iterator[Part]:
+        nonlocal collected
+        collected += 1
+        yield Part("a", "gauge", "A.", [])
+
+    metrics.families.append(collect)
+    first, second = await asyncio.gather(page(metrics), page(metrics))
+    assert first == second
+    assert collected == 1
+    await page(metrics)
+    assert collected == 2

@@ -1,0 +1,117 @@
+"""Histograms of whole numbers, exact however many there are, with a bound on how many a family may have."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from translator.metrics.part import Part
+
+#: Label sets of one family. What comes after them is counted under `OTHER`.
+MOST_SERIES = 200
+#: Label sets given at a time, so that writing them does not hold up requests.
+_PART = 8
+#: Stands for the values of labels beyond MOST_SERIES.
+OTHER = "other"
+#: Characters of a label's value.
+_LONGEST = 128
+
+
+class Histogram:
+    """Counts by `bounds`, each inclusive and in the unit of the values, and the sum of the values."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[int]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0
+
+
+def add(values: Sequence[int], histograms: Sequence[Histogram]) -> None:
+    """Counts `values` in each of `histograms`, which have the same bounds.
+
+    Sorting many values costs less than searching the bounds for each.
+    """
+    if not values or not histograms:
+        return
+    ordered = sorted(values)
+    total, most = sum(ordered), ordered[-1]
+    before = 0
+    for number, bound in enumerate(histograms[0].bounds):
+        until = len(ordered) if bound >= most else bisect_right(ordered, bound, before)
+        if until != before:
+            for histogram in histograms:
+                histogram.counts[number] += until - before
+            before = until
+            if until == len(ordered):
+                break
+    for histogram in histograms:
+        histogram.counts[-1] += len(ordered) - before
+        histogram.sum += total
+
+
+class Family:
+    """Histograms of one name, one for each set of values of `labels`.
+
+    Of `labels`, `open_labels` take values that configuration or clients choose; they read `OTHER` in what is
+    counted beyond `MOST_SERIES`. `scale` divides values into the exposed unit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        bounds: Sequence[int],
+        *,
+        open_labels: frozenset[str],
+        scale: int = 1,
+    ) -> None:
+        self.name = name
+        self._text = text
+        self._labels = labels
+        self._bounds = bounds
+        self._open = open_labels
+        self._scale = scale
+        self._known: dict[tuple[str, ...], Histogram] = {}
+
+    def of(self, *values: str) -> Histogram:
+        """The histogram of these label values, in the order of `labels`."""
+        key = tuple(map(label, values))
+        if key not in self._known and len(self._known) >= MOST_SERIES:
+            key = tuple(
+                OTHER if name in self._open else value for name, value in zip(self._labels, key, strict=True)
+            )
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Histogram(self._bounds)
+        return found
+
+    def collect(self) -> Iterator[Part]:
+        """The family in parts, read as they are asked for."""
+        known = list(self._known.items())
+        les = [*(_number(bound, self._scale) for bound in self._bounds), "+Inf"]
+        for begin in range(0, max(1, len(known)), _PART):
+            samples: list[tuple[str, dict[str, str], float]] = []
+            for values, histogram in known[begin : begin + _PART]:
+                labels = dict(zip(self._labels, values, strict=True))
+                total = 0
+                for le, count in zip(les, histogram.counts, strict=True):
+                    total += count
+                    samples.append((f"{self.name}_bucket", {**labels, "le": le}, total))
+                samples.append((f"{self.name}_sum", labels, histogram.sum / self._scale))
+                samples.append((f"{self.name}_count", labels, total))
+            yield Part(self.name, "histogram", self._text, samples)
+
+
+def label(value: str) -> str:
+    """A label's value: of bounded length, without characters that cannot be printed, and UTF-8 in any case."""
+    if len(value) <= _LONGEST and value.isprintable():
+        return value
+    return "".join(each if each.isprintable() else "\ufffd" for each in value[:_LONGEST])
+
+
+def _number(value: int, scale: int) -> str:
+    """As Prometheus writes a bound: `0.01`, `1.0`, `2.5`."""
+    return str(float(value / scale))

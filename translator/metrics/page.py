@@ -1,0 +1,63 @@
+"""`/metrics` in Prometheus' text format, version 0.0.4, written in steps; requests are served between."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+
+from translator.http.message import Response
+from translator.metrics.part import Part, Sample
+
+
+class Metrics:
+    """The outcomes of decisions, and whatever `sources` and `families` give when they are scraped.
+
+    A family may come in parts that follow each other, each with some of its samples.
+    """
+
+    def __init__(self) -> None:
+        #: By outcome: `allowed`, or the code of the refusal; both are literals of this package.
+        self.decisions: dict[str, int] = {"allowed": 0}
+        self.sources: list[Callable[[], Iterable[Sample]]] = [self._own]
+        self.families: list[Callable[[], Iterable[Part]]] = []
+        self._writing: asyncio.Task[Response] | None = None
+
+    def decided(self, outcome: str) -> None:
+        self.decisions[outcome] = self.decisions.get(outcome, 0) + 1
+
+    async def response(self) -> Response:
+        """Returns the page. Other tasks run between its parts; scrapes at the same time share one page."""
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(), name="metrics")
+            self._writing.add_done_callback(self._done)
+        return await asyncio.shield(self._writing)
+
+    def _done(self, _: asyncio.Task[Response]) -> None:
+        self._writing = None
+
+    async def _write(self) -> Response:
+        # In a thread: the library takes a twentieth of a second to load, and requests are served meanwhile.
+        await asyncio.to_thread(importlib.import_module, "translator.metrics.text")
+        from translator.metrics import text  # noqa: PLC0415
+
+        steps = []
+        for step in text.written(self._collect()):
+            steps.append(step)
+            await asyncio.sleep(0)
+        return Response(200, {"content-type": text.CONTENT_TYPE}, b"".join(steps))
+
+    def _collect(self) -> Iterator[Part]:
+        for source in self.sources:
+            yield from map(Part.of, source())
+        for families in self.families:
+            yield from families()
+
+    def _own(self) -> Iterable[Sample]:
+        yield Sample(
+            "trunkline_translator_decisions_total",
+            "counter",
+            "Requests decided about, by outcome.",
+            self.decisions,
+            "outcome",
+        )
