@@ -107,7 +107,7 @@ class Authoriser:
                 raise Refusal(503, "policy_unavailable", message, kind="server_error", headers=again)
             raise credentials.refused("This API key is unknown, or it has been revoked.")
         if key.expires_at and key.expires_at <= self._clock():
-            raise credentials.refused("This API key has expired.")
+            raise _expired(key)
         if not self._policy.has_organisation(key.organisation_id):
             raise credentials.refused("The organisation of this API key does not exist.")
         return key
@@ -156,6 +156,13 @@ class Authoriser:
         # Last: what is refused for another reason takes nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
         return allowed
+
+
+def _expired(key: Key) -> Refusal:
+    if key.rotated:
+        message = "This API key was rotated, and the grace time of this secret is over: use the new one."
+        return credentials.refused(message, code="api_key_rotated")
+    return credentials.refused("This API key has expired.", code="api_key_expired")
 
 
 def _endpoint(request: Request) -> Endpoint:

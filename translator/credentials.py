@@ -32,6 +32,6 @@ def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
     return hashlib.sha256(value).digest()
 
 
-def refused(message: str) -> Refusal:
-    """401 `invalid_api_key`; `message` must not repeat the key."""
-    return Refusal(401, "invalid_api_key", message)
+def refused(message: str, *, code: str = "invalid_api_key") -> Refusal:
+    """401; `message` must not repeat the key."""
+    return Refusal(401, code, message)

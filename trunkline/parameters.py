@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -22,6 +23,31 @@ class Seconds(click.ParamType[int]):
             return value if isinstance(value, int) else units.seconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Expiry(click.ParamType[int]):
+    """`90d` from now on, a date, a date and time, or `never`, as Unix seconds; 0 for never."""
+
+    name = "DURATION|DATE|never"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value == "never":
+            return 0
+        try:
+            return int(time.time()) + units.seconds(value)
+        except ValueError:
+            pass
+        try:
+            return model.moment(value)
+        except ValueError:
+            self.fail(
+                f"{value!r}: expected a duration such as 90d, a date such as 2027-01-01 or 2027-01-01T12:00:00Z "
+                "(UTC unless it says otherwise), or never",
+                param,
+                ctx,
+            )
 
 
 class Milliseconds(click.ParamType[int]):

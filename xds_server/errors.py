@@ -17,6 +17,7 @@ XdsServerError
     ├── AlreadyExistsError     an object of this name exists
     ├── StaleWriteError        the object changed since the writer read it
     ├── InUseError             another object depends on it
+    ├── GraceTimeError         a rotation would leave a key with more than two secrets
     ├── JoinTokenError         a join token admits nobody: unknown, used or expired
     ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
     ├── SchemaError            the database's schema is not one this version can use
@@ -108,6 +109,10 @@ class StaleWriteError(StoreError):
 
 class InUseError(StoreError):
     """Another object depends on it."""
+
+
+class GraceTimeError(StoreError):
+    """A rotation would leave a key with more than two secrets that work."""
 
 
 class JoinTokenError(StoreError):

@@ -226,7 +226,11 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`hash` is the SHA-256 of the whole key, 32 bytes; revoked keys are not part of the desired state."""
+    """`hash` is the SHA-256 of the whole key, 32 bytes; revoked keys are not part of the desired state.
+
+    `former_hash` is the one before the last rotation, which works until `former_until`, Unix seconds. `retired`
+    are the hashes in hexadecimal that rotations have replaced, oldest first: none of them becomes a secret again.
+    """
 
     id: str
     organisation_id: str
@@ -235,6 +239,9 @@ class Key:
     models: tuple[str, ...] = ("*",)
     limits: tuple[Limit, ...] = ()
     expires_at: int = 0
+    former_hash: bytes = field(default=b"", repr=False)
+    former_until: int = 0
+    retired: tuple[str, ...] = field(default=(), repr=False)
     created_at: int = 0
     version: int = 0
 

@@ -99,7 +99,18 @@ def _messages() -> Messages:
     )
     return (
         [policy.Organisation(id="org", name="acme", limits=limits)],
-        [policy.Key(id="key", organisation_id="org", name="ci", hash=b"h" * 32, models=["*"], limits=limits)],
+        [
+            policy.Key(
+                id="key",
+                organisation_id="org",
+                name="ci",
+                hash=b"h" * 32,
+                models=["*"],
+                limits=limits,
+                former_hash=b"f" * 32,
+                former_until=5,
+            )
+        ],
         [
             policy.Route(
                 id="rt",

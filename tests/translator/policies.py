@@ -29,10 +29,20 @@ def key(
     models: Iterable[str] = ("*",),
     org: str = "org_acme",
     expires_at: int = 0,
+    former: str = "",
+    former_until: int = 0,
 ) -> policy.Key:
+    """`former` is the secret before the last rotation."""
     digest = hashlib.sha256(value.encode()).digest()
     return policy.Key(
-        id=key_id, organisation_id=org, name=key_id, hash=digest, models=models, expires_at=expires_at
+        id=key_id,
+        organisation_id=org,
+        name=key_id,
+        hash=digest,
+        models=models,
+        expires_at=expires_at,
+        former_hash=hashlib.sha256(former.encode()).digest() if former else b"",
+        former_until=former_until,
     )
 
 

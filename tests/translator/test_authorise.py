@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
 from tests.translator.policies import OTHER_VALUE, VALUE
@@ -188,7 +189,68 @@ def test_expiry(expires_at: float, *, passes: bool) -> None:
         ask(store=store)
     else:
         refused = refusal(store=store)
-        assert (refused.status, "expired" in refused.message) == (401, True)
+        assert (refused.status, refused.code) == (401, "api_key_expired")
+        assert "expired" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "former_until", "code"),
+    [
+        (0, NOW + 1, ""),
+        (0, NOW, "api_key_rotated"),
+        (NOW, NOW + 1, "api_key_expired"),
+        (NOW + 2, NOW + 1, ""),
+        (NOW + 2, NOW - 1, "api_key_rotated"),
+        (NOW - 1, NOW - 2, "api_key_rotated"),
+    ],
+)
+def test_the_secret_before_a_rotation(expires_at: float, former_until: float, code: str) -> None:
+    key = policies.key(expires_at=int(expires_at), former=OTHER_VALUE, former_until=int(former_until))
+    store = policies.store(policies.organisation(), key, policies.route())
+    if not code:
+        assert ask(store=store, value=OTHER_VALUE).route == ask(store=store, value=VALUE).route == "rt_gpt"
+    else:
+        refused = refusal(store=store, value=OTHER_VALUE)
+        assert (refused.status, refused.code) == (401, code)
+
+
+def test_expiry_and_grace_follow_the_clock_both_ways_and_need_no_push() -> None:
+    now = [NOW]
+    key = policies.key(expires_at=int(NOW) + 20, former=OTHER_VALUE, former_until=int(NOW) + 10)
+    store = policies.store(policies.organisation(), key, policies.route())
+    meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: now[0])
+    asked_of = Authoriser(store, meter, lambda: now[0])
+
+    def codes() -> list[str]:
+        found = []
+        for value in (VALUE, OTHER_VALUE):
+            try:
+                asked_of.decide(asked(b'{"model": "gpt-4.1"}', value=value))
+                found.append("")
+            except Refusal as error:
+                found.append(error.code)
+        return found
+
+    now[0] = NOW + 9.999
+    assert codes() == ["", ""]
+    now[0] = NOW + 10
+    assert codes() == ["", "api_key_rotated"]
+    now[0] = NOW + 10_000  # jumps ahead
+    assert codes() == ["api_key_expired", "api_key_rotated"]
+    now[0] = NOW  # and is set right
+    assert codes() == ["", ""]
+
+
+def test_both_secrets_are_one_key_to_limits() -> None:
+    key = policies.key(former=OTHER_VALUE, former_until=int(NOW) + 10)
+    key.limits.add(metric=policy.METRIC_CONCURRENCY, amount=1)
+    store = policies.store(policies.organisation(), key, policies.route())
+    meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: NOW)
+    asked_of = Authoriser(store, meter, lambda: NOW)
+    asked_of.decide(asked(b'{"model": "gpt-4.1"}', value=VALUE))
+    with pytest.raises(Refusal) as caught:
+        asked_of.decide(asked(b'{"model": "gpt-4.1"}', value=OTHER_VALUE))
+    assert (caught.value.status, caught.value.code) == (429, "rate_limit_exceeded")
 
 
 def test_a_key_of_an_organisation_that_is_gone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -29,7 +29,10 @@ class Organisation:
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """What one API key may do. `expires_at` is Unix seconds, 0 = never."""
+    """What one API key may do, shown by one of its secrets.
+
+    `expires_at` is Unix seconds, 0 = never; `rotated`: it is the end of a rotation's grace time, not the key's.
+    """
 
     id: str
     organisation_id: str
@@ -37,6 +40,7 @@ class Key:
     patterns: tuple[str, ...]
     limits: LimitSet
     _matches: Callable[[str], object] | None = field(repr=False)
+    rotated: bool = False
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -47,6 +51,11 @@ class Key:
         matches = None if "*" in patterns else re.compile(joined).match
         held = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
         return cls(message.id, message.organisation_id, message.expires_at, patterns, held, matches)
+
+    def former(self, until: int) -> Key:
+        """Returns what its secret before the last rotation may do, which is the same until then."""
+        ends_first = not self.expires_at or until < self.expires_at
+        return replace(self, expires_at=until if ends_first else self.expires_at, rotated=ends_first)
 
     def allows(self, model: str) -> bool:
         """Asked for models that have a route only, so what is remembered is bounded by their number."""
@@ -131,6 +140,11 @@ class Claims(Generic[K, V]):
 _MOST_APPLICABLE = 50_000
 
 
+def _former(key_id: str) -> str:
+    """By which a key's former secret is claimed: no id has a blank."""
+    return f"{key_id} former"
+
+
 class PolicyIndex:
     """Changed between two requests, never during one: there is one thread, and no `await` in a change."""
 
@@ -200,6 +214,10 @@ class PolicyIndex:
         key = Key.of(message)
         self._ids[key.id] = key
         self._hashes.claim(key.id, message.hash, key)
+        if message.former_hash:
+            self._hashes.claim(_former(key.id), message.former_hash, key.former(message.former_until))
+        else:
+            self._hashes.release(_former(key.id))
 
     def put_route(self, message: policy.Route) -> None:
         self._applicable.clear()
@@ -216,6 +234,7 @@ class PolicyIndex:
         for key_id in ids:
             self._ids.pop(key_id, None)
             self._hashes.release(key_id)
+            self._hashes.release(_former(key_id))
 
     def remove_routes(self, ids: Iterable[str]) -> None:
         self._applicable.clear()

@@ -182,6 +182,10 @@ def _check_key(message: policy.Key) -> None:
         raise PolicyError(f"{message.id!r}: hash has {len(message.hash)} bytes, not {_HASH_BYTES}")
     if not _ID.fullmatch(message.organisation_id):
         raise PolicyError(f"{message.id!r}: organisation_id must be 1 to 200 visible ASCII characters")
+    if len(message.former_hash) not in {0, _HASH_BYTES} or bool(message.former_hash) != (message.former_until > 0):
+        raise PolicyError(f"{message.id!r}: former_hash needs {_HASH_BYTES} bytes and a former_until")
+    if message.former_hash == message.hash:
+        raise PolicyError(f"{message.id!r}: former_hash is hash")
     _check_limits(message, "key")
 
 

@@ -45,15 +45,15 @@ def _window(value: Any) -> int | str:
     return seconds
 
 
-def _moment(value: Any) -> int:
+def moment(value: Any) -> int:
     """Unix seconds of a date, or of a date and time; UTC unless it says otherwise."""
     try:
         if isinstance(value, str):
             value = datetime.datetime.fromisoformat(value)
         elif type(value) is datetime.date:
             value = datetime.datetime.combine(value, datetime.time())
-        moment = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
-        return int(moment.timestamp())
+        aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        return int(aware.timestamp())
     except (ValueError, AttributeError, OverflowError):
         raise ValueError("expected a date or time such as 2026-12-01 or 2026-12-01T12:00:00Z") from None
 
@@ -89,7 +89,7 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, _from_text(units.milliseconds), Unit("_ms", units.duration)]
 Seconds = Annotated[int, _from_text(units.seconds), Unit("_seconds", lambda value: units.duration(value * 1000))]
 Window = Annotated[int | str, BeforeValidator(_window)]
-UnixSeconds = Annotated[int, BeforeValidator(_moment), Unit(written=_written_moment)]
+UnixSeconds = Annotated[int, BeforeValidator(moment), Unit(written=_written_moment)]
 MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
 #: USD per second, held in micro-USD per million seconds.
 PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=units.usd_per_unit)]

@@ -124,6 +124,6 @@ KEY = Mapping(
     model.Key,
     admin.Key,
     apart=["value"],
-    beside=["id", "organisation", "created_at", "revoked_at", "version"],
+    beside=["id", "organisation", "created_at", "revoked_at", "version", "former_until"],
     parts={model.Limit: LIMIT},
 )

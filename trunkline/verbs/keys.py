@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import click
@@ -15,22 +14,29 @@ from trunkline.config import document, limit_text, model
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.output import output_option, render, when
-from trunkline.parameters import LimitFlag, Seconds
+from trunkline.parameters import Expiry, LimitFlag, Seconds
 from trunkline.text import say
 
-_COLUMNS = ("id", "organisation", "name", "models", "limits", "created", "expires", "revoked")
+_COLUMNS = (
+    "id", "organisation", "name", "models", "limits", "created", "expires", "former_until", "revoked",
+)  # fmt: skip
+_ENDS = {"former": admin.RotateKeyRequest.ENDS_FORMER, "newest": admin.RotateKeyRequest.ENDS_NEWEST}
+_expiry_option = click.option(
+    "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
+)
 
 
 @click.group()
 def keys() -> None:
-    """API keys: create, list, revoke."""
+    """API keys: create, list, update, rotate, revoke."""
 
 
 @keys.command(
     epilog="""\b
 Examples:
   trunkline keys create --org acme --name ci
-  trunkline keys create --org acme --name ci --model 'gpt-*' --limit requests/60s=60 --expires 30d
+  trunkline keys create --org acme --name ci --model 'gpt-*' --limit requests/60s=60 --expires 90d
+  trunkline keys create --org acme --name ci --expires 2027-01-01
   KEY=$(trunkline keys create --org acme --name ci)
 """
 )
@@ -38,7 +44,7 @@ Examples:
 @click.option("--name", required=True, help="Unique among the organisation's keys.")
 @click.option("--model", "models", multiple=True, help="Pattern of models it may use.  [default: *]")
 @click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
-@click.option("--expires", type=Seconds(), default=None, help="For how long it works.  [default: for ever]")
+@_expiry_option
 @click.option("--value", default="", help="For migration: an existing key, as env:NAME or file:PATH.")
 @control_options
 def create(
@@ -52,16 +58,13 @@ def create(
     value: str,
 ) -> None:
     """Make a key. Its value is printed once, alone on stdout, and stored as a hash."""
-    try:
-        secret = Secrets(os.environ, Path.cwd()).credential(value) if value else ""
-    except ValueError as error:
-        raise UsageError(f"--value: {error}") from error
+    secret = _secret(value)
     key = admin.Key(
         organisation=org,
         name=name,
         models=models,
         limits=map(document.limit, given),
-        expires_at=0 if expires is None else int(time.time()) + expires,
+        expires_at=expires or 0,
     )
     with control.connect() as api:
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))
@@ -95,6 +98,7 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
             "limits": list(map(limit_text.text, each.limits)),
             "created": when(each.created_at),
             "expires": when(each.expires_at),
+            "former_until": when(each.former_until),
             "revoked": when(each.revoked_at),
         }
         for each in found
@@ -105,14 +109,117 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
 @keys.command(
     epilog="""\b
 Examples:
-  trunkline keys revoke KEY_ID
+  trunkline keys update acme/ci --expires 2027-01-01
+  trunkline keys update acme/ci --name nightly --model 'gpt-*' --model 'llama*'
+  trunkline keys update acme/ci --end-grace
 """
 )
-@click.argument("id")
+@click.argument("key", metavar="KEY")
+@click.option("--name", default=None, help="Another name, unique among the organisation's keys.")
+@click.option("--model", "models", multiple=True, help="Pattern of models, in place of those it has.")
+@click.option(
+    "--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound, in place of those it has."
+)
+@click.option("--no-limits", is_flag=True, help="Remove every limit.")
+@click.option("--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.")
+@click.option("--end-grace", is_flag=True, help="Refuse the secret before the last rotation from now on.")
+@control_options
+def update(
+    *,
+    control: Control,
+    key: str,
+    name: str | None,
+    models: tuple[str, ...],
+    given: tuple[model.Limit, ...],
+    no_limits: bool,
+    expires: int | None,
+    end_grace: bool,
+) -> None:
+    """Change what the KEY (its public id, ORG/NAME, or a NAME that is unique) is called and may do.
+
+    What is not given stays, and so do its secrets.
+    """
+    if not (name is not None or models or given or no_limits or expires is not None or end_grace):
+        raise UsageError("give what is to change, such as --expires 90d or --model 'gpt-*'")
+    if given and no_limits:
+        raise UsageError("--limit or --no-limits, not both")
+    request = admin.UpdateKeyRequest(
+        id=key,
+        name=name,
+        models=models,
+        limits=map(document.limit, given),
+        clear_limits=no_limits,
+        expires_at=expires,
+        end_grace=end_grace,
+    )
+    with control.connect() as api:
+        answer = api.UpdateKey(request)
+    say(f"~ key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
+    changes.report(answer.propagation)
+
+
+@keys.command(
+    epilog="""\b
+Examples:
+  trunkline keys rotate acme/ci
+  trunkline keys rotate acme/ci --grace 0s
+  trunkline keys rotate acme/ci --ends newest
+  KEY=$(trunkline keys rotate acme/ci)
+"""
+)
+@click.argument("key", metavar="KEY")
+@click.option(
+    "--grace", type=Seconds(), default=None, help="How long the secret before works too.  [default: 24h]"
+)
+@click.option(
+    "--ends",
+    type=click.Choice(list(_ENDS)),
+    default=None,
+    help="Which secret ends at once, during the grace time of an earlier rotation.",
+)
+@click.option("--value", default="", help="For migration: the new secret, as env:NAME or file:PATH.")
+@control_options
+def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, value: str) -> None:
+    """Give the KEY (its public id, ORG/NAME, or a NAME that is unique) a new secret, which is printed once.
+
+    The one before works until the end of the grace time. Both are one key: its id, limits, usage and nodes stay.
+    """
+    request = admin.RotateKeyRequest(
+        id=key,
+        grace_seconds=grace,
+        ends=_ENDS[ends] if ends else admin.RotateKeyRequest.ENDS_UNSPECIFIED,
+        value=_secret(value),
+    )
+    with control.connect() as api:
+        answer = api.RotateKey(request)
+    until = when(answer.key.former_until)
+    former = f"the one before works until {until}" if until else "the one before is refused from now on"
+    label = f"{answer.key.organisation}/{answer.key.name}"
+    say(f"~ key {answer.key.id} ({label}); {former}; the new value is not shown again:", err=True)
+    say(answer.value)
+    changes.report(answer.propagation, answer.warnings)
+
+
+@keys.command(
+    epilog="""\b
+Examples:
+  trunkline keys revoke KEY_ID
+  trunkline keys revoke acme/ci
+"""
+)
+@click.argument("id", metavar="KEY")
 @control_options
 def revoke(*, control: Control, id: str) -> None:  # noqa: A002 - the argument's name in --help
-    """Refuse the key with the public ID from now on."""
+    """Refuse the KEY (its public id, or ORG/NAME) from now on, with all its secrets."""
     with control.connect() as api:
         answer = api.RevokeKey(admin.RevokeKeyRequest(id=id))
     say(f"- key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
     changes.report(answer.propagation)
+
+
+def _secret(reference: str) -> str:
+    """What `--value` refers to; empty for none. Raises UsageError."""
+    try:
+        return Secrets(os.environ, Path.cwd()).credential(reference) if reference else ""
+    except ValueError as error:
+        raise UsageError(f"--value: {error}") from error

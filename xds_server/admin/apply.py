@@ -15,7 +15,7 @@ from xds_server.model import Key, State
 from xds_server.store import DEFAULT_ORGANISATION, writing
 from xds_server.store.api_keys import hash_of
 from xds_server.store.records import Action, ObjectType
-from xds_server.store.settings import KeySettings
+from xds_server.store.settings import KeySettings, Rotation
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Event, Transaction
@@ -25,12 +25,15 @@ _KINDS = {
     Action.UPDATE: pb.Change.KIND_UPDATE,
     Action.DELETE: pb.Change.KIND_DELETE,
     Action.REVOKE: pb.Change.KIND_DELETE,
+    Action.ROTATE: pb.Change.KIND_UPDATE,
 }
 _TYPE_ORDER = list(ObjectType)
 
 
-def apply(transaction: Transaction, message: pb.Document) -> None:
-    """Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version, and
+def apply(transaction: Transaction, message: pb.Document) -> list[str]:
+    """Returns what the operator is to know, one sentence each.
+
+    Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version, and
     InUseError for an organisation that is to go and has nodes: they join by themselves and stand in no document,
     so none of them may go because it is not there.
     """
@@ -59,7 +62,7 @@ def apply(transaction: Transaction, message: pb.Document) -> None:
         )
     for owner in document.organisations:
         writing.organisations.put(transaction, owner.name, limits=owner.limits, expected=owner.version or None)
-    _apply_keys(transaction, document, state)
+    notes = _apply_keys(transaction, document, state)
     for route in document.routes:
         writing.routes.put(
             transaction,
@@ -70,6 +73,7 @@ def apply(transaction: Transaction, message: pb.Document) -> None:
         )
     for name in sorted(set(state.providers) - {each.provider.name for each in document.providers}):
         writing.providers.delete(transaction, name)
+    return notes
 
 
 def changes(events: Iterable[Event]) -> list[pb.Change]:
@@ -79,7 +83,7 @@ def changes(events: Iterable[Event]) -> list[pb.Change]:
         key=lambda event: (
             _TYPE_ORDER.index(event.object_type),
             event.object_name,
-            event.action in {Action.CREATE, Action.UPDATE},
+            _KINDS[event.action] is not pb.Change.KIND_DELETE,
         ),
     )
     return [
@@ -116,8 +120,11 @@ def _delete_routes(transaction: Transaction, document: ParsedDocument, state: St
         writing.routes.delete(transaction, model, organisation=organisation)
 
 
-def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State) -> None:
+def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State) -> list[str]:
+    """Returns what the operator is to know."""
+    notes: list[str] = []
     stored = _keys_by_name(state)
+    claimed = {hash_of(key.value) for owner in document.organisations for key in owner.keys if key.value}
     missing: list[tuple[str, ParsedKey]] = []
     for owner in document.organisations:
         leaving = stored.get(owner.name, {}).copy()
@@ -127,9 +134,22 @@ def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State
                 version = current.version if current else 0
                 name = writing.keys.display_name(owner.name, key.name)
                 raise StaleWriteError.of(ObjectType.KEY, name, given=key.version, current=version)
-            if current is None or (key.value and hash_of(key.value) != current.hash):
+            if current is None:
                 missing.append((owner.name, key))
                 continue
+            if key.value and hash_of(key.value) != current.hash:
+                label = writing.keys.display_name(owner.name, key.name)
+                if writing.rotation.was_replaced(current, key.value):
+                    notes.append(
+                        f'key "{label}": its value in the document was replaced by a rotation, and is not put back'
+                    )
+                elif current.hash in claimed or not transaction.keys().is_free(hash_of(key.value)):
+                    # The value that it has or gets goes from one key to another.
+                    missing.append((owner.name, key))
+                    continue
+                else:
+                    # The same key with another secret: id, usage and nodes stay.
+                    writing.rotation.rotate(transaction, current.id, Rotation(grace=0, value=key.value))
             del leaving[key.name]
             if key.settings != KeySettings.in_force(current):
                 writing.keys.update(transaction, owner.name, key.name, key.settings)
@@ -138,6 +158,7 @@ def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State
     # After every revocation: a value may have moved to another name or organisation.
     for organisation, key in missing:
         writing.keys.create(transaction, organisation, key.name, key.settings, value=key.value)
+    return notes
 
 
 def _check_kept_keys(document: ParsedDocument, state: State, problems: Problems) -> None:

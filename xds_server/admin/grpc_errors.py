@@ -17,6 +17,7 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (errors.StaleWriteError, grpc.StatusCode.ABORTED),
     (errors.InUseError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.GraceTimeError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),

@@ -136,15 +136,21 @@ def route(
 def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
     """Of a key; its name is checked too."""
     values.name(message.name, problems.at("name"))
-    values.at_most(message.models, _PATTERNS, problems.at("models"))
-    for index, pattern in enumerate(message.models):
-        values.model(pattern, problems.at("models", index))
+    models = patterns(message.models, problems)
     values.expiry(message.expires_at, problems.at("expires_at"))
     return KeySettings(
-        models=tuple(message.models) or ("*",),
+        models=models or ("*",),
         limits=limits(message.limits, problems),
         expires_at=message.expires_at,
     )
+
+
+def patterns(models: Collection[str], problems: Problems) -> tuple[str, ...]:
+    """Of a key. `problems` is at the message that has the field `models`."""
+    values.at_most(models, _PATTERNS, problems.at("models"))
+    for index, pattern in enumerate(models):
+        values.model(pattern, problems.at("models", index))
+    return tuple(models)
 
 
 def _targets(message: pb.Route, problems: Problems, providers: Collection[str]) -> tuple[Target, ...]:

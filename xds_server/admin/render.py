@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
@@ -39,7 +41,12 @@ _AT_NODES = Encoder(
     unsaid=["model", "prices"],
 )
 _ORGANISATION = Encoder(Organisation, pb.Organisation)
-_KEY = Encoder(Key, pb.Key, given=["organisation", "revoked_at"], unsaid=["organisation_id", "hash"])
+_KEY = Encoder(
+    Key,
+    pb.Key,
+    given=["organisation", "revoked_at", "former_until"],
+    unsaid=["organisation_id", "hash", "former_hash", "former_until", "retired"],
+)
 _NODE = Encoder(
     Node,
     pb.Node,
@@ -65,7 +72,9 @@ def organisation(value: Organisation) -> pb.Organisation:
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0) -> pb.Key:
-    return _KEY(value, organisation=organisation, revoked_at=revoked_at)
+    """A grace time that is over is none."""
+    former_until = value.former_until if value.former_until > time.time() and not revoked_at else 0
+    return _KEY(value, organisation=organisation, revoked_at=revoked_at, former_until=former_until)
 
 
 def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:
@@ -139,6 +148,7 @@ def document(state: State) -> pb.Document:
         owner_document.organisation.ClearField("version")
         for key_document in owner_document.keys:
             key_document.key.ClearField("version")
+            key_document.key.ClearField("former_until")
     return rendered
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -13,19 +12,18 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from xds_server.admin import parse, render, status, values, warnings
 from xds_server.admin.apply import apply, changes
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
+from xds_server.admin.keys import KeyMethods
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
 from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLiveNodes, Publisher, Tunnel
-from xds_server.admin.problems import Problems, checking, known
+from xds_server.admin.problems import checking
 from xds_server.admin.usage import UsageMethods
-from xds_server.errors import NotFoundError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, writing
 from xds_server.store.records import ObjectType
 
 if TYPE_CHECKING:
-    from xds_server.model import Key, Organisation, Provider, Route
-    from xds_server.store import KeyRecord
+    from xds_server.model import Organisation, Provider, Route
     from xds_server.store.writing.transaction import Transaction
 
 _LONGEST_WAIT_MS = 60_000
@@ -34,7 +32,7 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(NodeMethods, UsageMethods):
+class AdminService(KeyMethods, NodeMethods, UsageMethods):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(
@@ -59,18 +57,20 @@ class AdminService(NodeMethods, UsageMethods):
     @reporting
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         with checking() as problems:
+            if not request.HasField("document"):  # an empty one has to be said: it removes everything
+                problems.at("document").note("missing")
             values.number(request.wait_ms, 0, _LONGEST_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
         document, actor = request.document, actor_of(context)
         noted = list(warnings.of_document(document))
         if request.dry_run:
             draft = await self._store.write(actor, lambda tx: apply(tx, document), dry_run=True)
-            return pb.ApplyResponse(changes=changes(draft.events), warnings=noted)
+            return pb.ApplyResponse(changes=changes(draft.events), warnings=[*noted, *draft.value])
         committed = await self._changes.write(actor, lambda tx: apply(tx, document))
         wait = request.wait_ms / 1000 or SETTLE_SECONDS
         return pb.ApplyResponse(
             changes=changes(committed.events),
             propagation=await self._changes.settled(committed.revision, wait),
-            warnings=noted,
+            warnings=[*noted, *committed.value],
         )
 
     @reporting
@@ -181,62 +181,6 @@ class AdminService(NodeMethods, UsageMethods):
 
         committed = await self._changes.write(actor_of(context), work)
         return pb.DeleteOrganisationResponse(propagation=await self._changes.settled(committed.revision))
-
-    @reporting
-    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
-        if request.organisation:
-            names = {each.name for each in (await self._store.load()).organisations.values()}
-            if request.organisation not in names:
-                raise NotFoundError(
-                    f"organisation: no organisation {values.quoted(request.organisation)}; {known(names)}"
-                )
-        records = await self._store.keys(
-            organisation=request.organisation, include_revoked=request.include_revoked
-        )
-        return pb.ListKeysResponse(
-            keys=[render.key(each.key, each.organisation, each.revoked_at) for each in records]
-        )
-
-    @reporting
-    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
-        message = request.key
-        with checking("key") as problems:
-            settings = parse.key_settings(message, problems)
-            if 0 < message.expires_at <= time.time():
-                problems.at("expires_at").note("in the past; accepted: a time to come, or 0 = never")
-            if request.value:
-                values.key_value(request.value, Problems("value", problems.found))
-
-        def work(transaction: Transaction) -> tuple[Key, str]:
-            with checking("key") as problems:
-                if message.organisation not in transaction.organisation_ids:
-                    problems.at("organisation").note(
-                        f"no organisation {values.quoted(message.organisation)}; "
-                        f"{known(transaction.organisation_ids)}"
-                    )
-            return writing.keys.create(
-                transaction, message.organisation, message.name, settings, value=request.value
-            )
-
-        committed = await self._changes.write(actor_of(context), work)
-        key, value = committed.value
-        return pb.CreateKeyResponse(
-            key=render.key(key, message.organisation),
-            value=value,
-            propagation=await self._changes.settled(committed.revision),
-        )
-
-    @reporting
-    async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
-        def work(transaction: Transaction) -> KeyRecord:
-            return writing.keys.revoke(transaction, request.id)
-
-        committed = await self._changes.write(actor_of(context), work)
-        record = committed.value
-        return pb.RevokeKeyResponse(
-            key=render.key(record.key, record.organisation, record.revoked_at),
-            propagation=await self._changes.settled(committed.revision),
-        )
 
     @reporting
     async def ListAuditEvents(

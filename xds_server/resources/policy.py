@@ -12,7 +12,7 @@ from xds_server.model import Key, Organisation, Price, Route, price_in_force
 _LATE = 86_400
 
 _ORGANISATION = Encoder(Organisation, policy_pb2.Organisation, unsaid=["version"])
-_KEY = Encoder(Key, policy_pb2.Key, unsaid=["created_at", "version"])
+_KEY = Encoder(Key, policy_pb2.Key, unsaid=["retired", "created_at", "version"])
 _PRICE = Encoder(Price, policy_pb2.Price)
 #: Envoy acts upon what is unsaid here, or nobody does yet.
 _ROUTE = Encoder(

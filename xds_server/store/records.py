@@ -26,6 +26,7 @@ class Action(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     REVOKE = "revoke"
+    ROTATE = "rotate"
 
 
 @dataclass(frozen=True, slots=True)

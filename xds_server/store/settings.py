@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
 
 from xds_server.model import Key, Limit, Node, Visibility
 
@@ -18,11 +19,50 @@ class KeySettings:
     @classmethod
     def in_force(cls, key: Key) -> KeySettings:
         """Returns what `key` has."""
-        return cls(**{field.name: getattr(key, field.name) for field in fields(cls)})
+        return cls(**{each.name: getattr(key, each.name) for each in fields(cls)})
 
     def of(self, key: Key) -> Key:
         """Returns `key` with these settings."""
-        return replace(key, **{field.name: getattr(self, field.name) for field in fields(self)})
+        return replace(key, **{each.name: getattr(self, each.name) for each in fields(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What an operator changes about a key; None leaves it as it is. `end_grace`: its former secret ends now."""
+
+    name: str | None = None
+    models: tuple[str, ...] | None = None
+    limits: tuple[Limit, ...] | None = None
+    expires_at: int | None = None
+    end_grace: bool = False
+
+    def of(self, key: Key, now: int) -> Key:
+        """Returns `key` with these changes."""
+        given = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name != "end_grace" and getattr(self, each.name) is not None
+        }
+        if self.end_grace:
+            given["former_until"] = min(key.former_until, now)
+        return replace(key, **given)
+
+
+class Ends(StrEnum):
+    """Which secret of a key ends at once where two work: the one in its grace time, or the newest."""
+
+    FORMER = "former"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How a key gets another secret. `grace` is seconds, None for the default."""
+
+    grace: int | None = None
+    ends: Ends | None = None
+    #: Empty for a new one.
+    value: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class KeyRow(SQLModel, table=True):
-    """`hash` is the SHA-256 of the value; `models` and `limits` are JSON; times are Unix seconds, 0 = never."""
+    """`hash` is the SHA-256 of the value; `models`, `limits` and `retired` are JSON; times are Unix seconds,
+    0 = never.
+    """
 
     __tablename__ = "api_key"
     __table_args__: ClassVar = (
@@ -62,6 +64,9 @@ class KeyRow(SQLModel, table=True):
     models: str = Field(sa_type=Text)
     limits: str = Field(sa_type=Text)
     expires_at: int = Field(sa_type=BigInteger)
+    former_hash: bytes = Field(sa_type=LargeBinary)
+    former_until: int = Field(sa_type=BigInteger)
+    retired: str = Field(sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
     revoked_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)

@@ -19,6 +19,7 @@ View = Mapping[str, Any]
 
 #: Said by the event itself: whose object it is, what it is called, and at which revision it changed.
 _OF_THE_EVENT = ("name", "organisation_id", "created_at", "version")
+_OF_A_KEY = ("hash", "former_hash", "retired", *_OF_THE_EVENT)
 
 
 def provider(value: Provider) -> View:
@@ -30,8 +31,8 @@ def organisation(value: Organisation) -> View:
 
 
 def key(value: Key) -> View:
-    """The public id tells which key of this name it was."""
-    return {**_fields(value, without=("hash", *_OF_THE_EVENT)), "value": MASK}
+    """The public id tells which key of this name it was; the name is there because it may change."""
+    return {**_fields(value, without=_OF_A_KEY), "name": value.name, "value": MASK}
 
 
 def node(value: Node) -> View:

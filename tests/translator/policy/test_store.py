@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
@@ -150,3 +151,33 @@ def test_patterns(patterns: list[str], *, allowed: bool) -> None:
     assert key is not None
     for _ in range(2):
         assert (store.route(key, "gpt-4.1") is not None) is allowed
+
+
+def test_a_former_secret_leads_to_its_key_until_the_key_or_the_rotation_goes() -> None:
+    former = hashlib.sha256(OTHER_VALUE.encode()).digest()
+    store = policies.store(policies.key(former=OTHER_VALUE, former_until=9))
+    found = store.key_by_hash(former)
+    assert found is not None
+    assert (found.id, found.expires_at, found.rotated) == ("key_ci", 9, True)
+    assert store.key_by_id("key_ci") is store.key_by_hash(HASH)
+    store.apply(policies.response(KEY, policies.key()))
+    assert store.key_by_hash(former) is None
+    store.apply(policies.response(KEY, policies.key(former=OTHER_VALUE, former_until=9)))
+    store.apply(policies.response(KEY, removed=["key_ci"]))
+    assert (store.key_by_hash(former), store.key_by_hash(HASH)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"former_hash": b"short", "former_until": 9},
+        {"former_hash": b"f" * 32},
+        {"former_until": 9},
+        {"former_hash": HASH, "former_until": 9},
+    ],
+)
+def test_a_former_secret_without_an_end_is_refused(wrong: dict[str, Any]) -> None:
+    message = policies.key()
+    message.MergeFrom(policy.Key(**wrong))
+    with pytest.raises(PolicyError, match="former_hash"):
+        PolicyStore().apply(policies.response(KEY, message))

@@ -175,3 +175,55 @@ def test_a_key_is_revoked_by_its_public_id(control: FakeAdmin, trunkline: Trunkl
     )
     assert trunkline("keys", "revoke", "k9").stdout == "- key k9 (acme/ci)\n"
     assert control.last(admin.RevokeKeyRequest).id == "k9"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("2027-01-01", 1_798_761_600), ("2027-01-01T12:00:00+02:00", 1_798_797_600), ("never", 0)],
+)
+def test_a_key_ends_at_a_date(control: FakeAdmin, trunkline: Trunkline, given: str, expected: int) -> None:
+    assert trunkline("keys", "create", "--org", "acme", "--name", "ci", "--expires", given).exit_code == 0
+    assert control.last(admin.CreateKeyRequest).key.expires_at == expected
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "2027-13-01", "-1d", ""])
+def test_what_is_no_expiry(control: FakeAdmin, trunkline: Trunkline, given: str) -> None:
+    result = trunkline("keys", "create", "--org", "acme", "--name", "ci", "--expires", given)
+    assert (result.exit_code, "such as 90d, a date such as 2027-01-01" in result.output) != (0, False)
+    assert control.asked == []
+
+
+def test_a_rotated_key_stands_alone_on_stdout(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.RotateKeyRequest] = admin.RotateKeyResponse(
+        key=admin.Key(id="k9", organisation="acme", name="ci", former_until=1_800_000_000), value="sk-tl-k9-new"
+    )
+    result = trunkline("keys", "rotate", "acme/ci", "--grace", "2h", "--ends", "former")
+    assert result.stdout == "sk-tl-k9-new\n"
+    assert "the one before works until 2027-01-15T08:00:00Z" in result.stderr
+    assert control.last(admin.RotateKeyRequest) == admin.RotateKeyRequest(
+        id="acme/ci", grace_seconds=7_200, ends=admin.RotateKeyRequest.ENDS_FORMER
+    )
+    trunkline("keys", "rotate", "k9", "--value", "env:NEW", NEW="a-value-of-our-own")
+    assert control.last(admin.RotateKeyRequest) == admin.RotateKeyRequest(id="k9", value="a-value-of-our-own")
+
+
+def test_a_key_is_updated(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.answers[admin.UpdateKeyRequest] = admin.UpdateKeyResponse(
+        key=admin.Key(id="k9", organisation="acme", name="nightly")
+    )
+    result = trunkline(
+        *("keys", "update", "acme/ci", "--name", "nightly", "--model", "gpt-*", "--limit", "concurrency=2"),
+        *("--expires", "never", "--end-grace"),
+    )
+    assert result.stdout == "~ key k9 (acme/nightly)\n"
+    assert control.last(admin.UpdateKeyRequest) == admin.UpdateKeyRequest(
+        id="acme/ci",
+        name="nightly",
+        models=["gpt-*"],
+        limits=[policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=2)],
+        expires_at=0,
+        end_grace=True,
+    )
+    assert "give what is to change" in trunkline("keys", "update", "acme/ci").output
+    both = trunkline("keys", "update", "acme/ci", "--no-limits", "--limit", "concurrency=2")
+    assert "not both" in both.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -138,15 +139,50 @@ async def test_a_route_may_belong_to_the_surviving_organisation(admin: Admin) ->
     assert ("CREATE", "route", "default/own") in kinds(await apply(admin, wanted))
 
 
-async def test_another_value_is_another_key(admin: Admin) -> None:
+async def test_another_value_is_the_same_key_and_ends_the_one_before(admin: Admin) -> None:
     await apply(admin, document())
     (old,) = admin.store.load().keys.values()
     changed = document()
     changed.organisations[0].keys[0].value = "another-value-of-the-key"
-    assert kinds(await apply(admin, changed)) == [("DELETE", "key", "acme/ci"), ("CREATE", "key", "acme/ci")]
+    assert kinds(await apply(admin, changed)) == [("UPDATE", "key", "acme/ci")]
     (new,) = admin.store.load().keys.values()
-    assert new.id != old.id
+    assert new.id == old.id
     assert new.hash == hash_of("another-value-of-the-key")
+    assert (new.former_hash, new.former_until <= time.time()) == (old.hash, True)
+
+
+async def test_a_document_does_not_put_back_what_a_rotation_replaced(admin: Admin) -> None:
+    await apply(admin, document())
+    (key,) = admin.store.load().keys.values()
+    for _ in range(2):
+        await admin.stub.RotateKey(pb.RotateKeyRequest(id=key.id, grace_seconds=0))
+    (rotated,) = admin.store.load().keys.values()
+    answer = await apply(admin, document())
+    assert kinds(answer) == []
+    assert answer.warnings[-1] == (
+        'key "acme/ci": its value in the document was replaced by a rotation, and is not put back'
+    )
+    assert admin.store.load().keys == {key.id: rotated}
+
+
+async def test_two_keys_may_swap_their_values(admin: Admin) -> None:
+    wanted = document()
+    wanted.organisations[0].keys.add(key=pb.Key(name="other"), value="value-of-the-other-key")
+    await apply(admin, wanted)
+    keys = wanted.organisations[0].keys
+    keys[0].value, keys[1].value = keys[1].value, keys[0].value
+    await apply(admin, wanted)
+    by_name = {each.name: each.hash for each in admin.store.load().keys.values()}
+    assert by_name == {"ci": hash_of("value-of-the-other-key"), "other": hash_of(KEY_VALUE)}
+
+
+async def test_an_export_with_a_rotated_key_applies_unchanged(admin: Admin) -> None:
+    await apply(admin, document())
+    (key,) = admin.store.load().keys.values()
+    await admin.stub.RotateKey(pb.RotateKeyRequest(id=key.id))
+    exported = (await admin.stub.Export(pb.ExportRequest())).document
+    assert not exported.organisations[0].keys[0].key.former_until
+    assert kinds(await apply(admin, exported)) == []
 
 
 async def test_a_value_may_move_between_organisations(admin: Admin) -> None:

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xds_server.store.writing import join_tokens, keys, nodes, organisations, providers, routes
+    from xds_server.store.writing import join_tokens, keys, nodes, organisations, providers, rotation, routes
     from xds_server.store.writing.transaction import Event, Transaction
 
 __all__ = [
@@ -22,11 +22,12 @@ __all__ = [
     "nodes",
     "organisations",
     "providers",
+    "rotation",
     "routes",
 ]
 
 #: What is imported when first used.
-MODULES = ("join_tokens", "keys", "nodes", "organisations", "providers", "routes")
+MODULES = ("join_tokens", "keys", "nodes", "organisations", "providers", "rotation", "routes")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Making, changing and revoking API keys. A key's value never changes: another value is another key."""
+"""Making, changing and revoking API keys; `rotation` gives them other values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from sqlmodel import select
 
-from xds_server.errors import AlreadyExistsError, NotFoundError
+from xds_server.errors import AlreadyExistsError, InvalidFieldError, NotFoundError
 from xds_server.model import Key
 from xds_server.store import api_keys, codec, views
 from xds_server.store.records import Action, KeyRecord, ObjectType
-from xds_server.store.settings import KeySettings
+from xds_server.store.settings import KeyChange, KeySettings
 from xds_server.store.tables import KeyRow, OrganisationRow
 from xds_server.store.writing import join_tokens, nodes
 from xds_server.store.writing.transaction import Transaction
@@ -32,10 +32,7 @@ def create(
     public_id = index.free_id(value)
     value = value or api_keys.new_value(public_id)
     hash_ = api_keys.hash_of(value)
-    if hash_ in index.hashes:
-        raise AlreadyExistsError(
-            f'key "{label}": the value given is in use by the key with id {index.hashes[hash_]}; choose another'
-        )
+    index.check_free(hash_, label)
     key = Key(
         id=public_id,
         organisation_id=organisation_id,
@@ -64,23 +61,72 @@ def update(
     if row is None:
         raise NotFoundError(f'no key "{label}"')
     before = codec.KEY.decode_row(row)
-    after = settings.of(before)
+    return store(transaction, label, before, settings.of(before))
+
+
+def change(transaction: Transaction, reference: str, wanted: KeyChange, *, expected: int = 0) -> KeyRecord:
+    """Changes what is called for. `reference` as in `find`.
+
+    Raises what `find` raises, StaleWriteError, and AlreadyExistsError for the name.
+    """
+    row, organisation = find(transaction, reference)
+    label = display_name(organisation, row.name)
+    check_current(ObjectType.KEY, label, current=row.version, expected=expected)
+    before = codec.KEY.decode_row(row)
+    after = wanted.of(before, transaction.now)
+    if after.name != before.name:
+        names = transaction.keys().names
+        if (before.organisation_id, after.name) in names:
+            taken = display_name(organisation, after.name)
+            raise AlreadyExistsError(f'key "{taken}" exists: revoke it first, or choose another name')
+        names.discard((before.organisation_id, before.name))
+        names.add((before.organisation_id, after.name))
+    return KeyRecord(store(transaction, label, before, after), organisation, 0)
+
+
+def store(transaction: Transaction, label: str, before: Key, after: Key, action: Action = Action.UPDATE) -> Key:
+    """Returns the key as stored. Writes nothing where nothing changes."""
     if after == before:
         return before
     after = replace(after, version=transaction.revision)
     transaction.session.merge(KeyRow(**codec.KEY.encode(after), revoked_at=0))
-    transaction.record(Action.UPDATE, ObjectType.KEY, label, views.key(before), views.key(after))
+    secrets_changed = ["value"] if after.hash != before.hash else []
+    view, viewed = views.key(before), views.key(after)
+    transaction.record(action, ObjectType.KEY, label, view, viewed, secrets_changed=secrets_changed)
     return after
 
 
-def revoke(transaction: Transaction, key_id: str) -> KeyRecord:
+def find(transaction: Transaction, reference: str) -> tuple[KeyRow, str]:
+    """The key that is not revoked with this id, organisation/name, or name; and its organisation's name.
+
+    Raises NotFoundError, and InvalidFieldError for a name that several have.
+    """
+    session = transaction.session
+    row = session.get(KeyRow, reference)
+    if row is not None and row.revoked_at == 0:
+        return row, session.get_one(OrganisationRow, row.organisation_id).name
+    organisation, separator, name = reference.rpartition("/")
+    statement = select(KeyRow, OrganisationRow.name).where(
+        KeyRow.organisation_id == OrganisationRow.id, KeyRow.name == name, KeyRow.revoked_at == 0
+    )
+    if separator:
+        statement = statement.where(OrganisationRow.name == organisation)
+    found = list(session.exec(statement).all())
+    if not found:
+        revoked = "it is revoked" if row is not None else "`trunkline keys list` shows which there are"
+        raise NotFoundError(f'no key "{reference[:200]}": {revoked}')
+    if len(found) > 1:
+        labels = ", ".join(sorted(f"{display_name(owner, each.name)} ({each.id})" for each, owner in found[:20]))
+        raise InvalidFieldError([f'id: several keys are called "{name}": {labels}; accepted: an id'])
+    return found[0]
+
+
+def revoke(transaction: Transaction, reference: str) -> KeyRecord:
     """Its nodes become its organisation's, see nodes.disown, and its unused join tokens admit nobody.
 
-    Revoking a revoked key changes nothing. Raises NotFoundError.
+    Revoking a key that is revoked, which has only its id, changes nothing. Raises what `find` raises.
     """
-    row = transaction.session.get(KeyRow, key_id)
-    if row is None:
-        raise NotFoundError(f'no key with id "{key_id}"')
+    row = transaction.session.get(KeyRow, reference) or find(transaction, reference)[0]
     owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
     if row.revoked_at == 0:
         transaction.keys().discard(row)

@@ -381,6 +381,7 @@ class Key(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -393,6 +394,8 @@ class Key(_message.Message):
     revoked_at: _builtins.int
     """Unix seconds; 0 = not revoked. Output only."""
     version: _builtins.int
+    former_until: _builtins.int
+    """Unix seconds until which the secret before the last rotation works too; 0: only one secret works. Output only."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -411,10 +414,11 @@ class Key(_message.Message):
         created_at: _builtins.int = ...,
         revoked_at: _builtins.int = ...,
         version: _builtins.int = ...,
+        former_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1229,11 +1233,185 @@ class CreateKeyResponse(_message.Message):
 Global___CreateKeyResponse: _TypeAlias = CreateKeyResponse  # noqa: Y015
 
 @_typing.final
+class UpdateKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    CLEAR_LIMITS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    END_GRACE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id, organisation/name, or name if it is unique."""
+    version: _builtins.int
+    """As last read; 0: whatever it is."""
+    name: _builtins.str
+    clear_limits: _builtins.bool
+    """Remove the stored limits."""
+    expires_at: _builtins.int
+    """Unix seconds; 0 = never."""
+    end_grace: _builtins.bool
+    """End the grace time of the secret before the last rotation now."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In place of the stored ones; none: they stay."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        name: _builtins.str | None = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
+        clear_limits: _builtins.bool = ...,
+        expires_at: _builtins.int | None = ...,
+        end_grace: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_name", b"_name", "expires_at", b"expires_at", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_name", b"_name", "clear_limits", b"clear_limits", "end_grace", b"end_grace", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
+    _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___UpdateKeyRequest: _TypeAlias = UpdateKeyRequest  # noqa: Y015
+
+@_typing.final
+class UpdateKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PROPAGATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___Key: ...
+    @_builtins.property
+    def propagation(self) -> Global___Propagation: ...
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        propagation: Global___Propagation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "propagation", b"propagation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "propagation", b"propagation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateKeyResponse: _TypeAlias = UpdateKeyResponse  # noqa: Y015
+
+@_typing.final
+class RotateKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Ends:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _EndsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RotateKeyRequest._Ends.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ENDS_UNSPECIFIED: RotateKeyRequest._Ends.ValueType  # 0
+        ENDS_FORMER: RotateKeyRequest._Ends.ValueType  # 1
+        """The one in its grace time: the newest has been handed out, and gets a grace time now."""
+        ENDS_NEWEST: RotateKeyRequest._Ends.ValueType  # 2
+        """The newest: it was lost, or is in the wrong hands. The one in its grace time stays, for as long as it had, or
+        for `grace_seconds` from now on.
+        """
+
+    class Ends(_Ends, metaclass=_EndsEnumTypeWrapper): ...
+    ENDS_UNSPECIFIED: RotateKeyRequest.Ends.ValueType  # 0
+    ENDS_FORMER: RotateKeyRequest.Ends.ValueType  # 1
+    """The one in its grace time: the newest has been handed out, and gets a grace time now."""
+    ENDS_NEWEST: RotateKeyRequest.Ends.ValueType  # 2
+    """The newest: it was lost, or is in the wrong hands. The one in its grace time stays, for as long as it had, or
+    for `grace_seconds` from now on.
+    """
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    GRACE_SECONDS_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in UpdateKeyRequest."""
+    version: _builtins.int
+    """As last read; 0: whatever it is."""
+    grace_seconds: _builtins.int
+    """How long the secret before works; 0: it ends at once. Absent: 86,400. At most 366 days."""
+    ends: Global___RotateKeyRequest.Ends.ValueType
+    """Which one ends at once where two work."""
+    value: _builtins.str
+    """For tests and migration: 16 characters or more. Empty: a new `sk-tl-…` value."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        grace_seconds: _builtins.int | None = ...,
+        ends: Global___RotateKeyRequest.Ends.ValueType = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_grace_seconds", b"_grace_seconds", "grace_seconds", b"grace_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_seconds", b"_grace_seconds", "ends", b"ends", "grace_seconds", b"grace_seconds", "id", b"id", "value", b"value", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__grace_seconds: _TypeAlias = _typing.Literal["grace_seconds"]  # noqa: Y015
+    _WhichOneofArgType__grace_seconds: _TypeAlias = _typing.Literal["_grace_seconds", b"_grace_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grace_seconds) -> _WhichOneofReturnType__grace_seconds | None: ...
+
+Global___RotateKeyRequest: _TypeAlias = RotateKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    PROPAGATION_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """Shown once."""
+    @_builtins.property
+    def key(self) -> Global___Key: ...
+    @_builtins.property
+    def propagation(self) -> Global___Propagation: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        key: Global___Key | None = ...,
+        value: _builtins.str = ...,
+        propagation: Global___Propagation | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "propagation", b"propagation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "propagation", b"propagation", "value", b"value", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeyResponse: _TypeAlias = RotateKeyResponse  # noqa: Y015
+
+@_typing.final
 class RevokeKeyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """As in UpdateKeyRequest."""
     def __init__(
         self,
         *,
@@ -1343,7 +1521,7 @@ class AuditEvent(_message.Message):
     actor: _builtins.str
     """e.g. `admin`."""
     action: _builtins.str
-    """`create`, `update`, `delete` or `revoke`."""
+    """`create`, `update`, `delete`, `revoke` or `rotate`."""
     object_type: _builtins.str
     object_name: _builtins.str
     before: _builtins.str

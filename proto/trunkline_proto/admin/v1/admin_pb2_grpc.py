@@ -79,6 +79,16 @@ class AdminStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyResponse.FromString,
                 )
+        self.UpdateKey = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/UpdateKey',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyResponse.FromString,
+                )
+        self.RotateKey = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RotateKey',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyResponse.FromString,
+                )
         self.RevokeKey = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/RevokeKey',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
@@ -236,6 +246,23 @@ class AdminServicer(object):
 
     def CreateKey(self, request, context):
         """Makes a key; its value is in this answer and nowhere else, ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateKey(self, request, context):
+        """Changes what a key is called and may do; what is not given stays. Its secrets stay too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Gives the key another secret, which is in this answer and nowhere else, ever. The one before works until the end
+        of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+        FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+        `grace_seconds` is 0, which ends both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -406,6 +433,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.CreateKey,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'UpdateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateKey,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -705,6 +742,40 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/CreateKey',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.CreateKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UpdateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/UpdateKey',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.UpdateKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RotateKey',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RotateKeyResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

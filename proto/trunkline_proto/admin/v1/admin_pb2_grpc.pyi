@@ -57,6 +57,14 @@ class AdminStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
     CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]
     """Makes a key; its value is in this answer and nowhere else, ever."""
+    UpdateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateKeyRequest, _admin_pb2.UpdateKeyResponse]
+    """Changes what a key is called and may do; what is not given stays. Its secrets stay too."""
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]
+    """Gives the key another secret, which is in this answer and nowhere else, ever. The one before works until the end
+    of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+    FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+    `grace_seconds` is 0, which ends both.
+    """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]
     """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
     ones among them serve nobody until they are approved anew.
@@ -114,6 +122,14 @@ class AdminAsyncStub(AdminStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
     CreateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Makes a key; its value is in this answer and nowhere else, ever."""
+    UpdateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateKeyRequest, _admin_pb2.UpdateKeyResponse]  # type: ignore[assignment]
+    """Changes what a key is called and may do; what is not given stays. Its secrets stay too."""
+    RotateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]  # type: ignore[assignment]
+    """Gives the key another secret, which is in this answer and nowhere else, ever. The one before works until the end
+    of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+    FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+    `grace_seconds` is 0, which ends both.
+    """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
     ones among them serve nobody until they are approved anew.
@@ -246,6 +262,26 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateKeyResponse, _abc.Awaitable[_admin_pb2.CreateKeyResponse]]:
         """Makes a key; its value is in this answer and nowhere else, ever."""
+
+    @_abc_1.abstractmethod
+    def UpdateKey(
+        self,
+        request: _admin_pb2.UpdateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UpdateKeyResponse, _abc.Awaitable[_admin_pb2.UpdateKeyResponse]]:
+        """Changes what a key is called and may do; what is not given stays. Its secrets stay too."""
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _admin_pb2.RotateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RotateKeyResponse, _abc.Awaitable[_admin_pb2.RotateKeyResponse]]:
+        """Gives the key another secret, which is in this answer and nowhere else, ever. The one before works until the end
+        of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+        FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+        `grace_seconds` is 0, which ends both.
+        """
 
     @_abc_1.abstractmethod
     def RevokeKey(

@@ -447,6 +447,8 @@ class Key(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    FORMER_HASH_FIELD_NUMBER: _builtins.int
+    FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe in logs and reports."""
     organisation_id: _builtins.str
@@ -456,6 +458,11 @@ class Key(_message.Message):
     """SHA-256 of the whole key as the client sends it (32 bytes)."""
     expires_at: _builtins.int
     """Unix seconds after which the key is refused; 0 = never."""
+    former_hash: _builtins.bytes
+    """SHA-256 of the secret before the last rotation; empty if there was none. It works until `former_until`, Unix
+    seconds, and is known afterwards only so that its refusal can say why.
+    """
+    former_until: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns of the models it may use; `*` allows every model."""
@@ -472,10 +479,12 @@ class Key(_message.Message):
         models: _abc.Iterable[_builtins.str] | None = ...,
         limits: _abc.Iterable[Global___Limit] | None = ...,
         expires_at: _builtins.int = ...,
+        former_hash: _builtins.bytes = ...,
+        former_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "hash", b"hash", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation_id", b"organisation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation_id", b"organisation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

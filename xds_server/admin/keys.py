@@ -1,0 +1,152 @@
+"""The Admin service's methods about API keys."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+
+from xds_server.admin import enums, parse, render, values
+from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.limits import limits as limits_of
+from xds_server.admin.problems import Problems, checking, known
+from xds_server.errors import NotFoundError
+from xds_server.model import Key
+from xds_server.store import AsyncStore, KeyRecord, writing
+from xds_server.store.settings import Ends, KeyChange, Rotation
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+_LONGEST_GRACE = 366 * 86_400
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class KeyMethods(admin_pb2_grpc.AdminServicer):
+    """The part of the service that is about API keys."""
+
+    _store: AsyncStore
+    _changes: Changes
+
+    @reporting
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        if request.organisation:
+            names = {each.name for each in (await self._store.load()).organisations.values()}
+            if request.organisation not in names:
+                raise NotFoundError(
+                    f"organisation: no organisation {values.quoted(request.organisation)}; {known(names)}"
+                )
+        records = await self._store.keys(
+            organisation=request.organisation, include_revoked=request.include_revoked
+        )
+        return pb.ListKeysResponse(keys=list(map(_rendered, records)))
+
+    @reporting
+    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
+        message = request.key
+        with checking("key") as problems:
+            settings = parse.key_settings(message, problems)
+            _to_come(message.expires_at, problems)
+            if request.value:
+                values.key_value(request.value, Problems("value", problems.found))
+
+        def work(transaction: Transaction) -> tuple[Key, str]:
+            with checking("key") as problems:
+                if message.organisation not in transaction.organisation_ids:
+                    problems.at("organisation").note(
+                        f"no organisation {values.quoted(message.organisation)}; "
+                        f"{known(transaction.organisation_ids)}"
+                    )
+            return writing.keys.create(
+                transaction, message.organisation, message.name, settings, value=request.value
+            )
+
+        committed = await self._changes.write(actor_of(context), work)
+        key, value = committed.value
+        return pb.CreateKeyResponse(
+            key=render.key(key, message.organisation),
+            value=value,
+            propagation=await self._changes.settled(committed.revision),
+        )
+
+    @reporting
+    async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
+        with checking() as problems:
+            if request.HasField("name"):
+                values.name(request.name, problems.at("name"))
+            models, limits = parse.patterns(request.models, problems), limits_of(request.limits, problems)
+            if limits and request.clear_limits:
+                problems.at("clear_limits").note("together with `limits`; accepted: one of them")
+            if request.HasField("expires_at"):
+                values.expiry(request.expires_at, problems.at("expires_at"))
+                _to_come(request.expires_at, problems)
+        wanted = KeyChange(
+            name=request.name if request.HasField("name") else None,
+            models=models or None,
+            limits=limits if limits or request.clear_limits else None,
+            expires_at=request.expires_at if request.HasField("expires_at") else None,
+            end_grace=request.end_grace,
+        )
+
+        def work(transaction: Transaction) -> KeyRecord:
+            return writing.keys.change(transaction, request.id, wanted, expected=request.version)
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.UpdateKeyResponse(
+            key=_rendered(committed.value), propagation=await self._changes.settled(committed.revision)
+        )
+
+    @reporting
+    async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
+        grace = request.grace_seconds if request.HasField("grace_seconds") else None
+        with checking() as problems:
+            values.number(grace or 0, 0, _LONGEST_GRACE, "seconds (0 = at once)", problems.at("grace_seconds"))
+            ends = enums.optional(Ends, request, "ends")
+            if request.ends and ends is None:
+                problems.at("ends").note(f"not a known value; accepted: {', '.join(Ends)}")
+            if request.value:
+                values.key_value(request.value, problems.at("value"))
+        rotation = Rotation(grace, ends, request.value)
+
+        def work(transaction: Transaction) -> tuple[KeyRecord, str]:
+            return writing.rotation.rotate(transaction, request.id, rotation, expected=request.version)
+
+        committed = await self._changes.write(actor_of(context), work)
+        record, value = committed.value
+        return pb.RotateKeyResponse(
+            key=_rendered(record),
+            value=value,
+            propagation=await self._changes.settled(committed.revision),
+            warnings=_notes(record.key),
+        )
+
+    @reporting
+    async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
+        def work(transaction: Transaction) -> KeyRecord:
+            return writing.keys.revoke(transaction, request.id)
+
+        committed = await self._changes.write(actor_of(context), work)
+        return pb.RevokeKeyResponse(
+            key=_rendered(committed.value),
+            propagation=await self._changes.settled(committed.revision),
+        )
+
+
+def _rendered(record: KeyRecord) -> pb.Key:
+    return render.key(record.key, record.organisation, record.revoked_at)
+
+
+def _to_come(expires_at: int, problems: Problems) -> None:
+    if 0 < expires_at <= time.time():
+        problems.at("expires_at").note("in the past; accepted: a time to come, or 0 = never")
+
+
+def _notes(key: Key) -> list[str]:
+    if 0 < key.expires_at <= time.time():
+        return ["the key has expired, so that none of its secrets works: give it another expiry by `keys update`"]
+    return []
