@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from trunkline.errors import TrunklineError
-from trunkline.text import visible
+from trunkline.groups import SuggestingGroup
+from trunkline.text import prepare_streams, say, visible
 
 _VERBS = {
     "up": "trunkline.verbs.up:up",
@@ -43,7 +44,10 @@ _SUMMARIES = {
 }
 
 
-class _LazyGroup(click.Group):
+_INTERRUPTED = 130
+
+
+class _LazyGroup(SuggestingGroup):
     """A group whose commands are imported on use; their errors become one clear line and exit code 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -61,11 +65,18 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_SUMMARIES.items()))
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        prepare_streams()
+        return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TrunklineError as error:
             raise click.ClickException(visible(str(error), lines=True)) from error
+        except KeyboardInterrupt:
+            say("interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +85,10 @@ def main() -> None:
     """A self-hosted, OpenAI-compatible gateway.
 
     The admin verbs find the control plane and the admin token in ./data/credentials.json (or --data-dir), or in
-    TRUNKLINE_CONTROL (host:port) and TRUNKLINE_ADMIN_TOKEN.
+    TRUNKLINE_CONTROL (HOST:PORT, http://…, https://… or unix:PATH) and TRUNKLINE_ADMIN_TOKEN.
+
+    Exit codes: 0 done; 1 refused, not found, or not reachable; 2 the command line is wrong, or a change is stored
+    but an Envoy or translator refused it; 130 interrupted.
     """
 
 

@@ -6,16 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import grpc
 
+from trunkline import control_address
 from trunkline.errors import UsageError
 
 CA_VARIABLE = "TRUNKLINE_CA_FILE"
 CERTIFICATE_VARIABLE = "TRUNKLINE_CLIENT_CERT"
 KEY_VARIABLE = "TRUNKLINE_CLIENT_KEY"
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +52,12 @@ def opened(address: str, trust: Trust, options: Sequence[tuple[str, int]]) -> gr
     """A channel to `https://HOST[:PORT]`, or in plain text to `http://HOST[:PORT]`, HOST:PORT or unix:PATH.
 
     Raises:
-        UsageError: a URL that is none, or a file of `trust` that cannot be read.
+        UsageError: the address is none of these, or a file of `trust` cannot be read.
     """
-    if not address.startswith(("http://", "https://")):
-        return grpc.insecure_channel(address, options=options)
-    target = _target(address)
-    if address.startswith("http://"):
-        return grpc.insecure_channel(target, options=options)
-    return grpc.secure_channel(target, trust.credentials(), options=options)
-
-
-def _target(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
-    except ValueError as error:
-        raise UsageError(f"TRUNKLINE_CONTROL {url}: {error}") from error
-    if not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
-        raise UsageError(f"TRUNKLINE_CONTROL {url}: expected https://HOST:PORT, http://HOST:PORT or HOST:PORT")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{port}"
+    parsed = control_address.parse(address, source="TRUNKLINE_CONTROL")
+    if not parsed.tls:
+        return grpc.insecure_channel(parsed.target, options=options)
+    return grpc.secure_channel(parsed.target, trust.credentials(), options=options)
 
 
 def _contents(path: Path | None) -> bytes | None:

@@ -35,13 +35,15 @@ _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
 class Control:
     """Where the control plane is (host:port, unix:PATH, or a URL) and the token that opens it.
 
-    `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once.
+    `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once. `limit` is how
+    many seconds a call may take.
     """
 
     address: str
     token: str = field(repr=False)
     wait: float = 0.0
     trust: Trust = field(default_factory=Trust)
+    limit: float = _CALL_SECONDS
 
     @classmethod
     def find(
@@ -54,7 +56,7 @@ class Control:
         """
         stored = credentials.load(data_dir / "credentials.json")
         address = environment.get("TRUNKLINE_CONTROL") or stored.control
-        token = environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token
+        token = (environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token).strip()
         if not address or not token:
             missing = (
                 "TRUNKLINE_CONTROL (host:port or https://host:port)" if not address else "TRUNKLINE_ADMIN_TOKEN"
@@ -63,6 +65,8 @@ class Control:
                 f"no control plane known: there is no {data_dir / 'credentials.json'} and {missing} is not set; "
                 "start one with `trunkline up`, or set the variables, or choose with --data-dir"
             )
+        if not (token.isascii() and token.isprintable()):
+            raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
         return cls(address, token, trust=Trust.of(environment, ca_file))
 
     @contextmanager
@@ -72,21 +76,22 @@ class Control:
             try:
                 if self.wait:
                     _wait_for(channel, self)
-                yield admin_pb2_grpc.AdminStub(grpc.intercept_channel(channel, _Caller(self.token)))
+                yield admin_pb2_grpc.AdminStub(grpc.intercept_channel(channel, _Caller(self.token, self.limit)))
             except grpc.RpcError as error:
-                raise ControlError(_explain(error, self.address)) from error
+                raise ControlError(_explain(error, self)) from error
 
 
 class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
     """Adds the token and a time limit; streams, which may be long, have none."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, limit: float) -> None:
+        self._limit = limit
         self._metadata = (("authorization", f"Bearer {token}"),)
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
     ) -> Any:
-        details = _Details(client_call_details.method, _CALL_SECONDS, self._metadata)
+        details = _Details(client_call_details.method, self._limit, self._metadata)
         return continuation(details, request)
 
     def intercept_unary_stream(
@@ -112,10 +117,10 @@ def _wait_for(channel: grpc.Channel, control: Control) -> None:
         raise ControlError(f"no control plane at {control.address} within {control.wait:g} s") from None
 
 
-def _explain(error: grpc.RpcError, address: str) -> str:
+def _explain(error: grpc.RpcError, control: Control) -> str:
     """One line that says what to do; the control plane's own words where they are about the request."""
     assert isinstance(error, grpc.Call)  # noqa: S101 - what a stub raises is both
-    code, details = error.code(), error.details() or ""
+    code, details, address = error.code(), error.details() or "", control.address
     if of_tls := _explain_tls(code, details, address):
         return of_tls
     if code is grpc.StatusCode.UNAVAILABLE:
@@ -126,9 +131,14 @@ def _explain(error: grpc.RpcError, address: str) -> str:
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return f"the control plane at {address} refused the admin token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"the control plane at {address} did not answer within {_CALL_SECONDS:g} s"
+        return f"the control plane at {address} did not answer within {control.limit:g} s"
     if code is grpc.StatusCode.ABORTED:
         return f"{details or 'it was changed meanwhile'}: repeat the command"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return (
+            f"what answers at {address} is not this version's control plane: TRUNKLINE_CONTROL is the address of "
+            "--control-listen (port 18000) or --admin-listen, not that of --listen"
+        )
     return details or f"the control plane answered {code.name}"
 
 
@@ -139,6 +149,8 @@ def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
             f"the certificate of {address} is not trusted, or not for this name: give its CA with "
             f"--control-ca-file or {CA_VARIABLE}, and the name that it is for in TRUNKLINE_CONTROL"
         )
+    if code is grpc.StatusCode.UNAVAILABLE and "WRONG_VERSION_NUMBER" in details:
+        return f"{address} does not speak TLS: use http:// in TRUNKLINE_CONTROL"
     if code is grpc.StatusCode.PERMISSION_DENIED and details.startswith("RBAC"):
         return f"{address} asks for a certificate: set {CERTIFICATE_VARIABLE} and {KEY_VARIABLE}"
     return ""

@@ -11,7 +11,12 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from trunkline import names
 from trunkline.errors import UsageError
+
+_EXPECTED = "expected org:acme, key:acme/ci or route:gpt-4.1"
+#: Of a holder → what it is called in messages.
+_KINDS = {"org": "organisation", "key": "key", "route": "route"}
 
 #: The limits that there are → those that there shall be.
 Edit = Callable[[Sequence[policy.Limit]], Iterable[policy.Limit]]
@@ -45,7 +50,7 @@ class Holder:
 
 
 class HolderFlag(click.ParamType[Holder]):
-    """`org:NAME`, `key:ORG/NAME`, `route:MODEL` or `route:ORG/MODEL`."""
+    """`org:NAME`, `key:ORG/NAME` or `key:ID`, `route:MODEL` or `route:ORG/MODEL`."""
 
     name = "org:NAME|key:ORG/NAME|route:[ORG/]MODEL"
 
@@ -53,8 +58,8 @@ class HolderFlag(click.ParamType[Holder]):
         if isinstance(value, Holder):
             return value
         kind, _, name = str(value).partition(":")
-        if kind not in {"org", "key", "route"} or not name or (kind == "key" and "/" not in name):
-            self.fail(f"{value}: expected org:acme, key:acme/ci or route:gpt-4.1", param, ctx)
+        if kind not in {"org", "key", "route"} or not name:
+            self.fail(f"{value}: {_EXPECTED}", param, ctx)
         return Holder(kind, name)
 
 
@@ -74,19 +79,13 @@ def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
     """Replaces the holder's limits by what `edit` makes of them. Raises UsageError: there is no such holder."""
     match holder.kind:
         case "org":
-            organisation = _only(
-                holder,
-                (
-                    each
-                    for each in api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
-                    if each.name == holder.name
-                ),
-            )
+            stored = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
+            organisation = _only(holder, [(each.name, each) for each in stored])
             _edit(organisation, edit)
             return api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
         case "route":
             found = api.ListRoutes(admin.ListRoutesRequest()).routes
-            route = _only(holder, (each for each in found if _route_name(each) == holder.name))
+            route = _only(holder, [(_route_name(each), each) for each in found])
             _edit(route, edit)
             return api.PutRoute(admin.PutRouteRequest(route=route))
         case _:
@@ -95,18 +94,10 @@ def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
 
 def _change_key(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
     """By way of the whole document, which is the only way to change a key."""
-    owner, _, name = holder.name.partition("/")
     document = api.Export(admin.ExportRequest()).document
-    key = _only(
-        holder,
-        (
-            each.key
-            for organisation in document.organisations
-            if organisation.organisation.name == owner
-            for each in organisation.keys
-            if each.key.name == name
-        ),
-    )
+    keys = [each.key for organisation in document.organisations for each in organisation.keys]
+    by_id = [each for each in keys if each.id == holder.name]
+    key = by_id[0] if by_id else _only(holder, [(names.key_label(each), each) for each in keys])
     _edit(key, edit)
     return api.Apply(admin.ApplyRequest(document=document))
 
@@ -117,15 +108,20 @@ def _edit(holder: _Limited, edit: Edit) -> None:
     holder.limits.extend(wanted)
 
 
-def _only(holder: Holder, found: Iterable[Any]) -> Any:
-    """Raises UsageError: none, or a global route and an organisation's are called the same."""
-    candidates = list(found)
+def _only(holder: Holder, stored: Sequence[tuple[str, Any]]) -> Any:
+    """The object that is called as the holder is; `stored` are all of its kind, by their names.
+
+    Raises UsageError: there is none, or a global route and an organisation's have the same name.
+    """
+    candidates = [each for name, each in stored if name == holder.name]
     if not candidates:
-        raise UsageError(f"there is no {holder}: see `trunkline {holder.kind}s list`")
+        said = names.hint(_KINDS[holder.kind], holder.name, [name for name, _ in stored])
+        is_short = holder.kind == "key" and "/" not in holder.name
+        raise UsageError(f"there is no {holder}: {f'{_EXPECTED}; ' if is_short else ''}{said}")
     if len(candidates) > 1:
         raise UsageError(f"{holder} may be two routes: use `trunkline routes set MODEL --org ORG --limit …`")
     return candidates[0]
 
 
 def _route_name(route: admin.Route) -> str:
-    return f"{route.organisation}/{route.model}" if route.organisation else route.model
+    return names.route_label(route.model, route.organisation)

@@ -9,6 +9,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
+from trunkline import names
 from trunkline.errors import UsageError
 from trunkline.output import when
 from trunkline.usage_rows import exact_usd, usd
@@ -16,10 +17,12 @@ from trunkline.usage_rows import exact_usd, usd
 #: Of a listing.
 COLUMNS = (
     "name", "organisation", "owner_key", "visibility", "state", "reason", "models", "in_flight", "boost",
-    "last_seen", "id",
+    "last_seen", "gpus", "idle_rule", "id",
 )  # fmt: skip
-#: With `--wide`.
-WIDE_COLUMNS = (*COLUMNS[:-1], "gpus", "idle_rule", "id")
+#: In json and csv only with `--wide`.
+MEASURED = ("gpus", "idle_rule")
+#: Those that a narrow terminal keeps longest.
+IMPORTANT = ("name", "state", "models", "reason", "organisation", "in_flight", "last_seen", "visibility", "id")
 #: Of a node's offers.
 OFFER_COLUMNS = ("model", "healthy", "context", "capabilities", "input_usd", "output_usd", "server")
 #: Of contributions, after what they are summed by.
@@ -104,7 +107,7 @@ def find(nodes: Sequence[admin.Node], reference: str) -> admin.Node:
             return node
     found = [each for each in nodes if reference in {each.name, f"{each.organisation}/{each.name}"}]
     if not found:
-        raise UsageError(f"there is no node {reference}: see `trunkline nodes list`")
+        raise names.unknown("node", reference, [f"{each.organisation}/{each.name}" for each in nodes])
     if len(found) > 1:
         labels = ", ".join(f"{each.organisation}/{each.name}" for each in found)
         raise UsageError(f"{reference} may be {labels}: say which")

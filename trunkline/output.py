@@ -1,33 +1,84 @@
-"""Listings as a table, JSON or CSV."""
+"""Listings as a table, JSON or CSV.
+
+In a terminal a table fits its width (COLUMNS in the environment overrules it). With `--wide`, and in a file or a
+pipe, it has all columns, and nothing is cut.
+"""
 
 from __future__ import annotations
 
 import csv
 import datetime
 import io
+import shutil
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
 
+from trunkline import table
 from trunkline.text import as_json, csv_cell, visible
 
 Row = Mapping[str, Any]
 
-output_option: Callable[..., Any] = click.option(
-    "--output",
-    "-o",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
+_WIDE = "trunkline.output.wide"
+_DEFAULT_WIDTH = 80
 
 
-def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: Collection[str] = ()) -> str:
+def _is_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.params["output"] = "json"
+
+
+def _is_wide(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[_WIDE] = value
+
+
+def output_option(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --output, its short form --json, and --wide; hands the verb `output`."""
+
+    def chosen(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        return "json" if ctx.params.get("output") == "json" else value
+
+    for option in (
+        click.option(
+            "--wide", is_flag=True, expose_value=False, callback=_is_wide, help="All columns, however wide."
+        ),
+        click.option(
+            "--json", is_flag=True, expose_value=False, is_eager=True, callback=_is_json, help="As --output json."
+        ),
+        click.option(
+            "--output",
+            "-o",
+            type=click.Choice(["table", "json", "csv"]),
+            default="table",
+            show_default=True,
+            callback=chosen,
+            help="How to print it.",
+        ),
+    ):
+        verb = option(verb)
+    return verb
+
+
+def is_wide() -> bool:
+    """Whether all columns are wanted: --wide was given."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(_WIDE))
+
+
+def render(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    output: str,
+    *,
+    right: Collection[str] = (),
+    important: Sequence[str] = (),
+) -> str:
     """`rows` with their `columns`, in that order. JSON keeps lists and numbers; the others get text.
 
-    `right` are the columns of numbers, which a table aligns to the right.
+    `right` are the columns of numbers, which a table aligns to the right. `important` are the columns that a
+    narrow terminal keeps longest, most important first; the rest follow in their order.
     """
     if output == "json":
         return as_json([{name: row[name] for name in columns} for row in rows])
@@ -37,14 +88,35 @@ def render(rows: Sequence[Row], columns: Sequence[str], output: str, *, right: C
             [columns, *([_csv_cell(row[name]) for name in columns] for row in rows)]
         )
         return text.getvalue().rstrip("\n")
-    from tabulate import tabulate  # noqa: PLC0415 - only tables need it
-
-    cells = [[visible(_cell(row[name])) for name in columns] for row in rows]
-    headers = [name.replace("_", " ") for name in columns]
     if not rows:
         return "(none)"
-    aligned = ["right" if name in right else "left" for name in columns]
-    return str(tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=aligned))
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys((*important, *columns)))}
+    return table.table(
+        [
+            table.Column(
+                name.replace("_", " "),
+                [visible(_cell(row[name])) for row in rows],
+                ranks[name],
+                right=name in right,
+            )
+            for name in columns
+        ],
+        width(),
+    )
+
+
+def render_fields(fields: Mapping[str, Any]) -> str:
+    """Names and values of one object, for people: a line each, wrapped in a terminal."""
+    return table.pairs(
+        [(name.replace("_", " "), visible(_cell(value))) for name, value in fields.items()], width()
+    )
+
+
+def width() -> int | None:
+    """How many columns a table may have; None for as many as it needs."""
+    if is_wide() or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
 
 
 def when(seconds: float) -> str | None:

@@ -5,8 +5,11 @@ Everything that this package prints goes through `say`.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import sys
 import unicodedata
 from typing import Any
 
@@ -44,7 +47,7 @@ def csv_cell(text: str) -> str:
 
 def as_json(value: Any, indent: int | None = 2) -> str:
     """JSON that reads back as `value`, with what `visible` escapes as JSON's own escapes."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=not _is_unicode(sys.stdout.encoding))
     if text.isascii() and text.isprintable():
         return text
     return "".join(each if _is_seen(each) or each == "\n" else json.dumps(each)[1:-1] for each in text)
@@ -53,6 +56,25 @@ def as_json(value: Any, indent: int | None = 2) -> str:
 def say(text: str = "", *, lines: bool = False, err: bool = False, nl: bool = True) -> None:
     """Prints `text` as `visible` gives it."""
     click.echo(visible(text, lines=lines), err=err, nl=nl)
+
+
+def prepare_streams() -> None:
+    """Lets every text be printed in any locale.
+
+    Files and pipes get UTF-8, as `apply` reads it, unless PYTHONIOENCODING says otherwise. A terminal gets escapes
+    for what its encoding does not have.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or _is_unicode(stream.encoding):
+            continue
+        if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
+            stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _is_unicode(encoding: str | None) -> bool:
+    return (encoding or "").lower().replace("-", "").startswith("utf")
 
 
 def _shown(character: str, *, lines: bool) -> str:

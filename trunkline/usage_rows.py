@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
@@ -65,13 +66,15 @@ def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
     return {**dict(zip(by, row.values, strict=True)), **sums, "cost_usd": exact_usd(row.cost_nano_usd)}
 
 
-def request_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]:
-    """One of the heaviest requests. Not `readable`: durations are microseconds."""
+def request_row(
+    record: ledger.UsageRecord, *, readable: bool, labels: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """One of the heaviest requests. Not `readable`: durations are microseconds. `labels`: id → name."""
     return {
         "id": record.id,
         "at": when(record.started_at_us / _MICRO),
-        "org": record.organisation_id,
-        "key": record.key_id,
+        "org": labels.get(record.organisation_id, record.organisation_id),
+        "key": labels.get(record.key_id, record.key_id),
         "model": record.model,
         "target": record.target_id,
         "status": record.status,

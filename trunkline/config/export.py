@@ -49,6 +49,11 @@ def route_text(stored: admin.Route) -> str:
     return _section("routes", [(objects.ROUTE.written(stored), "")])
 
 
+def route_values(stored: admin.Route) -> Any:
+    """The fields of one route as JSON can hold them."""
+    return yaml.safe_load(yaml.dump(objects.ROUTE.written(stored), Dumper=_Dumper, allow_unicode=True))
+
+
 def limits(stored: Sequence[policy.Limit]) -> list[dict[str, Any]]:
     return [objects.LIMIT.written(each) for each in stored]
 

@@ -12,14 +12,19 @@ from typing import Any
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 
+from trunkline import names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
 from trunkline.moments import Moment
 from trunkline.output import output_option, render, when
-from trunkline.text import say
+from trunkline.text import as_json, say
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
+#: Those that a narrow terminal keeps longest.
+_IMPORTANT = ("at", "action", "name", "object", "actor")
+_NODE = "node:"
 _TYPES = click.Choice(["provider", "route", "organisation", "key", "node", "join-token"])
 _PAGE = 1_000
 
@@ -71,7 +76,10 @@ def list_events(*, control: Control, wanted: Wanted, count: int, before: int, ou
     """Who changed what, newest first; json and csv include the object before and after."""
     with control.connect() as api:
         rows = [_row(each) for each in islice(_events(api, wanted, before, count), count)]
-    say(render(rows, _SHORT if output == "table" else _COLUMNS, output, right={"id", "revision"}), lines=True)
+        if output == "table":
+            _name_nodes(api, rows)
+    columns = _SHORT if output == "table" else _COLUMNS
+    say(render(rows, columns, output, right={"id", "revision"}, important=_IMPORTANT), lines=True)
 
 
 @click.command(
@@ -109,10 +117,12 @@ def export(*, control: Control, wanted: Wanted, form: str, file: Path | None) ->
     epilog="""\b
 Examples:
   trunkline audit verify
+  trunkline audit verify --json
 """
 )
+@click.option("--json", "in_json", is_flag=True, help="As a JSON object.")
 @control_options
-def verify(*, control: Control) -> None:
+def verify(*, control: Control, in_json: bool) -> None:
     """Check the audit log's hash chain; exit code 1 if an event was changed, added or taken out.
 
     Each event's hash follows from its content and the hash before it. Events cut off at the end leave an intact
@@ -120,6 +130,10 @@ def verify(*, control: Control) -> None:
     """
     with control.connect() as api:
         found = api.VerifyAudit(admin.VerifyAuditRequest())
+    if in_json:
+        shown = {"intact": found.intact, "events": found.events, "head": found.head}
+        say(as_json({**shown, "first_broken": found.first_broken_id or None}), lines=True)
+        sys.exit(0 if found.intact else 1)
     if not found.intact:
         say(f"BROKEN at event {found.first_broken_id}: it, or the one before it, is not what was written")
     else:
@@ -147,6 +161,15 @@ def _events(api: admin_pb2_grpc.AdminStub, wanted: Wanted, before: int, page: in
         before = events[-1].id
 
 
+def _name_nodes(api: admin_pb2_grpc.AdminStub, rows: list[dict[str, Any]]) -> None:
+    """Gives actors that are nodes their names, as far as the nodes still exist."""
+    ids = {row["actor"].removeprefix(_NODE) for row in rows if row["actor"].startswith(_NODE)}
+    for id_, label in names.node_labels(api, ids).items():
+        for row in rows:
+            if row["actor"] == f"{_NODE}{id_}":
+                row["actor"] = f"{_NODE}{label}"
+
+
 def _row(event: admin.AuditEvent) -> dict[str, Any]:
     return {
         "id": event.id,
@@ -161,7 +184,7 @@ def _row(event: admin.AuditEvent) -> dict[str, Any]:
     }
 
 
-class _ListByDefault(click.Group):
+class _ListByDefault(SuggestingGroup):
     """`trunkline audit --type route` is `trunkline audit list --type route`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

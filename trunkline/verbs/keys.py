@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes
+from trunkline import changes, names
 from trunkline.client import Control, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render, when
 from trunkline.parameters import Expiry, LimitFlag, Seconds
 from trunkline.text import say
@@ -24,9 +25,11 @@ _ENDS = {"former": admin.RotateKeyRequest.ENDS_FORMER, "newest": admin.RotateKey
 _expiry_option = click.option(
     "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
 )
+#: Those that a narrow terminal keeps longest.
+_IMPORTANT = ("name", "organisation", "limits", "models", "revoked", "former_until", "expires", "id")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def keys() -> None:
     """API keys: create, list, update, rotate, revoke."""
 
@@ -66,7 +69,7 @@ def create(
         limits=map(document.limit, given),
         expires_at=expires or 0,
     )
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))
     say(f"+ key {answer.key.id} ({org}/{name}); its value is not shown again:", err=True)
     say(answer.value)
@@ -103,7 +106,8 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
         }
         for each in found
     ]
-    say(render(rows, _COLUMNS if revoked else _COLUMNS[:-1], output), lines=True)
+    columns = _COLUMNS if revoked else _COLUMNS[:-1]
+    say(render(rows, columns, output, important=_IMPORTANT), lines=True)
 
 
 @keys.command(
@@ -152,7 +156,7 @@ def update(
         expires_at=expires,
         end_grace=end_grace,
     )
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "key", key):
         answer = api.UpdateKey(request)
     say(f"~ key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
     changes.report(answer.propagation)
@@ -190,7 +194,7 @@ def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, v
         ends=_ENDS[ends] if ends else admin.RotateKeyRequest.ENDS_UNSPECIFIED,
         value=_secret(value),
     )
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "key", key):
         answer = api.RotateKey(request)
     until = when(answer.key.former_until)
     former = f"the one before works until {until}" if until else "the one before is refused from now on"
@@ -203,16 +207,16 @@ def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, v
 @keys.command(
     epilog="""\b
 Examples:
-  trunkline keys revoke KEY_ID
   trunkline keys revoke acme/ci
+  trunkline keys revoke KEY_ID
 """
 )
-@click.argument("id", metavar="KEY")
+@click.argument("key", metavar="KEY")
 @control_options
-def revoke(*, control: Control, id: str) -> None:  # noqa: A002 - the argument's name in --help
-    """Refuse the KEY (its public id, or ORG/NAME) from now on, with all its secrets."""
-    with control.connect() as api:
-        answer = api.RevokeKey(admin.RevokeKeyRequest(id=id))
+def revoke(*, control: Control, key: str) -> None:
+    """Refuse the KEY (its public id, ORG/NAME, or a NAME that is unique) from now on, with all its secrets."""
+    with control.connect() as api, names.suggesting(api, "key", key):
+        answer = api.RevokeKey(admin.RevokeKeyRequest(id=key))
     say(f"- key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
     changes.report(answer.propagation)
 

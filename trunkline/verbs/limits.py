@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from trunkline_proto.policy.v1 import policy_pb2 as policy
@@ -11,15 +12,18 @@ from trunkline import changes, holders
 from trunkline.client import Control, control_options
 from trunkline.config import document, export, limit_text, model
 from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
 from trunkline.holders import Holder, HolderFlag
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, LimitName
 from trunkline.text import say
 
 _COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount")
+#: For people: as `limits set` takes it.
+_SHORT = ("holder", "limit")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def limits() -> None:
     """Upper bounds of what organisations, keys and routes use.
 
@@ -40,15 +44,11 @@ Examples:
 @output_option
 @control_options
 def list_limits(*, control: Control, output: str) -> None:
-    """Every limit of every organisation, key and route."""
+    """Every limit of every organisation, key and route, as `limits set` takes it; json and csv have its parts."""
     with control.connect() as api:
         found = holders.every(api)
-    rows = [
-        {**dict.fromkeys(_COLUMNS), **shown, "holder": str(holder), "amount": f"{shown['amount']:f}"}
-        for holder, held in found
-        for shown in export.limits(held)
-    ]
-    say(render(rows, _COLUMNS, output, right=("amount",)), lines=True)
+    rows = [_row(holder, each) for holder, held in found for each in held]
+    say(render(rows, _SHORT if output == "table" else _COLUMNS, output), lines=True)
 
 
 @limits.command(
@@ -109,3 +109,11 @@ def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], 
     for each in removed:
         say(f"- {holder} {limit_text.text(each)}")
     changes.report(answer.propagation, answer.warnings)
+
+
+def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
+    """Its parts, and the whole as `limit`."""
+    (parts,) = export.limits([limit])
+    amount = f"{parts['amount']:f}"
+    whole = limit_text.text(limit)
+    return {**dict.fromkeys(_COLUMNS), **parts, "holder": str(holder), "amount": amount, "limit": whole}

@@ -6,17 +6,18 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
 
-from trunkline import changes
+from trunkline import changes, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
-from trunkline.node_rows import COLUMNS, OFFER_COLUMNS, WIDE_COLUMNS, details, find, offer_row, row
-from trunkline.output import output_option, render
+from trunkline.groups import SuggestingGroup
+from trunkline.node_rows import COLUMNS, IMPORTANT, MEASURED, OFFER_COLUMNS, details, find, offer_row, row
+from trunkline.output import is_wide, output_option, render, render_fields
 from trunkline.text import as_json, say
 from trunkline.verbs.nodes_contributions import contributions
 from trunkline.verbs.nodes_invite import invite
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def nodes() -> None:
     """Own machines: invite, list, drain, remove.
 
@@ -38,20 +39,21 @@ Examples:
 """,
 )
 @click.option("--org", default="", help="Only this organisation's.")
-@click.option("--wide", is_flag=True, help="With GPUs, and what the owners' rules about idleness see.")
 @output_option
 @control_options
-def list_nodes(*, control: Control, org: str, wide: bool, output: str) -> None:
+def list_nodes(*, control: Control, org: str, output: str) -> None:
     """Every node: what it serves, and how it does.
 
     The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused`
     (the gateway does not accept its report, or its direct address), `unhealthy` (no report, or no local server
-    that works) or `offline` (for longer).
+    that works) or `offline` (for longer). json and csv have what was measured (GPUs, idleness) with --wide.
     """
     with control.connect() as api:
         found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes
-    columns = WIDE_COLUMNS if wide else COLUMNS
-    say(render([row(each) for each in found], columns, output, right={"in_flight", "boost"}), lines=True)
+    rows = [row(each) for each in found]
+    left_out = () if output == "table" or is_wide() else MEASURED
+    columns = [each for each in COLUMNS if each not in left_out]
+    say(render(rows, columns, output, right={"in_flight", "boost"}, important=IMPORTANT), lines=True)
 
 
 @nodes.command(
@@ -76,10 +78,7 @@ def describe(*, control: Control, node: str, output: str) -> None:
         say(as_json({**facts, "offers": offers}), lines=True)
         return
     if output == "table":
-        say(
-            render([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), output),
-            lines=True,
-        )
+        say(render_fields(facts), lines=True)
         say()
     say(render(offers, OFFER_COLUMNS, output, right={"context", "input_usd", "output_usd"}), lines=True)
 
@@ -158,14 +157,14 @@ Examples:
 @control_options
 def remove(*, control: Control, node: str) -> None:
     """Remove NODE for good: its certificate is worth nothing afterwards. With a new token it may join again."""
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "node", node):
         answer = api.RemoveNode(admin.RemoveNodeRequest(node_id=node))
     say(f"- node {node}")
     changes.report(answer.propagation)
 
 
 def _decide(control: Control, request: admin.UpdateNodeRequest, done: str) -> None:
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "node", request.node_id):
         answer = api.UpdateNode(request)
     say(f"~ node {answer.node.organisation}/{answer.node.name} ({answer.node.id}): {done}")
     changes.report(answer.propagation)

@@ -10,6 +10,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
 
+from trunkline import names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.join_commands import IMAGE, Invitation
@@ -72,7 +73,7 @@ def invite(
         require_approval=require_approval,
         name=name,
     )
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.InviteNode(request)
     invitation = Invitation(answer.token, url or answer.join_url, when(answer.expires_at) or "", image)
     if _is_loopback(invitation.url):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes
+from trunkline import changes, names
 from trunkline.client import Control, control_options
 from trunkline.config import document, limit_text, model
+from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag
 from trunkline.text import say
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def orgs() -> None:
     """Organisations, which own keys and limits."""
 
@@ -66,7 +67,7 @@ Examples:
 @control_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the organisation NAME with its nodes, keys and its own routes."""
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "organisation", name):
         answer = api.DeleteOrganisation(admin.DeleteOrganisationRequest(name=name))
     say(f"- organisation {name}")
     changes.report(answer.propagation)

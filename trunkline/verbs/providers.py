@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes
+from trunkline import changes, names
 from trunkline.client import Control, control_options
 from trunkline.config.secrets import Secrets
 from trunkline.environment import candidates
 from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
@@ -31,7 +32,7 @@ _stream_usage = click.option(
 )
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def providers() -> None:
     """Where models are: base URLs and credentials."""
 
@@ -130,7 +131,7 @@ def update(
         found = api.ListProviders(admin.ListProvidersRequest()).providers
         provider = next((each for each in found if each.name == name), None)
         if provider is None:
-            raise UsageError(f"there is no provider {name}: see `trunkline providers list`")
+            raise names.unknown("provider", name, [each.name for each in found])
         _fill(
             provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage
         )
@@ -150,7 +151,7 @@ Examples:
 @control_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the provider NAME; refused while a route uses it."""
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "provider", name):
         answer = api.DeleteProvider(admin.DeleteProviderRequest(name=name))
     say(f"- provider {name}")
     changes.report(answer.propagation)

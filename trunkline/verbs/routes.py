@@ -8,19 +8,20 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 
-from trunkline import changes
+from trunkline import changes, names
 from trunkline.client import Control, control_options
 from trunkline.config import document, model
-from trunkline.config.export import route_text
+from trunkline.config.export import route_text, route_values
 from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
-from trunkline.text import say
+from trunkline.text import as_json, say
 
 _COLUMNS = ("model", "organisation", "strategy", "targets", "privacy")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def routes() -> None:
     """What clients ask for, and which targets serve it."""
 
@@ -49,7 +50,7 @@ def list_routes(*, control: Control, output: str) -> None:
         }
         for each in found
     ]
-    say(render(rows, _COLUMNS, output), lines=True)
+    say(render(rows, _COLUMNS, output, important=("model", "targets")), lines=True)
 
 
 @routes.command(
@@ -57,17 +58,24 @@ def list_routes(*, control: Control, output: str) -> None:
 Examples:
   trunkline routes show gpt-4.1
   trunkline routes show gpt-4.1 --org acme
+  trunkline routes show gpt-4.1 --json
 """
 )
 @click.argument("model_name", metavar="MODEL")
 @click.option("--org", default="", help="The organisation's own route.")
+@click.option("--json", "in_json", is_flag=True, help="The same fields as JSON.")
 @control_options
-def show(*, control: Control, model_name: str, org: str) -> None:
+def show(*, control: Control, model_name: str, org: str, in_json: bool) -> None:
     """One route, as it stands in trunkline.yaml."""
     with control.connect() as api:
-        found = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
+        stored = api.ListRoutes(admin.ListRoutesRequest()).routes
+    found = _find(stored, model_name, org)
     if found is None:
-        raise UsageError(f"there is no route {_name(model_name, org)}: see `trunkline routes list`")
+        known = [names.route_label(each.model, each.organisation) for each in stored]
+        raise names.unknown("route", names.route_label(model_name, org), known)
+    if in_json:
+        say(as_json(route_values(found)), lines=True)
+        return
     say(route_text(found), lines=True, nl=False)
 
 
@@ -135,7 +143,9 @@ def set_route(
     with control.connect() as api:
         stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
         if stored is None and not targets:
-            raise UsageError(f"there is no route {_name(model_name, org)} yet: give it a --target PROVIDER/MODEL")
+            raise UsageError(
+                f"there is no route {names.route_label(model_name, org)} yet: give it a --target PROVIDER/MODEL"
+            )
         route = stored or admin.Route(model=model_name, organisation=org)
         if targets:
             replaced = [_with_stored_price(document.target(each), route.targets) for each in targets]
@@ -159,7 +169,7 @@ def set_route(
         if reserved_output_tokens is not None:
             route.reserved_output_tokens = reserved_output_tokens
         answer = api.PutRoute(admin.PutRouteRequest(route=route))
-    say(f"{'~' if stored else '+'} route {_name(model_name, org)}")
+    say(f"{'~' if stored else '+'} route {names.route_label(model_name, org)}")
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -175,9 +185,9 @@ Examples:
 @control_options
 def remove(*, control: Control, model_name: str, org: str) -> None:
     """Remove the route MODEL."""
-    with control.connect() as api:
+    with control.connect() as api, names.suggesting(api, "route", names.route_label(model_name, org)):
         answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
-    say(f"- route {_name(model_name, org)}")
+    say(f"- route {names.route_label(model_name, org)}")
     changes.report(answer.propagation)
 
 
@@ -193,10 +203,6 @@ def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTar
 
 def _find(routes: Sequence[admin.Route], model_name: str, org: str) -> admin.Route | None:
     return next((each for each in routes if each.model == model_name and each.organisation == org), None)
-
-
-def _name(model_name: str, org: str) -> str:
-    return f"{org}/{model_name}" if org else model_name
 
 
 def _target(target: admin.RouteTarget) -> str:

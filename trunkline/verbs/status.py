@@ -15,6 +15,9 @@ from trunkline.usage_rows import set_aside
 
 _COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
 
+_NUMBERS = ("revision", "acks", "nacks", "ack_ms")
+#: Those that a narrow terminal keeps longest.
+_IMPORTANT = ("client", "type", "state", "revision", "connected", "nacks", "since")
 _NODE_COLUMNS = ("node", "state", "reason", "last_seen")
 
 
@@ -64,7 +67,7 @@ def status(*, control: Control, output: str) -> None:
         }
         say(as_json(shown), lines=True)
         return
-    say(render(rows, _COLUMNS, output), lines=True)
+    say(render(rows, _COLUMNS, output, right=_NUMBERS, important=_IMPORTANT), lines=True)
     if output == "table":
         say(f"\ncontrol plane: revision {found.revision}", lines=True)
         if found.HasField("certificate"):

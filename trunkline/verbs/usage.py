@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS
+from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from trunkline import usage_files
+from trunkline import names, usage_files
 from trunkline.client import Control, control_options
+from trunkline.groups import SuggestingGroup
 from trunkline.moments import Moment
-from trunkline.output import output_option, render
+from trunkline.output import is_wide, output_option, render
 from trunkline.parameters import Names
 from trunkline.text import say
 from trunkline.usage_rows import (
@@ -38,6 +41,9 @@ _COMPARISON = (
     "target", "requests", "usd_per_million", "first_byte_p50", "first_byte_p95", "tokens_per_second",
     "error_percent", "retry_percent",
 )  # fmt: skip
+#: Those that a narrow terminal keeps longest.
+_IMPORTANT_REQUEST = ("model", "cost_usd", "duration", "status", "key", "target", "at")
+_IMPORTANT_SUMS = ("cost_usd", "requests", "prompt", "completion", "errors")
 _REFUSED = ("refused_at", "source", "id", "model", "field", "reason")
 _NUMBERS = {
     *SUM_COLUMNS,
@@ -71,7 +77,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--since", type=Moment(), default="24h", show_default=True, help="Ago, or a date (UTC)."),
             click.option("--until", type=Moment(), default=None, help="The same.  [default: now]"),
             click.option("--org", default="", help="Only this organisation's, by name; a deleted one's by id."),
-            click.option("--key", default="", help="Only this API key's, by its public id."),
+            click.option("--key", default="", help="Only this API key's: ORG/NAME, NAME or public id."),
             click.option("--model", default="", help="Only requests for this model."),
             click.option("--target", default="", help="Only what this target answered."),
             click.option("--tag", default="", help="Only requests with this x-trunkline-tag."),
@@ -81,7 +87,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def usage() -> None:
     """What was used and what it cost: report, top, compare, export, refused."""
 
@@ -107,15 +113,18 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
     By time where --by has hour or day, otherwise the highest cost first. Whole hours: --since and --until are
     rounded outward. Tokens of `cached` are part of `prompt`, those of `reasoning` part of `completion`.
     """
-    request = admin.ReportUsageRequest(filter=wanted, by=[_DIMENSIONS[each] for each in by])
     with control.connect() as api:
+        wanted.key_id = _key(api, wanted)
+        request = admin.ReportUsageRequest(filter=wanted, by=[_DIMENSIONS[each] for each in by])
         answer = api.ReportUsage(request)
         rows = [report_row(each, by) for each in answer.rows]
         if output == "table" and by and rows:
             (totals,) = api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows
             rows.append({**dict.fromkeys(by, ""), by[0]: "total", **report_row(totals, ())})
-    columns = (*by, *SUM_COLUMNS)
-    say(render(rows, filled(columns, rows) if output == "table" else columns, output, right=_NUMBERS), lines=True)
+    columns: Sequence[str] = (*by, *SUM_COLUMNS)
+    if output == "table" and not is_wide():
+        columns = filled(columns, rows)
+    say(render(rows, columns, output, right=_NUMBERS, important=(*by, *_IMPORTANT_SUMS)), lines=True)
     if answer.refused_records:
         say(set_aside(answer.refused_records), err=True)
 
@@ -135,14 +144,16 @@ Examples:
 def top(*, control: Control, wanted: admin.UsageFilter, order: str, limit: int, output: str) -> None:
     """The heaviest single requests.
 
-    json and csv have durations in microseconds.
+    json and csv have durations in microseconds, and ids where the table has names.
     """
-    request = admin.TopRequestsRequest(filter=wanted, order=ORDERS[order], limit=limit)
     with control.connect() as api:
+        wanted.key_id = _key(api, wanted)
+        request = admin.TopRequestsRequest(filter=wanted, order=ORDERS[order], limit=limit)
         found = api.TopRequests(request).records
-    rows = [request_row(each, readable=output == "table") for each in found]
-    columns = filled(_REQUEST, rows) if output == "table" else _REQUEST
-    say(render(rows, columns, output, right=_NUMBERS), lines=True)
+        labels = _labels(api, found) if output == "table" else {}
+    rows = [request_row(each, readable=output == "table", labels=labels) for each in found]
+    columns = filled(_REQUEST, rows) if output == "table" and not is_wide() else _REQUEST
+    say(render(rows, columns, output, right=_NUMBERS, important=_IMPORTANT_REQUEST), lines=True)
 
 
 @usage.command(
@@ -165,6 +176,7 @@ def compare(*, control: Control, wanted: admin.UsageFilter, output: str) -> None
     if not wanted.model:
         raise click.UsageError("say which route with --model")
     with control.connect() as api:
+        wanted.key_id = _key(api, wanted)
         found = api.CompareTargets(admin.CompareTargetsRequest(filter=wanted)).targets
     rows = [comparison_row(each, readable=output == "table") for each in found]
     say(render(rows, _COMPARISON, output, right=_NUMBERS), lines=True)
@@ -188,6 +200,7 @@ Examples:
 def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path | None) -> None:
     """Single requests, oldest first, as stored: microseconds, nano-USD and, rounded, micro-USD."""
     with control.connect() as api:
+        wanted.key_id = _key(api, wanted)
 
         def pages() -> Iterator[usage_files.Rows]:
             for page in api.ExportUsage(admin.ExportUsageRequest(filter=wanted)):
@@ -218,3 +231,16 @@ def refused(*, control: Control, limit: int, output: str) -> None:
     say(render(rows, (*_REFUSED, "record") if output == "json" else _REFUSED, output), lines=True)
     if found.total > len(rows):
         say(f"{found.total:,} in all", err=True)
+
+
+def _key(api: AdminStub, wanted: admin.UsageFilter) -> str:
+    """The public id of the key that --key names; empty for all keys."""
+    return names.key_id(api, wanted.key_id, revoked=True) if wanted.key_id else ""
+
+
+def _labels(api: AdminStub, found: Sequence[ledger.UsageRecord]) -> dict[str, str]:
+    """The names of the organisations and keys of these requests, by their ids."""
+    if not found:
+        return {}
+    stored = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
+    return {each.id: each.name for each in stored} | names.key_labels(api, {each.key_id for each in found})

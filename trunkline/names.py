@@ -1,0 +1,126 @@
+"""Objects by their names: ids are accepted too, and what does not exist is answered with what has such a name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
+
+from trunkline.errors import ControlError, UsageError
+
+
+def _providers(api: AdminStub) -> list[str]:
+    return [each.name for each in api.ListProviders(admin.ListProvidersRequest()).providers]
+
+
+def _routes(api: AdminStub) -> list[str]:
+    found = api.ListRoutes(admin.ListRoutesRequest()).routes
+    return [route_label(each.model, each.organisation) for each in found]
+
+
+def _organisations(api: AdminStub) -> list[str]:
+    return [each.name for each in api.ListOrganisations(admin.ListOrganisationsRequest()).organisations]
+
+
+def _keys(api: AdminStub) -> list[str]:
+    return [key_label(each) for each in api.ListKeys(admin.ListKeysRequest()).keys]
+
+
+def _nodes(api: AdminStub) -> list[str]:
+    return [f"{each.organisation}/{each.name}" for each in api.ListNodes(admin.ListNodesRequest()).nodes]
+
+
+#: What an object is called in messages → the names of all that there are.
+KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
+    "provider": _providers,
+    "route": _routes,
+    "organisation": _organisations,
+    "key": _keys,
+    "node": _nodes,
+}
+#: The noun of the command line, where it is another word.
+_NOUNS = {"organisation": "orgs"}
+
+
+def key_label(key: admin.Key) -> str:
+    """`acme/ci`."""
+    return f"{key.organisation}/{key.name}"
+
+
+def route_label(model: str, organisation: str) -> str:
+    """`gpt-4.1`, or `acme/gpt-4.1` for an organisation's own route."""
+    return f"{organisation}/{model}" if organisation else model
+
+
+def hint(kind: str, wanted: str, known: Iterable[str]) -> str:
+    """`did you mean openai?`, or which command lists what there is."""
+    by_case = {each.lower(): each for each in known}
+    # A name within an organisation is often given alone.
+    by_case |= {each.lower().rpartition("/")[2]: each for each in by_case.values() if kind in {"key", "node"}}
+    close = difflib.get_close_matches(wanted.lower(), by_case, n=2)
+    if close:
+        return f"did you mean {' or '.join(dict.fromkeys(by_case[each] for each in close))}?"
+    return f"see `trunkline {_NOUNS.get(kind, f'{kind}s')} list`"
+
+
+def unknown(kind: str, wanted: str, known: Iterable[str]) -> UsageError:
+    """The error for an object that does not exist."""
+    return UsageError(f"there is no {kind} {wanted}: {hint(kind, wanted, known)}")
+
+
+@contextmanager
+def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
+    """Around a call about the object `wanted`: if it does not exist, the error says what is called like it."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        try:
+            known = KINDS[kind](api)
+        except grpc.RpcError:
+            raise error from None
+        told = error.details() or f"there is no {kind} {wanted}"
+        if "`trunkline" in told and not known:
+            raise
+        raise ControlError(f"{told.partition(': `trunkline')[0]}: {hint(kind, wanted, known)}") from error
+
+
+def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:
+    """The public id of the key that `reference` names: an id, ORGANISATION/NAME, or a NAME that is unique.
+
+    A reference that fits no key is returned as it is: the control plane knows keys that are not listed any more.
+    With `revoked`, a revoked key is found where no other has its name. Raises UsageError: several keys fit.
+    """
+    keys = api.ListKeys(admin.ListKeysRequest(include_revoked=revoked)).keys
+    if any(each.id == reference for each in keys):
+        return reference
+    found = [each for each in keys if reference in {each.name, key_label(each)}]
+    working = [each for each in found if not each.revoked_at]
+    candidates = working or found
+    if not candidates:
+        return reference
+    if len(candidates) > 1:
+        labels = ", ".join(f"{key_label(each)} ({each.id})" for each in candidates)
+        raise UsageError(f"{reference} may be {labels}: say which")
+    return candidates[0].id
+
+
+def key_labels(api: AdminStub, ids: Collection[str]) -> dict[str, str]:
+    """Public id → `acme/ci`, revoked keys included, for those of `ids` that are known."""
+    if not any(ids):
+        return {}
+    keys = api.ListKeys(admin.ListKeysRequest(include_revoked=True)).keys
+    return {each.id: key_label(each) for each in keys if each.id in ids}
+
+
+def node_labels(api: AdminStub, ids: Collection[str]) -> dict[str, str]:
+    """Id → `acme/rig`, for those of `ids` that are known."""
+    if not any(ids):
+        return {}
+    nodes: Sequence[admin.Node] = api.ListNodes(admin.ListNodesRequest()).nodes
+    return {each.id: f"{each.organisation}/{each.name}" for each in nodes if each.id in ids}
