@@ -123,23 +123,24 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
     code, details, address = error.code(), error.details() or "", control.address
     if of_tls := _explain_tls(code, details, address):
         return of_tls
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return (
+    said = {
+        grpc.StatusCode.UNAVAILABLE: (
             f"cannot reach the control plane at {address}: is `trunkline up` running? Another one is chosen with "
             "TRUNKLINE_CONTROL=HOST:PORT, or --data-dir"
-        )
-    if code is grpc.StatusCode.UNAUTHENTICATED:
-        return f"the control plane at {address} refused the admin token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir"
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"the control plane at {address} did not answer within {control.limit:g} s"
-    if code is grpc.StatusCode.ABORTED:
-        return f"{details or 'it was changed meanwhile'}: repeat the command"
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return (
+        ),
+        grpc.StatusCode.UNAUTHENTICATED: (
+            f"the control plane at {address} refused the admin token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir"
+        ),
+        grpc.StatusCode.DEADLINE_EXCEEDED: (
+            f"the control plane at {address} did not answer within {control.limit:g} s"
+        ),
+        grpc.StatusCode.ABORTED: f"{details or 'it was changed meanwhile'}: repeat the command",
+        grpc.StatusCode.UNIMPLEMENTED: (
             f"what answers at {address} is not this version's control plane: TRUNKLINE_CONTROL is the address of "
             "--control-listen (port 18000) or --admin-listen, not that of --listen"
-        )
-    return details or f"the control plane answered {code.name}"
+        ),
+    }
+    return said.get(code) or details or f"the control plane answered {code.name}"
 
 
 def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:

@@ -61,9 +61,9 @@ def hint(kind: str, wanted: str, known: Iterable[str]) -> str:
     by_case = {each.lower(): each for each in known}
     # A name within an organisation is often given alone.
     by_case |= {each.lower().rpartition("/")[2]: each for each in by_case.values() if kind in {"key", "node"}}
-    close = difflib.get_close_matches(wanted.lower(), by_case, n=2)
+    close = difflib.get_close_matches(wanted.lower(), by_case, n=1)
     if close:
-        return f"did you mean {' or '.join(dict.fromkeys(by_case[each] for each in close))}?"
+        return f"did you mean {by_case[close[0]]}?"
     return f"see `trunkline {_NOUNS.get(kind, f'{kind}s')} list`"
 
 

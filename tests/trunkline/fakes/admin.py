@@ -14,13 +14,17 @@ TOKEN = "a-token-of-the-tests"
 
 
 class FakeAdmin(admin_pb2_grpc.AdminServicer):
-    """Answers with `answers[request type]`, raises `refusal` if set, and remembers what it was asked."""
+    """Answers with `answers[request type]`, raises `refusal` if set, and remembers what it was asked.
+
+    With `missing`, what has no answer in `answers` is refused as not found, in these words.
+    """
 
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[Any] = []
         self.answers: dict[type, Any] = {}
         self.refusal: tuple[grpc.StatusCode, str] | None = None
+        self.missing = ""
 
     def last(self, kind: type) -> Any:
         return next(each for each in reversed(self.asked) if isinstance(each, kind))
@@ -31,6 +35,8 @@ class FakeAdmin(admin_pb2_grpc.AdminServicer):
         self.asked.append(request)
         if self.refusal is not None:
             context.abort(*self.refusal)
+        if self.missing and type(request) not in self.answers:
+            context.abort(grpc.StatusCode.NOT_FOUND, self.missing)
         return self.answers.get(type(request), default)
 
 
