@@ -84,10 +84,10 @@ def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
             known = KINDS[kind](api)
         except grpc.RpcError:
             raise error from None
-        told = error.details() or f"there is no {kind} {wanted}"
-        if "`trunkline" in told and not known:
+        told, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
+        if ": " in told and not where_listed:  # it says why
             raise
-        raise ControlError(f"{told.partition(': `trunkline')[0]}: {hint(kind, wanted, known)}") from error
+        raise ControlError(f"{told}: {hint(kind, wanted, known)}") from error
 
 
 def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:

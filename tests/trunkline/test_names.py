@@ -33,22 +33,27 @@ def _stored(control: FakeAdmin) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("given", "id_"), [("k1", "k1"), ("acme/ci", "k1"), ("ci", "k1"), ("beta/laptop", "k3"), ("gone", "gone")]
-)
-def test_a_key_is_revoked_by_name_or_id(control: FakeAdmin, trunkline: Trunkline, given: str, id_: str) -> None:
-    assert trunkline("keys", "revoke", given).exit_code == 0
-    assert control.last(admin.RevokeKeyRequest).id == id_
+@pytest.mark.parametrize("verb", ["revoke", "rotate"])
+@pytest.mark.parametrize("given", ["k1", "acme/ci", "ci"])
+def test_a_key_is_named_as_one_likes(control: FakeAdmin, trunkline: Trunkline, verb: str, given: str) -> None:
+    assert trunkline("keys", verb, given).exit_code == 0
+    request = admin.RevokeKeyRequest if verb == "revoke" else admin.RotateKeyRequest
+    assert control.last(request).id == given  # the control plane finds it, in the same transaction
 
 
 def test_a_name_that_several_keys_have_is_not_guessed(control: FakeAdmin, trunkline: Trunkline) -> None:
-    done = trunkline("keys", "revoke", "laptop")
+    done = trunkline("usage", "report", "--key", "laptop")
     assert done.exit_code == 1
     assert "laptop may be acme/laptop (k2), beta/laptop (k3): say which" in done.stderr
-    assert not any(isinstance(each, admin.RevokeKeyRequest) for each in control.asked)
+    assert not any(isinstance(each, admin.ReportUsageRequest) for each in control.asked)
 
 
-@pytest.mark.parametrize(("given", "id_"), [("acme/ci", "k1"), ("old", "k0"), ("k0", "k0")])
+def test_a_reason_is_not_drowned_in_suggestions(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.missing = 'no key "k0": it is revoked'
+    assert trunkline("keys", "rotate", "k0").stderr == 'Error: no key "k0": it is revoked\n'
+
+
+@pytest.mark.parametrize(("given", "id_"), [("acme/ci", "k1"), ("old", "k0"), ("k0", "k0"), ("gone", "gone")])
 def test_usage_of_a_key_by_name(control: FakeAdmin, trunkline: Trunkline, given: str, id_: str) -> None:
     assert trunkline("usage", "report", "--by", "model", "--json", "--key", given).exit_code == 0
     assert control.last(admin.ReportUsageRequest).filter.key_id == id_
