@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
-from translator import credentials, endpoints, multipart
+from translator import credentials, endpoints, multipart, unserved
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.facts import BodyFacts, read
@@ -169,10 +169,10 @@ def _endpoint(request: Request) -> Endpoint:
     path = request.target.partition(b"?")[0]
     endpoint = endpoints.find(path)
     if endpoint is None:
-        raise _unknown_url(request.method, path)
-    if request.method != endpoint.method:
-        message = f"{request.method} is not allowed here: use {endpoint.method}."
-        raise Refusal(405, "method_not_allowed", message, headers={"allow": endpoint.method})
+        raise unserved.refusal(request.method, path)
+    if request.method != endpoint.method and request.method not in endpoint.methods:
+        message = f"{request.method} {endpoint.path} is not served by this gateway: use {endpoint.method}."
+        raise Refusal(405, "method_not_allowed", message, headers={"allow": ", ".join(endpoint.methods)})
     return endpoint
 
 
@@ -198,8 +198,3 @@ def model_not_found(model: str) -> Refusal:
         "GET /v1/models lists the models that it may use."
     )
     return Refusal(404, "model_not_found", message, param="model")
-
-
-def _unknown_url(method: str, path: bytes) -> Refusal:
-    shown = path.decode("utf-8", "replace")[:_SHOWN_MODEL]
-    return Refusal(404, "unknown_url", f"Unknown request URL: {method} {shown}. The API is below /v1.")

@@ -16,19 +16,27 @@ class BodyKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`streams`: `"stream": true` means something here. `stream_usage`: usage of a stream has to be asked for."""
+    """`streams`: `"stream": true` means something here. `stream_usage`: usage of a stream has to be asked for.
+    `background`: `"background": true` asks for an answer that is fetched later.
+    """
 
     method: str
     path: str
     body: BodyKind
     streams: bool = False
     stream_usage: bool = False
+    background: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All that it answers to: HEAD wherever GET is served (RFC 9110 section 9.1)."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/chat/completions", BodyKind.JSON, streams=True, stream_usage=True),
     Endpoint("POST", "/v1/completions", BodyKind.JSON, streams=True, stream_usage=True),
-    Endpoint("POST", "/v1/responses", BodyKind.JSON, streams=True),
+    Endpoint("POST", "/v1/responses", BodyKind.JSON, streams=True, background=True),
     Endpoint("POST", "/v1/embeddings", BodyKind.JSON),
     Endpoint("POST", "/v1/moderations", BodyKind.JSON),
     Endpoint("POST", "/v1/rerank", BodyKind.JSON),

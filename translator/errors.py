@@ -20,6 +20,11 @@ import orjson
 
 from translator.http.message import Response
 
+#: Seconds that OpenAI's clients wait if `retry-after` says so. Asked to wait longer, they try again at once.
+LONGEST_WAIT = 60
+#: Without `retry-after`, these are worth another attempt all the same.
+_PASSING = frozenset({408, 425})
+
 
 class TranslatorError(Exception):
     """Base of all errors raised here."""
@@ -51,7 +56,22 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
 
     def response(self) -> Response:
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
-        return Response.json(self.status, orjson.dumps({"error": error}), self.headers)
+        return Response.json(self.status, orjson.dumps({"error": error}), {**self.headers, **self._advice()})
+
+    def _advice(self) -> dict[str, str]:
+        """Headers by which OpenAI's clients decide whether and when to try again. A failure of the gateway itself
+        (500) leaves that to them.
+        """
+        after = self.headers.get("retry-after")
+        if after is None:
+            if self.status == 500:
+                return {}
+            return {"x-should-retry": "true" if self.status in _PASSING else "false"}
+        milliseconds = self.headers.get("retry-after-ms", f"{after}000")
+        return {
+            "retry-after-ms": milliseconds,
+            "x-should-retry": "true" if int(after) <= LONGEST_WAIT else "false",
+        }
 
 
 class MalformedHttpError(TranslatorError):

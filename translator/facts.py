@@ -7,6 +7,7 @@ import msgspec
 from translator import asked, estimate
 from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
+from translator.errors import Refusal
 from translator.estimate import Estimate
 from translator.form import FormBody
 
@@ -38,6 +39,8 @@ def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 
 def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
     parsed = JsonBody(body)
+    if endpoint.background and parsed.values.get("background") not in (None, False):
+        raise _no_background()
     streams = endpoint.streams and parsed.streams
     usage = "-"
     if streams and endpoint.stream_usage:
@@ -77,3 +80,12 @@ def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     name = body[offset : offset + length] if length <= _LONGEST_MODEL else b""
     shown = name.decode() if name.isascii() else ""
     return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"
+
+
+def _no_background() -> Refusal:
+    """400. Its result could not be fetched here, and its usage would not be known."""
+    message = (
+        "This gateway does not serve background responses: their result could not be fetched, because GET "
+        "/v1/responses/{id} is not served. Leave `background` out, and use `stream` for answers that take long."
+    )
+    return Refusal(400, "unsupported_parameter", message, param="background")

@@ -18,7 +18,7 @@ INTERPRETED = frozenset(
         *("model", "stream", "stream_options", "include_usage", "user", "service_tier"),
         *("messages", "input", "prompt", "query", "documents", "n", "best_of"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens"),
-        *("previous_response_id", "conversation", "size", "quality", "response_format"),
+        *("previous_response_id", "conversation", "size", "quality", "response_format", "background"),
     }
 )
 #: Other members of ordinary requests, which need no closer look.
@@ -27,7 +27,7 @@ _ORDINARY = frozenset(
         *("temperature", "top_p", "top_k", "stop", "seed", "tools", "tool_choice", "parallel_tool_calls"),
         *("frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "metadata", "store"),
         *("reasoning", "reasoning_effort", "verbosity", "modalities", "audio", "prediction", "instructions"),
-        *("text", "truncation", "include", "background", "encoding_format", "dimensions", "voice", "speed"),
+        *("text", "truncation", "include", "encoding_format", "dimensions", "voice", "speed"),
         *("top_n", "return_documents", "suffix", "echo", "prompt_cache_key", "safety_identifier"),
     }
 )

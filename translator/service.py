@@ -102,8 +102,9 @@ class Service:
 
     def _direct(self, request: Request) -> Response | Awaitable[Response]:
         path = request.target.partition(b"?")[0]
-        if request.method != "GET":
-            raise Refusal(405, "method_not_allowed", "Only GET is allowed here.", headers={"allow": "GET"})
+        if request.method not in {"GET", "HEAD"}:
+            allow = {"allow": "GET, HEAD"}
+            raise Refusal(405, "method_not_allowed", "Only GET and HEAD are allowed here.", headers=allow)
         if path == b"/v1/models":
             return self._models.list(request)
         if path.startswith(MODEL_PREFIX):

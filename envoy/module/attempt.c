@@ -5,6 +5,7 @@
 
 #include "headers.h"
 #include "hosts.h"
+#include "hygiene.h"
 #include "verdict.h"
 
 static const struct span NONE = SPAN("-");
@@ -100,11 +101,19 @@ static struct filter *new(void *config, envoy_filter envoy) {
 
 // Answers the client in the target's place. Envoy takes nothing from that, neither about the host nor for a retry.
 static void answer_instead(struct dress *dress, struct word word, struct span details) {
+  struct span after = {word.retry_after, strlen(word.retry_after)};
+  uint64_t seconds = 0;
+  bool told = span_number(after, &seconds);
+  struct buffer milliseconds = {0};
+  buffer_add_number(&milliseconds, seconds * 1000);
   struct header headers[] = {{SPAN("content-type"), SPAN("application/json")},
-                             {SPAN("retry-after"), {word.retry_after, strlen(word.retry_after)}}};
+                             {SPAN("retry-after"), after},
+                             {SPAN("retry-after-ms"), buffer_span(&milliseconds)},
+                             {SPAN("x-should-retry"), worth_waiting(seconds)}};
   dress->answered = true;
   CALLBACK(http_send_response)
-  (dress->filter.envoy, word.status, headers, *word.retry_after ? 2 : 1, word.body, details);
+  (dress->filter.envoy, word.status, headers, told ? sizeof headers / sizeof *headers : 1, word.body, details);
+  buffer_free(&milliseconds);
 }
 
 // Whether the attempt has its connection already, as is usual for nodes.

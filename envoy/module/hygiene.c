@@ -5,7 +5,7 @@
 #include "headers.h"
 #include "redact.h"
 
-enum { LONGEST_ID = 128, LONGEST_RETRY_AFTER = 8 };
+enum { LONGEST_ID = 128, LONGEST_RETRY_AFTER = 8, LONGEST_RETRY_AFTER_MS = 11, LONGEST_WAIT = 60 };
 
 // What passes. Envoy adds date, server and the gateway's own.
 enum kept {
@@ -14,6 +14,8 @@ enum kept {
   CONTENT_LENGTH,
   CONTENT_ENCODING,
   RETRY_AFTER,
+  RETRY_AFTER_MS,
+  SHOULD_RETRY,
   CACHE_CONTROL,
   CONTENT_DISPOSITION,
   PROCESSING_MS,
@@ -27,6 +29,8 @@ static const struct span KEPT[KEPT_COUNT] = {
     [CONTENT_LENGTH] = SPAN("content-length"),
     [CONTENT_ENCODING] = SPAN("content-encoding"),
     [RETRY_AFTER] = SPAN("retry-after"),
+    [RETRY_AFTER_MS] = SPAN("retry-after-ms"),
+    [SHOULD_RETRY] = SPAN("x-should-retry"),
     [CACHE_CONTROL] = SPAN("cache-control"),
     [CONTENT_DISPOSITION] = SPAN("content-disposition"),
     [PROCESSING_MS] = SPAN("openai-processing-ms"),
@@ -54,6 +58,12 @@ struct changes {
 static void add_line(struct buffer *lines, struct span text) {
   buffer_add(lines, text);
   buffer_add(lines, SPAN("\n"));
+}
+
+static void replace(struct changes *changes, struct span name, struct span value) {
+  buffer_add(&changes->replaced, name);
+  buffer_add(&changes->replaced, SPAN(":"));
+  add_line(&changes->replaced, value);
 }
 
 static void apply(envoy_filter envoy, int type, struct changes *changes) {
@@ -117,6 +127,32 @@ static bool read_head(struct span *values, struct head *head) {
   return after.size && !seconds;
 }
 
+struct span worth_waiting(uint64_t seconds) { return seconds <= LONGEST_WAIT ? SPAN("true") : SPAN("false"); }
+
+// Adds what follows for clients from `after`, the seconds or nothing, where the target does not say it itself, and
+// removes what they would not know.
+static void complete_advice(const struct span *values, struct span after, struct changes *changes) {
+  struct span milliseconds = values[RETRY_AFTER_MS], again = values[SHOULD_RETRY];
+  uint64_t seconds = 0, number;
+  bool waits = span_number(after, &seconds);
+  if (milliseconds.size > LONGEST_RETRY_AFTER_MS || !span_number(milliseconds, &number)) {
+    if (waits) {
+      struct buffer text = {0};
+      buffer_add_number(&text, seconds * 1000);
+      replace(changes, KEPT[RETRY_AFTER_MS], buffer_span(&text));
+      buffer_free(&text);
+    } else if (milliseconds.data) {
+      add_line(&changes->removed, KEPT[RETRY_AFTER_MS]);
+    }
+  }
+  if (span_is(again, SPAN("true")) || span_is(again, SPAN("false"))) return;
+  if (waits) {
+    replace(changes, KEPT[SHOULD_RETRY], worth_waiting(seconds));
+  } else if (again.data) {
+    add_line(&changes->removed, KEPT[SHOULD_RETRY]);
+  }
+}
+
 void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head) {
   struct header_list list;
   struct changes changes = {0};
@@ -138,13 +174,12 @@ void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, st
     }
     if (!values[kept].data) values[kept] = header.value;
     if (kept != STATUS && take_out(secret, header.value, &clean)) {
-      buffer_add(&changes.replaced, header.key);
-      buffer_add(&changes.replaced, SPAN(":"));
-      add_line(&changes.replaced, buffer_span(&clean));
+      replace(&changes, header.key, buffer_span(&clean));
       clean.size = 0;
     }
   }
   if (read_head(values, head)) add_line(&changes.removed, KEPT[RETRY_AFTER]);
+  complete_advice(values, (struct span){head->retry_after, strlen(head->retry_after)}, &changes);
   keep_visible(target_id, id);
   header_list_free(&list);
   apply(envoy, RESPONSE_HEADERS, &changes);

@@ -21,3 +21,5 @@ struct head {
 void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head);
 // Trailers say nothing that a client needs.
 void clean_trailers(envoy_filter envoy);
+// `true` or `false`: OpenAI's clients wait for up to a minute. Asked to wait longer, they would try again at once.
+struct span worth_waiting(uint64_t seconds);

@@ -24,8 +24,11 @@ static const struct {
 };
 
 void refusal_send(envoy_filter filter, enum refusal refusal) {
-  struct header headers[] = {{SPAN("content-type"), SPAN("application/json")}, {SPAN("retry-after"), SPAN("1")}};
-  size_t count = refusal == REFUSAL_TOO_LARGE ? 0 : 2;
+  struct header headers[] = {{SPAN("content-type"), SPAN("application/json")},
+                             {SPAN("retry-after"), SPAN("1")},
+                             {SPAN("retry-after-ms"), SPAN("1000")},
+                             {SPAN("x-should-retry"), SPAN("true")}};
+  size_t count = refusal == REFUSAL_TOO_LARGE ? 0 : sizeof headers / sizeof *headers;
   CALLBACK(http_send_response)
   (filter, REFUSALS[refusal].status, headers, count, REFUSALS[refusal].body, REFUSALS[refusal].details);
 }

@@ -412,7 +412,10 @@ class TestHeadFirst:
             assert second.call("request_body", 0, b"x" * 11)[0] == DISCARD
             assert second.response()[:2] == [b"503", b"trunkline_all_hold_too_much"]
             assert b'"gateway_overloaded"' in second.response()[2]
-            assert second.response()[3:] == [b"content-type", b"application/json", b"retry-after", b"1"]
+            assert second.response()[3:] == [
+                *(b"content-type", b"application/json", b"retry-after", b"1"),
+                *(b"retry-after-ms", b"1000", b"x-should-retry", b"true"),
+            ]
         with begun(driver, "/v1/unchecked") as third:
             assert third.call("request_body", 0, b"x" * MAX_OF_STRANGERS)[0] == WATERMARK
 
@@ -803,6 +806,7 @@ class TestAnswerOfTarget:
         kept = {
             ":status": "200", "content-type": "audio/mpeg", "content-length": "3", "retry-after": "7",
             "cache-control": "no-store", "content-disposition": "x", "openai-version": "1",
+            "openai-processing-ms": "5", "retry-after-ms": "6500", "x-should-retry": "false",
         }  # fmt: skip
         gone = (
             "location", "alt-svc", "strict-transport-security", "clear-site-data", "set-cookie", "server-timing",
@@ -825,6 +829,48 @@ class TestAnswerOfTarget:
             first.add(RESPONSE, **{":status": "400", "retry-after": after})
             first.call("response_headers", 0)
             assert not first.headers(RESPONSE).get("retry-after")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "kept"),
+        [
+            ("retry-after-ms", "99999999999", True),
+            ("retry-after-ms", "999999999999", False),
+            ("retry-after-ms", "0.5", False),
+            ("retry-after-ms", "-1", False),
+            ("x-should-retry", "true", True),
+            ("x-should-retry", "True", False),
+            ("x-should-retry", "maybe", False),
+        ],
+    )
+    def test_advice_to_clients_is_what_they_know(
+        self, request_: Filter, name: str, value: str, *, kept: bool
+    ) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "400", name: value})
+            first.call("response_headers", 0)
+            assert first.headers(RESPONSE).get(name) == (value if kept else None)
+
+    @pytest.mark.parametrize(
+        ("sent", "completed"),
+        [
+            ({"retry-after": "7"}, ("7", "7000", "true")),
+            ({"retry-after": "61"}, ("61", "61000", "false")),
+            ({"retry-after": "7", "retry-after-ms": "6001"}, ("7", "6001", "true")),
+            ({"retry-after": "7", "x-should-retry": "false"}, ("7", "7000", "false")),
+            ({"retry-after": "soon", "x-should-retry": "soon"}, (None, None, None)),
+            ({"retry-after-ms": "6001"}, (None, "6001", None)),
+        ],
+    )
+    def test_what_follows_from_when_to_come_back_is_told(
+        self, request_: Filter, sent: dict[str, str], completed: tuple[str | None, ...]
+    ) -> None:
+        with attempt(request_) as first:
+            first.call("request_headers", 0)
+            first.add(RESPONSE, **{":status": "429"}, **sent)
+            first.call("response_headers", 0)
+            told = first.headers(RESPONSE)
+            assert tuple(map(told.get, ("retry-after", "retry-after-ms", "x-should-retry"))) == completed
 
     def test_trailers_end_here(self, request_: Filter) -> None:
         with attempt(request_) as first:
@@ -1015,15 +1061,21 @@ class TestChoice:
         attempts.choose()
         assert attempts.attempt(status) == status
 
-    def test_when_nothing_is_left_the_client_is_told_what_the_last_one_said(self, attempts: Attempts) -> None:
+    @pytest.mark.parametrize(("after", "again"), [("7", b"true"), ("60", b"true"), ("61", b"false")])
+    def test_when_nothing_is_left_the_client_is_told_what_the_last_one_said(
+        self, attempts: Attempts, after: str, again: bytes
+    ) -> None:
         attempts.choose()
-        assert attempts.attempt("429", retry_after="7") == RETRY
+        assert attempts.attempt("429", retry_after=after) == RETRY
         assert attempts.choose("one=1\ntwo=0") == "one"
         with attempt(attempts.request, 'u - key target "there"') as last:
             assert last.call("request_headers", 1)[0] == STOP
             status, details, _, *headers = last.response()
         assert (status, details) == (b"429", b"trunkline_nothing_left")
-        assert headers == [b"content-type", b"application/json", b"retry-after", b"7"]
+        assert headers == [
+            *(b"content-type", b"application/json", b"retry-after", after.encode()),
+            *(b"retry-after-ms", f"{after}000".encode(), b"x-should-retry", again),
+        ]
 
     def test_envoys_own_error_after_a_failure_keeps_its_status(self, attempts: Attempts) -> None:
         attempts.choose()

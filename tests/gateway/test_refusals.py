@@ -17,6 +17,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.gateway.raw import Answer, exchange
 
 BODY = b'{"model": "plain", "messages": [{"role": "user", "content": "Hi"}]}'
 UPGRADE = 426, "upgrade_not_supported"
@@ -36,24 +37,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
     data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
     with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
         yield running
-
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-async def exchange(gateway: GatewayProcess, request: bytes) -> Answer:
-    """Status, header lines and body of the first answer on a connection."""
-    reader, writer = await asyncio.open_connection(*gateway.address)
-    writer.write(request)
-    async with asyncio.timeout(60):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-        if "content-length" in headers:
-            body = await reader.readexactly(int(headers["content-length"]))
-        else:
-            body = await reader.read()
-    writer.close()
-    return int(head[0].split()[1]), headers, body
 
 
 def post(gateway: GatewayProcess, *lines: str, path: str = "/v1/chat/completions", version: str = "1.1") -> bytes:

@@ -96,9 +96,10 @@ def test_forms(endpoint: Any) -> None:
     assert allowed.model == f"{body.index(b'gpt-4.1')}:7:f:gpt-4.1"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("target", [b"/v1/models", b"/v1/models/vendor/gpt-4.1", b"/v1/models?limit=1"])
-def test_the_translator_answers_about_models_itself(target: bytes) -> None:
-    allowed = ask(b"", target=target, method="GET")
+def test_the_translator_answers_about_models_itself(target: bytes, method: str) -> None:
+    allowed = ask(b"", target=target, method=method)
     assert (allowed.route, allowed.key, allowed.note, allowed.model) == ("translator", "key_ci", "", "")
 
 
@@ -119,8 +120,6 @@ def test_the_translator_answers_about_models_itself(target: bytes) -> None:
         b"/v1/chat/completions;x",
         b"/v1/chat/completions#x",
         b"/authorise/v1/chat/completions",
-        b"/v1/files",
-        b"/v1/fine_tuning/jobs",
         b"/v1/chat/\xff",
     ],
 )
@@ -132,12 +131,28 @@ def test_unknown_paths_are_refused(target: bytes) -> None:
 @pytest.mark.parametrize(
     ("method", "target", "allow"),
     [(m, CHAT, "POST") for m in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "BREW")]
-    + [(m, b"/v1/models", "GET") for m in ("POST", "HEAD", "OPTIONS")]
-    + [("DELETE", b"/v1/models/gpt-4.1", "GET")],
+    + [(m, b"/v1/models", "GET, HEAD") for m in ("POST", "OPTIONS")]
+    + [("DELETE", b"/v1/models/gpt-4.1", "GET, HEAD")],
 )
 def test_other_methods_are_refused(method: str, target: bytes, allow: str) -> None:
     refused = refusal(method=method, target=target)
     assert (refused.status, refused.code, dict(refused.headers)) == (405, "method_not_allowed", {"allow": allow})
+
+
+@pytest.mark.parametrize("background", ["true", "1", '"true"', "{}"])
+@pytest.mark.parametrize("rest", ["", ',"stream":true', ',"store":false'])
+def test_background_responses_are_refused(background: str, rest: str) -> None:
+    body = f'{{"model":"gpt-4.1","background":{background}{rest}}}'.encode()
+    refused = refusal(body, target=b"/v1/responses")
+    assert (refused.status, refused.code, refused.param) == (400, "unsupported_parameter", "background")
+
+
+@pytest.mark.parametrize(
+    ("target", "background"),
+    [(b"/v1/responses", None), (b"/v1/responses", False), (b"/v1/images/generations", "transparent")],
+)
+def test_other_backgrounds_are_not(target: bytes, background: object) -> None:
+    assert ask({"model": "gpt-4.1", "background": background}, target=target).route == "rt_gpt"
 
 
 def test_a_model_that_does_not_exist_and_one_that_is_not_allowed_look_the_same() -> None:

@@ -95,7 +95,7 @@ def test_health() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "status"), [("GET", b"/", 404), ("POST", b"/v1/models", 405), ("HEAD", b"/readyz", 405)]
+    ("method", "target", "status"), [("GET", b"/", 404), ("POST", b"/v1/models", 405), ("PUT", b"/readyz", 405)]
 )
 def test_nothing_else_is_served(method: str, target: bytes, status: int) -> None:
     assert get(target, method=method).status == status

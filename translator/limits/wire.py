@@ -61,7 +61,9 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
         code = "rate_limit_exceeded"
     answer = dict(told)
     if refused.renews is not None:
-        answer["retry-after"] = str(max(1, math.ceil(refused.renews - at)))
+        wait = refused.renews - at
+        answer["retry-after"] = str(max(1, math.ceil(wait)))
+        answer["retry-after-ms"] = str(max(1, math.ceil(wait * 1000)))
     return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
 
 

@@ -29,9 +29,19 @@ from envoy_data_plane.google.protobuf import Struct, Value
 
 from xds_server.resources.encoding import pack
 
+#: Milliseconds since the request came, unless whoever answers has said it.
+PROCESSING_TIME = HeaderValueOption(
+    header=HeaderValue(key="openai-processing-ms", value="%DURATION%"),
+    append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+)
+#: Of Envoy's own statuses, those of which nobody knows whether another attempt helps: clients have rules for them.
+_OPEN = frozenset({500, 502, 503, 504})
+
 
 def local_replies(max_body_bytes: int) -> LocalReplyConfig:
-    """One mapper per cause, then one per status. What the module answers itself passes as it is."""
+    """One mapper per cause, then one per status. What the module answers itself passes as it is, with the time it
+    took.
+    """
     return LocalReplyConfig(
         mappers=[
             _mapper(
@@ -45,12 +55,14 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 _all(_flags("SI"), _status(408)),
                 message="The request did not arrive in full in time. Send it again.",
                 code="request_timeout",
+                again=True,
             ),
             _mapper(
                 _flags("UT", "SI"),
                 message="No target answered within this model's time limits.",
                 kind="server_error",
                 code="upstream_timeout",
+                again=None,
             ),
             _mapper(
                 _flags("UC", "UR", "LR", "UO", "URX", "LH", "UPE"),
@@ -80,6 +92,7 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 headers={"upgrade": "HTTP/1.1"},
             ),
             *(_own(status, message, code) for status, (message, code) in _BY_STATUS.items()),
+            ResponseMapper(filter=_status(100, ComparisonFilterOp.GE), headers_to_add=[PROCESSING_TIME]),
         ]
     )
 
@@ -114,7 +127,8 @@ def _own(status: int, message: str, code: str) -> ResponseMapper:
     own = f"!({words}.startsWith('trunkline') || {words} == 'direct_response')"
     condition = _all(_status(status), _details(own))
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return _mapper(condition, message=message, kind=kind, code=code)
+    again = None if status in _OPEN else status == 408
+    return _mapper(condition, message=message, kind=kind, code=code, again=again)
 
 
 def _mapper(
@@ -125,9 +139,12 @@ def _mapper(
     kind: str = "invalid_request_error",
     status: int | None = None,
     retry_after: int | None = None,
+    again: bool | None = False,
     headers: Mapping[str, str] | None = None,
 ) -> ResponseMapper:
-    """`status` replaces Envoy's; `retry_after` is seconds."""
+    """`status` replaces Envoy's. `again` tells whether another attempt makes sense, None where nobody knows; with
+    `retry_after`, it does after so many seconds.
+    """
     error = Struct(
         fields={
             "message": Value(string_value=message),
@@ -138,7 +155,10 @@ def _mapper(
     )
     added = dict(headers or {})
     if retry_after is not None:
-        added["retry-after"] = str(retry_after)
+        again = True
+        added |= {"retry-after": str(retry_after), "retry-after-ms": f"{retry_after}000"}
+    if again is not None:
+        added["x-should-retry"] = "true" if again else "false"
     return ResponseMapper(
         filter=condition,
         status_code=status,
@@ -146,11 +166,14 @@ def _mapper(
             json_format=Struct(fields={"error": Value(struct_value=error)}), content_type="application/json"
         ),
         headers_to_add=[
-            HeaderValueOption(
-                header=HeaderValue(key=name, value=value),
-                append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-            )
-            for name, value in added.items()
+            *(
+                HeaderValueOption(
+                    header=HeaderValue(key=name, value=value),
+                    append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+                )
+                for name, value in added.items()
+            ),
+            PROCESSING_TIME,
         ],
     )
 
@@ -174,12 +197,12 @@ def _details(condition: str) -> AccessLogFilter:
     )
 
 
-def _status(code: int) -> AccessLogFilter:
+def _status(code: int, op: ComparisonFilterOp = ComparisonFilterOp.EQ) -> AccessLogFilter:
     # The runtime key is required by Envoy; nothing sets it.
     return AccessLogFilter(
         status_code_filter=StatusCodeFilter(
             comparison=ComparisonFilter(
-                op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=code, runtime_key="trunkline.none")
+                op=op, value=RuntimeUInt32(default_value=code, runtime_key="trunkline.none")
             )
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +27,7 @@ from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import Previ
 
 from xds_server.model import Timeouts
 from xds_server.resources.encoding import pack
+from xds_server.resources.local_replies import PROCESSING_TIME
 from xds_server.resources.module import module_specifier
 from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE
 from xds_server.resources.settings import EdgeSettings
@@ -84,6 +85,7 @@ def model_route(name: str, plan: str, limits: Attempts, edge: EdgeSettings) -> E
         response_headers_to_add=[
             _add("x-trunkline-target", f"%UPSTREAM_METADATA({METADATA}:target)%"),
             _add("x-trunkline-attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+            PROCESSING_TIME,
         ],
     )
 
@@ -94,22 +96,24 @@ def translator_route() -> EnvoyRoute:
         name=TRANSLATOR_ROUTE,
         match=RouteMatch(prefix="/"),
         route=RouteAction(cluster=TRANSLATOR_CLUSTER, timeout=timedelta(seconds=10)),
+        response_headers_to_add=[PROCESSING_TIME],
     )
 
 
 def no_route() -> EnvoyRoute:
     """What a request meets before it is authorised, and after it where the route is not in place yet."""
     message = "This model's route is not in place at this gateway yet. Send the request again."
-    return _unavailable("none", message, "route_not_ready")
+    again = {"retry-after": "1", "retry-after-ms": "1000", "x-should-retry": "true"}
+    return _unavailable("none", message, "route_not_ready", again)
 
 
 def no_own_nodes(name: str) -> EnvoyRoute:
     """The Envoy route `name` of a model that never leaves its users' own machines, for those who have none."""
     message = "This model is served by your organisation's own machines alone, and none has joined this gateway."
-    return _unavailable(name, message, "no_own_nodes")
+    return _unavailable(name, message, "no_own_nodes", {"x-should-retry": "false"})
 
 
-def _unavailable(name: str, message: str, code: str) -> EnvoyRoute:
+def _unavailable(name: str, message: str, code: str, headers: Mapping[str, str]) -> EnvoyRoute:
     error = {"message": message, "type": "server_error", "param": None, "code": code}
     return EnvoyRoute(
         name=name,
@@ -117,7 +121,10 @@ def _unavailable(name: str, message: str, code: str) -> EnvoyRoute:
         direct_response=DirectResponseAction(
             status=503, body=DataSource(inline_string=json.dumps({"error": error}))
         ),
-        response_headers_to_add=[_add("content-type", "application/json"), _add("retry-after", "1")],
+        response_headers_to_add=[
+            _add("content-type", "application/json"),
+            *(_add(name, value) for name, value in headers.items()),
+        ],
     )
 
 
