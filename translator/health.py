@@ -1,4 +1,5 @@
-"""`/healthz`: the process answers. `/readyz`: it holds a policy, and so can authorise."""
+"""`/healthz`: the process answers. `/readyz`: it holds a policy, and so can authorise;
+and its gateway goes on."""
 
 from __future__ import annotations
 
@@ -27,10 +28,13 @@ def healthz() -> Response:
     return Response.json(200, b'{"status":"ok"}')
 
 
-def readyz(policy: Policy, ledger: Mapping[str, str | int | float]) -> Response:
+def readyz(policy: Policy, ledger: Mapping[str, str | int | float], *, draining: bool = False) -> Response:
     """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`; 503 before
-    there is a policy. A ledger that cannot be written is no reason to refuse requests.
+    there is a policy, and while the gateway is `draining`. A ledger that cannot be written is no reason to refuse
+    requests.
     """
+    if draining:
+        return Response.json(503, b'{"status":"draining: the gateway takes no new clients"}')
     if not policy.held:
         waiting = b'{"status":"waiting for a policy from the control plane"}'
         return Response.json(503, waiting, {"retry-after": "1"})

@@ -28,6 +28,8 @@ class Service:
         log: FilteringBoundLogger,
         metrics: Metrics | None = None,
         ledger_status: Callable[[], Mapping[str, str | int | float]] = dict,
+        *,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._policy = policy
         self._log = log
@@ -35,6 +37,7 @@ class Service:
         self._models = Models(policy)
         self._metrics = metrics if metrics is not None else Metrics()
         self._ledger_status = ledger_status
+        self._draining = draining
 
     def decide(self, question: Request) -> Allowed | Response | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
@@ -110,7 +113,7 @@ class Service:
         if path.startswith(MODEL_PREFIX):
             return self._models.one(request, path)
         if path == b"/readyz":
-            return health.readyz(self._policy, self._ledger_status())
+            return health.readyz(self._policy, self._ledger_status(), draining=self._draining())
         if path == b"/healthz":
             return health.healthz()
         if path == b"/metrics":

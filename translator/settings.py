@@ -29,6 +29,8 @@ class Settings:
     log_level: str
     #: Where Envoy can be asked to reopen its log; None: the log is not rotated.
     envoy_admin_socket: Path | None = None
+    #: While this file is there, /readyz answers 503; None: never.
+    draining_file: Path | None = None
     #: Bytes at which the log is rotated.
     log_rotation: int = 64 * _MIB
     #: Seconds after which a reservation without a line in the log counts as used.
@@ -44,6 +46,10 @@ class Settings:
     snapshot_delay: float = 0.5
     #: Seconds that requests have to finish after SIGTERM.
     grace: float = 5.0
+
+    def draining(self) -> bool:
+        """Whether the gateway is about to end."""
+        return self.draining_file is not None and self.draining_file.exists()
 
     @property
     def snapshot(self) -> Path:
@@ -67,6 +73,9 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     parser.add_argument("--ledger-dir", required=True, type=Path, metavar="DIR", help="with Envoy's access.log")
     parser.add_argument(
         "--envoy-admin-socket", type=Path, metavar="PATH", help="for rotating its log; without it, it grows"
+    )
+    parser.add_argument(
+        "--draining-file", type=Path, metavar="PATH", help="while it is there, /readyz answers 503"
     )
     parser.add_argument(
         "--log-rotation-mib", type=_positive, default=64, metavar="N", help="size at which the log is rotated"
@@ -118,6 +127,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         socket=None if inherited else given.socket,
         log_level=given.log_level,
         envoy_admin_socket=given.envoy_admin_socket,
+        draining_file=given.draining_file,
         log_rotation=given.log_rotation_mib * _MIB,
         reservation_expiry=given.reservation_expiry,
         limits_interval=given.limits_interval,

@@ -18,6 +18,7 @@ from trunkline.credentials import Credentials
 from trunkline.errors import StartError, UsageError
 from trunkline.layout import Layout
 from trunkline.services import Settings, admin_verb, services
+from trunkline.supervisor.draining import drain
 from trunkline.supervisor.lifeline import for_this_system
 from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.readiness import wait_until_ready
@@ -42,7 +43,7 @@ def run(settings: Settings, table: Table = services) -> None:
     layout = settings.layout
     layout.prepare()
     with lock.exclusive(layout.lock):
-        layout.clear_sockets()
+        layout.clear_run()
         settings = _with_free_ports(settings)
         files = _raise_file_limit()
         with _listen(layout) as translator:
@@ -72,10 +73,18 @@ class _Gateway:
                 await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
                 if start.done():
                     start.result()
+                else:
+                    await self._drain()
             finally:
                 start.cancel()
                 await running.stop(self._hurry)
                 notice("stopped")
+
+    async def _drain(self) -> None:
+        """Lets what runs finish. What crashes meanwhile is still restarted."""
+        layout = self._settings.layout
+        layout.draining.touch()  # from now on /readyz says so
+        await drain(layout.envoy_admin_socket, self._settings.drain_seconds, self._hurry, notice)
 
     async def _start(self, known: Credentials, nursery: Nursery, running: Services) -> None:
         """From started children to `ready`. Raises StartError."""

@@ -44,6 +44,11 @@ class Layout:
         return self.run / "first-key"
 
     @property
+    def draining(self) -> Path:
+        """There while a gateway stops: it is not ready any more."""
+        return self.run / "draining"
+
+    @property
     def bootstrap(self) -> Path:
         return self.run / "envoy.yaml"
 
@@ -93,9 +98,9 @@ class Layout:
                 f"cannot write below {self.data_dir}: {error.strerror}; choose another --data-dir"
             ) from error
 
-    def clear_sockets(self) -> None:
+    def clear_run(self) -> None:
         """Removes what an earlier run left behind. Only with the lock held."""
-        for path in self._sockets:
+        for path in (*self._sockets, self.draining):
             path.unlink(missing_ok=True)
 
     @property

@@ -66,6 +66,8 @@ class Settings:
     allow_direct: tuple[str, ...] = ()
     #: None: plain HTTP.
     tls: Tls | None = None
+    #: How long requests may go on after the signal to stop.
+    drain_seconds: float = 30.0
 
     @property
     def scheme(self) -> str:
@@ -115,6 +117,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--ledger-dir", str(layout.ledger)),
                 *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--id", "translator-local"),
+                *("--draining-file", str(layout.draining)),
                 *("--log-level", level),
             ),
             edge | unbuffered,
@@ -134,6 +137,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 # What Envoy has not written when it is killed is lost to the ledger.
                 *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
+                # Asked to drain, it closes each connection behind its next answer, not some of them.
+                *("--drain-strategy", "immediate"),
             ),
             {**edge, **envoy.environment(layout, settings.envoy_modules)},
             layout.log("envoy"),

@@ -56,7 +56,9 @@ class GatewayProcess:
 
     def start(self) -> Self:
         """Start and wait for the `ready` line."""
+        # What a test leaves running is nobody's to wait for; a later flag wins.
         command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
+        command += ["--drain-seconds", "0"]
         for flag in ("--listen", "--admin-listen", "--control-listen", "--tunnel-listen"):
             command += [flag, "127.0.0.1:0"]
         if self._config is not None:

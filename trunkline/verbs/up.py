@@ -101,6 +101,13 @@ Examples:
     help="Nodes may have direct addresses here although they are refused by default (loopback, link-local, …).",
 )
 @click.option(
+    "--drain-seconds",
+    type=click.IntRange(min=0, max=86_400),
+    default=30,
+    show_default=True,
+    help="How long running requests may go on after SIGTERM or Ctrl-C; a second signal ends them at once.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["trace", "debug", "info", "warning", "error", "critical"]),
     default="info",
@@ -122,6 +129,7 @@ def up(
     envoy_concurrency: int,
     envoy_memory: str | None,
     allow_direct: tuple[str, ...],
+    drain_seconds: int,
     log_level: str,
 ) -> None:
     """Run the gateway on this machine until Ctrl-C.
@@ -154,6 +162,7 @@ def up(
             envoy_memory=memory.parse(envoy_memory),
             log_level=log_level,
             allow_direct=_networks(allow_direct),
+            drain_seconds=drain_seconds,
         )
     )
 

@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction as Underscores,
+    TrafficDirection,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
@@ -64,6 +65,10 @@ STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 #: Requests at a time on one connection: RFC 9113 (section 6.5.2) recommends no fewer than 100.
 CONCURRENT_STREAMS = 128
+_DIRECTIONS = {
+    names.OPENAI_LISTENER: TrafficDirection.INBOUND,
+    names.ADMIN_LISTENER: TrafficDirection.UNSPECIFIED,
+}
 
 
 def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
@@ -183,6 +188,8 @@ def _listener(
         address=tcp(*listen),
         filter_chains=[chain],
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
+        # What `/drain_listeners?inboundonly` ends; operators go on seeing how that goes.
+        traffic_direction=_DIRECTIONS[name],
         # An operator gets in where clients have taken every connection.
         ignore_global_conn_limit=name == names.ADMIN_LISTENER,
     )
