@@ -57,7 +57,8 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         log=log,
     )
     reporter = Reporter(holder, node.picture, node.instructed, log)
-    node.changed = watch.changed = reach.changed = reporter.changed
+    node.changed = reach.changed = reporter.changed
+    watch.changed = node.servers_changed
     stop = asyncio.Event()
     _on_signal(stop)
 

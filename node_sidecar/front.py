@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from node_sidecar.errors import SettingsError
 from node_sidecar.holder import Holder
+from node_sidecar.places import UNKNOWN
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service
 from node_sidecar.serving_parts import Serving
@@ -17,7 +18,8 @@ from node_sidecar.wishes.model import Wishes
 
 def build(holder: Holder, upstreams: Upstreams, wishes: Wishes) -> Serving:
     """As the wishes are at the start. Call it in a running event loop."""
-    gate = Gate(wishes.concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
+    concurrency = UNKNOWN if wishes.concurrency is None else wishes.concurrency
+    gate = Gate(concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
     service = Service(upstreams, gate)
     if wishes.direct:
         return Serving(gate, Direct(_split(wishes.direct), holder, service))

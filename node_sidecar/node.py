@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from node_sidecar.identity import Identity, utc_now
 from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
 from node_sidecar.picture import UNKNOWN_CACHE, Picture
+from node_sidecar.places import Places, places
 from node_sidecar.probes.watch import Watch
 from node_sidecar.reach import Reach
 from node_sidecar.serving_parts import Serving
@@ -55,9 +57,17 @@ class Node:
         self._instruction = wire.NodeInstruction()
         self._instructed = False
         self._left_out = 0
+        #: The owner's, which holds until the next start.
+        self._concurrency = wishes.concurrency
+        self._places = Places(serving.gate.limit)
         self.changed: Callable[[], None] = lambda: None
         self.draining = asyncio.Event()
         self.wish(wishes)
+
+    def servers_changed(self) -> None:
+        """A local server has come, gone, or is another one."""
+        self._place()
+        self.changed()
 
     def picture(self) -> Picture:
         made, left_out = offers(self._watch.servers, self._wishes)
@@ -67,7 +77,7 @@ class Node:
                 "models that cannot be offered: too many, or a name that is too long or cannot be printed",
                 count=left_out,
             )
-        facts_now = _facts(self._machine, self._reach.address)
+        facts_now = _facts(self._machine, self._reach.address, self._places.source)
         return Picture(
             facts_now,
             made,
@@ -105,6 +115,7 @@ class Node:
         self._machine.obey(wishes.idle)
         self._wishes = self._upstreams.wishes = wishes
         self._watch.configure(wishes.upstreams)
+        self._place()
         self._decide()
         self.changed()
 
@@ -151,6 +162,7 @@ class Node:
             "in_flight": gate.in_flight,
             "queued": gate.queued,
             "concurrency": gate.limit,
+            "concurrency_source": self._places.source,
             "certificate_until": identity.not_after.isoformat(),
             "problem": store.problem or self._reach.problem,
             **self._machine.status(),
@@ -201,6 +213,18 @@ class Node:
             idle=self._machine.idle_report(),
         )
 
+    def _place(self) -> None:
+        """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
+        found = places(self._watch.servers, replace(self._wishes, concurrency=self._concurrency))
+        if self._concurrency is None and not any(
+            server.standing.reason is not None for server in self._watch.servers
+        ):
+            return
+        if found != self._places:
+            self._places = found
+            self._serving.gate.place(found.limit, found.models)
+            self._log.info("requests at once", limit=found.limit or "no limit", source=found.source)
+
     def _decide(self) -> None:
         decided = decide(self._wishes, utc_now(), self._machine.state)
         if decided == self._availability:
@@ -222,7 +246,7 @@ class Node:
             gate.open()
 
 
-def _facts(machine: Machine, direct: str) -> wire.NodeFacts:
+def _facts(machine: Machine, direct: str, concurrency_source: str) -> wire.NodeFacts:
     return wire.NodeFacts(
         sidecar_version=version("trunkline"),
         operating_system=machine.facts.operating_system,
@@ -231,4 +255,5 @@ def _facts(machine: Machine, direct: str) -> wire.NodeFacts:
         direct_address=direct,
         protocol=channel.PROTOCOL,
         cpus=machine.facts.cpus,
+        concurrency_source=concurrency_source,
     )

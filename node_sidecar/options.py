@@ -22,7 +22,12 @@ def wish_options(command: F) -> F:
             click.option(
                 "--direct", metavar="HOST:PORT", help="Where the gateway reaches this node (no tunnels)."
             ),
-            click.option("--concurrency", type=int, metavar="N", help="Requests at once; 0 for no limit."),
+            click.option(
+                "--concurrency",
+                type=int,
+                metavar="N",
+                help="Requests at once; 0 for no limit.  [default: what the local servers can batch]",
+            ),
             click.option("--queue", type=int, metavar="N", help="Requests that wait when all places are taken."),
             click.option("--share", metavar="PERCENT", help="Of the places, for others than the owner."),
             click.option("--own-first/--no-own-first", default=None, help="The owner's requests go first."),

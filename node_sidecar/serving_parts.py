@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,8 @@ class Gate(Protocol):
 
     @property
     def limit(self) -> int: ...
+
+    def place(self, limit: int, models: Mapping[str, int]) -> None: ...
 
     def open(self) -> None: ...
 

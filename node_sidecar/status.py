@@ -19,6 +19,7 @@ def table(found: Mapping[str, Any]) -> str:
         f"connections   {found['connections']}",
         f"serves        {serves}",
         f"in flight     {found['in_flight']} of {limit}, {found['queued']} queued",
+        *([f"concurrency   {limit}: {source}"] if (source := found.get("concurrency_source")) else []),
         f"certificate   until {found['certificate_until']}",
     ]
     lines += [f"gpu           {_gpu(gpu)}" for gpu in found["gpus"]]

@@ -68,6 +68,7 @@ def details(node: admin.Node) -> dict[str, Any]:
         "memory_gib": _gib(facts.memory_bytes),
         "queued": load.queued,
         "concurrency_limit": load.concurrency_limit or None,
+        "concurrency_source": facts.concurrency_source or None,
         "kv_cache_percent": load.kv_cache_permille / 10 if _known_cache(node) else None,
     }
 

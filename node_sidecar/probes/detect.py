@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from node_sidecar.probes.http import Local
 from node_sidecar.probes.kind import Kind
@@ -15,7 +15,7 @@ from node_sidecar.probes.tgi import Tgi
 from node_sidecar.probes.vllm import Vllm
 
 #: In the order in which they are asked for; the last recognises what the others are too.
-KINDS: Mapping[str, Callable[[], Kind]] = {
+KINDS: Mapping[str, type[Kind]] = {
     kind.name: kind for kind in (Ollama, Vllm, LlamaCpp, LmStudio, Sglang, Tgi, OpenAi)
 }
 #: Where the known kinds listen unless told otherwise: vLLM, llama.cpp, Ollama, SGLang, LM Studio, TGI.

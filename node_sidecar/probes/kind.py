@@ -25,13 +25,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`running` and `waiting` are requests, whoever sent them; `kv_cache` is per mille. None: not told."""
+    """`running` and `waiting` are requests, whoever sent them; `kv_cache` is per mille. None: not told.
+
+    `parallel` is how many requests the server works on at once; None: it does not publish that, see
+    `Kind.usual_parallel`.
+    """
 
     models: tuple[Model, ...]
     healthy: bool = True
     running: int | None = None
     waiting: int | None = None
     kv_cache: int | None = None
+    parallel: int | None = None
 
 
 class Kind(Protocol):
@@ -39,6 +44,8 @@ class Kind(Protocol):
 
     #: As in `Offer.server`.
     name: ClassVar[str]
+    #: How many requests such a server works on at once, by its documentation, unless its owner says otherwise.
+    usual_parallel: ClassVar[int]
 
     async def recognise(self, local: Local) -> bool:
         """Whether the server at `local` is of this kind. False too if it is not there."""
@@ -66,6 +73,11 @@ def listed(answer: Any) -> list[Mapping[str, Any]]:
 def tokens(value: Any) -> int:
     """A context length as it is told; 0 for anything that is none."""
     return value if isinstance(value, int) and 0 < value < 2**32 else 0
+
+
+def parallel(value: Any) -> int | None:
+    """How many requests at once, as it is told; None for anything that is no such number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 100_000 else None
 
 
 def ordered(capabilities: Iterable[str]) -> tuple[str, ...]:

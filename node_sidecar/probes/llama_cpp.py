@@ -1,4 +1,5 @@
-"""llama.cpp's server: `/health` is 503 while it loads; `/props` has the context; `/slots` who is at work.
+"""llama.cpp's server: `/health` is 503 while it loads; `/props` has the context and the number of slots; `/slots`
+who is at work.
 
 `/slots` and `/metrics` are tasks to it and would wake a server that sleeps (`--sleep-idle-seconds`), so `/props`
 is asked first, which does not. In router mode (`--models-dir`) `/v1/models` has the state of each model, and
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import TEXT, TOOLS, VISION, Model, Observation, listed, ordered, tokens
+from node_sidecar.probes.kind import TEXT, TOOLS, VISION, Model, Observation, listed, ordered, parallel, tokens
 
 _RUNNING, _WAITING = "llamacpp:requests_processing", "llamacpp:requests_deferred"
 _CACHE = "llamacpp:kv_cache_usage_ratio"
@@ -21,6 +22,8 @@ _CACHE = "llamacpp:kv_cache_usage_ratio"
 
 class LlamaCpp:
     name: ClassVar[str] = "llama.cpp"
+    #: `--parallel` of a model that a router loads.
+    usual_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: Local) -> bool:
         try:
@@ -45,10 +48,13 @@ class LlamaCpp:
             return Observation(tuple(map(_routed, entries)), healthy=health.status == 200)
         props = await local.find("/props")
         models = tuple(_model(entry, props or {}, loading) for entry in entries)
-        if loading or not isinstance(props, dict) or props.get("is_sleeping"):
+        if not isinstance(props, dict):
             return Observation(models, healthy=loading or health.status == 200)
+        slots = parallel(props.get("total_slots"))
+        if loading or props.get("is_sleeping"):
+            return Observation(models, healthy=loading or health.status == 200, parallel=slots)
         running, waiting, cache = await self._load(local)
-        return Observation(models, health.status == 200, running, waiting, cache)
+        return Observation(models, health.status == 200, running, waiting, cache, slots)
 
     async def _load(self, local: Local) -> tuple[int | None, int | None, int | None]:
         """Of `/metrics` if it is on, else of `/slots`."""

@@ -15,6 +15,8 @@ from node_sidecar.probes.kind import EMBEDDINGS, TEXT, TOOLS, VISION, Model, Obs
 
 class LmStudio:
     name: ClassVar[str] = "lm-studio"
+    #: "Max Concurrent Predictions", which it does not publish.
+    usual_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: Local) -> bool:
         try:

@@ -32,6 +32,8 @@ class Ollama:
     """Remembers what `/api/show` said about each version of a model: the answer is long and does not change."""
 
     name: ClassVar[str] = "ollama"
+    #: OLLAMA_NUM_PARALLEL, which it does not publish. It queues by itself what is too much.
+    usual_parallel: ClassVar[int] = 4
 
     def __init__(self) -> None:
         self._shown: dict[tuple[str, str], Model] = {}

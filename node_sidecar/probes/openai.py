@@ -11,6 +11,8 @@ from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, liste
 
 class OpenAi:
     name: ClassVar[str] = "openai"
+    #: Nothing is known about it.
+    usual_parallel: ClassVar[int] = 16
 
     async def recognise(self, local: Local) -> bool:
         try:

@@ -1,4 +1,8 @@
-"""SGLang. Its `/health` generates a token unless told not to, so `/get_model_info` stands for it."""
+"""SGLang. Its `/health` generates a token unless told not to, so `/get_model_info` stands for it.
+
+`/get_server_info` has how many requests run at once: what each data-parallel rank has room for, which may be less
+than `--max-running-requests`. It asks the scheduler, so it is asked once for each start of the server.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,36 @@ from typing import Any, ClassVar
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import EMBEDDINGS, TEXT, VISION, Model, Observation, listed, tokens
+from node_sidecar.probes.kind import EMBEDDINGS, TEXT, VISION, Model, Observation, listed, parallel, tokens
 
 _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage"
 
 
 class Sglang:
     name: ClassVar[str] = "sglang"
+    usual_parallel: ClassVar[int] = 32
+
+    def __init__(self) -> None:
+        self._parallel: int | None = None
+        self._asked = False
 
     async def recognise(self, local: Local) -> bool:
         info = await self._info(local)
         return isinstance(info, dict) and "model_path" in info
 
     async def observe(self, local: Local) -> Observation:
+        try:
+            return await self._observe(local)
+        except ProbeError:
+            self._asked = False  # it may be another one when it is back
+            raise
+
+    async def _observe(self, local: Local) -> Observation:
         info = await self._info(local)
         if not isinstance(info, dict):
             raise ProbeError("/get_model_info has no good answer")
+        if not self._asked:
+            self._parallel, self._asked = await self._room(local), True
         capabilities = TEXT if info.get("is_generation", True) else (EMBEDDINGS,)
         if info.get("has_image_understanding"):
             capabilities = (*capabilities, VISION)
@@ -38,7 +56,21 @@ class Sglang:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, _CACHE),
+            parallel=self._parallel,
         )
+
+    async def _room(self, local: Local) -> int | None:
+        try:
+            found = await local.find("/get_server_info") or await local.find("/server_info")
+        except ProbeError:  # its scheduler is slow to answer, which says nothing about its health
+            return None
+        if not isinstance(found, dict):
+            return None
+        states = found.get("internal_states")
+        ranks = [each for each in states if isinstance(each, dict)] if isinstance(states, list) else []
+        rooms = [parallel(each.get("effective_max_running_requests_per_dp")) for each in ranks]
+        told = [each for each in rooms if each is not None]
+        return sum(told) if told else parallel(found.get("max_running_requests"))
 
     async def _info(self, local: Local) -> Any:
         # Newer versions are giving up the first name.

@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import CHAT, COMPLETIONS, TOOLS, Model, Observation, listed, tokens
+from node_sidecar.probes.kind import CHAT, COMPLETIONS, TOOLS, Model, Observation, listed, parallel, tokens
 
 _WAITING, _RUNNING = "tgi_queue_size", "tgi_batch_current_size"
 
 
 class Tgi:
     name: ClassVar[str] = "tgi"
+    #: `--max-concurrent-requests`.
+    usual_parallel: ClassVar[int] = 128
 
     async def recognise(self, local: Local) -> bool:
         info = await local.find("/info")
@@ -36,4 +38,11 @@ class Tgi:
             tuple(Model(name, context, (CHAT, COMPLETIONS, TOOLS)) for name in names),
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
+            parallel=_at_once(info),
         )
+
+
+def _at_once(info: dict[str, Any]) -> int | None:
+    """What it batches, where that is bounded, and never more than what it accepts: the rest gets a 429."""
+    told = [parallel(info.get(name)) for name in ("max_batch_size", "max_concurrent_requests")]
+    return min((each for each in told if each is not None), default=None)

@@ -1,4 +1,8 @@
-"""vLLM: `/health` asks the engine, not the model; `/v1/models` has the context length; `/metrics` has the load."""
+"""vLLM: `/health` asks the engine, not the model; `/v1/models` has the context length; `/metrics` has the load.
+
+`--max-num-seqs` is published by `/server_info` alone, which exists where VLLM_SERVER_DEV_MODE is set. It is asked
+once for each start of the server.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import ClassVar
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import TEXT, Model, Observation, listed, tokens
+from node_sidecar.probes.kind import TEXT, Model, Observation, listed, parallel, tokens
 
 _RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 #: The second is what older versions call it.
@@ -16,6 +20,11 @@ _CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 
 class Vllm:
     name: ClassVar[str] = "vllm"
+    usual_parallel: ClassVar[int] = 256
+
+    def __init__(self) -> None:
+        self._parallel: int | None = None
+        self._asked = False
 
     async def recognise(self, local: Local) -> bool:
         try:
@@ -25,11 +34,20 @@ class Vllm:
         return any(model.get("owned_by") == "vllm" for model in models)
 
     async def observe(self, local: Local) -> Observation:
+        try:
+            return await self._observe(local)
+        except ProbeError:
+            self._asked = False  # it may be another one when it is back
+            raise
+
+    async def _observe(self, local: Local) -> Observation:
         health = await local.ask("/health")
         models = tuple(
             Model(entry["id"], tokens(entry.get("max_model_len")), TEXT)
             for entry in listed(await local.json("/v1/models"))
         )
+        if not self._asked:
+            self._parallel, self._asked = await self._sequences(local), True
         page = await local.ask("/metrics")
         samples = metrics.read(page.body.decode(errors="replace"), {_RUNNING, _WAITING, *_CACHE})
         return Observation(
@@ -38,4 +56,14 @@ class Vllm:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, *_CACHE),
+            parallel=self._parallel,
         )
+
+    async def _sequences(self, local: Local) -> int | None:
+        try:
+            found = await local.find("/server_info?config_format=json")
+        except ProbeError:  # it is slow to answer, which says nothing about its health
+            return None
+        for key in ("vllm_config", "scheduler_config"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return parallel(found.get("max_num_seqs")) if isinstance(found, dict) else None

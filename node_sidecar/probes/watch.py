@@ -43,7 +43,7 @@ class Server:
 
 
 class Watch:
-    """`changed` is called after a probe that found other models, or another health, than the one before.
+    """`changed` is called after a probe that found other models, health or places than the one before.
 
     `servers` is one list for the whole life; it changes when the owner names other upstreams.
     """
@@ -140,4 +140,4 @@ def _offered(server: Server) -> tuple[object, ...] | None:
     """What others would notice; None before the first probe."""
     if server.standing.reason is None:
         return None
-    return server.kind_name, server.standing.healthy, server.standing.models
+    return server.kind_name, server.standing.healthy, server.standing.models, server.standing.last.parallel

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -29,12 +29,13 @@ class _Waiting:
 
     number: int
     turn: asyncio.Future[None]
+    model: str
 
 
 class Gate:
     """At most `concurrency` requests at once (0: no limit) and `queue` waiting ones, the owner's first.
 
-    Without `own_first` all wait in one line.
+    Without `own_first` all wait in one line. A request whose model has no place left lets others pass.
 
     Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one place if it is above 0.
     """
@@ -45,8 +46,9 @@ class Gate:
         self._share = share
         self._own_first = own_first
         self._numbers = count()
-        # The addend keeps 100 * 0.29 at 29.
-        self._others_limit = max(1, int(concurrency * share + 1e-9))
+        self._others_limit = self._of_others(concurrency)
+        self._models: Mapping[str, int] = {}
+        self._running: Counter[str] = Counter()
         self._own_running = 0
         self._others_running = 0
         self._own: deque[_Waiting] = deque()
@@ -71,6 +73,15 @@ class Gate:
     def limit(self) -> int:
         """Requests at once; 0: no limit."""
         return self._limit
+
+    def place(self, limit: int, models: Mapping[str, int]) -> None:
+        """`limit` requests at once from now on (0: no limit), and of them at most `models[m]` for the model m.
+
+        What runs above it finishes.
+        """
+        self._limit, self._models = limit, models
+        self._others_limit = self._of_others(limit)
+        self._admit()
 
     @property
     def draining(self) -> bool:
@@ -102,28 +113,32 @@ class Gate:
         """Returns when nothing runs."""
         await self._idle.wait()
 
-    def check(self, *, own: bool) -> None:
-        """Raises Refusal if `enter` would refuse at once: a request's body need not be read then."""
+    def check(self, *, own: bool, model: str = "") -> None:
+        """Raises Refusal if `enter` would refuse at once: a request's body need not be read then.
+
+        Without a `model` it is the node alone that counts.
+        """
         if (refusal := self._closed(own=own)) is not None:
             raise refusal
         displaces = own and self._own_first and self._others
-        if not self._free(own=own) and self.queued >= self._capacity and not displaces:
+        if not self._free(own, model) and self.queued >= self._capacity and not displaces:
             raise _full()
 
     @asynccontextmanager
-    async def enter(self, *, own: bool) -> AsyncIterator[None]:
+    async def enter(self, *, own: bool, model: str = "") -> AsyncIterator[None]:
         """Waits for a turn and holds a place. Raises Refusal. Cancelled while it waits, it leaves the queue."""
-        self.check(own=own)
-        if not self._free(own=own) or self._own or (self._others and not self._passes(own=own)):
-            await self._wait(own=own)
+        self.check(own=own, model=model)
+        # Whatever waits does so for a place that this one does not take: those that could go have gone.
+        if self._free(own, model):
+            self._take(own, model)
         else:
-            self._take(own=own)
+            await self._wait(own, model)
         try:
             yield
         finally:
-            self._leave(own=own)
+            self._leave(own, model)
 
-    async def _wait(self, *, own: bool) -> None:
+    async def _wait(self, own: bool, model: str) -> None:
         """Returns with a place taken."""
         if self.queued >= self._capacity:
             # `check` let only an owner's request come here: the last of the others makes room.
@@ -131,7 +146,7 @@ class Gate:
             if not turn.done():  # else its client left in this moment
                 turn.set_exception(_full())
         queue = self._own if own else self._others
-        waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future())
+        waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future(), model)
         queue.append(waiting)
         try:
             await waiting.turn
@@ -139,7 +154,7 @@ class Gate:
             if waiting in queue:
                 queue.remove(waiting)
             elif _had_turn(waiting.turn):
-                self._leave(own=own)
+                self._leave(own, model)
             raise
 
     def _closed(self, *, own: bool) -> Refusal | None:
@@ -153,46 +168,58 @@ class Gate:
             return Refusal(503, "node_closed", "This node serves its owner alone.")
         return None
 
-    def _passes(self, *, own: bool) -> bool:
-        """Whether such a request goes before the others that wait: theirs may be places that only others lack."""
-        return own and (self._own_first or not self._free(own=False))
+    def _of_others(self, limit: int) -> int:
+        # The addend keeps 100 * 0.29 at 29.
+        return max(1, int(limit * self._share + 1e-9))
 
-    def _free(self, *, own: bool) -> bool:
+    def _free(self, own: bool, model: str) -> bool:
+        """Whether such a request may run now. A `model` that is not known is not bounded."""
+        if self._running[model] >= self._models.get(model, self._running[model] + 1):
+            return False
         if self._limit == 0:
             return True
         if self.in_flight >= self._limit:
             return False
         return own or self._others_running < self._others_limit
 
-    def _take(self, *, own: bool) -> None:
+    def _take(self, own: bool, model: str) -> None:
         if own:
             self._own_running += 1
         else:
             self._others_running += 1
+        self._running[model] += 1
         self._idle.clear()
 
-    def _leave(self, *, own: bool) -> None:
+    def _leave(self, own: bool, model: str) -> None:
         if own:
             self._own_running -= 1
         else:
             self._others_running -= 1
+        self._running[model] -= 1
+        if not self._running[model]:
+            del self._running[model]
         self._admit()
         if not self.in_flight:
             self._idle.set()
 
     def _admit(self) -> None:
-        while (queue := self._next()) is not None:
-            turn = queue.popleft().turn
-            if not turn.done():  # else its client has left
-                self._take(own=queue is self._own)
-                turn.set_result(None)
+        while (found := self._next()) is not None:
+            queue, waiting = found
+            queue.remove(waiting)
+            if not waiting.turn.done():  # else its client has left
+                self._take(queue is self._own, waiting.model)
+                waiting.turn.set_result(None)
 
-    def _next(self) -> deque[_Waiting] | None:
-        """The queue whose first request may go now."""
-        able = [q for q, own in ((self._own, True), (self._others, False)) if q and self._free(own=own)]
+    def _next(self) -> tuple[deque[_Waiting], _Waiting] | None:
+        """The request that may go now, with its queue."""
+        able = []
+        for queue, own in ((self._own, True), (self._others, False)):
+            first = next((each for each in queue if self._free(own, each.model)), None)
+            if first is not None:
+                able.append((queue, first))
         if not able or self._own_first:
             return able[0] if able else None
-        return min(able, key=lambda queue: queue[0].number)
+        return min(able, key=lambda found: found[1].number)
 
     def _set_access(self, access: Access, reason: str) -> None:
         self._access = access

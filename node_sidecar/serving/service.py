@@ -55,7 +55,7 @@ class Service:
         async with self._body(exchange) as body:
             model = requested_model(kind, body, head.header(b"content-type") or b"")
             self._upstream(model)  # or it need not wait
-            async with self._gate.enter(own=own):
+            async with self._gate.enter(own=own, model=model):
                 upstream = self._upstream(model)
                 with upstream.serving():
                     await self._forwarder.forward(exchange, upstream, path, body)

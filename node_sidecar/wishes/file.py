@@ -7,7 +7,7 @@
     prices:                         # USD per million tokens; the first pattern that fits
       "llama3:70b": {input: 0.20, output: 0.60}
       "*": {input: 0.05, output: 0.15}
-    concurrency: 8                  # requests at once, 0 for no limit
+    concurrency: 8                  # requests at once, 0 for no limit; default: what the local servers can batch
     queue: 32                       # requests that wait
     share: 50%                      # of concurrency, for others than the owner
     own_first: true                 # the owner's requests go before others

@@ -31,15 +31,15 @@ class UpstreamWish:
 class Wishes:
     """`models` and the keys of `prices` are patterns with `*`; of several prices the first that fits counts.
 
-    `concurrency` is how many requests run at once, 0 for no limit; `queue` how many more wait. `share` is how many
-    percent of `concurrency` others than the owner may take. `direct` is host:port where the gateway reaches the
-    node, empty for tunnels.
+    `concurrency` is how many requests run at once, 0 for no limit, None for as many as the local servers can
+    batch; `queue` how many more wait. `share` is how many percent of `concurrency` others than the owner may take.
+    `direct` is host:port where the gateway reaches the node, empty for tunnels.
     """
 
     upstreams: tuple[UpstreamWish, ...] = ()
     models: tuple[str, ...] = ("*",)
     prices: Mapping[str, Price] = field(default_factory=dict)
-    concurrency: int = 16
+    concurrency: int | None = None
     queue: int = 64
     share: int = 100
     own_first: bool = True

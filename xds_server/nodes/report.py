@@ -94,6 +94,7 @@ def _incomplete(report: pb.NodeReport) -> Iterator[str]:
 def _facts(facts: pb.NodeFacts) -> Iterator[str]:
     yield from _text("facts.sidecar_version", facts.sidecar_version)
     yield from _text("facts.operating_system", facts.operating_system)
+    yield from _text("facts.concurrency_source", facts.concurrency_source)
     if len(facts.gpus) > MAX_GPUS:
         yield f"facts.gpus: {len(facts.gpus)}; accepted: at most {MAX_GPUS}"
     else:

@@ -20,9 +20,16 @@ LLAMA3 = {"capabilities": ["completion", "tools"], "context": 8192, "loaded": 40
 EMBED = {"capabilities": ["embedding"], "context": 512}
 #: All that may be asked, by kind: nothing here generates a token, or loads a model.
 FREE = {
-    "vllm": {"GET /health", "GET /v1/models", "GET /metrics"},
+    "vllm": {"GET /health", "GET /v1/models", "GET /metrics", "GET /server_info"},
     "ollama": {"GET /api/tags", "GET /api/ps", "POST /api/show"},
-    "sglang": {"GET /get_model_info", "GET /model_info", "GET /v1/models", "GET /metrics"},
+    "sglang": {
+        "GET /get_model_info",
+        "GET /model_info",
+        "GET /get_server_info",
+        "GET /server_info",
+        "GET /v1/models",
+        "GET /metrics",
+    },
     "tgi": {"GET /info", "GET /v1/models", "GET /metrics"},
     "lm-studio": {"GET /api/v0/models"},
     "openai": {"GET /v1/models"},
@@ -101,7 +108,7 @@ async def test_ollama_is_asked_about_a_model_once(session: aiohttp.ClientSession
 
 async def test_sglang(session: aiohttp.ClientSession) -> None:
     _, seen = await _probe(session, sglang("qwen"))
-    assert seen == Observation((Model("qwen", 131072),), True, 3, 1, 250)
+    assert seen == Observation((Model("qwen", 131072),), True, 3, 1, 250, 128)
 
 
 async def test_sglang_without_metrics_has_no_load(session: aiohttp.ClientSession) -> None:
@@ -111,7 +118,9 @@ async def test_sglang_without_metrics_has_no_load(session: aiohttp.ClientSession
 
 async def test_tgi(session: aiohttp.ClientSession) -> None:
     _, seen = await _probe(session, tgi("mistral"))
-    assert seen == Observation((Model("mistral", 4096, ("chat", "completions", "tools")),), True, 2, 4)
+    assert seen == Observation(
+        (Model("mistral", 4096, ("chat", "completions", "tools")),), True, 2, 4, parallel=128
+    )
 
 
 async def test_lm_studio(session: aiohttp.ClientSession) -> None:
@@ -128,7 +137,7 @@ async def test_llama_cpp(session: aiohttp.ClientSession, llama: Llama) -> None:
     kind = await recognise(local, only_known=True)
     assert kind is not None
     assert kind.name == "llama.cpp"
-    assert await kind.observe(local) == Observation((Model(MODEL, 256),), True, 0)
+    assert await kind.observe(local) == Observation((Model(MODEL, 256),), True, 0, parallel=2)
 
 
 async def test_llama_cpp_at_work_shows_its_slots(session: aiohttp.ClientSession, llama: Llama) -> None:
@@ -153,7 +162,7 @@ async def test_a_sleeping_llama_cpp_is_not_woken(session: aiohttp.ClientSession,
             assert time.monotonic() < ends
         for _ in range(3):
             seen = await kind.observe(local)
-        assert seen == Observation((Model(MODEL, 256),), True, None)
+        assert seen == Observation((Model(MODEL, 256),), True, None, parallel=2)
         assert (await local.json("/props"))["is_sleeping"]
     finally:
         server.kill()

@@ -62,11 +62,15 @@ class LocalServer:
         return web.json_response(answer)
 
 
-def vllm(*models: str, running: int = 0, waiting: int = 0, cache: float = 0.0) -> LocalServer:
-    """vLLM 0.10: api_server.py's /health, /v1/models, /metrics."""
+def vllm(
+    *models: str, running: int = 0, waiting: int = 0, cache: float = 0.0, sequences: int | None = None
+) -> LocalServer:
+    """vLLM 0.10: api_server.py's /health, /v1/models, /metrics; with `sequences` in its development mode."""
     label = f'{{engine="0",model_name="{models[0]}"}}'
     card = {"object": "model", "created": 1, "owned_by": "vllm", "parent": None, "permission": []}
+    development = {"/server_info": {"vllm_config": {"scheduler_config": {"max_num_seqs": sequences}}}}
     return LocalServer(
+        **(development if sequences else {}),
         **{
             "/health": "",
             "/version": {"version": "0.10.2"},
@@ -82,7 +86,7 @@ def vllm(*models: str, running: int = 0, waiting: int = 0, cache: float = 0.0) -
                 f"vllm:kv_cache_usage_perc{label} {cache}\n"
                 f'vllm:request_success_total{{finished_reason="stop",model_name="{models[0]}"}} 7.0\n'
             ),
-        }
+        },
     )
 
 
@@ -127,8 +131,8 @@ def ollama(**models: dict[str, Any]) -> LocalServer:
     )
 
 
-def sglang(model: str, *, metrics: bool = True) -> LocalServer:
-    """SGLang 0.5: http_server.py. `/health` would generate a token."""
+def sglang(model: str, *, metrics: bool = True, rooms: tuple[int, ...] = (128,)) -> LocalServer:
+    """SGLang 0.5: http_server.py. `/health` would generate a token. `rooms`: of its ranks."""
     page = (
         f'sglang:num_running_reqs{{model_name="{model}"}} 3.0\n'
         f'sglang:num_queue_reqs{{model_name="{model}"}} 1.0\n'
@@ -137,6 +141,20 @@ def sglang(model: str, *, metrics: bool = True) -> LocalServer:
     server = LocalServer(
         **{
             "/get_model_info": {"model_path": model, "tokenizer_path": model, "is_generation": True},
+            "/get_server_info": {
+                "model_path": model,
+                "max_running_requests": 4096,
+                "dp_size": len(rooms),
+                "internal_states": [
+                    {
+                        "last_gen_throughput": 129.3,
+                        "memory_usage": {"weight": 0.98, "kvcache": 0.23, "token_capacity": 20480, "graph": 0},
+                        "effective_max_running_requests_per_dp": room,
+                    }
+                    for room in rooms
+                ],
+                "version": "0.5.3",
+            },
             "/v1/models": {
                 "object": "list",
                 "data": [

@@ -14,15 +14,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/node/v1/registry.proto\x12\x11trunkline.node.v1\"u\n\x0c\x45nrolRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x15\n\rproposed_name\x18\x03 \x01(\t\x12\x17\n\x0fsidecar_version\x18\x04 \x01(\t\x12\x10\n\x08protocol\x18\x05 \x01(\r\"\x8f\x01\n\rEnrolResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x16\n\x0etunnel_address\x18\x04 \x01(\t\x12\x18\n\x10pending_approval\x18\x05 \x01(\x08\x12\x0c\n\x04name\x18\x06 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\".\n\rRenewResponse\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x01 \x01(\x0c\"\x0e\n\x0cLeaveRequest\"\x0f\n\rLeaveResponse\"\xb7\x02\n\nNodeReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1c.trunkline.node.v1.NodeFacts\x12(\n\x06offers\x18\x03 \x03(\x0b\x32\x18.trunkline.node.v1.Offer\x12\x17\n\x0foffers_complete\x18\x04 \x01(\x08\x12%\n\x04load\x18\x05 \x01(\x0b\x32\x17.trunkline.node.v1.Load\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x35\n\x0c\x61vailability\x18\x07 \x01(\x0e\x32\x1f.trunkline.node.v1.Availability\x12\x1b\n\x13\x61vailability_reason\x18\x08 \x01(\t\x12\x1a\n\x12measurement_wanted\x18\t \x01(\x08\"\xb2\x01\n\tNodeFacts\x12\x17\n\x0fsidecar_version\x18\x01 \x01(\t\x12\x18\n\x10operating_system\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\x12$\n\x04gpus\x18\x04 \x03(\x0b\x32\x16.trunkline.node.v1.Gpu\x12\x16\n\x0e\x64irect_address\x18\x05 \x01(\t\x12\x10\n\x08protocol\x18\x06 \x01(\r\x12\x0c\n\x04\x63pus\x18\x07 \x01(\r\")\n\x03Gpu\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x04\"\x90\x01\n\x05Offer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\x0f\n\x07healthy\x18\x04 \x01(\x08\x12\x13\n\x0binput_price\x18\x05 \x01(\x04\x12\x14\n\x0coutput_price\x18\x06 \x01(\x04\x12\x0e\n\x06server\x18\x07 \x01(\t\"\xb4\x01\n\x04Load\x12\x11\n\tin_flight\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x19\n\x11\x63oncurrency_limit\x18\x03 \x01(\r\x12\x19\n\x11kv_cache_permille\x18\x04 \x01(\r\x12(\n\x04gpus\x18\x05 \x03(\x0b\x32\x1a.trunkline.node.v1.GpuLoad\x12)\n\x04idle\x18\x06 \x01(\x0b\x32\x1b.trunkline.node.v1.IdleRule\"]\n\x07GpuLoad\x12\x18\n\x0buse_percent\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0bmemory_free\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x0e\n\x0c_use_percentB\x0e\n\x0c_memory_free\"\xc9\x01\n\x08IdleRule\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x11owner_cpu_percent\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11owner_gpu_percent\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fgpu_memory_free\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x08separate\x18\x05 \x01(\x08\x42\x14\n\x12_owner_cpu_percentB\x14\n\x12_owner_gpu_percentB\x12\n\x10_gpu_memory_free\"\x84\x01\n\x0fNodeInstruction\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\x12\r\n\x05\x64rain\x18\x03 \x01(\x08\x12\x18\n\x10pending_approval\x18\x04 \x01(\x08\x12\x0f\n\x07tunnels\x18\x05 \x01(\r\x12\x0f\n\x07measure\x18\x06 \x01(\x08*y\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41VAILABILITY_OPEN\x10\x01\x12\x1b\n\x17\x41VAILABILITY_OWNER_ONLY\x10\x02\x12\x17\n\x13\x41VAILABILITY_CLOSED\x10\x03\x32\xc3\x02\n\x0cNodeRegistry\x12J\n\x05\x45nrol\x12\x1f.trunkline.node.v1.EnrolRequest\x1a .trunkline.node.v1.EnrolResponse\x12J\n\x05Renew\x12\x1f.trunkline.node.v1.RenewRequest\x1a .trunkline.node.v1.RenewResponse\x12O\n\x06Report\x12\x1d.trunkline.node.v1.NodeReport\x1a\".trunkline.node.v1.NodeInstruction(\x01\x30\x01\x12J\n\x05Leave\x12\x1f.trunkline.node.v1.LeaveRequest\x1a .trunkline.node.v1.LeaveResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/node/v1/registry.proto\x12\x11trunkline.node.v1\"u\n\x0c\x45nrolRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x15\n\rproposed_name\x18\x03 \x01(\t\x12\x17\n\x0fsidecar_version\x18\x04 \x01(\t\x12\x10\n\x08protocol\x18\x05 \x01(\r\"\x8f\x01\n\rEnrolResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x16\n\x0etunnel_address\x18\x04 \x01(\t\x12\x18\n\x10pending_approval\x18\x05 \x01(\x08\x12\x0c\n\x04name\x18\x06 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\".\n\rRenewResponse\x12\x1d\n\x15\x63\x65rtificate_chain_pem\x18\x01 \x01(\x0c\"\x0e\n\x0cLeaveRequest\"\x0f\n\rLeaveResponse\"\xb7\x02\n\nNodeReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1c.trunkline.node.v1.NodeFacts\x12(\n\x06offers\x18\x03 \x03(\x0b\x32\x18.trunkline.node.v1.Offer\x12\x17\n\x0foffers_complete\x18\x04 \x01(\x08\x12%\n\x04load\x18\x05 \x01(\x0b\x32\x17.trunkline.node.v1.Load\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x35\n\x0c\x61vailability\x18\x07 \x01(\x0e\x32\x1f.trunkline.node.v1.Availability\x12\x1b\n\x13\x61vailability_reason\x18\x08 \x01(\t\x12\x1a\n\x12measurement_wanted\x18\t \x01(\x08\"\xce\x01\n\tNodeFacts\x12\x17\n\x0fsidecar_version\x18\x01 \x01(\t\x12\x18\n\x10operating_system\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\x12$\n\x04gpus\x18\x04 \x03(\x0b\x32\x16.trunkline.node.v1.Gpu\x12\x16\n\x0e\x64irect_address\x18\x05 \x01(\t\x12\x10\n\x08protocol\x18\x06 \x01(\r\x12\x0c\n\x04\x63pus\x18\x07 \x01(\r\x12\x1a\n\x12\x63oncurrency_source\x18\x08 \x01(\t\")\n\x03Gpu\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x04\"\x90\x01\n\x05Offer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\x0f\n\x07healthy\x18\x04 \x01(\x08\x12\x13\n\x0binput_price\x18\x05 \x01(\x04\x12\x14\n\x0coutput_price\x18\x06 \x01(\x04\x12\x0e\n\x06server\x18\x07 \x01(\t\"\xb4\x01\n\x04Load\x12\x11\n\tin_flight\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x19\n\x11\x63oncurrency_limit\x18\x03 \x01(\r\x12\x19\n\x11kv_cache_permille\x18\x04 \x01(\r\x12(\n\x04gpus\x18\x05 \x03(\x0b\x32\x1a.trunkline.node.v1.GpuLoad\x12)\n\x04idle\x18\x06 \x01(\x0b\x32\x1b.trunkline.node.v1.IdleRule\"]\n\x07GpuLoad\x12\x18\n\x0buse_percent\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0bmemory_free\x18\x02 \x01(\x04H\x01\x88\x01\x01\x42\x0e\n\x0c_use_percentB\x0e\n\x0c_memory_free\"\xc9\x01\n\x08IdleRule\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x11owner_cpu_percent\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11owner_gpu_percent\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fgpu_memory_free\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x08separate\x18\x05 \x01(\x08\x42\x14\n\x12_owner_cpu_percentB\x14\n\x12_owner_gpu_percentB\x12\n\x10_gpu_memory_free\"\x84\x01\n\x0fNodeInstruction\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\x12\r\n\x05\x64rain\x18\x03 \x01(\x08\x12\x18\n\x10pending_approval\x18\x04 \x01(\x08\x12\x0f\n\x07tunnels\x18\x05 \x01(\r\x12\x0f\n\x07measure\x18\x06 \x01(\x08*y\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41VAILABILITY_OPEN\x10\x01\x12\x1b\n\x17\x41VAILABILITY_OWNER_ONLY\x10\x02\x12\x17\n\x13\x41VAILABILITY_CLOSED\x10\x03\x32\xc3\x02\n\x0cNodeRegistry\x12J\n\x05\x45nrol\x12\x1f.trunkline.node.v1.EnrolRequest\x1a .trunkline.node.v1.EnrolResponse\x12J\n\x05Renew\x12\x1f.trunkline.node.v1.RenewRequest\x1a .trunkline.node.v1.RenewResponse\x12O\n\x06Report\x12\x1d.trunkline.node.v1.NodeReport\x1a\".trunkline.node.v1.NodeInstruction(\x01\x30\x01\x12J\n\x05Leave\x12\x1f.trunkline.node.v1.LeaveRequest\x1a .trunkline.node.v1.LeaveResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.node.v1.registry_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_AVAILABILITY']._serialized_start=1742
-  _globals['_AVAILABILITY']._serialized_end=1863
+  _globals['_AVAILABILITY']._serialized_start=1770
+  _globals['_AVAILABILITY']._serialized_end=1891
   _globals['_ENROLREQUEST']._serialized_start=61
   _globals['_ENROLREQUEST']._serialized_end=178
   _globals['_ENROLRESPONSE']._serialized_start=181
@@ -38,19 +38,19 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_NODEREPORT']._serialized_start=441
   _globals['_NODEREPORT']._serialized_end=752
   _globals['_NODEFACTS']._serialized_start=755
-  _globals['_NODEFACTS']._serialized_end=933
-  _globals['_GPU']._serialized_start=935
-  _globals['_GPU']._serialized_end=976
-  _globals['_OFFER']._serialized_start=979
-  _globals['_OFFER']._serialized_end=1123
-  _globals['_LOAD']._serialized_start=1126
-  _globals['_LOAD']._serialized_end=1306
-  _globals['_GPULOAD']._serialized_start=1308
-  _globals['_GPULOAD']._serialized_end=1401
-  _globals['_IDLERULE']._serialized_start=1404
-  _globals['_IDLERULE']._serialized_end=1605
-  _globals['_NODEINSTRUCTION']._serialized_start=1608
-  _globals['_NODEINSTRUCTION']._serialized_end=1740
-  _globals['_NODEREGISTRY']._serialized_start=1866
-  _globals['_NODEREGISTRY']._serialized_end=2189
+  _globals['_NODEFACTS']._serialized_end=961
+  _globals['_GPU']._serialized_start=963
+  _globals['_GPU']._serialized_end=1004
+  _globals['_OFFER']._serialized_start=1007
+  _globals['_OFFER']._serialized_end=1151
+  _globals['_LOAD']._serialized_start=1154
+  _globals['_LOAD']._serialized_end=1334
+  _globals['_GPULOAD']._serialized_start=1336
+  _globals['_GPULOAD']._serialized_end=1429
+  _globals['_IDLERULE']._serialized_start=1432
+  _globals['_IDLERULE']._serialized_end=1633
+  _globals['_NODEINSTRUCTION']._serialized_start=1636
+  _globals['_NODEINSTRUCTION']._serialized_end=1768
+  _globals['_NODEREGISTRY']._serialized_start=1894
+  _globals['_NODEREGISTRY']._serialized_end=2217
 # @@protoc_insertion_point(module_scope)

@@ -261,6 +261,7 @@ class NodeFacts(_message.Message):
     DIRECT_ADDRESS_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     CPUS_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_SOURCE_FIELD_NUMBER: _builtins.int
     sidecar_version: _builtins.str
     operating_system: _builtins.str
     memory_bytes: _builtins.int
@@ -268,6 +269,8 @@ class NodeFacts(_message.Message):
     """host:port where the gateway reaches the node; empty: through the tunnels that the node opens."""
     protocol: _builtins.int
     cpus: _builtins.int
+    concurrency_source: _builtins.str
+    """Where `Load.concurrency_limit` comes from, for people: the owner, or what the local servers can batch."""
     @_builtins.property
     def gpus(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gpu]: ...
     def __init__(
@@ -280,10 +283,11 @@ class NodeFacts(_message.Message):
         direct_address: _builtins.str = ...,
         protocol: _builtins.int = ...,
         cpus: _builtins.int = ...,
+        concurrency_source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "direct_address", b"direct_address", "gpus", b"gpus", "memory_bytes", b"memory_bytes", "operating_system", b"operating_system", "protocol", b"protocol", "sidecar_version", b"sidecar_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_source", b"concurrency_source", "cpus", b"cpus", "direct_address", b"direct_address", "gpus", b"gpus", "memory_bytes", b"memory_bytes", "operating_system", b"operating_system", "protocol", b"protocol", "sidecar_version", b"sidecar_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

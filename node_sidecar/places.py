@@ -1,0 +1,68 @@
+"""How many requests run at once: what the owner says, else what the local servers can batch. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from node_sidecar.probes.detect import KINDS
+from node_sidecar.probes.watch import Server
+from node_sidecar.wishes.model import Wishes
+
+#: Until a local server has been seen.
+UNKNOWN = 16
+#: Of the source, in which more than this many servers are only counted.
+_MOST_NAMED = 4
+#: As in registry.proto's texts.
+_MOST_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`limit` requests at once on this node, 0 for no limit, and of them at most `models[m]` for the model m.
+
+    `source` says where the limit comes from, for people.
+    """
+
+    limit: int
+    models: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+
+def places(servers: Iterable[Server], wishes: Wishes) -> Places:
+    """What the owner wishes; else the sum over the healthy servers, and for a model over those that have it.
+
+    While no server is healthy, what those that failed had counts: they come back.
+    """
+    if wishes.concurrency is not None:
+        return Places(wishes.concurrency, source="set by the owner")
+    able = [server for server in servers if server.kind_name and _offered(server, wishes)]
+    serving = [server for server in able if server.standing.healthy] or able
+    if not serving:
+        return Places(UNKNOWN, source="no local server yet")
+    models: dict[str, int] = {}
+    for server in serving:
+        for model in _offered(server, wishes):
+            models[model] = models.get(model, 0) + _parallel(server)
+    return Places(sum(map(_parallel, serving)), models, _source(serving))
+
+
+def _offered(server: Server, wishes: Wishes) -> list[str]:
+    return list(dict.fromkeys(model.name for model in server.standing.models if wishes.offers(model.name)))
+
+
+def _parallel(server: Server) -> int:
+    return server.standing.last.parallel or KINDS[server.kind_name].usual_parallel
+
+
+def _source(servers: Sequence[Server]) -> str:
+    """`llama.cpp at http://127.0.0.1:8080 tells 4; ollama at http://127.0.0.1:11434 does not tell, 4 assumed`."""
+    told = [
+        f"{server.kind_name} at {server.base_url} tells {server.standing.last.parallel}"
+        if server.standing.last.parallel
+        else f"{server.kind_name} at {server.base_url} does not tell, {_parallel(server)} assumed"
+        for server in servers[:_MOST_NAMED]
+    ]
+    if len(servers) > _MOST_NAMED:
+        told.append(f"and {len(servers) - _MOST_NAMED} more")
+    return "; ".join(told).encode()[:_MOST_BYTES].decode(errors="ignore")

@@ -1,0 +1,109 @@
+"""How many requests run at once, by what the local servers can batch."""
+
+from __future__ import annotations
+
+import structlog
+from structlog.testing import capture_logs
+
+from node_sidecar.machine import Machine
+from node_sidecar.node import Node
+from node_sidecar.places import UNKNOWN, places
+from node_sidecar.probes.kind import Model, Observation
+from node_sidecar.probes.watch import Server, Watch
+from node_sidecar.reach import Reach
+from node_sidecar.serving.gate import Gate
+from node_sidecar.serving_parts import Serving
+from node_sidecar.upstreams import Upstreams
+from node_sidecar.wishes.model import UpstreamWish, Wishes
+from tests.node_sidecar.test_node import _Tunnels
+
+LLAMA, VLLM = (
+    UpstreamWish("http://127.0.0.1:8080", kind="llama.cpp"),
+    UpstreamWish("http://127.0.0.1:8000", kind="vllm"),
+)
+
+
+def _server(wish: UpstreamWish, *models: str, parallel: int | None = None, healthy: bool = True) -> Server:
+    server = Server(wish)
+    server.standing.observed(0.0, Observation(tuple(map(Model, models)), parallel=parallel))
+    if not healthy:
+        server.standing.failed(1.0, "it is away")
+    return server
+
+
+def test_the_owner_comes_first() -> None:
+    found = places([_server(LLAMA, "m", parallel=4)], Wishes(concurrency=9))
+    assert (found.limit, found.models, found.source) == (9, {}, "set by the owner")
+    assert places([], Wishes(concurrency=0)).limit == 0
+
+
+def test_servers_add_up_by_model() -> None:
+    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "m", "n")], Wishes())
+    assert found.limit == 260
+    assert found.models == {"m": 260, "n": 256}
+    assert found.source == (
+        "llama.cpp at http://127.0.0.1:8080 tells 4; vllm at http://127.0.0.1:8000 does not tell, 256 assumed"
+    )
+
+
+def test_what_is_not_offered_does_not_count() -> None:
+    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "n")], Wishes(models=("m",)))
+    assert (found.limit, found.models) == (4, {"m": 4})
+
+
+def test_a_server_that_fails_does_not_count_beside_one_that_works() -> None:
+    away = _server(VLLM, "n", parallel=64, healthy=False)
+    assert places([away, _server(LLAMA, "m", parallel=4)], Wishes()).limit == 4
+    assert places([away], Wishes()).limit == 64
+
+
+def test_nothing_is_known_without_a_server() -> None:
+    assert places([Server(LLAMA)], Wishes()).limit == UNKNOWN
+
+
+def test_the_source_fits_a_report() -> None:
+    many = [_server(UpstreamWish(f"http://{'h' * 60}:{port}", kind="vllm"), "m") for port in range(1000, 1020)]
+    assert len(places(many, Wishes()).source.encode()) <= 256
+
+
+def _node(wishes: Wishes) -> tuple[Node, Watch, Gate]:
+    log = structlog.get_logger()
+    watch, gate = (
+        Watch(wishes.upstreams, log),
+        Gate(UNKNOWN if wishes.concurrency is None else wishes.concurrency, 4),
+    )
+    node = Node(
+        wishes=wishes,
+        watch=watch,
+        upstreams=Upstreams(watch.servers, wishes),
+        serving=Serving(gate, _Tunnels()),
+        machine=Machine(log),
+        reach=Reach(wishes.direct, log),
+        log=log,
+    )
+    return node, watch, gate
+
+
+async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
+    node, watch, gate = _node(Wishes(upstreams=(LLAMA,)))
+    assert gate.limit == UNKNOWN
+    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=2))
+    with capture_logs() as logs:
+        node.servers_changed()
+    assert gate.limit == 2
+    assert [each["limit"] for each in logs if each["event"] == "requests at once"] == [2]
+    picture = node.picture()
+    assert picture.load.concurrency_limit == 2
+    assert picture.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
+    # The server was started again, with more slots.
+    watch.servers[0].standing.observed(2.0, Observation((Model("m"),), parallel=8))
+    node.servers_changed()
+    assert node.picture().load.concurrency_limit == 8
+
+
+async def test_an_owners_number_stays_whatever_the_server_tells() -> None:
+    node, watch, gate = _node(Wishes(upstreams=(LLAMA,), concurrency=3))
+    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=8))
+    node.servers_changed()
+    assert gate.limit == 3
+    assert node.picture().facts.concurrency_source == "set by the owner"
