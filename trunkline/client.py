@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class Control:
     """Where the control plane is (host:port, unix:PATH, or a URL) and the token that opens it.
 
     `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once. `limit` is how
-    many seconds a call may take.
+    many seconds a call may take. `take_over`: also change what a file manages.
     """
 
     address: str
@@ -44,6 +45,7 @@ class Control:
     wait: float = 0.0
     trust: Trust = field(default_factory=Trust)
     limit: float = _CALL_SECONDS
+    take_over: bool = False
 
     @classmethod
     def find(
@@ -76,7 +78,7 @@ class Control:
             try:
                 if self.wait:
                     _wait_for(channel, self)
-                yield admin_pb2_grpc.AdminStub(grpc.intercept_channel(channel, _Caller(self.token, self.limit)))
+                yield admin_pb2_grpc.AdminStub(grpc.intercept_channel(channel, _Caller(self)))
             except grpc.RpcError as error:
                 raise ControlError(_explain(error, self)) from error
 
@@ -84,9 +86,10 @@ class Control:
 class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
     """Adds the token and a time limit; streams, which may be long, have none."""
 
-    def __init__(self, token: str, limit: float) -> None:
-        self._limit = limit
-        self._metadata = (("authorization", f"Bearer {token}"),)
+    def __init__(self, control: Control) -> None:
+        self._limit = control.limit
+        take_over = (("x-trunkline-take-over", "true"),) if control.take_over else ()
+        self._metadata = (("authorization", f"Bearer {control.token}"), *take_over)
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
@@ -157,6 +160,18 @@ def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
     return ""
 
 
+def change_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """As control_options, for a verb that changes what a file may manage: adds --take-over too."""
+
+    @click.option(
+        "--take-over", is_flag=True, help="Also change what a file manages; the file leaves it alone afterwards."
+    )
+    def with_take_over(*, control: Control, take_over: bool, **given: Any) -> Any:
+        return verb(control=dataclasses.replace(control, take_over=take_over), **given)
+
+    return control_options(_like(with_take_over, verb))
+
+
 def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --data-dir and --control-ca-file, and hands the verb `control`."""
 
@@ -175,10 +190,15 @@ def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     def with_control(*, data_dir: Path, control_ca_file: Path | None, **given: Any) -> Any:
         return verb(control=Control.find(data_dir, ca_file=control_ca_file), **given)
 
-    with_control.__doc__ = verb.__doc__
-    with_control.__name__ = verb.__name__
-    with_control.__click_params__ = [  # type: ignore[attr-defined]  # click keeps declared options here
+    return _like(with_control, verb)
+
+
+def _like(wrapper: Callable[..., Any], verb: Callable[..., Any]) -> Callable[..., Any]:
+    """`wrapper` under the name and help of `verb`, with the options of both."""
+    wrapper.__doc__ = verb.__doc__
+    wrapper.__name__ = verb.__name__
+    wrapper.__click_params__ = [  # type: ignore[attr-defined]  # click keeps declared options here
         *getattr(verb, "__click_params__", ()),
-        *getattr(with_control, "__click_params__", ()),
+        *getattr(wrapper, "__click_params__", ()),
     ]
-    return with_control
+    return wrapper

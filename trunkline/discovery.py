@@ -55,13 +55,12 @@ def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list
     return asyncio.run(together())
 
 
-def merged(stored: admin.Document, found: Sequence[Found]) -> admin.Document:
-    """`stored` with the providers and routes that it does not have; what it has is left alone.
+def missing(stored: admin.Document, found: Sequence[Found]) -> admin.Document:
+    """The providers and routes that `stored` does not have.
 
     A model of several providers is served by the first, with the others as tiers behind it.
     """
     document = admin.Document()
-    document.CopyFrom(stored)
     providers = {each.name for each in stored.providers}
     routes = {each.model for each in stored.routes if not each.organisation}
     added: dict[str, admin.Route] = {}

@@ -116,7 +116,7 @@ class _Gateway:
             environment = child_environment.of_apply(os.environ)
             status = await nursery.start(admin_verb(settings, known.admin_token, environment, *verb)).ended
             if status == 2:
-                notice(f"{settings.config} was refused in part (above); the rest is served")
+                notice(f"{settings.config} is in force in part (above); what is stored is served")
             elif status != 0:
                 raise StartError(f"{settings.config} could not be applied: mend it, or start without it")
         elif not known.api_key:

@@ -22,13 +22,12 @@ _KINDS = {"org": "organisation", "key": "key", "route": "route"}
 Edit = Callable[[Sequence[policy.Limit]], Iterable[policy.Limit]]
 
 
-class Answer(Protocol):
-    """What every change is answered with."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the control plane said to a change."""
 
-    @property
-    def propagation(self) -> admin.Propagation: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
+    propagation: admin.Propagation
+    warnings: Sequence[str] = ()
 
 
 class _Limited(Protocol):
@@ -82,24 +81,25 @@ def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
             stored = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
             organisation = _only(holder, [(each.name, each) for each in stored])
             _edit(organisation, edit)
-            return api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
+            put = api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
+            return Answer(put.propagation, put.warnings)
         case "route":
             found = api.ListRoutes(admin.ListRoutesRequest()).routes
             route = _only(holder, [(_route_name(each), each) for each in found])
             _edit(route, edit)
-            return api.PutRoute(admin.PutRouteRequest(route=route))
+            stored_route = api.PutRoute(admin.PutRouteRequest(route=route))
+            return Answer(stored_route.propagation, stored_route.warnings)
         case _:
             return _change_key(api, holder, edit)
 
 
 def _change_key(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
-    """By way of the whole document, which is the only way to change a key."""
-    document = api.Export(admin.ExportRequest()).document
-    keys = [each.key for organisation in document.organisations for each in organisation.keys]
+    keys = api.ListKeys(admin.ListKeysRequest()).keys
     by_id = [each for each in keys if each.id == holder.name]
     key = by_id[0] if by_id else _only(holder, [(names.key_label(each), each) for each in keys])
-    _edit(key, edit)
-    return api.Apply(admin.ApplyRequest(document=document))
+    limits = list(edit(key.limits))
+    request = admin.UpdateKeyRequest(id=key.id, version=key.version, limits=limits, clear_limits=not limits)
+    return Answer(api.UpdateKey(request).propagation)
 
 
 def _edit(holder: _Limited, edit: Edit) -> None:

@@ -18,6 +18,7 @@ XdsServerError
     ├── StaleWriteError        the object changed since the writer read it
     ├── InUseError             another object depends on it
     ├── GraceTimeError         a rotation would leave a key with more than two secrets
+    ├── ManagedError           a file manages the object that the API would change
     ├── JoinTokenError         a join token admits nobody: unknown, used or expired
     ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
     ├── SchemaError            the database's schema is not one this version can use
@@ -113,6 +114,10 @@ class InUseError(StoreError):
 
 class GraceTimeError(StoreError):
     """A rotation would leave a key with more than two secrets that work."""
+
+
+class ManagedError(StoreError):
+    """A file manages the object that the API would change; says what to do."""
 
 
 class JoinTokenError(StoreError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,14 +29,20 @@ class Encoder(Generic[V, M]):
     """Makes messages of one type from values of one dataclass.
 
     `given` are the fields of the message that a call may give; `unsaid` are fields of the value that the message
-    does not tell.
+    does not tell. `parts` encode the values inside; one that is not named there gets an Encoder of its own.
 
     Raises:
         TypeError: a field of one side is neither on the other side nor in these lists.
     """
 
     def __init__(
-        self, value: type[V], message: type[M], *, given: Collection[str] = (), unsaid: Collection[str] = ()
+        self,
+        value: type[V],
+        message: type[M],
+        *,
+        given: Collection[str] = (),
+        unsaid: Collection[str] = (),
+        parts: Mapping[type[Any], Callable[[Any], Any]] | None = None,
     ) -> None:
         self._message = message
         fields: dict[str, _FieldDescriptor] = dict(message.DESCRIPTOR.fields_by_name)
@@ -48,7 +54,9 @@ class Encoder(Generic[V, M]):
             raise TypeError(f"{where}: nothing fills {_listed(forgotten)}; add it to the value, or to `given`")
         hints = get_type_hints(value)
         self._converters = tuple(
-            (name, _converter(hints[name], field)) for name, field in fields.items() if name in names - set(given)
+            (name, _converter(hints[name], field, parts or {}))
+            for name, field in fields.items()
+            if name in names - set(given)
         )
 
     def __call__(self, value: V, **given: Any) -> M:
@@ -75,12 +83,14 @@ def _prefix(descriptor: _EnumDescriptor) -> str:
     return str(descriptor.values_by_number[0].name).removesuffix(_UNSPECIFIED)
 
 
-def _converter(hint: Any, field: _FieldDescriptor) -> Callable[[Any], Any]:
+def _converter(
+    hint: Any, field: _FieldDescriptor, parts: Mapping[type[Any], Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
     if get_origin(hint) in {Union, types.UnionType}:
         (hint,) = (each for each in get_args(hint) if each is not type(None))
     item = get_args(hint)[0] if get_origin(hint) is tuple else hint
     if field.message_type is not None:
-        encode = Encoder(item, message_factory.GetMessageClass(field.message_type))
+        encode = parts.get(item) or Encoder(item, message_factory.GetMessageClass(field.message_type))
         return encode if item is hint else lambda values: [encode(each) for each in values]
     if field.enum_type is not None:
         numbers = {each: number(field.enum_type, each) for each in [None, *item]}

@@ -46,12 +46,16 @@ class Calendar(StrEnum):
     MONTH = "month"
 
 
+_DURATIONS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """`amount` is requests, tokens, micro-USD or concurrent requests.
 
     `per_seconds` is 0 for concurrency, and where `calendar` is the window instead. `time_zone` is an IANA name,
-    empty for UTC. With `model`, only requests for that model count; routes have no such limits.
+    empty for UTC. With `model`, only requests for that model count; routes have no such limits. `managed_by` as of
+    a Provider.
     """
 
     metric: Metric
@@ -60,6 +64,24 @@ class Limit:
     calendar: Calendar | None = None
     time_zone: str = ""
     model: str = ""
+    managed_by: str = ""
+
+    @property
+    def identity(self) -> tuple[str, int, str, str, str]:
+        """What it bounds. A holder has one limit of each identity."""
+        return self.metric, self.per_seconds, self.calendar or "", self.time_zone, self.model
+
+    @property
+    def name(self) -> str:
+        """Its identity as people write it: `METRIC[/WINDOW[/TIME_ZONE]][@MODEL]`."""
+        window = self.calendar or (_duration(self.per_seconds) if self.per_seconds else "")
+        of_model = f"@{self.model}" if self.model else ""
+        return "/".join(filter(None, (self.metric, window, self.time_zone))) + of_model
+
+
+def _duration(seconds: int) -> str:
+    unit, factor = next((unit, factor) for unit, factor in _DURATIONS if seconds % factor == 0)
+    return f"{seconds // factor}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +163,11 @@ def price_in_force(prices: Sequence[Price], at: float) -> Price | None:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One base URL. `credentials` are in the clear here and nowhere else: never log or export this object."""
+    """One base URL. `credentials` are in the clear here and nowhere else: never log or export this object.
+
+    `managed_by` is `api`, `file:NAME`, or empty for an object from before there were managers. Its credentials
+    have a manager of their own, since a file may leave them out.
+    """
 
     name: str
     base_url: str
@@ -150,6 +176,8 @@ class Provider:
     ca_file: str = ""
     stream_usage: bool = True
     version: int = 0
+    managed_by: str = ""
+    credentials_managed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +242,7 @@ class Route:
     reserved_output_tokens: int = 0
     created_at: int = 0
     version: int = 0
+    managed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +251,7 @@ class Organisation:
     name: str
     limits: tuple[Limit, ...] = ()
     version: int = 0
+    managed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +274,7 @@ class Key:
     retired: tuple[str, ...] = field(default=(), repr=False)
     created_at: int = 0
     version: int = 0
+    managed_by: str = ""
 
 
 class Visibility(StrEnum):

@@ -22,6 +22,7 @@ class Operator(Meanwhile):
 
     def run(self) -> None:
         channel, stub, metadata = admin(self._gateway)
+        metadata = (*metadata, ("x-trunkline-take-over", "true"))  # the route is a file's
         with channel:
             for weight in itertools.cycle((2, 1)):
                 if self.over.wait(EVERY_SECONDS):

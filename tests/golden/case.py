@@ -23,8 +23,7 @@ from tests.xds_server.store.writing.joining import enrol, invite
 from trunkline.config import document, loader
 from trunkline.config.model import File
 from trunkline.config.secrets import Secrets
-from xds_server.admin import render
-from xds_server.admin.apply import apply
+from xds_server.admin.apply import Mode, apply
 from xds_server.model import Pool, State, Visibility
 from xds_server.nodes.authority import Authority
 from xds_server.nodes.direct import DirectAddresses
@@ -128,8 +127,9 @@ def run(case: Case) -> Result:
             with _repeatable() as clock:
                 for number, file in enumerate(case.files):
                     clock.now = BEGAN + number * _LATER
-                    wanted = document.desired(file, render.document(store.load()))
-                    store.write("golden", lambda tx, wanted=wanted: apply(tx, wanted))
+                    wanted = document.request(file)
+                    mode = Mode(prune=True, sections=frozenset(wanted.sections))
+                    store.write("golden", lambda tx, wanted=wanted, mode=mode: apply(tx, wanted.document, mode))
                 live = _live(case, store, settings.direct_addresses)
             edge = settings.edge
             if edge.tunnel_listen is not None:

@@ -14,7 +14,7 @@ from trunkline_proto.words import Words
 from translator.limits import Metric as TranslatorMetric, windows
 from trunkline import changes
 from trunkline.verbs import usage
-from xds_server.admin import apply, usage as admin_usage
+from xds_server.admin import difference, usage as admin_usage
 from xds_server.ledger import query, reports
 from xds_server.ledger.query import Dimension
 from xds_server.model import Calendar, Metric, Privacy, Strategy, Visibility
@@ -44,7 +44,7 @@ def test_the_translator_has_every_metric_and_calendar() -> None:
 @pytest.mark.parametrize(
     ("table", "members", "where"),
     [
-        (apply._KINDS, Action, "xds_server/admin/apply.py"),
+        (difference._KINDS, Action, "xds_server/admin/difference.py"),
         (transaction._KINDS, ObjectType, "xds_server/store/writing/transaction.py"),
         ({*query.COLUMNS, *reports._PERIODS}, Dimension, "xds_server/ledger/query.py or reports.py"),
         (admin_usage._ORDERS, admin.TopRequestsRequest.Order.values(), "xds_server/admin/usage.py"),

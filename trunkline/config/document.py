@@ -8,31 +8,24 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline.config import model, objects
 from trunkline.errors import ConfigError
 
-# Made by the control plane on its first start; its key is the one in credentials.json.
-DEFAULT_ORGANISATION = "default"
+SECTIONS = ("providers", "routes", "organisations")
 
 
-def desired(file: model.File, stored: admin.Document) -> admin.Document:
-    """What to apply. Sections that the file leaves out stay as they are in `stored`, and so does the organisation
-    `default` of the first start unless the file names it: its key is the operator's own way in.
+def request(file: model.File) -> admin.ApplyRequest:
+    """What to apply: what the file names, in its order, for the file as manager.
 
     Raises ConfigError for a number that no message holds.
     """
     try:
-        return _desired(file, stored)
+        document = admin.Document(
+            providers=map(provider, file.providers or ()),
+            routes=map(route, file.routes or ()),
+            organisations=map(organisation, file.organisations or ()),
+        )
     except ValueError as error:  # as protobuf says it: "Value out of range: 5000000000"
         raise ConfigError(f"a number of the file is larger than it may be: {str(error)[:100]}") from error
-
-
-def _desired(file: model.File, stored: admin.Document) -> admin.Document:
-    providers = stored.providers if file.providers is None else map(provider, file.providers)
-    routes = stored.routes if file.routes is None else map(route, file.routes)
-    if file.organisations is None:
-        return admin.Document(providers=providers, routes=routes, organisations=stored.organisations)
-    organisations = [organisation(each) for each in file.organisations]
-    if all(each.organisation.name != DEFAULT_ORGANISATION for each in organisations):
-        organisations += [each for each in stored.organisations if each.organisation.name == DEFAULT_ORGANISATION]
-    return admin.Document(providers=providers, routes=routes, organisations=organisations)
+    sections = [name for name in SECTIONS if getattr(file, name) is not None]
+    return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
 
 
 def provider(given: model.Provider) -> admin.Provider:

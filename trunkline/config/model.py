@@ -259,9 +259,13 @@ class Organisation(_Strict):
 
 
 class File(_Strict):
-    """A section that is None was not in the file, and is left as it is stored."""
+    """A section that is None was not in the file, and is left as it is stored.
+
+    `name` is what the file manages its objects by: two files for one gateway need names of their own.
+    """
 
     version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,63}$")] = "trunkline"
     providers: list[Provider] | None = None
     routes: list[Route] | None = None
     organisations: list[Organisation] | None = None

@@ -13,7 +13,7 @@ from trunkline.config import model, units
 from trunkline.config.mapping import Mapping
 
 _LIMIT_FIELDS = Mapping(
-    model.Limit, policy.Limit, apart=["per", "amount"], beside=["per_seconds", "calendar", "amount"]
+    model.Limit, policy.Limit, apart=["per", "amount"], beside=["per_seconds", "calendar", "amount", "managed_by"]
 )
 
 
@@ -104,26 +104,36 @@ LIMIT = Limits()
 PRICE = Prices()
 TARGET = Mapping(model.Target, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
 ROUTE = Mapping(
-    model.Route, admin.Route, beside=["id", "version"], parts={model.Target: TARGET, model.Limit: LIMIT}
+    model.Route,
+    admin.Route,
+    beside=["id", "version", "managed_by"],
+    parts={model.Target: TARGET, model.Limit: LIMIT},
 )
 #: Secrets go in and do not come out.
 PROVIDER = Mapping(
     model.Provider,
     admin.Provider,
     apart=["credentials"],
-    beside=["credentials", "credential_count", "clear_credentials", "version"],
+    beside=[
+        "credentials",
+        "credential_count",
+        "clear_credentials",
+        "version",
+        "managed_by",
+        "credentials_managed_by",
+    ],
 )
 ORGANISATION = Mapping(
     model.Organisation,
     admin.Organisation,
     apart=["keys"],
-    beside=["id", "version"],
+    beside=["id", "version", "managed_by"],
     parts={model.Limit: LIMIT},
 )
 KEY = Mapping(
     model.Key,
     admin.Key,
     apart=["value"],
-    beside=["id", "organisation", "created_at", "revoked_at", "version", "former_until"],
+    beside=["id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"],
     parts={model.Limit: LIMIT},
 )

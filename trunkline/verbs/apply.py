@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import click
-from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes
+from trunkline import changes, conflicts
 from trunkline.client import Control, control_options
 from trunkline.config import document, loader
 from trunkline.parameters import Seconds
@@ -20,30 +19,36 @@ from trunkline.text import say
 Examples:
   trunkline apply -f trunkline.yaml --dry-run
   trunkline apply -f trunkline.yaml
+  trunkline apply -f trunkline.yaml --prune
   trunkline export > trunkline.yaml
 """
 )
 @click.option("--file", "-f", type=click.Path(path_type=Path), required=True, help="The trunkline.yaml to apply.")
 @click.option("--dry-run", is_flag=True, help="Print the difference and change nothing.")
+@click.option("--take-over", is_flag=True, help="Make the file the manager of all that it names.")
+@click.option("--prune", is_flag=True, help="Remove what the file manages and no longer names.")
 @click.option("--wait", type=Seconds(), default=0, help="How long to wait for a control plane that is starting.")
 @control_options
-def apply(*, control: Control, file: Path, dry_run: bool, wait: int) -> None:
+def apply(*, control: Control, file: Path, dry_run: bool, take_over: bool, prune: bool, wait: int) -> None:
     """Make the gateway what a file says.
 
-    Prints the difference (+ created, ~ updated, - deleted) or `no changes`, then which Envoys and translators took
-    it. Exit code 2: a client refused it; the last good configuration keeps serving there.
+    Prints the difference (+ created, ~ updated, - removed, ! left as it is) or `no changes`, then which Envoys and
+    translators took it. Exit code 2: a client refused it, and the last good configuration keeps serving there; or
+    something is not as the file says.
 
-    A section (providers, routes, organisations) that is not in the file is left alone; what a section does not
-    name is removed, except for the organisation `default`, which goes with `trunkline orgs remove default`.
+    A file manages the objects that it made. What was made or changed by other verbs is left alone unless
+    --take-over is given; what the file no longer names stays unless --prune is given, and sections (providers,
+    routes, organisations) that are not in the file are never pruned.
     """
     given = loader.load(file)
+    request = document.request(given)
+    request.dry_run, request.take_over, request.prune = dry_run, take_over, prune
     with dataclasses.replace(control, wait=wait).connect() as api:
-        stored = api.Export(admin.ExportRequest()).document
-        wanted = document.desired(given, stored)
-        answer = api.Apply(admin.ApplyRequest(document=wanted, dry_run=dry_run))
-    say(changes.difference(answer.changes), lines=True)
+        answer = api.Apply(request)
+    say(changes.difference(answer.changes, answer.conflicts), lines=True)
     if dry_run or not answer.changes:
-        for warning in answer.warnings:
-            say(f"warning: {warning}", err=True)
-        return
-    changes.report(answer.propagation, answer.warnings)
+        changes.warn(answer.warnings)
+    else:
+        changes.report(answer.propagation, answer.warnings)
+    if conflicts.unmet(answer.conflicts):
+        raise click.exceptions.Exit(changes.IN_PART)

@@ -14,14 +14,21 @@ from trunkline.text import say
     epilog="""\b
 Examples:
   trunkline export > trunkline.yaml
+  trunkline export --managed-by api
   TRUNKLINE_CONTROL=gateway:18000 TRUNKLINE_ADMIN_TOKEN=… trunkline export
 """
 )
+@click.option(
+    "--managed-by",
+    metavar="api|file|file:NAME",
+    default="",
+    help="Only what the API manages, or files, or one of them.  [default: everything]",
+)
 @control_options
-def export(*, control: Control) -> None:
+def export(*, control: Control, managed_by: str) -> None:
     """Print the gateway's state as a file for `apply`.
 
     Credentials and key values are never in it; where they are left out, `apply` keeps the stored ones.
     """
     with control.connect() as api:
-        say(text(api.Export(admin.ExportRequest()).document), lines=True, nl=False)
+        say(text(api.Export(admin.ExportRequest(managed_by=managed_by)).document), lines=True, nl=False)

@@ -9,7 +9,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes, names
-from trunkline.client import Control, control_options
+from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
@@ -127,7 +127,7 @@ Examples:
 @click.option("--no-limits", is_flag=True, help="Remove every limit.")
 @click.option("--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.")
 @click.option("--end-grace", is_flag=True, help="Refuse the secret before the last rotation from now on.")
-@control_options
+@change_options
 def update(
     *,
     control: Control,

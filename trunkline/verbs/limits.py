@@ -9,7 +9,7 @@ import click
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline import changes, holders
-from trunkline.client import Control, control_options
+from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, export, limit_text, model
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
@@ -62,7 +62,7 @@ Examples:
 )
 @click.argument("holder", type=HolderFlag(), metavar="HOLDER")
 @click.argument("given", type=LimitFlag(), metavar="LIMIT...", nargs=-1, required=True)
-@control_options
+@change_options
 def set_limits(*, control: Control, holder: Holder, given: tuple[model.Limit, ...]) -> None:
     """Add each LIMIT to the HOLDER, in place of its limit of the same metric, window and model."""
     wanted = {limit_text.name(each): each for each in map(document.limit, given)}
@@ -88,7 +88,7 @@ Examples:
 @click.argument("holder", type=HolderFlag(), metavar="HOLDER")
 @click.argument("given", type=LimitName(), metavar="LIMIT...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every limit that it has.")
-@control_options
+@change_options
 def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], everything: bool) -> None:
     """Remove each LIMIT, named without its amount, from the HOLDER."""
     if bool(given) == everything:

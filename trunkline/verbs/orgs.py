@@ -6,7 +6,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes, names
-from trunkline.client import Control, control_options
+from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
@@ -64,7 +64,7 @@ Examples:
 """
 )
 @click.argument("name")
-@control_options
+@change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the organisation NAME with its nodes, keys and its own routes."""
     with control.connect() as api, names.suggesting(api, "organisation", name):

@@ -10,7 +10,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes, names
-from trunkline.client import Control, control_options
+from trunkline.client import Control, change_options, control_options
 from trunkline.config.secrets import Secrets
 from trunkline.environment import candidates
 from trunkline.errors import UsageError
@@ -114,7 +114,7 @@ Examples:
 @_dialect
 @_ca_file
 @_stream_usage
-@control_options
+@change_options
 def update(
     *,
     control: Control,
@@ -148,7 +148,7 @@ Examples:
 """
 )
 @click.argument("name")
-@control_options
+@change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the provider NAME; refused while a route uses it."""
     with control.connect() as api, names.suggesting(api, "provider", name):
@@ -183,8 +183,8 @@ def discover(*, control: Control, wait: int) -> None:
         say(discovery.NOTHING_FOUND, lines=True, err=True)
         return
     with dataclasses.replace(control, wait=wait).connect() as api:
-        document = discovery.merged(api.Export(admin.ExportRequest()).document, usable)
-        answer = api.Apply(admin.ApplyRequest(document=document))
+        document = discovery.missing(api.Export(admin.ExportRequest()).document, usable)
+        answer = api.Apply(admin.ApplyRequest(document=document, managed_by="api"))
     for each in usable:
         say(f"{each.candidate.name}: {len(each.models)} models at {each.candidate.base_url}", err=True)
     changes.report(answer.propagation, answer.warnings)

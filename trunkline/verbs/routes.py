@@ -9,7 +9,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 
 from trunkline import changes, names
-from trunkline.client import Control, control_options
+from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, model
 from trunkline.config.export import route_text, route_values
 from trunkline.errors import UsageError
@@ -119,7 +119,7 @@ Examples:
     default=None,
     help="Completion tokens reserved for a request that states no maximum; 0: 1,024.",
 )
-@control_options
+@change_options
 def set_route(
     *,
     control: Control,
@@ -182,7 +182,7 @@ Examples:
 )
 @click.argument("model_name", metavar="MODEL")
 @click.option("--org", default="", help="The organisation's own route.")
-@control_options
+@change_options
 def remove(*, control: Control, model_name: str, org: str) -> None:
     """Remove the route MODEL."""
     with control.connect() as api, names.suggesting(api, "route", names.route_label(model_name, org)):

@@ -2,170 +2,207 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-from xds_server.admin.document import ParsedDocument, ParsedKey, parse_document
-from xds_server.admin.problems import Problems, some
-from xds_server.errors import InUseError, StaleWriteError
+from xds_server.admin import prune
+from xds_server.admin.document import ParsedDocument, ParsedKey, ParsedOrganisation, parse_document
+from xds_server.admin.problems import Problems
+from xds_server.admin.prune import SECTIONS
+from xds_server.errors import StaleWriteError
 from xds_server.model import Key, State
-from xds_server.store import DEFAULT_ORGANISATION, writing
+from xds_server.store import writing
 from xds_server.store.api_keys import hash_of
-from xds_server.store.records import Action, ObjectType
+from xds_server.store.managers import DEFAULT_FILE, Conflict, Management, Reason
+from xds_server.store.records import ObjectType
 from xds_server.store.settings import KeySettings, Rotation
 
 if TYPE_CHECKING:
-    from xds_server.store.writing.transaction import Event, Transaction
-
-_KINDS = {
-    Action.CREATE: pb.Change.KIND_CREATE,
-    Action.UPDATE: pb.Change.KIND_UPDATE,
-    Action.DELETE: pb.Change.KIND_DELETE,
-    Action.REVOKE: pb.Change.KIND_DELETE,
-    Action.ROTATE: pb.Change.KIND_UPDATE,
-}
-_TYPE_ORDER = list(ObjectType)
+    from xds_server.store.writing.transaction import Transaction
 
 
-def apply(transaction: Transaction, message: pb.Document) -> list[str]:
-    """Returns what the operator is to know, one sentence each.
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """For which manager a document is applied, and how far it may go. `sections` are those it has in full."""
 
-    Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version, and
-    InUseError for an organisation that is to go and has nodes: they join by themselves and stand in no document,
-    so none of them may go because it is not there.
+    manager: str = DEFAULT_FILE
+    take_over: bool = False
+    prune: bool = False
+    sections: frozenset[str] = SECTIONS
+
+
+class Applied(NamedTuple):
+    """`conflicts` are what was left as it is because another manager has it, or because the mode does not prune;
+    `notes` what the operator should know besides, one sentence each.
     """
-    surviving = {DEFAULT_ORGANISATION}.intersection(transaction.organisation_ids)
-    problems = Problems()
-    document = parse_document(message, problems, surviving_organisations=surviving)
+
+    conflicts: list[Conflict]
+    notes: list[str]
+
+
+def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -> Applied:
+    """Changes what the document's manager may change.
+
+    Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version; and
+    ManagedError instead of returning conflicts where the API is the manager.
+    """
+    management = transaction.management = Management(mode.manager, mode.take_over)
     state = transaction.state()
+    problems = Problems()
+    document = parse_document(
+        message, problems, providers=state.providers, organisations=transaction.organisation_ids
+    )
+    stored = _keys_by_name(state)
     if not problems:
-        _check_kept_keys(document, state, problems)
+        _check_kept_keys(transaction, document, stored, problems)
     problems.raise_if_any()
 
     # Whatever the document's order: first what leaves, then what others refer to, then what refers to it.
-    _delete_routes(transaction, document, state)
-    named = {each.name for each in document.organisations}
-    leaving = sorted(set(transaction.organisation_ids) - named - surviving)
-    _refuse_nodes(leaving, state)
-    for name in leaving:
-        writing.organisations.delete(transaction, name)
-    for parsed in document.providers:
-        writing.providers.put(
-            transaction,
-            parsed.provider,
-            expected=parsed.version or None,
-            keep_credentials=parsed.keep_credentials,
-            path=parsed.path,
-        )
-    for owner in document.organisations:
-        writing.organisations.put(transaction, owner.name, limits=owner.limits, expected=owner.version or None)
-    notes = _apply_keys(transaction, document, state)
-    for route in document.routes:
-        writing.routes.put(
-            transaction,
-            route.route,
-            organisation=route.organisation,
-            expected=route.version or None,
-            path=route.path,
-        )
-    for name in sorted(set(state.providers) - {each.provider.name for each in document.providers}):
-        writing.providers.delete(transaction, name)
-    return notes
-
-
-def changes(events: Iterable[Event]) -> list[pb.Change]:
-    """By kind of object and name; of one name, what leaves comes first."""
-    ordered = sorted(
-        events,
-        key=lambda event: (
-            _TYPE_ORDER.index(event.object_type),
-            event.object_name,
-            _KINDS[event.action] is not pb.Change.KIND_DELETE,
-        ),
+    leaving = prune.without_moved(
+        transaction, prune.leaving(document, state, mode.manager, mode.sections), document, state
     )
-    return [
-        pb.Change(
-            kind=_KINDS[event.action],
-            object_type=event.object_type,
-            object_name=event.object_name,
-            fields=[
-                pb.FieldChange(field=field, before=_json(event.before, field), after=_json(event.after, field))
-                for field in sorted(event.changed - {"id"})
-            ],
-        )
-        for event in ordered
-    ]
+    if mode.prune:
+        prune.dependents(transaction, leaving)
+    _apply_providers(transaction, document)
+    organisations = [each for each in document.organisations if _apply_organisation(transaction, each)]
+    notes = _apply_keys(transaction, organisations, stored)
+    _apply_routes(transaction, document)
+    if mode.prune:
+        prune.providers(transaction, leaving)
+    else:
+        management.conflicts += prune.kept(leaving, mode.manager)
+    return Applied(management.conflicts, notes)
 
 
-def _refuse_nodes(leaving: Iterable[str], state: State) -> None:
-    names = {owner.id: owner.name for owner in state.organisations.values()}
-    owned = sorted((names[node.organisation_id], node.name) for node in state.nodes.values())
-    for organisation in leaving:
-        nodes = [name for owner, name in owned if owner == organisation]
-        if nodes:
-            raise InUseError(
-                f'organisation "{organisation}" is not in the document and has nodes ({some(nodes)}): keep '
-                f"it there, or remove it with all that it has by `trunkline orgs remove {organisation}`"
+def _apply_providers(transaction: Transaction, document: ParsedDocument) -> None:
+    left_removed = writing.management.left_removed
+    for parsed in document.providers:
+        if not left_removed(transaction, ObjectType.PROVIDER, parsed.provider.name):
+            writing.providers.put(
+                transaction,
+                parsed.provider,
+                expected=parsed.version or None,
+                keep_credentials=parsed.keep_credentials,
+                path=parsed.path,
             )
 
 
-def _delete_routes(transaction: Transaction, document: ParsedDocument, state: State) -> None:
-    named = {(each.organisation, each.route.model) for each in document.routes}
-    owners = {"": "", **{each.id: each.name for each in state.organisations.values()}}
-    present = {(owners[route.organisation_id], route.model) for route in state.routes.values()}
-    for organisation, model in sorted(present - named):
-        writing.routes.delete(transaction, model, organisation=organisation)
+def _apply_organisation(transaction: Transaction, parsed: ParsedOrganisation) -> bool:
+    """Returns whether it is there."""
+    if parsed.name not in transaction.organisation_ids and writing.management.left_removed(
+        transaction, ObjectType.ORGANISATION, parsed.name
+    ):
+        return False
+    writing.organisations.put(transaction, parsed.name, limits=parsed.limits, expected=parsed.version or None)
+    return True
 
 
-def _apply_keys(transaction: Transaction, document: ParsedDocument, state: State) -> list[str]:
+def _apply_routes(transaction: Transaction, document: ParsedDocument) -> None:
+    providers = transaction.provider_names()
+    for parsed in document.routes:
+        name = writing.routes.display_name(parsed.route.model, parsed.organisation)
+        if writing.management.left_removed(transaction, ObjectType.ROUTE, name):
+            continue
+        gone = _removed_references(transaction, parsed.organisation, parsed.providers - providers)
+        if gone:
+            transaction.management.conflicts.append(
+                Conflict(
+                    Reason.REFERS_TO_REMOVED, ObjectType.ROUTE, name, transaction.management.manager, detail=gone
+                )
+            )
+            continue
+        writing.routes.put(
+            transaction,
+            parsed.route,
+            organisation=parsed.organisation,
+            expected=parsed.version or None,
+            path=parsed.path,
+        )
+
+
+def _removed_references(transaction: Transaction, organisation: str, providers: Collection[str]) -> str:
+    """What the document names and the API removed, of what a route refers to; empty for nothing."""
+    if organisation and organisation not in transaction.organisation_ids:
+        return f"organisation {organisation}"
+    return ", ".join(f"provider {each}" for each in sorted(providers))
+
+
+def _apply_keys(
+    transaction: Transaction, organisations: list[ParsedOrganisation], stored: dict[str, dict[str, Key]]
+) -> list[str]:
     """Returns what the operator is to know."""
+    management = transaction.management
     notes: list[str] = []
-    stored = _keys_by_name(state)
-    claimed = {hash_of(key.value) for owner in document.organisations for key in owner.keys if key.value}
+    claimed = {hash_of(key.value) for owner in organisations for key in owner.keys if key.value}
     missing: list[tuple[str, ParsedKey]] = []
-    for owner in document.organisations:
-        leaving = stored.get(owner.name, {}).copy()
+    for owner in organisations:
         for key in owner.keys:
-            current = leaving.get(key.name)
+            current = stored.get(owner.name, {}).get(key.name)
+            name = writing.keys.display_name(owner.name, key.name)
             if key.version and (current is None or current.version != key.version):
                 version = current.version if current else 0
-                name = writing.keys.display_name(owner.name, key.name)
                 raise StaleWriteError.of(ObjectType.KEY, name, given=key.version, current=version)
             if current is None:
-                missing.append((owner.name, key))
+                if not _stays_revoked(transaction, owner.name, key):
+                    missing.append((owner.name, key))
                 continue
             if key.value and hash_of(key.value) != current.hash:
-                label = writing.keys.display_name(owner.name, key.name)
                 if writing.rotation.was_replaced(current, key.value):
                     notes.append(
-                        f'key "{label}": its value in the document was replaced by a rotation, and is not put back'
+                        f'key "{name}": its value in the document was replaced by a rotation, and is not put back'
                     )
+                elif management.claim(current.managed_by, same=False) is None:
+                    writing.management.refuse(
+                        transaction, ObjectType.KEY, name, current, current, changed=frozenset({"value"})
+                    )
+                    continue
                 elif current.hash in claimed or not transaction.keys().is_free(hash_of(key.value)):
                     # The value that it has or gets goes from one key to another.
-                    missing.append((owner.name, key))
+                    settings = writing.keys.replaced(transaction, name, current, key.settings)
+                    missing.append((owner.name, replace(key, settings=settings)))
                     continue
                 else:
                     # The same key with another secret: id, usage and nodes stay.
                     writing.rotation.rotate(transaction, current.id, Rotation(grace=0, value=key.value))
-            del leaving[key.name]
-            if key.settings != KeySettings.in_force(current):
+            if not _is_in_force(key.settings, current, management.manager):
                 writing.keys.update(transaction, owner.name, key.name, key.settings)
-        for key_record in leaving.values():
-            writing.keys.revoke(transaction, key_record.id)
     # After every revocation: a value may have moved to another name or organisation.
     for organisation, key in missing:
         writing.keys.create(transaction, organisation, key.name, key.settings, value=key.value)
     return notes
 
 
-def _check_kept_keys(document: ParsedDocument, state: State, problems: Problems) -> None:
-    stored = _keys_by_name(state)
+def _is_in_force(settings: KeySettings, current: Key, manager: str) -> bool:
+    """Without asking the database: most of thousands of keys did not change."""
+    limits = tuple(replace(each, managed_by=manager) for each in settings.limits)
+    return current.managed_by == manager and replace(settings, limits=limits) == KeySettings.in_force(current)
+
+
+def _stays_revoked(transaction: Transaction, organisation: str, key: ParsedKey) -> bool:
+    """Whether the document's key was revoked or renamed through the API. Another value is another key."""
+    hash_ = hash_of(key.value)
+    if (
+        key.value
+        and transaction.keys().is_free(hash_)
+        and not writing.keys.was_revoked(transaction, organisation, key.name, hash_)
+    ):
+        return False
+    name = writing.keys.display_name(organisation, key.name)
+    return writing.management.left_removed(transaction, ObjectType.KEY, name)
+
+
+def _check_kept_keys(
+    transaction: Transaction, document: ParsedDocument, stored: dict[str, dict[str, Key]], problems: Problems
+) -> None:
     for owner in document.organisations:
         for key in owner.keys:
-            if not key.value and key.name not in stored.get(owner.name, {}):
+            if key.value or key.name in stored.get(owner.name, {}):
+                continue
+            name = writing.keys.display_name(owner.name, key.name)
+            if not transaction.removed().has(ObjectType.KEY, name):
                 problems.at(key.path).note(
                     f'no value, and no stored key "{key.name}" of "{owner.name}" to keep; accepted: 16 characters '
                     "or more, or a key made with `trunkline keys create`"
@@ -178,9 +215,3 @@ def _keys_by_name(state: State) -> dict[str, dict[str, Key]]:
     for key in state.keys.values():
         found[state.organisations[key.organisation_id].name][key.name] = key
     return found
-
-
-def _json(view: object, field: str) -> str:
-    if not isinstance(view, dict) or field not in view:
-        return ""
-    return json.dumps(view[field], separators=(",", ":"), ensure_ascii=False)

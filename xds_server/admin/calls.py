@@ -16,6 +16,7 @@ from xds_server.admin.grpc_errors import status_of
 from xds_server.admin.ports import Clients, Publisher
 from xds_server.errors import InvalidFieldError
 from xds_server.store import AsyncStore, Committed
+from xds_server.store.records import Actor
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
@@ -28,6 +29,7 @@ StreamMethod = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], AsyncI
 SETTLE_SECONDS = 5.0
 
 _ACTOR_HEADER = "x-trunkline-actor"
+_TAKE_OVER_HEADER = "x-trunkline-take-over"
 _log = structlog.get_logger(__name__)
 
 
@@ -63,14 +65,22 @@ def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
     return call
 
 
-def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """`admin`, or who the caller says it acts for. Raises InvalidFieldError."""
+def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:
+    """`admin`, or who the caller says it acts for, and whether it takes over what files manage.
+
+    Raises InvalidFieldError.
+    """
+    actor, take_over = "admin", False
     for name, value in context.invocation_metadata() or ():
         if name == _ACTOR_HEADER:
             if not isinstance(value, str) or not 1 <= len(value) <= 100 or not value.isprintable():
                 raise InvalidFieldError([f"metadata {_ACTOR_HEADER}: accepted: 1 to 100 printable characters"])
-            return value
-    return "admin"
+            actor = value
+        elif name == _TAKE_OVER_HEADER:
+            if value not in {"true", "false"}:
+                raise InvalidFieldError([f"metadata {_TAKE_OVER_HEADER}: accepted: true, false"])
+            take_over = value == "true"
+    return Actor(actor, take_over)
 
 
 class Changes:
@@ -82,7 +92,7 @@ class Changes:
         self._clients = clients
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def write(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
+    async def write(self, actor: Actor, work: Callable[[Transaction], T]) -> Committed[T]:
         """Stores and publishes; a caller that goes away in between stops neither."""
         task = asyncio.create_task(self._store_and_publish(actor, work))
         self._running.add(task)
@@ -93,9 +103,11 @@ class Changes:
         """What became of `revision`, at most `timeout` seconds later."""
         return status.propagation(await self._clients.wait_settled(revision, timeout))
 
-    async def _store_and_publish(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
+    async def _store_and_publish(self, actor: Actor, work: Callable[[Transaction], T]) -> Committed[T]:
         committed = await self._store.write(actor, work)
         if committed.events:
-            _log.info("admin.changed", actor=actor, revision=committed.revision, changes=len(committed.events))
+            _log.info(
+                "admin.changed", actor=actor.name, revision=committed.revision, changes=len(committed.events)
+            )
             await self._publisher.state_changed(committed.revision)
         return committed

@@ -43,27 +43,27 @@ class ParsedDocument:
 
 
 def parse_document(
-    message: pb.Document, problems: Problems, *, surviving_organisations: Collection[str]
+    message: pb.Document, problems: Problems, *, providers: Collection[str], organisations: Collection[str]
 ) -> ParsedDocument:
-    """References are to the document itself, and to organisations that stay without being named in it."""
-    providers = tuple(
+    """References are to the document itself, and to the `providers` and `organisations` that are stored."""
+    parsed_providers = tuple(
         parse.provider(each, problems.at("providers", index)) for index, each in enumerate(message.providers)
     )
-    organisations = tuple(
+    parsed_organisations = tuple(
         _organisation(each, problems.at("organisations", index))
         for index, each in enumerate(message.organisations)
     )
-    provider_names = {each.provider.name for each in providers}
-    organisation_names = {each.name for each in organisations}.union(surviving_organisations)
+    provider_names = {each.provider.name for each in parsed_providers}.union(providers)
+    organisation_names = {each.name for each in parsed_organisations}.union(organisations)
     routes = tuple(
         parse.route(each, problems.at("routes", index), providers=provider_names, organisations=organisation_names)
         for index, each in enumerate(message.routes)
     )
-    _unique((each.provider.name for each in providers), problems, "providers", "name")
-    _unique((each.name for each in organisations), problems, "organisations", "name")
+    _unique((each.provider.name for each in parsed_providers), problems, "providers", "name")
+    _unique((each.name for each in parsed_organisations), problems, "organisations", "name")
     _unique(((each.organisation, each.route.model) for each in routes), problems, "routes", "model")
     _unique_key_values(message, problems)
-    return ParsedDocument(providers, routes, organisations)
+    return ParsedDocument(parsed_providers, routes, parsed_organisations)
 
 
 def _organisation(message: pb.OrganisationDocument, problems: Problems) -> ParsedOrganisation:

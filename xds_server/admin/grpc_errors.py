@@ -18,6 +18,7 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.StaleWriteError, grpc.StatusCode.ABORTED),
     (errors.InUseError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.GraceTimeError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.ManagedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),

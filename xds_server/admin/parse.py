@@ -65,6 +65,12 @@ class ParsedRoute:
     version: int
     path: str
 
+    @property
+    def providers(self) -> frozenset[str]:
+        """Names of those that its targets are at."""
+        targets = self.route.targets
+        return frozenset(each.provider for each in targets if isinstance(each, ProviderTarget))
+
 
 def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
     values.name(message.name, problems.at("name"))

@@ -21,6 +21,7 @@ from xds_server.model import (
     State,
     Target,
 )
+from xds_server.store import managers
 from xds_server.store.records import AuditEvent
 
 _PROVIDER = Encoder(
@@ -117,10 +118,15 @@ def routes(state: State) -> list[pb.Route]:
     return [route(each, name) for name, _, each in sorted(named, key=lambda item: item[:2])]
 
 
-def document(state: State) -> pb.Document:
+def document(state: State, managed_by: str = "") -> pb.Document:
     """What `Apply` accepts and finds nothing to change in. No versions and no past prices: a document says what is
     wanted, not what was.
+
+    With `managed_by`, see ExportRequest, it has only what that manager has. An organisation is there for its keys
+    and limits too.
     """
+    if managed_by:
+        state = managers.part_of(state, managed_by)
     keys_of: dict[str, list[Key]] = {id_: [] for id_ in state.organisations}
     for each in state.keys.values():
         keys_of[each.organisation_id].append(each)

@@ -10,16 +10,18 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import parse, render, status, values, warnings
-from xds_server.admin.apply import apply, changes
+from xds_server.admin.apply import Mode, apply
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
+from xds_server.admin.difference import changes, conflicts
 from xds_server.admin.keys import KeyMethods
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
 from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLiveNodes, Publisher, Tunnel
-from xds_server.admin.problems import checking
+from xds_server.admin.problems import Problems, checking
+from xds_server.admin.prune import SECTIONS
 from xds_server.admin.usage import UsageMethods
 from xds_server.ledger.reader import LedgerReader
-from xds_server.store import AsyncStore, AuditQuery, writing
+from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
 
 if TYPE_CHECKING:
@@ -60,22 +62,31 @@ class AdminService(KeyMethods, NodeMethods, UsageMethods):
             if not request.HasField("document"):  # an empty one has to be said: it removes everything
                 problems.at("document").note("missing")
             values.number(request.wait_ms, 0, _LONGEST_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
+            mode = _mode(request, problems)
         document, actor = request.document, actor_of(context)
         noted = list(warnings.of_document(document))
         if request.dry_run:
-            draft = await self._store.write(actor, lambda tx: apply(tx, document), dry_run=True)
-            return pb.ApplyResponse(changes=changes(draft.events), warnings=[*noted, *draft.value])
-        committed = await self._changes.write(actor, lambda tx: apply(tx, document))
+            draft = await self._store.write(actor, lambda tx: apply(tx, document, mode), dry_run=True)
+            return pb.ApplyResponse(
+                changes=changes(draft.events),
+                conflicts=conflicts(draft.value.conflicts),
+                warnings=[*noted, *draft.value.notes],
+            )
+        committed = await self._changes.write(actor, lambda tx: apply(tx, document, mode))
         wait = request.wait_ms / 1000 or SETTLE_SECONDS
         return pb.ApplyResponse(
             changes=changes(committed.events),
+            conflicts=conflicts(committed.value.conflicts),
             propagation=await self._changes.settled(committed.revision, wait),
-            warnings=[*noted, *committed.value],
+            warnings=[*noted, *committed.value.notes],
         )
 
     @reporting
     async def Export(self, request: pb.ExportRequest, context: Context) -> pb.ExportResponse:
-        return pb.ExportResponse(document=render.document(await self._store.load()))
+        with checking() as problems:
+            if request.managed_by not in {"", managers.API, "file"}:
+                _manager(request.managed_by, problems.at("managed_by"))
+        return pb.ExportResponse(document=render.document(await self._store.load(), request.managed_by))
 
     @reporting
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
@@ -206,3 +217,28 @@ class AdminService(KeyMethods, NodeMethods, UsageMethods):
         state = await self._store.load()
         _, refused = await self._ledger.refused(0)
         return status.status(state.revision, self._clients, refused_records=refused, certificate=self._certificate)
+
+
+def _mode(request: pb.ApplyRequest, problems: Problems) -> Mode:
+    """How an Apply goes about; sections that are not named are those with entries."""
+    if request.managed_by not in {"", managers.API}:
+        _manager(request.managed_by, problems.at("managed_by"))
+    for index, section in enumerate(request.sections):
+        if section not in SECTIONS:
+            accepted = ", ".join(sorted(SECTIONS))
+            problems.at("sections", index).note(f"{values.quoted(section)} is not known; accepted: {accepted}")
+    present = {name for name in SECTIONS if getattr(request.document, name)}
+    return Mode(
+        request.managed_by or managers.DEFAULT_FILE,
+        request.take_over,
+        request.prune,
+        frozenset(request.sections or present),
+    )
+
+
+def _manager(text: str, problems: Problems) -> None:
+    name = text.removeprefix(managers.FILE_PREFIX)
+    if not managers.is_file(text) or not values.is_name(name):
+        problems.note(
+            f"{values.quoted(text)} is not accepted; accepted: api, or file:NAME, NAME of {values.NAME_RULE}"
+        )

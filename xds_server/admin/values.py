@@ -31,8 +31,12 @@ LARGEST_AMOUNT = 10**15
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 def name(text: str, problems: Problems) -> None:
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         problems.note(f"{quoted(text)} is not a name; accepted: {NAME_RULE}")
 
 

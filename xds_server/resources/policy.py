@@ -6,20 +6,23 @@ from google.protobuf.message import Message
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.messages import Encoder
-from xds_server.model import Key, Organisation, Price, Route, price_in_force
+from xds_server.model import Key, Limit, Organisation, Price, Route, price_in_force
 
 #: A request is priced by when it began, and its line may be read this many seconds later.
 _LATE = 86_400
 
-_ORGANISATION = Encoder(Organisation, policy_pb2.Organisation, unsaid=["version"])
-_KEY = Encoder(Key, policy_pb2.Key, unsaid=["retired", "created_at", "version"])
+#: Who manages what is the control plane's business: another manager is no new resource.
+_PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
+_ORGANISATION = Encoder(Organisation, policy_pb2.Organisation, unsaid=["version", "managed_by"], parts=_PARTS)
+_KEY = Encoder(Key, policy_pb2.Key, unsaid=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
 _PRICE = Encoder(Price, policy_pb2.Price)
 #: Envoy acts upon what is unsaid here, or nobody does yet.
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
     given=["targets", "audiences"],
-    unsaid=["strategy", "timeouts", "cache_ttl_seconds", "privacy", "version"],
+    unsaid=["strategy", "timeouts", "cache_ttl_seconds", "privacy", "version", "managed_by"],
+    parts=_PARTS,
 )
 
 

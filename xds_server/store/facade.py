@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.model import State
 from xds_server.store.audit_chain import Verdict
-from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
+from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.store import Committed, Store
 
 if TYPE_CHECKING:
@@ -37,5 +37,7 @@ class AsyncStore:
     async def verify_audit(self) -> Verdict:
         return await asyncio.to_thread(self._store.verify_audit)
 
-    async def write(self, actor: str, work: Callable[[Transaction], T], *, dry_run: bool = False) -> Committed[T]:
+    async def write(
+        self, actor: str | Actor, work: Callable[[Transaction], T], *, dry_run: bool = False
+    ) -> Committed[T]:
         return await asyncio.to_thread(self._store.write, actor, work, dry_run=dry_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from xds_server.model import Key, Visibility
 
@@ -27,6 +28,13 @@ class Action(StrEnum):
     DELETE = "delete"
     REVOKE = "revoke"
     ROTATE = "rotate"
+
+
+class Actor(NamedTuple):
+    """Who changes something. `take_over`: also what a file manages."""
+
+    name: str
+    take_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

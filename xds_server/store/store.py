@@ -13,7 +13,7 @@ from xds_server.model import State
 from xds_server.store import audit_chain, reading, schema, writing
 from xds_server.store.connection import Reader, open_reader
 from xds_server.store.crypto import Cipher
-from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
+from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.settings import KeySettings
 from xds_server.store.url import DatabaseUrl
 
@@ -115,7 +115,9 @@ class Store:
         with self._reader.snapshot() as snapshot:
             return reading.audit_events(snapshot, query)
 
-    def write(self, actor: str, work: Callable[[Transaction], T], *, dry_run: bool = False) -> Committed[T]:
+    def write(
+        self, actor: str | Actor, work: Callable[[Transaction], T], *, dry_run: bool = False
+    ) -> Committed[T]:
         """Runs `work` in one transaction: all of it is stored, with its audit events, or none.
 
         `work` holds the write lock: it must not wait for anything. Raises what `work` raises, and
@@ -127,7 +129,8 @@ class Store:
         from xds_server.store.writing.transaction import Transaction  # noqa: PLC0415
 
         with self._write_lock, unavailable(), Session(self._writer(), expire_on_commit=False) as session:
-            transaction = Transaction(session, self._cipher, actor)
+            who = actor if isinstance(actor, Actor) else Actor(actor)
+            transaction = Transaction(session, self._cipher, who)
             value = work(transaction)
             revision = transaction.finish()
             if dry_run:

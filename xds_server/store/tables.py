@@ -45,6 +45,7 @@ class OrganisationRow(SQLModel, table=True):
     name: str = Field(unique=True)
     limits: str = Field(sa_type=Text)
     version: int = Field(sa_type=BigInteger)
+    managed_by: str
 
 
 class KeyRow(SQLModel, table=True):
@@ -70,6 +71,7 @@ class KeyRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     revoked_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
+    managed_by: str
 
 
 class ProviderRow(SQLModel, table=True):
@@ -83,6 +85,8 @@ class ProviderRow(SQLModel, table=True):
     ca_file: str
     stream_usage: bool
     version: int = Field(sa_type=BigInteger)
+    managed_by: str
+    credentials_managed_by: str
 
 
 class RouteRow(SQLModel, table=True):
@@ -108,6 +112,7 @@ class RouteRow(SQLModel, table=True):
     reserved_output_tokens: int
     created_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
+    managed_by: str
 
 
 class TargetRow(SQLModel, table=True):
@@ -149,6 +154,20 @@ class PriceRow(SQLModel, table=True):
     images: str = Field(sa_type=Text)
     tiers: str = Field(sa_type=Text)
     service_tiers: str = Field(sa_type=Text)
+
+
+class RemovedRow(SQLModel, table=True):
+    """An object of a file that the API removed: the file does not make it again, see writing.management.
+
+    `part` is empty for the object as a whole, else the name of a limit. `managed_by` is the file.
+    """
+
+    __tablename__ = "removed_object"
+    object_type: str = Field(primary_key=True)
+    object_name: str = Field(primary_key=True)
+    part: str = Field(primary_key=True)
+    managed_by: str
+    removed_at: int = Field(sa_type=BigInteger)
 
 
 class NodeRow(SQLModel, table=True):

@@ -7,7 +7,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.trunkline.config.test_loader import FULL
 from trunkline.config import loader
-from trunkline.config.document import desired
+from trunkline.config.document import request
 from trunkline.config.export import text
 from trunkline.config.secrets import Secrets
 
@@ -15,7 +15,7 @@ from trunkline.config.secrets import Secrets
 def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
     (tmp_path / "second").write_text("sk-2")
     secrets = Secrets({"OPENAI_API_KEY": "sk-1", "ACME_CI_KEY": "sk-ci-0123456789"}, tmp_path)
-    applied = desired(loader.parse(FULL, "f", secrets), admin.Document())
+    applied = request(loader.parse(FULL, "f", secrets)).document
     # As the control plane returns it: without secrets.
     for provider in applied.providers:
         provider.credential_count = len(provider.credentials)
@@ -26,7 +26,7 @@ def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
             key.value = ""
 
     exported = text(applied)
-    again = desired(loader.parse(exported, "f", Secrets({}, tmp_path)), admin.Document())
+    again = request(loader.parse(exported, "f", Secrets({}, tmp_path))).document
 
     for provider in applied.providers:
         provider.credential_count = 0
@@ -42,7 +42,7 @@ def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
 def test_a_target_that_is_to_be_free_says_from_when(tmp_path: Path) -> None:
     price = policy.Price(valid_from=1_796_083_200)
     applied = admin.Document(routes=[admin.Route(model="m", targets=[admin.RouteTarget(nodes="n", price=price)])])
-    again = desired(loader.parse(text(applied), "f", Secrets({}, tmp_path)), admin.Document())
+    again = request(loader.parse(text(applied), "f", Secrets({}, tmp_path))).document
     assert again.routes[0].targets[0].price == price
 
 

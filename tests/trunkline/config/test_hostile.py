@@ -7,10 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline.config import loader
-from trunkline.config.document import desired
+from trunkline.config.document import request
 from trunkline.config.secrets import Secrets
 from trunkline.errors import ConfigError
 
@@ -52,7 +51,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "".join(
 )
 def test_what_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as refused:
-        desired(loader.parse(text, "t.yaml", Secrets({}, Path())), admin.Document())
+        request(loader.parse(text, "t.yaml", Secrets({}, Path())))
     assert len(str(refused.value)) < 1_000
 
 

@@ -7,7 +7,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.config import loader
-from trunkline.config.document import desired
+from trunkline.config.document import request
 from trunkline.config.secrets import Secrets
 from trunkline.errors import ConfigError
 
@@ -60,7 +60,7 @@ PRICE = "version: 1\nroutes:\n  - model: m\n    targets: [{nodes: m, price: {%s}
 
 def parse(text: str, directory: Path = Path("/nonexistent"), **environment: str) -> admin.Document:
     file = loader.parse(text, "trunkline.yaml", Secrets(environment, directory))
-    return desired(file, admin.Document())
+    return request(file).document
 
 
 def mistakes(text: str, **environment: str) -> list[str]:
@@ -193,7 +193,10 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
             "version: 1\nroutes:\n- model: m\n  targets:\n  - nodes: a\n  - nodes: b\n    wieght: 3\n",
             "trunkline.yaml:7: routes[0].targets[1].wieght: unknown field; did you mean weight?",
         ),
-        ("version: 1\nnodes: []\n", "trunkline.yaml:2: nodes: unknown field; known here: version, providers"),
+        (
+            "version: 1\nnodes: []\n",
+            "trunkline.yaml:2: nodes: unknown field; known here: version, name, providers",
+        ),
         ("version: 2\n", "trunkline.yaml:1: version: Input should be 1"),
         ("providers: []\n", "trunkline.yaml:1: version: is required"),
         ("- version\n", "trunkline.yaml:1: expected the fields version"),
@@ -351,21 +354,16 @@ def test_an_alias_to_itself_is_refused() -> None:
     assert "an alias refers to what it is part of" in mistakes("version: 1\nroutes: &a [*a]\n")[0]
 
 
-def test_a_section_left_out_is_kept_and_default_stays() -> None:
-    default = admin.OrganisationDocument(organisation=admin.Organisation(name="default"))
-    other = admin.OrganisationDocument(organisation=admin.Organisation(name="other"))
-    stored = admin.Document(
-        providers=[admin.Provider(name="p")], routes=[admin.Route(model="m")], organisations=[default, other]
-    )
+def test_only_what_the_file_names_is_sent_with_the_sections_that_it_has() -> None:
     secrets = Secrets({}, Path())
 
-    empty = desired(loader.parse("version: 1\nroutes: []\n", "f", secrets), stored)
-    named = desired(loader.parse("version: 1\norganisations: [{name: acme}]\n", "f", secrets), stored)
+    empty = request(loader.parse("version: 1\nroutes: []\n", "f", secrets))
+    named = request(loader.parse("version: 1\nname: edge\norganisations: [{name: acme}]\n", "f", secrets))
 
-    assert [each.name for each in empty.providers] == ["p"]
-    assert list(empty.routes) == []
-    assert [each.organisation.name for each in empty.organisations] == ["default", "other"]
-    assert [each.organisation.name for each in named.organisations] == ["acme", "default"]
+    assert (empty.document, list(empty.sections)) == (admin.Document(), ["routes"])
+    assert empty.managed_by == "file:trunkline"
+    assert [each.organisation.name for each in named.document.organisations] == ["acme"]
+    assert (list(named.sections), named.managed_by) == (["organisations"], "file:edge")
 
 
 def test_a_key_for_no_model_is_refused_instead_of_taken_for_one_for_every_model() -> None:

@@ -42,9 +42,6 @@ def test_the_difference_and_who_took_it(tmp_path: Path, control: FakeAdmin, trun
     control.answers[admin.ApplyRequest] = admin.ApplyResponse(
         changes=CHANGES, propagation=admin.Propagation(revision=7, complete=True, accepted=2), warnings=["not yet"]
     )
-    control.answers[admin.ExportRequest] = admin.ExportResponse(
-        document=admin.Document(routes=[admin.Route(model="kept")])
-    )
 
     result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1")
 
@@ -53,8 +50,9 @@ def test_the_difference_and_who_took_it(tmp_path: Path, control: FakeAdmin, trun
     assert result.stderr == "warning: not yet\nrevision 7: in use by 2 clients\n"
     sent = control.last(admin.ApplyRequest)
     assert list(sent.document.providers[0].credentials) == ["sk-1"]
-    assert [each.model for each in sent.document.routes] == ["kept"]
-    assert not sent.dry_run
+    assert not sent.document.routes
+    assert (sent.managed_by, list(sent.sections)) == ("file:trunkline", ["providers"])
+    assert not any([sent.dry_run, sent.take_over, sent.prune])
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:

@@ -68,10 +68,14 @@ def test_an_organisations_limit_is_replaced_and_another_added(control: FakeAdmin
 
 def test_a_keys_limit_changes_by_way_of_the_document(control: FakeAdmin, trunkline: Trunkline) -> None:
     assert trunkline("limits", "set", "key:acme/ci", "concurrency=20").exit_code == 0
-    sent = control.last(admin.ApplyRequest).document
+    asked = control.last(admin.ApplyRequest)
+    assert asked.managed_by == "api"
+    sent = asked.document
     assert list(sent.organisations[0].keys[0].key.limits) == [OF_MODEL, IN_FLIGHT]
     del sent.organisations[0].keys[0].key.limits[-1]
-    assert sent == control.answers[admin.ExportRequest].document
+    assert list(sent.organisations) == list(control.answers[admin.ExportRequest].document.organisations)
+    assert not sent.providers
+    assert not sent.routes
 
 
 def test_a_routes_limit_changes_nothing_else_of_it(control: FakeAdmin, trunkline: Trunkline) -> None:

@@ -211,8 +211,12 @@ def test_applying_a_file_leaves_nodes_alone(plane: ControlPlane, tmp_path_factor
     assert "kept" not in file.read_text()
     assert "no changes" in plane.trunkline("apply", "-f", str(file)).output
     file.write_text("version: 1\norganisations: []\n")
-    refused = plane.trunkline("apply", "-f", str(file))
-    assert refused.exit_code == 1
-    assert 'organisation "acme" is not in the document and has nodes (' in refused.output
+    assert plane.trunkline("apply", "-f", str(file), "--prune").output == "no changes\n"
+    file.write_text("version: 1\norganisations: [{name: acme}]\n")
+    assert plane.trunkline("apply", "-f", str(file), "--take-over").exit_code == 0
+    file.write_text("version: 1\norganisations: []\n")
+    kept = plane.trunkline("apply", "-f", str(file), "--prune")
+    assert kept.exit_code == 2
+    assert "! organisation acme: not removed: it has nodes (" in kept.output
     with plane.store() as store:
         assert node.id in store.load().nodes

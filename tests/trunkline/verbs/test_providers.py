@@ -29,14 +29,15 @@ def test_a_provider_moves_only_with_its_credentials(tmp_path: Path) -> None:
         assert (refused.exit_code, refused.output) == (1, f"Error: provider.{REFUSED}\n")
         file.write_text(moved)
         for dry_run in ([], ["--dry-run"]):
-            refused = plane.trunkline("apply", "-f", str(file), *dry_run)
+            refused = plane.trunkline("apply", "-f", str(file), "--take-over", *dry_run)
             assert (refused.exit_code, refused.output) == (1, f"Error: providers[0].{REFUSED}\n")
 
         assert plane.trunkline("providers", "update", "p", "--base-url", "https://a.example/v2").exit_code == 0
         file.write_text(f"{moved}    credentials: [{credential}]\n")
-        assert plane.trunkline("apply", "-f", str(file)).exit_code == 0
+        assert plane.trunkline("apply", "-f", str(file), "--take-over").exit_code == 0
         back = ("providers", "update", "p", "--base-url", "https://a.example/v1")
-        assert plane.trunkline(*back).exit_code == 1
-        assert plane.trunkline(*back, "--clear-credentials").exit_code == 0
+        assert "is managed by the file" in plane.trunkline(*back).output
+        assert plane.trunkline(*back, "--take-over").exit_code == 1
+        assert plane.trunkline(*back, "--take-over", "--clear-credentials").exit_code == 0
         with plane.store() as store:
             assert store.load().providers["p"].credentials == ()

@@ -116,5 +116,8 @@ class Authorised:
     def acting_for(self, actor: str) -> Authorised:
         return Authorised(self._stub, **{"x-trunkline-actor": actor})
 
+    def taking_over(self) -> Authorised:
+        return Authorised(self._stub, **{"x-trunkline-take-over": "true"})
+
     def __getattr__(self, method: str) -> Callable[[Any], Awaitable[Any]]:
         return lambda request: getattr(self._stub, method)(request, metadata=self._metadata)

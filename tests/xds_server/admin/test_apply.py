@@ -11,6 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.admin.documents import CREDENTIAL, KEY_VALUE, SECRETS, document
+from xds_server.admin.prune import SECTIONS
 from xds_server.model import State
 from xds_server.store import AuditQuery
 from xds_server.store.api_keys import hash_of
@@ -19,6 +20,11 @@ from xds_server.store.api_keys import hash_of
 async def apply(admin: Admin, wanted: pb.Document, **options: Any) -> pb.ApplyResponse:
     response: pb.ApplyResponse = await admin.stub.Apply(pb.ApplyRequest(document=wanted, **options))
     return response
+
+
+async def whole(admin: Admin, wanted: pb.Document) -> pb.ApplyResponse:
+    """The document has all that the file manages."""
+    return await apply(admin, wanted, prune=True, sections=sorted(SECTIONS))
 
 
 def kinds(response: pb.ApplyResponse) -> list[tuple[str, str, str]]:
@@ -99,9 +105,9 @@ async def test_a_failure_inside_the_transaction_changes_nothing(admin: Admin) ->
     assert admin.store.load() is before
 
 
-async def test_what_the_document_does_not_name_leaves(admin: Admin) -> None:
+async def test_what_the_document_does_not_name_is_pruned(admin: Admin) -> None:
     await apply(admin, document())
-    response = await apply(admin, pb.Document())
+    response = await whole(admin, pb.Document())
     assert {kind for kind, _, _ in kinds(response)} == {"DELETE"}
     assert len(response.changes) == 6
     state = admin.store.load()
@@ -111,25 +117,25 @@ async def test_what_the_document_does_not_name_leaves(admin: Admin) -> None:
     assert not state.keys
 
 
-async def test_keys_not_named_are_revoked(admin: Admin) -> None:
+async def test_keys_not_named_are_pruned(admin: Admin) -> None:
     await apply(admin, document())
     fewer = document()
     del fewer.organisations[0].keys[:]
-    assert kinds(await apply(admin, fewer)) == [("DELETE", "key", "acme/ci")]
+    assert kinds(await whole(admin, fewer)) == [("DELETE", "key", "acme/ci")]
     assert admin.store.load().keys == {}
     (record,) = admin.store.keys(include_revoked=True)
     assert record.revoked_at > 0
 
 
-async def test_the_bootstrapped_organisation_survives_unless_named(admin: Admin) -> None:
+async def test_the_bootstrapped_organisation_survives(admin: Admin) -> None:
     admin.store.bootstrap()
-    assert len(admin.store.load().keys) == 1
     await apply(admin, document())
-    await apply(admin, pb.Document())
+    await whole(admin, pb.Document())
     assert [each.name for each in admin.store.load().organisations.values()] == ["default"]
     assert len(admin.store.load().keys) == 1
     named = pb.Document(organisations=[pb.OrganisationDocument(organisation=pb.Organisation(name="default"))])
-    assert kinds(await apply(admin, named)) == [("DELETE", "key", "default/first")]
+    assert kinds(await whole(admin, named)) == []
+    assert len(admin.store.load().keys) == 1
 
 
 async def test_a_route_may_belong_to_the_surviving_organisation(admin: Admin) -> None:
@@ -196,7 +202,7 @@ async def test_a_value_may_move_between_organisations(admin: Admin) -> None:
     moved.organisations.reverse()
     await apply(admin, moved)
     assert len(admin.store.load().keys) == 2
-    await apply(admin, document())
+    await whole(admin, document())
     assert len(admin.store.load().keys) == 1
 
 

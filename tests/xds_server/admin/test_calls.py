@@ -14,6 +14,7 @@ from xds_server.admin.calls import Changes
 from xds_server.admin.grpc_errors import status_of
 from xds_server.errors import DatabaseUnavailableError, SecretKeyError
 from xds_server.store import AsyncStore, Store, writing
+from xds_server.store.records import Actor
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -31,7 +32,7 @@ async def test_a_caller_that_goes_away_stops_nothing(store: Store) -> None:
         go_on.wait(30)
         writing.organisations.put(transaction, "acme", limits=(), expected=0)
 
-    call = asyncio.create_task(Changes(AsyncStore(store), Publisher(), clients).write("admin", work))
+    call = asyncio.create_task(Changes(AsyncStore(store), Publisher(), clients).write(Actor("admin"), work))
     await asyncio.to_thread(started.wait, 30)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -125,7 +125,9 @@ async def test_what_an_update_changes(admin: Admin, made: pb.CreateKeyResponse) 
     assert (await update(expires_at=0)).expires_at == 0
     assert not (await update(clear_limits=True)).limits
     key = await update(limits=[LIMIT], expires_at=FAR)
-    assert (list(key.limits), key.expires_at, key.former_until) == ([LIMIT], FAR, rotated.key.former_until)
+    (limit,) = key.limits
+    assert (limit.amount, limit.managed_by) == (LIMIT.amount, "api")
+    assert (key.expires_at, key.former_until) == (FAR, rotated.key.former_until)
     assert (await update(end_grace=True)).former_until == 0
     events = (await admin.stub.ListAuditEvents(pb.ListAuditEventsRequest(object_name="default/ci"))).events
     assert (events[0].action, json.loads(events[0].after)["name"]) == ("update", "nightly")

@@ -217,14 +217,13 @@ async def test_apply_never_removes_a_node(admin: Admin) -> None:
     before = admin.store.load()
     assert before.nodes == {node.id: node}
     for dry_run in (True, False):
-        code, said = await refused(admin.stub.Apply(pb.ApplyRequest(document=pb.Document(), dry_run=dry_run)))
-        assert code is grpc.StatusCode.FAILED_PRECONDITION
-        assert said == (
-            f'organisation "{owner}" is not in the document and has nodes (gpu): keep it there, or remove it with '
-            f"all that it has by `trunkline orgs remove {owner}`"
+        nothing = pb.ApplyRequest(
+            document=pb.Document(), prune=True, sections=["routes", "organisations"], dry_run=dry_run
         )
-    assert admin.store.load() is before
-    await admin.stub.DeleteOrganisation(pb.DeleteOrganisationRequest(name=owner))
+        (conflict,) = (await admin.stub.Apply(nothing)).conflicts
+        assert (conflict.object_name, conflict.detail) == (owner, "it has nodes (gpu)")
+    assert admin.store.load().nodes == before.nodes
+    await admin.stub.taking_over().DeleteOrganisation(pb.DeleteOrganisationRequest(name=owner))
     assert await nodes(admin) == []
 
 
@@ -234,7 +233,7 @@ async def test_apply_says_that_a_nodes_owner_changed(admin: Admin) -> None:
     owner, key = wanted.organisations[0].organisation.name, wanted.organisations[0].keys[0].key.name
     join(admin.store, Invitation(key, visibility=Visibility.PRIVATE), organisation=owner)
     del wanted.organisations[0].keys[0]
-    answer = await admin.stub.Apply(pb.ApplyRequest(document=wanted))
+    answer = await admin.stub.Apply(pb.ApplyRequest(document=wanted, prune=True))
     change = answer.changes[-1]
     assert (change.kind, change.object_type, change.object_name) == (pb.Change.KIND_UPDATE, "node", f"{owner}/gpu")
     assert [field.field for field in change.fields] == ["approved", "owner_key_id"]

@@ -72,7 +72,7 @@ async def test_stored_credentials_do_not_follow_a_provider_to_another_host(admin
     assert await refused(moving) == (grpc.StatusCode.INVALID_ARGUMENT, MOVED)
     wanted = pb.Document(providers=[pb.Provider(name="openai", base_url=base_url)])
     for dry_run in (True, False):
-        applied = admin.stub.Apply(pb.ApplyRequest(document=wanted, dry_run=dry_run))
+        applied = admin.stub.Apply(pb.ApplyRequest(document=wanted, dry_run=dry_run, take_over=True))
         expected = MOVED.replace("provider.", "providers[0].")
         assert await refused(applied) == (grpc.StatusCode.INVALID_ARGUMENT, expected)
     assert admin.store.load().providers["openai"].base_url == "https://api.example.com/v1"

@@ -74,10 +74,8 @@ async def test_a_price_in_the_past_is_refused_by_its_path(admin: Admin) -> None:
     await apply(admin, document())
     before = admin.store.load()
     wanted = with_price(input=3, output=8, valid_from=1_700_000_000)
-    for path, call in (
-        ("routes[0]", apply(admin, wanted)),
-        ("route", admin.stub.PutRoute(pb.PutRouteRequest(route=replacing(wanted.routes[0], before.revision)))),
-    ):
+    put = pb.PutRouteRequest(route=replacing(wanted.routes[0], before.revision))
+    for path, call in (("routes[0]", apply(admin, wanted)), ("route", admin.stub.taking_over().PutRoute(put))):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -108,14 +106,18 @@ async def test_limits_of_every_kind_come_back_and_apply_without_a_change(admin: 
     wanted.routes[0].reserved_output_tokens = 2_048
     assert not [each for each in (await apply(admin, wanted)).warnings if "limits" in each]
     exported = (await admin.stub.Export(pb.ExportRequest())).document
-    assert exported.organisations[0].organisation.limits[1] == budget
-    assert exported.organisations[0].keys[0].key.limits[1] == budget
+    for limits in (exported.organisations[0].organisation.limits, exported.organisations[0].keys[0].key.limits):
+        assert limits[1].managed_by == "file:trunkline"
+        limits[1].ClearField("managed_by")
+        assert limits[1] == budget
+    exported.routes[0].limits[0].ClearField("managed_by")
     assert (list(exported.routes[0].limits), exported.routes[0].reserved_output_tokens) == ([in_flight], 2_048)
     assert not (await apply(admin, exported)).changes
     exported.organisations[0].organisation.limits[1].amount = 1
     (change,) = (await apply(admin, exported)).changes
     assert json.loads(change.fields[0].after)[1] == {
         "metric": "cost_usd", "calendar": "month", "time_zone": "Europe/Berlin", "model": "gpt-4.1", "amount": 1,
+        "managed_by": "file:trunkline",
     }  # fmt: skip
 
 

@@ -197,14 +197,14 @@ def test_a_refusal_names_the_field(spoil: Callable[[pb.Document], None], expecte
     wanted = document()
     spoil(wanted)
     problems = Problems()
-    parse_document(wanted, problems, surviving_organisations=[])
+    parse_document(wanted, problems, providers=[], organisations=[])
     assert any(found.startswith(expected) for found in problems.found), problems.found
     assert not any("hidden" in found for found in problems.found)
 
 
 def test_a_good_document_has_no_problems() -> None:
     problems = Problems()
-    parse_document(document(), problems, surviving_organisations=[])
+    parse_document(document(), problems, providers=[], organisations=[])
     assert problems.found == []
 
 
@@ -220,7 +220,7 @@ def test_a_base_url_has_one_form(given: str, kept: str) -> None:
     wanted = document()
     wanted.providers[0].base_url = given
     problems = Problems()
-    parsed = parse_document(wanted, problems, surviving_organisations=[])
+    parsed = parse_document(wanted, problems, providers=[], organisations=[])
     assert (parsed.providers[0].provider.base_url, problems.found) == (kept, [])
 
 

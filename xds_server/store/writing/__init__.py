@@ -10,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xds_server.store.writing import join_tokens, keys, nodes, organisations, providers, rotation, routes
+    from xds_server.store.writing import (
+        join_tokens,
+        keys,
+        management,
+        nodes,
+        organisations,
+        providers,
+        rotation,
+        routes,
+    )
     from xds_server.store.writing.transaction import Event, Transaction
 
 __all__ = [
@@ -19,6 +28,7 @@ __all__ = [
     "Transaction",
     "join_tokens",
     "keys",
+    "management",
     "nodes",
     "organisations",
     "providers",
@@ -27,7 +37,7 @@ __all__ = [
 ]
 
 #: What is imported when first used.
-MODULES = ("join_tokens", "keys", "nodes", "organisations", "providers", "rotation", "routes")
+MODULES = ("join_tokens", "keys", "management", "nodes", "organisations", "providers", "rotation", "routes")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from xds_server.store.records import Action, KeyRecord, ObjectType
 from xds_server.store.settings import KeyChange, KeySettings
 from xds_server.store.tables import KeyRow, OrganisationRow
 from xds_server.store.writing import join_tokens, nodes
+from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
@@ -44,6 +45,7 @@ def create(
         created_at=transaction.now,
         version=transaction.revision,
     )
+    key = settled(transaction, ObjectType.KEY, label, None, key)
     row = KeyRow(**codec.KEY.encode(key), revoked_at=0)
     transaction.session.add(row)
     index.add(row)
@@ -54,7 +56,10 @@ def create(
 def update(
     transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0
 ) -> Key:
-    """Changes what the key may do. `expected` 0: whatever its version. Raises NotFoundError, StaleWriteError."""
+    """Changes what the key may do. `expected` 0: whatever its version.
+
+    Raises NotFoundError, StaleWriteError, ManagedError.
+    """
     row = _find(transaction, transaction.organisation_id(organisation), name)
     label = display_name(organisation, name)
     check_current(ObjectType.KEY, label, current=row.version if row else None, expected=expected)
@@ -67,7 +72,7 @@ def update(
 def change(transaction: Transaction, reference: str, wanted: KeyChange, *, expected: int = 0) -> KeyRecord:
     """Changes what is called for. `reference` as in `find`.
 
-    Raises what `find` raises, StaleWriteError, and AlreadyExistsError for the name.
+    Raises what `find` raises, StaleWriteError, ManagedError, and AlreadyExistsError for the name.
     """
     row, organisation = find(transaction, reference)
     label = display_name(organisation, row.name)
@@ -81,11 +86,16 @@ def change(transaction: Transaction, reference: str, wanted: KeyChange, *, expec
             raise AlreadyExistsError(f'key "{taken}" exists: revoke it first, or choose another name')
         names.discard((before.organisation_id, before.name))
         names.add((before.organisation_id, after.name))
-    return KeyRecord(store(transaction, label, before, after), organisation, 0)
+    stored = store(transaction, label, before, after)
+    if after.name != before.name:
+        # Under its former name it is gone: the file does not make it again.
+        removing(transaction, ObjectType.KEY, label, before.managed_by)
+    return KeyRecord(stored, organisation, 0)
 
 
 def store(transaction: Transaction, label: str, before: Key, after: Key, action: Action = Action.UPDATE) -> Key:
-    """Returns the key as stored. Writes nothing where nothing changes."""
+    """Returns the key as stored. Writes nothing where nothing changes. Raises ManagedError."""
+    after = settled(transaction, ObjectType.KEY, label, before, after)
     if after == before:
         return before
     after = replace(after, version=transaction.revision)
@@ -121,10 +131,35 @@ def find(transaction: Transaction, reference: str) -> tuple[KeyRow, str]:
     return found[0]
 
 
+def replaced(transaction: Transaction, label: str, current: Key, settings: KeySettings) -> KeySettings:
+    """Revokes a key in whose place one with another value comes. Returns that one's settings, with the limits that
+    other managers have set.
+    """
+    after = settled(transaction, ObjectType.KEY, label, current, settings.of(current))
+    revoke(transaction, current.id)
+    return KeySettings.in_force(after)
+
+
+def was_revoked(transaction: Transaction, organisation: str, name: str, hash_: bytes) -> bool:
+    """Whether a key of this name and value was revoked."""
+    if organisation not in transaction.organisation_ids:
+        return False
+    owner = transaction.organisation_ids[organisation]
+    return bool(
+        transaction.snapshot().rows(
+            "SELECT 1 FROM api_key WHERE organisation_id = ? AND name = ? AND hash = ? AND revoked_at > 0 LIMIT 1",
+            owner,
+            name,
+            hash_,
+        )
+    )
+
+
 def revoke(transaction: Transaction, reference: str) -> KeyRecord:
     """Its nodes become its organisation's, see nodes.disown, and its unused join tokens admit nobody.
 
-    Revoking a key that is revoked, which has only its id, changes nothing. Raises what `find` raises.
+    Revoking a key that is revoked, which has only its id, changes nothing. A key that a file manages is revoked
+    too, and the file does not bring it back. Raises what `find` raises.
     """
     row = transaction.session.get(KeyRow, reference) or find(transaction, reference)[0]
     owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
@@ -135,6 +170,7 @@ def revoke(transaction: Transaction, reference: str) -> KeyRecord:
         transaction.session.add(row)
         transaction.session.flush()
         label = display_name(owner.name, row.name)
+        removing(transaction, ObjectType.KEY, label, row.managed_by)
         transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
         join_tokens.withdraw(transaction, owner.name, owner_key_id=row.id)
         nodes.disown(transaction, row.id)
@@ -145,6 +181,7 @@ def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
     """With its organisation; a key that was revoked before leaves without an event."""
     if row.revoked_at == 0:
         label = display_name(organisation, row.name)
+        removing(transaction, ObjectType.KEY, label, row.managed_by)
         transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
     transaction.keys().discard(row)
     transaction.session.delete(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlmodel import col, select
 
 from xds_server.model import Limit, Organisation
@@ -10,6 +12,7 @@ from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import KeyRow, OrganisationRow, RouteRow
 from xds_server.store.writing import join_tokens, keys, nodes, routes
+from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
@@ -19,11 +22,11 @@ def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expec
     row = _find(transaction, name)
     check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
     before = codec.ORGANISATION.decode_row(row) if row else None
-    if before is not None and before.limits == limits:
+    wanted = Organisation(id=before.id if before else f"org_{new_id()}", name=name, limits=limits)
+    wanted = settled(transaction, ObjectType.ORGANISATION, name, before, wanted)
+    if before is not None and replace(wanted, version=before.version) == before:
         return before
-    stored = Organisation(
-        id=before.id if before else f"org_{new_id()}", name=name, limits=limits, version=transaction.revision
-    )
+    stored = replace(wanted, version=transaction.revision)
     transaction.session.merge(OrganisationRow(**codec.ORGANISATION.encode(stored)))
     # Rows that refer to it by id may be added next; without ORM relationships nobody else orders the inserts.
     transaction.session.flush()
@@ -41,12 +44,13 @@ def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expec
 def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     """Removes its nodes, join tokens, keys and its own routes with it, each with its event.
 
-    Raises NotFoundError, StaleWriteError.
+    Raises NotFoundError, StaleWriteError, ManagedError for what a file manages of all that.
     """
     row = _find(transaction, name)
     check_current(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
+    removing(transaction, ObjectType.ORGANISATION, name, row.managed_by)
     session = transaction.session
     for model in session.exec(select(RouteRow.model).where(RouteRow.organisation_id == row.id)).all():
         routes.delete(transaction, model, organisation=name)

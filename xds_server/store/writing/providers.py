@@ -12,6 +12,7 @@ from xds_server.model import Provider
 from xds_server.store import codec, views
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import OrganisationRow, ProviderRow, RouteRow, TargetRow
+from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
@@ -33,14 +34,30 @@ def put(
             changes leaves them where they were trusted: a path is the same host's, and a `ca_file` is put in place
             by the administrator of the gateway's machine.
         StaleWriteError, AlreadyExistsError, NotFoundError: see versions.check_put.
+        ManagedError: see management.settled.
     """
     row = transaction.session.get(ProviderRow, provider.name)
     check_put(ObjectType.PROVIDER, provider.name, current=row.version if row else None, expected=expected)
     before = _decode(transaction, row) if row else None
     if keep_credentials and before is not None:
-        if before.credentials and _origin(provider.base_url) != _origin(before.base_url):
-            raise InvalidFieldError([f"{path}.base_url: {_moved(before.base_url)}"])
         provider = replace(provider, credentials=before.credentials)
+    given = provider.credentials
+    provider = settled(
+        transaction,
+        ObjectType.PROVIDER,
+        provider.name,
+        before,
+        provider,
+        states_credentials=not keep_credentials,
+    )
+    kept = keep_credentials or provider.credentials != given
+    if (
+        before is not None
+        and kept
+        and before.credentials
+        and _origin(provider.base_url) != _origin(before.base_url)
+    ):
+        raise InvalidFieldError([f"{path}.base_url: {_moved(before.base_url)}"])
     if before is not None and replace(provider, version=before.version) == before:
         return before
     stored = replace(provider, version=transaction.revision)
@@ -79,8 +96,13 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     if users:
         names = ", ".join(sorted(f"{owner}/{model}" if owner else model for model, owner in users))
         raise InUseError(f'provider "{name}" is used by these routes: {names}; take it out of their targets first')
+    removing(transaction, ObjectType.PROVIDER, name, row.managed_by)
     transaction.session.delete(row)
     transaction.record(Action.DELETE, ObjectType.PROVIDER, name, views.provider(_decode(transaction, row)), None)
+
+
+def _moves(before: Provider, after: Provider) -> bool:
+    return _origin(before.base_url) != _origin(after.base_url)
 
 
 def _origin(base_url: str) -> tuple[str, str | None, int]:

@@ -15,6 +15,7 @@ from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import PriceRow, RouteRow, TargetRow
 from xds_server.store.writing import prices
+from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
@@ -45,7 +46,14 @@ def put(
         organisation_id=organisation_id or "",
     )
     known = {target.id for target in before.targets} if before else set()
-    route = replace(route, targets=_priced(route.targets, stored_prices, known, transaction.now, path))
+    try:
+        targets = _priced(route.targets, stored_prices, known, transaction.now, path)
+    except InvalidFieldError:
+        # Another manager has changed the price since: that is the conflict, and not the date.
+        if before is None or transaction.management.claim(before.managed_by, same=False) is not None:
+            raise
+        targets = route.targets
+    route = settled(transaction, ObjectType.ROUTE, name, before, replace(route, targets=targets))
     if before is not None and replace(route, version=before.version) == before:
         return before
     stored = replace(route, version=transaction.revision)
@@ -62,12 +70,13 @@ def put(
 
 
 def delete(transaction: Transaction, model: str, *, organisation: str, expected: int = 0) -> None:
-    """Raises NotFoundError, StaleWriteError."""
+    """Raises NotFoundError, StaleWriteError, ManagedError."""
     name = display_name(model, organisation)
     row = _find(transaction, model, _owner_id(transaction, organisation))
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
     if row is None:
         return
+    removing(transaction, ObjectType.ROUTE, name, row.managed_by)
     before = _stored(transaction, row.id)
     _remove_targets(transaction, row.id)
     transaction.session.exec(delete_rows(PriceRow).where(col(PriceRow.route_id) == row.id))

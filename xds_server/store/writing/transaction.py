@@ -15,10 +15,12 @@ from xds_server.model import State
 from xds_server.store import audit_chain, reading
 from xds_server.store.connection import Snapshot, snapshot_of
 from xds_server.store.crypto import Cipher
-from xds_server.store.records import Action, ObjectType
+from xds_server.store.managers import Management
+from xds_server.store.records import Action, Actor, ObjectType
 from xds_server.store.tables import AuditRow, OrganisationRow, ProviderRow, RevisionRow
 from xds_server.store.views import View
 from xds_server.store.writing.key_index import KeyIndex
+from xds_server.store.writing.removed import Removed
 
 #: PostgreSQL's notification channel; the payload is the revision.
 CHANNEL = "trunkline_state"
@@ -49,18 +51,21 @@ class Transaction:
     """Holds the write lock from the beginning, so that writers follow one another in the order of their revisions.
 
     `revision` is what the state will be at if anything changes, and the version of every object changed.
+    `management` is for whom it writes: the API, unless a file is applied.
     """
 
-    def __init__(self, session: Session, cipher: Cipher, actor: str) -> None:
+    def __init__(self, session: Session, cipher: Cipher, actor: Actor) -> None:
         self.session = session
         self.cipher = cipher
-        self.actor = actor
+        self.actor = actor.name
+        self.management = Management(take_over=actor.take_over)
         self.now_us = time.time_ns() // 1000
         self.events: list[Event] = []
         locked = session.exec(select(RevisionRow).where(RevisionRow.kind == "state").with_for_update()).one()
         self.base_revision = locked.value
         self.revision = self.base_revision + 1
         self.key_index: KeyIndex | None = None
+        self._removed: Removed | None = None
         #: By name; organisations.put and delete keep it.
         self.organisation_ids: dict[str, str] = dict(
             session.exec(select(OrganisationRow.name, OrganisationRow.id)).all()
@@ -111,6 +116,12 @@ class Transaction:
         if self.key_index is None:
             self.key_index = KeyIndex.load(self.snapshot())
         return self.key_index
+
+    def removed(self) -> Removed:
+        """What the API removed of the files' objects; loaded once."""
+        if self._removed is None:
+            self._removed = Removed(self.session)
+        return self._removed
 
     def finish(self) -> int:
         """Writes the audit events, raises the counters, tells other replicas. Returns the revision."""

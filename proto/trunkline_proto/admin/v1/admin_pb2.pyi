@@ -150,6 +150,8 @@ class Provider(_message.Message):
     STREAM_USAGE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CLEAR_CREDENTIALS_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_MANAGED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; unique and final."""
     dialect: _builtins.str
@@ -166,6 +168,10 @@ class Provider(_message.Message):
     """Of the object, for optimistic concurrency; rises with every change."""
     clear_credentials: _builtins.bool
     """On a replace: remove the stored credentials (an empty `credentials` alone keeps them)."""
+    managed_by: _builtins.str
+    """Who manages it: `api`, `file:NAME`, or empty for what is older than managers and was claimed by nobody since."""
+    credentials_managed_by: _builtins.str
+    """Who manages its credentials: a file that leaves them out does not."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The provider's API keys, tried in turn on 401 and 429. Input only, never returned. None: no authorization
@@ -185,10 +191,12 @@ class Provider(_message.Message):
         stream_usage: _builtins.bool | None = ...,
         version: _builtins.int = ...,
         clear_credentials: _builtins.bool = ...,
+        managed_by: _builtins.str = ...,
+        credentials_managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "stream_usage", b"stream_usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "base_url", b"base_url", "ca_file", b"ca_file", "clear_credentials", b"clear_credentials", "credential_count", b"credential_count", "credentials", b"credentials", "dialect", b"dialect", "name", b"name", "stream_usage", b"stream_usage", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "base_url", b"base_url", "ca_file", b"ca_file", "clear_credentials", b"clear_credentials", "credential_count", b"credential_count", "credentials", b"credentials", "credentials_managed_by", b"credentials_managed_by", "dialect", b"dialect", "managed_by", b"managed_by", "name", b"name", "stream_usage", b"stream_usage", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stream_usage: _TypeAlias = _typing.Literal["stream_usage"]  # noqa: Y015
     _WhichOneofArgType__stream_usage: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage"]  # noqa: Y015
@@ -294,6 +302,7 @@ class Route(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -307,6 +316,8 @@ class Route(_message.Message):
     version: _builtins.int
     reserved_output_tokens: _builtins.int
     """Completion tokens reserved for a request that states no maximum; 0: the default of 1,024."""
+    managed_by: _builtins.str
+    """As Provider.managed_by."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
@@ -329,10 +340,11 @@ class Route(_message.Message):
         version: _builtins.int = ...,
         limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
         reserved_output_tokens: _builtins.int = ...,
+        managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,10 +358,13 @@ class Organisation(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; unique and final."""
     version: _builtins.int
+    managed_by: _builtins.str
+    """As Provider.managed_by. Its keys, its own routes and its limits each have a manager of their own."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]: ...
     def __init__(
@@ -359,10 +374,11 @@ class Organisation(_message.Message):
         name: _builtins.str = ...,
         limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
         version: _builtins.int = ...,
+        managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "managed_by", b"managed_by", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +398,7 @@ class Key(_message.Message):
     REVOKED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -396,6 +413,8 @@ class Key(_message.Message):
     version: _builtins.int
     former_until: _builtins.int
     """Unix seconds until which the secret before the last rotation works too; 0: only one secret works. Output only."""
+    managed_by: _builtins.str
+    """As Provider.managed_by."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -415,10 +434,11 @@ class Key(_message.Message):
         revoked_at: _builtins.int = ...,
         version: _builtins.int = ...,
         former_until: _builtins.int = ...,
+        managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,22 +531,44 @@ class ApplyRequest(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WAIT_MS_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    TAKE_OVER_FIELD_NUMBER: _builtins.int
+    PRUNE_FIELD_NUMBER: _builtins.int
+    SECTIONS_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """Compute the difference and change nothing."""
     wait_ms: _builtins.int
     """How long to wait for every connected client to take or refuse the change, milliseconds; 0: 5,000."""
+    managed_by: _builtins.str
+    """For whom: `file:NAME`, or `api`. Empty: `file:trunkline`. For `api` a conflict is an error (FAILED_PRECONDITION)
+    instead of a part of the answer.
+    """
+    take_over: _builtins.bool
+    """Make the document's objects this manager's, whoever has them, and as the document says."""
+    prune: _builtins.bool
+    """Remove what this manager has and the document does not name."""
     @_builtins.property
     def document(self) -> Global___Document: ...
+    @_builtins.property
+    def sections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The sections that the document has in full, of `providers`, `routes` and `organisations`; only these are pruned.
+        Empty: those with entries.
+        """
+
     def __init__(
         self,
         *,
         document: Global___Document | None = ...,
         dry_run: _builtins.bool = ...,
         wait_ms: _builtins.int = ...,
+        managed_by: _builtins.str = ...,
+        take_over: _builtins.bool = ...,
+        prune: _builtins.bool = ...,
+        sections: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "dry_run", b"dry_run", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "dry_run", b"dry_run", "managed_by", b"managed_by", "prune", b"prune", "sections", b"sections", "take_over", b"take_over", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -539,6 +581,7 @@ class ApplyResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     PROPAGATION_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     @_builtins.property
@@ -547,20 +590,101 @@ class ApplyResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is stored but not acted upon by this version, one sentence each."""
 
+    @_builtins.property
+    def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conflict]:
+        """What was left as it is, and why."""
+
     def __init__(
         self,
         *,
         changes: _abc.Iterable[Global___Change] | None = ...,
         propagation: Global___Propagation | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        conflicts: _abc.Iterable[Global___Conflict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["propagation", b"propagation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "propagation", b"propagation", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "conflicts", b"conflicts", "propagation", b"propagation", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyResponse: _TypeAlias = ApplyResponse  # noqa: Y015
+
+@_typing.final
+class Conflict(_message.Message):
+    """An object, or a part of it, that stays as it is stored although the document would have it otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Conflict._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: Conflict._Reason.ValueType  # 0
+        REASON_MANAGED_ELSEWHERE: Conflict._Reason.ValueType  # 1
+        """Another manager has it, and it differs: `fields` are from what is stored to what the document says."""
+        REASON_REMOVED: Conflict._Reason.ValueType  # 2
+        """It was removed or revoked through the API."""
+        REASON_NOT_PRUNED: Conflict._Reason.ValueType  # 3
+        """The document no longer names it. With `prune` it goes."""
+        REASON_IN_USE: Conflict._Reason.ValueType  # 4
+        """It was to be pruned, and something that another manager has depends on it: see `detail`."""
+        REASON_REFERS_TO_REMOVED: Conflict._Reason.ValueType  # 5
+        """It refers to an object that was removed through the API: see `detail`."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
+    REASON_UNSPECIFIED: Conflict.Reason.ValueType  # 0
+    REASON_MANAGED_ELSEWHERE: Conflict.Reason.ValueType  # 1
+    """Another manager has it, and it differs: `fields` are from what is stored to what the document says."""
+    REASON_REMOVED: Conflict.Reason.ValueType  # 2
+    """It was removed or revoked through the API."""
+    REASON_NOT_PRUNED: Conflict.Reason.ValueType  # 3
+    """The document no longer names it. With `prune` it goes."""
+    REASON_IN_USE: Conflict.Reason.ValueType  # 4
+    """It was to be pruned, and something that another manager has depends on it: see `detail`."""
+    REASON_REFERS_TO_REMOVED: Conflict.Reason.ValueType  # 5
+    """It refers to an object that was removed through the API: see `detail`."""
+
+    REASON_FIELD_NUMBER: _builtins.int
+    OBJECT_TYPE_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    reason: Global___Conflict.Reason.ValueType
+    object_type: _builtins.str
+    """As in Change."""
+    object_name: _builtins.str
+    managed_by: _builtins.str
+    """Who manages it."""
+    detail: _builtins.str
+    @_builtins.property
+    def limit(self) -> _policy_pb2.Limit:
+        """The part in question, where it is not the object as a whole: a limit, as stored, or as wanted if none is stored."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]: ...
+    def __init__(
+        self,
+        *,
+        reason: Global___Conflict.Reason.ValueType = ...,
+        object_type: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+        limit: _policy_pb2.Limit | None = ...,
+        managed_by: _builtins.str = ...,
+        fields: _abc.Iterable[Global___FieldChange] | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fields", b"fields", "limit", b"limit", "managed_by", b"managed_by", "object_name", b"object_name", "object_type", b"object_type", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conflict: _TypeAlias = Conflict  # noqa: Y015
 
 @_typing.final
 class Change(_message.Message):
@@ -725,12 +849,19 @@ Global___Rejection: _TypeAlias = Rejection  # noqa: Y015
 class ExportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    managed_by: _builtins.str
+    """Only what is managed by `api`, by a file (`file`), or by one file (`file:NAME`); empty: everything. What nobody
+    has claimed counts as `api`.
+    """
     def __init__(
         self,
+        *,
+        managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managed_by", b"managed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

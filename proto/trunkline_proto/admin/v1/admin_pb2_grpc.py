@@ -165,15 +165,17 @@ class AdminServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Apply(self, request, context):
-        """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
-        document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+        """Creates and changes what the document names, for the manager that the request names. What another manager has is
+        left alone and told as a conflict, unless the request takes it over. What the document no longer names stays,
+        unless the request prunes. Atomic and idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Export(self, request, context):
-        """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one).
+        """The state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an empty
+        credential keeps the stored one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,11 +35,14 @@ class AdminStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     Apply: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApplyRequest, _admin_pb2.ApplyResponse]
-    """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
-    document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+    """Creates and changes what the document names, for the manager that the request names. What another manager has is
+    left alone and told as a conflict, unless the request takes it over. What the document no longer names stays,
+    unless the request prunes. Atomic and idempotent.
     """
     Export: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]
-    """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one)."""
+    """The state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an empty
+    credential keeps the stored one).
+    """
     ListProviders: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListProvidersRequest, _admin_pb2.ListProvidersResponse]
     PutProvider: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutProviderRequest, _admin_pb2.PutProviderResponse]
     """Creates (`version` 0) or replaces (`version` as last read) a provider."""
@@ -100,11 +103,14 @@ class AdminStub:
 class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Apply: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApplyRequest, _admin_pb2.ApplyResponse]  # type: ignore[assignment]
-    """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
-    document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+    """Creates and changes what the document names, for the manager that the request names. What another manager has is
+    left alone and told as a conflict, unless the request takes it over. What the document no longer names stays,
+    unless the request prunes. Atomic and idempotent.
     """
     Export: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExportRequest, _admin_pb2.ExportResponse]  # type: ignore[assignment]
-    """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one)."""
+    """The state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an empty
+    credential keeps the stored one).
+    """
     ListProviders: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListProvidersRequest, _admin_pb2.ListProvidersResponse]  # type: ignore[assignment]
     PutProvider: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutProviderRequest, _admin_pb2.PutProviderResponse]  # type: ignore[assignment]
     """Creates (`version` 0) or replaces (`version` as last read) a provider."""
@@ -168,8 +174,9 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ApplyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ApplyResponse, _abc.Awaitable[_admin_pb2.ApplyResponse]]:
-        """Makes the state what the document says; what it does not name is removed, except for nodes, which stand in no
-        document: FAILED_PRECONDITION for an organisation that would go and has some. Atomic and idempotent.
+        """Creates and changes what the document names, for the manager that the request names. What another manager has is
+        left alone and told as a conflict, unless the request takes it over. What the document no longer names stays,
+        unless the request prunes. Atomic and idempotent.
         """
 
     @_abc_1.abstractmethod
@@ -178,7 +185,9 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ExportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExportResponse, _abc.Awaitable[_admin_pb2.ExportResponse]]:
-        """The state as a document `Apply` accepts; secrets are left out (an empty credential keeps the stored one)."""
+        """The state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an empty
+        credential keeps the stored one).
+        """
 
     @_abc_1.abstractmethod
     def ListProviders(

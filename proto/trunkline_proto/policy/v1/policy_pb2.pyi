@@ -90,6 +90,7 @@ class Limit(_message.Message):
     CALENDAR_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
     metric: Global___Metric.ValueType
     per_seconds: _builtins.int
     """Length of the window in seconds; 0 for METRIC_CONCURRENCY and for calendar windows. Below one hour the window
@@ -103,6 +104,8 @@ class Limit(_message.Message):
     """IANA name, e.g. `Europe/Berlin`; empty: UTC. Only with `calendar`."""
     model: _builtins.str
     """Of an organisation's or key's limit: only requests for this model count. Empty: all do."""
+    managed_by: _builtins.str
+    """Who manages it, as trunkline.admin.v1.Provider.managed_by. Of the admin API alone; translators are not told."""
     def __init__(
         self,
         *,
@@ -112,10 +115,11 @@ class Limit(_message.Message):
         calendar: Global___Calendar.ValueType = ...,
         time_zone: _builtins.str = ...,
         model: _builtins.str = ...,
+        managed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "calendar", b"calendar", "metric", b"metric", "model", b"model", "per_seconds", b"per_seconds", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "calendar", b"calendar", "managed_by", b"managed_by", "metric", b"metric", "model", b"model", "per_seconds", b"per_seconds", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,51 @@
+"""What `apply` left as it is, in lines that say why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline.config import limit_text
+
+
+def unmet(found: Iterable[admin.Conflict]) -> bool:
+    """Whether something is not as the file says; what the file only stopped naming is no such thing."""
+    return any(each.reason != admin.Conflict.REASON_NOT_PRUNED for each in found)
+
+
+def lines(found: Iterable[admin.Conflict]) -> Iterator[str]:
+    for each in found:
+        what = f"{each.object_type} {each.object_name}"
+        if each.HasField("limit"):
+            what += f", limit {limit_text.name(each.limit)}"
+        yield f"! {what}: {_why(each)}"
+
+
+def manager(managed_by: str) -> str:
+    """As people say it: `the API`, `the file trunkline`."""
+    if managed_by.startswith("file:"):
+        return f"the file {managed_by.removeprefix('file:')}"
+    return "the API" if managed_by else "no file yet"
+
+
+def _why(found: admin.Conflict) -> str:
+    match found.reason:
+        case admin.Conflict.REASON_MANAGED_ELSEWHERE:
+            differs = f" and differs in {', '.join(each.field for each in found.fields)}" if found.fields else ""
+            return (
+                f"left as it is; it is managed by {manager(found.managed_by)}{differs} "
+                "(--take-over makes it what this file says)"
+            )
+        case admin.Conflict.REASON_REMOVED:
+            verb = "revoked" if found.object_type == "key" and not found.HasField("limit") else "removed"
+            return f"stays {verb}; that was done by a command (--take-over makes it again)"
+        case admin.Conflict.REASON_NOT_PRUNED:
+            keeps = "keeps working" if found.object_type == "key" else "stays"
+            return f"no longer in this file, and {keeps} (--prune removes it)"
+        case admin.Conflict.REASON_IN_USE:
+            return f"not removed: {found.detail}"
+        case admin.Conflict.REASON_REFERS_TO_REMOVED:
+            return f"left out: it refers to what a command removed: {found.detail} (--take-over makes it again)"
+        case _:
+            return "left as it is"

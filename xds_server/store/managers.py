@@ -1,0 +1,117 @@
+"""Who manages an object: the API, or a file by its name; and what one of them leaves to the other.
+
+An object of which `managed_by` is empty is older than managers: the first file that says the same of it, or the
+first change through the API, becomes its manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeVar
+
+from xds_server.model import Key, Limit, Provider, Route, State
+from xds_server.store.records import ObjectType
+from xds_server.store.views import View
+
+V = TypeVar("V", Provider, Route, Key)
+
+API = "api"
+FILE_PREFIX = "file:"
+#: Of a file that does not name itself.
+DEFAULT_FILE = "file:trunkline"
+
+
+def is_file(manager: str) -> bool:
+    return manager.startswith(FILE_PREFIX)
+
+
+def shown(manager: str) -> str:
+    """In messages: `the file "trunkline"`, `the API`."""
+    if is_file(manager):
+        return f'the file "{manager.removeprefix(FILE_PREFIX)}"'
+    return "the API" if manager else "nobody yet"
+
+
+def matches(manager: str, wanted: str) -> bool:
+    """`wanted` is a manager, or `file` for every file. What nobody has claimed counts as the API's."""
+    return is_file(manager) if wanted == "file" else (manager or API) == wanted
+
+
+def part_of(state: State, manager: str) -> State:
+    """What `manager` has, as of `matches`, and the organisations in which it has a key or a limit."""
+
+    def own(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        return tuple(each for each in limits if matches(each.managed_by, manager))
+
+    def of_manager(objects: Mapping[str, V]) -> dict[str, V]:
+        return {id_: each for id_, each in objects.items() if matches(each.managed_by, manager)}
+
+    keys = of_manager(state.keys)
+    with_keys = {each.organisation_id for each in keys.values()}
+    return replace(
+        state,
+        providers=of_manager(state.providers),
+        routes={id_: replace(each, limits=own(each.limits)) for id_, each in of_manager(state.routes).items()},
+        keys={id_: replace(each, limits=own(each.limits)) for id_, each in keys.items()},
+        organisations={
+            id_: replace(each, limits=own(each.limits))
+            for id_, each in state.organisations.items()
+            if matches(each.managed_by, manager) or id_ in with_keys or own(each.limits)
+        },
+    )
+
+
+class Reason(Enum):
+    """Why an object stays as it is stored; see trunkline.admin.v1.Conflict."""
+
+    MANAGED_ELSEWHERE = "managed-elsewhere"
+    REMOVED = "removed"
+    NOT_PRUNED = "not-pruned"
+    IN_USE = "in-use"
+    REFERS_TO_REMOVED = "refers-to-removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What a file would have otherwise and left. `limit` is the part in question, None for the whole object.
+
+    `before` and `after` are what is stored and what the file says, `changed` the fields in which they differ.
+    """
+
+    reason: Reason
+    object_type: ObjectType
+    object_name: str
+    managed_by: str
+    limit: Limit | None = None
+    before: View | None = None
+    after: View | None = None
+    changed: frozenset[str] = frozenset()
+    detail: str = ""
+
+
+@dataclass
+class Management:
+    """For whom a transaction writes. `take_over`: what it changes becomes its own, whoever had it.
+
+    A file collects conflicts and leaves the objects as they are; for the API a conflict is an error.
+    """
+
+    manager: str = API
+    take_over: bool = False
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    @property
+    def is_file(self) -> bool:
+        return is_file(self.manager)
+
+    def claim(self, current: str, *, same: bool) -> str | None:
+        """The manager of an object after this one said what it should be (`same`: as it is). None: a conflict."""
+        if same and not self.is_file:
+            return current
+        if current == self.manager or self.take_over:
+            return self.manager
+        if same:
+            return current or self.manager
+        return self.manager if not current and not self.is_file else None

@@ -1,0 +1,35 @@
+"""Who manages each object, and what the API removed of the files' objects.
+
+What exists belongs to nobody yet. The first file that says the same of an object becomes its manager; what differs
+from the file, or is not in it, stays as it is.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+_COLUMNS = (
+    ("organisation", "managed_by"),
+    ("api_key", "managed_by"),
+    ("route", "managed_by"),
+    ("provider", "managed_by"),
+    ("provider", "credentials_managed_by"),
+)
+
+
+def upgrade() -> None:
+    """Adds the columns and the table."""
+    for table, column in _COLUMNS:
+        op.add_column(table, sa.Column(column, sa.String(), nullable=False, server_default=""))
+    op.create_table(
+        "removed_object",
+        sa.Column("object_type", sa.String(), primary_key=True),
+        sa.Column("object_name", sa.String(), primary_key=True),
+        sa.Column("part", sa.String(), primary_key=True),
+        sa.Column("managed_by", sa.String(), nullable=False),
+        sa.Column("removed_at", sa.BigInteger(), nullable=False),
+    )

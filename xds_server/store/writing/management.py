@@ -1,0 +1,222 @@
+"""What a write may change of what another manager has. Every write of an object passes through `settled`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xds_server.errors import ManagedError
+from xds_server.model import Key, Limit, Organisation, Provider, Route
+from xds_server.store import views
+from xds_server.store.managers import API, Conflict, Reason, is_file, shown
+from xds_server.store.records import ObjectType
+from xds_server.store.views import View
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+T = TypeVar("T", Provider, Route, Organisation, Key)
+L = TypeVar("L", Route, Organisation, Key)
+
+#: Parts that have managers of their own, and what no manager decides.
+_APART = frozenset(
+    {
+        "limits",
+        "credentials",
+        "credentials_managed_by",
+        # Of keys: a rotation stands, whatever the file says; see rotation.was_replaced.
+        "hash",
+        "former_hash",
+        "former_until",
+        "retired",
+        "managed_by",
+        "version",
+    }
+)
+_VIEWS: dict[ObjectType, Callable[[Any], View]] = {
+    ObjectType.PROVIDER: views.provider,
+    ObjectType.ROUTE: views.route,
+    ObjectType.ORGANISATION: views.organisation,
+    ObjectType.KEY: views.key,
+}
+
+
+def settled(
+    transaction: Transaction,
+    object_type: ObjectType,
+    name: str,
+    before: T | None,
+    after: T,
+    *,
+    states_credentials: bool = True,
+) -> T:
+    """Returns `after` as it may be stored: with the managers of the object and of its parts, and with the parts
+    that others manage. `before` is what is stored. Where a file meets what another manager has, the result is as
+    stored, and the conflict is noted.
+
+    Raises ManagedError where the API would change what a file manages.
+    """
+    management = transaction.management
+    if before is None:
+        transaction.removed().forget(object_type, name)
+        return _created(transaction, object_type, name, after)
+    changed = frozenset(
+        field.name
+        for field in fields(after)
+        if field.name not in _APART and getattr(before, field.name) != getattr(after, field.name)
+    )
+    managed_by = management.claim(before.managed_by, same=not changed)
+    if isinstance(after, Organisation) and management.is_file and not management.take_over:
+        # It has nothing of its own to change: naming it does not take it from whoever made it.
+        managed_by = before.managed_by or management.manager
+    if managed_by is None:
+        refuse(transaction, object_type, name, before, after, changed=changed)
+        return before
+    after = replace(after, managed_by=managed_by)
+    if isinstance(after, Provider):
+        assert isinstance(before, Provider)  # noqa: S101 - both are of one kind
+        return _with_credentials(transaction, name, before, after, states_credentials)
+    return _with_limits(transaction, object_type, name, before, after)
+
+
+def _created(transaction: Transaction, object_type: ObjectType, name: str, value: T) -> T:
+    manager = transaction.management.manager
+    value = replace(value, managed_by=manager)
+    if isinstance(value, Provider):
+        return replace(value, credentials_managed_by=manager if value.credentials else "")
+    return _with_limits(transaction, object_type, name, None, value)
+
+
+def removing(transaction: Transaction, object_type: ObjectType, name: str, managed_by: str) -> None:
+    """Checks that an object may go. What the API takes from a file is remembered: the file does not bring it back.
+
+    Raises ManagedError where the API would remove what a file manages. Keys always go: one that leaked must not
+    wait for a file.
+    """
+    management = transaction.management
+    transaction.removed().forget(object_type, name)
+    if management.is_file or not is_file(managed_by):
+        return
+    if not management.take_over and object_type is not ObjectType.KEY:
+        raise ManagedError(_told(object_type, name, managed_by))
+    transaction.removed().add(object_type, name, "", managed_by=managed_by, now=transaction.now)
+
+
+def left_removed(transaction: Transaction, object_type: ObjectType, name: str, limit: Limit | None = None) -> bool:
+    """Whether a file must leave it away because the API removed it. Notes the conflict."""
+    management = transaction.management
+    if not management.is_file or management.take_over:
+        return False
+    if not transaction.removed().has(object_type, name, limit.name if limit is not None else ""):
+        return False
+    management.conflicts.append(Conflict(Reason.REMOVED, object_type, name, API, limit=limit))
+    return True
+
+
+def _with_limits(transaction: Transaction, object_type: ObjectType, name: str, before: L | None, after: L) -> L:
+    """`after` with the limits that its holder shall have. A file speaks of its own limits only; the API of all."""
+    management = transaction.management
+    wanted = {each.identity: each for each in after.limits}
+    kept: list[Limit] = []
+    for stored in before.limits if before is not None else ():
+        given = wanted.pop(stored.identity, None)
+        if given is None:
+            if not _drops(transaction, object_type, name, stored):
+                kept.append(stored)
+            continue
+        managed_by = management.claim(stored.managed_by, same=given.amount == stored.amount)
+        if managed_by is None:
+            _refuse_limit(transaction, object_type, name, stored, given)
+            kept.append(stored)
+        else:
+            kept.append(replace(given, managed_by=managed_by))
+    for given in wanted.values():
+        if left_removed(transaction, object_type, name, given):
+            continue
+        transaction.removed().forget_part(object_type, name, given.name)
+        kept.append(replace(given, managed_by=given.managed_by or management.manager))
+    return replace(after, limits=tuple(kept))
+
+
+def _drops(transaction: Transaction, object_type: ObjectType, name: str, stored: Limit) -> bool:
+    """Whether a limit goes that is no longer said."""
+    management = transaction.management
+    if management.is_file:
+        return stored.managed_by == management.manager
+    if is_file(stored.managed_by):
+        if not management.take_over:
+            raise ManagedError(_told(object_type, name, stored.managed_by, stored))
+        removed = transaction.removed()
+        removed.add(object_type, name, stored.name, managed_by=stored.managed_by, now=transaction.now)
+    return True
+
+
+def _with_credentials(
+    transaction: Transaction, name: str, before: Provider, after: Provider, states_credentials: bool
+) -> Provider:
+    management = transaction.management
+    if not states_credentials:
+        return replace(after, credentials_managed_by=before.credentials_managed_by)
+    same = before.credentials == after.credentials
+    managed_by = (
+        management.manager
+        if not before.credentials and not same
+        else management.claim(before.credentials_managed_by, same=same)
+    )
+    if managed_by is None:
+        refuse(transaction, ObjectType.PROVIDER, name, before, after, changed=frozenset({"credentials"}))
+        return replace(after, credentials=before.credentials, credentials_managed_by=before.credentials_managed_by)
+    return replace(after, credentials_managed_by=managed_by if after.credentials else "")
+
+
+def refuse(
+    transaction: Transaction, object_type: ObjectType, name: str, before: T, after: T, *, changed: frozenset[str]
+) -> None:
+    """Notes that a file leaves an object as it is, and which fields differ. Raises ManagedError for the API."""
+    management = transaction.management
+    managed_by = before.managed_by
+    if changed == {"credentials"} and isinstance(before, Provider):
+        managed_by = before.credentials_managed_by
+    if not management.is_file:
+        raise ManagedError(_told(object_type, name, managed_by))
+    view = _VIEWS[object_type]
+    management.conflicts.append(
+        Conflict(
+            Reason.MANAGED_ELSEWHERE,
+            object_type,
+            name,
+            managed_by,
+            before=view(before),
+            after=view(after),
+            changed=changed,
+        )
+    )
+
+
+def _refuse_limit(
+    transaction: Transaction, object_type: ObjectType, name: str, stored: Limit, given: Limit
+) -> None:
+    management = transaction.management
+    if not management.is_file:
+        raise ManagedError(_told(object_type, name, stored.managed_by, stored))
+    management.conflicts.append(
+        Conflict(
+            Reason.MANAGED_ELSEWHERE,
+            object_type,
+            name,
+            stored.managed_by,
+            limit=stored,
+            before={"amount": stored.amount},
+            after={"amount": given.amount},
+            changed=frozenset({"amount"}),
+        )
+    )
+
+
+def _told(object_type: ObjectType, name: str, managed_by: str, limit: Limit | None = None) -> str:
+    what = f"the limit {limit.name} of " if limit is not None else ""
+    return (
+        f'{what}{object_type} "{name}" is managed by {shown(managed_by)}: change it there and apply that, or '
+        "repeat this with --take-over (metadata x-trunkline-take-over: true), after which the file leaves it alone"
+    )

@@ -1,0 +1,50 @@
+"""What the API removed of the files' objects, in memory for one transaction: applying asks the database once."""
+
+from __future__ import annotations
+
+from sqlmodel import Session, col, delete, select
+
+from xds_server.store.records import ObjectType
+from xds_server.store.tables import RemovedRow
+
+
+class Removed:
+    """By kind of object, name, and part: empty for the object as a whole, else the name of a limit."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._parts: dict[tuple[str, str], set[str]] = {}
+        for row in session.exec(select(RemovedRow)).all():
+            self._parts.setdefault((row.object_type, row.object_name), set()).add(row.part)
+
+    def has(self, object_type: ObjectType, name: str, part: str = "") -> bool:
+        return part in self._parts.get((object_type, name), ())
+
+    def add(self, object_type: ObjectType, name: str, part: str, *, managed_by: str, now: int) -> None:
+        """`managed_by` is the file; `now` Unix seconds."""
+        row = RemovedRow(
+            object_type=object_type, object_name=name, part=part, managed_by=managed_by, removed_at=now
+        )
+        self._session.merge(row)
+        self._session.flush()
+        self._parts.setdefault((object_type, name), set()).add(part)
+
+    def forget(self, object_type: ObjectType, name: str) -> None:
+        """The object with all its parts."""
+        if self._parts.pop((object_type, name), None) is not None:
+            self._session.exec(
+                delete(RemovedRow).where(
+                    col(RemovedRow.object_type) == object_type, col(RemovedRow.object_name) == name
+                )
+            )
+
+    def forget_part(self, object_type: ObjectType, name: str, part: str) -> None:
+        if self.has(object_type, name, part):
+            self._parts[object_type, name].discard(part)
+            self._session.exec(
+                delete(RemovedRow).where(
+                    col(RemovedRow.object_type) == object_type,
+                    col(RemovedRow.object_name) == name,
+                    col(RemovedRow.part) == part,
+                )
+            )
