@@ -20,7 +20,7 @@ OF_MODEL = policy.Limit(metric=policy.METRIC_TOKENS, per_seconds=3600, amount=9,
 IN_FLIGHT = policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=20)
 
 ACME = admin.Organisation(name="acme", limits=[BUDGET, RATE], version=7)
-KEY = admin.Key(id="k1", organisation="acme", name="ci", limits=[OF_MODEL])
+KEY = admin.Key(id="k1", organisation="acme", name="ci", limits=[OF_MODEL], version=5)
 ROUTES = [
     admin.Route(model="gpt-4.1", targets=[admin.RouteTarget(nodes="n")], limits=[IN_FLIGHT], version=3),
     admin.Route(model="own", organisation="acme", targets=[admin.RouteTarget(nodes="n")], version=4),
@@ -29,12 +29,10 @@ ROUTES = [
 
 @pytest.fixture(autouse=True)
 def _stored(control: FakeAdmin) -> None:
-    owner = admin.OrganisationDocument(organisation=ACME, keys=[admin.KeyDocument(key=KEY)])
     control.answers = {
         admin.ListOrganisationsRequest: admin.ListOrganisationsResponse(organisations=[ACME]),
         admin.ListKeysRequest: admin.ListKeysResponse(keys=[KEY]),
         admin.ListRoutesRequest: admin.ListRoutesResponse(routes=ROUTES),
-        admin.ExportRequest: admin.ExportResponse(document=admin.Document(routes=ROUTES, organisations=[owner])),
     }
 
 
@@ -66,16 +64,10 @@ def test_an_organisations_limit_is_replaced_and_another_added(control: FakeAdmin
     assert (list(sent.limits), sent.version) == ([changed, RATE, added], 7)
 
 
-def test_a_keys_limit_changes_by_way_of_the_document(control: FakeAdmin, trunkline: Trunkline) -> None:
+def test_a_keys_limit_changes_nothing_else_of_it(control: FakeAdmin, trunkline: Trunkline) -> None:
     assert trunkline("limits", "set", "key:acme/ci", "concurrency=20").exit_code == 0
-    asked = control.last(admin.ApplyRequest)
-    assert asked.managed_by == "api"
-    sent = asked.document
-    assert list(sent.organisations[0].keys[0].key.limits) == [OF_MODEL, IN_FLIGHT]
-    del sent.organisations[0].keys[0].key.limits[-1]
-    assert list(sent.organisations) == list(control.answers[admin.ExportRequest].document.organisations)
-    assert not sent.providers
-    assert not sent.routes
+    sent = control.last(admin.UpdateKeyRequest)
+    assert sent == admin.UpdateKeyRequest(id="k1", version=5, limits=[OF_MODEL, IN_FLIGHT])
 
 
 def test_a_routes_limit_changes_nothing_else_of_it(control: FakeAdmin, trunkline: Trunkline) -> None:
@@ -91,7 +83,7 @@ def test_limits_are_removed_by_name_or_all(control: FakeAdmin, trunkline: Trunkl
     assert result.stdout == "- org:acme requests/1m=600\n", result.output
     assert list(control.last(admin.PutOrganisationRequest).organisation.limits) == [BUDGET]
     assert trunkline("limits", "remove", "key:acme/ci", "tokens/1h@vendor/a=b@c").exit_code == 0
-    assert not control.last(admin.ApplyRequest).document.organisations[0].keys[0].key.limits
+    assert control.last(admin.UpdateKeyRequest) == admin.UpdateKeyRequest(id="k1", version=5, clear_limits=True)
     assert trunkline("limits", "remove", "route:gpt-4.1", "--all").exit_code == 0
     assert not control.last(admin.PutRouteRequest).route.limits
 
