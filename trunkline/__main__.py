@@ -16,6 +16,7 @@ from trunkline.text import prepare_streams, say, visible
 
 _VERBS = {
     "up": "trunkline.verbs.up:up",
+    "restart": "trunkline.verbs.restart:restart",
     "apply": "trunkline.verbs.apply:apply",
     "export": "trunkline.verbs.export:export",
     "status": "trunkline.verbs.status:status",
@@ -30,6 +31,7 @@ _VERBS = {
 }
 _SUMMARIES = {
     "up": "Run the gateway on this machine until Ctrl-C.",
+    "restart": "Restart `trunkline up` in place, without refusing a request.",
     "apply": "Make the gateway what a file says.",
     "export": "Print the gateway's state as a file for `apply`.",
     "status": "Every Envoy and translator: what it runs, what it refused; every node.",

@@ -9,16 +9,21 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from trunkline import address, child_environment, credentials, envoy, lock
+from trunkline import address, child_environment, credentials, envoy, handover, lock
+from trunkline.address import Address
 from trunkline.credentials import Credentials
 from trunkline.errors import StartError, UsageError
+from trunkline.handover import Handover
 from trunkline.layout import Layout
 from trunkline.services import Settings, admin_verb, services
+from trunkline.succession import succeed_envoy
 from trunkline.supervisor.draining import drain
+from trunkline.supervisor.envoy_admin import EnvoyAdmin
 from trunkline.supervisor.lifeline import for_this_system
 from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.readiness import wait_until_ready
@@ -42,20 +47,40 @@ def run(settings: Settings, table: Table = services) -> None:
     """
     layout = settings.layout
     layout.prepare()
-    with lock.exclusive(layout.lock):
-        layout.clear_run()
-        settings = _with_free_ports(settings)
+    before = Handover.inherited(os.environ)
+    with lock.exclusive(layout.lock, before.lock if before else None) as held:
+        if before is None:
+            layout.clear_run()
+            settings = _with_free_ports(settings)
+        else:
+            settings = _at_addresses(settings, before.addresses)
         files = _raise_file_limit()
-        with _listen(layout) as translator:
-            layout.bootstrap.write_text(envoy.bootstrap(layout, settings.envoy_memory, files))
+        with _listen(layout) if before is None else socket.socket(fileno=before.translator) as translator:
+            bootstrap = envoy.bootstrap(layout, settings.envoy_memory, files)
+            layout.bootstrap.write_text(bootstrap)
             commands = table(settings, translator, os.environ)
-            asyncio.run(_Gateway(settings, commands).run())
+            left = Handover(
+                pid=os.getpid(),
+                lock=held,
+                translator=translator.fileno(),
+                children={},
+                envoy=handover.fingerprint(next(each for each in commands if each.name == "envoy"), bootstrap),
+                addresses=_addresses(settings),
+            )
+            asyncio.run(_Gateway(settings, commands, left, before).run())
 
 
 class _Gateway:
-    def __init__(self, settings: Settings, commands: tuple[Command, ...]) -> None:
+    """`left` is what a program that replaces this one needs; `before` what this one was left, if anything."""
+
+    def __init__(
+        self, settings: Settings, commands: tuple[Command, ...], left: Handover, before: Handover | None
+    ) -> None:
         self._settings = settings
         self._commands = commands
+        self._left = left
+        self._before = before
+        self._restart = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -63,12 +88,14 @@ class _Gateway:
         known = self._credentials()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self._restart.set)
         with Nursery(for_this_system()) as nursery:
             _warn_of_plain_text(self._settings)
             running = Services(self._commands, nursery, notice)
-            running.start()
+            running.start(self._before.children if self._before else None)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, handover.SIGNALS)
             stop = asyncio.create_task(self._stop.wait())
-            start = asyncio.create_task(self._start(known, nursery, running))
+            start = asyncio.create_task(self._live(known, nursery, running))
             try:
                 await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
                 if start.done():
@@ -84,7 +111,43 @@ class _Gateway:
         """Lets what runs finish. What crashes meanwhile is still restarted."""
         layout = self._settings.layout
         layout.draining.touch()  # from now on /readyz says so
-        await drain(layout.envoy_admin_socket, self._settings.drain_seconds, self._hurry, notice)
+        with suppress(OSError):
+            async with EnvoyAdmin(layout.envoy_admin_socket) as admin:
+                await drain(admin, self._settings.drain_seconds, self._hurry, notice)
+
+    async def _live(self, known: Credentials, nursery: Nursery, running: Services) -> None:
+        """From the start until it is cancelled, or this program is replaced. Raises StartError."""
+        if self._before is None:
+            await self._start(known, nursery, running)
+        else:
+            await self._take_over(self._before, known, nursery, running)
+        while True:
+            await self._restart.wait()
+            self._restart.clear()
+            await self._hand_over(nursery)
+
+    async def _hand_over(self, nursery: Nursery) -> None:
+        """Becomes the program that is installed now, if that can be started at all."""
+        notice("SIGUSR2: restarting in place")
+        check = handover.check(os.environ, self._settings.layout.log("restart"))
+        if await nursery.start(check).ended != 0:
+            notice(f"what is installed now does not start, this goes on: {check.log}")
+            return
+        replace(self._left, children=nursery.children).become()
+
+    async def _take_over(self, before: Handover, known: Credentials, nursery: Nursery, running: Services) -> None:
+        """Replaces what the program before has left running; what fails is said, and what serves goes on."""
+        running.serving()
+        await asyncio.gather(running.renew("xds_server"), running.renew("translator"))
+        try:
+            await self._until_ready(known, nursery)
+        except StartError as error:
+            notice(str(error))
+        if before.envoy != self._left.envoy:
+            settings = self._settings
+            path = settings.layout.envoy_admin_socket
+            await succeed_envoy(running, path, settings.drain_seconds, self._hurry, notice)
+        self._say_ready(known)
 
     async def _start(self, known: Credentials, nursery: Nursery, running: Services) -> None:
         """From started children to `ready`. Raises StartError."""
@@ -101,7 +164,6 @@ class _Gateway:
                 task.result()
             running.serving()
             self._say_ready(known)
-            await failed
         finally:
             for task in (failed, ready):
                 task.cancel()
@@ -149,6 +211,7 @@ class _Gateway:
             known = replace(known, api_key=layout.first_key.read_text().strip())
             credentials.store(layout.credentials, known)
             layout.first_key.unlink()
+        layout.ready.write_text(f"{time.time_ns()}\n")
         print(
             f"ready base_url={known.base_url} console={known.admin_url}/ credentials={layout.credentials}",
             flush=True,
@@ -175,6 +238,26 @@ def _with_free_ports(settings: Settings) -> Settings:
         return replace(
             settings, openai=openai, admin=admin, control=control, tunnel=tunnel, tunnel_handshake=handshake
         )
+
+
+def _addresses(settings: Settings) -> dict[str, tuple[str, int]]:
+    """What is listened on, by field of Settings."""
+    names = ("openai", "admin", "control", "tunnel", "tunnel_handshake")
+    found: dict[str, Address] = {name: getattr(settings, name) for name in names}
+    return {name: (each.host, each.port) for name, each in found.items()}
+
+
+def _at_addresses(settings: Settings, addresses: Mapping[str, tuple[str, int]]) -> Settings:
+    """What `_addresses` has said of an earlier program's settings, instead of what is asked for."""
+    known = {name: Address(*each) for name, each in addresses.items()}
+    return replace(
+        settings,
+        openai=known["openai"],
+        admin=known["admin"],
+        control=known["control"],
+        tunnel=known["tunnel"],
+        tunnel_handshake=known["tunnel_handshake"],
+    )
 
 
 def _warn_of_plain_text(settings: Settings) -> None:

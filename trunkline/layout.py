@@ -49,6 +49,11 @@ class Layout:
         return self.run / "draining"
 
     @property
+    def ready(self) -> Path:
+        """Written whenever a gateway has become ready; its content is never the same."""
+        return self.run / "ready"
+
+    @property
     def bootstrap(self) -> Path:
         return self.run / "envoy.yaml"
 
@@ -100,7 +105,7 @@ class Layout:
 
     def clear_run(self) -> None:
         """Removes what an earlier run left behind. Only with the lock held."""
-        for path in (*self._sockets, self.draining):
+        for path in (*self._sockets, self.draining, self.ready):
             path.unlink(missing_ok=True)
 
     @property

@@ -12,14 +12,17 @@ from trunkline.errors import AlreadyRunningError
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, inherited: int | None = None) -> Iterator[int]:
     """Holds the lock file `path`, which names our pid. The kernel lets go of it however this process ends.
+
+    Gives the descriptor that holds it; `inherited` is one that holds it already.
 
     Raises:
         AlreadyRunningError: another process holds it; the message names its pid.
     """
     # Not truncated on open: until we have the lock, the content is the other process's.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = inherited or os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.set_inheritable(descriptor, False)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,6 +34,23 @@ def exclusive(path: Path) -> Iterator[None]:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> int | None:
+    """The pid of the `trunkline up` that holds the lock file `path`; None if nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).decode().strip()
+        return int(pid) if pid.isdigit() else None
+    else:
+        return None
     finally:
         os.close(descriptor)

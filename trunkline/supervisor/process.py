@@ -59,6 +59,19 @@ class Nursery:
         self._lifeline.attach(process.pid)
         return process
 
+    def adopt(self, command: Command, pid: int) -> Process:
+        """A child of this process that an earlier program started. It may have ended meanwhile."""
+        process = Process(command, pid)
+        self._running[pid] = process
+        self._lifeline.attach(pid)
+        asyncio.get_running_loop().call_soon(self._reap)
+        return process
+
+    @property
+    def children(self) -> dict[str, int]:
+        """The pids of what runs, by name."""
+        return {process.command.name: pid for pid, process in self._running.items()}
+
     def _reap(self) -> None:
         """One SIGCHLD may stand for several children."""
         for pid, process in list(self._running.items()):

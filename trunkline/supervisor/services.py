@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from trunkline.errors import StartError
@@ -31,11 +32,18 @@ class Services:
         self._running: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._serving = False
+        #: What is being replaced on purpose, and done once its successor runs.
+        self._renewals: dict[str, asyncio.Future[None]] = {}
 
-    def start(self) -> None:
-        """All at once, in the order given."""
+    def start(self, adopted: Mapping[str, int] | None = None) -> None:
+        """All at once, in the order given. `adopted` run already, by name: their pids."""
+        known = dict(adopted or {})
         for command in self._commands:
-            self._running[command.name] = self._nursery.start(command)
+            pid = known.pop(command.name, None)
+            start = self._nursery.start(command) if pid is None else self._nursery.adopt(command, pid)
+            self._running[command.name] = start
+        for name, pid in known.items():  # nobody waits for them, but they have to be reaped
+            self._nursery.adopt(Command(name, (), {}), pid)
         self._keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
 
     def serving(self) -> None:
@@ -44,7 +52,50 @@ class Services:
 
     async def failed(self) -> None:
         """Returns never; raises StartError as soon as a child ends before `serving`."""
-        await asyncio.gather(*self._keepers)
+        # Not gathered: who gives this up does not give the keepers up.
+        done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_COMPLETED)
+        for keeper in done:
+            keeper.result()
+
+    async def renew(self, name: str) -> None:
+        """Ends a child, and starts it again by today's command."""
+        with self._renewing(name):
+            await _end(self._running[name], asyncio.Event())
+            self._running[name] = self._nursery.start(self._command(name))
+
+    async def succeed(
+        self, name: str, ready: Coroutine[Any, Any, None], end: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Starts a child beside the one that runs; once it is `ready`, has that one `end`, and ends it.
+
+        Returns whether it did: a successor that ends before it is ready leaves everything as it was.
+        """
+        before, listening = self._running[name], asyncio.ensure_future(ready)
+        with self._renewing(name):
+            after = self._running[name] = self._nursery.start(self._command(name))
+            either: set[asyncio.Future[Any]] = {listening, after.ended}
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if after.ended.done():
+                    self._running[name] = before
+                    return False
+            finally:
+                listening.cancel()
+            await end()
+            await _end(before, asyncio.Event())
+        return True
+
+    @contextmanager
+    def _renewing(self, name: str) -> Iterator[None]:
+        done = self._renewals[name] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            done.set_result(None)
+            self._renewals.pop(name, None)
+
+    def _command(self, name: str) -> Command:
+        return next(each for each in self._commands if each.name == name)
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Ends the children, the last of `commands` first: SIGTERM, then SIGKILL after 5 s or on `hurry`."""
@@ -61,6 +112,10 @@ class Services:
             process = self._running[command.name]
             # Shielded: when the keeper is cancelled, the process's own future must live on for `stop`.
             status = await asyncio.shield(process.ended)
+            renewal = self._renewals.get(command.name)
+            if renewal is not None:
+                await asyncio.shield(renewal)
+                continue
             if not self._serving:
                 raise StartError(f"{command.name} ended during the start ({describe(status)}){_log_tail(command)}")
             delay = backoff.delay(lived=process.lived)

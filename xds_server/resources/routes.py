@@ -95,7 +95,12 @@ def translator_route() -> EnvoyRoute:
     return EnvoyRoute(
         name=TRANSLATOR_ROUTE,
         match=RouteMatch(prefix="/"),
-        route=RouteAction(cluster=TRANSLATOR_CLUSTER, timeout=timedelta(seconds=10)),
+        # While a translator is replaced, its connections end, and the next ones wait in its socket.
+        route=RouteAction(
+            cluster=TRANSLATOR_CLUSTER,
+            timeout=timedelta(seconds=10),
+            retry_policy=RetryPolicy(retry_on="connect-failure,reset", num_retries=3),
+        ),
         response_headers_to_add=[PROCESSING_TIME],
     )
 
