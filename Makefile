@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
 NODE_LOCKS := tests/node_sidecar/dependencies
 
-.PHONY: up test wheel check proto golden lock bench fuzz clean
+.PHONY: up test wheel check proto golden clients lock bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -36,12 +36,16 @@ proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
 golden: $(STAMP)        ## renew tests/golden/*.envoy.yaml, the configuration that each case becomes
 	$(BIN)/python -m tests.golden
 
+clients: $(STAMP)       ## run every client in tests/clients, and renew the table in docs/clients.md
+	$(BIN)/python -m tests.clients
+
 lock: $(STAMP)          ## bring every lock file of Python up to date with what it is made from
 	$(LOCK) requirements.lock --all-extras pyproject.toml
 	$(LOCK) proto/generator.lock proto/generator.in
 	$(LOCK) $(NODE_LOCKS)/oldest.lock --extra node --resolution lowest-direct pyproject.toml
 	$(LOCK) $(NODE_LOCKS)/machine_learning.lock --extra node --constraint $(NODE_LOCKS)/machine_learning.in pyproject.toml
 	$(LOCK) $(NODE_LOCKS)/newest.lock --extra node --upgrade pyproject.toml
+	$(LOCK) tests/clients/python/clients.lock tests/clients/python/clients.in
 
 bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
 	$(BIN)/python -m bench

@@ -21,6 +21,7 @@ MODES = (
     "raw",  # read the request, answer with `raw` as it is, in `pieces` with `interval_ms` between them
 )
 FAULT_USER = re.compile(r"fault:(status|slow):(\d+)")
+FAULTY_MODEL = re.compile(r"always-(\d{3})")
 PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
 
 
@@ -74,3 +75,8 @@ class Behaviour:
             return self
         field = "status" if match[1] == "status" else "delay_ms"
         return dataclasses.replace(self, mode=match[1], **{field: int(match[2])})
+
+    def wanted_by_model(self, model: object) -> Behaviour:
+        """A model named `always-<status>` answers every request with that status."""
+        match = FAULTY_MODEL.fullmatch(model) if isinstance(model, str) else None
+        return self if match is None else dataclasses.replace(self, mode="status", status=int(match[1]))

@@ -28,7 +28,8 @@ def example(schema: Schema, root: Schema | None = None) -> Any:
 def _of_type(kind: str, schema: Schema, root: Schema) -> Any:
     match kind:
         case "object":
-            return {name: example(inner, root) for name, inner in schema.get("properties", {}).items()}
+            properties = schema.get("properties", {})
+            return {name: example(properties.get(name, {}), root) for name in schema.get("required", properties)}
         case "array":
             return [example(schema.get("items", {}), root)] * max(1, int(schema.get("minItems", 1)))
         case "integer":

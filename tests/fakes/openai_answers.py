@@ -16,59 +16,33 @@ import re
 import struct
 import wave
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.http11 import Request
 from tests.fakes.json_schema import example
+from tests.fakes.openai_parts import (
+    CREATED,
+    Answer,
+    EventStream,
+    Json,
+    RefusedError,
+    content_tokens,
+    cut,
+    error,
+    event,
+    json_answer,
+    pieces_of,
+    told_usage,
+)
+from tests.fakes.openai_responses import responses
 
-CREATED = 1_700_000_000
-IMAGE_TOKENS = 85
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "text-embedding-3-small")
 #: Base64 of it would be half a million tokens of text.
 IMAGE_BYTES = 1_500_000
 ONE_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 ONE_IMAGE = {"b64_json": ONE_PIXEL_PNG}
-LIE = 2_000_000_000
 SPEECH = b"ID3\x04" + bytes(range(256)) * 8
-Json = dict[str, Any]
-
-
-class RefusedError(Exception):
-    """The provider's own refusal: becomes OpenAI's error object with `status`."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.param = status, code, param
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer; the tokens are those that its usage tells, if it tells any."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EventStream:
-    """Server-sent events, each framed with its blank line; the tokens are those of the whole stream."""
-
-    events: Iterator[bytes]
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-def error(status: int, message: str, code: str | None = None, param: str | None = None) -> Answer:
-    """OpenAI's error object."""
-    kinds = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
-    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return _json({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
 
 
 def answer(
@@ -77,9 +51,9 @@ def answer(
     """The answer of the provider called `name`, which lists `models`. Never raises: refusals are answers."""
     try:
         if request.path == "/v1/models" and request.method == "GET":
-            return _json({"object": "list", "data": [_model(model, name) for model in models]})
+            return json_answer({"object": "list", "data": [_model(model, name) for model in models]})
         if request.path.startswith("/v1/models/") and request.method == "GET":
-            return _json(_model(request.path.removeprefix("/v1/models/"), name))
+            return json_answer(_model(request.path.removeprefix("/v1/models/"), name))
         if request.path == "/v1/audio/transcriptions" and request.method == "POST":
             return _transcription(request)
         endpoint = ENDPOINTS.get(request.path)
@@ -105,61 +79,8 @@ def _parse(data: bytes) -> Json:
     return body
 
 
-def _json(value: Json, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(value).encode())
-
-
-def _event(value: Json, kind: str = "") -> bytes:
-    prefix = f"event: {kind}\n" if kind else ""
-    return f"{prefix}data: {json.dumps(value)}\n\n".encode()
-
-
 def _model(model: str, name: str) -> Json:
     return {"id": model, "object": "model", "created": CREATED, "owned_by": name}
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\S+\s*", text)
-
-
-def _pieces(name: str, behaviour: Behaviour) -> list[str]:
-    """The content, in the pieces a stream sends it in."""
-    if behaviour.numbered:
-        return [f"{number} " for number in range(behaviour.events)]
-    if behaviour.events:
-        return ["x" * (behaviour.event_bytes - 1) + " " if behaviour.event_bytes else "word "] * behaviour.events
-    return _words(f"Hello from provider {name}.")
-
-
-def _content_tokens(content: object) -> int:
-    if isinstance(content, str):
-        return len(content.split())
-    total = 0
-    for part in content if isinstance(content, list) else []:
-        if part.get("type") in {"text", "input_text"}:
-            total += len(part["text"].split())
-        elif part.get("type") == "image_url":
-            if not str(part.get("image_url", {}).get("url", "")).startswith(
-                ("https://", "http://", "data:image/")
-            ):
-                raise RefusedError(400, "Invalid image URL.", "invalid_image_url", "messages")
-            total += IMAGE_TOKENS
-        elif part.get("type") == "input_image":
-            total += IMAGE_TOKENS
-        else:
-            raise RefusedError(400, f"Invalid content type {part.get('type')!r}.", param="messages")
-    return total
-
-
-def _told(usage: Json, model: str) -> Json:
-    """The answer's member `usage`, as far as the model tells it."""
-    if "silent" in model:
-        return {}
-    if "lying" in model:
-        return {"usage": {name: LIE if isinstance(count, int) else count for name, count in usage.items()}}
-    if "partly" in model:
-        return {"usage": {"total_tokens": usage["total_tokens"]} if "total_tokens" in usage else None}
-    return {"usage": usage}
 
 
 def _usage(prompt: int, completion: int) -> Json:
@@ -186,20 +107,13 @@ def _called_function(body: Json) -> Json | None:
     return functions[0]
 
 
-def _cut(pieces: list[str], body: Json) -> tuple[list[str], str]:
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
-    if isinstance(limit, int) and limit < len(pieces):
-        return pieces[:limit], "length"
-    return pieces, "stop"
-
-
 def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RefusedError(
             400, "Missing required parameter: 'messages'.", "missing_required_parameter", "messages"
         )
-    prompt = sum(_content_tokens(message.get("content")) for message in messages)
+    prompt = sum(content_tokens(message.get("content")) for message in messages)
     function = _called_function(body)
     response_format = body.get("response_format") or {}
     call: Json | None = None
@@ -213,7 +127,7 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     elif response_format.get("type") == "json_object":
         pieces, finish = ['{"provider": ', json.dumps(name), "}"], "stop"
     else:
-        pieces, finish = _cut(_pieces(name, behaviour), body)
+        pieces, finish = cut(pieces_of(name, behaviour), body)
     usage = _usage(prompt, len(pieces))
     base = {
         "id": f"chatcmpl-{name}",
@@ -225,7 +139,7 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     }
     if body.get("stream"):
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        told = _told(usage, body["model"]).get("usage")
+        told = told_usage(usage, body["model"]).get("usage")
         events = _chat_events(base, call, pieces, finish, told if include_usage else None)
         return EventStream(events, prompt, len(pieces))
     message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
@@ -236,38 +150,38 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
         {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
         for index in range(body.get("n") or 1)
     ]
-    whole = _json({**base, "choices": choices, **_told(usage, body["model"])})
+    whole = json_answer({**base, "choices": choices, **told_usage(usage, body["model"])})
     return replace(whole, prompt_tokens=prompt, completion_tokens=len(pieces))
 
 
 def _chat_events(
     base: Json, call: Json | None, pieces: list[str], finish: str, usage: Json | None
 ) -> Iterator[bytes]:
-    def event(delta: Json, finish_reason: str | None = None) -> bytes:
+    def chunk(delta: Json, finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        chunk = {**base, "object": "chat.completion.chunk", "choices": [choice]}
-        return _event(chunk if usage is None else {**chunk, "usage": None})
+        whole = {**base, "object": "chat.completion.chunk", "choices": [choice]}
+        return event(whole if usage is None else {**whole, "usage": None})
 
     if call is None:
-        yield event({"role": "assistant", "content": "", "refusal": None})
+        yield chunk({"role": "assistant", "content": "", "refusal": None})
     else:
-        yield event({"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]})
+        yield chunk({"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]})
     for piece in pieces:
-        yield event(
+        yield chunk(
             {"content": piece}
             if call is None
             else {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
         )
-    yield event({}, finish)
+    yield chunk({}, finish)
     if usage is not None:
-        yield _event({**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+        yield event({**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
 
 
 def _completion(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     prompts = body.get("prompt", "")
-    prompt = sum(_content_tokens(text) for text in (prompts if isinstance(prompts, list) else [prompts]))
-    pieces, finish = _cut(_pieces(name, behaviour), body)
+    prompt = sum(content_tokens(text) for text in (prompts if isinstance(prompts, list) else [prompts]))
+    pieces, finish = cut(pieces_of(name, behaviour), body)
     usage = _usage(prompt, len(pieces))
     base = {"id": f"cmpl-{name}", "object": "text_completion", "created": CREATED, "model": body["model"]}
 
@@ -276,15 +190,15 @@ def _completion(body: Json, name: str, behaviour: Behaviour) -> Answer | EventSt
 
     def events() -> Iterator[bytes]:
         for piece in pieces:
-            yield _event(choice(piece, None))
-        yield _event(choice("", finish))
-        if (body.get("stream_options") or {}).get("include_usage") and _told(usage, body["model"]):
-            yield _event({**base, "choices": [], **_told(usage, body["model"])})
+            yield event(choice(piece, None))
+        yield event(choice("", finish))
+        if (body.get("stream_options") or {}).get("include_usage") and told_usage(usage, body["model"]):
+            yield event({**base, "choices": [], **told_usage(usage, body["model"])})
         yield b"data: [DONE]\n\n"
 
     if body.get("stream"):
         return EventStream(events())
-    return _json({**choice("".join(pieces), finish), **_told(usage, body["model"])})
+    return json_answer({**choice("".join(pieces), finish), **told_usage(usage, body["model"])})
 
 
 def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
@@ -303,67 +217,13 @@ def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
         embedding = packed if body.get("encoding_format") == "base64" else vector
         data.append({"object": "embedding", "index": index, "embedding": embedding})
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _json({"object": "list", "data": data, "model": body["model"], **_told(usage, body["model"])})
-
-
-def _responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
-    given = body.get("input", "")
-    if isinstance(given, str):
-        prompt = _content_tokens(given)
-    else:
-        prompt = sum(_content_tokens(item.get("content")) for item in given)
-    pieces, _finish = _cut(_pieces(name, behaviour), body)
-    part = {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": []}
-    item = {"id": f"msg_{name}", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
-    usage = {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": len(pieces),
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": prompt + len(pieces),
-    }
-    whole: Json = {
-        "id": f"resp_{name}",
-        "object": "response",
-        "created_at": CREATED,
-        "status": "completed",
-        "error": None,
-        "incomplete_details": None,
-        "instructions": body.get("instructions"),
-        "metadata": {},
-        "model": body["model"],
-        "output": [item],
-        "parallel_tool_calls": True,
-        "temperature": 1.0,
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": 1.0,
-        **_told(usage, body["model"]),
-    }
-    return EventStream(_response_events(whole, item, part, pieces)) if body.get("stream") else _json(whole)
-
-
-def _response_events(whole: Json, item: Json, part: Json, pieces: list[str]) -> Iterator[bytes]:
-    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    opened = {**item, "status": "in_progress", "content": []}
-    sequence: list[tuple[str, Json]] = [
-        ("response.created", {"response": begun}),
-        ("response.in_progress", {"response": begun}),
-        ("response.output_item.added", {"output_index": 0, "item": opened}),
-        ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
-        *(("response.output_text.delta", {**place, "delta": piece, "logprobs": []}) for piece in pieces),
-        ("response.output_text.done", {**place, "text": part["text"], "logprobs": []}),
-        ("response.content_part.done", {**place, "part": part}),
-        ("response.output_item.done", {"output_index": 0, "item": item}),
-        ("response.completed", {"response": whole}),
-    ]
-    for number, (kind, fields) in enumerate(sequence):
-        yield _event({"type": kind, "sequence_number": number, **fields}, kind)
+    return json_answer(
+        {"object": "list", "data": data, "model": body["model"], **told_usage(usage, body["model"])}
+    )
 
 
 def _image(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
-    prompt = _content_tokens(body.get("prompt", ""))
+    prompt = content_tokens(body.get("prompt", ""))
     usage = {
         "input_tokens": prompt,
         "input_tokens_details": {"text_tokens": prompt, "image_tokens": 0},
@@ -373,13 +233,13 @@ def _image(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
     image = {"b64_json": base64.b64encode(bytes(IMAGE_BYTES)).decode()} if "large" in body["model"] else ONE_IMAGE
     made: Json = {"created": CREATED, "data": [image] * (body.get("n") or 1)}
     made |= {name: body[name] for name in ("size", "quality") if name in body}
-    return _json({**made, **_told(usage, body["model"])})
+    return json_answer({**made, **told_usage(usage, body["model"])})
 
 
 def _rerank(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
     results = [{"index": index, "relevance_score": 0.5} for index, _ in enumerate(body["documents"])]
-    meta = _told({"search_units": 1 + len(results) // 100}, body["model"])
-    return _json({"id": "1", "results": results, "meta": {"billed_units": meta.get("usage")}})
+    meta = told_usage({"search_units": 1 + len(results) // 100}, body["model"])
+    return json_answer({"id": "1", "results": results, "meta": {"billed_units": meta.get("usage")}})
 
 
 def _speech(_body: Json, _name: str, _behaviour: Behaviour) -> Answer:
@@ -399,7 +259,7 @@ def _transcription(request: Request) -> Answer:
         if needed not in fields:
             raise RefusedError(400, f"Missing required parameter: '{needed}'.", param=needed)
     text, seconds = f"Heard {len(fields['file'])} bytes.", _seconds(fields["file"])
-    usage = _told({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
+    usage = told_usage({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
     match fields.get("response_format"):
         case b"text":
             return Answer(200, text.encode() + b"\n", "text/plain; charset=utf-8")
@@ -408,8 +268,8 @@ def _transcription(request: Request) -> Answer:
             return Answer(200, cue.replace(".", ",", 1).encode(), "text/plain; charset=utf-8")
         case b"verbose_json":
             duration = {} if "silent" in fields["model"].decode() else {"duration": seconds}
-            return _json({"task": "transcribe", **duration, "text": text, "segments": [], **usage})
-    return _json({"text": text, **usage})
+            return json_answer({"task": "transcribe", **duration, "text": text, "segments": [], **usage})
+    return json_answer({"text": text, **usage})
 
 
 def _seconds(sound: bytes) -> float:
@@ -425,7 +285,7 @@ ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {
     "/v1/chat/completions": _chat,
     "/v1/completions": _completion,
     "/v1/embeddings": _embeddings,
-    "/v1/responses": _responses,
+    "/v1/responses": responses,
     "/v1/images/generations": _image,
     "/v1/audio/speech": _speech,
     "/v1/rerank": _rerank,

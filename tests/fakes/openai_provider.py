@@ -31,7 +31,8 @@ from urllib.parse import parse_qs
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.http11 import MalformedRequestError, Request, RequestReader, chunk, head
 from tests.fakes.listening import Port
-from tests.fakes.openai_answers import MODELS, Answer, EventStream, answer, error
+from tests.fakes.openai_answers import MODELS, answer
+from tests.fakes.openai_parts import Answer, EventStream, error
 from tests.fakes.recording import COUNTERS, Record, Recording
 
 STREAM_HEADERS = (
@@ -166,7 +167,11 @@ class Connection(asyncio.Protocol):
                 self._counted = True
                 self._provider.connections.add(self)
                 self._provider.recording.count("connections")
-            behaviour = self._provider.take_behaviour().wanted_by(_member_of(request, "user"))
+            behaviour = (
+                self._provider.take_behaviour()
+                .wanted_by(_member_of(request, "user"))
+                .wanted_by_model(_member_of(request, "model"))
+            )
             self._record = self._provider.recording.begin(request, self._id, behaviour.mode)
             await self._answer(request, behaviour, self._record)
             if not self._closing:

@@ -1,4 +1,4 @@
-"""The clients people already have, unchanged but for the base URL."""
+"""OpenAI's Python SDK against the gateway, beyond what tests/clients tries with every client."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import asyncio
 import base64
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
@@ -24,7 +19,6 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
-NODE = Path(__file__).parent / "node"
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 MODELS = ("gpt-4.1", "text-embedding-3-small", "gpt-image-1", "whisper-1", "tts-1", "paced-50-100")
 WEATHER: Any = {
@@ -178,66 +172,3 @@ async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
         assert request.events_sent < 50
         delays.append(request.disconnected_monotonic - left)
     assert min(delays) < 0.1
-
-
-def test_langchain(gateway: GatewayProcess) -> None:
-    @tool
-    def weather(city: str) -> str:
-        """The weather in a city."""
-        return city
-
-    model = ChatOpenAI(model="gpt-4.1", base_url=gateway.base_url, api_key=gateway.api_key)  # type: ignore[arg-type]
-    assert model.invoke("hello").content
-    assert "".join(str(chunk.content) for chunk in model.stream("hello"))
-    called = model.bind_tools([weather]).invoke("hello")
-    assert called.tool_calls[0]["name"] == "weather"  # type: ignore[attr-defined]
-
-
-def test_curl(gateway: GatewayProcess) -> None:
-    curl = shutil.which("curl")
-    assert curl, "curl is missing: apt-get install curl"
-    done = subprocess.run(
-        [
-            *(curl, "--silent", "--show-error", "--fail-with-body", f"{gateway.base_url}/chat/completions"),
-            *("-H", f"Authorization: Bearer {gateway.api_key}", "-H", "Content-Type: application/json"),
-            *("-d", json.dumps({"model": "gpt-4.1", "messages": HELLO})),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert json.loads(done.stdout)["choices"][0]["message"]["content"]
-
-
-def test_openai_node(gateway: GatewayProcess, tmp_path: Path) -> None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    assert npm, "npm is missing: apt-get install nodejs npm"
-    assert node, "node is missing: apt-get install nodejs npm"
-    for name in ("package.json", "package-lock.json", "suite.mjs"):
-        shutil.copy(NODE / name, tmp_path)
-    installed = subprocess.run(
-        [npm, "ci", "--no-audit", "--no-fund"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert installed.returncode == 0, installed.stderr
-    done = subprocess.run(
-        [node, "suite.mjs"],
-        cwd=tmp_path,
-        env={**os.environ, "BASE_URL": gateway.base_url, "API_KEY": gateway.api_key},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert seen["chat"] == seen["streamed"]
-    assert seen["tool"] == "weather"
-    assert seen["dimensions"] > 0
-    assert set(seen["models"]) == set(MODELS)
-    assert seen["error"] == {"name": "NotFoundError", "status": 404, "code": "model_not_found"}

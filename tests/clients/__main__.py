@@ -1,0 +1,32 @@
+"""`make clients`: runs every client and renews the table in docs/clients.md."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.clients import table
+from tests.clients.client import CLIENTS
+from tests.clients.running import results
+
+
+def main() -> None:
+    """Says which cases do not give what they should; exits with 1 if there are any."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = results(Path(directory))
+    wrong = {
+        f"{client.name}, {case}": made[client.name].get(case)
+        for client in CLIENTS
+        for case, expected in client.expected.items()
+        if made[client.name].get(case) != expected
+    }
+    for case, result in wrong.items():
+        sys.stdout.write(f"{case}: {result}\n")
+    if table.renew(made):
+        sys.stdout.write(f"renewed the table in {table.DOCUMENT.name}\n")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Where the clients are installed: apart from Trunkline, from lock files, once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from scripts.locked_environment import made_once, python_of, run
+
+HERE = Path(__file__).parent
+PYTHON = HERE / "python"
+NODE = HERE / "node"
+
+
+def python() -> Path:
+    """Returns the interpreter that has the Python clients."""
+    return python_of(PYTHON / "clients.lock")
+
+
+def node() -> Path:
+    """Returns a directory with the JavaScript clients in `node_modules` and their scripts beside it."""
+    npm = program("npm")
+    sources = [NODE / "package.json", NODE / "package-lock.json"]
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        for source in sources:
+            shutil.copy(source, directory)
+        run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], directory)
+
+    directory = made_once("node-clients", sources, make)
+    for script in NODE.glob("*.mjs"):
+        shutil.copy(script, directory)
+    return directory
+
+
+def program(name: str) -> str:
+    """Returns the path of a program. Raises RuntimeError with the command that installs it if there is none."""
+    packages = {"npm": "nodejs npm", "node": "nodejs npm", "curl": "curl"}
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is missing: apt-get install {packages[name]}")
+    return found

@@ -1,0 +1,64 @@
+"""Runs the clients' scripts against one gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tests.clients import environments
+from tests.clients.client import CLIENTS, Client
+from tests.clients.setting import gateway, limited_key
+from tests.gateway.process import GatewayProcess
+
+SCRIPT_SECONDS = 200.0
+#: Each client spends most of its time on importing itself; the machine may have two cores.
+AT_ONCE = 2
+Results = dict[str, dict[str, Any]]
+
+
+def results(directory: Path) -> Results:
+    """Returns what each case of each client gave, by their names; a case that failed gives the error's text.
+
+    Raises RuntimeError if a script ends with an error of its own.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        python, node = threads.submit(environments.python), threads.submit(environments.node)
+        node_program = environments.program("node")
+        with gateway(directory, [client.name for client in CLIENTS]) as running:
+            scripts = {False: (python.result(), environments.PYTHON), True: (node_program, node.result())}
+
+            def run(client: Client) -> dict[str, Any]:
+                return _results_of(client, *scripts[client.is_node], running, directory)
+
+            return dict(zip([client.name for client in CLIENTS], threads.map(run, CLIENTS), strict=True))
+
+
+def _results_of(
+    client: Client, interpreter: str | Path, scripts: Path, running: GatewayProcess, directory: Path
+) -> dict[str, Any]:
+    home = directory / client.name
+    home.mkdir()
+    done = subprocess.run(
+        [interpreter, scripts / client.script],
+        cwd=home,
+        # Nothing of the machine's own settings, and no other servers' keys.
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "BASE_URL": running.base_url,
+            "API_KEY": running.api_key,
+            "LIMITED_KEY": limited_key(client.name),
+        },
+        capture_output=True,
+        text=True,
+        timeout=SCRIPT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{client.script} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"case":')]
+    return {line["case"]: line.get("result", line.get("error")) for line in lines}
