@@ -46,6 +46,8 @@ _PLAIN = re.compile(
         "|".join(f"{first}(?:{'|'.join(name[1:] for name in names)})" for first, names in _BY_FIRST.items()),
     ).encode()
 )
+#: The same keys, one by one.
+_QUOTED = {name: b'"%b"' % name.encode() for name in INTERPRETED}
 #: The model with its value.
 _MODEL = re.compile(rb'"model"' + _STRING.pattern)
 #: Those of which the place matters.
@@ -189,10 +191,16 @@ def _is_obvious(body: bytes, values: dict[str, Any]) -> bool:
     only once is found there and nowhere else. Keys that are deeper in the document only may stand there more
     often.
     """
+    options = values.get("stream_options")
+    inner = options if type(options) is dict else ()
+    # Counting the few that exist is a tenth of the work of finding all, and enough for most bodies.
+    for name in (*values, *inner):
+        if name in _QUOTED and body.count(_QUOTED[name]) > 1:
+            break
+    else:
+        return True
     found = _PLAIN.findall(body)
     if len(set(found)) != len(found):
-        options = values.get("stream_options")
-        inner = options if type(options) is dict else ()
         for each in set(found):
             name = each.decode()
             if (name in values or name in inner) and found.count(each) > 1:
