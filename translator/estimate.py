@@ -114,13 +114,13 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     def output(self, default: int) -> int:
         """Tokens of all answers; `default`, or `DEFAULT_OUTPUT` where that is 0, for each without a maximum."""
-        # Without the built-in functions, which take most of the time where little is to be done.
-        each = self.stated if self.stated > self.least else self.least
+        # Comparisons, because the calls of built-in functions take three times as long as all of it.
+        each = self.stated if self.stated > self.least else self.least  # noqa: FURB136
         if self.loose or not self.stated:
             default = default or DEFAULT_OUTPUT
-            each = default if default > each else each
+            each = default if default > each else each  # noqa: FURB136
         total = each * self.answers
-        return total if total < MOST_TOKENS else MOST_TOKENS
+        return total if total < MOST_TOKENS else MOST_TOKENS  # noqa: FURB136
 
 
 def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool = True) -> Estimate:

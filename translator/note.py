@@ -69,14 +69,12 @@ def read(text: str) -> Reservation | None:
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None
-    most = bounds.COUNT
     if (
-        len(request_id) + len(organisation) + len(key) + len(route) <= bounds.ID
-        and len(text) <= bounds.TEXT
-        and "%" not in model
-        and 0 <= estimated <= most
-        and 0 <= reserved <= most
+        len(text) <= bounds.TEXT
+        and len(request_id) + len(organisation) + len(key) + len(route) <= bounds.ID
+        and 0 <= estimated <= reserved <= bounds.COUNT
         and 0 <= nano <= money.MOST
+        and "%" not in model
     ):
         return made
     return bounds.reservation(made)

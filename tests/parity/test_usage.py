@@ -136,7 +136,7 @@ def _tokens(**changed: Any) -> Tokens:
 def test_what_a_request_used_is_recorded(field: str) -> None:
     reserved = held("r", asked="i1")
     kind = {each.name: each.type for each in msgspec.structs.fields(Tokens)}[field]
-    beside = {"claimed_prompt": 0, "claimed_completion": 0} if field == "units_capped" else {}
+    beside = {"claimed_prompt": 0, "claimed_completion": 0} if field == "capped" else {}
     before, after = (
         record(line(reserved), reserved, Bill(_tokens(**beside, **changed), 7, 7))
         for changed in ({field: "" if kind is str else False if kind is bool else 0}, {})

@@ -115,8 +115,9 @@ class Settlement:
 
     def settle(self, held: Reservation, billed: Bill) -> None:
         """The reservation of a request that ended, as its line in the log has it; once per line."""
-        request_id, tokens = held.id, billed.tokens.total
-        if billed.tokens.capped:
+        request_id, used = held.id, billed.tokens
+        tokens = used.prompt + used.completion
+        if used.capped:
             self.capped += 1
         if self._outstanding.pop(request_id, None) is not None:
             self._limits.settle(request_id, tokens, billed.cost)

@@ -46,7 +46,9 @@ def _images(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
     if facts.reported is None:
         each = _IMAGE_TOKENS.get(quality, _IMAGE_TOKENS["medium"])
         tokens = replace(tokens, completion=images * (each if size in _SQUARE else each * 3 // 2))
-    return replace(tokens, images=images, image_size=size, image_quality=quality, units_capped=made > images)
+    return replace(
+        tokens, images=images, image_size=size, image_quality=quality, capped=tokens.capped or made > images
+    )
 
 
 def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
@@ -56,7 +58,7 @@ def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
     if said is None:
         return replace(tokens, audio_in_ms=-(-beside.count // 1_000) * 1_000)  # reports count begun seconds
     heard = min(said, belief.most_audio_ms(beside))
-    return replace(tokens, audio_in_ms=heard, units_capped=said > heard)
+    return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
 
 
 def _searches(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
@@ -64,4 +66,4 @@ def _searches(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) ->
     if not said:
         return replace(tokens, search_units=-(-beside.count // asked.DOCUMENTS_PER_SEARCH))
     searched = min(said, belief.most_searches(beside.count, line.bytes_in))
-    return replace(tokens, search_units=searched, units_capped=said > searched)
+    return replace(tokens, search_units=searched, capped=tokens.capped or said > searched)

@@ -22,8 +22,8 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     or made, `characters` that were spoken, `search_units` of a rerank. `tier` is the service tier that the target
     says it used.
 
-    `claimed_prompt` and `claimed_completion` are what the target claimed where that is more than the request could
-    have used, which is billed instead; 0 elsewhere. With `units_capped` the same happened to another unit.
+    `capped` tells that the target claimed more than the request could have used, which is billed instead.
+    `claimed_prompt` and `claimed_completion` are what it claimed where that is too much of them; 0 elsewhere.
     """
 
     prompt: int
@@ -45,12 +45,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     tier: str = ""
     claimed_prompt: int = 0
     claimed_completion: int = 0
-    units_capped: bool = False
-
-    @property
-    def capped(self) -> bool:
-        """Whether the target claimed more than is believed."""
-        return self.claimed_prompt > 0 or self.claimed_completion > 0 or self.units_capped
+    capped: bool = False
 
     @property
     def has_units(self) -> bool:
@@ -130,4 +125,5 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation
         tier=facts.tier,
         claimed_prompt=claimed_prompt,
         claimed_completion=claimed_completion,
+        capped=claimed_prompt > 0 or claimed_completion > 0,
     )

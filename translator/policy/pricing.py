@@ -40,8 +40,7 @@ class Ceiling:
         for above, by_prompt, by_completion, by_request in self._rates:
             if prompt > above and (cost := prompt * by_prompt + completion * by_completion + by_request) > most:
                 most = cost
-        nano = money.nano_usd(most)
-        return nano if nano < money.MOST else money.MOST
+        return min(money.nano_usd(most), money.MOST)
 
     def cost_beside(self, word: str, at: float) -> int:
         """Nano-USD at `at` for what `word` asks for beside text (`translator.asked`), at most `money.MOST`."""

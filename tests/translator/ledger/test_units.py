@@ -60,7 +60,7 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
         (
             "i2::",
             reported(IMAGE_USAGE, items=9_000),
-            {"images": 2, "prompt": 50, "completion": 4_160, "units_capped": True},
+            {"images": 2, "prompt": 50, "completion": 4_160, "capped": True},
         ),
     ],
 )
@@ -87,8 +87,8 @@ def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
             {},
             {"audio_in_ms": 9_000, "prompt": 85, "completion": 9},
         ),
-        ({"usage": {"seconds": 10**6}}, {}, {"audio_in_ms": 19_350, "units_capped": True}),
-        ({"usage": {"seconds": 1e300}}, {}, {"audio_in_ms": 19_350, "units_capped": True}),
+        ({"usage": {"seconds": 10**6}}, {}, {"audio_in_ms": 19_350, "capped": True}),
+        ({"usage": {"seconds": 1e300}}, {}, {"audio_in_ms": 19_350, "capped": True}),
     ],
 )
 def test_a_transcription(facts: dict[str, Any] | None, line: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def test_speech() -> None:
         (
             "r3",
             {"usage": None, "billed_units": {"search_units": 9_000}},
-            {"search_units": 1, "units_capped": True},
+            {"search_units": 1, "capped": True},
         ),
     ],
 )
