@@ -28,6 +28,7 @@ _VERBS = {
     "limits": "trunkline.verbs.limits:limits",
     "usage": "trunkline.verbs.usage:usage",
     "audit": "trunkline.verbs.audit:audit",
+    "completion": "trunkline.verbs.completion:completion",
 }
 _SUMMARIES = {
     "up": "Run the gateway on this machine until Ctrl-C.",
@@ -43,6 +44,7 @@ _SUMMARIES = {
     "limits": "Upper bounds of organisations, keys and routes.",
     "usage": "What was used and what it cost: reports, top, compare, export.",
     "audit": "Who changed what, newest first; checked against tampering.",
+    "completion": "What bash, zsh or fish need to complete all this.",
 }
 
 

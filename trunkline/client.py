@@ -49,7 +49,12 @@ class Control:
 
     @classmethod
     def find(
-        cls, data_dir: Path, environment: Mapping[str, str] = os.environ, *, ca_file: Path | None = None
+        cls,
+        data_dir: Path,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        ca_file: Path | None = None,
+        limit: float = _CALL_SECONDS,
     ) -> Control:
         """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory.
 
@@ -69,7 +74,7 @@ class Control:
             )
         if not (token.isascii() and token.isprintable()):
             raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
-        return cls(address, token, trust=Trust.of(environment, ca_file))
+        return cls(address, token, trust=Trust.of(environment, ca_file), limit=limit)
 
     @contextmanager
     def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:

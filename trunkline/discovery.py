@@ -14,8 +14,8 @@ from trunkline.environment import Candidate
 
 _LIMIT_SECONDS = 2.0
 
-NOTHING_FOUND = """\
-No provider yet: no key of a known provider is in the environment, and no Ollama or vLLM answers on this machine.
+_NO_KEY = "no key of a known provider is in the environment, and no Ollama or vLLM answers on this machine"
+_HOW_TO_ADD = """\
 Add one, for example
   trunkline providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
   trunkline routes set gpt-4.1 --target openai/gpt-4.1
@@ -25,6 +25,13 @@ or write trunkline.yaml and run `trunkline apply -f trunkline.yaml`:
     - {name: openai, base_url: https://api.openai.com/v1, credentials: [env:OPENAI_API_KEY]}
   routes:
     - {model: gpt-4.1, targets: [{provider: openai, model: gpt-4.1}]}"""
+
+
+def nothing_found(found: Iterable[Found]) -> str:
+    """What is said where no provider has models: why, and how to add one by hand."""
+    failed = [each.candidate.name for each in found if each.problem]
+    why = f"none of {', '.join(failed)} could be used (see above)" if failed else _NO_KEY
+    return f"No provider yet: {why}.\n{_HOW_TO_ADD}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,8 @@ async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential:
         # Redirects would carry the key to wherever the answer points.
         async with session.get(url, headers=headers, allow_redirects=False) as answer:
             if answer.status == 200:
-                return Found(candidate, credential, _models(await answer.json(content_type=None)))
+                models = _models(await answer.json(content_type=None))
+                return Found(candidate, credential, models, "" if models else _without_models(candidate))
             problem = f"answered {answer.status}"
             if answer.status in {401, 403}:
                 problem += f": is the key in {candidate.key_variable} right?"
@@ -108,6 +116,13 @@ def _models(answer: Any) -> tuple[str, ...]:
         raise ValueError("not a list of models") from error
     # Gemini puts `models/` before the names that its chat endpoint takes.
     return tuple(dict.fromkeys(each.removeprefix("models/") for each in ids if isinstance(each, str) and each))
+
+
+def _without_models(candidate: Candidate) -> str:
+    return (
+        f"{candidate.name}: {candidate.base_url}/models lists no models, so there is nothing to serve. When it "
+        "has some, run `trunkline providers discover`"
+    )
 
 
 def _problem(candidate: Candidate, what: str) -> str:

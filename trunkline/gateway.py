@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from trunkline.credentials import Credentials
 from trunkline.errors import StartError, UsageError
 from trunkline.handover import Handover
 from trunkline.layout import Layout
-from trunkline.services import Settings, admin_verb, services
+from trunkline.services import Settings, Tls, admin_verb, services
 from trunkline.succession import succeed_envoy
 from trunkline.supervisor.draining import drain
 from trunkline.supervisor.envoy_admin import EnvoyAdmin
@@ -216,6 +217,8 @@ class _Gateway:
             f"ready base_url={known.base_url} console={known.admin_url}/ credentials={layout.credentials}",
             flush=True,
         )
+        if example := ready_example(known, layout, self._settings.tls):
+            notice(f"try it: {example}")
         notice("Ctrl-C stops the gateway")
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -224,6 +227,16 @@ class _Gateway:
             return
         notice(f"{number.name}: stopping (again: at once)")
         self._stop.set()
+
+
+def ready_example(known: Credentials, layout: Layout, tls: Tls | None) -> str:
+    """A command for a shell on this machine that lists the models; empty where none can be given in a line."""
+    if not known.api_key or (tls is not None and tls.client_ca is not None):
+        return ""
+    # The certificate is for the name that clients use, not for this machine's loopback address.
+    flags = "-sS" + ("k" if tls is not None else "") + ("g" if "[" in known.base_url else "")
+    read = f"""sed -n 's/.*"api_key": "\\(.*\\)".*/\\1/p' {shlex.quote(str(layout.credentials))}"""
+    return f'curl {flags} {known.base_url}/models -H "Authorization: Bearer $({read})"'
 
 
 def _with_free_ports(settings: Settings) -> Settings:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import click
+from click.shell_completion import CompletionItem
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from trunkline import names
+from trunkline import completion, names
 from trunkline.errors import UsageError
 
 _EXPECTED = "expected org:acme, key:acme/ci or route:gpt-4.1"
@@ -52,6 +53,12 @@ class HolderFlag(click.ParamType[Holder]):
     """`org:NAME`, `key:ORG/NAME` or `key:ID`, `route:MODEL` or `route:ORG/MODEL`."""
 
     name = "org:NAME|key:ORG/NAME|route:[ORG/]MODEL"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        kind, colon, _ = incomplete.partition(":")
+        if not colon or kind not in _KINDS:
+            return completion.matching([f"{each}:" for each in _KINDS], incomplete)
+        return completion.matching([f"{kind}:{each}" for each in completion.known(ctx, _KINDS[kind])], incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Holder:
         if isinstance(value, Holder):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trunkline.text import visible
 
+#: Where nodes join: https://HOST[:PORT].
+TUNNEL_URL = re.compile(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
 #: The image of deploy/node, unless another registry has it.
 IMAGE = "trunkline-node"
 #: Where it keeps the identity.

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import BaseModel, ValidationError
 
 from trunkline.config import limit_text, model, units
@@ -69,6 +70,15 @@ class Names(click.ParamType[tuple[str, ...]]):
 
     def __init__(self, known: Collection[str]) -> None:
         self._known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        chosen, comma, last = incomplete.rpartition(",")
+        taken = chosen.split(",")
+        return [
+            CompletionItem(f"{chosen}{comma}{each}")
+            for each in self._known
+            if each.startswith(last) and each not in taken
+        ]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):

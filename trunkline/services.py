@@ -68,6 +68,11 @@ class Settings:
     tls: Tls | None = None
     #: How long requests may go on after the signal to stop.
     drain_seconds: float = 30.0
+    #: Where nodes are told to join; None: the address of `tunnel`.
+    tunnel_url: str | None = None
+    #: Seconds for which single requests, and their hourly sums, are kept; 0 for ever, None for the default.
+    usage_retention: int | None = None
+    rollup_retention: int | None = None
 
     @property
     def scheme(self) -> str:
@@ -100,6 +105,9 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
                 *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
                 *(() if settings.tls is None else settings.tls.flags),
+                *(() if settings.tunnel_url is None else ("--tunnel-url", settings.tunnel_url)),
+                *_retention("--usage-retention", settings.usage_retention),
+                *_retention("--rollup-retention", settings.rollup_retention),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),
@@ -144,6 +152,10 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
             layout.log("envoy"),
         ),
     )
+
+
+def _retention(flag: str, seconds: int | None) -> tuple[str, ...]:
+    return () if seconds is None else (flag, f"{seconds}s" if seconds else "0")
 
 
 def admin_verb(

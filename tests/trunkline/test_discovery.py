@@ -116,3 +116,12 @@ def test_providers_are_chosen_by_their_variables() -> None:
         ("vllm", "http://127.0.0.1:8000/v1"),
     ]
     assert candidates({}, (Known("x", "http://x", "X_KEY"),)) == ()
+
+
+def test_what_is_said_where_no_provider_is_usable_is_true() -> None:
+    openai = Candidate("openai", "http://a/v1", "OPENAI_API_KEY")
+    assert "no key of a known provider is in the environment" in discovery.nothing_found([])
+    unreachable = discovery.nothing_found([discovery.Found(openai, "sk", problem="openai: did not answer")])
+    assert "No provider yet: none of openai could be used (see above)." in unreachable
+    assert "no key of a known provider" not in unreachable
+    assert "trunkline providers add" in unreachable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from trunkline.supervisor.spawn import Command
 URL = "postgresql://u:pass-in-url@db.example/trunkline"
 
 
-def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
+def commands(tmp_path: Path, log_level: str, **more: Any) -> dict[str, Command]:
     settings = Settings(
         layout=Layout(tmp_path),
         openai=Address("127.0.0.1", 1),
@@ -31,6 +32,7 @@ def commands(tmp_path: Path, log_level: str) -> dict[str, Command]:
         envoy_concurrency=1,
         envoy_memory=EnvoyMemory(1 << 30),
         log_level=log_level,
+        **more,
     )
     inherited = {"PATH": "/bin", "OPENAI_API_KEY": "sk-of-a-provider", "TRUNKLINE_DATABASE_URL": URL}
     inherited["TRUNKLINE_SECRET_KEY"] = "key-of-the-store"
@@ -66,3 +68,17 @@ def test_the_control_plane_is_told_where_nodes_call(tmp_path: Path) -> None:
     argv = commands(tmp_path, "info")["xds_server"].argv
     assert argv[argv.index("--tunnel-listen") + 1] == "127.0.0.1:4"
     assert argv[argv.index("--tunnel-handshake-listen") + 1] == "127.0.0.1:5"
+
+
+def test_the_control_planes_own_flags_are_passed_on_where_they_are_given(tmp_path: Path) -> None:
+    plain = commands(tmp_path, "info")["xds_server"].argv
+    assert not {"--tunnel-url", "--usage-retention", "--rollup-retention"} & set(plain)
+    given = commands(
+        tmp_path, "info", tunnel_url="https://gateway.example.org:8443", usage_retention=0, rollup_retention=86_400
+    )["xds_server"].argv
+    for flag, value in (
+        ("--tunnel-url", "https://gateway.example.org:8443"),
+        ("--usage-retention", "0"),
+        ("--rollup-retention", "86400s"),
+    ):
+        assert given[given.index(flag) + 1] == value

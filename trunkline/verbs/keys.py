@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes, names
+from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.config.secrets import Secrets
@@ -43,7 +43,7 @@ Examples:
   KEY=$(trunkline keys create --org acme --name ci)
 """
 )
-@click.option("--org", required=True, help="The organisation that owns it.")
+@click.option("--org", shell_complete=completion.ORGS, required=True, help="The organisation that owns it.")
 @click.option("--name", required=True, help="Unique among the organisation's keys.")
 @click.option("--model", "models", multiple=True, help="Pattern of models it may use.  [default: *]")
 @click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
@@ -84,7 +84,7 @@ Examples:
   trunkline keys list --org acme --revoked --output json
 """,
 )
-@click.option("--org", default="", help="Only this organisation's.")
+@click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's.")
 @click.option("--revoked", is_flag=True, help="Revoked ones too.")
 @output_option
 @control_options
@@ -118,7 +118,7 @@ Examples:
   trunkline keys update acme/ci --end-grace
 """
 )
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @click.option("--name", default=None, help="Another name, unique among the organisation's keys.")
 @click.option("--model", "models", multiple=True, help="Pattern of models, in place of those it has.")
 @click.option(
@@ -171,7 +171,7 @@ Examples:
   KEY=$(trunkline keys rotate acme/ci)
 """
 )
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @click.option(
     "--grace", type=Seconds(), default=None, help="How long the secret before works too.  [default: 24h]"
 )
@@ -211,7 +211,7 @@ Examples:
   trunkline keys revoke KEY_ID
 """
 )
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @control_options
 def revoke(*, control: Control, key: str) -> None:
     """Refuse the KEY (its public id, ORG/NAME, or a NAME that is unique) from now on, with all its secrets."""

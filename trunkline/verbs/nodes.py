@@ -6,7 +6,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
 
-from trunkline import changes, names
+from trunkline import changes, completion, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
@@ -38,7 +38,7 @@ Examples:
   trunkline nodes list --org acme --output json
 """,
 )
-@click.option("--org", default="", help="Only this organisation's.")
+@click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's.")
 @output_option
 @control_options
 def list_nodes(*, control: Control, org: str, output: str) -> None:
@@ -63,7 +63,7 @@ Examples:
   trunkline nodes describe acme/rig --output json
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @output_option
 @control_options
 def describe(*, control: Control, node: str, output: str) -> None:
@@ -89,7 +89,7 @@ Examples:
   trunkline nodes drain rig
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @control_options
 def drain(*, control: Control, node: str) -> None:
     """Let NODE finish what runs and give it nothing new, until `resume`."""
@@ -102,7 +102,7 @@ Examples:
   trunkline nodes resume rig
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @control_options
 def resume(*, control: Control, node: str) -> None:
     """Give NODE requests again after `drain`."""
@@ -115,7 +115,7 @@ Examples:
   trunkline nodes approve rig
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @control_options
 def approve(*, control: Control, node: str) -> None:
     """Let NODE serve, which was invited with --require-approval."""
@@ -129,7 +129,7 @@ Examples:
   trunkline nodes update nd-abcdefgh234567ab --name rig-2 --visibility community
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @click.option("--name", default=None, help="Another name, unique within the organisation.")
 @click.option("--visibility", type=click.Choice(list(VISIBILITIES)), default=None, help="Who may use it.")
 @click.option("--boost", type=click.IntRange(10, 1000), default=None, help="Weight beside others; 100 is neutral.")
@@ -153,7 +153,7 @@ Examples:
   trunkline nodes remove rig
 """
 )
-@click.argument("node")
+@click.argument("node", shell_complete=completion.NODES)
 @control_options
 def remove(*, control: Control, node: str) -> None:
     """Remove NODE for good: its certificate is worth nothing afterwards. With a new token it may join again."""

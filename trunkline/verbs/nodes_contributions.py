@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
+from trunkline import completion
 from trunkline.client import Control, control_options
 from trunkline.moments import Moment
 from trunkline.node_rows import SUMS, contribution_row
@@ -28,7 +29,12 @@ Examples:
 )
 @click.option("--since", type=Moment(), default="30d", show_default=True, help="Ago, or a date (UTC).")
 @click.option("--until", type=Moment(), default=None, help="The same.  [default: now]")
-@click.option("--org", default="", help="Only nodes of this organisation, by name; a deleted one's by id.")
+@click.option(
+    "--org",
+    shell_complete=completion.ORGS,
+    default="",
+    help="Only nodes of this organisation, by name; a deleted one's by id.",
+)
 @output_option
 @control_options
 def contributions(

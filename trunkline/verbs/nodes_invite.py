@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from urllib.parse import urlsplit
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import VISIBILITIES
 
-from trunkline import names
+from trunkline import completion, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
-from trunkline.join_commands import IMAGE, Invitation
+from trunkline.join_commands import IMAGE, TUNNEL_URL, Invitation
 from trunkline.output import output_option, render, when
 from trunkline.parameters import Seconds
 from trunkline.text import as_json, say
-
-_URL = re.compile(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
 
 
 @click.command(
@@ -30,7 +27,12 @@ Examples:
   trunkline nodes invite --org acme --output json | jq -r .commands.docker
 """
 )
-@click.option("--org", required=True, help="The organisation that the machine belongs to.")
+@click.option(
+    "--org",
+    shell_complete=completion.ORGS,
+    required=True,
+    help="The organisation that the machine belongs to.",
+)
 @click.option("--owner-key", default="", help="Its owner's API key, by name.  [default: the organisation]")
 @click.option(
     "--ttl", type=Seconds(), default="1h", show_default=True, help="For how long it admits; at most 30d."
@@ -63,7 +65,7 @@ def invite(
     The token is on stdout alone, and nowhere else: it is stored as a hash.
     """
     url = url.rstrip("/")
-    if url and not _URL.fullmatch(url):
+    if url and not TUNNEL_URL.fullmatch(url):
         raise UsageError(f"--url: expected https://HOST:PORT, not {url!r}")
     request = admin.InviteNodeRequest(
         organisation=org,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes, names
+from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, limit_text, model
 from trunkline.groups import SuggestingGroup
@@ -63,7 +63,7 @@ Examples:
   trunkline orgs remove acme
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completion.ORGS)
 @change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the organisation NAME with its nodes, keys and its own routes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes, names
+from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
 from trunkline.config.secrets import Secrets
 from trunkline.environment import candidates
@@ -107,7 +107,7 @@ Examples:
   trunkline providers update local --no-stream-usage
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completion.PROVIDERS)
 @_base_url
 @_credential
 @click.option("--clear-credentials", is_flag=True, help="Remove the stored credentials.")
@@ -147,7 +147,7 @@ Examples:
   trunkline providers remove openai
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completion.PROVIDERS)
 @change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the provider NAME; refused while a route uses it."""
@@ -180,7 +180,7 @@ def discover(*, control: Control, wait: int) -> None:
             say(f"warning: {each.problem}", err=True)
     usable = [each for each in found if each.models]
     if not usable:
-        say(discovery.NOTHING_FOUND, lines=True, err=True)
+        say(discovery.nothing_found(found), lines=True, err=True)
         return
     with dataclasses.replace(control, wait=wait).connect() as api:
         document = discovery.missing(api.Export(admin.ExportRequest()).document, usable)

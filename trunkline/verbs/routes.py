@@ -8,7 +8,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 
-from trunkline import changes, names
+from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, model
 from trunkline.config.export import route_text, route_values
@@ -61,8 +61,8 @@ Examples:
   trunkline routes show gpt-4.1 --json
 """
 )
-@click.argument("model_name", metavar="MODEL")
-@click.option("--org", default="", help="The organisation's own route.")
+@click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
+@click.option("--org", shell_complete=completion.ORGS, default="", help="The organisation's own route.")
 @click.option("--json", "in_json", is_flag=True, help="The same fields as JSON.")
 @control_options
 def show(*, control: Control, model_name: str, org: str, in_json: bool) -> None:
@@ -90,8 +90,8 @@ Examples:
   trunkline routes set gpt-4.1 --limit concurrency=50 --limit tokens/60s=200000 --reserved-output-tokens 2048
 """,
 )
-@click.argument("model_name", metavar="MODEL")
-@click.option("--org", default="", help="Make it the organisation's own route.")
+@click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
+@click.option("--org", shell_complete=completion.ORGS, default="", help="Make it the organisation's own route.")
 @click.option(
     "--target",
     "targets",
@@ -180,8 +180,8 @@ Examples:
   trunkline routes remove gpt-4.1 --org acme
 """
 )
-@click.argument("model_name", metavar="MODEL")
-@click.option("--org", default="", help="The organisation's own route.")
+@click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
+@click.option("--org", shell_complete=completion.ORGS, default="", help="The organisation's own route.")
 @change_options
 def remove(*, control: Control, model_name: str, org: str) -> None:
     """Remove the route MODEL."""

@@ -13,7 +13,9 @@ from trunkline import address, envoy, envoy_module, memory
 from trunkline.address import Address
 from trunkline.errors import UsageError
 from trunkline.gateway import run
+from trunkline.join_commands import TUNNEL_URL
 from trunkline.layout import Layout
+from trunkline.parameters import Seconds
 from trunkline.services import Settings, Tls
 
 _DEFAULT_CONFIG = Path("trunkline.yaml")
@@ -65,6 +67,12 @@ Examples:
     help="Where nodes join and open their tunnels (TLS).",
 )
 @click.option(
+    "--tunnel-url",
+    metavar="https://HOST:PORT",
+    envvar="TRUNKLINE_TUNNEL_URL",
+    help="Where nodes reach --tunnel-listen.  [default: that address, or this machine's name]",
+)
+@click.option(
     "--tls-cert",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificate chain (PEM) of --listen and --admin-listen; read again when it changes.",
@@ -114,6 +122,18 @@ Examples:
     show_default=True,
     help="Of Envoy, the control plane and the translator, in their files below DATA_DIR/log.",
 )
+@click.option(
+    "--usage-retention",
+    type=Seconds(),
+    metavar="DURATION",
+    help="How long single requests are kept; 0s: for ever.  [default: 30d]",
+)
+@click.option(
+    "--rollup-retention",
+    type=Seconds(),
+    metavar="DURATION",
+    help="How long hourly sums of usage are kept; 0s: for ever.  [default: 400d]",
+)
 def up(
     *,
     data_dir: Path,
@@ -122,6 +142,9 @@ def up(
     admin_listen: str,
     control_listen: str,
     tunnel_listen: str,
+    tunnel_url: str | None,
+    usage_retention: int | None,
+    rollup_retention: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
@@ -161,6 +184,9 @@ def up(
             envoy_concurrency=envoy_concurrency,
             envoy_memory=memory.parse(envoy_memory),
             log_level=log_level,
+            tunnel_url=_tunnel_url(tunnel_url),
+            usage_retention=usage_retention,
+            rollup_retention=rollup_retention,
             allow_direct=_networks(allow_direct),
             drain_seconds=drain_seconds,
         )
@@ -176,6 +202,15 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
             raise UsageError("--tls-client-ca: needs --tls-cert and --tls-key")
         return None
     return Tls(certificate.absolute(), key.absolute(), None if client_ca is None else client_ca.absolute())
+
+
+def _tunnel_url(given: str | None) -> str | None:
+    """Raises UsageError for what is no URL of a listener."""
+    if given and not TUNNEL_URL.fullmatch(given.rstrip("/")):
+        raise UsageError(
+            f"--tunnel-url {given}: expected https://HOST:PORT, for example https://gateway.example.org:8443"
+        )
+    return given.rstrip("/") if given else None
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from trunkline import names, usage_files
+from trunkline import completion, names, usage_files
 from trunkline.client import Control, control_options
 from trunkline.groups import SuggestingGroup
 from trunkline.moments import Moment
@@ -76,9 +76,21 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--since", type=Moment(), default="24h", show_default=True, help="Ago, or a date (UTC)."),
             click.option("--until", type=Moment(), default=None, help="The same.  [default: now]"),
-            click.option("--org", default="", help="Only this organisation's, by name; a deleted one's by id."),
-            click.option("--key", default="", help="Only this API key's: ORG/NAME, NAME or public id."),
-            click.option("--model", default="", help="Only requests for this model."),
+            click.option(
+                "--org",
+                shell_complete=completion.ORGS,
+                default="",
+                help="Only this organisation's, by name; a deleted one's by id.",
+            ),
+            click.option(
+                "--key",
+                shell_complete=completion.KEYS,
+                default="",
+                help="Only this API key's: ORG/NAME, NAME or public id.",
+            ),
+            click.option(
+                "--model", shell_complete=completion.ROUTES, default="", help="Only requests for this model."
+            ),
             click.option("--target", default="", help="Only what this target answered."),
             click.option("--tag", default="", help="Only requests with this x-trunkline-tag."),
         )

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
     HttpProtocolOptions,
@@ -70,6 +71,12 @@ _DIRECTIONS = {
     names.ADMIN_LISTENER: TrafficDirection.UNSPECIFIED,
 }
 
+#: Of the admin listener, where `trunkline up` sends people.
+_WELCOME = (
+    "This is Trunkline's admin listener. It has /healthz, /readyz, /metrics, /metrics/translator and, with the "
+    "admin token, the REST API below /admin/v1/. The console is not in this version.\n"
+)
+
 
 def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
     """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
@@ -102,6 +109,10 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                 domains=["*"],
                 routes=[
                     *_health_routes(verified=verified),
+                    Route(
+                        match=RouteMatch(path="/"),
+                        direct_response=DirectResponseAction(status=200, body=DataSource(inline_string=_WELCOME)),
+                    ),
                     _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
                     # Apart: neither is lost with the other process, and neither is copied through Python.
                     _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),

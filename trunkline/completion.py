@@ -1,0 +1,86 @@
+"""Shell completion of values that the control plane knows: the names of objects.
+
+It answers within a second or not at all, and never with an error: somebody is typing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+_SECONDS = 1.0
+
+#: As click's own, but with the words as they stand on the line: bash takes a colon, which models and holders of
+#: limits have in their names, for the end of a word.
+BASH = """\
+_trunkline_completion() {
+    local line="${COMP_LINE:0:COMP_POINT}" cur index prefix="" kind value
+    local -a words
+    read -ra words <<< "$line"
+    cur="${line##*[[:space:]]}"
+    index=$(( ${#words[@]} - 1 ))
+    [[ -z "$cur" ]] && index=${#words[@]}
+    [[ "$cur" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${cur%"${cur##*:}"}"
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case "$kind" in
+            plain) COMPREPLY+=("${value#"$prefix"}") ;;
+            file | dir) compopt -o default 2> /dev/null ;;
+        esac
+    done <<< "$(COMP_WORDS="$line" COMP_CWORD="$index" _TRUNKLINE_COMPLETE=bash_complete "$1" 2> /dev/null)"
+}
+complete -F _trunkline_completion trunkline
+"""
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def of(kind: str) -> Complete:
+    """Completes the names of the objects of one kind of `names.KINDS`."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return matching(known(ctx, kind), incomplete)
+
+    return complete
+
+
+PROVIDERS, ROUTES, ORGS, KEYS, NODES = map(of, ("provider", "route", "organisation", "key", "node"))
+
+
+def known(ctx: click.Context, kind: str) -> list[str]:
+    """The names that the control plane has; none where it cannot be asked."""
+    # What only this needs is loaded only here: it delays every other completion.
+    from trunkline import names  # noqa: PLC0415
+    from trunkline.client import Control  # noqa: PLC0415
+
+    try:
+        control = Control.find(Path(ctx.params.get("data_dir") or "data"), limit=_SECONDS)
+        with control.connect() as api:
+            return names.KINDS[kind](api)
+    except Exception:  # noqa: BLE001 - whatever it is, there is nobody to tell
+        return []
+
+
+def matching(values: list[str], incomplete: str) -> list[CompletionItem]:
+    """Those that begin like it, or whose name within an organisation does."""
+    return [
+        CompletionItem(each)
+        for each in sorted(values)
+        if each.startswith(incomplete)
+        or ("/" not in incomplete and each.rpartition("/")[2].startswith(incomplete))
+    ]
+
+
+def script(shell: str) -> str:
+    """What the shell has to read. Raises KeyError for a shell that is not known."""
+    from click.shell_completion import FishComplete, ZshComplete  # noqa: PLC0415
+
+    if shell == "bash":
+        return BASH
+    shells: dict[str, Any] = {"zsh": ZshComplete, "fish": FishComplete}
+    source: str = shells[shell](None, {}, "trunkline", "_TRUNKLINE_COMPLETE").source()
+    return source

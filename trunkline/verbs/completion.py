@@ -1,0 +1,24 @@
+"""`trunkline completion`."""
+
+from __future__ import annotations
+
+import click
+
+from trunkline.completion import script
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  source <(trunkline completion bash)     # in ~/.bashrc
+  source <(trunkline completion zsh)      # in ~/.zshrc
+  trunkline completion fish > ~/.config/fish/completions/trunkline.fish
+"""
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(*, shell: str) -> None:
+    """Print what SHELL needs to complete commands, flags, and the names of objects.
+
+    Names come from the control plane, if it answers within a second.
+    """
+    click.echo(script(shell))
