@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Mapping
 
 import grpc.aio
+import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
+from xds_server.protocol.errors import ProtocolError
+from xds_server.protocol.returning import Returning
 from xds_server.protocol.snapshot import Resource, Snapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
@@ -47,6 +50,10 @@ class Session(ABC):
     async def receive(self) -> Response: ...
 
     @abstractmethod
+    async def refusal(self, request: Request) -> str:
+        """The reason for which `request` ends the stream, as an invalid argument."""
+
+    @abstractmethod
     async def close(self) -> None: ...
 
 
@@ -77,6 +84,7 @@ class CoreServer(Server):
         self.snapshot = Snapshot(0)
         self.encoder = ResponseEncoder()
         self.sessions: list[CoreSession] = []
+        self.returning = Returning()
 
     async def publish(self, content: Content) -> None:
         self.revision += 1
@@ -92,6 +100,7 @@ class CoreServer(Server):
 
     async def restart(self) -> None:
         self.encoder = ResponseEncoder()
+        self.returning = Returning()
         self.sessions.clear()
 
     async def close(self) -> None:
@@ -100,9 +109,12 @@ class CoreServer(Server):
 
 class CoreSession(Session):
     def __init__(self, server: CoreServer, mode: str) -> None:
-        stream = DeltaStream if mode == "delta" else SotwStream
         self.server = server
-        self.stream = stream(server.snapshot, server.encoder)
+        self.stream = (
+            DeltaStream(server.snapshot, server.encoder)
+            if mode == "delta"
+            else SotwStream(server.snapshot, server.encoder, returning=server.returning)
+        )
         self.parse = RESPONSES[mode].FromString
         self.incoming: deque[bytes] = deque()
 
@@ -112,6 +124,11 @@ class CoreSession(Session):
     async def receive(self) -> Response:
         assert self.incoming, "the server had nothing to say"
         return self.parse(self.incoming.popleft())
+
+    async def refusal(self, request: Request) -> str:
+        with pytest.raises(ProtocolError) as refused:
+            self.stream.on_request(request)
+        return str(refused.value)
 
     async def close(self) -> None:
         if self in self.server.sessions:
@@ -176,6 +193,12 @@ class GrpcSession(Session):
             response = await self.call.read()
         assert response is not grpc.aio.EOF, "the server ended the stream"
         return response
+
+    async def refusal(self, request: Request) -> str:
+        await self.call.write(request)
+        async with asyncio.timeout(20):
+            assert await self.call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        return await self.call.details()
 
     async def close(self) -> None:
         self.call.cancel()

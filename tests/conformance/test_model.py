@@ -13,6 +13,7 @@ from xds_server.protocol.bounds import Portions
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
+from xds_server.protocol.returning import Returning
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Snapshot
 from xds_server.protocol.sotw import SotwStream
 
@@ -30,6 +31,7 @@ class Model:
         self.portions = Portions(1, 1) if mode == "portions" else None
         self.snapshot = Snapshot(0)
         self.encoder = ResponseEncoder()
+        self.returning = Returning()
         self.state: dict[str, dict[str, tuple[str, str]]] = {type_url: {} for type_url in (*NAMED, *WHOLE)}
         self.versions: dict[str, str] = {}
         self.wanted: dict[str, set[str]] = {type_url: set() for type_url in NAMED}
@@ -39,7 +41,7 @@ class Model:
         self.stream = (
             DeltaStream(self.snapshot, self.encoder, secret=b"s", portions=self.portions)
             if self.mode == "delta"
-            else SotwStream(self.snapshot, self.encoder, secret=b"s")
+            else SotwStream(self.snapshot, self.encoder, secret=b"s", returning=self.returning)
         )
         self.requests: deque[Request] = deque()
         self.responses: deque[discovery_pb2.DeltaDiscoveryResponse | discovery_pb2.DiscoveryResponse] = deque()
@@ -56,8 +58,6 @@ class Model:
         names = sorted(self.wanted.get(type_url, ()))
         state = self.state[type_url]
         if self.mode == "sotw":
-            if not state.keys() >= set(names):
-                self.versions.pop(type_url, None)
             self.request_sotw(type_url)
             return
         self.send(

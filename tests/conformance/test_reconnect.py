@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conformance.client import Client, DeltaClient, SotwClient, Update
 from tests.conformance.driver import Server
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT
@@ -94,3 +96,24 @@ async def test_sotw_reconnect_with_an_old_version(server: Server) -> None:
     client = await SotwClient.connect(server)
     await client.subscribe(CLUSTER, version=before.version)
     assert (await client.accept(CLUSTER)).resources == {"a": "2"}
+
+
+@pytest.mark.parametrize("type_url", [ENDPOINT, CLUSTER])
+@pytest.mark.parametrize("asked_again", [False, True])
+async def test_sotw_reconnect_asks_again_for_what_it_had_dropped(
+    server: Server, type_url: str, asked_again: bool
+) -> None:
+    """Its version is that of everything that it names, although it has dropped one of them."""
+    await server.publish({type_url: {"a": "1", "b": "1"}})
+    client = await SotwClient.connect(server)
+    await client.subscribe(type_url, "a", "b")
+    before = await client.accept(type_url)
+    await client.unsubscribe(type_url, "b")
+    await client.hears_nothing()
+    if asked_again:  # and the answer is lost
+        await client.subscribe(type_url, "b")
+    await client.session.close()
+    client = await SotwClient.connect(server)
+    await client.subscribe(type_url, "a", "b", version=before.version)
+    assert (await client.accept(type_url)).resources["b"] == "1"
+    await client.hears_nothing()

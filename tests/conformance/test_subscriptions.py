@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from trunkline_proto.xds.v1 import discovery_pb2
+
 from tests.conformance.client import Client, DeltaClient, SotwClient
 from tests.conformance.driver import Server
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE
@@ -196,3 +199,16 @@ async def test_sotw_has_no_word_for_a_removed_route(server: Server) -> None:
     await client.hears_nothing()
     await server.publish({ROUTE: {"a": "1", "b": "1"}})
     assert (await client.accept(ROUTE)).resources == {"a": "1"}
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_request_without_a_type_is_refused(server: Server, variant: type[Client], first: bool) -> None:
+    """ "... implicit in requests made via singleton xDS APIs such as CDS, LDS, etc. but is required for ADS"."""
+    await server.publish({CLUSTER: {"a": "1"}})
+    client = await variant.connect(server)
+    if not first:
+        await client.subscribe(CLUSTER)
+        await client.accept(CLUSTER)
+    requests = {"delta": discovery_pb2.DeltaDiscoveryRequest, "sotw": discovery_pb2.DiscoveryRequest}
+    request = requests[client.mode](node=client.node())
+    assert "must carry type_url" in await client.session.refusal(request)

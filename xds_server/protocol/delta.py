@@ -16,8 +16,8 @@ class DeltaStream(Stream):
     def on_request(self, request: discovery_pb2.DeltaDiscoveryRequest) -> list[Push]:
         """An ACK or NACK, a change of the subscription, or both at once.
 
-        Raises MissingNodeError if the stream's first request does not say who asks; BoundsError,
-        UnknownAnswersError.
+        Raises MissingNodeError if the stream's first request does not say who asks; MissingTypeError,
+        BoundsError, UnknownAnswersError.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)

@@ -2,6 +2,7 @@
 
 ProtocolError
 ├── MissingNodeError
+├── MissingTypeError      a request names no resource type
 ├── BoundsError           it asks for more than one stream may
 └── UnknownAnswersError   it answers responses that it was never sent
 """
@@ -18,6 +19,16 @@ class MissingNodeError(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__("the first request of an xDS stream must carry node.id (xDS protocol, node identifier)")
+
+
+class MissingTypeError(ProtocolError):
+    """A request did not say which resource type it is about."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a request on an ADS stream must carry type_url, for example "
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster (xDS protocol, aggregated discovery service)"
+        )
 
 
 class BoundsError(ProtocolError):

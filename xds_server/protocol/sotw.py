@@ -2,8 +2,10 @@
 
 Responses of CDS and LDS (and of Trunkline's own types) carry the whole set; those of EDS and RDS only what
 changed, which the protocol allows ("Grouping Resources into Responses"). `version_info` is the version of the
-whole set in both cases, so a client that comes back with it and the same names lacks nothing. (Except one that
-dropped a name, asked for it again and lost the stream before the answer: nothing in its request shows that.)
+whole set in both cases, so a client that comes back with it after a restart of the server is sent nothing.
+
+A client that comes back to the same server and asks by name is sent everything that it names: it may have dropped
+a name and asked for it again before its stream ended, and its version is that of the whole set all the same.
 """
 
 from __future__ import annotations
@@ -13,16 +15,25 @@ from trunkline_proto.xds.v1 import discovery_pb2
 from xds_server.protocol.encoding import ResponseEncoder, set_version
 from xds_server.protocol.interest import WILDCARD
 from xds_server.protocol.push import Push
+from xds_server.protocol.returning import Returning
 from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource, Snapshot
 from xds_server.protocol.stream import Stream
 from xds_server.protocol.subscription import Subscription
 
 
 class SotwStream(Stream):
-    """One stream of `StreamAggregatedResources`."""
+    """One stream of `StreamAggregatedResources`; those of one server share `returning`."""
 
-    def __init__(self, snapshot: Snapshot, encoder: ResponseEncoder, *, secret: bytes = b"") -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoder: ResponseEncoder,
+        *,
+        secret: bytes = b"",
+        returning: Returning | None = None,
+    ) -> None:
         super().__init__(snapshot, encoder, secret=secret)
+        self._returning = returning or Returning()
         # What the client accepted of full-state types, and what it has not answered: a cluster whose removal is
         # held back stays in the set, in the form that the client took.
         self._kept: dict[str, dict[str, Resource]] = {}
@@ -32,8 +43,8 @@ class SotwStream(Stream):
         """A first request, an ACK, a NACK or a new list of names.
 
         A request with a stale nonce is ignored: the client answers the newer response too, with the same names.
-        Raises MissingNodeError if the stream's first request does not say who asks; BoundsError,
-        UnknownAnswersError.
+        Raises MissingNodeError if the stream's first request does not say who asks; MissingTypeError,
+        BoundsError, UnknownAnswersError.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)
@@ -56,6 +67,8 @@ class SotwStream(Stream):
             return
         wanted = self._wanted(subscription)
         held_already = first and bool(request.version_info) and request.version_info == set_version(wanted)
+        if first and not interest.wildcard and self.node is not None:
+            held_already &= not self._returning.note(self.node.id, subscription.type_url)
         if held_already:
             subscription.held = {each.name: each.version for each in wanted}
             self._kept[subscription.type_url] = _by_name(wanted)

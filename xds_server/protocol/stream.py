@@ -12,7 +12,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 from xds_server.protocol.bounds import MAX_REASON, MAX_TEXT_BYTES, MAX_TYPES, MAX_UNKNOWN_ANSWERS, Portions
 from xds_server.protocol.changes import Changes
 from xds_server.protocol.encoding import ResponseEncoder
-from xds_server.protocol.errors import BoundsError, MissingNodeError, UnknownAnswersError
+from xds_server.protocol.errors import BoundsError, MissingNodeError, MissingTypeError, UnknownAnswersError
 from xds_server.protocol.nonces import Nonces
 from xds_server.protocol.ordering import may_remove, may_update, rank
 from xds_server.protocol.push import Push, Refusal, TypeProgress
@@ -115,10 +115,15 @@ class Stream(ABC):
         self.node = ClientNode(node.id, node.cluster, software)
 
     def _subscription(self, type_url: str) -> tuple[Subscription, bool]:
-        """The subscription, and whether this is the stream's first request for the type."""
+        """Returns the subscription, and whether this is the stream's first request for the type.
+
+        Raises MissingTypeError, BoundsError.
+        """
         subscription = self._subscriptions.get(type_url)
         if subscription is not None:
             return subscription, False
+        if not type_url:
+            raise MissingTypeError
         if len(self._subscriptions) >= MAX_TYPES or len(type_url.encode()) > MAX_TEXT_BYTES:
             raise BoundsError(
                 f"type_url: accepted on one stream: {MAX_TYPES} types with names of {MAX_TEXT_BYTES} bytes"

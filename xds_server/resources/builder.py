@@ -117,7 +117,7 @@ class Builder:
             self._pools = audiences.pools(state)
             self._state = state
         built[types.CLUSTER] = self._with_lingering(self._wanted)
-        built[types.ENDPOINT] = self._assignments.of(self._pools, live)
+        built[types.ENDPOINT] = self._with_their_assignments(self._assignments.of(self._pools, live))
         self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
         return self._last
 
@@ -144,6 +144,14 @@ class Builder:
         if not self._lingering:
             return wanted
         return {**wanted, **{name: resource for name, (resource, _) in self._lingering.items()}}
+
+    def _with_their_assignments(self, wanted: Mapping[str, Resource]) -> Mapping[str, Resource]:
+        """Adds the last assignments of lingering clusters to `wanted`. Without endpoints they would answer 503,
+        and an Envoy that connects meanwhile would wait for them before it takes anything.
+        """
+        before = self._last.of_type(types.ENDPOINT)
+        kept = {name: before[name] for name in self._lingering if name in before and name not in wanted}
+        return {**wanted, **kept} if kept else wanted
 
     def _desired(self, state: State) -> dict[str, Mapping[str, Resource]]:
         """Everything that depends on the desired state alone."""

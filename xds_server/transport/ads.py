@@ -20,6 +20,7 @@ from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
 from xds_server.protocol.push import Push
+from xds_server.protocol.returning import Returning
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
@@ -129,6 +130,7 @@ class AdsServer:
         self._authorise = authorise
         self._debounce = Debounce(self._apply, quiet=quiet, longest=longest)
         self._encoder = ResponseEncoder()
+        self._returning = Returning()
         self._patience = patience
         self._lanes = Lanes()
         self._connections: set[_Connection] = set()
@@ -181,7 +183,8 @@ class AdsServer:
         await self._serve(stream, stream.on_request, requests, context)
 
     async def _sotw(self, requests: AsyncIterator[discovery_pb2.DiscoveryRequest], context: _Context) -> None:
-        stream = SotwStream(self._snapshot, self._encoder, secret=secrets.token_bytes(_SECRET_BYTES))
+        secret = secrets.token_bytes(_SECRET_BYTES)
+        stream = SotwStream(self._snapshot, self._encoder, secret=secret, returning=self._returning)
         await self._serve(stream, stream.on_request, requests, context)
 
     async def _serve(

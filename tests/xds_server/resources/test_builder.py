@@ -189,6 +189,32 @@ def test_clusters_outlive_their_routes_for_requests_that_still_wait() -> None:
     assert builder.expires_in is None
 
 
+def test_lingering_clusters_keep_their_assignments() -> None:
+    now = 0.0
+    builder = Builder(EdgeSettings(), clock=lambda: now)
+    before = builder.build(1, STATE, LIVE).of_type(types.ENDPOINT)
+    assert set(before) == {"nodes/llama"}
+    # The pool has ended with its route: what is live has no word of it either.
+    gone = replace(STATE, revision=2, routes={})
+    for live in (LIVE, {}, {}):
+        snapshot = builder.build(2, gone, live)
+        assert snapshot.of_type(types.ENDPOINT) == before
+        assert "nodes/llama" in snapshot.of_type(types.CLUSTER)
+    now = LINGER_SECONDS
+    last = builder.build(2, gone, {})
+    assert last.of_type(types.ENDPOINT) == {}
+    assert "nodes/llama" not in last.of_type(types.CLUSTER)
+
+
+def test_a_pool_that_is_wanted_again_is_live_again() -> None:
+    builder = Builder(EdgeSettings(), clock=lambda: 0.0)
+    full = builder.build(1, STATE, LIVE).of_type(types.ENDPOINT)
+    builder.build(2, replace(STATE, revision=2, routes={}), {})
+    emptied = builder.build(3, replace(STATE, revision=3), {}).of_type(types.ENDPOINT)
+    assert set(emptied) == set(full)
+    assert emptied != full
+
+
 def test_a_cluster_that_is_wanted_again_stays() -> None:
     now = 0.0
     builder = Builder(EdgeSettings(), clock=lambda: now)
