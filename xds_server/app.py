@@ -24,6 +24,7 @@ from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
 from xds_server.control_plane import ControlPlane
 from xds_server.errors import ListenError
+from xds_server.expected import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
@@ -72,7 +73,9 @@ async def run(settings: Settings) -> None:
 async def _serve(
     settings: Settings, store: Store, ledger: Ledger, reports: LedgerReader, stopping: asyncio.Event
 ) -> None:
-    clients = ClientRegistry()
+    clients = ClientRegistry(return_seconds=RETURN_SECONDS)
+    running = RunningClients(settings.running_clients, clients)
+    await asyncio.to_thread(running.restore)
     async_store = AsyncStore(store)
     edge, tunnel, authority, certificate = settings.edge, None, None, None
     if settings.tls_files is not None:
@@ -108,10 +111,13 @@ async def _serve(
     _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
 
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(control_plane.run(ads), name="reconcile")]
-        background.append(tasks.create_task(nodes.run(), name="nodes"))
-        background.append(tasks.create_task(asyncio.to_thread(store.warm), name="warm"))
-        background.append(tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"))
+        background = [
+            tasks.create_task(control_plane.run(ads), name="reconcile"),
+            tasks.create_task(nodes.run(), name="nodes"),
+            tasks.create_task(running.run(), name="running clients"),
+            tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
+            tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
+        ]
         if authority is not None:
             shown = _shown(builder.renew, control_plane)
             background.append(tasks.create_task(authority.run(shown), name="certificate"))

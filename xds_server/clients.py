@@ -6,11 +6,12 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from xds_server.expected import Expected, Types
 from xds_server.protocol.push import Refusal, TypeProgress
 from xds_server.protocol.stream import Stream
 
@@ -50,7 +51,10 @@ class TypeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
-    """One client; `since` is Unix seconds of the last connect or disconnect."""
+    """One stream of a client, or a client without one; `since` is Unix seconds of the last connect or disconnect.
+
+    `peer` is the address of a connected one, as gRPC names it.
+    """
 
     client_id: str
     kind: str
@@ -60,6 +64,7 @@ class ClientStatus:
     types: tuple[TypeStatus, ...]
     #: What it does wrong: why its last stream was given up, or how many answers it made up; empty if nothing.
     problem: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,10 @@ class RefusedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """What became of a revision at the clients connected when it was asked about.
+    """What became of a revision at the clients that were connected when it was asked about, or until lately.
 
-    `complete`: each of them took or refused it (or went away). `accepted` counts those that took it; `waiting_for`
-    are the ids of those that had not answered.
+    `complete`: each of them took or refused it (or went away for good). `accepted` counts those that took
+    it; `waiting_for` are the ids of those that had not answered.
     """
 
     revision: int
@@ -99,13 +104,26 @@ class Counters:
 
 @dataclass(slots=True)
 class _Connection:
-    """Clock readings of one stream, per type: when the push in flight left, and how long the last ACK took."""
+    """One stream, and clock readings of it per type: when the push in flight left, how long the last ACK took.
 
+    `awaited` are types that a client that came back will ask for, until `awaited_until` (monotonic seconds).
+    """
+
+    peer: str
+    since: float
+    awaited: Types
+    awaited_until: float
     in_flight: dict[str, tuple[str, float]] = field(default_factory=dict)
     last_ack_ms: dict[str, int] = field(default_factory=dict)
     rejections: dict[str, Rejection] = field(default_factory=dict)
     answers: dict[str, tuple[int, int]] = field(default_factory=dict)
     warned: bool = False
+
+    def awaits(self, stream: Stream) -> bool:
+        """Whether the client has yet to ask for what it asked for before it came back."""
+        if not self.awaited or time.monotonic() > self.awaited_until:
+            return False
+        return not self.awaited <= {progress.type_url for progress in stream.progress()}
 
     def unanswered(self) -> str:
         """What the client has not answered for long, in words; empty if nothing."""
@@ -128,18 +146,29 @@ class _Client:
 
 
 class _Waiter:
-    def __init__(self, revision: int, streams: Sequence[Stream]) -> None:
+    def __init__(self, revision: int, streams: Sequence[Stream], missing: set[str]) -> None:
         self.revision = revision
         self.unsettled = set(streams)
+        #: Clients that are expected to come back.
+        self.missing = missing
         self.accepted: set[str] = set()
         self.rejections: list[Rejection] = []
         self.done = asyncio.Event()
 
+    def check(self) -> None:
+        """Ends the wait if there is nobody left to wait for."""
+        if not self.unsettled and not self.missing:
+            self.done.set()
+
 
 class ClientRegistry:
-    """Fed by the transport after every event of a stream; belongs to one event loop."""
+    """Fed by the transport after every event of a stream; belongs to one event loop.
 
-    def __init__(self) -> None:
+    A client whose stream ends is expected to come back within `return_seconds`.
+    """
+
+    def __init__(self, *, return_seconds: float = 0.0) -> None:
+        self._expected = Expected(return_seconds)
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._rejections: deque[Rejection] = deque(maxlen=_HISTORY)
         self._refused_peers: OrderedDict[str, RefusedPeer] = OrderedDict()
@@ -148,14 +177,28 @@ class ClientRegistry:
         self._acks = 0
         self._nacks = 0
 
-    def observe(self, stream: Stream) -> None:
-        """Something happened on `stream`: a request, or a snapshot."""
+    def expect(self, known: Mapping[str, Types]) -> None:
+        """Clients that were running when an earlier process ended, with their types: they are to come back."""
+        for client_id, types in known.items():
+            self._expected.left(client_id, types)
+
+    def running(self) -> Mapping[str, Types]:
+        """Clients that are connected or expected to come back, with the types that they ask for."""
+        connected = {
+            client_id: frozenset(progress.type_url for stream in client.streams for progress in stream.progress())
+            for client_id, client in self._clients.items()
+            if client.streams
+        }
+        return {**self._expected.missing, **connected}
+
+    def observe(self, stream: Stream, peer: str = "") -> None:
+        """Something happened on `stream` from the address `peer`: a request, or a snapshot."""
         if stream.node is None:
             return
         client_id = stream.node.id
         client = self._clients.get(client_id)
         if client is None or stream not in client.streams:
-            client = self._connected(stream, client)
+            client = self._connected(stream, client, peer)
         connection = client.streams[stream]
         for refusal in stream.take_refusals():
             self._refused(client_id, connection, refusal)
@@ -169,6 +212,9 @@ class ClientRegistry:
         elif stream.answers:
             client.problem = ""
         for waiter in tuple(self._waiters):
+            if client_id in waiter.missing:
+                waiter.missing.discard(client_id)
+                waiter.unsettled.add(stream)
             if stream in waiter.unsettled:
                 self._check(waiter, stream, client_id)
 
@@ -194,34 +240,22 @@ class ClientRegistry:
             client.problem = problem
             _log.warning("xds client given up", client=stream.node.id, reason=problem)
         if not client.streams:
+            self._expected.left(stream.node.id, {progress.type_url for progress in stream.progress()})
             client.last_types = _types(stream, connection)
             client.since = time.time()
             self._clients.move_to_end(stream.node.id)
             _log.info("xds client disconnected", client=stream.node.id)
             self._forget_old()
         for waiter in tuple(self._waiters):
+            if stream in waiter.unsettled and not client.streams:
+                waiter.missing |= self._expected.missing.keys() & {stream.node.id}
             waiter.unsettled.discard(stream)
-            if not waiter.unsettled:
-                waiter.done.set()
+            waiter.check()
 
     def clients(self) -> tuple[ClientStatus, ...]:
-        """Connected and recently disconnected ones, by id. Of several streams of one id the newest counts."""
-        return tuple(
-            ClientStatus(
-                client_id=client_id,
-                kind=client.kind,
-                software=client.software,
-                connected=bool(client.streams),
-                since=client.since,
-                types=_types(*list(client.streams.items())[-1]) if client.streams else client.last_types,
-                problem=client.problem
-                or next(
-                    (each for each in (connection.unanswered() for connection in client.streams.values()) if each),
-                    "",
-                ),
-            )
-            for client_id, client in sorted(self._clients.items())
-        )
+        """Connected and recently disconnected ones, by id; of an id with several streams, each."""
+        known = sorted(self._clients.items())
+        return tuple(status for client_id, client in known for status in _statuses(client_id, client))
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
         """Newest first, at most 50."""
@@ -236,22 +270,25 @@ class ClientRegistry:
         return Counters(connected, self._connects, self._acks, self._nacks)
 
     async def wait_settled(self, revision: int, timeout: float) -> Propagation:
-        """Wait until every client connected now took or refused `revision`, at most `timeout` seconds."""
+        """Wait until every client connected now took or refused `revision`, at most `timeout` seconds.
+
+        Who was connected until lately is waited for until it is not expected any more, which may be longer.
+        """
         streams = {stream: client_id for client_id, client in self._clients.items() for stream in client.streams}
-        waiter = _Waiter(revision, tuple(streams))
+        waiter = _Waiter(revision, tuple(streams), set(self._expected.missing))
         for stream, client_id in streams.items():
             self._check(waiter, stream, client_id)
+        waiter.check()
         self._waiters.add(waiter)
         try:
-            if waiter.unsettled:
-                async with asyncio.timeout(timeout):
-                    await waiter.done.wait()
+            async with asyncio.timeout(max(timeout, self._expected.longest)):
+                await waiter.done.wait()
         except TimeoutError:
             pass
         finally:
             self._waiters.discard(waiter)
         refused_by = {rejection.client_id for rejection in waiter.rejections}
-        waiting_for = {streams[stream] for stream in waiter.unsettled}
+        waiting_for = {stream.node.id for stream in waiter.unsettled if stream.node is not None} | waiter.missing
         return Propagation(
             revision=revision,
             complete=not waiting_for,
@@ -260,7 +297,7 @@ class ClientRegistry:
             waiting_for=tuple(sorted(waiting_for)),
         )
 
-    def _connected(self, stream: Stream, client: _Client | None) -> _Client:
+    def _connected(self, stream: Stream, client: _Client | None, peer: str) -> _Client:
         node = stream.node
         if node is None:
             raise RuntimeError("a stream is registered once it said who it is")
@@ -269,7 +306,9 @@ class ClientRegistry:
         if not client.streams:
             client.since = time.time()
         client.kind, client.software = node.kind, node.software
-        client.streams[stream] = _Connection()
+        awaited = self._expected.returned(node.id)
+        until = time.monotonic() + self._expected.seconds
+        client.streams[stream] = _Connection(peer, time.time(), awaited, until)
         self._connects += 1
         _log.info("xds client connected", client=node.id, kind=node.kind, software=node.software)
         return client
@@ -302,10 +341,10 @@ class ClientRegistry:
             connection.in_flight[progress.type_url] = progress.unanswered, time.monotonic()
 
     def _check(self, waiter: _Waiter, stream: Stream, client_id: str) -> None:
-        if not stream.settled(waiter.revision):
+        connection = self._clients[client_id].streams[stream]
+        if not stream.settled(waiter.revision) or connection.awaits(stream):
             return
         waiter.unsettled.discard(stream)
-        connection = self._clients[client_id].streams[stream]
         refused = [
             connection.rejections[progress.type_url]
             for progress in stream.progress()
@@ -314,13 +353,42 @@ class ClientRegistry:
         waiter.rejections += refused
         if not refused:
             waiter.accepted.add(client_id)
-        if not waiter.unsettled:
-            waiter.done.set()
+        waiter.check()
 
     def _forget_old(self) -> None:
         gone = [client_id for client_id, client in self._clients.items() if not client.streams]
         for client_id in gone[:-_DISCONNECTED_REMEMBERED]:
             del self._clients[client_id]
+
+
+def _statuses(client_id: str, client: _Client) -> list[ClientStatus]:
+    if not client.streams:
+        return [
+            ClientStatus(
+                client_id=client_id,
+                kind=client.kind,
+                software=client.software,
+                connected=False,
+                since=client.since,
+                types=client.last_types,
+                problem=client.problem,
+            )
+        ]
+    several = len(client.streams)
+    shared = f"{several} streams have this id: give every client an id of its own" if several > 1 else ""
+    return [
+        ClientStatus(
+            client_id=client_id,
+            kind=stream.node.kind if stream.node else client.kind,
+            software=stream.node.software if stream.node else client.software,
+            connected=True,
+            since=connection.since,
+            types=_types(stream, connection),
+            problem=client.problem or connection.unanswered() or shared,
+            peer=connection.peer,
+        )
+        for stream, connection in client.streams.items()
+    ]
 
 
 def _types(stream: Stream, connection: _Connection) -> tuple[TypeStatus, ...]:

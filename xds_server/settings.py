@@ -57,6 +57,11 @@ class Settings:
     check_only: bool = False
 
     @property
+    def running_clients(self) -> Path:
+        """The file that keeps who is connected to this process."""
+        return self.secret_key_file.with_name("xds-clients.json")
+
+    @property
     def direct_addresses(self) -> DirectAddresses:
         """Which direct addresses nodes may have."""
         edge = self.edge

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server import clients
 from xds_server.clients import ClientRegistry
+from xds_server.expected import RunningClients
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.push import Push
-from xds_server.protocol.snapshot import CLUSTER, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, Resource, Snapshot
 
 
 def content(revision: int) -> Snapshot:
@@ -21,8 +23,9 @@ def content(revision: int) -> Snapshot:
 class Client:
     """One stream of the core and the registry that hears of it, as the transport does it."""
 
-    def __init__(self, registry: ClientRegistry, node: str) -> None:
+    def __init__(self, registry: ClientRegistry, node: str, peer: str = "") -> None:
         self.registry = registry
+        self.peer = peer
         self.snapshot = content(1)
         self.stream = DeltaStream(self.snapshot, ResponseEncoder())
         self.pushes: list[Push] = []
@@ -32,8 +35,9 @@ class Client:
         self.answer()
 
     def request(self, **fields: object) -> None:
-        self.pushes += self.stream.on_request(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, **fields))
-        self.registry.observe(self.stream)
+        fields = {"type_url": CLUSTER, **fields}
+        self.pushes += self.stream.on_request(discovery_pb2.DeltaDiscoveryRequest(**fields))
+        self.registry.observe(self.stream, self.peer)
 
     def publish(self, revision: int) -> None:
         before, self.snapshot = self.snapshot, content(revision)
@@ -144,6 +148,97 @@ async def test_two_streams_of_one_client() -> None:
     assert status.connected
     registry.disconnected(new.stream)
     assert not registry.clients()[0].connected
+
+
+async def test_clients_with_one_id_are_all_shown() -> None:
+    registry = ClientRegistry()
+    first, second = Client(registry, "edge", "ipv4:10.0.0.5:4711"), Client(registry, "edge", "ipv4:10.0.0.6:4712")
+    second.publish(2)
+    shown = registry.clients()
+    assert [(each.client_id, each.peer, each.connected) for each in shown] == [
+        ("edge", "ipv4:10.0.0.5:4711", True),
+        ("edge", "ipv4:10.0.0.6:4712", True),
+    ]
+    assert [each.types[0].pending for each in shown] == [False, True]
+    assert {each.problem for each in shown} == {"2 streams have this id: give every client an id of its own"}
+    registry.disconnected(first.stream)
+    (left,) = registry.clients()
+    assert (left.peer, left.problem) == ("ipv4:10.0.0.6:4712", "")
+
+
+async def test_a_client_that_has_just_crashed_is_waited_for() -> None:
+    registry = ClientRegistry(return_seconds=20)
+    registry.disconnected(Client(registry, "edge").stream)
+    waiting = asyncio.create_task(registry.wait_settled(2, 0.01))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    client = Client(registry, "edge")
+    client.publish(2)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    client.answer()
+    propagation = await waiting
+    assert (propagation.complete, propagation.accepted, propagation.waiting_for) == (True, 1, ())
+
+
+async def test_a_client_that_crashes_while_it_is_waited_for_may_come_back_and_refuse() -> None:
+    registry = ClientRegistry(return_seconds=20)
+    client = Client(registry, "edge")
+    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    await asyncio.sleep(0)
+    registry.disconnected(client.stream)
+    client = Client(registry, "edge")
+    client.publish(2)
+    client.answer("no such thing")
+    propagation = await waiting
+    assert (propagation.complete, propagation.accepted) == (True, 0)
+    assert [each.reason for each in propagation.rejections] == ["no such thing"]
+
+
+async def test_a_client_that_does_not_come_back_is_named() -> None:
+    registry = ClientRegistry(return_seconds=0.05)
+    registry.disconnected(Client(registry, "gone").stream)
+    propagation = await registry.wait_settled(2, 0.0)
+    assert (propagation.complete, propagation.waiting_for) == (False, ("gone",))
+    assert (await registry.wait_settled(2, 0.0)).complete
+
+
+async def test_a_client_that_came_back_has_a_change_once_it_has_asked_for_all_its_types() -> None:
+    """An Envoy that starts asks for clusters first, and for listeners and routes when it has those."""
+    registry = ClientRegistry(return_seconds=20)
+    registry.expect({"edge": frozenset({CLUSTER, LISTENER, ENDPOINT})})
+    waiting = asyncio.create_task(registry.wait_settled(1, 0.01))
+    await asyncio.sleep(0)
+    client = Client(registry, "edge")
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    client.request(type_url=LISTENER)
+    client.request(type_url=LISTENER, response_nonce=client.pushes.pop().nonce)
+    assert (await waiting).accepted == 1
+
+
+async def test_who_runs_is_known_to_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "clients.json"
+    registry = ClientRegistry(return_seconds=20)
+    Client(registry, "edge")
+    left = Client(registry, "left")
+    registry.disconnected(left.stream)
+    keeping = asyncio.create_task(RunningClients(path, registry).run())
+    async with asyncio.timeout(20):
+        while not path.exists():
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    again = ClientRegistry(return_seconds=20)
+    RunningClients(path, again).restore()
+    assert again.running() == {"edge": {CLUSTER}, "left": {CLUSTER}}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"a": 7}', '{"a": null}', "\x00"])
+async def test_a_file_that_is_damaged_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "clients.json").write_text(text)
+    registry = ClientRegistry(return_seconds=20)
+    RunningClients(tmp_path / "clients.json", registry).restore()
+    assert registry.running() == {}
 
 
 async def test_no_clients_is_settled() -> None:

@@ -77,7 +77,8 @@ def status(*, control: Control, output: str) -> None:
                 say(f"certificate: {found.certificate.problem}")
         for client in found.clients:
             if client.problem:
-                say(f"{client.client_id}: {client.problem}")
+                where = f" at {client.peer}" if client.peer else ""
+                say(f"{client.client_id}{where}: {client.problem}")
         for each in found.recent_rejections:
             say(f"{when(each.at)} {changes.rejection(each)}")
         for peer in found.refused_peers:
@@ -93,6 +94,7 @@ def status(*, control: Control, output: str) -> None:
 def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
     shared = {
         "client": client.client_id,
+        "peer": client.peer or None,
         "kind": client.kind,
         "software": client.software,
         "connected": client.connected,

@@ -59,6 +59,7 @@ def _client(value: clients.ClientStatus) -> pb.ClientStatus:
         since=int(value.since),
         types=[_type(each) for each in value.types],
         problem=value.problem,
+        peer=value.peer,
     )
 
 

@@ -67,9 +67,10 @@ class _CrowdedError(Exception):
 class _Connection:
     """One stream and its outgoing queue, which the core bounds: one unanswered push per type."""
 
-    def __init__(self, stream: DeltaStream | SotwStream, peer: str) -> None:
+    def __init__(self, stream: DeltaStream | SotwStream, peer: str, address: str) -> None:
         self.stream = stream
-        self.peer = peer
+        #: What all connections of a machine share, and the address of this one.
+        self.peer, self.address = peer, address
         #: Why the client was given up; empty as long as it reads.
         self.stuck = ""
         self._outgoing: asyncio.Queue[Push] = asyncio.Queue()
@@ -206,7 +207,7 @@ class AdsServer:
                 f"too many ADS streams; accepted: {MAX_PEER_STREAMS:,} from one address, {MAX_STREAMS:,} in all",
             )
         self._open[peer] += 1
-        connection = _Connection(stream, peer)
+        connection = _Connection(stream, peer, context.peer())
         self._connections.add(connection)
         broken: tuple[grpc.StatusCode, str] | None = None
         try:
@@ -249,7 +250,7 @@ class AdsServer:
             connection.send(on_request(request))
             if stream.node is not None and not introduced:
                 self._require_room(stream.node.id)
-            self._clients.observe(stream)
+            self._clients.observe(stream, connection.address)
             wait = share.spend(time.thread_time() - began, time.monotonic())
             if wait:
                 await asyncio.sleep(wait)

@@ -2327,6 +2327,7 @@ class ClientStatus(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     kind: _builtins.str
     """`envoy` or `translator`."""
@@ -2336,6 +2337,10 @@ class ClientStatus(_message.Message):
     """Unix seconds of the last connect or disconnect."""
     problem: _builtins.str
     """What it does wrong, such as not reading its responses; empty if nothing."""
+    peer: _builtins.str
+    """Its address as gRPC names it, such as `ipv4:10.0.0.5:51734`; empty if it is not connected. Where several clients
+    have one id, each is listed.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeStatus]: ...
     def __init__(
@@ -2348,10 +2353,11 @@ class ClientStatus(_message.Message):
         since: _builtins.int = ...,
         types: _abc.Iterable[Global___TypeStatus] | None = ...,
         problem: _builtins.str = ...,
+        peer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "problem", b"problem", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "peer", b"peer", "problem", b"problem", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

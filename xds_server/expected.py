@@ -1,0 +1,112 @@
+"""Clients that were connected until lately and will come back: a change is not everywhere before they have it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from xds_server.protocol.snapshot import ENDPOINT, SECRET
+
+#: Seconds within which a client that lost its stream is back: Envoy tries again after ten seconds at the latest.
+RETURN_SECONDS = 15.0
+#: Seconds between two looks at who is connected.
+_ROUND = 0.25
+#: Clients that are remembered.
+_MOST = 4_096
+#: Clients ask for these only as long as something refers to them.
+_OCCASIONAL = frozenset({ENDPOINT, SECRET})
+
+_log = structlog.get_logger(__name__)
+
+Types = frozenset[str]
+
+
+class Expected:
+    """By client id, the types that it asked for, until it returns or `seconds` have passed."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._left: dict[str, tuple[Types, float]] = {}
+
+    def left(self, client_id: str, types: Iterable[str]) -> None:
+        """The client's last stream ended just now."""
+        if self.seconds > 0 and len(self._left) < _MOST:
+            self._left[client_id] = frozenset(types) - _OCCASIONAL, self._clock() + self.seconds
+
+    def returned(self, client_id: str) -> Types:
+        """The client has a stream again. Returns the types that it will ask for, empty if it was not expected."""
+        types, until = self._left.pop(client_id, (frozenset(), 0.0))
+        return types if self._clock() < until else frozenset()
+
+    @property
+    def missing(self) -> Mapping[str, Types]:
+        """Who is still expected."""
+        now = self._clock()
+        self._left = {client_id: left for client_id, left in self._left.items() if left[1] > now}
+        return {client_id: types for client_id, (types, _) in self._left.items()}
+
+    @property
+    def longest(self) -> float:
+        """Seconds until nobody is expected any more."""
+        now = self._clock()
+        return max((until - now for _, until in self._left.values()), default=0.0)
+
+
+class Clients(Protocol):
+    """Who is known to be running."""
+
+    def running(self) -> Mapping[str, Types]:
+        """Clients that are connected or expected, with the types that they ask for."""
+
+    def expect(self, known: Mapping[str, Types]) -> None:
+        """Clients that were running when an earlier process ended."""
+
+
+class RunningClients:
+    """Keeps in a file who is running, so that a control plane that crashed knows whom to expect.
+
+    A file that cannot be read or written is none: changes are then reported for who is connected.
+    """
+
+    def __init__(self, path: Path, clients: Clients) -> None:
+        self._path = path
+        self._clients = clients
+        self._written: Mapping[str, Types] = {}
+
+    def restore(self) -> None:
+        """Has the clients expected that were running."""
+        try:
+            stored = json.loads(self._path.read_text())
+            known = {str(client_id): frozenset(map(str, types)) for client_id, types in stored.items()}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            _log.warning("running clients not known", path=str(self._path), reason=type(error).__name__)
+            return
+        self._written = known
+        self._clients.expect(known)
+
+    async def run(self) -> None:
+        """Keeps the file up to date until cancelled."""
+        while True:
+            await asyncio.sleep(_ROUND)
+            running = self._clients.running()
+            if running != self._written:
+                self._written = running
+                await asyncio.to_thread(self._write, running)
+
+    def _write(self, running: Mapping[str, Types]) -> None:
+        text = json.dumps({client_id: sorted(types) for client_id, types in sorted(running.items())[:_MOST]})
+        new = self._path.with_suffix(".new")
+        try:
+            new.write_text(text)
+            new.replace(self._path)
+        except OSError as error:
+            _log.warning("running clients not stored", path=str(self._path), reason=error.strerror)
