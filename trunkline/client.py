@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline import credentials
 from trunkline.channel import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE, Trust, opened
 from trunkline.errors import ControlError, UsageError
+from trunkline.text import say
 
+#: Before a wait is worth a line.
+_SAY_AFTER_SECONDS = 3.0
 _CALL_SECONDS = 30.0
 # A control plane that is starting is found as soon as it listens.
 _CHANNEL = (
@@ -119,10 +122,15 @@ class _Details(grpc.ClientCallDetails):
 
 
 def _wait_for(channel: grpc.Channel, control: Control) -> None:
-    try:
-        grpc.channel_ready_future(channel).result(timeout=control.wait)
-    except grpc.FutureTimeoutError:
-        raise ControlError(f"no control plane at {control.address} within {control.wait:g} s") from None
+    """Returns when the channel is ready or its time is over: the first call then says what is wrong."""
+    ready = grpc.channel_ready_future(channel)
+    with suppress(grpc.FutureTimeoutError):
+        ready.result(timeout=min(control.wait, _SAY_AFTER_SECONDS))
+    if ready.done() or control.wait <= _SAY_AFTER_SECONDS:
+        return
+    say(f"waiting for the control plane at {control.address}, up to {control.wait:g} s", err=True)
+    with suppress(grpc.FutureTimeoutError):
+        ready.result(timeout=control.wait - _SAY_AFTER_SECONDS)
 
 
 def _explain(error: grpc.RpcError, control: Control) -> str:

@@ -150,6 +150,8 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
             ),
             {**edge, **envoy.environment(layout, settings.envoy_modules)},
             layout.log("envoy"),
+            # It tries again at growing intervals, so one that started first would come late.
+            after=layout.xds_socket,
         ),
     )
 

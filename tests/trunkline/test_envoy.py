@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,24 @@ def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
     heap, connections = (each["typed_config"] for each in document["overload_manager"]["resource_monitors"])
     assert heap["max_heap_size_bytes"] == 1 << 30
     assert connections["max_active_downstream_connections"] == 500
+
+
+def test_it_logs_little_while_its_control_plane_is_away(tmp_path: Path) -> None:
+    """Each failed try is a line. Fewer on a busy machine."""
+    layout = Layout(tmp_path / "data")
+    layout.prepare()
+    layout.bootstrap.write_text(envoy.bootstrap(layout, MEMORY, 1_000))
+    log = tmp_path / "log"
+    command = [envoy.binary(), "-c", layout.bootstrap, "--service-node", "n", "--service-cluster", "c"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"], stderr=output
+        )
+        try:
+            time.sleep(20)
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait()
+    lines = [line for line in log.read_text().splitlines() if "gRPC config stream" in line]
+    assert 1 <= len(lines) <= 25

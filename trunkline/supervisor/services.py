@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from trunkline.errors import StartError
@@ -16,6 +17,7 @@ from trunkline.supervisor.spawn import Command
 _LOG_TAIL_LINES = 20
 _LOG_TAIL_BYTES = 16 * 1024
 _GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.025
 
 
 class Services:
@@ -36,12 +38,16 @@ class Services:
         self._renewals: dict[str, asyncio.Future[None]] = {}
 
     def start(self, adopted: Mapping[str, int] | None = None) -> None:
-        """All at once, in the order given. `adopted` run already, by name: their pids."""
+        """All at once, in the order given, except those that wait for another's socket. `adopted` run already, by
+        name: their pids.
+        """
         known = dict(adopted or {})
         for command in self._commands:
             pid = known.pop(command.name, None)
-            start = self._nursery.start(command) if pid is None else self._nursery.adopt(command, pid)
-            self._running[command.name] = start
+            if pid is not None:
+                self._running[command.name] = self._nursery.adopt(command, pid)
+            elif command.after is None:
+                self._running[command.name] = self._nursery.start(command)
         for name, pid in known.items():  # nobody waits for them, but they have to be reaped
             self._nursery.adopt(Command(name, (), {}), pid)
         self._keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
@@ -108,6 +114,9 @@ class Services:
 
     async def _keep(self, command: Command) -> None:
         backoff = Backoff()
+        if command.after is not None and command.name not in self._running:
+            await _listens(command.after)
+            self._running[command.name] = self._nursery.start(command)
         while True:
             process = self._running[command.name]
             # Shielded: when the keeper is cancelled, the process's own future must live on for `stop`.
@@ -124,6 +133,18 @@ class Services:
             self._notice(f"{command.name} ended ({describe(status)}); restarting {when}{where}")
             await asyncio.sleep(delay)
             self._running[command.name] = self._nursery.start(command)
+
+
+async def _listens(path: Path) -> None:
+    """Returns once a service accepts connections on the Unix socket `path`."""
+    while True:
+        try:
+            _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            writer.close()
+            return
 
 
 async def _end(process: Process, hurry: asyncio.Event) -> None:

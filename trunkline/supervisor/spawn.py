@@ -41,6 +41,8 @@ class Command:
     log: Path | None = None
     listen: socket.socket | None = None
     nice: int = 0
+    #: The Unix socket of another service, which listens before this one is started for the first time.
+    after: Path | None = None
 
 
 def spawn(command: Command) -> int:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import socket
+import threading
+from concurrent import futures
 from pathlib import Path
 
 import grpc
-from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 
 from tests.trunkline.conftest import Trunkline
 from tests.trunkline.fakes.admin import FakeAdmin
@@ -128,3 +131,36 @@ def test_the_data_directory_says_where_it_is(tmp_path: Path, control: FakeAdmin,
     )
     result = trunkline("export", "--data-dir", str(tmp_path), TRUNKLINE_CONTROL="", TRUNKLINE_ADMIN_TOKEN="")
     assert result.output.startswith("version: 1\n")
+
+
+def test_a_control_plane_that_has_just_crashed_is_waited_for(
+    tmp_path: Path, control: FakeAdmin, trunkline: Trunkline
+) -> None:
+    """Its supervisor restarts it within seconds."""
+    control.answers[admin.ExportRequest] = admin.ExportResponse()
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
+    admin_pb2_grpc.add_AdminServicer_to_server(control, server)
+
+    def restart() -> None:
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+
+    restarting = threading.Timer(0.5, restart)
+    restarting.start()
+    try:
+        result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1", TRUNKLINE_CONTROL=f"127.0.0.1:{port}")
+        assert (result.exit_code, result.stdout) == (0, "no changes\n"), result.output
+    finally:
+        restarting.join()
+        server.stop(grace=None).wait()
+
+
+def test_a_control_plane_that_stays_away_is_named(tmp_path: Path, trunkline: Trunkline) -> None:
+    result = trunkline(
+        "apply", "-f", _file(tmp_path), "--wait", "1s", SOME_KEY="sk-1", TRUNKLINE_CONTROL="127.0.0.1:1"
+    )
+    assert result.exit_code == 1
+    assert "cannot reach the control plane at 127.0.0.1:1" in result.stderr
