@@ -18,6 +18,7 @@ from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 from trunkline_proto.node.v1 import registry_pb2_grpc
 
+from xds_server import metrics
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
@@ -94,13 +95,16 @@ async def _serve(
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
-    guard = TokenInterceptor(settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE])
+    guard = TokenInterceptor(
+        settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE, metrics.SERVICE]
+    )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     admin = AdminService(
         async_store, control_plane, clients, reports, tunnel=tunnel, live=live, certificate=certificate
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
+    metrics.serve(server, metrics.Source(ads, clients, ledger, live), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
         registry = node_service.NodeService(nodes, enrolment, authority, async_store, control_plane)

@@ -116,6 +116,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                     _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
                     # Apart: neither is lost with the other process, and neither is copied through Python.
                     _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
+                    _to(RouteMatch(path="/metrics/control"), names.XDS_CLUSTER),
                     _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
                     # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
                     Route(match=RouteMatch(prefix="/trunkline.admin.v1.Admin/"), route=streams),
@@ -132,7 +133,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                 "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
                 GrpcJsonTranscoder(
                     proto_descriptor_bin=descriptors,
-                    services=["trunkline.admin.v1.Admin"],
+                    services=["trunkline.admin.v1.Admin", "trunkline.metrics.v1.Metrics"],
                     match_incoming_request_route=True,
                     convert_grpc_status=True,
                     print_options=GrpcJsonTranscoderPrintOptions(preserve_proto_field_names=True),
