@@ -89,6 +89,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     try:
         await _supervise(
             {
+                **await _metrics(settings, status, serving.outcomes),
                 "probes": watch.run(),
                 "wishes": store.follow(node.wish, log),
                 "clock": node.follow_clock(),
@@ -104,6 +105,19 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     finally:
         await control.stop()
         log.info("node stopped")
+
+
+async def _metrics(
+    settings: Settings, status: Callable[[], Mapping[str, Any]], outcomes: Mapping[str, int]
+) -> Mapping[str, Coroutine[Any, Any, None]]:
+    """The listener for metrics, if there is to be one."""
+    if settings.metrics_listen is None:
+        return {}
+    from node_sidecar import metrics  # noqa: PLC0415 - loaded only where it is asked for
+
+    listener = metrics.MetricsListener(settings.metrics_listen, lambda: metrics.page(status(), outcomes))
+    await listener.start()
+    return {"metrics": listener.run()}
 
 
 async def _report(watch: Watch, reach: Reach, reporter: Reporter) -> None:

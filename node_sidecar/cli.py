@@ -62,6 +62,18 @@ def main() -> None:
     """
 
 
+class _Address(click.ParamType[tuple[str, int]]):
+    """`HOST:PORT` as a pair."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            self.fail(f"{value!r} is not HOST:PORT, like 127.0.0.1:9464", param, ctx)
+        return host.strip("[]"), int(port)
+
+
 @main.command("join")
 @click.argument("url")
 @click.option("--token", envvar="TRUNKLINE_JOIN_TOKEN", required=True, help="Or in TRUNKLINE_JOIN_TOKEN.")
@@ -122,10 +134,18 @@ def _join(
 
 
 @main.command("run")
+@click.option(
+    "--metrics-listen",
+    type=_Address(),
+    envvar="TRUNKLINE_NODE_METRICS_LISTEN",
+    help="Serve /metrics for Prometheus here, without a password. Or in TRUNKLINE_NODE_METRICS_LISTEN.",
+)
 @wish_options
 @_state_option
 @_log_options
-def run(state_dir: Path, log_level: str, log_format: str, **given: Any) -> None:
+def run(
+    state_dir: Path, log_level: str, log_format: str, metrics_listen: tuple[str, int] | None, **given: Any
+) -> None:
     """Serve, until Ctrl-C or a drain.
 
     \b
@@ -133,7 +153,7 @@ def run(state_dir: Path, log_level: str, log_format: str, **given: Any) -> None:
       trunkline-node run --concurrency 4 --price 'llama3:*=0.10/0.30'
     """
     options = file.fields(told(**given), os.environ)
-    _run(Settings(state_dir, log_level, log_format, options, os.environ))
+    _run(Settings(state_dir, log_level, log_format, options, os.environ, metrics_listen=metrics_listen))
 
 
 def _run(settings: Settings) -> None:

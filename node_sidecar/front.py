@@ -22,9 +22,9 @@ def build(holder: Holder, upstreams: Upstreams, wishes: Wishes) -> Serving:
     gate = Gate(concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
     service = Service(upstreams, gate)
     if wishes.direct:
-        return Serving(gate, Direct(_split(wishes.direct), holder, service))
+        return Serving(gate, Direct(_split(wishes.direct), holder, service), service.outcomes)
     record = holder.current.record
-    return Serving(gate, Tunneled(_split(record.gateway), holder, service, record.node_id))
+    return Serving(gate, Tunneled(_split(record.gateway), holder, service, record.node_id), service.outcomes)
 
 
 class Tunneled(Tunnels):

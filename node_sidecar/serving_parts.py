@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from node_sidecar.holder import Holder
@@ -62,8 +62,11 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
+    """`outcomes` counts requests by how they ended."""
+
     gate: Gate
     way: Way
+    outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
 #: Builds both, for the wishes at the process's start.

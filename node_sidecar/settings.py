@@ -25,6 +25,8 @@ class Settings:
     ports: tuple[int, ...] = DEFAULT_PORTS
     #: Seconds that requests have to finish when the process is told to stop.
     grace: float = 10.0
+    #: Where the owner's Prometheus may ask; None for no listener.
+    metrics_listen: tuple[str, int] | None = None
 
 
 def default_state_dir(environment: Mapping[str, str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,16 +34,23 @@ class Service:
         self._max_body = max_body
         self._held = 0
         self._forwarder = Forwarder()
+        #: By how they ended: `forwarded` (whatever the local server answered), `abandoned`, or a refusal's code.
+        self.outcomes: Counter[str] = Counter(forwarded=0, abandoned=0)
 
     async def close(self) -> None:
         await self._forwarder.close()
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one request; raises StreamClosedError if nobody wants the answer any more."""
+        outcome = "abandoned"
         try:
             await self._serve(exchange)
+            outcome = "forwarded"
         except Refusal as refusal:
+            outcome = refusal.code
             await refusal.answer(exchange)
+        finally:
+            self.outcomes[outcome] += 1
 
     async def _serve(self, exchange: Exchange) -> None:
         head = exchange.head
