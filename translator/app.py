@@ -40,6 +40,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
 
     policy, prices = PolicyStore(), PriceBook()
     policy.on_route = prices.put
+    policy.starting = settings.starting
     _restore(policy, settings, log)
     metrics = Metrics()
     limiter = Limiter(policy.limits_by_id)

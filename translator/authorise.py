@@ -11,7 +11,7 @@ from typing import Protocol
 
 from translator import credentials, endpoints, multipart, unserved
 from translator.endpoints import BodyKind, Endpoint
-from translator.errors import Refusal
+from translator.errors import Refusal, policy_unavailable
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
@@ -35,7 +35,7 @@ class Policy(Protocol):
     """What the decision needs to know."""
 
     @property
-    def held(self) -> bool: ...
+    def certain(self) -> bool: ...
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
@@ -101,17 +101,16 @@ class Authoriser:
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
         if key is None:
-            if not self._policy.held:
-                # A failure of this service: the client is told to try again instead of that its key is wrong.
-                message = "No policy has been received yet."
-                again = {"retry-after": "1"}
-                raise Refusal(503, "policy_unavailable", message, kind="server_error", headers=again)
-            raise credentials.refused("This API key is unknown, or it has been revoked.")
+            raise self._sure(credentials.refused("This API key is unknown, or it has been revoked."))
         if key.expires_at and key.expires_at <= self._clock():
-            raise _expired(key)
+            raise self._sure(_expired(key))
         if not self._policy.has_organisation(key.organisation_id):
-            raise credentials.refused("The organisation of this API key does not exist.")
+            raise self._sure(credentials.refused("The organisation of this API key does not exist."))
         return key
+
+    def _sure(self, refusal: Refusal) -> Refusal:
+        """`refusal`, or that it is too early to tell: what is not held here may exist."""
+        return refusal if self._policy.certain else policy_unavailable()
 
     def charge(self, key_id: str, seconds: float) -> None:
         """Takes CPU time that came to nothing from what the key may have read in vain."""
@@ -144,7 +143,7 @@ class Authoriser:
         """Where the request goes, and what is rewritten in it for its target."""
         route = self._policy.route(key, facts.model)
         if route is None:
-            raise model_not_found(facts.model)
+            raise self._sure(model_not_found(facts.model))
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
             f"{shape}:stream" if facts.streams else shape,

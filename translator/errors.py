@@ -74,6 +74,13 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
         }
 
 
+def policy_unavailable() -> Refusal:
+    """503: a failure of this service, so that the client tries again instead of giving up a key that is valid."""
+    message = "The gateway does not hold its whole policy yet. Send the request again."
+    again = {"retry-after": "1"}
+    return Refusal(503, "policy_unavailable", message, kind="server_error", headers=again)
+
+
 class MalformedHttpError(TranslatorError):
     """The connection cannot go on after this: `status` is answered and it is closed."""
 

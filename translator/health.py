@@ -17,6 +17,8 @@ class Policy(Protocol):
     @property
     def held(self) -> bool: ...
     @property
+    def certain(self) -> bool: ...
+    @property
     def source(self) -> str: ...
     @property
     def age_seconds(self) -> float: ...
@@ -28,19 +30,25 @@ def healthz() -> Response:
     return Response.json(200, b'{"status":"ok"}')
 
 
-def readyz(policy: Policy, ledger: Mapping[str, str | int | float], *, draining: bool = False) -> Response:
-    """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`; 503 before
-    there is a policy, and while the gateway is `draining`. A ledger that cannot be written is no reason to refuse
-    requests.
+def readyz(
+    policy: Policy, ledger: Mapping[str, str | int | float], *, draining: bool = False, starting: bool = False
+) -> Response:
+    """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`.
+
+    503 before there is a policy, and while the gateway is `starting` or `draining`. A ledger that cannot be
+    written is no reason to refuse requests.
     """
     if draining:
         return Response.json(503, b'{"status":"draining: the gateway takes no new clients"}')
+    if starting:
+        return Response.json(503, b'{"status":"starting: trunkline.yaml is being applied"}', {"retry-after": "1"})
     if not policy.held:
         waiting = b'{"status":"waiting for a policy from the control plane"}'
         return Response.json(503, waiting, {"retry-after": "1"})
     body: dict[str, object] = {
         "status": "ready",
         "policy": policy.source,
+        "up_to_date": policy.certain,
         "unchanged_for_seconds": round(policy.age_seconds, 1),
         **policy.counts,
         "ledger": dict(ledger),

@@ -113,7 +113,9 @@ class Service:
         if path.startswith(MODEL_PREFIX):
             return self._models.one(request, path)
         if path == b"/readyz":
-            return health.readyz(self._policy, self._ledger_status(), draining=self._draining())
+            return health.readyz(
+                self._policy, self._ledger_status(), draining=self._draining(), starting=self._policy.starting()
+            )
         if path == b"/healthz":
             return health.healthz()
         if path == b"/metrics":

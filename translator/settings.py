@@ -31,6 +31,8 @@ class Settings:
     envoy_admin_socket: Path | None = None
     #: While this file is there, /readyz answers 503; None: never.
     draining_file: Path | None = None
+    #: While this file is there, a policy is on its way: nothing is refused for what is not held.
+    starting_file: Path | None = None
     #: Bytes at which the log is rotated.
     log_rotation: int = 64 * _MIB
     #: Seconds after which a reservation without a line in the log counts as used.
@@ -50,6 +52,10 @@ class Settings:
     def draining(self) -> bool:
         """Whether the gateway is about to end."""
         return self.draining_file is not None and self.draining_file.exists()
+
+    def starting(self) -> bool:
+        """Whether the control plane is about to be given its state."""
+        return self.starting_file is not None and self.starting_file.exists()
 
     @property
     def snapshot(self) -> Path:
@@ -76,6 +82,12 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     )
     parser.add_argument(
         "--draining-file", type=Path, metavar="PATH", help="while it is there, /readyz answers 503"
+    )
+    parser.add_argument(
+        "--starting-file",
+        type=Path,
+        metavar="PATH",
+        help="while it is there, /readyz answers 503, and so does an unknown key",
     )
     parser.add_argument(
         "--log-rotation-mib", type=_positive, default=64, metavar="N", help="size at which the log is rotated"
@@ -128,6 +140,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         log_level=given.log_level,
         envoy_admin_socket=given.envoy_admin_socket,
         draining_file=given.draining_file,
+        starting_file=given.starting_file,
         log_rotation=given.log_rotation_mib * _MIB,
         reservation_expiry=given.reservation_expiry,
         limits_interval=given.limits_interval,

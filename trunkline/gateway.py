@@ -52,6 +52,8 @@ def run(settings: Settings, table: Table = services) -> None:
     with lock.exclusive(layout.lock, before.lock if before else None) as held:
         if before is None:
             layout.clear_run()
+            if settings.config is not None:
+                layout.starting.touch()
             settings = _with_free_ports(settings)
         else:
             settings = _at_addresses(settings, before.addresses)
@@ -178,6 +180,7 @@ class _Gateway:
             verb = ("apply", "--file", str(settings.config), *wait)
             environment = child_environment.of_apply(os.environ)
             status = await nursery.start(admin_verb(settings, known.admin_token, environment, *verb)).ended
+            settings.layout.starting.unlink(missing_ok=True)
             if status == 2:
                 notice(f"{settings.config} is in force in part (above); what is stored is served")
             elif status != 0:

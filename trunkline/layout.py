@@ -49,6 +49,11 @@ class Layout:
         return self.run / "draining"
 
     @property
+    def starting(self) -> Path:
+        """There until trunkline.yaml is applied: what it names is not to be refused before."""
+        return self.run / "starting"
+
+    @property
     def ready(self) -> Path:
         """Written whenever a gateway has become ready; its content is never the same."""
         return self.run / "ready"
@@ -105,7 +110,7 @@ class Layout:
 
     def clear_run(self) -> None:
         """Removes what an earlier run left behind. Only with the lock held."""
-        for path in (*self._sockets, self.draining, self.ready):
+        for path in (*self._sockets, self.draining, self.starting, self.ready):
             path.unlink(missing_ok=True)
 
     @property

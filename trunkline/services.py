@@ -126,6 +126,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
                 *("--id", "translator-local"),
                 *("--draining-file", str(layout.draining)),
+                *("--starting-file", str(layout.starting)),
                 *("--log-level", level),
             ),
             edge | unbuffered,

@@ -59,6 +59,9 @@ class PolicyStore:
         self._resources: dict[str, dict[str, discovery.Resource]] = {url: {} for url in self._types}
         self._received: set[str] = set()
         self._restored = False
+        self._up_to_date = False
+        #: Whether the control plane is about to get the state that it shall have.
+        self.starting: Callable[[], bool] = lambda: False
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id
         self.has_organisation = index.has_organisation
@@ -75,13 +78,22 @@ class PolicyStore:
     @property
     def source(self) -> Source:
         """Where what is held comes from; the control plane once it has sent every type."""
-        if self._received.issuperset(self._types):
+        if self._complete:
             return "control plane"
         return "snapshot" if self._restored else "none"
 
     @property
     def held(self) -> bool:
         return self.source != "none"
+
+    @property
+    def certain(self) -> bool:
+        """Whether what is not held does not exist: the control plane has sent all since it was connected to."""
+        return self._up_to_date and not self.starting()
+
+    def begin(self) -> None:
+        """A control plane has begun to talk, perhaps another one, or one with a restored database."""
+        self._up_to_date = False
 
     @property
     def age_seconds(self) -> float:
@@ -97,6 +109,11 @@ class PolicyStore:
         """Name → version of what is held of a type."""
         return {name: resource.version for name, resource in self._resources[url].items()}
 
+    @property
+    def _complete(self) -> bool:
+        """Routes come behind the rest: with them, what has been restored is what the control plane has."""
+        return self._received.issuperset(self._types) or (self._restored and _LAST in self._received)
+
     def apply(self, response: discovery.DeltaDiscoveryResponse) -> None:
         """Takes in one response of the control plane.
 
@@ -105,6 +122,8 @@ class PolicyStore:
         """
         self._take(response, self._checked(response))
         self._received.add(response.type_url)
+        if response.type_url == _LAST and self._complete:
+            self._up_to_date = True
         if response.resources or response.removed_resources:
             self._changed_at = self._clock()
             self.on_change()
@@ -154,6 +173,9 @@ class PolicyStore:
 
 def type_url(message: type[Message]) -> str:
     return f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
+
+
+_LAST = type_url(policy.Route)
 
 
 def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:

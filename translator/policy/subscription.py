@@ -30,6 +30,7 @@ class Subscription:
     def __init__(self, store: PolicyStore, node: discovery.Node) -> None:
         self._store = store
         self._node = node
+        self._begun = False
 
     def opening(self) -> list[discovery.DeltaDiscoveryRequest]:
         """The first requests of a stream: everything of every type, as a difference to what is held.
@@ -49,6 +50,9 @@ class Subscription:
 
     def receive(self, response: discovery.DeltaDiscoveryResponse) -> Answer:
         """Takes the response in, or refuses it as a whole."""
+        if not self._begun:
+            self._begun = True
+            self._store.begin()
         request = discovery.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
         try:
             self._store.apply(response)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.025
 _ANSWER_SECONDS = 2.0
 _SAY_EVERY_SECONDS = 5.0
+#: What the translator says once it holds all that this control plane has; before, it may serve what it held.
+_UP_TO_DATE = b'"up_to_date":true'
 
 
 async def wait_until_ready(
@@ -38,13 +40,15 @@ async def _missing(admin: Address, openai: Address, tls: ssl.SSLContext | None) 
     scheme = "http" if tls is None else "https"
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            status = await _status(admin, "/readyz", tls)
+            status, body = await _get(admin, "/readyz", tls)
     except (OSError, EOFError, ValueError):
         return f"Envoy does not listen on {admin} yet (it waits for its configuration from the control plane)"
     except TimeoutError:
         return f"{scheme}://{admin}/readyz does not answer"
     if status != 200:
         return f"{scheme}://{admin}/readyz answers {status}"
+    if _UP_TO_DATE not in body:
+        return "the translator does not hold the control plane's state yet"
     try:
         _, writer = await asyncio.open_connection(openai.host, openai.port)
     except OSError:
@@ -53,13 +57,16 @@ async def _missing(admin: Address, openai: Address, tls: ssl.SSLContext | None) 
     return ""
 
 
-async def _status(address: Address, path: str, tls: ssl.SSLContext | None) -> int:
-    """The status code of `GET path`. Raises OSError, EOFError or ValueError where there is no HTTP answer."""
+async def _get(address: Address, path: str, tls: ssl.SSLContext | None) -> tuple[int, bytes]:
+    """The status code of `GET path`, and what follows it.
+
+    Raises OSError, EOFError or ValueError where there is no HTTP answer.
+    """
     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode())
         line = await reader.readuntil(b"\r\n")
-        return int(line.split(b" ")[1])
+        return int(line.split(b" ")[1]), await reader.read()
     except IndexError as error:
         raise ValueError(line) from error
     finally:

@@ -6,6 +6,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.protocol.interest import WILDCARD
 from xds_server.protocol.push import Push
+from xds_server.protocol.snapshot import LAST_OF_POLICY
 from xds_server.protocol.stream import Stream
 from xds_server.protocol.subscription import Subscription
 
@@ -54,11 +55,15 @@ class DeltaStream(Stream):
             touched |= subscription.known_names()
             if interest.wildcard:
                 touched |= resources.keys()
-        if interest.wildcard and not was_wildcard and not subscription.held:
+        if interest.wildcard and not was_wildcard and (not subscription.held or self._confirms(subscription)):
             subscription.updates.owe(self._sequence)
         subscription.refresh(touched, resources, self._sequence)
         if first:
             self._first_request(subscription)
+
+    def _confirms(self, subscription: Subscription) -> bool:
+        """Whether a client that holds everything is told so, by an empty response: behind it, it is up to date."""
+        return subscription.type_url == LAST_OF_POLICY
 
     def _new_subscription(self, type_url: str) -> Subscription:
         return Subscription(type_url, tells_absence=True, tells_removal=True, full_state=False)

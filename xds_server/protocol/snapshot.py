@@ -19,6 +19,8 @@ POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
 #: Make before break (xDS protocol, "Eventual consistency considerations"): additions in this order, removals in
 #: the reverse one. Secrets are there before what uses them.
 PUSH_ORDER = (SECRET, CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
+#: Sent behind the rest of what a translator decides by, and whole: with it, the translator holds all of it.
+LAST_OF_POLICY = POLICY_ROUTE
 
 #: Types that a client may ask for as a whole ("*" or an empty first request), and whose state-of-the-world
 #: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Ours follow CDS and LDS.

@@ -16,12 +16,12 @@ from xds_server.protocol.errors import BoundsError, MissingNodeError, MissingTyp
 from xds_server.protocol.nonces import Nonces
 from xds_server.protocol.ordering import may_remove, may_update, rank
 from xds_server.protocol.push import Push, Refusal, TypeProgress
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, POLICY_ROUTE, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LAST_OF_POLICY, Resource, Snapshot
 from xds_server.protocol.subscription import Backlog, Subscription
 
 _REVISIONS_REMEMBERED = 64
-#: Sent whole to a client that answers. A translator serves once it had a response of each type, and of these last.
-_WHOLE = frozenset({POLICY_ROUTE})
+#: Sent whole to a client that answers.
+_WHOLE = frozenset({LAST_OF_POLICY})
 #: Of a resource in a response, beside its name and body: tags, lengths, version, type.
 _OVERHEAD = 160
 

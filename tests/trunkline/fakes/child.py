@@ -29,7 +29,8 @@ def _serve_http(first_key: str, translator: str, *addresses: str) -> None:
             connection, _ = key.fileobj.accept()
             with connection:
                 if connection.recv(65536):
-                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 19\r\n\r\n"
+                    connection.sendall(head + b'{"up_to_date":true}')
 
 
 def _serve_pid() -> None:

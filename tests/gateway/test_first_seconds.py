@@ -1,0 +1,101 @@
+"""From the first connection on, a valid key is served or told to come again; it is never unknown."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.process import GatewayProcess
+
+KEY = "a-key-that-was-in-use-elsewhere"
+
+
+def config(provider: ProviderProcess) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider)],
+        "routes": [{"model": "plain", "targets": [{"provider": "a", "model": "plain"}]}],
+        "organisations": [{"name": "acme", "keys": [{"name": "old", "value": "env:OLD_KEY"}]}],
+    }
+
+
+class Asking:
+    """Asks for the models with one key, from before the start until the block is left; `statuses` in order."""
+
+    def __init__(self, address: str, key: str) -> None:
+        self._request = urllib.request.Request(
+            f"http://{address}/v1/models", headers={"authorization": f"Bearer {key}"}
+        )
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.statuses: list[int] = []
+
+    def __enter__(self) -> Asking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.005):
+            try:
+                with urllib.request.urlopen(self._request, timeout=20) as answer:
+                    self.statuses.append(answer.status)
+            except urllib.error.HTTPError as error:
+                with error:
+                    told = error.code == 503 and error.headers["retry-after"]
+                    self.statuses.append(error.code if told or error.code != 503 else -503)
+            except OSError:
+                continue  # nobody listens yet
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def started(
+    data: Path, configured: Mapping[str, Any] | None, key: str, *, arguments: Sequence[str] = ()
+) -> list[int]:
+    """The statuses that `key` saw while a gateway started, up to one after it was ready."""
+    address = free_address()
+    environment = {**PROVIDER_CREDENTIALS, "OLD_KEY": KEY}
+    gateway = GatewayProcess(
+        data, configured, environment=environment, arguments=["--listen", address, *arguments]
+    )
+    with Asking(address, key) as asking, gateway:
+        seen = len(asking.statuses)
+        while len(asking.statuses) < seen + 2:
+            assert gateway.pid
+    return asking.statuses
+
+
+def test_at_a_first_start_the_key_of_a_file(tmp_path: Path, provider_a: ProviderProcess) -> None:
+    statuses = started(tmp_path / "data", config(provider_a), KEY)
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200
+
+
+def test_behind_a_policy_of_before_the_backup(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    snapshot = data / "translator" / "policy.snapshot"
+    with GatewayProcess(data):
+        pass
+    shutil.copy(snapshot, tmp_path / "older")
+    with GatewayProcess(data) as gateway:
+        made = gateway.run("keys", "create", "--org", "default", "--name", "later").stdout
+        key = next(word for word in made.split() if word.startswith("sk-tl-"))
+    shutil.copy(tmp_path / "older", snapshot)
+    statuses = started(data, None, key)
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200
