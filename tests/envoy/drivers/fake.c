@@ -284,10 +284,9 @@ bool CALLBACK(http_get_filter_state_bytes)(envoy_filter filter, struct span key,
   return value->data != NULL;
 }
 
-void CALLBACK(http_set_dynamic_metadata_string)(envoy_filter filter, struct span space, struct span key,
-                                                struct span value) {
+void CALLBACK(http_set_dynamic_metadata_number)(envoy_filter filter, struct span space, struct span key, double value) {
   (void)space;
-  add(&((struct fake *)filter)->dynamic, key, value);
+  add(&((struct fake *)filter)->dynamic, key, (struct span){(const char *)&value, sizeof value});
 }
 
 void CALLBACK(http_send_response_headers)(envoy_filter filter, struct header *headers, size_t count, bool last) {
@@ -300,13 +299,13 @@ bool CALLBACK(http_filter_get_attribute_string)(envoy_filter filter, int attribu
   return CALLBACK(cluster_specifier_get_attribute_string)(filter, attribute, value);
 }
 
-bool CALLBACK(cluster_specifier_get_dynamic_metadata)(envoy_specifier specifier, struct span space, struct span key,
-                                                      struct span *value) {
+bool CALLBACK(cluster_specifier_get_dynamic_metadata_number)(envoy_specifier specifier, struct span space,
+                                                             struct span key, double *value) {
   (void)space;
   const struct headers *dynamic = &((struct fake *)specifier)->dynamic;
   for (size_t at = 0; at < dynamic->count; at++) {
     if (!span_is(dynamic->all[at].key, key)) continue;
-    *value = dynamic->all[at].value;
+    memcpy(value, dynamic->all[at].value.data, sizeof *value);
     return true;
   }
   return false;
