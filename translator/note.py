@@ -43,12 +43,20 @@ def read(text: str) -> Reservation | None:
     """The reservation without its limits; None for what is no note."""
     try:
         words = text.split(" ")
-        beside = words.pop() if len(words) > _WORDS else ""
-        if (beside and asked.read(beside) is None) or not words[0]:
-            return None
+        beside = ""
+        if len(words) > _WORDS:
+            beside = words.pop()
+            if beside and asked.read(beside) is None:
+                return None
+        stated, outside = 0, False
         request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
+        if not request_id:
+            return None
+        if len(kind) > 1:
+            outside = kind.endswith(_OUTSIDE)
+            stated = int(kind[1:].removesuffix(_OUTSIDE) or 0)
         reserved, estimated = int(tokens), int(prompt)
-        nano = int(cost[:-1]) if cost[-1:] == _NANO else int(cost) * money.MICRO
+        nano = int(cost[:-1]) if cost.endswith(_NANO) else int(cost) * money.MICRO
         made = Reservation(
             request_id,
             int(at) / 1e6,
@@ -63,8 +71,8 @@ def read(text: str) -> Reservation | None:
             "" if user == _ABSENT else user,
             "" if tag == _ABSENT else tag,
             (),
-            0 if len(kind) == 1 else int(kind[1:].removesuffix(_OUTSIDE) or 0),
-            kind[-1:] == _OUTSIDE,
+            stated,
+            outside,
             beside,
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows

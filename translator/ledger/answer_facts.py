@@ -1,6 +1,6 @@
 """What an answer says about its own cost.
 
-Envoy's module finds it (envoy/module/scanner.c lists the places) and logs it as one JSON object, the facts:
+Envoy's module finds it (envoy/module/places.c lists the places) and logs it as one JSON object, the facts:
 `usage` as the target wrote it or null, and where they are there `start` (usage of an Anthropic stream's first
 event), `choices` (usage that each choice has of its own), `billed_units`, `timings`, `tier`, `seconds`, `size`,
 `quality`, `items` (length of the list `data`), `text` (bytes of generated text), `deltas` (events that have some),
