@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.clients import table
 from tests.clients.client import CLIENTS
-from tests.clients.running import results
+from tests.clients.running import run_all
 
 
 def main() -> None:
     """Says which cases do not give what they should; exits with 1 if there are any."""
     with tempfile.TemporaryDirectory() as directory:
-        made = results(Path(directory))
+        made = run_all(Path(directory)).results
     wrong = {
         f"{client.name}, {case}": made[client.name].get(case)
         for client in CLIENTS

@@ -135,4 +135,14 @@ CLIENTS = (
             "unknown_model": ["exit code 22", "model_not_found"],
         },
     ),
+    Client(
+        "fetch",
+        "fetch_client.mjs",
+        "",
+        ("models", "plain", "stream", "embeddings", *_REST),
+        {
+            "bad_key": ["status 401", "invalid_api_key"],
+            "unknown_model": ["status 404", "model_not_found"],
+        },
+    ),
 )

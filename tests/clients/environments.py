@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from scripts.locked_environment import made_once, python_of, run
@@ -10,6 +11,8 @@ from scripts.locked_environment import made_once, python_of, run
 HERE = Path(__file__).parent
 PYTHON = HERE / "python"
 NODE = HERE / "node"
+#: The pinned JavaScript clients run with it, though some ask for 22.
+OLDEST_NODE = 20
 
 
 def python() -> Path:
@@ -32,6 +35,15 @@ def node() -> Path:
     for script in NODE.glob("*.mjs"):
         shutil.copy(script, directory)
     return directory
+
+
+def node_program() -> str:
+    """Returns the path of Node.js. Raises RuntimeError if it is missing, or too old for the pinned clients."""
+    found = program("node")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise RuntimeError(f"Node.js {version} is too old: the clients need {OLDEST_NODE}, see https://nodejs.org")
+    return found
 
 
 def program(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.clients import environments
 from tests.clients.client import CLIENTS, Client
 from tests.clients.setting import gateway, limited_key
 from tests.gateway.process import GatewayProcess
+from tests.gateway.usage import metrics
 
 SCRIPT_SECONDS = 200.0
 #: Each client spends most of its time on importing itself; the machine may have two cores.
@@ -20,21 +23,31 @@ AT_ONCE = 2
 Results = dict[str, dict[str, Any]]
 
 
-def results(directory: Path) -> Results:
-    """Returns what each case of each client gave, by their names; a case that failed gives the error's text.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What each case of each client gave, by their names; a case that failed gives the error's text.
 
-    Raises RuntimeError if a script ends with an error of its own.
+    `refusals` is how many requests the gateway refused for a limit.
     """
+
+    results: Results
+    refusals: int
+
+
+def run_all(directory: Path) -> Run:
+    """Runs every client. Raises RuntimeError if a script ends with an error of its own."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         python, node = threads.submit(environments.python), threads.submit(environments.node)
-        node_program = environments.program("node")
+        node_program = environments.node_program()
         with gateway(directory, [client.name for client in CLIENTS]) as running:
             scripts = {False: (python.result(), environments.PYTHON), True: (node_program, node.result())}
 
             def run(client: Client) -> dict[str, Any]:
                 return _results_of(client, *scripts[client.is_node], running, directory)
 
-            return dict(zip([client.name for client in CLIENTS], threads.map(run, CLIENTS), strict=True))
+            made = dict(zip([client.name for client in CLIENTS], threads.map(run, CLIENTS), strict=True))
+            counted = asyncio.run(metrics(running))
+            return Run(made, int(counted['trunkline_translator_decisions_total{outcome="rate_limit_exceeded"}']))
 
 
 def _results_of(

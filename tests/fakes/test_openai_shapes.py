@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -181,6 +182,34 @@ def test_responses_stream(client: OpenAI) -> None:
     assert kinds[-1] == "response.completed"
     assert kinds.count("response.output_text.delta") == 4
     assert final.output_text == "Hello from provider a."
+
+
+def test_a_function_call_in_responses(client: OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools: Any = [{"type": "function", "name": "weather", "parameters": parameters}]
+    with client.responses.stream(model="gpt-4.1", input="Say hello", tools=tools) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.function_call_arguments.delta"]
+        (call,) = stream.get_final_response().output
+    assert call.type == "function_call"
+    assert (call.name, call.arguments) == ("weather", "".join(deltas))
+    returned = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    final = client.responses.create(model="gpt-4.1", input=[call.to_dict(), returned], tools=tools)  # type: ignore[list-item]
+    assert final.output_text == "Hello from provider a."
+
+
+def test_a_schema_in_responses(client: OpenAI) -> None:
+    class Answer(BaseModel):
+        city: str
+        degrees: int
+
+    parsed = client.responses.parse(model="gpt-4.1", input="Say hello", text_format=Answer).output_parsed
+    assert parsed == Answer(city="text", degrees=1)
+
+
+def test_a_model_that_always_fails(client: OpenAI) -> None:
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(model="always-500", messages=PROMPT)
 
 
 def test_images_and_audio(client: OpenAI) -> None:

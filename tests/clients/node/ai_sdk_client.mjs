@@ -119,9 +119,8 @@ await run({
 
   async limited() {
     const hasty = compatible(LIMITED_KEY)("gpt-4.1");
-    const texts = [];
-    for (let count = 0; count < 2; count += 1) texts.push((await generateText({ model: hasty, prompt: PROMPT })).text);
-    return texts;
+    const ask = () => generateText({ model: hasty, prompt: PROMPT });
+    return (await Promise.all([ask(), ask()])).map(({ text }) => text);
   },
 
   async failover() {

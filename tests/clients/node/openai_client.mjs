@@ -126,12 +126,9 @@ await run({
 
   async limited() {
     const hasty = new OpenAI({ baseURL: BASE_URL, apiKey: LIMITED_KEY });
-    const texts = [];
-    for (let count = 0; count < 2; count += 1) {
-      const completion = await hasty.chat.completions.create({ model, messages });
-      texts.push(completion.choices[0].message.content);
-    }
-    return texts;
+    const ask = () => hasty.chat.completions.create({ model, messages });
+    const both = await Promise.all([ask(), ask()]);
+    return both.map((completion) => completion.choices[0].message.content);
   },
 
   async failover() {

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 BASE_URL = os.environ["BASE_URL"]
@@ -51,6 +52,12 @@ def caught(function: Callable[[], Any]) -> list[Any]:
     except Exception as error:  # noqa: BLE001
         return [type(error).__name__, getattr(error, "status_code", None)]
     return ["nothing", None]
+
+
+def twice_at_once(function: Callable[[], Any]) -> list[Any]:
+    """Calls `function` in two threads; returns both results."""
+    with ThreadPoolExecutor(2) as threads:
+        return [future.result() for future in [threads.submit(function), threads.submit(function)]]
 
 
 def _settled(result: Any) -> Any:

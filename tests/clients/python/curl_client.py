@@ -6,7 +6,7 @@ import json
 import subprocess
 from typing import Any
 
-from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, case, run
+from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, case, run, twice_at_once
 
 MESSAGES = [{"role": "user", "content": PROMPT}]
 
@@ -84,7 +84,7 @@ def unknown_model() -> list[Any]:
 @case
 def limited() -> list[Any]:
     """curl waits as long as Retry-After says."""
-    return [_chat("--retry", "2", key=LIMITED_KEY)[0] for _ in range(2)]
+    return twice_at_once(lambda: _chat("--retry", "2", key=LIMITED_KEY)[0])
 
 
 @case

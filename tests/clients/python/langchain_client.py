@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, case, caught, run, weather
+from cases import (
+    API_KEY,
+    BAD_KEY,
+    BASE_URL,
+    IMAGE_URL,
+    LIMITED_KEY,
+    PROMPT,
+    case,
+    caught,
+    run,
+    twice_at_once,
+    weather,
+)
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -113,7 +125,7 @@ def unknown_model() -> list[Any]:
 @case
 def limited() -> list[Any]:
     hasty = ChatOpenAI(model="gpt-4.1", base_url=BASE_URL, api_key=SecretStr(LIMITED_KEY))
-    return [hasty.invoke(PROMPT).content for _ in range(2)]
+    return [message.content for message in twice_at_once(lambda: hasty.invoke(PROMPT))]
 
 
 @case

@@ -12,7 +12,20 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
-from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, WEATHER, case, caught, run, weather
+from cases import (
+    API_KEY,
+    BAD_KEY,
+    BASE_URL,
+    IMAGE_URL,
+    LIMITED_KEY,
+    PROMPT,
+    WEATHER,
+    case,
+    caught,
+    run,
+    twice_at_once,
+    weather,
+)
 from pydantic import BaseModel
 
 MESSAGES: list[Any] = [{"role": "user", "content": PROMPT}]
@@ -138,7 +151,7 @@ def unknown_model() -> list[Any]:
 
 @case
 def limited() -> list[Any]:
-    answers = [_complete(api_key=LIMITED_KEY, num_retries=2) for _ in range(2)]
+    answers = twice_at_once(lambda: _complete(api_key=LIMITED_KEY, num_retries=2))
     return [answer.choices[0].message.content for answer in answers]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import llm
 import yaml
-from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE, LIMITED_KEY, PROMPT, case, caught, run, weather
+from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE, LIMITED_KEY, PROMPT, case, caught, run, twice_at_once, weather
 
 COMMON = {
     "api_base": BASE_URL,
@@ -112,7 +112,7 @@ def unknown_model() -> list[Any]:
 
 @case
 def limited() -> list[str]:
-    return [_prompt(key=LIMITED_KEY).text() for _ in range(2)]
+    return twice_at_once(lambda: _prompt(key=LIMITED_KEY).text())
 
 
 @case

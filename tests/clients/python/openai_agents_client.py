@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -117,7 +118,8 @@ def unknown_model() -> list[Any]:
 @case
 async def limited() -> list[Any]:
     hasty = _agent(OpenAIResponsesModel, key=LIMITED_KEY)
-    return [(await Runner.run(hasty, PROMPT)).final_output for _ in range(2)]
+    made = await asyncio.gather(Runner.run(hasty, PROMPT), Runner.run(hasty, PROMPT))
+    return [result.final_output for result in made]
 
 
 @case

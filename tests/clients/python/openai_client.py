@@ -7,7 +7,20 @@ import json
 import wave
 from typing import Any
 
-from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, WEATHER, case, caught, run, weather
+from cases import (
+    API_KEY,
+    BAD_KEY,
+    BASE_URL,
+    IMAGE_URL,
+    LIMITED_KEY,
+    PROMPT,
+    WEATHER,
+    case,
+    caught,
+    run,
+    twice_at_once,
+    weather,
+)
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
@@ -150,7 +163,7 @@ def unknown_model() -> list[Any]:
 @case
 def limited() -> list[Any]:
     hasty = OpenAI(base_url=BASE_URL, api_key=LIMITED_KEY)
-    made = [hasty.chat.completions.create(model="gpt-4.1", messages=MESSAGES) for _ in range(2)]
+    made = twice_at_once(lambda: hasty.chat.completions.create(model="gpt-4.1", messages=MESSAGES))
     return [completion.choices[0].message.content for completion in made]
 
 

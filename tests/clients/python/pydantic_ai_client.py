@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE, LIMITED_KEY, PROMPT, case, caught, run, weather
@@ -108,7 +109,7 @@ def unknown_model() -> list[Any]:
 @case
 async def limited() -> list[Any]:
     hasty = _agent(key=LIMITED_KEY)
-    return [(await hasty.run(PROMPT)).output for _ in range(2)]
+    return [made.output for made in await asyncio.gather(hasty.run(PROMPT), hasty.run(PROMPT))]
 
 
 @case
