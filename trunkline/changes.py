@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import conflicts
+from trunkline import conflicts, difference
 from trunkline.text import say, visible
 
 _SIGNS = {
@@ -19,18 +19,28 @@ _SIGNS = {
 IN_PART = 2
 
 
-def difference(changes: Iterable[admin.Change], left: Iterable[admin.Conflict] = ()) -> str:
+def summary(changes: Iterable[admin.Change], left: Iterable[admin.Conflict] = ()) -> str:
     """One line per object, for an update one per field, and one for what was left as it is."""
     changed = list(_lines(changes)) or ["no changes"]
     return "\n".join([*changed, *map(visible, conflicts.lines(left))])
+
+
+def indented(lines: Iterable[str]) -> Iterator[str]:
+    """What differs of an object, below the object's line."""
+    return (visible(f"    {line}") for line in lines)
 
 
 def _lines(changes: Iterable[admin.Change]) -> Iterator[str]:
     for change in changes:
         yield visible(f"{_SIGNS.get(change.kind, '?')} {change.object_type} {change.object_name}")
         if change.kind == admin.Change.KIND_UPDATE:
-            for field in change.fields:
-                yield visible(f"    {field.field}: {field.before or 'null'} -> {field.after or 'null'}")
+            yield from indented(difference.updated(change.object_type, change.fields))
+
+
+def say_between(before: difference.Written, after: difference.Written) -> None:
+    """Prints what differs between two states of an object as they stand in the file."""
+    for line in indented(difference.between(before, after)):
+        say(line)
 
 
 def propagation(found: admin.Propagation) -> str:

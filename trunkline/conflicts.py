@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from trunkline import difference
 from trunkline.config import limit_text
 
 
@@ -20,6 +22,7 @@ def lines(found: Iterable[admin.Conflict]) -> Iterator[str]:
         if each.HasField("limit"):
             what += f", limit {limit_text.name(each.limit)}"
         yield f"! {what}: {_why(each)}"
+        yield from (f"    {line}" for line in _differences(each))
 
 
 def manager(managed_by: str) -> str:
@@ -29,12 +32,24 @@ def manager(managed_by: str) -> str:
     return "the API" if managed_by else "no file yet"
 
 
+def _differences(found: admin.Conflict) -> Iterator[str]:
+    """From what is stored to what the file says."""
+    if not found.HasField("limit"):
+        yield from difference.updated(found.object_type, found.fields)
+        return
+    for each in found.fields:
+        before, after = policy.Limit(), policy.Limit()
+        before.CopyFrom(found.limit)
+        after.CopyFrom(found.limit)
+        before.amount, after.amount = int(each.before), int(each.after)
+        yield f"{limit_text.text(before)} -> {limit_text.text(after)}"
+
+
 def _why(found: admin.Conflict) -> str:
     match found.reason:
         case admin.Conflict.REASON_MANAGED_ELSEWHERE:
-            differs = f" and differs in {', '.join(each.field for each in found.fields)}" if found.fields else ""
             return (
-                f"left as it is; it is managed by {manager(found.managed_by)}{differs} "
+                f"left as it is; it is managed by {manager(found.managed_by)} "
                 "(--take-over makes it what this file says)"
             )
         case admin.Conflict.REASON_REMOVED:

@@ -44,6 +44,14 @@ def text(document: admin.Document) -> str:
     return "version: 1\n" + "".join(sections)
 
 
+def inline(value: Any) -> str:
+    """One value as it may stand in the file, in one line."""
+    dumped = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6
+    )
+    return visible(dumped.removesuffix("...\n").rstrip("\n"))
+
+
 def route_text(stored: admin.Route) -> str:
     """One route, as it stands in the file."""
     return _section("routes", [(objects.ROUTE.written(stored), "")])

@@ -33,7 +33,12 @@ _TYPES = {
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
-    """Reads and checks `path`, resolving its secrets.
+    """As `read`, without the lines."""
+    return read(path, environment)[0]
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File, positions.Document]:
+    """Reads and checks `path`, resolving its secrets. Returns what it says, and where its values stand.
 
     Raises:
         ConfigError: one line per mistake, `trunkline.yaml:14: routes[0].targets[1].wieght: unknown field; …`.
@@ -46,16 +51,20 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; split what it holds, or set objects one by one") from error
-    return parse(text, str(path), Secrets(environment, path.absolute().parent))
+    return _parse(text, str(path), Secrets(environment, path.absolute().parent))
 
 
 def parse(text: str, name: str, secrets: Secrets) -> File:
     """As `load`, for text; `name` stands for the file in messages."""
+    return _parse(text, name, secrets)[0]
+
+
+def _parse(text: str, name: str, secrets: Secrets) -> tuple[File, positions.Document]:
     document = positions.load(text, name)
     if not isinstance(document.value, dict):
         raise ConfigError(f"{name}:1: expected the fields version, providers, routes and organisations")
     try:
-        return File.model_validate(document.value, context=secrets)
+        return File.model_validate(document.value, context=secrets), document
     except ValidationError as error:
         found = sorted({(document.line(each["loc"]), _say(each)) for each in error.errors(include_url=False)})
         raise ConfigError("\n".join(f"{name}:{line}: {said}" for line, said in found)) from error

@@ -99,6 +99,11 @@ class Mapping(Generic[G, M]):
                 of = message_factory.GetMessageClass(descriptors[field.name].message_type)
                 self._parts[inner] = Mapping(inner, of)
 
+    def part(self, field: Field) -> Part | None:
+        """Maps the objects that a field holds; None for a field without any."""
+        inner = _model_of(field.kind)
+        return self._parts.get(inner) if inner is not None else None
+
     def message(self, given: G) -> M:
         """Returns the message for what the file says; None leaves a field unset."""
         fields = {}

@@ -10,6 +10,8 @@ import click
 from trunkline import changes, conflicts
 from trunkline.client import Control, control_options
 from trunkline.config import document, loader
+from trunkline.config.located import located
+from trunkline.errors import ControlError
 from trunkline.parameters import Seconds
 from trunkline.text import say
 
@@ -46,15 +48,19 @@ def apply(*, control: Control, file: Path, dry_run: bool, take_over: bool, prune
     --take-over is given; what the file no longer names stays unless --prune is given, and sections (providers,
     routes, organisations) that are not in the file are never pruned.
     """
-    given = loader.load(file)
+    given, positions = loader.read(file)
     request = document.request(given)
     request.dry_run, request.take_over, request.prune = dry_run, take_over, prune
-    with dataclasses.replace(control, wait=wait).connect() as api:
-        answer = api.Apply(request)
-    say(changes.difference(answer.changes, answer.conflicts), lines=True)
+    try:
+        with dataclasses.replace(control, wait=wait).connect() as api:
+            answer = api.Apply(request)
+    except ControlError as error:
+        raise ControlError(located(str(error), positions, str(file))) from error
+    warnings = [located(each, positions, str(file)) for each in answer.warnings]
+    say(changes.summary(answer.changes, answer.conflicts), lines=True)
     if dry_run or not answer.changes:
-        changes.warn(answer.warnings)
+        changes.warn(warnings)
     else:
-        changes.report(answer.propagation, answer.warnings)
+        changes.report(answer.propagation, warnings)
     if conflicts.unmet(answer.conflicts):
         raise click.exceptions.Exit(changes.IN_PART)

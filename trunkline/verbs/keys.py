@@ -10,7 +10,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
-from trunkline.config import document, limit_text, model
+from trunkline.config import document, limit_text, model, objects
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
@@ -19,14 +19,15 @@ from trunkline.parameters import Expiry, LimitFlag, Seconds
 from trunkline.text import say
 
 _COLUMNS = (
-    "id", "organisation", "name", "models", "limits", "created", "expires", "former_until", "revoked",
+    "id", "organisation", "name", "models", "limits", "created", "expires", "former_until", "managed_by",
+    "revoked",
 )  # fmt: skip
 _ENDS = {"former": admin.RotateKeyRequest.ENDS_FORMER, "newest": admin.RotateKeyRequest.ENDS_NEWEST}
 _expiry_option = click.option(
     "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
 )
 #: Those that a narrow terminal keeps longest.
-_IMPORTANT = ("name", "organisation", "limits", "models", "revoked", "former_until", "expires", "id")
+_IMPORTANT = ("name", "organisation", "limits", "models", "revoked", "former_until", "expires", "managed_by", "id")
 
 
 @click.group(cls=SuggestingGroup)
@@ -102,6 +103,7 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
             "created": when(each.created_at),
             "expires": when(each.expires_at),
             "former_until": when(each.former_until),
+            "managed_by": each.managed_by,
             "revoked": when(each.revoked_at),
         }
         for each in found
@@ -157,8 +159,11 @@ def update(
         end_grace=end_grace,
     )
     with control.connect() as api, names.suggesting(api, "key", key):
+        stored = {each.id: each for each in api.ListKeys(admin.ListKeysRequest()).keys}
         answer = api.UpdateKey(request)
     say(f"~ key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
+    if answer.key.id in stored:
+        changes.say_between(objects.KEY.written(stored[answer.key.id]), objects.KEY.written(answer.key))
     changes.report(answer.propagation)
 
 

@@ -18,9 +18,9 @@ from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, LimitName
 from trunkline.text import say
 
-_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount")
+_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount", "managed_by")
 #: For people: as `limits set` takes it.
-_SHORT = ("holder", "limit")
+_SHORT = ("holder", "limit", "managed_by")
 
 
 @click.group(cls=SuggestingGroup)
@@ -116,4 +116,11 @@ def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
     (parts,) = export.limits([limit])
     amount = f"{parts['amount']:f}"
     whole = limit_text.text(limit)
-    return {**dict.fromkeys(_COLUMNS), **parts, "holder": str(holder), "amount": amount, "limit": whole}
+    return {
+        **dict.fromkeys(_COLUMNS),
+        **parts,
+        "holder": str(holder),
+        "amount": amount,
+        "limit": whole,
+        "managed_by": limit.managed_by,
+    }

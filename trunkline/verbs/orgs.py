@@ -33,8 +33,11 @@ def list_orgs(*, control: Control, output: str) -> None:
     """Every organisation with its limits."""
     with control.connect() as api:
         found = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
-    rows = [{"name": each.name, "limits": list(map(limit_text.text, each.limits))} for each in found]
-    say(render(rows, ("name", "limits"), output), lines=True)
+    rows = [
+        {"name": each.name, "limits": list(map(limit_text.text, each.limits)), "managed_by": each.managed_by}
+        for each in found
+    ]
+    say(render(rows, ("name", "limits", "managed_by"), output), lines=True)
 
 
 @orgs.command(

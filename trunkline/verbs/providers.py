@@ -11,6 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
+from trunkline.config import objects
 from trunkline.config.secrets import Secrets
 from trunkline.environment import candidates
 from trunkline.errors import UsageError
@@ -19,7 +20,7 @@ from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
 
-_COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage")
+_COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage", "managed_by")
 
 _base_url = click.option("--base-url", help="The part before /chat/completions.")
 _credential = click.option(
@@ -59,6 +60,7 @@ def list_providers(*, control: Control, output: str) -> None:
             "credentials": each.credential_count,
             "ca_file": each.ca_file,
             "stream_usage": each.stream_usage if each.HasField("stream_usage") else True,
+            "managed_by": each.managed_by,
         }
         for each in found
     ]
@@ -132,12 +134,16 @@ def update(
         provider = next((each for each in found if each.name == name), None)
         if provider is None:
             raise names.unknown("provider", name, [each.name for each in found])
+        before = objects.PROVIDER.written(provider)
         _fill(
             provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage
         )
         provider.clear_credentials = clear_credentials
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"~ provider {name}")
+    if given or clear_credentials:
+        say(f"    credentials: {provider.credential_count} -> {len(given)} (not shown)")
+    changes.say_between(before, objects.PROVIDER.written(provider))
     changes.report(answer.propagation)
 
 

@@ -10,7 +10,7 @@ from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
-from trunkline.config import document, model
+from trunkline.config import document, model, objects
 from trunkline.config.export import route_text, route_values
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
@@ -18,7 +18,7 @@ from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
 from trunkline.text import as_json, say
 
-_COLUMNS = ("model", "organisation", "strategy", "targets", "privacy")
+_COLUMNS = ("model", "organisation", "strategy", "targets", "privacy", "managed_by")
 
 
 @click.group(cls=SuggestingGroup)
@@ -47,6 +47,7 @@ def list_routes(*, control: Control, output: str) -> None:
             "strategy": STRATEGIES.word(each.strategy, "weighted"),
             "targets": [_target(target) for target in each.targets],
             "privacy": PRIVACIES.word(each.privacy, "any"),
+            "managed_by": each.managed_by,
         }
         for each in found
     ]
@@ -138,7 +139,8 @@ def set_route(
     """Create the route MODEL, or change what is given of it; --target replaces all its targets.
 
     A target that is given without a price keeps the one it has; price=0:0 makes it free. Another price holds from
-    now on, or from the date after from=; what was charged before does not change.
+    now on, or from the date after from=; what was charged before does not change. Prints what differs: also
+    targets and limits that are gone.
     """
     with control.connect() as api:
         stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
@@ -146,7 +148,9 @@ def set_route(
             raise UsageError(
                 f"there is no route {names.route_label(model_name, org)} yet: give it a --target PROVIDER/MODEL"
             )
-        route = stored or admin.Route(model=model_name, organisation=org)
+        route = admin.Route(model=model_name, organisation=org)
+        if stored is not None:
+            route.CopyFrom(stored)
         if targets:
             replaced = [_with_stored_price(document.target(each), route.targets) for each in targets]
             del route.targets[:]
@@ -170,6 +174,8 @@ def set_route(
             route.reserved_output_tokens = reserved_output_tokens
         answer = api.PutRoute(admin.PutRouteRequest(route=route))
     say(f"{'~' if stored else '+'} route {names.route_label(model_name, org)}")
+    if stored is not None:
+        changes.say_between(objects.ROUTE.written(stored), objects.ROUTE.written(route))
     changes.report(answer.propagation, answer.warnings)
 
 

@@ -112,7 +112,7 @@ def route(
     values.model(message.model, problems.at("model"))
     if message.organisation and message.organisation not in organisations:
         shown = values.quoted(message.organisation)
-        problems.at("organisation").note(f"no organisation {shown}; {known(organisations)}")
+        problems.at("organisation").note(f"no organisation {shown}; {known(organisations, message.organisation)}")
     targets = _targets(message, problems, providers)
     privacy = enums.read(Privacy, message, "privacy", Privacy.ANY, problems)
     if privacy is Privacy.OWN_NODES:
@@ -196,7 +196,7 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
         problems.at("provider").note(f"missing beside `model`; {_ONE_PLACE}")
     elif message.provider not in providers:
         shown = values.quoted(message.provider)
-        problems.at("provider").note(f"no provider {shown}; {known(providers)}")
+        problems.at("provider").note(f"no provider {shown}; {known(providers, message.provider)}")
     if message.provider:
         values.model(message.model, problems.at("model"))
     return ProviderTarget(message.provider, message.model, weight, message.tier, prices)

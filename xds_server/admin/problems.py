@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -47,11 +48,12 @@ def checking(path: str = "") -> Iterator[Problems]:
     problems.raise_if_any()
 
 
-def known(names: Collection[str]) -> str:
-    """`known: a, b`, for a name that is not among them."""
+def known(names: Collection[str], meant: str = "") -> str:
+    """`known: a, b`, for a name that is not among them; with the one of them that was `meant`, if any is close."""
     if not names:
         return "there are none yet"
-    return f"known: {some(names)}"
+    close = difflib.get_close_matches(meant[:200], names, n=1) if meant else []
+    return f"{f'did you mean {close[0]}? ' if close else ''}known: {some(names)}"
 
 
 def some(names: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.trunkline.conftest import Trunkline
 from tests.trunkline.fakes.admin import FakeAdmin
@@ -22,15 +23,37 @@ CHANGES = [
         kind=admin.Change.KIND_UPDATE,
         object_type="route",
         object_name="acme/gpt-4.1",
-        fields=[admin.FieldChange(field="targets", before='["a"]', after='["b"]'), admin.FieldChange(field="x")],
+        fields=[
+            admin.FieldChange(
+                field="targets",
+                before='[{"provider":"a","model":"m","weight":80,"tier":0,"price":{"input":2000000,"output":8000000}},'
+                '{"nodes":"n","weight":1,"tier":1,"price":null}]',
+                after='[{"provider":"a","model":"m","weight":50,"tier":0,"price":{"input":1500000,"output":8000000}}]',
+            ),
+            admin.FieldChange(
+                field="timeouts",
+                before='{"first_byte_ms":30000,"idle_ms":0,"connect_ms":0}',
+                after='{"first_byte_ms":0,"idle_ms":0,"connect_ms":0}',
+            ),
+            admin.FieldChange(
+                field="limits",
+                before='[{"metric":"cost_usd","calendar":"month","time_zone":"UTC","amount":500000000}]',
+                after='[{"metric":"cost_usd","calendar":"month","time_zone":"UTC","amount":400000}]',
+            ),
+            admin.FieldChange(field="managed_by", before='"api"', after='"file:trunkline"'),
+        ],
     ),
     admin.Change(kind=admin.Change.KIND_DELETE, object_type="key", object_name="acme/ci"),
 ]
 DIFFERENCE = """\
 + provider openai
 ~ route acme/gpt-4.1
-    targets: ["a"] -> ["b"]
-    x: null -> null
+    managed by: api -> file:trunkline
+    - target nodes/n {weight: 1, tier: 1}
+    ~ target a/m: weight: 80 -> 50
+    ~ target a/m: price.input: 2 -> 1.5
+    timeouts.first_byte: 30s -> (default)
+    ~ limit cost_usd/month: 500 -> 0.4
 - key acme/ci
 """
 
@@ -98,11 +121,89 @@ def test_a_mistake_in_the_file_reaches_nobody(tmp_path: Path, control: FakeAdmin
     assert control.asked == []
 
 
+REFUSED = """\
+providers[0].base_url: the scheme must be http or https; accepted: http(s)://host
+routes[0].targets[0].provider: no provider "opena"; did you mean openai? known: openai
+routes[0].timeouts.first_byte_ms: 9000000 is out of range; accepted: 0 to 3,600,000 milliseconds (0 = the default)
+routes[0].cache_ttl_seconds: 1 is not accepted
+organisations[0].keys[0].limits[0].per_seconds: 0 is out of range; accepted: 1 to 31,622,400 seconds
+key "acme/ci": the value given is in use
+"""
+WRONG = """\
+version: 1
+providers:
+  - name: openai
+    base_url: ftp://x
+routes:
+  - model: m
+    targets:
+      - {provider: opena, model: m}
+    timeouts: {first_byte: 150m}
+organisations:
+  - name: acme
+    keys:
+      - name: ci
+        limits: [{metric: tokens, per: 60s, amount: 1}]
+"""
+
+
+def test_what_the_control_plane_refuses_has_its_line(
+    tmp_path: Path, control: FakeAdmin, trunkline: Trunkline
+) -> None:
+    control.refusal = (grpc.StatusCode.INVALID_ARGUMENT, REFUSED.rstrip())
+    path = _file(tmp_path, WRONG)
+    result = trunkline("apply", "-f", path)
+    assert result.exit_code == 1
+    assert result.output.removeprefix("Error: ").replace(path, "f").splitlines() == [
+        "f:4: providers[0].base_url: the scheme must be http or https; accepted: http(s)://host",
+        'f:8: routes[0].targets[0].provider: no provider "opena"; did you mean openai? known: openai',
+        "f:9: routes[0].timeouts.first_byte: 150m is out of range; accepted: 0s to 1h (0 = the default)",
+        "f:6: routes[0].cache.ttl: 1 is not accepted",
+        "f:14: organisations[0].keys[0].limits[0].per: 0s is out of range; accepted: 1s to 366d",
+        'f:13: key "acme/ci": the value given is in use',
+    ]
+
+
+def test_what_is_left_as_it_is_says_why(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
+    limit = policy.Limit(metric=policy.METRIC_COST_USD, calendar=policy.CALENDAR_MONTH, amount=500_000_000)
+    control.answers[admin.ApplyRequest] = admin.ApplyResponse(
+        conflicts=[
+            admin.Conflict(
+                reason=admin.Conflict.REASON_MANAGED_ELSEWHERE,
+                object_type="organisation",
+                object_name="acme",
+                limit=limit,
+                managed_by="api",
+                fields=[admin.FieldChange(field="amount", before="500000000", after="9000000")],
+            ),
+            admin.Conflict(
+                reason=admin.Conflict.REASON_NOT_PRUNED,
+                object_type="key",
+                object_name="acme/ci",
+                managed_by="file:trunkline",
+            ),
+        ]
+    )
+    result = trunkline("apply", "-f", _file(tmp_path, "version: 1\n"), "--take-over", "--prune")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        "no changes",
+        (
+            "! organisation acme, limit cost_usd/month: left as it is; it is managed by the API "
+            "(--take-over makes it what this file says)"
+        ),
+        "    cost_usd/month=500 -> cost_usd/month=9",
+        "! key acme/ci: no longer in this file, and keeps working (--prune removes it)",
+    ]
+    sent = control.last(admin.ApplyRequest)
+    assert (sent.take_over, sent.prune) == (True, True)
+
+
 def test_the_control_planes_words_are_passed_on(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
-    control.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "routes[0].model: expected 1 to 200 characters")
+    control.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "unforeseen: it broke")
     result = trunkline("apply", "-f", _file(tmp_path, "version: 1\n"))
     assert result.exit_code == 1
-    assert result.output == "Error: routes[0].model: expected 1 to 200 characters\n"
+    assert result.output == "Error: unforeseen: it broke\n"
 
 
 def test_an_unreachable_control_plane_is_named(trunkline: Trunkline) -> None:

@@ -85,7 +85,8 @@ def test_a_route_is_created(control: FakeAdmin, trunkline: Trunkline) -> None:
 
 
 def test_a_route_is_changed(control: FakeAdmin, trunkline: Trunkline) -> None:
-    assert trunkline("routes", "set", "gpt-4.1", "--cache-ttl", "1h").stdout == "~ route gpt-4.1\n"
+    changed = trunkline("routes", "set", "gpt-4.1", "--cache-ttl", "1h")
+    assert changed.stdout == "~ route gpt-4.1\n    cache.ttl: (default) -> 1h\n"
     sent = control.last(admin.PutRouteRequest).route
     assert (sent.version, sent.cache_ttl_seconds, sent.targets) == (6, 3600, ROUTE.targets)
 
@@ -227,3 +228,22 @@ def test_a_key_is_updated(control: FakeAdmin, trunkline: Trunkline) -> None:
     assert "give what is to change" in trunkline("keys", "update", "acme/ci").output
     both = trunkline("keys", "update", "acme/ci", "--no-limits", "--limit", "concurrency=2")
     assert "not both" in both.output
+
+
+def test_a_target_that_goes_is_told(trunkline: Trunkline) -> None:
+    result = trunkline("routes", "set", "gpt-4.1", "--target", "other/x,weight=5", "--first-byte", "30s")
+    assert result.stdout.splitlines() == [
+        "~ route gpt-4.1",
+        "    - target openai/gpt-4.1",
+        "    + target other/x {weight: 5}",
+        "    timeouts.first_byte: (default) -> 30s",
+    ]
+
+
+def test_credentials_that_go_are_told(trunkline: Trunkline) -> None:
+    result = trunkline("providers", "update", "openai", "--clear-credentials", "--base-url", "https://b/v1")
+    assert result.stdout.splitlines() == [
+        "~ provider openai",
+        "    credentials: 1 -> 0 (not shown)",
+        "    base_url: https://a/v1 -> https://b/v1",
+    ]

@@ -38,15 +38,15 @@ def _stored(control: FakeAdmin) -> None:
 
 def test_all_holders_in_one_table(trunkline: Trunkline) -> None:
     expected = [
-        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500"),
-        ("org:acme", "requests", "1m", None, None, "600"),
-        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9"),
-        ("route:gpt-4.1", "concurrency", None, None, None, "20"),
+        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500", ""),
+        ("org:acme", "requests", "1m", None, None, "600", ""),
+        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9", ""),
+        ("route:gpt-4.1", "concurrency", None, None, None, "20", ""),
     ]
     found = json.loads(trunkline("limits", "list", "--output", "json").stdout)
     assert [tuple(row.values()) for row in found] == expected
     from_csv = list(csv.reader(trunkline("limits", "list", "--output", "csv").stdout.splitlines()))
-    assert from_csv[0] == ["holder", "metric", "per", "time_zone", "model", "amount"]
+    assert from_csv[0] == ["holder", "metric", "per", "time_zone", "model", "amount", "managed_by"]
     assert from_csv[1:] == [[value or "" for value in row] for row in expected]
     assert "route:gpt-4.1" in trunkline("limits", "list").stdout
 
