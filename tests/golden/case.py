@@ -128,7 +128,7 @@ def run(case: Case) -> Result:
                 for number, file in enumerate(case.files):
                     clock.now = BEGAN + number * _LATER
                     wanted = document.request(file)
-                    mode = Mode(prune=True, sections=frozenset(wanted.sections))
+                    mode = Mode(wanted.managed_by, prune=True, sections=frozenset(wanted.sections))
                     store.write("golden", lambda tx, wanted=wanted, mode=mode: apply(tx, wanted.document, mode))
                 live = _live(case, store, settings.direct_addresses)
             edge = settings.edge
