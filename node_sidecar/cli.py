@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,19 @@ from node_sidecar.wishes import file
 from node_sidecar.wishes.store import WishStore
 
 
+def _prepare_streams() -> None:
+    """A locale that lacks a character gets its escape instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 class _Group(click.Group):
     """Errors become one clear line and the exit code that errors.py names."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        _prepare_streams()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,6 +47,9 @@ class _Group(click.Group):
         except SidecarError as error:
             say(f"trunkline-node: {error}", lines=True, err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            say("interrupted", err=True)
+            ctx.exit(130)
 
 
 def _state_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,17 +182,23 @@ def _run(settings: Settings) -> None:
 
 
 @main.command("status")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--json", "in_json", is_flag=True, help="As --output json.")
+@click.option("--wide", is_flag=True, help="Cut nothing, however narrow the terminal.")
 @_state_option
-def show_status(output: str, state_dir: Path) -> None:
+def show_status(output: str, *, in_json: bool, wide: bool, state_dir: Path) -> None:
     """What the running sidecar serves, to whom, and what is in the way.
 
     \b
     Example:
-      trunkline-node status --output json
+      trunkline-node status --json
     """
     found = asyncio.run(ControlClient(state_dir).ask("status"))
-    say(json.dumps(found, indent=2) if output == "json" else status.table(found), lines=True)
+    if in_json or output == "json":
+        say(json.dumps(found, indent=2), lines=True)
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() and not wide else None
+    say(status.table(found, width), lines=True)
 
 
 @main.command("drain")

@@ -8,8 +8,8 @@ from typing import Any
 from node_sidecar.text import visible
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """`found` as `Node.status` makes it."""
+def table(found: Mapping[str, Any], width: int | None = None) -> str:
+    """`found` as `Node.status` makes it. No row is wider than `width` columns; None for no limit."""
     limit = found["concurrency"] or "no limit"
     serves = found["serves"] + (f" ({found['reason']})" if found["reason"] else "")
     lines = [
@@ -47,8 +47,8 @@ def table(found: Mapping[str, Any]) -> str:
         )
         for model in found["models"]
     ]
-    lines += ["", *_rows(("LOCAL SERVER", "KIND", "HEALTHY"), servers)]
-    lines += ["", *_rows(("MODEL", "HEALTHY", "CONTEXT", "CAPABILITIES", "USD/M IN/OUT"), models)]
+    lines += ["", *_rows(("LOCAL SERVER", "KIND", "HEALTHY"), servers, width)]
+    lines += ["", *_rows(("MODEL", "HEALTHY", "CONTEXT", "CAPABILITIES", "USD/M IN/OUT"), models, width)]
     return "\n".join(map(visible, lines))
 
 
@@ -82,11 +82,19 @@ def _usd(micro: int) -> str:
     return f"{whole}.{f'{rest:06}'.rstrip('0').ljust(2, '0')}"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     if not rows:
         return [f"{head[0].capitalize()}s: none found"]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    shown = [[visible(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    # The widest column gives way; headings stay whole as long as they can.
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
+        "  ".join(_cut(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        for row in shown
     ]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 from pydantic import BaseModel, ValidationError
 
-from trunkline.config import limit_text, model, units
+from trunkline.config import limit_syntax, model, units
 
 
 class Seconds(click.ParamType[int]):
@@ -98,10 +98,11 @@ class LimitFlag(click.ParamType[model.Limit]):
     name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
-        what, equals, amount = str(value).rpartition("=")
-        if not equals:
-            self.fail("expected METRIC/WINDOW=AMOUNT, such as requests/60s=600", param, ctx)
-        return _validate(self, model.Limit, {**limit_text.fields(what), "amount": amount}, param, ctx)
+        try:
+            given = limit_syntax.whole(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return _validate(self, model.Limit, given, param, ctx)
 
 
 class LimitName(click.ParamType[model.Limit]):
@@ -110,7 +111,7 @@ class LimitName(click.ParamType[model.Limit]):
     name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
-        return _validate(self, model.Limit, {**limit_text.fields(str(value)), "amount": 0}, param, ctx)
+        return _validate(self, model.Limit, {**limit_syntax.fields(str(value)), "amount": 0}, param, ctx)
 
 
 class TargetFlag(click.ParamType[model.Target]):

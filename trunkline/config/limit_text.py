@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.config import export
-
-
-def fields(name: str) -> dict[str, Any]:
-    """What stands before `=`, as fields of config.model.Limit; nothing is checked."""
-    what, _, model = name.partition("@")
-    metric, _, window = what.partition("/")
-    per, _, time_zone = window.partition("/")
-    given = {"metric": metric, "per": per, "time_zone": time_zone, "model": model}
-    return {field: value for field, value in given.items() if value}
 
 
 def name(stored: policy.Limit) -> str:

@@ -12,7 +12,7 @@ from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 from trunkline_proto.policy.words import CALENDARS, METRICS
 from trunkline_proto.words import Words
 
-from trunkline.config import units
+from trunkline.config import limit_syntax, units
 from trunkline.config.mapping import Unit
 from trunkline.config.secrets import Secrets
 
@@ -162,13 +162,21 @@ Amount = Annotated[Decimal, AfterValidator(units.bounded)]
 
 
 class Limit(_Strict):
-    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all."""
+    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all.
+
+    In the file it may stand in one word, as flags take it: `requests/60s=600`.
+    """
 
     metric: Metric
     per: Window | None = None
     amount: Amount
     time_zone: Text | None = None
     model: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_word(cls, given: Any) -> Any:
+        return limit_syntax.whole(given) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
