@@ -1,4 +1,4 @@
-"""Generate `proto/trunkline_proto`'s modules and the descriptor set for Envoy's transcoder.
+"""Generate `proto/trunkline_proto`'s modules.
 
 The generator is pinned in proto/generator.lock and runs in an environment of its own. It makes code for the oldest
 protobuf and grpcio that pyproject.toml allows, and needs an old protobuf itself (docs/dependencies.md).
@@ -20,14 +20,12 @@ from scripts.locked_environment import ROOT, python_of
 
 PROTO = ROOT / "proto"
 GENERATOR = PROTO / "generator.lock"
-DESCRIPTORS = Path("trunkline_proto/descriptors.binpb")
 
 
 def generate(out: Path) -> list[Path]:
     """Write every generated file below `out`; returns their paths relative to it."""
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     google_api = next(path for path in map(Path, sys.path) if (path / "google/api/annotations.proto").is_file())
-    (out / DESCRIPTORS.parent).mkdir(parents=True, exist_ok=True)
     plugins = Path(sys.executable).parent
     done = subprocess.run(
         [
@@ -40,8 +38,6 @@ def generate(out: Path) -> list[Path]:
             f"--grpc_python_out={out}",
             f"--mypy_out={out}",
             f"--mypy_grpc_out={out}",
-            f"--descriptor_set_out={out / DESCRIPTORS}",
-            "--include_imports",
             *sources,
         ],
         check=False,

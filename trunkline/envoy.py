@@ -35,6 +35,7 @@ def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:
     sockets = {
         "xds_socket": layout.xds_socket,
         "translator_socket": layout.translator_socket,
+        "rest_socket": layout.rest_socket,
         "envoy_admin_socket": layout.envoy_admin_socket,
     }
     known = {name: json.dumps(str(path)) for name, path in sockets.items()}

@@ -28,6 +28,10 @@ class Layout:
         return self.run / "xds.sock"
 
     @property
+    def rest_socket(self) -> Path:
+        return self.run / "rest.sock"
+
+    @property
     def translator_socket(self) -> Path:
         return self.run / "translator.sock"
 
@@ -115,4 +119,4 @@ class Layout:
 
     @property
     def _sockets(self) -> tuple[Path, ...]:
-        return (self.xds_socket, self.translator_socket, self.envoy_admin_socket)
+        return (self.xds_socket, self.rest_socket, self.translator_socket, self.envoy_admin_socket)

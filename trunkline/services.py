@@ -94,6 +94,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--data-dir", str(layout.data_dir)),
                 *("--control-listen", str(settings.control)),
                 *("--ads-socket", str(layout.xds_socket)),
+                *("--rest-socket", str(layout.rest_socket)),
                 *("--admin-token-file", str(layout.admin_token)),
                 *("--openai-listen", str(settings.openai)),
                 *("--admin-listen", str(settings.admin)),

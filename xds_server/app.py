@@ -37,6 +37,7 @@ from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
+from xds_server.rest import RestServer
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
@@ -112,6 +113,7 @@ async def _serve(
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
+    rest = await _rest(settings, guard)
     _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
 
     async with asyncio.TaskGroup() as tasks:
@@ -133,6 +135,7 @@ async def _serve(
             background.append(tasks.create_task(listener.run(), name="replicas"))
         await stopping.wait()
         ads.close()
+        await rest.stop()
         await server.stop(_GRACE)
         for task in background:
             task.cancel()
@@ -147,6 +150,17 @@ def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callab
         control_plane.pools_changed({})
 
     return show
+
+
+async def _rest(settings: Settings, guard: TokenInterceptor) -> RestServer:
+    rest = RestServer(guard.check, f"unix:{settings.ads_socket}")
+    if settings.rest_socket is not None:
+        try:
+            await rest.start(settings.rest_socket)
+        except OSError as error:
+            where = settings.rest_socket
+            raise ListenError(f"--rest-socket: cannot listen on {where}: {error.strerror}") from error
+    return rest
 
 
 def _open_store(settings: Settings) -> Store:

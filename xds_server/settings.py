@@ -44,6 +44,7 @@ class Settings:
     admin_token: str = field(repr=False)
     control_listen: str
     ads_socket: Path
+    rest_socket: Path | None
     edge: EdgeSettings
     tunnel_url: str = ""
     kept: Kept = field(default_factory=Kept)
@@ -87,6 +88,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
     parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
+    parser.add_argument(
+        "--rest-socket",
+        type=Path,
+        help="Unix socket for REST, Envoy's cluster `rest`; default: none",
+    )
     parser.add_argument("--admin-token-file", type=Path, required=True)
     parser.add_argument(
         "--openai-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
@@ -173,6 +179,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         admin_token=token,
         control_listen=given.control_listen,
         ads_socket=given.ads_socket,
+        rest_socket=given.rest_socket,
         edge=EdgeSettings(
             openai_listen=given.openai_listen,
             admin_listen=given.admin_listen,

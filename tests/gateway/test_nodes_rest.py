@@ -1,4 +1,4 @@
-"""The Admin API's calls about nodes, as REST through Envoy's transcoder."""
+"""The Admin API's calls about nodes, as REST through Envoy."""
 
 from __future__ import annotations
 

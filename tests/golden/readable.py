@@ -6,8 +6,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
-from importlib import resources
 from typing import Any
 
 import betterproto2
@@ -111,16 +109,9 @@ class Reader:
         return {name.rstrip("_"): self._plain(getattr(message, name)) for name in names}
 
     def _bytes(self, value: bytes) -> str:
-        if value == self._descriptors:
-            return "<trunkline_proto/descriptors.binpb>"
         try:
             return self.text(value.decode())
         except UnicodeDecodeError:
             if len(value) <= _LONGEST_HEX:
                 return value.hex()
             return f"<{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:16]}>"
-
-    @cached_property
-    def _descriptors(self) -> bytes:
-        """Change with every method of the Admin API, and are compared by a test of their own."""
-        return resources.files("trunkline_proto").joinpath("descriptors.binpb").read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from importlib import resources
 
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutation as Mutation,
@@ -22,21 +21,20 @@ from envoy_data_plane.envoy.config.core.v3 import (
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
+    HeaderMatcher,
     Route,
     RouteAction,
     RouteConfiguration,
     RouteMatch,
+    RouteMatchGrpcRouteMatchOptions,
     VirtualHost,
-)
-from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
-    GrpcJsonTranscoder,
-    GrpcJsonTranscoderPrintOptions,
 )
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
     HttpConnectionManagerPathWithEscapedSlashesAction as EscapedSlashes,
     HttpFilter,
+    LocalReplyConfig,
     Rds,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
@@ -48,7 +46,7 @@ from xds_server.resources import listener_tls, names
 from xds_server.resources.access_log import request_log
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
-from xds_server.resources.local_replies import local_replies
+from xds_server.resources.local_replies import admin_replies, local_replies
 from xds_server.resources.module import module_filter
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
@@ -58,6 +56,11 @@ from xds_server.resources.targets import ADS
 #: "not tag".
 FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
+#: gRPC calls of the Admin API; REST has other paths.
+_GRPC = RouteMatch(prefix="/trunkline.admin.v1.Admin/", grpc=RouteMatchGrpcRouteMatchOptions())
+READ_TIMEOUT = timedelta(seconds=60)
+#: A change may wait for a minute until every client has taken it.
+REST_TIMEOUT = timedelta(seconds=90)
 #: Bytes that Envoy reads from or writes to a client's connection ahead of whoever takes them.
 CONNECTION_BUFFER = 128 * 1024
 #: Bytes that an HTTP/2 client may send ahead, on one stream and on its connection. Envoy's defaults of 16 and
@@ -80,7 +83,7 @@ _WELCOME = (
 
 def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
     """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
-    manager = _manager("openai", edge)
+    manager = _manager("openai", edge, local_replies(edge.max_body_bytes))
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
     bounds = (edge.max_body_bytes, edge.max_unchecked_bytes, edge.max_key_bytes, edge.max_total_bytes)
     settings = (AUTHORISE_TIMEOUT // timedelta(milliseconds=1), *bounds)
@@ -94,13 +97,13 @@ def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Liste
 
 
 def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
-    """Operators' listener: health, metrics, and the Admin API as gRPC and, through the transcoder, as REST.
+    """Operators' listener: health, metrics, and the Admin API as gRPC and as REST.
 
     Where clients need a certificate, so do operators, for all but health: probes have none.
     """
     verified = tls is not None and bool(tls.client_ca_pem)
     streams = RouteAction(cluster=names.XDS_CLUSTER, timeout=timedelta(), idle_timeout=timedelta())
-    manager = _manager("admin", edge)
+    manager = _manager("admin", edge, admin_replies())
     manager.route_config = RouteConfiguration(
         name="admin",
         virtual_hosts=[
@@ -110,46 +113,31 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                 routes=[
                     *_health_routes(verified=verified),
                     Route(
-                        match=RouteMatch(path="/"),
+                        match=_reading("/"),
                         direct_response=DirectResponseAction(status=200, body=DataSource(inline_string=_WELCOME)),
                     ),
-                    _to(RouteMatch(path="/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
+                    _to(_reading("/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
                     # Apart: neither is lost with the other process, and neither is copied through Python.
-                    _to(RouteMatch(path="/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
-                    _to(RouteMatch(path="/metrics/control"), names.XDS_CLUSTER),
-                    _to(RouteMatch(prefix="/admin/v1/"), names.XDS_CLUSTER),
+                    _to(_reading("/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
-                    Route(match=RouteMatch(prefix="/trunkline.admin.v1.Admin/"), route=streams),
+                    Route(match=_GRPC, route=streams),
+                    # Everything else, /metrics/control too, so that nobody without the token learns which paths there are.
+                    _to(RouteMatch(prefix="/"), names.REST_CLUSTER, timeout=REST_TIMEOUT),
                 ],
             )
         ],
+        # With a bootstrap that has no cluster `rest`, the other paths go on.
+        validate_clusters=False,
     )
-    descriptors = (resources.files("trunkline_proto") / "descriptors.binpb").read_bytes()
-    manager.http_filters = [
-        *([listener_tls.certificate_filter()] if verified else []),
-        HttpFilter(
-            name="envoy.filters.http.grpc_json_transcoder",
-            typed_config=pack(
-                "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
-                GrpcJsonTranscoder(
-                    proto_descriptor_bin=descriptors,
-                    services=["trunkline.admin.v1.Admin", "trunkline.metrics.v1.Metrics"],
-                    match_incoming_request_route=True,
-                    convert_grpc_status=True,
-                    print_options=GrpcJsonTranscoderPrintOptions(preserve_proto_field_names=True),
-                ),
-            ),
-        ),
-        router(),
-    ]
+    manager.http_filters = [*([listener_tls.certificate_filter()] if verified else []), router()]
     return _listener(names.ADMIN_LISTENER, edge.admin_listen, manager, tls)
 
 
 def _health_routes(*, verified: bool) -> list[Route]:
     """For anybody, also where others need a verified certificate."""
     routes = [
-        Route(match=RouteMatch(path="/healthz"), direct_response=DirectResponseAction(status=200)),
-        _to(RouteMatch(path="/readyz"), names.TRANSLATOR_CLUSTER),
+        Route(match=_reading("/healthz"), direct_response=DirectResponseAction(status=200)),
+        _to(_reading("/readyz"), names.TRANSLATOR_CLUSTER),
     ]
     if verified:
         for route in routes:
@@ -157,7 +145,7 @@ def _health_routes(*, verified: bool) -> list[Route]:
     return routes
 
 
-def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
+def _manager(name: str, edge: EdgeSettings, replies: LocalReplyConfig) -> HttpConnectionManager:
     return HttpConnectionManager(
         stat_prefix=name,
         server_name="trunkline",
@@ -185,7 +173,7 @@ def _manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
         early_header_mutation_extensions=[early_removal(FORGED_HEADERS)],
-        local_reply_config=local_replies(edge.max_body_bytes),
+        local_reply_config=replies,
     )
 
 
@@ -237,8 +225,14 @@ def early_removal(pattern: str) -> TypedExtensionConfig:
     )
 
 
-def _to(match: RouteMatch, cluster: str, *, rewrite: str = "") -> Route:
-    action = RouteAction(cluster=cluster, timeout=timedelta(seconds=60))
+def _reading(path: str) -> RouteMatch:
+    """GET and HEAD of one path."""
+    reading = HeaderMatcher(name=":method", string_match=StringMatcher(safe_regex=RegexMatcher(regex="GET|HEAD")))
+    return RouteMatch(path=path, headers=[reading])
+
+
+def _to(match: RouteMatch, cluster: str, *, rewrite: str = "", timeout: timedelta = READ_TIMEOUT) -> Route:
+    action = RouteAction(cluster=cluster, timeout=timeout)
     if rewrite:
         action.prefix_rewrite = rewrite
     return Route(match=match, route=action)

@@ -71,28 +71,40 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
                 code="upstream_unreachable",
                 retry_after=1,
             ),
-            _mapper(
-                _details("response.code_details == 'overload'"),
-                message="The gateway has no memory left for more requests. Send the request again later.",
-                kind="server_error",
-                code="gateway_overloaded",
-                retry_after=5,
-            ),
+            _overload(),
             _mapper(
                 _status(413),
                 message=f"The request body is larger than this gateway's limit of {max_body_bytes} bytes.",
                 code="request_too_large",
             ),
-            # Clients that try a WebSocket first, as Codex does on /v1/responses, fall back at once on this status.
-            _mapper(
-                _all(_status(403), _details("response.code_details == 'upgrade_failed'")),
-                message="This endpoint speaks HTTP and no other protocol: send the request without `upgrade`.",
-                code="upgrade_not_supported",
-                status=426,
-                headers={"upgrade": "HTTP/1.1"},
-            ),
+            _upgrade(),
             *(_own(status, message, code) for status, (message, code) in _BY_STATUS.items()),
             ResponseMapper(filter=_status(100, ComparisonFilterOp.GE), headers_to_add=[PROCESSING_TIME]),
+        ]
+    )
+
+
+def admin_replies() -> LocalReplyConfig:
+    """The operators' listener's, in the same shape. What is behind it answers everything else itself."""
+    return LocalReplyConfig(
+        mappers=[
+            _mapper(
+                _flags("UH", "UF", "NC", "UC", "UR", "LR", "UO", "URX", "LH", "UPE"),
+                message="The part of the gateway that answers this is not running right now. Send it again later.",
+                kind="server_error",
+                code="unavailable",
+                status=503,
+                retry_after=1,
+            ),
+            _mapper(
+                _all(_flags("UT"), _status(504)),
+                message="The part of the gateway that answers this takes too long. A change may have been made.",
+                kind="server_error",
+                code="deadline_exceeded",
+            ),
+            _overload(),
+            _upgrade(),
+            *(_own(status, message, code) for status, (message, code) in (_BY_STATUS | _OF_ADMIN).items()),
         ]
     )
 
@@ -119,6 +131,37 @@ _BY_STATUS = {
     503: ("The gateway cannot serve the request right now. Send it again later.", "service_unavailable"),
     504: ("No target answered within this model's time limits.", "upstream_timeout"),
 }
+
+
+#: Instead of the same in _BY_STATUS.
+_OF_ADMIN = {
+    404: ("Nothing is served at this path. The Admin API is below /admin/v1/.", "not_found"),
+    413: ("The request body is too large.", "request_too_large"),
+    502: ("What is behind this path did not answer in HTTP.", "unavailable"),
+    503: ("The gateway cannot serve the request right now. Send it again later.", "unavailable"),
+    504: ("The part of the gateway that answers this takes too long.", "deadline_exceeded"),
+}
+
+
+def _overload() -> ResponseMapper:
+    return _mapper(
+        _details("response.code_details == 'overload'"),
+        message="The gateway has no memory left for more requests. Send the request again later.",
+        kind="server_error",
+        code="gateway_overloaded",
+        retry_after=5,
+    )
+
+
+def _upgrade() -> ResponseMapper:
+    """Clients that try a WebSocket first, as Codex does on /v1/responses, fall back at once on this status."""
+    return _mapper(
+        _all(_status(403), _details("response.code_details == 'upgrade_failed'")),
+        message="This endpoint speaks HTTP and no other protocol: send the request without `upgrade`.",
+        code="upgrade_not_supported",
+        status=426,
+        headers={"upgrade": "HTTP/1.1"},
+    )
 
 
 def _own(status: int, message: str, code: str) -> ResponseMapper:

@@ -26,6 +26,7 @@ CLIENT_CA_SECRET = "client-ca"  # noqa: S105  # a name
 #: Static clusters of Envoy's bootstrap.
 XDS_CLUSTER = "xds"
 TRANSLATOR_CLUSTER = "translator"
+REST_CLUSTER = "rest"
 ENVOY_ADMIN_CLUSTER = "envoy_admin"
 
 #: Set by the translator on every request that it lets through; the value is a `route_key`.

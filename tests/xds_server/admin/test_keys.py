@@ -13,7 +13,10 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.xds_server.admin.conftest import Admin
+from tests.xds_server.store.writing.joining import enrol, invite, join
+from xds_server.model import Visibility
 from xds_server.store.api_keys import hash_of
+from xds_server.store.settings import Invitation
 
 LIMIT = policy_pb2.Limit(metric=policy_pb2.METRIC_CONCURRENCY, amount=2)
 FAR = 4_000_000_000
@@ -168,3 +171,18 @@ async def test_a_name_that_several_organisations_have_is_not_enough(
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert f"acme/ci ({other.key.id}), default/ci ({made.key.id})" in message
     assert (await rotate(admin, "acme/ci")).key.id == other.key.id
+
+
+async def test_nodes_and_invitations_of_a_rotated_key_stay_its_own(
+    admin: Admin, made: pb.CreateKeyResponse
+) -> None:
+    invitation = Invitation(owner_key="ci", visibility=Visibility.PRIVATE)
+    node = join(admin.store, invitation, "default")
+    token = invite(admin.store, invitation, "default")
+    await rotate(admin, grace_seconds=0)
+    await admin.stub.UpdateKey(pb.UpdateKeyRequest(id=made.key.id, name="nightly"))
+    assert admin.store.load().nodes[node.id] == node
+    assert node.owner_key_id == made.key.id
+    assert enrol(admin.store, token, "other").owner_key_id == made.key.id
+    (listed, _) = (await admin.stub.ListNodes(pb.ListNodesRequest())).nodes
+    assert listed.owner_key == "nightly"

@@ -1,0 +1,201 @@
+"""REST through Envoy: what is refused says so, in one shape, by Envoy and the control plane alike; keys rotate."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.gateway.process import GatewayProcess
+from xds_server.rest.server import MAX_BODY_BYTES
+
+
+class Rest:
+    """Asks the admin listener."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._host = urlsplit(gateway.admin_url).netloc
+        self._token = gateway.credentials["admin_token"]
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, token: bool = True, **headers: str
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Status, JSON (None for no body) and headers."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["authorization"] = f"Bearer {self._token}"
+        connection = HTTPConnection(self._host, timeout=60)
+        try:
+            connection.request(
+                method, path, body if isinstance(body, bytes) or body is None else json.dumps(body), sent
+            )
+            answer = connection.getresponse()
+            received = answer.read()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            connection.close()
+        if received:
+            assert found["content-type"] == "application/json"
+        return answer.status, json.loads(received) if received else None, found
+
+    def refused(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, str, str]:
+        """Status, code and message of a refusal in the documented shape."""
+        status, answer, _ = self(method, path, body, **options)
+        assert set(answer) == {"error"}
+        error = answer["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return status, error["code"], error["message"]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with GatewayProcess(tmp_path_factory.mktemp("rest") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def rest(gateway: GatewayProcess) -> Rest:
+    return Rest(gateway)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path", ["/", "/admin/v1/nothing", "/admin/v1/keys/", "/v1/models", "/trunkline.admin.v1.Admin/ListKeys"]
+)
+def test_paths_that_are_not_served(rest: Rest, method: str, path: str) -> None:
+    assert rest.refused(method, path, token=False)[:2] == (401, "unauthenticated")
+    assert rest.refused(method, path)[:2] == (404, "not_found")
+
+
+def test_methods_that_are_not_served(rest: Rest) -> None:
+    for path, allow in (
+        ("/admin/v1/keys", "GET, HEAD, OPTIONS, POST"),
+        ("/admin/v1/nodes/gpu", "DELETE, OPTIONS, PATCH"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/readyz", "GET, HEAD, OPTIONS"),
+        ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/metrics/translator", "GET, HEAD, OPTIONS"),
+    ):
+        assert rest.refused("PUT", path, token=False)[0] == 401
+        status, answer, headers = rest("PUT", path)
+        assert (status, answer["error"]["code"], headers["allow"]) == (405, "method_not_allowed", allow)
+        status, answer, headers = rest("OPTIONS", path)
+        assert (status, answer, headers["allow"]) == (204, None, allow)
+    assert rest("HEAD", "/healthz", token=False)[0] == rest("GET", "/healthz", token=False)[0] == 200
+    status, answer, _ = rest("HEAD", "/admin/v1/keys")
+    assert (status, answer) == (200, None)
+
+
+def test_what_is_wrong_with_a_request(rest: Rest) -> None:
+    assert rest.refused("GET", "/admin/v1/keys?colour=1") == (
+        400, "invalid_argument", 'query: "colour" is not known; accepted: organisation, include_revoked',
+    )  # fmt: skip
+    status, code, message = rest.refused("GET", "/admin/v1/usage:report?by=colour")
+    assert (status, code) == (400, "invalid_argument")
+    assert message.startswith('by: "colour" is not accepted; accepted: DIMENSION_MODEL, ')
+    assert rest.refused("POST", "/admin/v1/keys", b"{")[:2] == (400, "malformed_json")
+    assert rest.refused("POST", "/admin/v1/apply", b"")[2] == "document: missing"
+    assert rest.refused("DELETE", "/admin/v1/providers/nothing")[:2] == (404, "not_found")
+    assert rest.refused("PATCH", "/admin/v1/nodes/nothing", {})[:2] == (404, "not_found")
+    assert rest.refused("GET", "/admin/v1/keys?organisation=nobody")[:2] == (404, "not_found")
+    body = {"provider": {"name": "b", "base_url": "http://b"}}
+    assert '"b" is not the "a" of the path' in rest.refused("PUT", "/admin/v1/providers/a", body)[2]
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert rest.refused("POST", "/admin/v1/keys", b"a=b", **form)[:2] == (415, "unsupported_media_type")
+    assert rest.refused("POST", "/admin/v1/keys", b" " * (MAX_BODY_BYTES + 1))[:2] == (413, "request_too_large")
+
+
+def test_what_envoy_refuses_has_the_same_shape(rest: Rest, gateway: GatewayProcess) -> None:
+    assert rest.refused("GET", "/admin/v1/keys", x_long="x" * 100_000)[:2] == (431, "headers_too_large")
+    assert rest.refused("GET", "/", connection="upgrade", upgrade="websocket")[:2] == (
+        426,
+        "upgrade_not_supported",
+    )
+    head, content = raw(gateway, b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(content)["error"]["code"] == "bad_request"
+
+
+def test_nothing_is_read_of_a_body_without_a_token(gateway: GatewayProcess) -> None:
+    sent = b"POST /admin/v1/keys HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\nconnection: close\r\n\r\n{"
+    head, content = raw(gateway, sent)
+    assert head.startswith(b"HTTP/1.1 401")
+    assert json.loads(content)["error"]["code"] == "unauthenticated"
+
+
+def raw(gateway: GatewayProcess, sent: bytes) -> tuple[bytes, bytes]:
+    """Head and body of what comes back until the connection is closed."""
+    where = urlsplit(gateway.admin_url)
+    with socket.create_connection((where.hostname, where.port), 30) as connection:
+        connection.sendall(sent)
+        answer = b""
+        while piece := connection.recv(65_536):
+            answer += piece
+    head, _, content = answer.partition(b"\r\n\r\n")
+    return head, content
+
+
+def test_a_key_rotates_and_expires(rest: Rest, gateway: GatewayProcess) -> None:
+    made = rest("POST", "/admin/v1/keys", {"key": {"organisation": "default", "name": "ci"}})[1]
+    rotated = rest("POST", "/admin/v1/keys/default%2Fci:rotate")[1]
+    assert rotated["key"]["id"] == made["key"]["id"]
+    outcome = Outcomes(gateway)
+    outcome.until(rotated["value"], 200)
+    assert outcome(made["value"]) == (200, "")
+    assert rest.refused("POST", "/admin/v1/keys/default%2Fci:rotate", {})[:2] == (400, "failed_precondition")
+
+    assert rest("PATCH", f"/admin/v1/keys/{made['key']['id']}", {"end_grace": True})[0] == 200
+    assert outcome.until(made["value"], 401) == "api_key_rotated"
+    assert outcome(rotated["value"]) == (200, "")
+
+    expires_at = int(time.time()) + 3
+    assert rest("PATCH", "/admin/v1/keys/ci", {"expires_at": str(expires_at)})[0] == 200
+    while True:
+        begun = time.time()
+        status, code = outcome(rotated["value"])
+        if status == 401:
+            assert (code, time.time() >= expires_at) == ("api_key_expired", True)
+            break
+        assert begun < expires_at
+
+    listed = gateway.run("keys", "list", "--output", "json").stdout
+    assert rotated["value"].rsplit("-", 1)[1] not in listed
+
+
+class Outcomes:
+    """What clients' listener answers to a key."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._host, self._port = gateway.address
+
+    def __call__(self, key: str) -> tuple[int, str]:
+        connection = HTTPConnection(self._host, self._port, timeout=60)
+        try:
+            connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        finally:
+            connection.close()
+        return answer.status, content["error"]["code"] if answer.status != 200 else ""
+
+    def until(self, key: str, status: int) -> str:
+        """The code of the first answer with this status."""
+        while True:
+            found, code = self(key)
+            if found == status:
+                return code
+
+
+def test_without_a_control_plane(rest: Rest, gateway: GatewayProcess) -> None:
+    gateway.kill("xds_server")
+    status, code, _ = rest.refused("GET", "/admin/v1/keys")
+    assert (status, code) == (503, "unavailable")
+    assert rest("GET", "/healthz", token=False)[0] == 200
+    while rest("GET", "/admin/v1/keys")[0] != 200:
+        pass

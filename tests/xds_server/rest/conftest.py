@@ -1,0 +1,111 @@
+"""The REST server over its Unix socket, in front of a gRPC server that writes down what it is asked."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from google.protobuf.message import Message
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server.admin import TokenInterceptor
+from xds_server.rest import RestServer
+from xds_server.rest.bindings import Table
+
+TOKEN = "admin-token-of-the-tests-0123456789"
+TABLE = Table(pb.DESCRIPTOR.services_by_name["Admin"])
+
+
+@dataclass
+class Recorder(grpc.GenericRpcHandler):
+    """Answers every call of the service with an empty message, or with `failure`."""
+
+    calls: list[tuple[str, Message]] = field(default_factory=list)
+    answers: dict[str, Message] = field(default_factory=dict)
+    failure: tuple[grpc.StatusCode, str] | None = None
+
+    def service(self, details: Any) -> Any:
+        (binding,) = [each for each in TABLE.bindings if each.full_name == details.method]
+
+        async def behave(request: Message, context: Any) -> Message:
+            self.calls.append((binding.method.name, request))
+            if self.failure is not None:
+                await context.abort(*self.failure)
+            return self.answers.get(binding.method.name, binding.response())
+
+        return grpc.unary_unary_rpc_method_handler(
+            behave,
+            request_deserializer=binding.request.FromString,
+            response_serializer=binding.response.SerializeToString,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`json` is None for an empty body."""
+
+    status: int
+    headers: Mapping[str, str]
+    json: Any
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """What every refusal holds, and nothing else."""
+        assert set(self.json) == {"error"}, self.json
+        error: dict[str, Any] = self.json["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["type"] == ("server_error" if self.status >= 500 else "invalid_request_error")
+        return error
+
+
+@dataclass
+class Rest:
+    """A client of the server under test."""
+
+    session: aiohttp.ClientSession
+    admin: Recorder
+    server: RestServer
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = TOKEN,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """`body` is sent as it is if it is bytes or a file, else as JSON."""
+        sent = {} if token is None else {"authorization": f"Bearer {token}"}
+        content = body if body is None or isinstance(body, bytes | io.BytesIO) else json.dumps(body).encode()
+        if content is not None:
+            sent["content-type"] = "application/json"
+        url = aiohttp.client.URL(f"http://rest{path}", encoded=True)
+        options = {"headers": {**sent, **(headers or {})}, "data": content, "skip_auto_headers": ["content-type"]}
+        async with self.session.request(method, url, allow_redirects=False, **options) as response:
+            text = await response.read()
+            if text:
+                assert response.content_type == "application/json"
+            return Answer(response.status, response.headers, json.loads(text) if text else None)
+
+
+@pytest.fixture
+async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
+    admin, server = Recorder(), grpc.aio.server()
+    server.add_generic_rpc_handlers((admin,))
+    target = f"unix:{tmp_path}/grpc.sock"
+    server.add_insecure_port(target)
+    await server.start()
+    under_test = RestServer(TokenInterceptor(TOKEN).check, target)
+    await under_test.start(tmp_path / "rest.sock")
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "rest.sock"))) as session:
+        yield Rest(session, admin, under_test)
+    await under_test.stop()
+    await server.stop(None)

@@ -1,0 +1,173 @@
+"""The HTTP server behind Envoy's admin listener, on a Unix socket. Each request becomes one gRPC call to our own
+Admin service, so that token, roles and audit have one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from aiohttp import web
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from trunkline_proto.admin.v1 import admin_pb2
+
+from xds_server.admin.values import quoted
+from xds_server.errors import InvalidFieldError, UnauthenticatedError
+from xds_server.rest import request as requests
+from xds_server.rest.bindings import Binding, Found, Table
+from xds_server.rest.errors import RestError
+
+#: Bytes of a body; as many as a message may have.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+#: Bytes of a body that is too large, up to which it is read to its end: clients that are still sending when the
+#: answer comes lose it.
+_MOST_DISCARDED = 256 * 1024 * 1024
+#: Served by Envoy and the translator on the same listener.
+OTHER_PATHS = ("/healthz", "/readyz", "/metrics", "/metrics/translator")
+#: Bytes of the request's line and of its headers, of which Envoy passes on 60 KiB in all.
+_MAX_HEADERS = 128 * 1024
+#: Seconds; longer than Envoy keeps an idle connection, so that it never sends into one that closes.
+_KEEP_ALIVE = 7_200
+#: Bytes of a body, or of a message, that are read and written on the loop.
+_LIGHT = 64 * 1024
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_JSON = "application/json"
+
+_log = structlog.get_logger(__name__)
+
+
+class RestServer:
+    """`check` raises UnauthenticatedError for metadata without the admin token; gRPC is served at `target`."""
+
+    def __init__(self, check: Callable[[Any], None], target: str) -> None:
+        self._check = check
+        self._table = Table(admin_pb2.DESCRIPTOR.services_by_name["Admin"], OTHER_PATHS)
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.aio.insecure_channel(target, options=options)
+        self._calls = {
+            each.full_name: self._channel.unary_unary(
+                each.full_name,
+                request_serializer=each.request.SerializeToString,
+                response_deserializer=each.response.FromString,
+            )
+            for each in self._table.bindings
+        }
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, socket: Path) -> None:
+        """`socket` may be left from an earlier run. Raises OSError."""
+        await asyncio.to_thread(socket.unlink, missing_ok=True)
+        server = web.Server(
+            self._answer,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE,
+            max_line_size=_MAX_HEADERS,
+            max_field_size=_MAX_HEADERS,
+            auto_decompress=False,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, str(socket)).start()
+
+    async def stop(self) -> None:
+        """Ends what runs after half a second."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._channel.close(None)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._respond(request)
+        except RestError as error:
+            return _refusal(error)
+        except InvalidFieldError as error:
+            return _refusal(RestError.of(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
+        except UnauthenticatedError as error:
+            return _refusal(RestError.of(grpc.StatusCode.UNAUTHENTICATED, str(error)))
+        except grpc.aio.AioRpcError as error:
+            return _refusal(RestError.of(error.code(), error.details() or ""))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets the documented shape
+            _log.error("rest.unexpected_error", exc_info=error)
+            what = f"internal error ({type(error).__name__}); the control plane's log has more"
+            return _refusal(RestError.of(grpc.StatusCode.INTERNAL, what))
+
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
+        """Whoever has no token learns nothing but that."""
+        metadata = [("authorization", value) for value in request.headers.getall("authorization", ())]
+        self._check(metadata)
+        path, _, query = request.raw_path.partition("?")
+        found = self._table.find(path)
+        if found is None:
+            raise self._nothing_at(path)
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={**_HEADERS, "allow": _allow(self._table, path, found)})
+        binding = found.bindings.get("GET" if request.method == "HEAD" else request.method)
+        if binding is None:
+            allow = _allow(self._table, path, found)
+            message = f"{request.method[:20]} is not served at this path; accepted: {allow}"
+            raise RestError(405, "method_not_allowed", message, {"allow": allow})
+        content = await _content(request, binding)
+        message = await _apart(len(content), requests.message, binding, found.values, query, content)
+        answer: Message = await self._calls[binding.full_name](message, metadata=metadata)
+        text = await _apart(answer.ByteSize(), _json, answer)
+        return web.Response(body=text, content_type=_JSON, headers=_HEADERS)
+
+    def _nothing_at(self, path: str) -> RestError:
+        near = self._table.nearest(path)
+        meant = f"; did you mean {near}?" if near else "; the Admin API is below /admin/v1/"
+        return RestError(404, "not_found", f"nothing is served at {quoted(path)}{meant}")
+
+
+async def _content(request: web.BaseRequest, binding: Binding) -> bytes:
+    """The body, read up to the bound. Raises RestError."""
+    if binding.has_body and request.body_exists:
+        _check_type(request.headers)
+    content, size = bytearray(), 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size <= MAX_BODY_BYTES:
+            content += piece
+        elif size > _MOST_DISCARDED:
+            break
+    if size > MAX_BODY_BYTES:
+        raise RestError(413, "request_too_large", f"the body is larger than {MAX_BODY_BYTES:,} bytes")
+    return bytes(content)
+
+
+def _check_type(headers: Mapping[str, str]) -> None:
+    """Of a body. One that is said to be nothing is JSON."""
+    given = headers.get("content-type", _JSON)
+    kind, _, parameters = (part.strip().lower() for part in given.partition(";"))
+    charset = parameters.replace(" ", "").replace('"', "")
+    if kind != _JSON or charset not in {"", "charset=utf-8"}:
+        shown = quoted(given)
+        raise RestError(415, "unsupported_media_type", f"content-type {shown} is not accepted; accepted: {_JSON}")
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        shown = quoted(encoding)
+        raise RestError(415, "unsupported_media_type", f"content-encoding {shown} is not accepted; accepted: none")
+
+
+async def _apart(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """What takes long keeps no other call waiting."""
+    return await asyncio.to_thread(work, *arguments) if size > _LIGHT else work(*arguments)
+
+
+def _json(message: Message) -> bytes:
+    text = MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
+    return text.encode()
+
+
+def _allow(table: Table, path: str, found: Found) -> str:
+    return "GET, HEAD, OPTIONS" if table.is_other(path) else ", ".join(found.allowed)
+
+
+def _refusal(error: RestError) -> web.Response:
+    return web.Response(
+        body=error.body(), status=error.status, content_type=_JSON, headers={**_HEADERS, **error.headers}
+    )
