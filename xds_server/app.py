@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
+import socket
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +39,6 @@ from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
-from xds_server.rest import RestServer
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
@@ -45,6 +46,8 @@ from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.transport.authorise import bearer_token
 
+#: Connections that wait at the REST server's socket.
+_BACKLOG = 128
 #: Seconds for running calls at the end; xDS streams never end by themselves.
 _GRACE = 0.5
 
@@ -113,7 +116,7 @@ async def _serve(
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
-    rest = await _rest(settings, guard)
+    rest = _listen_rest(settings.rest_socket) if settings.rest_socket is not None else None
     _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
 
     async with asyncio.TaskGroup() as tasks:
@@ -133,9 +136,10 @@ async def _serve(
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))
+        if rest is not None:
+            background.append(tasks.create_task(_serve_rest(rest, settings, guard), name="REST"))
         await stopping.wait()
         ads.close()
-        await rest.stop()
         await server.stop(_GRACE)
         for task in background:
             task.cancel()
@@ -152,15 +156,23 @@ def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callab
     return show
 
 
-async def _rest(settings: Settings, guard: TokenInterceptor) -> RestServer:
-    rest = RestServer(guard.check, f"unix:{settings.ads_socket}")
-    if settings.rest_socket is not None:
-        try:
-            await rest.start(settings.rest_socket)
-        except OSError as error:
-            where = settings.rest_socket
-            raise ListenError(f"--rest-socket: cannot listen on {where}: {error.strerror}") from error
-    return rest
+def _listen_rest(path: Path) -> socket.socket:
+    """From now on callers wait, and none is refused, until REST is served."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+    except OSError as error:
+        raise ListenError(f"--rest-socket: cannot listen on {path}: {error.strerror}") from error
+    listening.listen(_BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+async def _serve_rest(listening: socket.socket, settings: Settings, guard: TokenInterceptor) -> None:
+    # aiohttp takes some tenths of a second to import, for which no Envoy is to wait.
+    rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
+    await rest.RestServer(guard.check, f"unix:{settings.ads_socket}").run(listening)
 
 
 def _open_store(settings: Settings) -> Store:

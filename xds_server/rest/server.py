@@ -5,8 +5,8 @@ Admin service, so that token, roles and audit have one place.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -59,9 +59,16 @@ class RestServer:
         }
         self._runner: web.ServerRunner | None = None
 
-    async def start(self, socket: Path) -> None:
-        """`socket` may be left from an earlier run. Raises OSError."""
-        await asyncio.to_thread(socket.unlink, missing_ok=True)
+    async def run(self, listening: socket.socket) -> None:
+        """Serves on a socket that listens, until it is cancelled; what runs then may take half a second more."""
+        await self.start(listening)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serves on a socket that listens."""
         server = web.Server(
             self._answer,
             access_log=None,
@@ -72,7 +79,7 @@ class RestServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
-        await web.UnixSite(self._runner, str(socket)).start()
+        await web.SockSite(self._runner, listening).start()
 
     async def stop(self) -> None:
         """Ends what runs after half a second."""

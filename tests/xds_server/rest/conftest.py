@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,9 @@ async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
     server.add_insecure_port(target)
     await server.start()
     under_test = RestServer(TokenInterceptor(TOKEN).check, target)
-    await under_test.start(tmp_path / "rest.sock")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "rest.sock"))
+    await under_test.start(listening)
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "rest.sock"))) as session:
         yield Rest(session, admin, under_test)
     await under_test.stop()
