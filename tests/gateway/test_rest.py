@@ -87,7 +87,7 @@ def test_methods_that_are_not_served(rest: Rest) -> None:
         assert (status, answer["error"]["code"], headers["allow"]) == (405, "method_not_allowed", allow)
         status, answer, headers = rest("OPTIONS", path)
         assert (status, answer, headers["allow"]) == (204, None, allow)
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/metrics", "/metrics/translator"):
         assert rest("HEAD", path, token=False)[:2] == (200, None)
     status, answer, _ = rest("HEAD", "/admin/v1/keys")
     assert (status, answer) == (200, None)
