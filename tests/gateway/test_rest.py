@@ -142,6 +142,12 @@ def raw(gateway: GatewayProcess, sent: bytes) -> tuple[bytes, bytes]:
     return head, content
 
 
+def test_who_acts_is_in_the_audit_log(rest: Rest) -> None:
+    key = {"key": {"organisation": "default", "name": "alices"}}
+    assert rest("POST", "/admin/v1/keys", key, x_trunkline_actor="alice", x_trunkline_take_over="true")[0] == 200
+    assert rest("GET", "/admin/v1/audit?page_size=1")[1]["events"][0]["actor"] == "alice"
+
+
 def test_a_key_rotates_and_expires(rest: Rest, gateway: GatewayProcess) -> None:
     made = rest("POST", "/admin/v1/keys", {"key": {"organisation": "default", "name": "ci"}})[1]
     rotated = rest("POST", "/admin/v1/keys/default%2Fci:rotate")[1]

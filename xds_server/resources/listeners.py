@@ -55,6 +55,8 @@ from xds_server.resources.targets import ADS
 #: its own, which would share another request's reservation. RE2 has no look-ahead, hence the spelling out of
 #: "not tag".
 FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
+#: On the operators' listener, where whoever has the token may say whom it acts for, and take over from a file.
+_FORGED_BY_OPERATORS = r"x-request-id|x-envoy-.*"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 #: gRPC calls of the Admin API; REST has other paths.
 _GRPC = RouteMatch(prefix="/trunkline.admin.v1.Admin/", grpc=RouteMatchGrpcRouteMatchOptions())
@@ -103,7 +105,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
     """
     verified = tls is not None and bool(tls.client_ca_pem)
     streams = RouteAction(cluster=names.XDS_CLUSTER, timeout=timedelta(), idle_timeout=timedelta())
-    manager = _manager("admin", edge, admin_replies())
+    manager = _manager("admin", edge, admin_replies(), forged=_FORGED_BY_OPERATORS)
     manager.route_config = RouteConfiguration(
         name="admin",
         virtual_hosts=[
@@ -145,7 +147,10 @@ def _health_routes(*, verified: bool) -> list[Route]:
     return routes
 
 
-def _manager(name: str, edge: EdgeSettings, replies: LocalReplyConfig) -> HttpConnectionManager:
+def _manager(
+    name: str, edge: EdgeSettings, replies: LocalReplyConfig, *, forged: str = FORGED_HEADERS
+) -> HttpConnectionManager:
+    """`forged` are headers that are taken off every request."""
     return HttpConnectionManager(
         stat_prefix=name,
         server_name="trunkline",
@@ -172,7 +177,7 @@ def _manager(name: str, edge: EdgeSettings, replies: LocalReplyConfig) -> HttpCo
         # Slow senders are bounded here; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
-        early_header_mutation_extensions=[early_removal(FORGED_HEADERS)],
+        early_header_mutation_extensions=[early_removal(forged)],
         local_reply_config=replies,
     )
 

@@ -35,6 +35,7 @@ _MAX_HEADERS = 128 * 1024
 _KEEP_ALIVE = 7_200
 #: Bytes of a body, or of a message, that are read and written on the loop.
 _LIGHT = 64 * 1024
+_PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over")
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _JSON = "application/json"
 
@@ -105,8 +106,11 @@ class RestServer:
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         """Whoever has no token learns nothing but that."""
-        metadata = [("authorization", value) for value in request.headers.getall("authorization", ())]
+        metadata = [(name, value) for name in _PASSED_ON for value in request.headers.getall(name, ())]
         self._check(metadata)
+        for name, value in metadata:
+            if not (value.isascii() and value.isprintable()):  # gRPC takes no other
+                raise RestError(400, "invalid_argument", f"header {name}: accepted: printable ASCII")
         path, _, query = request.raw_path.partition("?")
         found = self._table.find(path)
         if found is None:

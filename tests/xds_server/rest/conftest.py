@@ -30,12 +30,14 @@ class Recorder(grpc.GenericRpcHandler):
 
     calls: list[tuple[str, Message]] = field(default_factory=list)
     answers: dict[str, Message] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     failure: tuple[grpc.StatusCode, str] | None = None
 
     def service(self, details: Any) -> Any:
         (binding,) = [each for each in TABLE.bindings if each.full_name == details.method]
 
         async def behave(request: Message, context: Any) -> Message:
+            self.metadata = dict(context.invocation_metadata())
             self.calls.append((binding.method.name, request))
             if self.failure is not None:
                 await context.abort(*self.failure)

@@ -201,3 +201,14 @@ async def test_a_control_plane_that_does_not_answer(rest: Rest) -> None:
     answer = await rest("GET", KEYS)
     assert answer.status >= 500
     assert json.dumps(answer.error)
+
+
+async def test_who_acts_and_what_is_taken_over_from_files_is_passed_on(rest: Rest) -> None:
+    sent = {"x-trunkline-actor": "alice", "x-trunkline-take-over": "true", "x-trunkline-other": "no"}
+    await rest("GET", KEYS, headers=sent)
+    assert {name: value for name, value in rest.admin.metadata.items() if name.startswith("x-")} == {
+        "x-trunkline-actor": "alice",
+        "x-trunkline-take-over": "true",
+    }
+    answer = await rest("GET", KEYS, headers={"x-trunkline-actor": "é"})
+    assert (answer.status, answer.error["code"]) == (400, "invalid_argument")
