@@ -111,12 +111,13 @@ async def _serve(
     metrics.serve(server, metrics.Source(ads, clients, ledger, live), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
-        registry = node_service.NodeService(nodes, enrolment, authority, async_store, control_plane)
-        registry_pb2_grpc.add_NodeRegistryServicer_to_server(registry, server)
+        registry_pb2_grpc.add_NodeRegistryServicer_to_server(
+            node_service.NodeService(nodes, enrolment, authority, async_store, control_plane), server
+        )
     server.add_generic_rpc_handlers([ads.handler()])
     _listen(server, settings)
     await server.start()
-    rest = _listen_rest(settings.rest_socket) if settings.rest_socket is not None else None
+    rest = _listen_rest(settings.rest_socket)
     _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
 
     async with asyncio.TaskGroup() as tasks:
@@ -126,6 +127,7 @@ async def _serve(
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
+            tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:
             shown = _shown(builder.renew, control_plane)
@@ -136,8 +138,6 @@ async def _serve(
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))
-        if rest is not None:
-            background.append(tasks.create_task(_serve_rest(rest, settings, guard), name="REST"))
         await stopping.wait()
         ads.close()
         await server.stop(_GRACE)
@@ -156,8 +156,10 @@ def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callab
     return show
 
 
-def _listen_rest(path: Path) -> socket.socket:
+def _listen_rest(path: Path | None) -> socket.socket | None:
     """From now on callers wait, and none is refused, until REST is served."""
+    if path is None:
+        return None
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -169,7 +171,9 @@ def _listen_rest(path: Path) -> socket.socket:
     return listening
 
 
-async def _serve_rest(listening: socket.socket, settings: Settings, guard: TokenInterceptor) -> None:
+async def _serve_rest(listening: socket.socket | None, settings: Settings, guard: TokenInterceptor) -> None:
+    if listening is None:
+        return
     # aiohttp takes some tenths of a second to import, for which no Envoy is to wait.
     rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
     await rest.RestServer(guard.check, f"unix:{settings.ads_socket}").run(listening)

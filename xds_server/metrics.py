@@ -1,4 +1,4 @@
-"""The control plane's metrics, as Prometheus' text by gRPC: Envoy's transcoder makes HTTP of it."""
+"""The control plane's metrics, as Prometheus' text by gRPC: the REST server makes HTTP of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import grpc
-from google.api import httpbody_pb2  # type: ignore[import-untyped]
+from google.api import httpbody_pb2
 from trunkline_proto.metrics.v1 import metrics_pb2, metrics_pb2_grpc
 
 from xds_server.clients import ClientRegistry

@@ -66,7 +66,8 @@ def rest(gateway: GatewayProcess) -> Rest:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize(
-    "path", ["/", "/admin/v1/nothing", "/admin/v1/keys/", "/v1/models", "/trunkline.admin.v1.Admin/ListKeys"]
+    "path",
+    ["/metrics/more", "/admin/v1/nothing", "/admin/v1/keys/", "/v1/models", "/trunkline.admin.v1.Admin/ListKeys"],
 )
 def test_paths_that_are_not_served(rest: Rest, method: str, path: str) -> None:
     assert rest.refused(method, path, token=False)[:2] == (401, "unauthenticated")
@@ -81,13 +82,15 @@ def test_methods_that_are_not_served(rest: Rest) -> None:
         ("/readyz", "GET, HEAD, OPTIONS"),
         ("/metrics", "GET, HEAD, OPTIONS"),
         ("/metrics/translator", "GET, HEAD, OPTIONS"),
+        ("/metrics/control", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
     ):
         assert rest.refused("PUT", path, token=False)[0] == 401
         status, answer, headers = rest("PUT", path)
         assert (status, answer["error"]["code"], headers["allow"]) == (405, "method_not_allowed", allow)
         status, answer, headers = rest("OPTIONS", path)
         assert (status, answer, headers["allow"]) == (204, None, allow)
-    for path in ("/healthz", "/readyz", "/metrics", "/metrics/translator"):
+    for path in ("/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control"):
         assert rest("HEAD", path, token=False)[:2] == (200, None)
     status, answer, _ = rest("HEAD", "/admin/v1/keys")
     assert (status, answer) == (200, None)
@@ -114,7 +117,7 @@ def test_what_is_wrong_with_a_request(rest: Rest) -> None:
 
 def test_what_envoy_refuses_has_the_same_shape(rest: Rest, gateway: GatewayProcess) -> None:
     assert rest.refused("GET", "/admin/v1/keys", x_long="x" * 100_000)[:2] == (431, "headers_too_large")
-    assert rest.refused("GET", "/", connection="upgrade", upgrade="websocket")[:2] == (
+    assert rest.refused("GET", "/admin/v1/keys", connection="upgrade", upgrade="websocket")[:2] == (
         426,
         "upgrade_not_supported",
     )

@@ -123,7 +123,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                     _to(_reading("/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
                     Route(match=_GRPC, route=streams),
-                    # Everything else, /metrics/control too, so that nobody without the token learns which paths there are.
+                    # Also /metrics/control; and the rest, so that only the token shows which paths there are.
                     _to(RouteMatch(prefix="/"), names.REST_CLUSTER, timeout=REST_TIMEOUT),
                 ],
             )

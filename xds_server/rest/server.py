@@ -12,9 +12,11 @@ from typing import Any
 import grpc
 import structlog
 from aiohttp import web
+from google.api import httpbody_pb2
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2
+from trunkline_proto.metrics.v1 import metrics_pb2
 
 from xds_server.admin.values import quoted
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
@@ -27,8 +29,9 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 #: Bytes of a body that is too large, up to which it is read to its end: clients that are still sending when the
 #: answer comes lose it.
 _MOST_DISCARDED = 256 * 1024 * 1024
-#: Served by Envoy and the translator on the same listener.
-OTHER_PATHS = ("/healthz", "/readyz", "/metrics", "/metrics/translator")
+#: Served to GET and HEAD without a token; all but the last one by Envoy and the translator.
+OTHER_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control")
+_METRICS = "/metrics/control"
 #: Bytes of the request's line and of its headers, of which Envoy passes on 60 KiB in all.
 _MAX_HEADERS = 128 * 1024
 #: Seconds; longer than Envoy keeps an idle connection, so that it never sends into one that closes.
@@ -58,6 +61,11 @@ class RestServer:
             )
             for each in self._table.bindings
         }
+        self._scrape = self._channel.unary_unary(
+            "/trunkline.metrics.v1.Metrics/Scrape",
+            request_serializer=metrics_pb2.ScrapeRequest.SerializeToString,
+            response_deserializer=httpbody_pb2.HttpBody.FromString,
+        )
         self._runner: web.ServerRunner | None = None
 
     async def run(self, listening: socket.socket) -> None:
@@ -105,7 +113,10 @@ class RestServer:
             return _refusal(RestError.of(grpc.StatusCode.INTERNAL, what))
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
-        """Whoever has no token learns nothing but that."""
+        """Whoever has no token learns nothing but that, and what is measured."""
+        if request.raw_path == _METRICS and request.method in {"GET", "HEAD"}:
+            page = await self._scrape(metrics_pb2.ScrapeRequest())
+            return web.Response(body=page.data, headers={**_HEADERS, "content-type": page.content_type})
         metadata = [(name, value) for name in _PASSED_ON for value in request.headers.getall(name, ())]
         self._check(metadata)
         for name, value in metadata:

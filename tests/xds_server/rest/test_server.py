@@ -11,14 +11,12 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.rest.conftest import TOKEN, Rest
-from xds_server.rest.server import MAX_BODY_BYTES
+from xds_server.rest.server import MAX_BODY_BYTES, OTHER_PATHS
 
 KEYS = "/admin/v1/keys"
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/admin", "/admin/v1", "/admin/v1/", "/admin/v2/keys", "/v1/models", "//", "*"]
-)
+@pytest.mark.parametrize("path", ["/admin", "/admin/v1", "/admin/v1/", "/admin/v2/keys", "/v1/models", "//", "*"])
 async def test_unknown_paths(rest: Rest, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "PATCH", "PUT", "OPTIONS"):
         assert (await rest(method, path, token=None)).status == 401
@@ -26,7 +24,7 @@ async def test_unknown_paths(rest: Rest, path: str) -> None:
         assert (answer.status, answer.error["code"], answer.error["param"]) == (404, "not_found", None)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/metrics/translator"])
+@pytest.mark.parametrize("path", OTHER_PATHS)
 async def test_paths_that_others_serve_have_their_methods(rest: Rest, path: str) -> None:
     answer = await rest("POST", path)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")

@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MetricsStub:
-    """Kept by the control plane; Envoy's transcoder serves it as HTTP on the admin listener."""
+    """Kept by the control plane, whose REST server has it on the admin listener."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -41,7 +41,7 @@ class MetricsStub:
 
 @_typing.type_check_only
 class MetricsAsyncStub(MetricsStub):
-    """Kept by the control plane; Envoy's transcoder serves it as HTTP on the admin listener."""
+    """Kept by the control plane, whose REST server has it on the admin listener."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Scrape: _aio.UnaryUnaryMultiCallable[_metrics_pb2.ScrapeRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -50,7 +50,7 @@ class MetricsAsyncStub(MetricsStub):
     """
 
 class MetricsServicer(metaclass=_abc_1.ABCMeta):
-    """Kept by the control plane; Envoy's transcoder serves it as HTTP on the admin listener."""
+    """Kept by the control plane, whose REST server has it on the admin listener."""
 
     @_abc_1.abstractmethod
     def Scrape(
