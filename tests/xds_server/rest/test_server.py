@@ -16,7 +16,7 @@ from xds_server.rest.server import MAX_BODY_BYTES, OTHER_PATHS
 KEYS = "/admin/v1/keys"
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/v1", "/admin/v1/", "/admin/v2/keys", "/v1/models", "//", "*"])
+@pytest.mark.parametrize("path", ["/admin", "/admin/v1", "/admin/v1/", "/admin/v2/keys", "/v1/models", "//"])
 async def test_unknown_paths(rest: Rest, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "PATCH", "PUT", "OPTIONS"):
         assert (await rest(method, path, token=None)).status == 401
