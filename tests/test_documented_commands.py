@@ -27,7 +27,7 @@ FOREIGN = {
     "--max-num-seqs",  # vLLM
     "--max-running-requests",  # SGLang
     "--log-format-escaped",  # Envoy
-    "--retry", "--tool",  # curl, llm
+    "--retry", "--tool",  # curl, valgrind
     "--uninstall", "--purge",  # deploy/node/install.sh
 }  # fmt: skip
 _FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
