@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -102,7 +103,12 @@ def _secrets(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 def _decoded(fields: Iterable[admin.FieldChange], side: str) -> dict[str, Any]:
     texts = {each.field: getattr(each, side) for each in fields}
-    return {name: json.loads(text) for name, text in texts.items() if text}
+    found = {name: json.loads(text) for name, text in texts.items() if text}
+    for target in found.get("targets") or ():
+        price = target.get("price") or {}
+        if price.get("valid_from", 0) <= time.time():  # since when it holds is no news; from when on it will, is
+            price.pop("valid_from", None)
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -53,7 +53,10 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     state = transaction.state()
     problems = Problems()
     document = parse_document(
-        message, problems, providers=state.providers, organisations=transaction.organisation_ids
+        message,
+        problems,
+        providers={*state.providers, *_of_left_routes(message, state, management)},
+        organisations=transaction.organisation_ids,
     )
     stored = _keys_by_name(state)
     if not problems:
@@ -75,6 +78,25 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     else:
         management.conflicts += prune.kept(leaving, mode.manager)
     return Applied(management.conflicts, notes)
+
+
+def _of_left_routes(message: pb.Document, state: State, management: Management) -> set[str]:
+    """The providers of routes that stay as they are because another manager has them. That manager may have removed
+    a provider that the document still names there, which is no mistake of the document.
+    """
+    owners = {"": "", **{each.id: each.name for each in state.organisations.values()}}
+    left = {
+        (owners[each.organisation_id], each.model)
+        for each in state.routes.values()
+        if management.is_file and management.claim(each.managed_by, same=False) is None
+    }
+    return {
+        target.provider
+        for route in message.routes
+        if (route.organisation, route.model) in left
+        for target in route.targets
+        if target.provider
+    }
 
 
 def _apply_providers(transaction: Transaction, document: ParsedDocument) -> None:

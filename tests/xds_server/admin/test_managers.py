@@ -196,6 +196,22 @@ async def test_what_the_api_removed_the_file_does_not_bring_back(admin: Admin) -
     assert key(admin, "ci").hash == ci.hash
 
 
+async def test_a_provider_that_only_a_left_route_names_may_be_gone(admin: Admin) -> None:
+    await admin.stub.PutProvider(
+        pb.PutProviderRequest(provider=pb.Provider(name="mine", base_url="https://mine.example.com"))
+    )
+    wanted = pb.Document(routes=[pb.Route(model="m", targets=[pb.RouteTarget(provider="mine", model="x")])])
+    await apply(admin, wanted)
+    (stored,) = (await admin.stub.ListRoutes(pb.ListRoutesRequest())).routes
+    del stored.targets[:]
+    stored.targets.add(nodes="own")
+    await admin.stub.taking_over().PutRoute(pb.PutRouteRequest(route=stored))
+    await admin.stub.DeleteProvider(pb.DeleteProviderRequest(name="mine"))
+    assert told(await apply(admin, wanted)) == [("REFERS_TO_REMOVED", "route", "m")]
+    with pytest.raises(grpc.aio.AioRpcError, match='no provider "mine"'):
+        await apply(admin, wanted, take_over=True)
+
+
 async def test_a_new_value_in_the_file_is_a_new_key(admin: Admin) -> None:
     await apply(admin, document())
     await admin.stub.RevokeKey(pb.RevokeKeyRequest(id=key(admin, "ci").id))
