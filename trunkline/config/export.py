@@ -36,10 +36,10 @@ def text(document: admin.Document) -> str:
     """The file. Secrets are not in it: where they are left out, `apply` keeps the stored ones."""
     sections = (
         _section(
-            "providers", [(objects.PROVIDER.written(each), _credentials(each)) for each in document.providers]
+            "providers", [(objects.PROVIDER.written(each), _of_provider(each)) for each in document.providers]
         ),
-        _section("routes", [(objects.ROUTE.written(each), "") for each in document.routes]),
-        _section("organisations", [(_organisation(each), _keys(each)) for each in document.organisations]),
+        _section("routes", [(objects.ROUTE.written(each), _managed_by(each)) for each in document.routes]),
+        _section("organisations", [(_organisation(each), _of_keys(each)) for each in document.organisations]),
     )
     return "version: 1\n" + "".join(sections)
 
@@ -54,7 +54,7 @@ def inline(value: Any) -> str:
 
 def route_text(stored: admin.Route) -> str:
     """One route, as it stands in the file."""
-    return _section("routes", [(objects.ROUTE.written(stored), "")])
+    return _section("routes", [(objects.ROUTE.written(stored), _managed_by(stored))])
 
 
 def route_values(stored: admin.Route) -> Any:
@@ -66,10 +66,13 @@ def limits(stored: Sequence[policy.Limit]) -> list[dict[str, Any]]:
     return [objects.LIMIT.written(each) for each in stored]
 
 
-def _credentials(stored: admin.Provider) -> str:
-    if not stored.credential_count:
-        return ""
-    return f"credentials: {stored.credential_count} stored; left out here, which keeps them"
+def _managed_by(stored: admin.Provider | admin.Route | admin.Organisation | admin.Key) -> list[str]:
+    return [f"managed by {stored.managed_by}"] if stored.managed_by else []
+
+
+def _of_provider(stored: admin.Provider) -> list[str]:
+    kept = f"credentials: {stored.credential_count} stored; left out here, which keeps them"
+    return [*([kept] if stored.credential_count else []), *_managed_by(stored)]
 
 
 def _organisation(stored: admin.OrganisationDocument) -> dict[str, Any]:
@@ -77,18 +80,19 @@ def _organisation(stored: admin.OrganisationDocument) -> dict[str, Any]:
     return {**objects.ORGANISATION.written(stored.organisation), **({"keys": keys} if keys else {})}
 
 
-def _keys(stored: admin.OrganisationDocument) -> str:
-    return "keys: their values are left out here, which keeps them" if stored.keys else ""
+def _of_keys(stored: admin.OrganisationDocument) -> list[str]:
+    kept = ["keys: their values are left out here, which keeps them"] if stored.keys else []
+    keys = [f"key {each.key.name}: {comment}" for each in stored.keys for comment in _managed_by(each.key)]
+    return [*kept, *_managed_by(stored.organisation), *keys]
 
 
-def _section(name: str, items: Sequence[tuple[Mapping[str, Any], str]]) -> str:
-    """One top-level list, each entry followed by its comment."""
+def _section(name: str, items: Sequence[tuple[Mapping[str, Any], Sequence[str]]]) -> str:
+    """One top-level list, each entry followed by its comments."""
     if not items:
         return f"{name}: []\n"
     lines = [f"{name}:"]
-    for item, comment in items:
+    for item, comments in items:
         dumped = yaml.dump([dict(item)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
         lines += [f"  {line}" for line in visible(dumped, lines=True).rstrip("\n").split("\n")]
-        if comment:
-            lines.append(f"    # {comment}")
+        lines += [f"    # {visible(each)}" for each in comments]
     return "\n".join(lines) + "\n"

@@ -81,8 +81,8 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
 
 
 def _of_left_routes(message: pb.Document, state: State, management: Management) -> set[str]:
-    """The providers of routes that stay as they are because another manager has them. That manager may have removed
-    a provider that the document still names there, which is no mistake of the document.
+    """The providers of routes that stay as they are because another manager has them. That manager may have
+    removed a provider that the document still names there, which is no mistake of the document.
     """
     owners = {"": "", **{each.id: each.name for each in state.organisations.values()}}
     left = {

@@ -48,3 +48,13 @@ def test_a_target_that_is_to_be_free_says_from_when(tmp_path: Path) -> None:
 
 def test_an_empty_state_is_a_file_too() -> None:
     assert text(admin.Document()) == "version: 1\nproviders: []\nroutes: []\norganisations: []\n"
+
+
+def test_who_manages_what_is_said_beside_it(tmp_path: Path) -> None:
+    route = admin.Route(model="m", targets=[admin.RouteTarget(nodes="n")], managed_by="file:edge")
+    key = admin.KeyDocument(key=admin.Key(name="ci", managed_by="api"))
+    owner = admin.OrganisationDocument(organisation=admin.Organisation(name="acme"), keys=[key])
+    exported = text(admin.Document(routes=[route], organisations=[owner]))
+    assert "    # managed by file:edge\n" in exported
+    assert exported.endswith("    # key ci: managed by api\n")
+    assert request(loader.parse(exported, "f", Secrets({}, tmp_path))).document.routes[0].model == "m"
