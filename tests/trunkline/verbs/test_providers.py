@@ -30,7 +30,7 @@ def test_a_provider_moves_only_with_its_credentials(tmp_path: Path) -> None:
         file.write_text(moved)
         for dry_run in ([], ["--dry-run"]):
             refused = plane.trunkline("apply", "-f", str(file), "--take-over", *dry_run)
-            assert (refused.exit_code, refused.output) == (1, f"Error: providers[0].{REFUSED}\n")
+            assert (refused.exit_code, refused.output) == (1, f"Error: {file}:4: providers[0].{REFUSED}\n")
 
         assert plane.trunkline("providers", "update", "p", "--base-url", "https://a.example/v2").exit_code == 0
         file.write_text(f"{moved}    credentials: [{credential}]\n")
