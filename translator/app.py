@@ -65,7 +65,9 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     authoriser = Authoriser(policy, meter, elsewhere=elsewhere)
     elsewhere.on_abandoned = authoriser.charge
     metrics.sources.append(elsewhere.samples)
-    service = Service(policy, authoriser, log, metrics, ledger.status, draining=settings.draining)
+    service = Service(
+        policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
+    )
     questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log)
     server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
     await server.start(sock)

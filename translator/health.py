@@ -31,15 +31,23 @@ def healthz() -> Response:
 
 
 def readyz(
-    policy: Policy, ledger: Mapping[str, str | int | float], *, draining: bool = False, starting: bool = False
+    policy: Policy,
+    ledger: Mapping[str, str | int | float],
+    *,
+    draining: bool = False,
+    starting: bool = False,
+    trouble: str = "",
 ) -> Response:
     """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`.
 
-    503 before there is a policy, and while the gateway is `starting` or `draining`. A ledger that cannot be
+    503 before there is a policy, while the gateway is `starting` or `draining`, and while the control plane is in
+    `trouble`. A ledger that cannot be
     written is no reason to refuse requests.
     """
     if draining:
         return Response.json(503, b'{"status":"draining: the gateway takes no new clients"}')
+    if trouble:
+        return Response.json(503, orjson.dumps({"status": f"the control plane is in trouble: {trouble}"}))
     if starting:
         return Response.json(503, b'{"status":"starting: trunkline.yaml is being applied"}', {"retry-after": "1"})
     if not policy.held:

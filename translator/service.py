@@ -30,6 +30,7 @@ class Service:
         ledger_status: Callable[[], Mapping[str, str | int | float]] = dict,
         *,
         draining: Callable[[], bool] = lambda: False,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._policy = policy
         self._log = log
@@ -38,6 +39,7 @@ class Service:
         self._metrics = metrics if metrics is not None else Metrics()
         self._ledger_status = ledger_status
         self._draining = draining
+        self._trouble = trouble
 
     def decide(self, question: Request) -> Allowed | Response | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
@@ -113,11 +115,18 @@ class Service:
         if path.startswith(MODEL_PREFIX):
             return self._models.one(request, path)
         if path == b"/readyz":
-            return health.readyz(
-                self._policy, self._ledger_status(), draining=self._draining(), starting=self._policy.starting()
-            )
+            return self._readyz()
         if path == b"/healthz":
             return health.healthz()
         if path == b"/metrics":
             return self._scraped()
         raise Refusal(404, "unknown_url", "Nothing is served at this path.")
+
+    def _readyz(self) -> Response:
+        return health.readyz(
+            self._policy,
+            self._ledger_status(),
+            draining=self._draining(),
+            starting=self._policy.starting(),
+            trouble=self._trouble(),
+        )

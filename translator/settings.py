@@ -33,6 +33,8 @@ class Settings:
     draining_file: Path | None = None
     #: While this file is there, a policy is on its way: nothing is refused for what is not held.
     starting_file: Path | None = None
+    #: While this file is there, the control plane is in trouble, and /readyz answers 503 with what it says.
+    trouble_file: Path | None = None
     #: Bytes at which the log is rotated.
     log_rotation: int = 64 * _MIB
     #: Seconds after which a reservation without a line in the log counts as used.
@@ -56,6 +58,13 @@ class Settings:
     def starting(self) -> bool:
         """Whether the control plane is about to be given its state."""
         return self.starting_file is not None and self.starting_file.exists()
+
+    def trouble(self) -> str:
+        """Why the control plane cannot store anything; empty if it can."""
+        try:
+            return self.trouble_file.read_text() if self.trouble_file is not None else ""
+        except FileNotFoundError:
+            return ""
 
     @property
     def snapshot(self) -> Path:
@@ -88,6 +97,12 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         type=Path,
         metavar="PATH",
         help="while it is there, /readyz answers 503, and so does an unknown key",
+    )
+    parser.add_argument(
+        "--trouble-file",
+        type=Path,
+        metavar="PATH",
+        help="while it is there, /readyz answers 503 with what it says",
     )
     parser.add_argument(
         "--log-rotation-mib", type=_positive, default=64, metavar="N", help="size at which the log is rotated"
@@ -141,6 +156,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         envoy_admin_socket=given.envoy_admin_socket,
         draining_file=given.draining_file,
         starting_file=given.starting_file,
+        trouble_file=given.trouble_file,
         log_rotation=given.log_rotation_mib * _MIB,
         reservation_expiry=given.reservation_expiry,
         limits_interval=given.limits_interval,

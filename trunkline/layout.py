@@ -58,6 +58,11 @@ class Layout:
         return self.run / "starting"
 
     @property
+    def trouble(self) -> Path:
+        """There while the control plane cannot store anything; says why."""
+        return self.run / "trouble"
+
+    @property
     def ready(self) -> Path:
         """Written whenever a gateway has become ready; its content is never the same."""
         return self.run / "ready"
@@ -114,7 +119,7 @@ class Layout:
 
     def clear_run(self) -> None:
         """Removes what an earlier run left behind. Only with the lock held."""
-        for path in (*self._sockets, self.draining, self.starting, self.ready):
+        for path in (*self._sockets, self.draining, self.starting, self.trouble, self.ready):
             path.unlink(missing_ok=True)
 
     @property

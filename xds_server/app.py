@@ -26,7 +26,7 @@ from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
 from xds_server.control_plane import ControlPlane
-from xds_server.errors import ListenError
+from xds_server.errors import DatabaseReplacedError, ListenError
 from xds_server.expected import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
@@ -45,11 +45,14 @@ from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.transport.authorise import bearer_token
+from xds_server.troubles import Troubles
 
 #: Connections that wait at the REST server's socket.
 _BACKLOG = 128
 #: Seconds for running calls at the end; xDS streams never end by themselves.
 _GRACE = 0.5
+#: Between two looks at the database's file.
+_WATCH_SECONDS = 1.0
 
 _Tls = TypeVar("_Tls", GatewayTls, ListenerTls)
 
@@ -91,7 +94,7 @@ async def _serve(
         edge = replace(edge, tls=authority.gateway_tls())
         tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
     builder = await asyncio.to_thread(Builder, edge)
-    control_plane = ControlPlane(async_store, builder)
+    control_plane = ControlPlane(async_store, builder, troubles := Troubles(settings.trouble_file))
     live = LiveNodes(addresses=settings.direct_addresses)
     nodes = NodeRegistry(live, ledger, control_plane, tunnels=settings.node_tunnels)
     await nodes.restore()
@@ -104,7 +107,14 @@ async def _serve(
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     admin = AdminService(
-        async_store, control_plane, clients, reports, tunnel=tunnel, live=live, certificate=certificate
+        async_store,
+        control_plane,
+        clients,
+        reports,
+        tunnel=tunnel,
+        live=live,
+        certificate=certificate,
+        troubles=troubles,
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
@@ -124,6 +134,7 @@ async def _serve(
         background = [
             tasks.create_task(control_plane.run(ads), name="reconcile"),
             tasks.create_task(nodes.run(), name="nodes"),
+            tasks.create_task(_watch(store, troubles), name="database"),
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
@@ -177,6 +188,18 @@ async def _serve_rest(listening: socket.socket | None, settings: Settings, guard
     # aiohttp takes some tenths of a second to import, for which no Envoy is to wait.
     rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
     await rest.RestServer(guard.check, f"unix:{settings.ads_socket}").run(listening)
+
+
+async def _watch(store: Store, troubles: Troubles) -> None:
+    """Looks every second whether the database is where it was opened, until cancelled."""
+    while True:
+        try:
+            await asyncio.to_thread(store.require)
+        except DatabaseReplacedError as error:
+            troubles.set("database", str(error), unready=True)
+        else:
+            troubles.set("database", "", unready=True)
+        await asyncio.sleep(_WATCH_SECONDS)
 
 
 def _open_store(settings: Settings) -> Store:

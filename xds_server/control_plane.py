@@ -13,6 +13,8 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.model import Pool, State
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
+from xds_server.salvage import salvage
+from xds_server.troubles import Troubles
 
 #: Seconds between tries to read a database that does not answer. Clients keep what they run meanwhile.
 _RETRY = 1.0
@@ -39,12 +41,15 @@ class SnapshotSink(Protocol):
 class ControlPlane:
     """Reconciles what is published with the store and the live pools; changes during a round are merged."""
 
-    def __init__(self, source: StateSource, builder: Builder) -> None:
+    def __init__(self, source: StateSource, builder: Builder, troubles: Troubles | None = None) -> None:
         self._source = source
         self._builder = builder
         self._live: LivePools | None = None
         self._pools: dict[str, Pool] = {}
+        self._troubles = troubles if troubles is not None else Troubles()
         self._state: State | None = None
+        #: The last state that could be built: all of `_state`, but for what is in trouble.
+        self._built = State(0)
         self._stale = True
         self._changed = asyncio.Event()
 
@@ -80,6 +85,13 @@ class ControlPlane:
                 _log.error("state not read, trying again", reason=str(error), seconds=_RETRY)
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
+            except Exception as error:  # noqa: BLE001  # whatever it is: what is published serves on
+                if self._troubles.set("snapshot", f"the state could not be read or built: {_in_short(error)}"):
+                    _log.error("snapshot not built", exc_info=error)
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+            else:
+                self._troubles.set("snapshot", "")
 
     def _take(self, pools: Mapping[str, Pool]) -> None:
         for name, pool in pools.items():
@@ -100,7 +112,35 @@ class ControlPlane:
             if self._live is not None:
                 self._take(self._live(state))
             # In a thread: encoding a large state takes seconds, and health must get through meanwhile.
-            snapshot = await asyncio.to_thread(self._builder.build, state.revision, state, dict(self._pools))
+            snapshot = await asyncio.to_thread(self._build, state, dict(self._pools))
             self._state = state
             return snapshot
-        return self._builder.build(state.revision, state, self._pools)
+        return self._builder.build(state.revision, self._built, self._pools)
+
+    def _build(self, state: State, pools: Mapping[str, Pool]) -> Snapshot:
+        """The snapshot of `state`; without the objects that cannot be built, if there are any."""
+        try:
+            snapshot = self._builder.build(state.revision, state, pools)
+        except Exception as failed:  # noqa: BLE001  # one object's, which is found below
+            _log.error("state not built, looking for the object", exc_info=failed)
+        else:
+            self._built = state
+            self._troubles.set("builder", "")
+            return snapshot
+
+        def error_of(tried: State) -> Exception | None:
+            try:
+                self._builder.build(tried.revision, tried, pools)
+            except Exception as error:  # noqa: BLE001
+                return error
+            return None
+
+        built, broken = salvage(self._built, state, error_of)
+        snapshot = self._builder.build(built.revision, built, pools)
+        self._built = built
+        self._troubles.set("builder", "; ".join(map(str, broken)))
+        return snapshot
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]

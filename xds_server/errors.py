@@ -24,6 +24,7 @@ XdsServerError
     ├── SchemaError            the database's schema is not one this version can use
     ├── UnstorableError        the database does not take a value
     └── DatabaseUnavailableError  the database does not answer, or is locked
+        └── DatabaseReplacedError the database's file is not the one that was opened
 
 Messages say what to do next and never contain a key, a token or a credential.
 """
@@ -138,3 +139,7 @@ class UnstorableError(StoreError):
 
 class DatabaseUnavailableError(StoreError):
     """The database does not answer, or another writer holds it for too long."""
+
+
+class DatabaseReplacedError(DatabaseUnavailableError):
+    """The database's file was deleted or replaced; says what to do."""

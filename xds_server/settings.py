@@ -52,6 +52,8 @@ class Settings:
     allow_direct: tuple[Network, ...] = ()
     #: None: the clients' and the admin listener speak plain HTTP.
     tls_files: TlsFiles | None = None
+    #: Holds why the gateway is not ready while the control plane cannot store anything; None: nobody looks.
+    trouble_file: Path | None = None
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     log_level: str = "info"
@@ -117,6 +119,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         ("--tls-client-ca", "CAs, PEM: clients and operators then need a certificate of one of them"),
     ):
         parser.add_argument(flag, type=Path, metavar="FILE", help=of_what)
+    parser.add_argument(
+        "--trouble-file", type=Path, metavar="FILE", help="there while nothing can be stored; says why"
+    )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     for flag, default, of_what in (
@@ -199,6 +204,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         node_tunnels=given.node_tunnels,
         allow_direct=tuple(given.allow_direct),
         tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),
+        trouble_file=given.trouble_file,
         bootstrap_key_file=given.bootstrap_key_file,
         log_level=given.log_level,
         check_only=given.check_config,

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 
 from xds_server.control_plane import ControlPlane
-from xds_server.model import Endpoint, Pool, State
+from xds_server.model import Endpoint, Pool, Route, State
 from xds_server.protocol.snapshot import Snapshot
+from xds_server.troubles import Troubles
 
 
 class Source:
@@ -68,4 +69,62 @@ async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:
         (2, {"nodes/m", "nodes/x"}),
     ]
     assert asked == [1, 2]
+    running.cancel()
+
+
+class PickyBuilder(Builder):
+    """Fails for a route of the model `broken`."""
+
+    def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
+        if any(route.model == "broken" for route in state.routes.values()):
+            raise ValueError("cannot encode this")
+        self.states.append(state)
+        return super().build(revision, state, live)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[State] = []
+
+
+async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting() -> None:
+    source, builder, sink, troubles = Source(), PickyBuilder(), Sink(), Troubles()
+    control_plane = ControlPlane(source, builder, troubles)  # type: ignore[arg-type]
+    await control_plane.snapshot()
+    running = asyncio.create_task(control_plane.run(sink))
+    fine, broken = Route("rt_fine", "fine", ()), Route("rt_broken", "broken", ())
+    source.state = State(2, routes={"rt_fine": fine, "rt_broken": broken})
+    await control_plane.state_changed(2)
+    published = await asyncio.wait_for(sink.published.get(), 30)
+    assert published.revision == 2
+    assert set(builder.states[-1].routes) == {"rt_fine"}
+    assert [text.partition(" (")[0] for text in troubles.texts] == ['route "broken" cannot be built']
+    changed = pool("x", "b")
+    control_plane.pools_changed({changed.name: changed})
+    await asyncio.wait_for(sink.published.get(), 30)
+    source.state = State(3, routes={"rt_fine": fine})
+    await control_plane.state_changed(3)
+    await asyncio.wait_for(sink.published.get(), 30)
+    assert troubles.texts == ()
+    running.cancel()
+
+
+async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
+    source, sink, troubles = Source(), Sink(), Troubles()
+    control_plane = ControlPlane(source, Builder(), troubles)  # type: ignore[arg-type]
+    await control_plane.snapshot()
+    running = asyncio.create_task(control_plane.run(sink))
+    read = source.load
+
+    async def unreadable() -> State:
+        raise ValueError("a block of another shape")
+
+    source.load = unreadable  # type: ignore[method-assign]
+    await control_plane.state_changed(2)
+    while not troubles.texts:
+        await asyncio.sleep(0)
+    assert "a block of another shape" in troubles.texts[0]
+    source.load, source.state = read, State(3)  # type: ignore[method-assign]
+    await control_plane.state_changed(3)
+    assert (await asyncio.wait_for(sink.published.get(), 30)).revision == 3
+    assert not running.done()
     running.cancel()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 
 from trunkline import changes
 from trunkline.client import Control, control_options
@@ -39,7 +41,7 @@ def status(*, control: Control, output: str) -> None:
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())
-        nodes = [_node(each) for each in api.ListNodes(admin.ListNodesRequest()).nodes]
+        nodes = _nodes(api, found)
     rows = [row for client in found.clients for row in _rows(client)]
     if output == "json":
         refused = [
@@ -58,6 +60,7 @@ def status(*, control: Control, output: str) -> None:
         ]
         shown = {
             "revision": found.revision,
+            "problems": list(found.problems),
             "clients": rows,
             "rejections": refused,
             "refused_peers": peers,
@@ -70,6 +73,8 @@ def status(*, control: Control, output: str) -> None:
     say(render(rows, _COLUMNS, output, right=_NUMBERS, important=_IMPORTANT), lines=True)
     if output == "table":
         say(f"\ncontrol plane: revision {found.revision}", lines=True)
+        for problem in found.problems:
+            say(f"control plane: {problem}")
         if found.HasField("certificate"):
             names = ", ".join(found.certificate.names)
             say(f"certificate: {names}, expires {when(found.certificate.expires_at)}")
@@ -126,6 +131,16 @@ def _certificate(found: admin.GetStatusResponse) -> dict[str, Any] | None:
         "expires_at": when(shown.expires_at),
         "problem": shown.problem or None,
     }
+
+
+def _nodes(api: AdminStub, found: admin.GetStatusResponse) -> list[dict[str, Any]]:
+    """None where the control plane's own problem keeps it from saying."""
+    try:
+        return [_node(each) for each in api.ListNodes(admin.ListNodesRequest()).nodes]
+    except grpc.RpcError:
+        if found.problems:
+            return []
+        raise
 
 
 def _node(node: admin.Node) -> dict[str, Any]:

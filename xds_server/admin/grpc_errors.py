@@ -21,6 +21,8 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.ManagedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
+    # Not UNAVAILABLE: it does not pass by itself, and callers are to see the text.
+    (errors.DatabaseReplacedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.ProtocolVersionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SupersededError, grpc.StatusCode.ABORTED),

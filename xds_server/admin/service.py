@@ -20,9 +20,11 @@ from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLi
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.prune import SECTIONS
 from xds_server.admin.usage import UsageMethods
+from xds_server.errors import DatabaseReplacedError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
+from xds_server.troubles import Troubles
 
 if TYPE_CHECKING:
     from xds_server.model import Organisation, Provider, Route
@@ -47,6 +49,7 @@ class AdminService(KeyMethods, NodeMethods, UsageMethods):
         tunnel: Tunnel | None = None,
         live: LiveNodes | None = None,
         certificate: ListenerCertificate | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -54,6 +57,7 @@ class AdminService(KeyMethods, NodeMethods, UsageMethods):
         self._changes = Changes(store, publisher, clients)
         self._tunnel = tunnel
         self._certificate = certificate
+        self._troubles = troubles if troubles is not None else Troubles()
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting
@@ -214,9 +218,16 @@ class AdminService(KeyMethods, NodeMethods, UsageMethods):
 
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
-        state = await self._store.load()
-        _, refused = await self._ledger.refused(0)
-        return status.status(state.revision, self._clients, refused_records=refused, certificate=self._certificate)
+        revision = refused = 0
+        problems = list(self._troubles.texts)
+        try:
+            revision = (await self._store.load()).revision
+            _, refused = await self._ledger.refused(0)
+        except DatabaseReplacedError as error:
+            problems = problems if str(error) in problems else [*problems, str(error)]
+        return status.status(
+            revision, self._clients, refused_records=refused, certificate=self._certificate, problems=problems
+        )
 
 
 def _mode(request: pb.ApplyRequest, problems: Problems) -> Mode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server import clients
@@ -31,7 +33,12 @@ def rejection(value: clients.Rejection) -> pb.Rejection:
 
 
 def status(
-    revision: int, known: Clients, *, refused_records: int, certificate: ListenerCertificate | None = None
+    revision: int,
+    known: Clients,
+    *,
+    refused_records: int,
+    certificate: ListenerCertificate | None = None,
+    problems: Sequence[str] = (),
 ) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
@@ -42,6 +49,7 @@ def status(
             for each in known.refused_peers()
         ],
         refused_records=refused_records,
+        problems=problems,
         certificate=None
         if certificate is None
         else pb.ListenerCertificate(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from xds_server.errors import DatabaseUnavailableError, UnstorableError
 from xds_server.store.connection import Snapshot, connect_postgresql, connect_sqlite
+from xds_server.store.same_file import SameFile
 from xds_server.store.url import DatabaseUrl
 
 #: "ledge" as a number: of several control planes, one at a time writes to the ledger. So it is known which records
@@ -77,7 +78,9 @@ class SqliteWriter:
     """Connects when first used."""
 
     def __init__(self, url: DatabaseUrl, lock: threading.Lock) -> None:
+        assert url.path is not None  # noqa: S101  # open_writer asks
         self._path = url.path
+        self._same = SameFile(url.path)
         self._lock = lock
         self._connection: sqlite3.Connection | None = None
 
@@ -85,8 +88,8 @@ class SqliteWriter:
     def transaction(self) -> Iterator[Writing]:
         with self._lock:
             try:
+                self._same.require()
                 if self._connection is None:
-                    assert self._path is not None  # noqa: S101  # open_writer asks
                     self._connection = connect_sqlite(self._path)
                 connection = self._connection
                 connection.execute("BEGIN IMMEDIATE")

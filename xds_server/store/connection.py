@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from xds_server.errors import DatabaseUnavailableError
+from xds_server.store.same_file import SameFile
 from xds_server.store.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Reader(Protocol):
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Raises DatabaseUnavailableError."""
+        ...
+
+    def require(self) -> None:
+        """Raises DatabaseReplacedError."""
         ...
 
     def close(self) -> None: ...
@@ -120,11 +125,16 @@ class SqliteReader:
         except (OSError, sqlite3.Error) as error:
             raise DatabaseUnavailableError(f"{path}: cannot open the database: {error}") from error
         self._path = path
+        self._same = SameFile(path)
         self._lock = threading.Lock()
+
+    def require(self) -> None:
+        self._same.require()
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         with self._lock:
+            self._same.require()
             try:
                 self._connection.execute("BEGIN")
                 try:
@@ -157,6 +167,9 @@ class PostgresqlReader:
         self._conninfo = conninfo
         self._lock = threading.Lock()
         self._connection: psycopg.Connection | None = None
+
+    def require(self) -> None:
+        """It is a server's business where its files are."""
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

@@ -96,6 +96,10 @@ class Store:
                 self._loaded = reading.load(snapshot, self._cipher, self._loaded)
             return self._loaded.state
 
+    def require(self) -> None:
+        """Raises DatabaseReplacedError if the database is no longer where it was opened."""
+        self._reader.require()
+
     @property
     def write_lock(self) -> threading.Lock:
         """Held by whoever writes to this database in this process."""
@@ -129,6 +133,7 @@ class Store:
         from xds_server.store.writing.transaction import Transaction  # noqa: PLC0415
 
         with self._write_lock, unavailable(), Session(self._writer(), expire_on_commit=False) as session:
+            self._reader.require()
             who = actor if isinstance(actor, Actor) else Actor(actor)
             transaction = Transaction(session, self._cipher, who)
             value = work(transaction)

@@ -2213,6 +2213,7 @@ class GetStatusResponse(_message.Message):
     REFUSED_PEERS_FIELD_NUMBER: _builtins.int
     REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -2231,6 +2232,12 @@ class GetStatusResponse(_message.Message):
     def certificate(self) -> Global___ListenerCertificate:
         """Absent where the clients' and the admin listener speak plain HTTP."""
 
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the control plane cannot do, and what an operator has to do about it: a database file that was replaced, an
+        object that cannot be built. Empty: nothing. `revision` is 0 where the database cannot be read.
+        """
+
     def __init__(
         self,
         *,
@@ -2240,10 +2247,11 @@ class GetStatusResponse(_message.Message):
         refused_peers: _abc.Iterable[Global___RefusedPeer] | None = ...,
         refused_records: _builtins.int = ...,
         certificate: Global___ListenerCertificate | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "clients", b"clients", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,47 @@
+"""What goes wrong under a running gateway is noticed, said, and costs no request."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.gateway.process import GatewayProcess
+from tests.gateway.test_start import ask
+
+
+def readyz(gateway: GatewayProcess) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"{gateway.admin_url}/readyz", timeout=10) as answer:
+            return answer.status, json.load(answer)["status"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["status"]
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_database_that_was_moved_away_refuses_changes_and_serves_on(tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data") as gateway:
+        database = gateway.data_dir / "trunkline.db"
+        database.rename(tmp_path / "away")
+        eventually(lambda: readyz(gateway)[0] == 503)
+        assert "was deleted while the control plane had it open" in readyz(gateway)[1]
+        refused = gateway.run("keys", "create", "--org", "default", "--name", "lost", check=False)
+        assert refused.returncode != 0
+        assert "Move the right file to this path" in refused.stderr
+        shown = gateway.run("status").stdout
+        assert "Move the right file to this path" in shown
+        assert ask(gateway, "/models", gateway.api_key)["object"] == "list"
+        (tmp_path / "away").rename(database)
+        eventually(lambda: readyz(gateway) == (200, "ready"))
+        gateway.run("keys", "create", "--org", "default", "--name", "kept")
+        assert json.loads(gateway.run("status", "--output", "json").stdout)["problems"] == []

@@ -1,0 +1,106 @@
+"""When a state cannot be built: as much of it as can, and the objects that are to blame.
+
+Objects that have changed since the last state that worked are put in step by step, by halves: one bad object among
+thousands is found with some dozen builds, and everybody else's changes go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from xds_server.model import State
+
+Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
+#: Whatever an object refers to is there before it, and removed after it.
+_ORDER: tuple[Kind, ...] = ("organisations", "providers", "keys", "nodes", "routes")
+_SINGULAR: Mapping[Kind, str] = {
+    "organisations": "organisation",
+    "providers": "provider",
+    "keys": "key",
+    "nodes": "node",
+    "routes": "route",
+}
+#: Builds after which the rest is left as it was: each may take seconds.
+_MOST_BUILDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An object that cannot be built, as `route "gpt-4.1"`, and what building it raised."""
+
+    what: str
+    error: Exception
+
+    def __str__(self) -> str:
+        reason = str(self.error).partition("\n")[0][:200]
+        return f"{self.what} cannot be built ({type(self.error).__name__}: {reason}); its last good form is served"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    kind: Kind
+    name: str
+    value: Any  # None: removed
+
+
+def salvage(
+    good: State, wanted: State, build: Callable[[State], Exception | None]
+) -> tuple[State, tuple[Broken, ...]]:
+    """The state nearest to `wanted` that `build` does not fail for, and what is missing in it."""
+    search = _Search(build, wanted.revision)
+    result = search.put(good, _changes(good, wanted))
+    return replace(result, revision=wanted.revision), tuple(search.broken)
+
+
+class _Search:
+    def __init__(self, build: Callable[[State], Exception | None], revision: int) -> None:
+        self._build = build
+        self._revision = revision
+        self._builds = 0
+        self.broken: list[Broken] = []
+
+    def put(self, base: State, changes: Sequence[_Change]) -> State:
+        """`base` with all of `changes` but the broken ones."""
+        if not changes:
+            return base
+        tried = _with(base, changes)
+        self._builds += 1
+        error = self._build(replace(tried, revision=self._revision))
+        if error is None:
+            return tried
+        if len(changes) == 1 or self._builds >= _MOST_BUILDS:
+            self.broken += [Broken(_named(base, each), error) for each in changes[:1]]
+            return base
+        half = len(changes) // 2
+        return self.put(self.put(base, changes[:half]), changes[half:])
+
+
+def _changes(good: State, wanted: State) -> list[_Change]:
+    put: list[_Change] = []
+    removed: list[_Change] = []
+    for kind in _ORDER:
+        before, after = getattr(good, kind), getattr(wanted, kind)
+        if before is after:
+            continue
+        put += [_Change(kind, name, value) for name, value in after.items() if before.get(name) != value]
+        removed += [_Change(kind, name, None) for name in before if name not in after]
+    return put + removed[::-1]
+
+
+def _with(base: State, changes: Sequence[_Change]) -> State:
+    kinds: dict[str, dict[str, Any]] = {}
+    for each in changes:
+        objects = kinds.setdefault(each.kind, dict(getattr(base, each.kind)))
+        if each.value is None:
+            objects.pop(each.name, None)
+        else:
+            objects[each.name] = each.value
+    return replace(base, **kinds)  # type: ignore[arg-type]  # by the kinds' own names
+
+
+def _named(base: State, change: _Change) -> str:
+    value = change.value if change.value is not None else getattr(base, change.kind).get(change.name)
+    name = getattr(value, "model", None) or getattr(value, "name", None) or change.name
+    return f'{_SINGULAR[change.kind]} "{name}"'

@@ -1,0 +1,42 @@
+"""Whether a database's path still leads to the file that was opened.
+
+SQLite goes on with an open file that was deleted or replaced: reads look well, and everything written is lost with
+the last process that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from xds_server.errors import DatabaseReplacedError
+
+
+class SameFile:
+    """Remembers the file at `path`, which may not be there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = _identity(path)
+
+    def require(self) -> None:
+        """Raises DatabaseReplacedError: says what happened and what to do."""
+        found = _identity(self._path)
+        if self._opened is None:
+            self._opened = found
+        if found == self._opened:
+            return
+        what = "was deleted" if found is None else "was replaced by another file"
+        raise DatabaseReplacedError(
+            f"the database {self._path} {what} while the control plane had it open. Nothing more is written, and "
+            "what was configured last is served. Move the right file to this path, then restart the control plane "
+            "(`trunkline restart`)"
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - called for every read
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,41 @@
+"""What the control plane cannot do at the moment, for `status` and for readiness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Troubles:
+    """One text for each part that has any. `file` holds what makes the gateway unready; None: nobody looks."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._texts: dict[str, str] = {}
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """In the order in which they came up."""
+        return tuple(self._texts.values())
+
+    def set(self, part: str, text: str, *, unready: bool = False) -> bool:
+        """`part` is in trouble; empty: it is not any more. Returns whether that is news."""
+        if self._texts.get(part, "") == text:
+            return False
+        if text:
+            self._texts[part] = text
+            _log.error("trouble", part=part, reason=text)
+        else:
+            del self._texts[part]
+            _log.info("trouble over", part=part)
+        if unready and self._file is not None:
+            if text:
+                self._file.write_text(text)
+            else:
+                self._file.unlink(missing_ok=True)
+        return True
