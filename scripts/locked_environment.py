@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / "build" / "environments"
+#: Of the digest in a directory's name.
+DIGITS = 16
 UV = Path(sys.executable).parent / "uv"
 
 
@@ -39,18 +41,20 @@ def python_of(lock: Path, *, with_project: bool = False) -> Path:
 def made_once(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
     """Returns a directory that `make` has filled from `sources`.
 
-    It is made again when a source changes or when `make` did not finish. Several processes may ask at once.
+    It is made again when a source changes or when `make` did not finish, and takes the place of the one before.
+    Several processes may ask at once.
     """
     digest = hashlib.sha256(sys.version.encode())
     for source in sources:
         digest.update(hashlib.sha256(source.read_bytes()).digest())
-    directory = ENVIRONMENTS / f"{name}-{digest.hexdigest()[:16]}"
+    directory = ENVIRONMENTS / f"{name}-{digest.hexdigest()[:DIGITS]}"
     done = directory / ".complete"
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            shutil.rmtree(directory, ignore_errors=True)
+            for former in ENVIRONMENTS.glob(f"{name}-{'[0-9a-f]' * DIGITS}"):
+                shutil.rmtree(former)
             make(directory)
             done.touch()
     return directory

@@ -36,11 +36,13 @@ def test_it_is_made_once_for_several_who_ask_at_once(source: Path) -> None:
     assert len(made) == 1
 
 
-def test_another_source_makes_another_one(source: Path) -> None:
+def test_another_source_makes_another_one_in_its_place(source: Path) -> None:
     first = made_once("some", [source], Path.mkdir)
+    other = made_once("some-other", [source], Path.mkdir)
     source.write_text("two\n")
     second = made_once("some", [source], Path.mkdir)
     assert first != second
+    assert [first.exists(), second.exists(), other.exists()] == [False, True, True]
 
 
 def test_one_that_was_not_finished_is_made_again(source: Path) -> None:
