@@ -79,16 +79,12 @@ def main() -> None:
     """
 
 
-class _Address(click.ParamType[tuple[str, int]]):
-    """`HOST:PORT` as a pair."""
-
-    name = "HOST:PORT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65_535:
-            self.fail(f"{value!r} is not HOST:PORT, like 127.0.0.1:9464", param, ctx)
-        return host.strip("[]"), int(port)
+def _address(value: str) -> tuple[str, int]:
+    """`HOST:PORT` as a pair. Raises click.BadParameter if it is not that."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, like 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
 
 
 @main.command("join")
@@ -153,7 +149,8 @@ def _join(
 @main.command("run")
 @click.option(
     "--metrics-listen",
-    type=_Address(),
+    type=_address,
+    metavar="HOST:PORT",
     envvar="TRUNKLINE_NODE_METRICS_LISTEN",
     help="Serve /metrics for Prometheus here, without a password. Or in TRUNKLINE_NODE_METRICS_LISTEN.",
 )
