@@ -186,7 +186,9 @@ POLICY = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(each, field.name) for each in POLICY for field in each.DESCRIPTOR.fields],
+    ("kind", "field"),
+    # What is output only is the admin API's, which shares some of these messages.
+    [(each, field.name) for each in POLICY for field in each.DESCRIPTOR.fields if not fields.is_output_only(field)],
     ids=lambda value: value if isinstance(value, str) else value.DESCRIPTOR.name,
 )  # fmt: skip
 def test_the_translator_decodes_a_field_of_the_policy(kind: type[Message], field: str) -> None:

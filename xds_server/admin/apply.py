@@ -205,6 +205,9 @@ def _is_in_force(settings: KeySettings, current: Key, manager: str) -> bool:
 
 def _stays_revoked(transaction: Transaction, organisation: str, key: ParsedKey) -> bool:
     """Whether the document's key was revoked or renamed through the API. Another value is another key."""
+    name = writing.keys.display_name(organisation, key.name)
+    if not transaction.removed().has(ObjectType.KEY, name):
+        return False
     hash_ = hash_of(key.value)
     if (
         key.value
@@ -212,7 +215,6 @@ def _stays_revoked(transaction: Transaction, organisation: str, key: ParsedKey) 
         and not writing.keys.was_revoked(transaction, organisation, key.name, hash_)
     ):
         return False
-    name = writing.keys.display_name(organisation, key.name)
     return writing.management.left_removed(transaction, ObjectType.KEY, name)
 
 
