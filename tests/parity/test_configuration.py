@@ -188,7 +188,7 @@ POLICY = [
 @pytest.mark.parametrize(
     ("kind", "field"),
     # What is output only is the admin API's, which shares some of these messages.
-    [(each, field.name) for each in POLICY for field in each.DESCRIPTOR.fields if not fields.is_output_only(field)],
+    [(each, of.name) for each in POLICY for of in each.DESCRIPTOR.fields if not fields.is_output_only(of)],
     ids=lambda value: value if isinstance(value, str) else value.DESCRIPTOR.name,
 )  # fmt: skip
 def test_the_translator_decodes_a_field_of_the_policy(kind: type[Message], field: str) -> None:
