@@ -26,6 +26,7 @@ from translator.reading.wire import Result
 TRANSLATOR_ROUTE = "translator"
 _VERSION = b"/v1"
 _LONGEST_ID = 128
+_SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
@@ -39,6 +40,7 @@ class Policy(Protocol):
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
+    def default_model(self, key: Key, path: str) -> str: ...
 
 
 class Elsewhere(Protocol):
@@ -121,7 +123,7 @@ class Authoriser:
         begun = time.perf_counter()
         try:
             facts = read(body, request.headers.get(b"content-type", b""), endpoint)
-            return self._allow(request, key, facts)
+            return self._allow(request, endpoint, key, facts)
         except Refusal:
             self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
             raise
@@ -134,16 +136,17 @@ class Authoriser:
             if result.facts is None:
                 raise result.refusal()
             # It may have been revoked meanwhile.
-            return self._allow(request, self._key(request.headers), result.facts)
+            return self._allow(request, endpoint, self._key(request.headers), result.facts)
         except Refusal:
             self.charge(key.id, result.seconds)
             raise
 
-    def _allow(self, request: Request, key: Key, facts: BodyFacts) -> Allowed:
+    def _allow(self, request: Request, endpoint: Endpoint, key: Key, facts: BodyFacts) -> Allowed:
         """Where the request goes, and what is rewritten in it for its target."""
-        route = self._policy.route(key, facts.model)
+        model = facts.model or self._default_model(key, endpoint)
+        route = self._policy.route(key, model)
         if route is None:
-            raise self._sure(model_not_found(facts.model))
+            raise self._sure(model_not_found(model))
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
             f"{shape}:stream" if facts.streams else shape,
@@ -156,6 +159,17 @@ class Authoriser:
         # Last: what is refused for another reason takes nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
         return allowed
+
+    def _default_model(self, key: Key, endpoint: Endpoint) -> str:
+        model = self._policy.default_model(key, endpoint.path)
+        if not model:
+            name = endpoint.path.removeprefix(_SERVED_BELOW)
+            message = (
+                f"The request names no model, and this gateway has no default model for {endpoint.path}: name one "
+                f"in 'model'. Its operator sets a default by `defaults: {{{name}: MODEL}}` in trunkline.yaml."
+            )
+            raise Refusal(400, "missing_model", message, param="model")
+        return model
 
 
 def _expired(key: Key) -> Refusal:

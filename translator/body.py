@@ -23,8 +23,8 @@ _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
 _BACKSLASH = ord("\\")
 _ESCAPE = re.compile(rb"\\u")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-#: What follows a key whose value is a string. Possessive: a string of megabytes leaves nothing to come back to.
-_STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+#: What follows a key whose value is a string or null. Possessive: megabytes of text leave nothing to try again.
+_STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+"|null)')
 _NAMES = sorted(INTERPRETED, key=len, reverse=True)
 
 
@@ -80,7 +80,8 @@ class JsonBody:
 
     __slots__ = ("_body", "_keys", "escapes", "model", "streams", "values")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, *, optional: bool = False) -> None:
+        """Where the model is `optional`, it may be missing, null or empty, and is empty then."""
         if len(body) > _MAX_VALUES:
             _check_values(body)
         try:
@@ -103,7 +104,9 @@ class JsonBody:
         escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
         self._keys = _located(body) if escaped or not _is_obvious(body, values) else None
         model = values.get("model")
-        if type(model) is not str or not model:
+        if optional and not model and (model is None or type(model) is str) and values:
+            model = ""
+        elif type(model) is not str or not model:
             raise _wrong("model", "invalid_type" if "model" in values else "missing_model", "a non-empty string")
         stream = values.get("stream")
         # Servers disagree about what else means true, and a stream is accounted for differently.
@@ -116,12 +119,16 @@ class JsonBody:
         self.streams = stream is True
 
     def model_value(self) -> tuple[int, int]:
-        """Offset and length in bytes of the model's JSON string, quotes included."""
+        """Offset and length in bytes of the model's JSON string, quotes included, or of the null in its place."""
         keys, body = self._keys, self._body
         value = _MODEL.search(body) if keys is None else _STRING.match(body, keys["model"])
         assert value is not None  # noqa: S101 - orjson has seen it
         start, end = value.span(1)
         return start, end - start
+
+    def opening(self) -> tuple[int, int]:
+        """Offset and length in bytes of the brace that a missing model may follow."""
+        return self._body.index(b"{"), 1
 
     def usage_edit(self) -> Edit | None:
         """What asks for usage at the end of a stream. None where the client asks for it, or has written

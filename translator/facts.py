@@ -20,9 +20,9 @@ _LONGEST_MODEL = 400
 
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """`model` is cut where it is longer than any route's. `place` is where it stands in the body, and `usage` what
-    asks for the usage of a stream, as in `Allowed`. `user` is the client's own, cut. `asked` is the word of module
-    `asked`.
+    """`model` is cut where it is longer than any route's, and empty where the request names none. `place` is where
+    it stands in the body, and `usage` what asks for the usage of a stream, as in `Allowed`. `user` is the client's
+    own, cut. `asked` is the word of module `asked`.
     """
 
     model: str
@@ -40,7 +40,7 @@ def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 
 
 def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
-    parsed = JsonBody(body)
+    parsed = JsonBody(body, optional=True)
     if endpoint.background and parsed.values.get("background") not in (None, False):
         raise _no_background()
     streams = endpoint.streams and parsed.streams
@@ -54,7 +54,9 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
-        _place("j", body, parsed.model_value()),
+        _place("j", body, parsed.model_value())
+        if "model" in parsed.values
+        else _place("o", body, parsed.opening()),
         usage,
         named[:_LONGEST_USER] if type(named) is str else "",
         estimated,
@@ -63,12 +65,12 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
 
 
 def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
-    parsed = FormBody(body, content_type)
+    parsed = FormBody(body, content_type, optional=True)
     estimated = estimate.of_form(endpoint.path, parsed)
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         endpoint.streams and parsed.streams,
-        _place("f", body, parsed.model_value()),
+        _place("f", body, parsed.model_value()) if parsed.has_model else _place("p", body, parsed.opening()),
         "-",
         (parsed.field("user") or "")[:_LONGEST_USER],
         estimated,

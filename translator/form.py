@@ -15,30 +15,32 @@ _LONGEST_FIELD = 1_000
 
 
 class FormBody:
-    """A form with exactly one field `model`; anything else raises Refusal (400).
+    """A form with exactly one field `model`; anything else raises Refusal (400). Where it is `optional`, it may be
+    missing or empty, and is empty then.
 
     `files` are the sizes in bytes of its files, by field name and in order; `size` is that of the whole body.
     """
 
-    __slots__ = ("_body", "_fields", "_files", "files", "model", "size", "streams")
+    __slots__ = ("_body", "_boundary", "_fields", "_files", "files", "model", "size", "streams")
 
-    def __init__(self, body: bytes, content_type: bytes) -> None:
+    def __init__(self, body: bytes, content_type: bytes, *, optional: bool = False) -> None:
         self._body = body
+        self._boundary = multipart.boundary(content_type)
         self.size = len(body)
         self._fields: dict[str, Part] = {}
         self._files: dict[str, Part] = {}
         self.files: list[tuple[str, int]] = []
-        for part in multipart.parts(body, multipart.boundary(content_type)):
+        for part in multipart.parts(body, self._boundary):
             self._take(part)
-        if "model" not in self._fields:
+        if "model" not in self._fields and not optional:
             message = "The form must have a field 'model' with the model's name."
             raise Refusal(400, "missing_model", message, param="model")
-        model = self._fields["model"]
+        model = self._fields.get("model")
         try:
-            self.model = body[model.start : model.end].decode()
+            self.model = body[model.start : model.end].decode() if model is not None else ""
         except UnicodeDecodeError:
             raise malformed("the field 'model' is not UTF-8") from None
-        if not self.model:
+        if not self.model and not optional:
             raise malformed("the field 'model' is empty")
         streamed = (self.field("stream") or "").encode().lower()
         # Servers disagree about what else means true, and a stream is accounted for differently.
@@ -71,10 +73,20 @@ class FormBody:
             return True
         return part.charset in _SUPERSETS_OF_ASCII and self._body[part.start : part.end].isascii()
 
+    @property
+    def has_model(self) -> bool:
+        """Whether there is the field, be it empty."""
+        return "model" in self._fields
+
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the field's text."""
         model = self._fields["model"]
         return model.start, model.end - model.start
+
+    def opening(self) -> tuple[int, int]:
+        """Offset and length in bytes of the first boundary, which a missing field may follow."""
+        delimiter = b"--" + self._boundary
+        return self._body.index(delimiter), len(delimiter)
 
     def field(self, name: str) -> str | None:
         """The text of an interpreted field, without blanks around it; at most its first 1,000 bytes."""

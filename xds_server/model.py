@@ -277,6 +277,32 @@ class Key:
     managed_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages of other origins browsers let call the gateway; `origins` as in trunkline.admin.v1.Cors."""
+
+    origins: tuple[str, ...] = ()
+    max_age_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultModel:
+    """The model of requests to an endpoint (its path below /v1) that name none."""
+
+    endpoint: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written."""
+
+    cors: Cors = Cors()
+    defaults: tuple[DefaultModel, ...] = ()
+    version: int = 0
+    managed_by: str = ""
+
+
 class Visibility(StrEnum):
     """Who may use a node: its owner's key (without one: its organisation), its organisation, or everybody."""
 
@@ -315,6 +341,7 @@ class State:
     organisations: Mapping[str, Organisation] = field(default_factory=dict)
     keys: Mapping[str, Key] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    gateway: Gateway = Gateway()
 
 
 Health = Literal["healthy", "unhealthy", "draining"]

@@ -79,17 +79,38 @@ static void dress_headers(struct dress *dress) {
   }
 }
 
-// The model's name at the target, as it stands in this body: a JSON string, or in a form the name itself. A name has
-// no control characters, so nothing but its quotes and backslashes is escaped in the string.
-static struct span model_there(struct dress *dress) {
-  struct span name = dress->target.model;
-  if (!dress->request->model_in_form || name.size < 2) return name;
-  dress->form_model.size = 0;
-  for (size_t at = 1; at < name.size - 1; at++) {
+// The text of a name that stands as a JSON string.
+static void add_text(struct buffer *into, struct span name) {
+  for (size_t at = 1; at + 1 < name.size; at++) {
     if (name.data[at] == '\\') at++;
-    buffer_add(&dress->form_model, span_between(name, at, at + 1));
+    buffer_add(into, span_between(name, at, at + 1));
   }
-  return buffer_span(&dress->form_model);
+}
+
+// What stands in this body for the model's name at the target: a JSON string, or in a form the name itself. Where the
+// request names none, the beginning of the object or form goes before it. A name has no control characters, so nothing
+// but its quotes and backslashes is escaped in the string.
+static struct span model_there(struct dress *dress) {
+  struct span name = dress->target.model, opening = dress->request->model.text;
+  if (dress->request->model_kind == 'j') return name;
+  dress->model.size = 0;
+  switch (dress->request->model_kind) {
+    case 'o':
+      buffer_add(&dress->model, SPAN("{\"model\":"));
+      buffer_add(&dress->model, name);
+      buffer_add(&dress->model, SPAN(","));
+      break;
+    case 'p':
+      buffer_add(&dress->model, opening);
+      buffer_add(&dress->model, SPAN("\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n"));
+      add_text(&dress->model, name);
+      buffer_add(&dress->model, SPAN("\r\n"));
+      buffer_add(&dress->model, opening);
+      break;
+    default:
+      add_text(&dress->model, name);
+  }
+  return buffer_span(&dress->model);
 }
 
 static struct filter *new(void *config, envoy_filter envoy) {
@@ -234,7 +255,7 @@ static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   if (dress->asked && !dress->answered) dress->request->missed = dress->host;
   buffer_free(&dress->metadata);
-  buffer_free(&dress->form_model);
+  buffer_free(&dress->model);
   buffer_free(&dress->held);
   redactor_free(&dress->redactor);
   answer_free(&dress->answer);

@@ -26,7 +26,7 @@ struct dress {
   bool asked;     // the target, and not only the module
   bool answered;  // it is clear what comes of the attempt
   bool edits_model, edits_usage;
-  struct buffer form_model;  // the model's name at the target, for a form
+  struct buffer model;  // its name at the target, where that is more or less than a JSON string
 
   // The answer's headers wait until its first bytes tell what it is.
   enum { HELD_NOTHING, HELD_JSON, HELD_EVENTS, HELD_MISSING } holds;

@@ -35,8 +35,8 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   if (request->wants_usage && !parse_edit(usage, &request->usage)) return false;
   if (!parse_edit(model, &request->model)) return false;
   struct span kind = span_next(&request->model.text, ':');
-  request->model_in_form = span_is(kind, SPAN("f"));
-  return request->model_in_form || span_is(kind, SPAN("j"));
+  request->model_kind = kind.size == 1 ? kind.data[0] : 0;
+  return request->model_kind && strchr("jfop", request->model_kind);
 }
 
 struct request *request_new(struct span head, envoy_filter filter) {

@@ -25,7 +25,7 @@ struct request {
   bool wants_usage;          // a stream whose client did not ask for its usage: `usage` is what asks for it
   struct edit usage;
   struct edit model;         // where the model stands in the body; `text` is empty where it is not known
-  bool model_in_form;        // and whether there it is a form's text, not a JSON string
+  char model_kind;  // j: there is a JSON string; f: a form's text; o: an object begins that has none; p: a form
   struct span client_headers;  // lines for the client's answer
 
   // From the specifier.
@@ -35,14 +35,14 @@ struct request {
   // From the attempts.
   unsigned attempts, failures;
   struct outcome outcome;
-  unsigned status;           // the true one of the answer that Envoy is shown as STATUS_FINAL or STATUS_RETRY
-  uint64_t missed;           // the host whose attempt ended without an answer just now, or 0
+  unsigned status;  // the true one of the answer that Envoy is shown as STATUS_FINAL or STATUS_RETRY
+  uint64_t missed;  // the host whose attempt ended without an answer just now, or 0
   uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
   size_t failed_host_count;
-  struct buffer target;      // of the running attempt
-  struct buffer upstream_id; // by which its target calls the request
-  struct buffer failed;      // "<target>=<status> …", status 0 where nothing came back
-  struct facts facts;        // what the target said about the cost
+  struct buffer target;  // of the running attempt
+  struct buffer upstream_id;  // by which its target calls the request
+  struct buffer failed;  // "<target>=<status> …", status 0 where nothing came back
+  struct facts facts;  // what the target said about the cost
   bool streamed;
   uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one
 };

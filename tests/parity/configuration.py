@@ -32,6 +32,9 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Limit of an organisation": lambda document: document.organisations[0].organisation.limits[0],
     "Key": lambda document: document.organisations[0].keys[0].key,
     "Limit of a key": lambda document: document.organisations[0].keys[0].key.limits[0],
+    "Gateway": lambda document: document.gateway,
+    "Cors": lambda document: document.gateway.cors,
+    "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
 #: Messages that only hold others.
@@ -43,6 +46,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "Route.version": "of the stored object, for optimistic concurrency",
     "Organisation.version": "of the stored object, for optimistic concurrency",
     "Key.version": "of the stored object, for optimistic concurrency",
+    "Gateway.version": "of the stored object, for optimistic concurrency",
     "Price.version": "the store numbers a target's prices",
     "Provider.credentials": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
     "KeyDocument.value": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
@@ -64,6 +68,8 @@ VALUES: Mapping[str, list[Any]] = {
     "RouteTarget.provider": ["q"],
     "Price.valid_from": [4_000_000_000],
     "Limit.time_zone": ["Europe/Berlin"],
+    "Cors.origins": [["https://app.example"]],
+    "DefaultModel.endpoint": ["images/edits"],
     "Key.expires_at": [4_000_000_000],
 }
 
@@ -168,6 +174,10 @@ def base() -> admin.Document:
                 ],
             )
         ],
+        gateway=admin.Gateway(
+            cors=admin.Cors(origins=["*"]),
+            defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
+        ),
     )
 
 

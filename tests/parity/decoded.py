@@ -24,7 +24,10 @@ Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.Route]
 def of_state(state: State) -> Any:
     """What translators run at this state."""
     return of_messages(
-        [policy.Organisation.FromString(resources.organisation(each)) for each in state.organisations.values()],
+        [
+            policy.Organisation.FromString(resources.organisation(each, state.gateway.defaults))
+            for each in state.organisations.values()
+        ],
         [policy.Key.FromString(resources.key(each)) for each in state.keys.values()],
         [policy.Route.FromString(resources.route(each, _NOW)) for each in state.routes.values()],
     )
@@ -63,6 +66,7 @@ def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Mess
 _VALUES: dict[str, list[Any]] = {"Limit.time_zone": ["Europe/Berlin"], "Price.valid_from": [7]}
 _PLACES: dict[str, dict[str, Any]] = {
     "Organisation": {"": lambda of: of[0][0]},
+    "DefaultModel": {"": lambda of: of[0][0].defaults[0]},
     "Key": {"": lambda of: of[1][0]},
     "Route": {"": lambda of: of[2][0]},
     "Target": {"": lambda of: of[2][0].targets[0]},
@@ -98,7 +102,14 @@ def _messages() -> Messages:
         service_tiers=[policy.ServiceTier(name="flex", rates=rates, tiers=tiers)],
     )
     return (
-        [policy.Organisation(id="org", name="acme", limits=limits)],
+        [
+            policy.Organisation(
+                id="org",
+                name="acme",
+                limits=limits,
+                defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
+            )
+        ],
         [
             policy.Key(
                 id="key",

@@ -104,6 +104,7 @@ def without_secrets(of: admin.Document) -> admin.Document:
     ]:
         for limit in holder.limits:
             _clear_output(limit)
+    _clear_output(shown.gateway)
     return shown
 
 

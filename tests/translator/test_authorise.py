@@ -340,3 +340,41 @@ def test_what_headers_decide_is_refused_before_the_body(options: dict[str, Any],
 )
 def test_what_only_a_body_can_decide_is_admitted_on_account_of_its_key(options: dict[str, Any]) -> None:
     assert admit(**options) == Admitted("key_ci")
+
+
+def defaulting() -> PolicyStore:
+    owner = policies.organisation()
+    for endpoint in ("moderations", "images/edits"):
+        owner.defaults.add(endpoint=endpoint, model="gpt-4.1")
+    return policies.store(owner, policies.key(), policies.route())
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b' {"input": "x"}', "1:1:o:{"),
+        (b'{"model": null, "input": "x"}', "10:4:j:null"),
+        (b'{"model": "", "input": "x"}', '10:2:j:""'),
+        (b'{"mod\\u0065l": null, "input": "x"}', "15:4:j:null"),
+        (b'{"model": "gpt-4.1", "input": "x"}', '10:9:j:"gpt-4.1"'),
+    ],
+)
+def test_a_request_that_names_no_model_takes_the_default(body: bytes, place: str) -> None:
+    allowed = ask(body, store=defaulting(), target=b"/v1/moderations")
+    assert (allowed.route, allowed.model) == ("rt_gpt", place)
+
+
+def test_a_form_that_names_no_model_takes_the_default() -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n--b--\r\n'
+    options = {"target": b"/v1/images/edits", "content_type": "multipart/form-data; boundary=b"}
+    assert ask(body, store=defaulting(), **options).model == "0:3:p:--b"
+
+
+@pytest.mark.parametrize("body", [{"input": "x"}, {"model": None, "input": "x"}, {"model": "", "input": "x"}, {}])
+@pytest.mark.parametrize("target", [b"/v1/chat/completions", b"/v1/moderations"])
+def test_without_a_default_a_request_has_to_name_a_model(body: object, target: bytes) -> None:
+    refused = refusal(json.dumps(body).encode(), target=target)
+    assert (refused.status, refused.param) == (400, "model")
+    assert refused.code == "missing_model"
+    if body:
+        assert f"defaults: {{{target.decode().removeprefix('/v1/')}: MODEL}}" in refused.message

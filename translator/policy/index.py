@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import Generic, TypeVar
@@ -25,6 +25,8 @@ class Organisation:
 
     id: str
     limits: LimitSet = NO_LIMITS
+    #: Models of requests that name none, by the endpoint's path.
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -198,6 +200,11 @@ class PolicyIndex:
         route = routes.get((key.organisation_id, model)) or routes.get(("", model))
         return route if route is not None and key.allows(model) else None
 
+    def default_model(self, key: Key, path: str) -> str:
+        """The model of requests of `key` to the endpoint that name none; empty if there is none."""
+        organisation = self._organisations.get(key.organisation_id)
+        return organisation.defaults.get(path, "") if organisation is not None else ""
+
     def routes(self, key: Key) -> list[Route]:
         """All that `key` may use, by name."""
         mine = ("", key.organisation_id)
@@ -207,7 +214,8 @@ class PolicyIndex:
     def put_organisation(self, message: policy.Organisation) -> None:
         self._applicable.clear()
         held = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
-        self._organisations[message.id] = Organisation(message.id, held)
+        defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
+        self._organisations[message.id] = Organisation(message.id, held, defaults)
 
     def put_key(self, message: policy.Key) -> None:
         self._applicable.clear()

@@ -68,6 +68,7 @@ class PolicyStore:
         self.limits = index.limits
         self.limits_by_id = index.limits_by_id
         self.route = index.route
+        self.default_model = index.default_model
         self.routes = index.routes
 
     @property

@@ -81,7 +81,8 @@ class Allowed(msgspec.Struct):
     empty. `note` is for Envoy's log, `path` is path and query below the API version, `headers` are for the client.
     `usage`, `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be.
     `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
-    its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII.
+    its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII. Where
+    the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
 
     Not frozen: that would cost more than the rest of it.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
@@ -21,11 +23,27 @@ def request(file: model.File) -> admin.ApplyRequest:
             providers=map(provider, file.providers or ()),
             routes=map(route, file.routes or ()),
             organisations=map(organisation, file.organisations or ()),
+            gateway=_gateway(file),
         )
     except ValueError as error:  # as protobuf says it: "Value out of range: 5000000000"
         raise ConfigError(f"a number of the file is larger than it may be: {str(error)[:100]}") from error
     sections = [name for name in SECTIONS if getattr(file, name) is not None]
     return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
+
+
+def _gateway(file: model.File) -> admin.Gateway | None:
+    """The two sections are one object: with one of them, the other is what the file says too, be it nothing."""
+    if file.cors is None and file.defaults is None:
+        return None
+    cors = objects.CORS.message(file.cors) if file.cors is not None else None
+    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}))
+
+
+def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:
+    """`given` are models by endpoint; `/v1/` before an endpoint may be said."""
+    return [
+        policy.DefaultModel(endpoint=endpoint.removeprefix("/v1/"), model=name) for endpoint, name in given.items()
+    ]
 
 
 def provider(given: model.Provider) -> admin.Provider:

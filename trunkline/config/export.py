@@ -41,7 +41,16 @@ def text(document: admin.Document) -> str:
         _section("routes", [(objects.ROUTE.written(each), _managed_by(each)) for each in document.routes]),
         _section("organisations", [(_organisation(each), _of_keys(each)) for each in document.organisations]),
     )
-    return "version: 1\n" + "".join(sections)
+    return "version: 1\n" + "".join(sections) + gateway_text(document.gateway)
+
+
+def gateway_text(stored: admin.Gateway) -> str:
+    """The sections about the gateway as a whole, without those that say nothing."""
+    cors, defaults = objects.CORS.written(stored.cors), {each.endpoint: each.model for each in stored.defaults}
+    sections = {**({"cors": cors} if cors else {}), **({"defaults": defaults} if defaults else {})}
+    if not sections:
+        return ""
+    return visible(yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100), lines=True)
 
 
 def inline(value: Any) -> str:

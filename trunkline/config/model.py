@@ -266,10 +266,18 @@ class Organisation(_Strict):
     keys: list[Key] = []
 
 
+class Cors(_Strict):
+    """Origins of pages that browsers let call the gateway."""
+
+    origins: list[Text] = []
+    max_age: Seconds = 0
+
+
 class File(_Strict):
     """A section that is None was not in the file, and is left as it is stored.
 
     `name` is what the file manages its objects by: two files for one gateway need names of their own.
+    `defaults` has models by endpoint.
     """
 
     version: Literal[1]
@@ -277,3 +285,5 @@ class File(_Strict):
     providers: list[Provider] | None = None
     routes: list[Route] | None = None
     organisations: list[Organisation] | None = None
+    cors: Cors | None = None
+    defaults: dict[Text, Text] | None = None

@@ -130,6 +130,7 @@ ORGANISATION = Mapping(
     beside=["id", "version", "managed_by"],
     parts={model.Limit: LIMIT},
 )
+CORS = Mapping(model.Cors, admin.Cors)
 KEY = Mapping(
     model.Key,
     admin.Key,

@@ -73,6 +73,8 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     organisations = [each for each in document.organisations if _apply_organisation(transaction, each)]
     notes = _apply_keys(transaction, organisations, stored)
     _apply_routes(transaction, document)
+    if document.gateway is not None:
+        writing.gateway.put(transaction, document.gateway, expected=None)
     if mode.prune:
         prune.providers(transaction, leaving)
     else:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import parse, values
+from xds_server.admin.gateway import parsed as parse_gateway
 from xds_server.admin.limits import limits
 from xds_server.admin.problems import Problems
-from xds_server.model import Limit
+from xds_server.model import Gateway, Limit
 from xds_server.store.settings import KeySettings
 
 
@@ -40,6 +41,8 @@ class ParsedDocument:
     providers: tuple[parse.ParsedProvider, ...]
     routes: tuple[parse.ParsedRoute, ...]
     organisations: tuple[ParsedOrganisation, ...]
+    #: None: stays as it is.
+    gateway: Gateway | None
 
 
 def parse_document(
@@ -63,7 +66,8 @@ def parse_document(
     _unique((each.name for each in parsed_organisations), problems, "organisations", "name")
     _unique(((each.organisation, each.route.model) for each in routes), problems, "routes", "model")
     _unique_key_values(message, problems)
-    return ParsedDocument(parsed_providers, routes, parsed_organisations)
+    gateway = parse_gateway(message.gateway, problems.at("gateway")) if message.HasField("gateway") else None
+    return ParsedDocument(parsed_providers, routes, parsed_organisations, gateway)
 
 
 def _organisation(message: pb.OrganisationDocument, problems: Problems) -> ParsedOrganisation:

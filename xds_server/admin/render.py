@@ -10,6 +10,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 from xds_server.admin.ports import LiveNode, LiveNodes
 from xds_server.messages import Encoder
 from xds_server.model import (
+    Gateway,
     Key,
     Node,
     NodesTarget,
@@ -57,6 +58,7 @@ _NODE = Encoder(
     ],
     unsaid=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip
+_GATEWAY = Encoder(Gateway, pb.Gateway)
 _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)
 
 
@@ -70,6 +72,10 @@ def route(value: Route, organisation: str) -> pb.Route:
 
 def organisation(value: Organisation) -> pb.Organisation:
     return _ORGANISATION(value)
+
+
+def gateway(value: Gateway) -> pb.Gateway:
+    return _GATEWAY(value)
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0) -> pb.Key:
@@ -143,7 +149,9 @@ def document(state: State, managed_by: str = "") -> pb.Document:
             )
             for owner in sorted(state.organisations.values(), key=lambda item: item.name)
         ],
+        gateway=gateway(state.gateway),
     )
+    rendered.gateway.ClearField("version")
     for each_provider in rendered.providers:
         each_provider.ClearField("version")
     for each_route in rendered.routes:

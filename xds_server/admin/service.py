@@ -13,6 +13,7 @@ from xds_server.admin import parse, render, status, values, warnings
 from xds_server.admin.apply import Mode, apply
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
 from xds_server.admin.difference import changes, conflicts
+from xds_server.admin.gateway import GatewayMethods
 from xds_server.admin.keys import KeyMethods
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
@@ -36,7 +37,7 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(KeyMethods, NodeMethods, UsageMethods):
+class AdminService(GatewayMethods, KeyMethods, NodeMethods, UsageMethods):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(

@@ -12,10 +12,20 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Generic, ParamSpec, TypeVar
 
-from xds_server.model import NodesTarget, Pool, Provider, ProviderTarget, Route, State
+from xds_server.model import (
+    Cors,
+    DefaultModel,
+    NodesTarget,
+    Organisation,
+    Pool,
+    Provider,
+    ProviderTarget,
+    Route,
+    State,
+)
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
-from xds_server.resources import audiences, names, policy, route_table
+from xds_server.resources import audiences, cors, names, policy, route_table
 from xds_server.resources.edge import edge_resources
 from xds_server.resources.listeners import AUTHORISE_TIMEOUT
 from xds_server.resources.pool_cluster import encoded_pool_cluster
@@ -79,6 +89,8 @@ class Builder:
         self._last = Snapshot(revision=0)
         self._key_input = route_table.header_input()
         self._no_match = route_table.on_match_of(no_route())
+        self._no_route_entry = route_table.entry(names.ROUTE_ID_PREFIX, no_route())
+        self._unchecked = route_table.on_match_of(cors.unchecked_route())
         self._translator_entry = route_table.entry(names.TRANSLATOR_ROUTE, translator_route())
         self._tls = self._next_tls = edge.tls
         self._listener_tls = self._next_listener_tls = edge.listener_tls
@@ -163,10 +175,13 @@ class Builder:
             types.SECRET: self._of_edge[types.SECRET],
             types.CLUSTER: self._clusters(state, every_shape),
             types.LISTENER: self._of_edge[types.LISTENER],
-            types.ROUTE: self._routes(every_shape),
-            types.POLICY_ORGANISATION: self._policy(
-                types.POLICY_ORGANISATION, state.organisations, policy.organisation
-            ),
+            types.ROUTE: self._routes(every_shape, state.gateway.cors),
+            types.POLICY_ORGANISATION: {
+                name: self._resources.get(
+                    (each, state.gateway.defaults), _organisation, each, state.gateway.defaults
+                )
+                for name, each in state.organisations.items()
+            },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
             types.POLICY_ROUTE: self._route_policies(every_shape, now),
         }
@@ -199,7 +214,7 @@ class Builder:
         body = encoded_provider_cluster(target, provider, credential, connect_ms, self._edge)
         return Resource.of(types.CLUSTER, names.target_cluster(target, credential), body)
 
-    def _routes(self, every_shape: Iterable[Shape]) -> dict[str, Resource]:
+    def _routes(self, every_shape: Iterable[Shape], origins: Cors) -> dict[str, Resource]:
         entries = [self._translator_entry]
         entries += [self._entries("model", shape, route_table.model_entries) for shape in every_shape]
         prefixes = [
@@ -207,8 +222,13 @@ class Builder:
             for shape in every_shape
             if not shape.audience and audiences.may_have(shape.route)
         ]
+        no_match, fields = self._no_match, cors.virtual_host_fields(origins)
+        if fields:
+            # What has a route's key and no route has been checked; the rest has not.
+            prefixes.append(self._no_route_entry)
+            no_match = self._unchecked
         body = route_table.route_configuration(
-            entries, prefixes, key_input=self._key_input, no_match=self._no_match
+            entries, prefixes, key_input=self._key_input, no_match=no_match, virtual_host_fields=fields
         )
         return {names.ROUTE_CONFIGURATION: Resource.of(types.ROUTE, names.ROUTE_CONFIGURATION, body)}
 
@@ -236,6 +256,10 @@ class Builder:
 
 def _encoded(type_url: str, name: str, value: H, encode: Callable[[H], bytes]) -> Resource:
     return Resource.of(type_url, name, encode(value))
+
+
+def _organisation(value: Organisation, defaults: tuple[DefaultModel, ...]) -> Resource:
+    return Resource.of(types.POLICY_ORGANISATION, value.id, policy.organisation(value, defaults))
 
 
 def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:

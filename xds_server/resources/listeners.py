@@ -44,6 +44,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from xds_server.resources import listener_tls, names
 from xds_server.resources.access_log import request_log
+from xds_server.resources.cors import cors_filter
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import admin_replies, local_replies
@@ -90,6 +91,7 @@ def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Liste
     bounds = (edge.max_body_bytes, edge.max_unchecked_bytes, edge.max_key_bytes, edge.max_total_bytes)
     settings = (AUTHORISE_TIMEOUT // timedelta(milliseconds=1), *bounds)
     manager.http_filters = [
+        cors_filter(),
         module_filter("authorise", " ".join(map(str, settings))),
         router(upstream=dressing_filters()),
     ]

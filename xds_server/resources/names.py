@@ -31,6 +31,8 @@ ENVOY_ADMIN_CLUSTER = "envoy_admin"
 
 #: Set by the translator on every request that it lets through; the value is a `route_key`.
 ROUTE_HEADER = "x-trunkline-route"
+#: What every value begins with that is a `route_key`, and no other does.
+ROUTE_ID_PREFIX = "rt_"
 #: Set by the module on attempts that go to a node: its id.
 NODE_HEADER = "x-trunkline-node"
 #: The value of ROUTE_HEADER for what the translator answers itself (`/v1/models`).

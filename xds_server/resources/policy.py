@@ -6,14 +6,17 @@ from google.protobuf.message import Message
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.messages import Encoder
-from xds_server.model import Key, Limit, Organisation, Price, Route, price_in_force
+from xds_server.model import DefaultModel, Key, Limit, Organisation, Price, Route, price_in_force
 
 #: A request is priced by when it began, and its line may be read this many seconds later.
 _LATE = 86_400
 
 #: Who manages what is the control plane's business: another manager is no new resource.
 _PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
-_ORGANISATION = Encoder(Organisation, policy_pb2.Organisation, unsaid=["version", "managed_by"], parts=_PARTS)
+_ORGANISATION = Encoder(
+    Organisation, policy_pb2.Organisation, given=["defaults"], unsaid=["version", "managed_by"], parts=_PARTS
+)
+_DEFAULT_MODEL = Encoder(DefaultModel, policy_pb2.DefaultModel)
 _KEY = Encoder(Key, policy_pb2.Key, unsaid=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
 _PRICE = Encoder(Price, policy_pb2.Price)
 #: Envoy acts upon what is unsaid here, or nobody does yet.
@@ -26,8 +29,9 @@ _ROUTE = Encoder(
 )
 
 
-def organisation(value: Organisation) -> bytes:
-    return _encode(_ORGANISATION(value))
+def organisation(value: Organisation, defaults: tuple[DefaultModel, ...] = ()) -> bytes:
+    """With the gateway's default models."""
+    return _encode(_ORGANISATION(value, defaults=map(_DEFAULT_MODEL, defaults)))
 
 
 def key(value: Key) -> bytes:

@@ -109,12 +109,18 @@ def header_input() -> bytes:
 
 
 def route_configuration(
-    entries: Iterable[bytes], prefixes: Iterable[bytes] = (), *, key_input: bytes, no_match: bytes
+    entries: Iterable[bytes],
+    prefixes: Iterable[bytes] = (),
+    *,
+    key_input: bytes,
+    no_match: bytes,
+    virtual_host_fields: bytes = b"",
 ) -> bytes:
     """The encoded RouteConfiguration: one virtual host whose matcher looks ROUTE_HEADER up among `entries`, and
     what is not there among `prefixes`, where the longest that it begins with counts.
 
     `key_input` is `header_input()` and `no_match` an `on_match_of(…)`, both kept by the caller.
+    `virtual_host_fields` are further encoded fields of the virtual host.
     """
     if by_prefix := b"".join(prefixes):
         second = _matcher(key_input, _TREE_PREFIX_MATCH_MAP, by_prefix, no_match)
@@ -126,6 +132,7 @@ def route_configuration(
             _VIRTUAL_HOST_MATCHER,
             _matcher(key_input, _TREE_EXACT_MATCH_MAP, b"".join(entries), no_match),
         )
+        + virtual_host_fields
     )
     return (
         text(_ROUTE_CONFIGURATION_NAME, ROUTE_CONFIGURATION)

@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xds_server.model import Key, Node, NodesTarget, Organisation, Price, Provider, ProviderTarget, Route, Target
+from xds_server.model import (
+    Gateway,
+    Key,
+    Node,
+    NodesTarget,
+    Organisation,
+    Price,
+    Provider,
+    ProviderTarget,
+    Route,
+    Target,
+)
 from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, JoinToken
@@ -18,6 +29,7 @@ _NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
 ORGANISATION = Columns(Organisation)
 KEY = Columns(Key)
 NODE = Columns(Node)
+GATEWAY = Columns(Gateway)
 JOIN_TOKEN = Columns(JoinToken)
 AUDIT_EVENT = Columns(AuditEvent)
 #: `credentials` are sealed: see `seal_credentials`.

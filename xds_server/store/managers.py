@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
 
-from xds_server.model import Key, Limit, Provider, Route, State
+from xds_server.model import Gateway, Key, Limit, Provider, Route, State
 from xds_server.store.records import ObjectType
 from xds_server.store.views import View
 
@@ -60,6 +60,7 @@ def part_of(state: State, manager: str) -> State:
             for id_, each in state.organisations.items()
             if matches(each.managed_by, manager) or id_ in with_keys or own(each.limits)
         },
+        gateway=state.gateway if matches(state.gateway.managed_by, manager) else Gateway(),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xds_server.model import Key, Node, Organisation, Price, Provider, Route, State, Target
+from xds_server.model import Gateway, Key, Node, Organisation, Price, Provider, Route, State, Target
 from xds_server.store import codec
 from xds_server.store.connection import Snapshot
 from xds_server.store.crypto import Cipher
@@ -38,6 +38,7 @@ def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Load
         organisations=before.organisations if unchanged("organisations") else organisations(snapshot),
         keys=before.keys if unchanged("keys") else keys(snapshot),
         nodes=before.nodes if unchanged("nodes") else nodes(snapshot),
+        gateway=before.gateway if unchanged("gateway") else gateway(snapshot),
     )
     return Loaded(state, revisions)
 
@@ -67,6 +68,12 @@ def nodes(snapshot: Snapshot) -> dict[str, Node]:
     """Those not removed, by id."""
     rows = snapshot.rows(f"SELECT id, {codec.NODE.select()} FROM node WHERE removed_at = 0 ORDER BY id")  # noqa: S608
     return {id_: codec.NODE.decode(row) for id_, *row in rows}
+
+
+def gateway(snapshot: Snapshot) -> Gateway:
+    """The defaults, if it never was written."""
+    rows = snapshot.rows(f"SELECT {codec.GATEWAY.select()} FROM gateway")  # noqa: S608
+    return codec.GATEWAY.decode(rows[0]) if rows else Gateway()
 
 
 def routes(snapshot: Snapshot, route_id: str = "") -> dict[str, Route]:

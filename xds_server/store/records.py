@@ -17,6 +17,7 @@ class ObjectType(StrEnum):
     ORGANISATION = "organisation"
     KEY = "key"
     NODE = "node"
+    GATEWAY = "gateway"
     JOIN_TOKEN = "join-token"  # noqa: S105  # the kind, not a token
 
 

@@ -48,6 +48,18 @@ class OrganisationRow(SQLModel, table=True):
     managed_by: str
 
 
+class GatewayRow(SQLModel, table=True):
+    """The one gateway; `origins` and `defaults` are JSON."""
+
+    __tablename__ = "gateway"
+    id: int = Field(primary_key=True)
+    origins: str = Field(sa_type=Text)
+    max_age_seconds: int = Field(sa_type=BigInteger)
+    defaults: str = Field(sa_type=Text)
+    version: int = Field(sa_type=BigInteger)
+    managed_by: str
+
+
 class KeyRow(SQLModel, table=True):
     """`hash` is the SHA-256 of the value; `models`, `limits` and `retired` are JSON; times are Unix seconds,
     0 = never.

@@ -9,7 +9,18 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from xds_server.model import Key, Limit, Node, NodesTarget, Organisation, Provider, ProviderTarget, Route, Target
+from xds_server.model import (
+    Gateway,
+    Key,
+    Limit,
+    Node,
+    NodesTarget,
+    Organisation,
+    Provider,
+    ProviderTarget,
+    Route,
+    Target,
+)
 from xds_server.store.records import JoinToken
 
 MASK = "***"
@@ -43,6 +54,10 @@ def node(value: Node) -> View:
 def join_token(value: JoinToken) -> View:
     """`id` is the public part of its value."""
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name, "value": MASK}
+
+
+def gateway(value: Gateway) -> View:
+    return _fields(value, without=_OF_THE_EVENT)
 
 
 def route(value: Route) -> View:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xds_server.store.writing import (
+        gateway,
         join_tokens,
         keys,
         management,
@@ -26,6 +27,7 @@ __all__ = [
     "MODULES",
     "Event",
     "Transaction",
+    "gateway",
     "join_tokens",
     "keys",
     "management",
@@ -37,7 +39,17 @@ __all__ = [
 ]
 
 #: What is imported when first used.
-MODULES = ("join_tokens", "keys", "management", "nodes", "organisations", "providers", "rotation", "routes")
+MODULES = (
+    "gateway",
+    "join_tokens",
+    "keys",
+    "management",
+    "nodes",
+    "organisations",
+    "providers",
+    "rotation",
+    "routes",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xds_server.errors import ManagedError
-from xds_server.model import Key, Limit, Organisation, Provider, Route
+from xds_server.model import Gateway, Key, Limit, Organisation, Provider, Route
 from xds_server.store import views
 from xds_server.store.managers import API, Conflict, Reason, is_file, shown
 from xds_server.store.records import ObjectType
@@ -16,7 +16,7 @@ from xds_server.store.views import View
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-T = TypeVar("T", Provider, Route, Organisation, Key)
+T = TypeVar("T", Provider, Route, Organisation, Key, Gateway)
 L = TypeVar("L", Route, Organisation, Key)
 
 #: Parts that have managers of their own, and what no manager decides.
@@ -39,6 +39,7 @@ _VIEWS: dict[ObjectType, Callable[[Any], View]] = {
     ObjectType.ROUTE: views.route,
     ObjectType.ORGANISATION: views.organisation,
     ObjectType.KEY: views.key,
+    ObjectType.GATEWAY: views.gateway,
 }
 
 
@@ -77,6 +78,8 @@ def settled(
     if isinstance(after, Provider):
         assert isinstance(before, Provider)  # noqa: S101 - both are of one kind
         return _with_credentials(transaction, name, before, after, states_credentials)
+    if isinstance(after, Gateway):
+        return after
     return _with_limits(transaction, object_type, name, before, after)
 
 
@@ -85,6 +88,8 @@ def _created(transaction: Transaction, object_type: ObjectType, name: str, value
     value = replace(value, managed_by=manager)
     if isinstance(value, Provider):
         return replace(value, credentials_managed_by=manager if value.credentials else "")
+    if isinstance(value, Gateway):
+        return value
     return _with_limits(transaction, object_type, name, None, value)
 
 

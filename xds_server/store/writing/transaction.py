@@ -31,6 +31,7 @@ _KINDS = {
     ObjectType.ORGANISATION: "organisations",
     ObjectType.KEY: "keys",
     ObjectType.NODE: "nodes",
+    ObjectType.GATEWAY: "gateway",
     ObjectType.JOIN_TOKEN: "state",  # no part of the desired state
 }
 

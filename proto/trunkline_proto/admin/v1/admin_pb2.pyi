@@ -351,6 +351,70 @@ class Route(_message.Message):
 Global___Route: _TypeAlias = Route  # noqa: Y015
 
 @_typing.final
+class Gateway(_message.Message):
+    """What concerns the clients' listener as a whole. There is one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORS_FIELD_NUMBER: _builtins.int
+    DEFAULTS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    managed_by: _builtins.str
+    @_builtins.property
+    def cors(self) -> Global___Cors: ...
+    @_builtins.property
+    def defaults(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.DefaultModel]:
+        """For endpoints where a request need not name a model; each endpoint at most once."""
+
+    def __init__(
+        self,
+        *,
+        cors: Global___Cors | None = ...,
+        defaults: _abc.Iterable[_policy_pb2.DefaultModel] | None = ...,
+        version: _builtins.int = ...,
+        managed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gateway: _TypeAlias = Gateway  # noqa: Y015
+
+@_typing.final
+class Cors(_message.Message):
+    """Which pages of other origins browsers let call the gateway. Without origins: none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGINS_FIELD_NUMBER: _builtins.int
+    MAX_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    max_age_seconds: _builtins.int
+    """How long browsers may keep the answer to a preflight, seconds; 0: 7,200."""
+    @_builtins.property
+    def origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`https://app.example.com`, `https://*.example.com` for all its subdomains, `http://localhost:*` for any port, or
+        `*` for all.
+        """
+
+    def __init__(
+        self,
+        *,
+        origins: _abc.Iterable[_builtins.str] | None = ...,
+        max_age_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_age_seconds", b"max_age_seconds", "origins", b"origins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cors: _TypeAlias = Cors  # noqa: Y015
+
+@_typing.final
 class Organisation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -503,22 +567,28 @@ class Document(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     ORGANISATIONS_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]: ...
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]: ...
     @_builtins.property
     def organisations(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrganisationDocument]: ...
+    @_builtins.property
+    def gateway(self) -> Global___Gateway:
+        """Absent: stays as it is."""
+
     def __init__(
         self,
         *,
         providers: _abc.Iterable[Global___Provider] | None = ...,
         routes: _abc.Iterable[Global___Route] | None = ...,
         organisations: _abc.Iterable[Global___OrganisationDocument] | None = ...,
+        gateway: Global___Gateway | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisations", b"organisations", "providers", b"providers", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "organisations", b"organisations", "providers", b"providers", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1137,6 +1207,85 @@ class DeleteRouteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteRouteResponse: _TypeAlias = DeleteRouteResponse  # noqa: Y015
+
+@_typing.final
+class GetGatewayRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGatewayRequest: _TypeAlias = GetGatewayRequest  # noqa: Y015
+
+@_typing.final
+class GetGatewayResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gateway(self) -> Global___Gateway: ...
+    def __init__(
+        self,
+        *,
+        gateway: Global___Gateway | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGatewayResponse: _TypeAlias = GetGatewayResponse  # noqa: Y015
+
+@_typing.final
+class PutGatewayRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gateway(self) -> Global___Gateway: ...
+    def __init__(
+        self,
+        *,
+        gateway: Global___Gateway | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGatewayRequest: _TypeAlias = PutGatewayRequest  # noqa: Y015
+
+@_typing.final
+class PutGatewayResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    PROPAGATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gateway(self) -> Global___Gateway: ...
+    @_builtins.property
+    def propagation(self) -> Global___Propagation: ...
+    def __init__(
+        self,
+        *,
+        gateway: Global___Gateway | None = ...,
+        propagation: Global___Propagation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "propagation", b"propagation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "propagation", b"propagation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGatewayResponse: _TypeAlias = PutGatewayResponse  # noqa: Y015
 
 @_typing.final
 class ListOrganisationsRequest(_message.Message):

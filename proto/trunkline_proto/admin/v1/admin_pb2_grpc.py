@@ -69,6 +69,16 @@ class AdminStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationResponse.FromString,
                 )
+        self.GetGateway = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/GetGateway',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayResponse.FromString,
+                )
+        self.PutGateway = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/PutGateway',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayResponse.FromString,
+                )
         self.ListKeys = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/ListKeys',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListKeysRequest.SerializeToString,
@@ -235,6 +245,20 @@ class AdminServicer(object):
 
     def DeleteOrganisation(self, request, context):
         """Removes the organisation with its nodes, join tokens, keys and its own routes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGateway(self, request, context):
+        """What concerns the clients' listener as a whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutGateway(self, request, context):
+        """Replaces it, `version` as last read; 0 if it never was written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -425,6 +449,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DeleteOrganisation,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationResponse.SerializeToString,
+            ),
+            'GetGateway': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGateway,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayResponse.SerializeToString,
+            ),
+            'PutGateway': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutGateway,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayResponse.SerializeToString,
             ),
             'ListKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListKeys,
@@ -710,6 +744,40 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/DeleteOrganisation',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteOrganisationResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetGateway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/GetGateway',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetGatewayResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PutGateway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/PutGateway',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.PutGatewayResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -57,6 +57,10 @@ class AdminStub:
     """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys are left alone."""
     DeleteOrganisation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteOrganisationRequest, _admin_pb2.DeleteOrganisationResponse]
     """Removes the organisation with its nodes, join tokens, keys and its own routes."""
+    GetGateway: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetGatewayRequest, _admin_pb2.GetGatewayResponse]
+    """What concerns the clients' listener as a whole."""
+    PutGateway: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutGatewayRequest, _admin_pb2.PutGatewayResponse]
+    """Replaces it, `version` as last read; 0 if it never was written."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
     CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]
     """Makes a key; its value is in this answer and nowhere else, ever."""
@@ -125,6 +129,10 @@ class AdminAsyncStub(AdminStub):
     """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys are left alone."""
     DeleteOrganisation: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteOrganisationRequest, _admin_pb2.DeleteOrganisationResponse]  # type: ignore[assignment]
     """Removes the organisation with its nodes, join tokens, keys and its own routes."""
+    GetGateway: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetGatewayRequest, _admin_pb2.GetGatewayResponse]  # type: ignore[assignment]
+    """What concerns the clients' listener as a whole."""
+    PutGateway: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutGatewayRequest, _admin_pb2.PutGatewayResponse]  # type: ignore[assignment]
+    """Replaces it, `version` as last read; 0 if it never was written."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
     CreateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Makes a key; its value is in this answer and nowhere else, ever."""
@@ -256,6 +264,22 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteOrganisationResponse, _abc.Awaitable[_admin_pb2.DeleteOrganisationResponse]]:
         """Removes the organisation with its nodes, join tokens, keys and its own routes."""
+
+    @_abc_1.abstractmethod
+    def GetGateway(
+        self,
+        request: _admin_pb2.GetGatewayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetGatewayResponse, _abc.Awaitable[_admin_pb2.GetGatewayResponse]]:
+        """What concerns the clients' listener as a whole."""
+
+    @_abc_1.abstractmethod
+    def PutGateway(
+        self,
+        request: _admin_pb2.PutGatewayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PutGatewayResponse, _abc.Awaitable[_admin_pb2.PutGatewayResponse]]:
+        """Replaces it, `version` as last read; 0 if it never was written."""
 
     @_abc_1.abstractmethod
     def ListKeys(

@@ -409,6 +409,32 @@ class ImagePrice(_message.Message):
 Global___ImagePrice: _TypeAlias = ImagePrice  # noqa: Y015
 
 @_typing.final
+class DefaultModel(_message.Message):
+    """The model of requests that name none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    endpoint: _builtins.str
+    """The endpoint's path below /v1, e.g. `moderations` or `images/generations`."""
+    model: _builtins.str
+    """As clients would have written it."""
+    def __init__(
+        self,
+        *,
+        endpoint: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefaultModel: _TypeAlias = DefaultModel  # noqa: Y015
+
+@_typing.final
 class Organisation(_message.Message):
     """The owner of keys and of its own routes."""
 
@@ -417,22 +443,28 @@ class Organisation(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    DEFAULTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `org_…`."""
     name: _builtins.str
     """Unique name, as operators write it."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]: ...
+    @_builtins.property
+    def defaults(self) -> _containers.RepeatedCompositeFieldContainer[Global___DefaultModel]:
+        """One for an endpoint at most; they are the gateway's."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         limits: _abc.Iterable[Global___Limit] | None = ...,
+        defaults: _abc.Iterable[Global___DefaultModel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "id", b"id", "limits", b"limits", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,79 @@
+"""`trunkline gateway`."""
+
+from __future__ import annotations
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+
+from trunkline import changes
+from trunkline.client import Control, change_options, control_options
+from trunkline.config import document, export
+from trunkline.errors import UsageError
+from trunkline.groups import SuggestingGroup
+from trunkline.parameters import Seconds
+from trunkline.text import say
+
+
+@click.group(cls=SuggestingGroup)
+def gateway() -> None:
+    """What concerns the clients' listener as a whole."""
+
+
+@gateway.command(
+    epilog="""\b
+Examples:
+  trunkline gateway show
+"""
+)
+@control_options
+def show(*, control: Control) -> None:
+    """Browsers' origins (`cors`) and default models (`defaults`), as in trunkline.yaml."""
+    with control.connect() as api:
+        found = api.GetGateway(admin.GetGatewayRequest()).gateway
+    say(export.gateway_text(found) or "cors: {}\ndefaults: {}\n", lines=True)
+
+
+@gateway.command(
+    "set",
+    epilog="""\b
+Examples:
+  trunkline gateway set --cors-origin https://app.example.com --cors-origin 'http://localhost:*'
+  trunkline gateway set --no-cors
+  trunkline gateway set --default moderations=omni-moderation-latest --default images/generations=gpt-image-1
+  trunkline gateway set --default moderations=
+""",
+)
+@click.option("--cors-origin", "origins", multiple=True, help="A page's origin; all of them replace those before.")
+@click.option("--cors-max-age", "max_age", type=Seconds(), help="How long browsers may keep a preflight's answer.")
+@click.option("--no-cors", is_flag=True, help="Browsers' pages of other origins may not call the gateway.")
+@click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")
+@change_options
+def set_gateway(
+    *, control: Control, origins: tuple[str, ...], max_age: int | None, no_cors: bool, defaults: tuple[str, ...]
+) -> None:
+    """Change what is given, and leave the rest as it is."""
+    if no_cors and (origins or max_age is not None):
+        raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
+    if not (no_cors or origins or max_age is not None or defaults):
+        raise UsageError("nothing to change: give --cors-origin, --cors-max-age, --no-cors or --default")
+    with control.connect() as api:
+        wanted = api.GetGateway(admin.GetGatewayRequest()).gateway
+        if no_cors:
+            wanted.ClearField("cors")
+        if origins:
+            wanted.cors.origins[:] = origins
+        if max_age is not None:
+            wanted.cors.max_age_seconds = max_age
+        models = {each.endpoint: each.model for each in wanted.defaults} | dict(map(_default, defaults))
+        del wanted.defaults[:]
+        wanted.defaults.extend(document.defaults({endpoint: name for endpoint, name in models.items() if name}))
+        answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
+    say("~ gateway")
+    changes.report(answer.propagation)
+
+
+def _default(text: str) -> tuple[str, str]:
+    endpoint, separator, name = text.partition("=")
+    if not separator:
+        raise UsageError(f'--default "{text}": write ENDPOINT=MODEL, such as moderations=omni-moderation-latest')
+    return endpoint.removeprefix("/v1/"), name
