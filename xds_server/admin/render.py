@@ -149,9 +149,10 @@ def document(state: State, managed_by: str = "") -> pb.Document:
             )
             for owner in sorted(state.organisations.values(), key=lambda item: item.name)
         ],
-        gateway=gateway(state.gateway),
+        gateway=gateway(state.gateway) if state.gateway.version else None,
     )
-    rendered.gateway.ClearField("version")
+    if state.gateway.version:
+        rendered.gateway.ClearField("version")
     for each_provider in rendered.providers:
         each_provider.ClearField("version")
     for each_route in rendered.routes:

@@ -22,6 +22,8 @@ def put(transaction: Transaction, gateway: Gateway, *, expected: int | None) -> 
     """
     before = reading.gateway(transaction.snapshot())
     check_put(ObjectType.GATEWAY, _NAME, current=before.version or None, expected=expected)
+    if not before.version and gateway == before:
+        return before  # it says what holds anyway: nobody has to manage that
     gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
     if replace(gateway, version=before.version) == before:
         return before
