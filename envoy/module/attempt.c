@@ -186,7 +186,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   request->target.size = 0;
   buffer_add(&request->target, dress->target.id);
   dress_headers(dress);
-  dress->edits_model = request->model.length && !span_is(request->model.text, model_there(dress));
+  dress->edits_model = request->model_kind && !span_is(request->model.text, model_there(dress));
   dress->edits_usage = request->wants_usage && dress->target.understands_usage;
   return !last && (dress->edits_model || dress->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
 }

@@ -182,6 +182,13 @@ def attempt(request: Filter, target: str = 'u /base key target "there"') -> Filt
 
 #: As they are escaped in JSON, and not in a form.
 NAMES = 'речь-1 D:\\models\\w "q"\\'
+#: What stands in a body for the model `m`, by the kind of its place; the text there is `--b`.
+INSERTED = {
+    "j": b'"m"',
+    "f": b"m",
+    "o": b'{"model":"m",',
+    "p": b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--b',
+}
 places = st.integers(0, 13)
 lengths = st.integers(0, 4)
 
@@ -255,8 +262,10 @@ class TestAuthorise:
     @settings(max_examples=300)
     @given(
         st.lists(
-            st.sampled_from(["", "-", "1", "5:", "1:0:", "1:2:x", ":", "j:", "f:a", "1:2:j:", "1:2:f:x", "9" * 19])
-            | st.text("\n:0jf-", max_size=12),
+            st.sampled_from(
+                ["", "-", "1", "5:", "1:0:", "1:2:x", ":", "j:", "f:a", "1:2:j:", "1:2:f:x", "1:1:o:{", "9" * 19]
+            )
+            | st.text("\n:0jfop-", max_size=12),
             max_size=9,
         )
     )
@@ -273,7 +282,7 @@ class TestAuthorise:
                 (head[4] == "-" or (len(usage) > 1 and all(map(is_number, usage[:2]))))
                 and len(model) > 2
                 and all(map(is_number, model[:2]))
-                and model[2] in {"j", "f"}
+                and model[2] in {"j", "f", "o", "p"}
             )
             assert request.scheduled() == sound
             if not sound:
@@ -660,8 +669,33 @@ class TestRequestToTarget:
                 third.call("request_headers", 0)
                 assert third.call("request_body", 1, b"--old--") == (CONTINUE, f"--{NAMES}--".encode())
 
+    @pytest.mark.parametrize(
+        ("place", "body", "edited"),
+        [
+            ("1:1:o:{", b' {"input":1}', b' {"model":"a \\"b\\"","input":1}'),
+            ('9:2:j:""', b'{"model":"","input":1}', b'{"model":"a \\"b\\"","input":1}'),
+            ("9:4:j:null", b'{"model":null}', b'{"model":"a \\"b\\""}'),
+            ("3:0:f:", b"--\n--", b'--\na "b"--'),
+            ("0:3:p:--b", b"--b--", b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\na "b"\r\n--b--'),
+        ],
+    )
+    def test_a_target_is_told_a_model_that_the_client_did_not_name(
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], place: str, body: bytes, edited: bytes
+    ) -> None:
+        with authorised(driver, decisions, Allowed("r", path="/x", model=place)) as request:
+            for _ in range(2):
+                with attempt(request, 'u - key target "a \\"b\\""') as made:
+                    assert made.call("request_headers", 0)[0] == STOP
+                    assert made.call("request_body", 1, body) == (CONTINUE, edited)
+                    assert made.headers(REQUEST)["content-length"] == str(len(edited))
+
     @settings(max_examples=300)
-    @given(st.binary(min_size=8, max_size=12), places, lengths, places, lengths, st.binary(max_size=3))
+    @given(
+        st.binary(min_size=8, max_size=12),
+        *(places, lengths, places, lengths),
+        st.binary(max_size=3),
+        st.sampled_from(sorted(INSERTED)),
+    )
     def test_edits_are_slices(
         self,
         driver: Driver,
@@ -672,14 +706,12 @@ class TestRequestToTarget:
         model_place: int,
         model_length: int,
         text: bytes,
+        kind: str,
     ) -> None:
         inserted = text.hex()
-        decision = Allowed(
-            "r", path="/x", usage=f"{place}:{length}:{inserted}", model=f"{model_place}:{model_length}:j:"
-        )
-        edits = [(place, length, inserted.encode())]
-        if model_length:
-            edits.insert(0, (model_place, model_length, b'"m"'))
+        model = f"{model_place}:{model_length}:{kind}:--b"
+        decision = Allowed("r", path="/x", usage=f"{place}:{length}:{inserted}", model=model)
+        edits = [(model_place, model_length, INSERTED[kind]), (place, length, inserted.encode())]
         expected, position = b"", 0
         fits = True
         for start, size, new in sorted(edits, key=lambda edit: edit[0]):
