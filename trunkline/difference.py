@@ -19,6 +19,7 @@ _KINDS: Mapping[str, tuple[type[Message], Callable[[Any], dict[str, Any]]]] = {
     "route": (admin.Route, objects.ROUTE.written),
     "organisation": (admin.Organisation, objects.ORGANISATION.written),
     "key": (admin.Key, objects.KEY.written),
+    "gateway": (admin.Gateway, export.gateway),
 }
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
+from trunkline_proto.policy.endpoints import ENDPOINTS
 from trunkline_proto.policy.words import CALENDARS, METRICS
 from trunkline_proto.words import Words
 
+from translator import endpoints
+from translator.endpoints import BodyKind
 from translator.limits import Metric as TranslatorMetric, windows
 from trunkline import changes
 from trunkline.verbs import usage
@@ -58,3 +61,8 @@ def test_what_is_looked_up_by_a_member_has_all(
     table: Collection[Any], members: Collection[Any], where: str
 ) -> None:
     assert set(table) == set(members), where
+
+
+def test_a_default_can_be_had_by_each_endpoint_that_takes_a_model() -> None:
+    served = [each.path.removeprefix("/v1/") for each in endpoints.ENDPOINTS if each.body is not BodyKind.NONE]
+    assert list(ENDPOINTS) == served, "trunkline_proto/policy/endpoints.py or translator/endpoints.py"

@@ -44,13 +44,20 @@ def text(document: admin.Document) -> str:
     return "version: 1\n" + "".join(sections) + gateway_text(document.gateway)
 
 
-def gateway_text(stored: admin.Gateway) -> str:
-    """The sections about the gateway as a whole, without those that say nothing."""
+def gateway(stored: admin.Gateway) -> dict[str, Any]:
+    """The file's sections about the gateway as a whole, without those that say nothing."""
     cors, defaults = objects.CORS.written(stored.cors), {each.endpoint: each.model for each in stored.defaults}
-    sections = {**({"cors": cors} if cors else {}), **({"defaults": defaults} if defaults else {})}
+    return {name: section for name, section in (("cors", cors), ("defaults", defaults)) if section}
+
+
+def gateway_text(stored: admin.Gateway) -> str:
+    """The same sections as text, followed by who manages them; empty where nothing is said."""
+    sections = gateway(stored)
     if not sections:
         return ""
-    return visible(yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100), lines=True)
+    dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    comments = (f"# cors and defaults: {comment}\n" for comment in _managed_by(stored))
+    return visible(dumped + "".join(comments), lines=True)
 
 
 def inline(value: Any) -> str:
@@ -75,7 +82,9 @@ def limits(stored: Sequence[policy.Limit]) -> list[dict[str, Any]]:
     return [objects.LIMIT.written(each) for each in stored]
 
 
-def _managed_by(stored: admin.Provider | admin.Route | admin.Organisation | admin.Key) -> list[str]:
+def _managed_by(
+    stored: admin.Provider | admin.Route | admin.Organisation | admin.Key | admin.Gateway,
+) -> list[str]:
     return [f"managed by {stored.managed_by}"] if stored.managed_by else []
 
 

@@ -12,7 +12,11 @@ from trunkline.config.positions import Document, Path
 
 _STEP = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
 #: `routes[0].targets[1].provider: no provider …`
-_FIELD = re.compile(r"((?:providers|routes|organisations)\[\d+\][a-z_0-9.\[\]]*): (.*)", re.DOTALL)
+_FIELD = re.compile(
+    r"((?:(?:providers|routes|organisations)\[\d+\]|gateway\.(?=cors|defaults))[a-z_0-9.\[\]]*): (.*)", re.DOTALL
+)
+#: `gateway.defaults[0].model`
+_DEFAULT = re.compile(r"gateway\.defaults\[(\d+)\]")
 #: `key "acme/ci": the value given is in use …`
 _OBJECT = re.compile(r'(provider|route|organisation|key) "([^"]+)"')
 _DURATIONS = re.compile(r"\b([\d,]+) to ([\d,]+) (milliseconds|seconds)\b")
@@ -23,6 +27,7 @@ _MAPPINGS: dict[str, Any] = {
     "routes": objects.ROUTE,
     "organisations": objects.ORGANISATION,
     "keys": objects.KEY,
+    "cors": objects.CORS,
 }
 #: Fields of messages that the file has under other names.
 _NAMES = {"per_seconds": "per", "calendar": "per", "clear_credentials": "credentials"}
@@ -36,11 +41,17 @@ def located(said: str, document: Document, name: str) -> str:
 def _line(said: str, document: Document, name: str) -> str:
     field = _FIELD.fullmatch(said)
     if field is not None:
-        path = _in_file(field[1])
+        path = _default(field[1], document) or _in_file(field[1].removeprefix("gateway."))
         return f"{name}:{document.line(path)}: {_written(path)}: {_in_units(field[2])}"
     named = _OBJECT.search(said)
     found = _find(document.value, named[1], named[2]) if named is not None else None
     return f"{name}:{document.line(found)}: {said}" if found is not None else said
+
+
+def _default(path: str, document: Document) -> Path | None:
+    """A message has default models in a list, in the order of the file, which has them by endpoint."""
+    index = _DEFAULT.match(path)
+    return ("defaults", list(document.value["defaults"])[int(index[1])]) if index is not None else None
 
 
 def _in_file(path: str) -> Path:

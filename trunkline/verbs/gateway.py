@@ -30,7 +30,7 @@ def show(*, control: Control) -> None:
     """Browsers' origins (`cors`) and default models (`defaults`), as in trunkline.yaml."""
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
-    say(export.gateway_text(found) or "cors: {}\ndefaults: {}\n", lines=True)
+    say((export.gateway_text(found) or "cors: {}\ndefaults: {}\n").removesuffix("\n"), lines=True)
 
 
 @gateway.command(
@@ -57,7 +57,9 @@ def set_gateway(
     if not (no_cors or origins or max_age is not None or defaults):
         raise UsageError("nothing to change: give --cors-origin, --cors-max-age, --no-cors or --default")
     with control.connect() as api:
-        wanted = api.GetGateway(admin.GetGatewayRequest()).gateway
+        stored = api.GetGateway(admin.GetGatewayRequest()).gateway
+        wanted = admin.Gateway()
+        wanted.CopyFrom(stored)
         if no_cors:
             wanted.ClearField("cors")
         if origins:
@@ -69,6 +71,7 @@ def set_gateway(
         wanted.defaults.extend(document.defaults({endpoint: name for endpoint, name in models.items() if name}))
         answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
     say("~ gateway")
+    changes.say_between(export.gateway(stored), export.gateway(wanted))
     changes.report(answer.propagation)
 
 

@@ -1,0 +1,120 @@
+"""The gateway as a whole: one object, which two managers may want."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.policy.v1 import policy_pb2
+
+from tests.xds_server.admin.conftest import Admin
+from tests.xds_server.admin.test_apply import apply, kinds, whole
+from tests.xds_server.admin.test_managers import refused, told
+from xds_server.model import Cors, DefaultModel, Gateway
+from xds_server.store import AuditQuery
+
+APP = "https://app.example.com"
+NEVER_WRITTEN = pb.Gateway(cors=pb.Cors())
+
+
+def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
+    defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
+    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **fields)
+
+
+async def put(admin: Admin, wanted: pb.Gateway, *, take_over: bool = False) -> pb.Gateway:
+    stub = admin.stub.taking_over() if take_over else admin.stub
+    stored: pb.Gateway = (await stub.PutGateway(pb.PutGatewayRequest(gateway=wanted))).gateway
+    return stored
+
+
+async def get(admin: Admin) -> pb.Gateway:
+    found: pb.Gateway = (await admin.stub.GetGateway(pb.GetGatewayRequest())).gateway
+    return found
+
+
+async def test_what_is_put_is_stored_shown_and_audited(admin: Admin) -> None:
+    assert await get(admin) == NEVER_WRITTEN
+    stored = await put(admin, gateway(APP))
+    assert stored == gateway(APP, version=1, managed_by="api") == await get(admin)
+    assert admin.store.load().gateway == Gateway(Cors((APP,)), (DefaultModel("moderations", "omni"),), 1, "api")
+    (event,) = admin.store.audit_events(AuditQuery(object_type="gateway"))
+    assert (event.object_name, event.action) == ("gateway", "update")
+    exported = (await admin.stub.Export(pb.ExportRequest())).document.gateway
+    assert exported == gateway(APP, managed_by="api")
+    assert not (await admin.stub.Export(pb.ExportRequest(managed_by="file"))).document.gateway.defaults
+
+
+async def test_an_origin_is_stored_as_browsers_send_it(admin: Admin) -> None:
+    given = ("HTTPS://App.Example.com:443", "http://[::1]:3000", "http://*.Example.org:*", "null", "*")
+    stored = await put(admin, gateway(*given))
+    assert list(stored.cors.origins) == [APP, "http://[::1]:3000", "http://*.example.org:*", "null", "*"]
+
+
+async def test_two_changes_at_once(admin: Admin) -> None:
+    await put(admin, gateway(APP))
+    stale = gateway(version=1)
+    await put(admin, stale)
+    for wanted in (stale, gateway()):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await put(admin, wanted)
+        assert caught.value.code() in {grpc.StatusCode.ABORTED, grpc.StatusCode.ALREADY_EXISTS}
+    assert not (await get(admin)).cors.origins
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (None, "gateway: missing"),
+        (gateway("https://*"), "gateway.cors.origins[0]: "),
+        (gateway("https://a.*.example"), "gateway.cors.origins[0]: "),
+        (gateway("https://user@a.example"), "gateway.cors.origins[0]: "),
+        (gateway(APP, "a.example\nb"), "gateway.cors.origins[1]: "),
+        (pb.Gateway(cors=pb.Cors(max_age_seconds=1 << 31)), "gateway.cors.max_age_seconds: "),
+        (gateway(model=""), "gateway.defaults[0].model: "),
+        (
+            pb.Gateway(defaults=[*gateway().defaults, *gateway().defaults]),
+            "gateway.defaults[1].endpoint: the same",
+        ),
+    ],
+)
+async def test_what_is_not_accepted(admin: Admin, wanted: pb.Gateway | None, problem: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await admin.stub.PutGateway(pb.PutGatewayRequest(gateway=wanted))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(caught.value.details()).startswith(problem)
+
+
+async def test_a_file_leaves_what_the_api_manages_until_it_takes_over(admin: Admin) -> None:
+    await put(admin, gateway(APP))
+    wanted = pb.Document(gateway=gateway(model="other"))
+    response = await apply(admin, wanted)
+    assert told(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert {each.field for each in response.conflicts[0].fields} == {"cors", "defaults"}
+    assert await get(admin) == gateway(APP, version=1, managed_by="api")
+
+    assert kinds(await apply(admin, wanted, take_over=True)) == [("UPDATE", "gateway", "gateway")]
+    assert (await get(admin)).managed_by == "file:trunkline"
+    assert not (await whole(admin, wanted)).changes
+    said = await refused(put(admin, gateway(APP, version=2)))
+    assert 'is managed by the file "trunkline"' in said
+    stored = await put(admin, gateway(APP, version=2), take_over=True)
+    assert (stored.managed_by, list(stored.cors.origins)) == ("api", [APP])
+
+
+async def test_two_files(admin: Admin) -> None:
+    await apply(admin, pb.Document(gateway=gateway(APP)))
+    other = await apply(admin, pb.Document(gateway=gateway()), managed_by="file:edge")
+    assert told(other) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert other.conflicts[0].managed_by == "file:trunkline"
+    # A file without either section leaves it alone, also one that prunes.
+    assert not (await whole(admin, pb.Document())).changes
+    assert (await get(admin)).managed_by == "file:trunkline"
+
+
+async def test_a_file_that_says_nothing_new_manages_nothing(admin: Admin) -> None:
+    assert not (await apply(admin, pb.Document(gateway=pb.Gateway()))).changes
+    assert await get(admin) == NEVER_WRITTEN
+    assert (await put(admin, gateway())).managed_by == "api"
