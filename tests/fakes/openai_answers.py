@@ -21,6 +21,7 @@ from dataclasses import replace
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.http11 import Request
 from tests.fakes.json_schema import example
+from tests.fakes.openai_moderations import moderations
 from tests.fakes.openai_parts import (
     CREATED,
     Answer,
@@ -56,6 +57,8 @@ def answer(
             return json_answer(_model(request.path.removeprefix("/v1/models/"), name))
         if request.path == "/v1/audio/transcriptions" and request.method == "POST":
             return _transcription(request)
+        if request.path == "/v1/images/edits" and request.method == "POST":
+            return _edited_image(request, name, behaviour)
         endpoint = ENDPOINTS.get(request.path)
         if endpoint is None:
             raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")  # noqa: TRY301
@@ -246,7 +249,12 @@ def _speech(_body: Json, _name: str, _behaviour: Behaviour) -> Answer:
     return Answer(200, SPEECH, "audio/mpeg")
 
 
-def _transcription(request: Request) -> Answer:
+def _edited_image(request: Request, name: str, behaviour: Behaviour) -> Answer:
+    fields = _form(request, needed=("image", "prompt", "model"))
+    return _image({each: fields[each].decode() for each in ("model", "prompt")}, name, behaviour)
+
+
+def _form(request: Request, *, needed: Sequence[str]) -> dict[str, bytes]:
     boundary = re.search(r'boundary="?([^";]+)"?', request.header("content-type"))
     if boundary is None:
         raise RefusedError(400, "Expected multipart/form-data.")
@@ -255,9 +263,14 @@ def _transcription(request: Request) -> Answer:
         part_head, _, content = part.partition(b"\r\n\r\n")
         if (found := re.search(rb'name="([^"]+)"', part_head)) is not None:
             fields[found[1].decode()] = content.removesuffix(b"\r\n")
-    for needed in ("file", "model"):
-        if needed not in fields:
-            raise RefusedError(400, f"Missing required parameter: '{needed}'.", param=needed)
+    for each in needed:
+        if not fields.get(each):
+            raise RefusedError(400, f"Missing required parameter: '{each}'.", param=each)
+    return fields
+
+
+def _transcription(request: Request) -> Answer:
+    fields = _form(request, needed=("file", "model"))
     text, seconds = f"Heard {len(fields['file'])} bytes.", _seconds(fields["file"])
     usage = told_usage({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
     match fields.get("response_format"):
@@ -287,6 +300,7 @@ ENDPOINTS: dict[str, Callable[[Json, str, Behaviour], Answer | EventStream]] = {
     "/v1/embeddings": _embeddings,
     "/v1/responses": responses,
     "/v1/images/generations": _image,
+    "/v1/moderations": moderations,
     "/v1/audio/speech": _speech,
     "/v1/rerank": _rerank,
 }

@@ -221,6 +221,30 @@ def test_images_and_audio(client: OpenAI) -> None:
     assert heard.text == "Heard 40 bytes."
 
 
+def test_images_are_edited(client: OpenAI) -> None:
+    edited = client.images.edit(model="gpt-image-1", image=("a.png", b"\x89PNG"), prompt="a line")
+    assert edited.data is not None
+    assert base64.b64decode(edited.data[0].b64_json or "").startswith(b"\x89PNG")
+    with pytest.raises(openai.BadRequestError, match="model"):
+        client.images.edit(image=("a.png", b"\x89PNG"), prompt="a line")
+
+
+def test_moderations(client: OpenAI) -> None:
+    answer = client.moderations.create(model="omni-moderation-latest", input=["a line", "violence"])
+    assert [each.flagged for each in answer.results] == [False, True]
+    harmless, violent = answer.results
+    assert violent.categories.violence
+    assert not harmless.categories.violence
+    assert not violent.categories.self_harm_intent
+    assert violent.category_scores.violence > violent.category_scores.hate
+    assert violent.category_applied_input_types.sexual_minors == ["text"]
+    # The whole published shape: a field that it lacks would be None.
+    for of in (violent.categories, violent.category_scores, violent.category_applied_input_types):
+        assert None not in of.model_dump().values()
+    with pytest.raises(openai.BadRequestError, match="model"):
+        client.moderations.create(input="a line")
+
+
 def test_refusals_have_the_shape_the_client_knows(client: OpenAI, provider: ProviderProcess) -> None:
     with pytest.raises(openai.AuthenticationError) as wrong_key:
         client.with_options(api_key="sk-wrong").models.list()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
@@ -15,7 +16,18 @@ from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 
 UPSTREAM = 'vendor/"omni"'
-FILES = {"file": ("a.wav", b"RIFF", "audio/wav")}
+#: As JSON, and without a model: what OpenAI's documentation has.
+JSON: dict[str, dict[str, Any]] = {
+    "moderations": {"input": "I want no violence."},
+    "images/generations": {"prompt": "a trunk line"},
+    "responses": {"input": "Say hello"},
+    "chat/completions": {"messages": [{"role": "user", "content": "Hi"}], "stream": True},
+}
+#: As a form: a field, and a file.
+FORMS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "images/edits": ({"prompt": "a trunk line"}, {"image": ("a.png", b"\x89PNG", "image/png")}),
+    "audio/transcriptions": ({"language": "en"}, {"file": ("a.wav", b"RIFF", "audio/wav")}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +36,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "version": 1,
         "providers": [provider_entry(provider_a)],
         "routes": [{"model": "omni", "targets": [{"provider": "a", "model": UPSTREAM}]}],
-        "defaults": {"embeddings": "omni", "audio/transcriptions": "omni", "images/generations": "gone"},
+        "defaults": {**dict.fromkeys([*JSON, *FORMS], "omni"), "audio/speech": "gone"},
     }
 
 
@@ -41,30 +53,58 @@ async def ask(gateway: GatewayProcess, path: str, **options: Any) -> httpx.Respo
         return await client.post(f"/v1/{path}", headers=headers, **options)
 
 
+def client(gateway: GatewayProcess) -> openai.OpenAI:
+    return openai.OpenAI(api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0, timeout=60)
+
+
+def test_openais_client_gets_a_moderation_and_an_image(gateway: GatewayProcess) -> None:
+    with client(gateway) as ai:
+        (judged,) = ai.moderations.create(input="I want no violence.").results
+        assert judged.flagged
+        assert judged.categories.violence
+        assert (ai.images.generate(prompt="a trunk line").data or [])[0].b64_json
+        assert (ai.images.edit(image=("a.png", b"\x89PNG"), prompt="a trunk line").data or [])[0].b64_json
+
+
 @pytest.mark.parametrize("named", [{}, {"model": None}, {"model": ""}, {"model": "omni"}], ids=str)
+@pytest.mark.parametrize("endpoint", JSON)
 async def test_json_arrives_with_the_targets_model(
-    gateway: GatewayProcess, provider_a: ProviderProcess, named: dict[str, Any]
+    gateway: GatewayProcess, provider_a: ProviderProcess, endpoint: str, named: dict[str, Any]
 ) -> None:
-    answer = await ask(gateway, "embeddings", json={"input": "Hi", **named})
+    answer = await ask(gateway, endpoint, json={**JSON[endpoint], **named})
     assert answer.status_code == 200, answer.text
-    assert (await provider_a.arequests())[-1].json() == {"model": UPSTREAM, "input": "Hi"}
+    received = (await provider_a.arequests())[-1].json()
+    if received.pop("stream_options", None) is not None:  # the gateway asks for a stream's usage
+        assert received["stream"]
+    assert received == {**JSON[endpoint], "model": UPSTREAM}
 
 
 @pytest.mark.parametrize("named", [{}, {"model": ""}, {"model": "omni"}], ids=str)
+@pytest.mark.parametrize("endpoint", FORMS)
 async def test_a_form_arrives_with_the_targets_model(
-    gateway: GatewayProcess, provider_a: ProviderProcess, named: dict[str, str]
+    gateway: GatewayProcess, provider_a: ProviderProcess, endpoint: str, named: dict[str, str]
 ) -> None:
-    answer = await ask(gateway, "audio/transcriptions", data={"language": "en", **named}, files=FILES)
+    fields, files = FORMS[endpoint]
+    answer = await ask(gateway, endpoint, data={**fields, **named}, files=files)
     assert answer.status_code == 200, answer.text
     body = (await provider_a.arequests())[-1].body
     assert body is not None
     assert body.count(b'name="model"\r\n\r\n' + UPSTREAM.encode() + b"\r\n") == 1
-    assert body.count(b'name="model"') == body.count(b'name="language"') == 1
+    for name in ("model", *fields, *files):
+        assert body.count(f'name="{name}"'.encode()) == 1
 
 
 @pytest.mark.parametrize(
-    ("path", "code"), [("moderations", "missing_model"), ("images/generations", "model_not_found")]
+    ("endpoint", "code"), [("embeddings", "missing_model"), ("audio/speech", "model_not_found")]
 )
-async def test_what_is_missing_is_told(gateway: GatewayProcess, path: str, code: str) -> None:
-    answer = await ask(gateway, path, content=json.dumps({"input": "x", "prompt": "x"}))
+async def test_what_is_missing_is_told(gateway: GatewayProcess, endpoint: str, code: str) -> None:
+    answer = await ask(gateway, endpoint, json={"input": "x"})
     assert answer.json()["error"]["code"] == code
+
+
+async def test_another_default_holds_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
+    """Last, because it changes what the others rely on."""
+    await asyncio.to_thread(gateway.apply, {**config, "defaults": {"embeddings": "omni"}})
+    assert (await ask(gateway, "embeddings", json={"input": "Hi"})).status_code == 200
+    refused = await ask(gateway, "moderations", json=JSON["moderations"])
+    assert refused.json()["error"]["code"] == "missing_model"
