@@ -16,7 +16,7 @@ from translator import endpoints
 from translator.endpoints import BodyKind
 from translator.limits import Metric as TranslatorMetric, windows
 from trunkline import changes
-from trunkline.verbs import usage
+from trunkline.verbs import audit, usage
 from xds_server.admin import difference, usage as admin_usage
 from xds_server.ledger import query, reports
 from xds_server.ledger.query import Dimension
@@ -51,11 +51,21 @@ def test_the_translator_has_every_metric_and_calendar() -> None:
         (transaction._KINDS, ObjectType, "xds_server/store/writing/transaction.py"),
         ({*query.COLUMNS, *reports._PERIODS}, Dimension, "xds_server/ledger/query.py or reports.py"),
         (admin_usage._ORDERS, admin.TopRequestsRequest.Order.values(), "xds_server/admin/usage.py"),
+        (audit._TYPES.choices, ObjectType, "trunkline/verbs/audit.py"),
         (changes._SIGNS, set(admin.Change.Kind.values()) - {0}, "trunkline/changes.py"),
         (usage._DIMENSIONS.values(), set(admin.Dimension.values()) - {0}, "trunkline/verbs/usage.py"),
         (ORDERS.values(), set(admin.TopRequestsRequest.Order.values()) - {0}, "trunkline_proto/admin/words.py"),
     ],
-    ids=["Action", "ObjectType", "Dimension", "Order", "Change.Kind", "dimensions of reports", "orders"],
+    ids=[
+        "Action",
+        "ObjectType",
+        "Dimension",
+        "Order",
+        "types in the audit log",
+        "Change.Kind",
+        "dimensions of reports",
+        "orders",
+    ],
 )
 def test_what_is_looked_up_by_a_member_has_all(
     table: Collection[Any], members: Collection[Any], where: str

@@ -13,6 +13,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.admin.documents import CREDENTIAL, KEY_VALUE, SECRETS, document
 from xds_server.store import DatabaseUrl
+from xds_server.store.records import ObjectType
 
 
 async def events(admin: Admin, **query: object) -> list[pb.AuditEvent]:
@@ -57,7 +58,7 @@ async def test_events_are_paged_and_filtered(admin: Admin) -> None:
         await events(admin, object_type="thing", page_size=2000)
     assert str(caught.value.details()).splitlines() == [
         "page_size: 2000 is out of range; accepted: 0 to 1,000 (0 = 100)",
-        'object_type: "thing" is not known; accepted: provider, route, organisation, key, node, join-token',
+        f'object_type: "thing" is not known; accepted: {", ".join(ObjectType)}',
     ]
 
 
