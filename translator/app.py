@@ -15,6 +15,9 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.authorise import Authoriser
+from translator.cache.gate import CacheGate
+from translator.cache.memory import MemoryStore
+from translator.cache.worth import Worth
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
@@ -62,7 +65,9 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
 
     policy.on_change = changed
     elsewhere = ReadingPool(log)
-    authoriser = Authoriser(policy, meter, elsewhere=elsewhere)
+    cache = CacheGate(MemoryStore(), Worth(prices).of)
+    metrics.sources.append(cache.samples)
+    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache)
     elsewhere.on_abandoned = authoriser.charge
     metrics.sources.append(elsewhere.samples)
     service = Service(

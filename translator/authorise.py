@@ -10,13 +10,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 from translator import credentials, endpoints, multipart, unserved
+from translator.cache.answers import Kept
+from translator.cache.gate import Asked, CacheGate
+from translator.cache.key import Asker
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal, policy_unavailable
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
-from translator.questions.frames import Admitted, Allowed
+from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.reading import budget
 from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
@@ -30,6 +33,8 @@ _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
+#: What Envoy does with a request, or what will become of it.
+Decision = Allowed | Answered | Coroutine[object, object, Allowed | Answered]
 
 
 class Policy(Protocol):
@@ -51,7 +56,9 @@ class Elsewhere(Protocol):
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without `elsewhere` all bodies are read at once."""
+    """`clock` gives Unix seconds. Without `elsewhere` all bodies are read at once. Without `cache` no answer is
+    kept.
+    """
 
     def __init__(
         self,
@@ -59,15 +66,18 @@ class Authoriser:
         meter: Meter,
         clock: Callable[[], float] = time.time,
         elsewhere: Elsewhere | None = None,
+        cache: CacheGate | None = None,
     ) -> None:
         self._policy = policy
         self._meter = meter
         self._clock = clock
         self._elsewhere = elsewhere
+        self._cache = cache
         self._refused_work = RefusedWork()
 
-    def decide(self, question: Request) -> Allowed | Coroutine[object, object, Allowed]:
-        """What Envoy needs to route the request; later, if reading its body would keep others waiting.
+    def decide(self, question: Request) -> Decision:
+        """Returns what Envoy needs to route the request, or its answer; later, if reading its body would keep
+        others waiting, or an answer is on its way that it can have.
 
         Raises:
             Refusal: the client's answer.
@@ -99,6 +109,13 @@ class Authoriser:
     def end(self, request_id: str) -> None:
         """Ends a request: what it holds only while it runs is free again. The id may be unknown."""
         self._meter.end(request_id)
+        if self._cache is not None:
+            self._cache.ended(request_id)
+
+    def copied(self, copy: Copied) -> None:
+        """Takes in the copy of an answer, to be kept."""
+        if self._cache is not None:
+            self._cache.copied(copy)
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
         key = self._policy.key_by_hash(credentials.key_hash(headers))
@@ -118,17 +135,19 @@ class Authoriser:
         """Takes CPU time that came to nothing from what the key may have read in vain."""
         self._refused_work.charge(key_id, seconds, self._clock())
 
-    def _at_once(self, request: Request, endpoint: Endpoint, key: Key) -> Allowed:
+    def _at_once(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
         body = b"".join(request.pieces) if request.pieces else request.body
         begun = time.perf_counter()
         try:
             facts = read(body, request.headers.get(b"content-type", b""), endpoint)
-            return self._allow(request, endpoint, key, facts)
+            return self._allow(request, key, facts, endpoint, body)
         except Refusal:
             self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
             raise
 
-    async def _later(self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere) -> Allowed:
+    async def _later(
+        self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere
+    ) -> Allowed | Answered:
         body = request.pieces or (request.body,)
         request.pieces, request.body = (), b""
         result = await elsewhere.read(key.id, endpoint, request.headers.get(b"content-type", b""), body)
@@ -136,17 +155,62 @@ class Authoriser:
             if result.facts is None:
                 raise result.refusal()
             # It may have been revoked meanwhile.
-            return self._allow(request, endpoint, self._key(request.headers), result.facts)
+            decision = self._allow(request, self._key(request.headers), result.facts, endpoint, b"")
+            return await decision if isinstance(decision, Coroutine) else decision
         except Refusal:
             self.charge(key.id, result.seconds)
             raise
 
-    def _allow(self, request: Request, endpoint: Endpoint, key: Key, facts: BodyFacts) -> Allowed:
-        """Where the request goes, and what is rewritten in it for its target."""
+    def _allow(self, request: Request, key: Key, facts: BodyFacts, endpoint: Endpoint, body: bytes) -> Decision:
+        """What becomes of a request whose body was read; `body` is empty where that took long."""
         model = facts.model or self._default_model(key, endpoint)
         route = self._policy.route(key, model)
         if route is None:
             raise self._sure(model_not_found(model))
+        if route.cache is None or self._cache is None:
+            return self._forward(request, key, facts, route)
+        return self._through_cache(self._cache, request, key, facts, route, endpoint, body)
+
+    def _through_cache(  # noqa: PLR0917 - what is known of the request
+        self,
+        cache: CacheGate,
+        request: Request,
+        key: Key,
+        facts: BodyFacts,
+        route: Route,
+        endpoint: Endpoint,
+        body: bytes,
+    ) -> Decision:
+        assert route.cache is not None  # noqa: S101 - the caller has looked
+        request_id = _id(request.headers)
+        request.headers[b"x-request-id"] = request_id.encode()
+
+        def from_kept(kept: Kept, content_type: str, content: bytes) -> Answered:
+            answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
+            self._meter.reserve(request_id, request.headers, facts, key, route, answered, kept.saved)
+            return answered
+
+        def again() -> None:
+            if self._key(request.headers).id != key.id or self._policy.route(key, route.model) is not route:
+                raise policy_unavailable()
+
+        return cache.decide(
+            Asked(
+                request,
+                request_id,
+                Asker(key.organisation_id, key.id, route.id),
+                route.cache,
+                endpoint,
+                body,
+                fresh=lambda: self._forward(request, key, facts, route),
+                from_kept=from_kept,
+                held=lambda: self._meter.held(request_id),
+                again=again,
+            )
+        )
+
+    def _forward(self, request: Request, key: Key, facts: BodyFacts, route: Route) -> Allowed:
+        """Where the request goes, and what is rewritten in it for its target."""
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
             f"{shape}:stream" if facts.streams else shape,

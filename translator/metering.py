@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
 from translator import note
 from translator.facts import BodyFacts
-from translator.limits import Applicable, Limiter, Reservation, wire
+from translator.limits import Applicable, Limit, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
-from translator.questions.frames import Allowed
+from translator.questions.frames import Allowed, Answered
 
 #: Bytes of a label, percent-encoded.
 _LABEL = 200
@@ -61,12 +61,14 @@ class Meter:
         facts: BodyFacts,
         key: Key,
         route: Route,
-        allowed: Allowed,
+        allowed: Allowed | Answered,
+        saved: int = -1,
     ) -> None:
         """Adds to the answer the note of what was reserved for whom, headers that tell the client how much is
         left, and whether the end of the request frees anything. `asked` are the request's own headers.
 
-        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
+        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer. One
+        that gets a kept answer, which `saved` so many nano-USD, counts as a request and uses nothing else.
 
         Raises:
             Refusal: 429, and nothing is reserved.
@@ -80,7 +82,25 @@ class Meter:
         limits, ids, told, concurrent = self._policy.limits(key, route)
         at = self._clock()
         held = self._limiter.held(request_id)
-        if held is None:
+        if held is None and saved >= 0:
+            held = Reservation(
+                request_id,
+                at,
+                key.organisation_id,
+                key.id,
+                route.id,
+                route.model,
+                tokens=0,
+                cost=0,
+                prompt=0,
+                stream=facts.streams,
+                user=user,
+                tag=tag,
+                limits=ids,
+                saved=saved,
+            )
+            self._take(held, limits, told)
+        elif held is None:
             prompt = facts.estimate.prompt
             output = facts.estimate.output(route.reserved_output)
             cost = route.ceiling.cost(prompt, output, at)
@@ -104,16 +124,26 @@ class Meter:
                 facts.estimate.outside,
                 facts.asked,
             )
-            refused = self._limiter.reserve(held, limits)
-            if refused is not None:
-                raise wire.refusal(refused, wire.headers(self._limiter, told, at), at)
-            if self._journal is not None:
-                self._journal.reserved(held)
+            self._take(held, limits, told)
         if told:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
-            allowed.end = request_id
+            if type(allowed) is Allowed:
+                allowed.end = request_id
+            else:
+                self.end(request_id)
         allowed.note = note.written(held, route.shown)
+
+    def held(self, request_id: str) -> Reservation | None:
+        """Returns the outstanding reservation of a request."""
+        return self._limiter.held(request_id)
+
+    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit]) -> None:
+        refused = self._limiter.reserve(held, limits)
+        if refused is not None:
+            raise wire.refusal(refused, wire.headers(self._limiter, told, held.at), held.at)
+        if self._journal is not None:
+            self._journal.reserved(held)
 
     def end(self, request_id: str) -> None:
         """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""

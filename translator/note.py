@@ -18,6 +18,8 @@ _STREAM, _PLAIN = "s", "p"
 _WORDS = 12
 #: Behind the stated maximum.
 _OUTSIDE = "+"
+#: Before what a kept answer had cost.
+_SAVED = "c"
 
 
 def written(held: Reservation, model: str) -> str:
@@ -25,13 +27,16 @@ def written(held: Reservation, model: str) -> str:
 
     The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may
     be lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts
-    outside are one word, such as `s`, `p512` or `s512+`. What is asked for beside text, if anything, is the last
+    outside are one word, such as `s`, `p512` or `s512+`; where a kept answer was given out, what that had cost is
+    in its place, such as `pc600500`. What is asked for beside text, if anything, is the last
     word. The start is rounded as in the record of an expired reservation: by it and the id the two are the same
     request.
     """
     kind = _STREAM if held.stream else _PLAIN
     if held.stated or held.outside:
         kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
+    if held.saved >= 0:
+        kind = f"{kind[0]}{_SAVED}{held.saved}"
     return (
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
         f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} "
@@ -48,11 +53,13 @@ def read(text: str) -> Reservation | None:
             beside = words.pop()
             if beside and asked.read(beside) is None:
                 return None
-        stated, outside = 0, False
+        stated, outside, saved = 0, False, -1
         request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
         if not request_id:
             return None
-        if len(kind) > 1:
+        if kind[1:2] == _SAVED:
+            saved = min(max(0, int(kind[2:])), money.MOST)
+        elif len(kind) > 1:
             outside = kind.endswith(_OUTSIDE)
             stated = int(kind[1:].removesuffix(_OUTSIDE) or 0)
         reserved, estimated = int(tokens), int(prompt)
@@ -74,6 +81,7 @@ def read(text: str) -> Reservation | None:
             stated,
             outside,
             beside,
+            saved,
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows
         return None

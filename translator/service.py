@@ -14,7 +14,7 @@ from translator.http.message import Request, Response
 from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Admitted, Allowed
+from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.questions.session import Later
 
 
@@ -41,7 +41,7 @@ class Service:
         self._draining = draining
         self._trouble = trouble
 
-    def decide(self, question: Request) -> Allowed | Response | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
         try:
             allowed = self._authoriser.decide(question)
@@ -49,12 +49,14 @@ class Service:
             return self._refused(refusal)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             return self._failed(error)
-        if not isinstance(allowed, Allowed):
+        if not isinstance(allowed, (Allowed, Answered)):
             return self._later(allowed)
         self._metrics.decided("allowed")
         return allowed
 
-    async def _later(self, deciding: Coroutine[object, object, Allowed]) -> Allowed | Response:
+    async def _later(
+        self, deciding: Coroutine[object, object, Allowed | Answered]
+    ) -> Allowed | Answered | Response:
         try:
             allowed = await deciding
         except Refusal as refusal:
@@ -77,6 +79,13 @@ class Service:
         """What Envoy tells when a request is over. Never raises."""
         try:
             self._authoriser.end(request_id)
+        except Exception as error:  # noqa: BLE001 - other questions have come with it
+            self._failed(error)
+
+    def copied(self, copy: Copied) -> None:
+        """The copy of an answer that passed. Never raises."""
+        try:
+            self._authoriser.copied(copy)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             self._failed(error)
 

@@ -22,6 +22,14 @@ class Strategy(StrEnum):
     OWN_FIRST = "own-first"
 
 
+class CacheScope(StrEnum):
+    """Who shares a kept answer; organisations never do."""
+
+    ORGANISATION = "organisation"
+    KEY = "key"
+    USER = "user"
+
+
 class Privacy(StrEnum):
     """Where a route's requests may go at all."""
 
@@ -243,6 +251,8 @@ class Route:
     created_at: int = 0
     version: int = 0
     managed_by: str = ""
+    cache_scope: CacheScope = CacheScope.ORGANISATION
+    cache_most_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "copy.h"
 #include "filters.h"
 #include "headers.h"
 #include "held.h"
@@ -60,6 +61,7 @@ struct authorise {
   struct request *request;    // once it has let the request through
   uint64_t number;            // of the whole check
   bool counted;               // the translator wants to know when the request ends
+  struct copy copy;           // of the answer, where the translator wants one
   size_t id_size;
   char id[LONGEST_ID];        // of the request, from the whole check on
 };
@@ -69,6 +71,7 @@ static const struct span ASKED[] = {
     SPAN(":method"),          SPAN(":path"),        SPAN("authorization"),
     SPAN("x-api-key"),        SPAN("api-key"),      SPAN("content-type"),
     SPAN("content-encoding"), SPAN("x-request-id"), SPAN("x-trunkline-tag"),
+    SPAN("cache-control"),
 };
 
 // All values of a header, as one list (RFC 9110 section 5.2).
@@ -317,11 +320,12 @@ static void admit(struct authorise *authorise, struct span key) {
 
 // The request may pass. False if the answer makes no sense.
 static bool route(struct authorise *authorise, struct span head) {
-  struct span end = span_next(&head, '\n'), key = span_next(&head, '\n');
+  struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
   authorise->phase = DECIDED;
   authorise->counted = end.size > 0;
+  copy_expect(&authorise->copy, copy);
   uint64_t size = buffered(authorise);
   if (!authorise->account && key.size && size > UNCOUNTED_BODY) {
     authorise->account = account_open(key);
@@ -345,6 +349,9 @@ static void answered(struct authorise *authorise, struct reply reply) {
   } else if (reply.status >= 400 && reply.status < 600) {
     authorise->phase = DECIDED;
     refusal_pass_on(envoy, reply);
+  } else if (whole && reply.status == 201) {
+    authorise->phase = DECIDED;
+    kept_pass_on(envoy, reply);
   } else {
     if (whole) tell_end(authorise);
     refuse(authorise, REFUSAL_UNAVAILABLE);
@@ -367,8 +374,7 @@ static void scheduled(struct filter *filter, uint64_t event) {
 }
 
 static enum headers_status response_headers(struct filter *filter, bool last) {
-  (void)last;
-  const struct authorise *authorise = of(filter);
+  struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
   request_restore_status(authorise->request, filter->envoy);
   struct header_lines lines;
@@ -377,11 +383,29 @@ static enum headers_status response_headers(struct filter *filter, bool last) {
     header_set(filter->envoy, RESPONSE_HEADERS, lines.all[at].key, lines.all[at].value);
   }
   header_lines_free(&lines);
+  copy_headers(&authorise->copy, filter->envoy, last);
   return HEADERS_CONTINUE;
+}
+
+static void end_copy(struct authorise *authorise, bool whole) {
+  copy_end(&authorise->copy, whole, authorise->request, authorise->settings->lanes, authorise->number);
+}
+
+static enum body_status response_body(struct filter *filter, bool last) {
+  struct authorise *authorise = of(filter);
+  copy_body(&authorise->copy, filter->envoy);
+  if (last) end_copy(authorise, true);
+  return BODY_CONTINUE;
+}
+
+static enum trailers_status response_trailers(struct filter *filter) {
+  end_copy(of(filter), true);
+  return TRAILERS_CONTINUE;
 }
 
 static void complete(struct filter *filter) {
   struct authorise *authorise = of(filter);
+  end_copy(authorise, false);
   if (authorise->counted) tell_end(authorise);
   if (authorise->request) request_log(authorise->request, filter->envoy);
 }
@@ -390,6 +414,7 @@ static void destroy(struct filter *filter) {
   struct authorise *authorise = of(filter);
   bool whole = authorise->phase == WHOLE_CHECK;
   bool asked = authorise->ticket && link_drop(authorise->ticket);
+  end_copy(authorise, false);
   if (authorise->counted || (asked && whole)) tell_end(authorise);
   if (authorise->look) CALLBACK(http_filter_scheduler_delete)(authorise->look);
   if (authorise->request) request_release(authorise->request);
@@ -409,6 +434,8 @@ const struct filter_kind authorise_filter = {
     .request_body = request_body,
     .request_trailers = request_trailers,
     .response_headers = response_headers,
+    .response_body = response_body,
+    .response_trailers = response_trailers,
     .scheduled = scheduled,
     .complete = complete,
     .destroy = destroy,

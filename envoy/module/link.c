@@ -391,9 +391,15 @@ struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t e
 }
 
 void link_end(struct link *link, uint64_t number, struct span request_id) {
+  struct buffer frame = {0};
+  frame_begin(&frame, FRAME_END_NOTICE, request_id, 0);
+  link_tell(link, number, frame);
+}
+
+void link_tell(struct link *link, uint64_t number, struct buffer frame) {
   struct ticket *ticket = allocate(sizeof *ticket);
-  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms};
-  frame_begin(&ticket->question, FRAME_END_NOTICE, request_id, 0);
+  *ticket = (struct ticket){
+      .link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
   frame_end(&ticket->question, number);
   pthread_mutex_lock(&link->lock);
   bool fits = link->count < MOST_QUESTIONS, left = fits && enqueue(link, ticket);

@@ -41,3 +41,5 @@ struct reply ticket_reply(const struct ticket *ticket);
 bool link_drop(struct ticket *ticket);
 // Tells the translator that the request with this id, which question `number` was about, is over.
 void link_end(struct link *link, uint64_t number, struct span request_id);
+// Takes over a frame without an answer, which has its body, and writes it as an end notice is written.
+void link_tell(struct link *link, uint64_t number, struct buffer frame);

@@ -33,9 +33,19 @@ void refusal_send(envoy_filter filter, enum refusal refusal) {
   (filter, REFUSALS[refusal].status, headers, count, REFUSALS[refusal].body, REFUSALS[refusal].details);
 }
 
-void refusal_pass_on(envoy_filter filter, struct reply reply) {
+static void pass_on(envoy_filter filter, unsigned status, struct span head, struct span body, struct span details) {
   struct header_lines lines;
-  header_lines(reply.head, &lines);
-  CALLBACK(http_send_response)(filter, reply.status, lines.all, lines.count, reply.body, SPAN("trunkline_refused"));
+  header_lines(head, &lines);
+  CALLBACK(http_send_response)(filter, status, lines.all, lines.count, body, details);
   header_lines_free(&lines);
+}
+
+void refusal_pass_on(envoy_filter filter, struct reply reply) {
+  pass_on(filter, reply.status, reply.head, reply.body, SPAN("trunkline_refused"));
+}
+
+void kept_pass_on(envoy_filter filter, struct reply reply) {
+  struct span head = reply.head, note = span_next(&head, '\n');
+  CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), note);
+  pass_on(filter, 200, head, reply.body, SPAN("trunkline_kept"));
 }

@@ -15,3 +15,5 @@ enum refusal {
 void refusal_send(envoy_filter filter, enum refusal refusal);
 // Gives the client the translator's refusal.
 void refusal_pass_on(envoy_filter filter, struct reply reply);
+// Gives the client an answer that the translator had kept.
+void kept_pass_on(envoy_filter filter, struct reply reply);

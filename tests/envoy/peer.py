@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.http.message import Request, Response
-from translator.questions.frames import Admitted, Allowed, Kind, QuestionReader, refused
+from translator.questions.frames import Admitted, Allowed, Copied, Kind, QuestionReader, refused
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come
@@ -22,7 +22,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = QuestionReader(MAX_BODY)
-        self._read: list[tuple[int, int, Request | str]] = []
+        self._read: list[tuple[int, int, Request | str | Copied]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -42,8 +42,8 @@ class Connection:
         assert isinstance(content, Request)
         return number, content
 
-    def next(self) -> tuple[int, int, Request | str]:
-        """The next frame of any kind: number, kind, and a request or the id in an end notice."""
+    def next(self) -> tuple[int, int, Request | str | Copied]:
+        """The next frame of any kind: number, kind, and a request, the id in an end notice, or a copy."""
         while not self._read:
             data = self._rest or self._receive()
             self._rest = b""
@@ -130,10 +130,14 @@ def serving(
     decide: Callable[[int, Request], bytes] = lambda number, _: allowed(number),
     admit: Callable[[int, Request], bytes] = lambda number, _: admitted(number),
     end: Callable[[int, str], object] = lambda number, _: None,
+    copied: Callable[[Copied], object] = lambda _: None,
 ) -> Iterator[None]:
     """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
 
-    def answer(number: int, kind: int, content: Request | str) -> bytes:
+    def answer(number: int, kind: int, content: Request | str | Copied) -> bytes:
+        if isinstance(content, Copied):
+            copied(content)
+            return b""
         if isinstance(content, str):
             end(number, content)
             return b""

@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Peer, admitted, allowed, denied, serving
 from translator.http.message import Request, Response
-from translator.questions.frames import Allowed, refused
+from translator.questions.frames import Allowed, Answered, Copied, refused
 
 REQUEST, _, RESPONSE, _ = range(4)
 CONTINUE, STOP = 0, 1
@@ -41,7 +41,7 @@ REPORT = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
 
 
 @pytest.fixture(scope="module")
-def decisions() -> dict[bytes, Allowed | bytes]:
+def decisions() -> dict[bytes, Allowed | Answered | bytes]:
     """What is answered about each path; an answer in bytes is a refusal's body."""
     return {}
 
@@ -65,12 +65,19 @@ def ends() -> queue.Queue[tuple[int, str]]:
 
 
 @pytest.fixture(scope="module")
+def copies() -> queue.Queue[Copied]:
+    """The copies of answers."""
+    return queue.Queue()
+
+
+@pytest.fixture(scope="module")
 def driver(
     tmp_path_factory: pytest.TempPathFactory,
-    decisions: dict[bytes, Allowed | bytes],
+    decisions: dict[bytes, Allowed | Answered | bytes],
     asked: list[Request],
     heads: list[Request],
     ends: queue.Queue[tuple[int, str]],
+    copies: queue.Queue[Copied],
 ) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
 
@@ -79,7 +86,7 @@ def driver(
         decision = decisions.get(question.target, b"")
         if question.target == b"/v1/many-headers":
             return refused(number, Response(429, {f"x-{at}": "v" for at in range(100)}))
-        if isinstance(decision, Allowed):
+        if isinstance(decision, (Allowed, Answered)):
             return decision.encode(number)
         return denied(number, decision) if decision else allowed(number)
 
@@ -91,7 +98,7 @@ def driver(
 
     with (
         closing(Peer(path)) as peer,
-        serving(peer, decide, admit, lambda number, request_id: ends.put((number, request_id))),
+        serving(peer, decide, admit, lambda number, request_id: ends.put((number, request_id)), copies.put),
         Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
     ):
         assert running.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]
@@ -157,7 +164,7 @@ class Filter:
         return int(limit)
 
 
-def authorised(driver: Driver, decisions: dict[bytes, Allowed | bytes], decision: Allowed) -> Filter:
+def authorised(driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], decision: Allowed) -> Filter:
     """A request that the translator has let through."""
     decisions[b"/v1/x"] = decision
     request = Filter(driver, AUTHORISE)
@@ -168,7 +175,7 @@ def authorised(driver: Driver, decisions: dict[bytes, Allowed | bytes], decision
 
 
 @pytest.fixture
-def request_(driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> Iterator[Filter]:
+def request_(driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]) -> Iterator[Filter]:
     decision = Allowed("route", "", "note", "/chat", USAGE_EDIT, MODEL, {"x-request-id": "1"})
     with authorised(driver, decisions, decision) as request:
         yield request
@@ -225,7 +232,9 @@ class TestAuthorise:
         request_.call("response_headers", 0)
         assert request_.headers(RESPONSE) == {"x-request-id": "1"}
 
-    def test_what_is_refused_is_answered(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+    def test_what_is_refused_is_answered(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
         decisions[b"/v1/refused"] = b"why"
         with Filter(driver, AUTHORISE) as request:
             request.add(REQUEST, **{":method": "GET", ":path": "/v1/refused"})
@@ -270,7 +279,7 @@ class TestAuthorise:
         )
     )
     def test_an_answer_that_makes_no_sense_is_none(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], lines: list[str]
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], lines: list[str]
     ) -> None:
         decisions[b"/v1/z"] = Allowed("\n".join(lines))
         with Filter(driver, AUTHORISE) as request:
@@ -490,7 +499,7 @@ class TestHeadFirst:
             assert not fifth.response()
 
     def test_small_bodies_count_too_while_they_are_kept(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
     ) -> None:
         decisions[b"/v1/kept"] = Allowed("route", account="a")
         with contextlib.ExitStack() as open_:
@@ -520,7 +529,7 @@ class TestEnd:
     """When the translator is told that a request is over."""
 
     @pytest.fixture(autouse=True)
-    def _decision(self, decisions: dict[bytes, Allowed | bytes]) -> None:
+    def _decision(self, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:
         decisions[b"/v1/counted"] = Allowed("route", end="counted")
         decisions[b"/v1/barrier"] = Allowed("route", end="barrier")
 
@@ -561,7 +570,10 @@ class TestEnd:
         assert self.told(driver, ends) == ["id-4"]
 
     def test_where_the_answer_makes_no_sense(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], ends: queue.Queue[tuple[int, str]]
+        self,
+        driver: Driver,
+        decisions: dict[bytes, Allowed | Answered | bytes],
+        ends: queue.Queue[tuple[int, str]],
     ) -> None:
         decisions[b"/v1/nonsense"] = Allowed("route", model="nonsense")
         with self.whole(driver, "/v1/nonsense", "id-5") as request:
@@ -570,7 +582,10 @@ class TestEnd:
         assert self.told(driver, ends) == ["id-5"]
 
     def test_where_its_key_holds_too_much(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], ends: queue.Queue[tuple[int, str]]
+        self,
+        driver: Driver,
+        decisions: dict[bytes, Allowed | Answered | bytes],
+        ends: queue.Queue[tuple[int, str]],
     ) -> None:
         decisions[b"/v1/counted"] = Allowed("route", end="id-6", account="full")
         with contextlib.ExitStack() as open_:
@@ -657,7 +672,7 @@ class TestRequestToTarget:
                 assert first.response()[:2] == [b"500", b"trunkline_edit_outside_body"]
 
     def test_a_form_gets_the_name_without_its_quotes(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
     ) -> None:
         with authorised(driver, decisions, Allowed("r", path="/x", model="2:3:f:old")) as request:
             with attempt(request, 'u - key target "new name"') as first:
@@ -699,7 +714,7 @@ class TestRequestToTarget:
     def test_edits_are_slices(
         self,
         driver: Driver,
-        decisions: dict[bytes, Allowed | bytes],
+        decisions: dict[bytes, Allowed | Answered | bytes],
         body: bytes,
         place: int,
         length: int,
@@ -1120,7 +1135,9 @@ class TestChoice:
         assert attempts.choose("one=0\ntwo=0") == "none"
 
 
-def ask(driver: Driver, decisions: dict[bytes, Allowed | bytes], plan: str, *statuses: str | None) -> list[str]:
+def ask(
+    driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], plan: str, *statuses: str | None
+) -> list[str]:
     """One request whose attempts end so; the clusters that it took."""
     decision = Allowed("route", "", "note", "/chat", "-", MODEL, {})
     with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
@@ -1145,7 +1162,7 @@ class TestFault:
 
     @pytest.mark.parametrize("status", ["500", "502", "401", None])
     def test_what_fails_where_another_serves_rests(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], status: str | None
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str | None
     ) -> None:
         plan, a, b = self.plan()
         for _ in range(3):
@@ -1154,19 +1171,21 @@ class TestFault:
 
     @pytest.mark.parametrize("status", ["500", "501", "429", None])
     def test_what_fails_everywhere_is_nobodys_fault(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], status: str | None
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str | None
     ) -> None:
         plan, a, _ = self.plan()
         for _ in range(10):
             ask(driver, decisions, plan, status, status)
         assert ask(driver, decisions, plan, "200") == [a]
 
-    def test_a_limit_is_no_fault(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+    def test_a_limit_is_no_fault(self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:
         plan, a, b = self.plan()
         for _ in range(10):
             assert ask(driver, decisions, plan, "429", "200") == [a, b]
 
-    def test_a_success_between_forgets(self, driver: Driver, decisions: dict[bytes, Allowed | bytes]) -> None:
+    def test_a_success_between_forgets(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
         plan, a, b = self.plan()
         for _ in range(5):
             assert ask(driver, decisions, plan, "500", "200") == [a, b]
@@ -1174,7 +1193,7 @@ class TestFault:
             assert ask(driver, decisions, plan, "200") == [a]
 
     def test_the_last_one_is_asked_although_it_rests(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
     ) -> None:
         plan, a, _ = self.plan()
         for _ in range(3):

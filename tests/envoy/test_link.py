@@ -17,7 +17,7 @@ from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, serving
 from translator.questions.frames import Kind
 
-HEAD = "\n/v1/chat/completions" + "\n" * 7
+HEAD = "\n/v1/chat/completions" + "\n" * 8
 LONG = 32 << 20
 TIMEOUT_MS = 60_000
 
@@ -89,7 +89,7 @@ class Link:
         for question in questions:
             status, head, body = self.answer(question)
             assert (status, body) == (200, b"")
-            assert head.startswith(b"\n\nroute-")
+            assert head.startswith(b"\n\n\nroute-")
         self.drop(*questions)
 
 

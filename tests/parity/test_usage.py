@@ -40,9 +40,7 @@ LINE_VALUES: Mapping[str, Any] = {
     "usage": '{"prompt_tokens":11,"completion_tokens":6}',
 }
 #: Fields of a record that no translator of this version fills, and why.
-NOT_FILLED = {
-    "cache_hit": "nothing is cached by this version",
-}
+NOT_FILLED: dict[str, str] = {}
 #: Fields of a record that the control plane does not store, and why.
 NOT_STORED = {
     "plain": "it says what need not be read on the way",
@@ -120,6 +118,8 @@ def _records() -> Iterable[pb.UsageRecord]:
         reserved, flags="DC", node="nd-1 5000000 7000000", failed="azure/x=429", attempts=2, upstream_id="u"
     )
     yield record(full, reserved, Bill(_tokens(), 7, 7))
+    kept = msgspec.structs.replace(reserved, saved=7)
+    yield record(line(kept), kept, Bill(_tokens(), 0, 0))
     yield expired(reserved)
 
 

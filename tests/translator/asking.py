@@ -57,12 +57,12 @@ class Answer:
 
     @property
     def route(self) -> str:
-        return self.lines[2]
+        return self.lines[3]
 
     @property
     def note(self) -> str:
         """What Envoy's log is told."""
-        return self.lines[4]
+        return self.lines[5]
 
     @property
     def error(self) -> Any:

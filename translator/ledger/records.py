@@ -88,6 +88,9 @@ def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation) -> 
     if tokens.tier:
         found = True
         made.service_tier = bounds.text(tokens.tier, bounds.TIER)
+    if held.saved >= 0:
+        made.cache_hit, made.saved_nano_usd = True, held.saved
+        found = True
     if held.asked:
         found = True
         made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units

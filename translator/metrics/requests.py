@@ -108,8 +108,9 @@ class RequestHistograms:
     def observe(self, line: RequestLine, held: Reservation, billed: Bill) -> None:
         """A request that was let through has ended."""
         tokens = billed.tokens
-        # Without an estimated output the endpoint has none.
-        key: tuple[Any, ...] = (held.model, line.target, line.status, held.stream, held.tokens == held.prompt)
+        # Without an estimated output the endpoint has none; a kept answer has no estimate.
+        textless = held.tokens == held.prompt and held.saved < 0
+        key: tuple[Any, ...] = (held.model, line.target, line.status, held.stream, textless)
         if line.flags or held.asked:
             key = (*key, line.flags, held.asked[:1])
         rows = self._rows.get(key)

@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from translator.cache.key import Rule
 from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
+from translator.policy.caching import cache_rule
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
 
@@ -84,6 +86,8 @@ class Route:
     limits: tuple[Limit, ...] = ()
     #: Ids of the keys and organisations that see it in a shape of their own.
     audiences: frozenset[str] = frozenset()
+    #: How its answers are kept; None: not at all.
+    cache: Rule | None = None
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:
@@ -96,6 +100,7 @@ class Route:
             Ceiling(message.targets),
             LimitSet(limits(message.limits, "route", message.id, message.model)).of(message.model),
             frozenset(message.audiences),
+            cache_rule(message),
         )
 
     def shape(self, key: Key) -> str:

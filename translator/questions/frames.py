@@ -11,9 +11,10 @@ The kinds:
   read? The answer refuses the request or tells whose body it is. A whole check follows.
 - An end notice has the id of a request as its head and the number of that request's whole check. The request is
   over, or nobody waits for the answer any more. It has no answer.
+- A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
 
-An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`. Any
-other answer is the client's: its head is headers.
+An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`, and
+one with status 201 those of `Answered`. Any other answer is the client's: its head is headers.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ ASKED = (
     b"content-encoding",
     b"x-request-id",
     b"x-trunkline-tag",
+    b"cache-control",
 )
 _QUESTION = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
@@ -53,12 +55,37 @@ class Kind(IntEnum):
     WHOLE = 1
     HEAD = 2
     END = 3
+    COPY = 4
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a question.
-_CHECKS, _END = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END)
-#: Number, kind and content: a check's request, None where it is longer than the limit, or the id in an end notice.
-Question = tuple[int, int, Request | str | None]
+_CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A copy of what a client was sent as a whole answer with status 200. `report` is what Envoy's module noted of
+    the target's usage: a JSON object, or empty.
+    """
+
+    content_type: str
+    target: str
+    report: bytes
+    body: bytes
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What became of an answer that was to be copied, by the token that `Allowed` had. `passed` is None where it
+    is not a whole answer with status 200, or too long; `cut`: its client left.
+    """
+
+    token: str
+    passed: Passed | None
+    cut: bool = False
+
+
+#: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
+#: or a copy.
+Question = tuple[int, int, Request | str | Copied | None]
 
 
 @dataclass(slots=True)
@@ -83,6 +110,7 @@ class Allowed(msgspec.Struct):
     `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
     its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII. Where
     the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
+    `copy` is a token, with which a copy of the answer is sent here; empty where none is wanted.
 
     Not frozen: that would cost more than the rest of it.
     """
@@ -96,14 +124,28 @@ class Allowed(msgspec.Struct):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     end: str = ""
     account: str = ""
+    copy: str = ""
 
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
         lines = (
-            f"{self.end}\n{self.account}\n"
+            f"{self.end}\n{self.account}\n{self.copy}\n"
             f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n"
         )
         return _answer(number, 200, lines + _lines(self.headers), b"")
+
+
+@dataclass(slots=True)
+class Answered:
+    """The client's answer with status 200. `note` is for Envoy's log."""
+
+    note: str
+    headers: dict[str, str]
+    body: bytes
+
+    def encode(self, number: int) -> bytes:
+        """The answer to question `number`."""
+        return _answer(number, 201, f"{self.note}\n{_lines(self.headers)}", self.body)
 
 
 def refused(number: int, response: Response) -> bytes:
@@ -223,6 +265,8 @@ def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
         return number, kind, _request(head, body)
     if kind == _END:
         return number, kind, head.decode("latin-1")
+    if kind == _COPY:
+        return number, kind, _copied(head, body)
     raise MalformedFrameError(f"{kind} is not a kind of question")
 
 
@@ -233,3 +277,12 @@ def _request(head: bytes, body: bytes) -> Request:
     method, target, *values = lines
     headers = {name: value for name, value in zip(ASKED, values, strict=True) if value}
     return Request(method.decode("latin-1"), target, headers, body)
+
+
+def _copied(head: bytes, body: bytes) -> Copied:
+    lines = head.split(b"\n", 4)
+    if len(lines) != 5:
+        raise MalformedFrameError(f"the head of a copy has {len(lines)} lines")
+    token, how, content_type, target = (line.decode("latin-1") for line in lines[:4])
+    passed = Passed(content_type, target, lines[4], body) if how == "whole" else None
+    return Copied(token, passed, how == "cut")

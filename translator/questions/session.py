@@ -11,21 +11,30 @@ from structlog.typing import FilteringBoundLogger
 from translator.errors import MalformedFrameError
 from translator.http.chunked import too_large
 from translator.http.message import Request, Response
-from translator.questions.frames import Admitted, Allowed, Kind, Question, QuestionReader, refused
+from translator.questions.frames import (
+    Admitted,
+    Allowed,
+    Answered,
+    Copied,
+    Kind,
+    Question,
+    QuestionReader,
+    refused,
+)
 
 #: What Envoy's module asks for in the header `upgrade`.
 PROTOCOL = b"trunkline-authorise"
 #: Python 3.11 takes as long to look up a member of an enum as to read a question.
 _WHOLE = int(Kind.WHOLE)
-Answer = Allowed | Admitted | Response
+Answer = Allowed | Admitted | Answered | Response
 #: An answer that takes longer than others may wait.
-Later = Coroutine[object, object, Allowed | Response]
+Later = Coroutine[object, object, Allowed | Answered | Response]
 
 
 class Decider(Protocol):
     """Decides about one question. No method raises, and neither does what is decided later."""
 
-    def decide(self, question: Request) -> Allowed | Response | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Later:
         """Answers a whole check."""
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -33,6 +42,9 @@ class Decider(Protocol):
 
     def end(self, request_id: str) -> None:
         """Takes in an end notice. The id may be unknown."""
+
+    def copied(self, copy: Copied) -> None:
+        """Takes in the copy of an answer. Its token may be unknown."""
 
 
 class QuestionSession:
@@ -82,6 +94,9 @@ class QuestionSession:
             if number in self._pending:
                 self._pending[number].cancel()
             self._decider.end(content)
+            return b""
+        elif type(content) is Copied:
+            self._decider.copied(content)
             return b""
         else:
             answer = self._too_large.response()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import CALENDARS, METRICS
+from trunkline_proto.policy.words import CACHE_SCOPES, CALENDARS, METRICS
 from trunkline_proto.words import Words
 
 from trunkline.config import limit_syntax, units
@@ -96,6 +96,7 @@ PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=un
 Metric = Annotated[str, _one_of(METRICS), METRICS]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
+CacheScope = Annotated[str, _one_of(CACHE_SCOPES), CACHE_SCOPES]
 
 
 class _Strict(BaseModel):
@@ -224,6 +225,8 @@ class Timeouts(_Strict):
 
 class Cache(_Strict):
     ttl: Seconds = 0
+    scope: CacheScope = "organisation"
+    most_bytes: Count = 0
 
 
 class Route(_Strict):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
+from trunkline_proto.policy.words import CACHE_SCOPES
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
@@ -107,6 +108,13 @@ Examples:
 @click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
 @click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
 @click.option("--cache-ttl", type=Seconds(), default=None, help="How long a cached answer lives; 0s: no cache.")
+@click.option("--cache-scope", type=click.Choice(list(CACHE_SCOPES)), default=None, help="Who shares an answer.")
+@click.option(
+    "--cache-most-bytes",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Bytes that its kept answers may take of the cache; 0: as much as all.",
+)
 @click.option(
     "--limit",
     "limits",
@@ -133,6 +141,8 @@ def set_route(
     idle: int | None,
     connect: int | None,
     cache_ttl: int | None,
+    cache_scope: str | None,
+    cache_most_bytes: int | None,
     limits: tuple[model.Limit, ...],
     reserved_output_tokens: int | None,
 ) -> None:
@@ -165,8 +175,7 @@ def set_route(
             route.timeouts.idle_ms = idle
         if connect is not None:
             route.timeouts.connect_ms = connect
-        if cache_ttl is not None:
-            route.cache_ttl_seconds = cache_ttl
+        _set_cache(route, cache_ttl, cache_scope, cache_most_bytes)
         if limits:
             del route.limits[:]
             route.limits.extend(map(document.limit, limits))
@@ -177,6 +186,15 @@ def set_route(
     if stored is not None:
         changes.say_between(objects.ROUTE.written(stored), objects.ROUTE.written(route))
     changes.report(answer.propagation, answer.warnings)
+
+
+def _set_cache(route: admin.Route, ttl: int | None, scope: str | None, most_bytes: int | None) -> None:
+    if ttl is not None:
+        route.cache_ttl_seconds = ttl
+    if scope is not None:
+        route.cache_scope = CACHE_SCOPES[scope]
+    if most_bytes is not None:
+        route.cache_most_bytes = most_bytes
 
 
 @routes.command(

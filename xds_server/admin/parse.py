@@ -12,6 +12,7 @@ from xds_server.admin.limits import limits
 from xds_server.admin.prices import price
 from xds_server.admin.problems import Problems, known
 from xds_server.model import (
+    CacheScope,
     NodesTarget,
     Privacy,
     Provider,
@@ -29,6 +30,7 @@ _HOUR_MS = 3_600_000
 #: Accepted numbers by field: least, most and unit.
 _ROUTE: values.Ranges = {
     "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
+    "cache_most_bytes": (0, 2**40, "bytes (0 = as much as all answers)"),
     "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
 }
 _TIMEOUTS: values.Ranges = {
@@ -130,6 +132,7 @@ def route(
             strategy=_strategy(message, problems),
             timeouts=Timeouts(**values.numbers(message.timeouts, _TIMEOUTS, problems.at("timeouts"))),
             privacy=privacy,
+            cache_scope=enums.read(CacheScope, message, "cache_scope", CacheScope.ORGANISATION, problems),
             limits=limits(message.limits, problems, of_route=True),
             **values.numbers(message, _ROUTE, problems),
         ),

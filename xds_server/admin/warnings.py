@@ -1,10 +1,11 @@
-"""What is stored but not acted upon by this version, one sentence each, under the field's path."""
+"""What is stored and does nothing, one sentence each, under the field's path."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 
 def of_document(message: pb.Document) -> Iterator[str]:
@@ -14,4 +15,9 @@ def of_document(message: pb.Document) -> Iterator[str]:
 
 def of_route(message: pb.Route, path: str) -> Iterator[str]:
     if message.cache_ttl_seconds:
-        yield f"{path}cache_ttl_seconds: stored, nothing is cached by this version"
+        return
+    # `organisation` is what a file says that says nothing.
+    if message.cache_scope > policy.CACHE_SCOPE_ORGANISATION:
+        yield f"{path}cache_scope: stored, and nothing is cached without a cache_ttl_seconds"
+    if message.cache_most_bytes:
+        yield f"{path}cache_most_bytes: stored, and nothing is cached without a cache_ttl_seconds"

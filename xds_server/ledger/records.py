@@ -64,6 +64,7 @@ class Row(NamedTuple):
     characters: int
     search_units: int
     service_tier: str
+    saved_nano_usd: int
 
 
 #: By the names of Row's fields, what stands for nothing.
@@ -76,7 +77,9 @@ EMPTY: Mapping[str, Any] = {
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
 #: What `UsageRecord.plain` says is not set.
-_SELDOM = tuple(each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if 35 <= each.number < 48)
+_SELDOM = tuple(
+    each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if 35 <= each.number <= 49 and each.name != "plain"
+)
 _USUAL = tuple(name for name in Row._fields if name not in _SELDOM)
 
 _usual_of, _seldom_of, _is_plain = attrgetter(*_USUAL), attrgetter(*_SELDOM), attrgetter("plain")

@@ -125,6 +125,8 @@ class RouteRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
     managed_by: str
+    cache_scope: str
+    cache_most_bytes: int = Field(sa_type=BigInteger)
 
 
 class TargetRow(SQLModel, table=True):

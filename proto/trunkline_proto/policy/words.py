@@ -5,5 +5,6 @@ from __future__ import annotations
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.words import Words
 
+CACHE_SCOPES = Words(policy.CacheScope)
 METRICS = Words(policy.Metric, separator="_")
 CALENDARS = Words(policy.Calendar)

@@ -10,7 +10,18 @@ from hypothesis import given, strategies as st
 
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
-from translator.questions.frames import ASKED, Admitted, Allowed, Kind, Question, QuestionReader, refused
+from translator.questions.frames import (
+    ASKED,
+    Admitted,
+    Allowed,
+    Answered,
+    Copied,
+    Kind,
+    Passed,
+    Question,
+    QuestionReader,
+    refused,
+)
 
 MAX_BODY = 1000
 LONGEST = MAX_BODY + 96 * 1024
@@ -111,7 +122,7 @@ def test_a_head_with_other_lines_is_refused(lines: int) -> None:
         read(encoded(1, b"\n" * (lines - 1), b""))
 
 
-@pytest.mark.parametrize("kind", [0, 4, 255])
+@pytest.mark.parametrize("kind", [0, 200, 255])
 def test_a_kind_that_is_not_known_is_refused(kind: int) -> None:
     with pytest.raises(MalformedFrameError, match=f"^{kind} is not a kind"):
         read(question(1, [b""] * len(ASKED), b"", kind)[0])
@@ -128,7 +139,26 @@ def test_answers_are_as_the_module_reads_them() -> None:
     assert refused(2**40, Response(429, {"a": "b", "c": "d"}, b"body")) == (
         struct.pack("<IQHI", 14 + 9 + 4, 2**40, 429, 9) + b"a: b\nc: d" + b"body"
     )
-    head = b"id\nkey\nr\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
-    allowed = Allowed("r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}, end="id", account="key")
+    head = b"id\nkey\ncopy\nr\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
+    allowed = Allowed(
+        "r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}, end="id", account="key", copy="copy"
+    )
     assert allowed.encode(1) == struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
     assert Admitted("key").encode(2) == struct.pack("<IQHI", 14 + 3, 2, 100, 3) + b"key"
+    answered = Answered("note", {"x": "y"}, b"body")
+    assert answered.encode(3) == struct.pack("<IQHI", 14 + 9 + 4, 3, 201, 9) + b"note\nx: ybody"
+
+
+@pytest.mark.parametrize("piece", [1, 1_000])
+def test_a_copy_is_read(piece: int) -> None:
+    head = b"token\nwhole\ntext/plain\na/m\n{\n}"
+    text = encoded(7, head, b"body", Kind.COPY) + encoded(8, b"token\ncut\n\n\n", b"", Kind.COPY)
+    assert read(*(text[at : at + piece] for at in range(0, len(text), piece))) == [
+        (7, Kind.COPY, Copied("token", Passed("text/plain", "a/m", b"{\n}", b"body"))),
+        (8, Kind.COPY, Copied("token", None, cut=True)),
+    ]
+
+
+def test_a_copy_without_its_lines_is_refused() -> None:
+    with pytest.raises(MalformedFrameError, match=r"^the head of a copy has 2 lines"):
+        read(encoded(7, b"token\nwhole", b"", Kind.COPY))

@@ -164,6 +164,7 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
         privacy=admin.PRIVACY_OWN_NODES,
         limits=[policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=50)],
         reserved_output_tokens=2048,
+        cache_scope=policy.CACHE_SCOPE_ORGANISATION,
     )
     acme = document.organisations[0]
     assert list(acme.organisation.limits) == [

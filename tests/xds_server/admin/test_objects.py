@@ -149,12 +149,14 @@ async def test_a_provider_in_use_stays(admin: Admin) -> None:
 async def test_a_route_is_made_replaced_and_removed(admin: Admin) -> None:
     await admin.stub.Apply(pb.ApplyRequest(document=document()))
     wanted = pb.Route(
-        model="m", organisation="acme", targets=[pb.RouteTarget(provider="azure", model="x")], cache_ttl_seconds=1
+        model="m", organisation="acme", targets=[pb.RouteTarget(provider="azure", model="x")], cache_most_bytes=1
     )
     made = await admin.stub.PutRoute(pb.PutRouteRequest(route=wanted))
     assert made.route.id.startswith("rt_")
     assert (made.route.organisation, made.route.targets[0].weight) == ("acme", 1)
-    assert list(made.warnings) == ["route.cache_ttl_seconds: stored, nothing is cached by this version"]
+    assert list(made.warnings) == [
+        "route.cache_most_bytes: stored, and nothing is cached without a cache_ttl_seconds"
+    ]
     wanted.version, wanted.strategy = made.route.version, pb.STRATEGY_PRIORITY
     replaced = (await admin.stub.PutRoute(pb.PutRouteRequest(route=wanted))).route
     assert (replaced.id, replaced.strategy) == (made.route.id, pb.STRATEGY_PRIORITY)

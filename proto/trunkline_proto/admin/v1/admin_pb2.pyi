@@ -303,6 +303,8 @@ class Route(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    CACHE_SCOPE_FIELD_NUMBER: _builtins.int
+    CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -318,6 +320,10 @@ class Route(_message.Message):
     """Completion tokens reserved for a request that states no maximum; 0: the default of 1,024."""
     managed_by: _builtins.str
     """As Provider.managed_by."""
+    cache_scope: _policy_pb2.CacheScope.ValueType
+    """Who shares a kept answer."""
+    cache_most_bytes: _builtins.int
+    """Bytes that the route's kept answers may take of the cache's memory; 0: as much as all."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
@@ -341,10 +347,12 @@ class Route(_message.Message):
         limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
         reserved_output_tokens: _builtins.int = ...,
         managed_by: _builtins.str = ...,
+        cache_scope: _policy_pb2.CacheScope.ValueType = ...,
+        cache_most_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1995,6 +2003,7 @@ class UsageRow(_message.Message):
     AUDIO_OUT_MS_FIELD_NUMBER: _builtins.int
     CHARACTERS_FIELD_NUMBER: _builtins.int
     SEARCH_UNITS_FIELD_NUMBER: _builtins.int
+    SAVED_NANO_USD_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     errors: _builtins.int
     """Status 400 and above, or broken after the first byte."""
@@ -2024,6 +2033,7 @@ class UsageRow(_message.Message):
     audio_out_ms: _builtins.int
     characters: _builtins.int
     search_units: _builtins.int
+    saved_nano_usd: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One value per dimension asked for. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
@@ -2053,10 +2063,11 @@ class UsageRow(_message.Message):
         audio_out_ms: _builtins.int = ...,
         characters: _builtins.int = ...,
         search_units: _builtins.int = ...,
+        saved_nano_usd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hits", b"cache_hits", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "capped", b"capped", "characters", b"characters", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated", b"estimated", "images", b"images", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "search_units", b"search_units", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hits", b"cache_hits", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "capped", b"capped", "characters", b"characters", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "errors", b"errors", "estimated", b"estimated", "images", b"images", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "retries", b"retries", "saved_nano_usd", b"saved_nano_usd", "search_units", b"search_units", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

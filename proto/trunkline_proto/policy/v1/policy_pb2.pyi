@@ -76,6 +76,28 @@ CALENDAR_WEEK: Calendar.ValueType  # 2
 CALENDAR_MONTH: Calendar.ValueType  # 3
 Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
 
+class _CacheScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_SCOPE_UNSPECIFIED: _CacheScope.ValueType  # 0
+    CACHE_SCOPE_ORGANISATION: _CacheScope.ValueType  # 1
+    CACHE_SCOPE_KEY: _CacheScope.ValueType  # 2
+    CACHE_SCOPE_USER: _CacheScope.ValueType  # 3
+    """Requests of one organisation with the same `user`; one without is not answered from the cache."""
+
+class CacheScope(_CacheScope, metaclass=_CacheScopeEnumTypeWrapper):
+    """Who shares a kept answer; organisations never do."""
+
+CACHE_SCOPE_UNSPECIFIED: CacheScope.ValueType  # 0
+CACHE_SCOPE_ORGANISATION: CacheScope.ValueType  # 1
+CACHE_SCOPE_KEY: CacheScope.ValueType  # 2
+CACHE_SCOPE_USER: CacheScope.ValueType  # 3
+"""Requests of one organisation with the same `user`; one without is not answered from the cache."""
+Global___CacheScope: _TypeAlias = CacheScope  # noqa: Y015
+
 @_typing.final
 class Limit(_message.Message):
     """An upper bound on one metric in one window, of everything that its holder (organisation, key or route) does; or,
@@ -568,6 +590,9 @@ class Route(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     AUDIENCES_FIELD_NUMBER: _builtins.int
+    CACHE_TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    CACHE_SCOPE_FIELD_NUMBER: _builtins.int
+    CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -580,6 +605,12 @@ class Route(_message.Message):
     """Unix seconds; `created` of `/v1/models`."""
     reserved_output_tokens: _builtins.int
     """Completion tokens that are reserved for a request that states no maximum; 0: the default of 1,024."""
+    cache_ttl_seconds: _builtins.int
+    """Seconds a kept answer lives; 0: no answer is kept. Who shares one, and the bytes that all of them may take of the
+    cache's memory; 0: as much as all.
+    """
+    cache_scope: Global___CacheScope.ValueType
+    cache_most_bytes: _builtins.int
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -603,10 +634,13 @@ class Route(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         reserved_output_tokens: _builtins.int = ...,
         audiences: _abc.Iterable[_builtins.str] | None = ...,
+        cache_ttl_seconds: _builtins.int = ...,
+        cache_scope: Global___CacheScope.ValueType = ...,
+        cache_most_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,150 @@
+"""Which answers may be kept, and how a kept one is given out. No I/O.
+
+An answer is kept if it is whole, succeeded, and says that it is finished; of a stream, its last event says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import orjson
+
+from translator.cache import chat
+from translator.cache.key import CHAT, RESPONSES, Wanted
+from translator.questions.frames import Passed
+
+EVENTS = "text/event-stream"
+#: Bytes of the longest answer that is kept: what Envoy's module takes as one answer, with room for its headers.
+LONGEST = 960 * 1024
+#: Bytes of the longest answer that is given out in the other form.
+_LONGEST_CONVERTED = 256 * 1024
+#: Bytes of an answer's objects and of its places in tables.
+_OVERHEAD = 1_000
+_DONE = b"[DONE]"
+_TEXTS = frozenset({CHAT, "/v1/completions"})
+
+
+class Kept(msgspec.Struct, array_like=True, gc=False):
+    """An answer. `usage` is the event that reports a stream's usage, which `body` is without, or empty. `at` and
+    `until` are Unix seconds, `saved` nano-USD.
+    """
+
+    streams: bool
+    content_type: str
+    body: bytes
+    usage: bytes
+    at: float
+    until: float
+    saved: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, those of its key and its places in tables included."""
+        return len(self.body) + len(self.usage) + len(self.content_type) + _OVERHEAD
+
+
+def keep(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
+    """Returns the answer to be kept, without its times; None if it must not be."""
+    if not passed.body or len(passed.body) > LONGEST:
+        return None
+    kind = passed.content_type.partition(";")[0].strip().lower()
+    if (kind == EVENTS) != wanted.streams:
+        return None
+    if wanted.streams:
+        return _stream(passed, wanted, path)
+    if (kind == "application/json" or kind.endswith("+json")) and not _is_finished(passed.body, path):
+        return None
+    if path in _TEXTS | {RESPONSES} and kind != "application/json":
+        return None
+    return Kept(False, passed.content_type, passed.body, b"", 0, 0, 0)
+
+
+def given(kept: Kept, wanted: Wanted) -> tuple[str, bytes] | None:
+    """Returns content-type and body for who wants the answer, or None if it cannot be had in that form."""
+    if kept.streams == wanted.streams:
+        return kept.content_type, chat.with_usage(kept.body, kept.usage) if wanted.usage else kept.body
+    if not wanted.convertible or len(kept.body) > _LONGEST_CONVERTED:
+        return None
+    if wanted.streams:
+        body, usage = chat.stream_of(kept.body)
+        made = EVENTS, chat.with_usage(body, usage) if wanted.usage else body
+    else:
+        plain = chat.plain_of(kept.body, kept.usage)
+        if plain is None:
+            return None
+        made = "application/json", plain
+    return made if len(made[1]) <= LONGEST else None
+
+
+def _is_finished(body: bytes, path: str) -> bool:
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    if type(values) is not dict or values.get("error") is not None:
+        return False
+    if path in _TEXTS:
+        choices = values.get("choices")
+        return type(choices) is list and bool(choices) and all(map(chat.is_finished, choices))
+    return path != RESPONSES or values.get("status") == "completed"
+
+
+def events(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields each whole event: its bytes with the empty line, and its data."""
+    start = 0
+    while start < len(stream):
+        ends = [(at, len(mark)) for mark in (b"\n\n", b"\r\n\r\n") if (at := stream.find(mark, start)) >= 0]
+        if not ends:
+            event, end = stream[start:], len(stream)
+        else:
+            at, size = min(ends)
+            end = at + size
+            event = stream[start:end]
+        lines = event.replace(b"\r\n", b"\n").split(b"\n")
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        yield event, data
+        start = end
+
+
+def _stream(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
+    kept: list[bytes] = []
+    usage, finished, first = b"", False, None
+    choices = chat.Choices()
+    for event, data in events(passed.body):
+        if not data:
+            continue  # a comment, to keep the connection open
+        if data.strip() == _DONE:
+            finished = True
+            kept.append(b"data: [DONE]\n\n")
+            continue
+        try:
+            values = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return None
+        if type(values) is not dict or values.get("error") is not None or values.get("type") == "error":
+            return None
+        first = values if first is None else first
+        if path == CHAT and chat.is_usage(values):
+            usage = chat.usage_event(values, values["usage"])
+            continue
+        if path in _TEXTS and not choices.add(values):
+            return None
+        if str(values.get("type", "")).endswith(".completed"):
+            finished = True
+        kept.append(event)
+    if not finished or (path in _TEXTS and not choices.finished):
+        return None
+    if path == CHAT and not usage:
+        usage = chat.usage_event(first or {}, _report(passed.report))
+    return Kept(True, EVENTS, b"".join(kept), usage, 0, 0, 0)
+
+
+def _report(report: bytes) -> Any:
+    """The target's report of usage, None if there is none."""
+    try:
+        facts = orjson.loads(report)
+    except orjson.JSONDecodeError:
+        return None
+    return facts.get("usage") if type(facts) is dict else None

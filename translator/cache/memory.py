@@ -1,0 +1,87 @@
+"""Kept answers in memory, bounded in bytes: the one that was not used for longest makes room."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from translator.cache.answers import Kept
+from translator.metrics import Sample
+
+DEFAULT_BYTES = 256 * 1024 * 1024
+
+
+class MemoryStore:
+    """`most_bytes` is what all answers may take. `clock` gives Unix seconds."""
+
+    def __init__(self, most_bytes: int = DEFAULT_BYTES, clock: Callable[[], float] = time.time) -> None:
+        self.most_bytes = most_bytes
+        self._clock = clock
+        #: Key → route and answer; the one used last is last.
+        self._kept: OrderedDict[bytes, tuple[str, Kept]] = OrderedDict()
+        #: The same keys by route, in the same order.
+        self._routes: dict[str, OrderedDict[bytes, None]] = {}
+        self._bytes: dict[str, int] = {}
+        self.bytes = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: bytes) -> Kept | None:
+        """Returns what is kept, unless its time is over."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        route, kept = found
+        if kept.until <= self._clock():
+            self._remove(key)
+            return None
+        self._kept.move_to_end(key)
+        self._routes[route].move_to_end(key)
+        return kept
+
+    def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> bool:
+        """Keeps an answer, of whose route at most `most_of_route` bytes are kept (0: no bound of its own). Returns
+        whether it fits.
+        """
+        size, most = kept.size, min(most_of_route or self.most_bytes, self.most_bytes)
+        if key in self._kept:
+            self._remove(key)
+        if size > most:
+            return False
+        while self._bytes.get(route, 0) + size > most:
+            self._evict(next(iter(self._routes[route])))
+        while self.bytes + size > self.most_bytes:
+            self._evict(next(iter(self._kept)))
+        self._kept[key] = (route, kept)
+        self._routes.setdefault(route, OrderedDict())[key] = None
+        self._bytes[route] = self._bytes.get(route, 0) + size
+        self.bytes += size
+        return True
+
+    def samples(self) -> Iterable[Sample]:
+        """For `/metrics`."""
+        prefix = "trunkline_translator_cache_"
+        yield Sample(f"{prefix}bytes", "gauge", "Bytes that kept answers take in memory.", self.bytes)
+        yield Sample(f"{prefix}answers", "gauge", "Answers kept in memory.", len(self))
+        yield Sample(f"{prefix}evicted_total", "counter", "Kept answers that made room for others.", self.evicted)
+
+    def shrink(self) -> None:
+        """Makes `most_bytes` true again after it was changed."""
+        while self.bytes > self.most_bytes:
+            self._evict(next(iter(self._kept)))
+
+    def _evict(self, key: bytes) -> None:
+        self._remove(key)
+        self.evicted += 1
+
+    def _remove(self, key: bytes) -> None:
+        route, kept = self._kept.pop(key)
+        keys = self._routes[route]
+        del keys[key]
+        self._bytes[route] -= kept.size
+        self.bytes -= kept.size
+        if not keys:
+            del self._routes[route], self._bytes[route]

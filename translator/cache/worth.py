@@ -1,0 +1,37 @@
+"""What an answer cost that is kept: what everybody saves who gets it again."""
+
+from __future__ import annotations
+
+from translator.ledger import records
+from translator.ledger.lines import RequestLine
+from translator.ledger.prices import PriceBook
+from translator.limits import Reservation
+from translator.questions.frames import Passed
+
+
+class Worth:
+    """By the prices of the targets."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    def of(self, held: Reservation, passed: Passed) -> int:
+        """Returns nano-USD: what the request is billed that had reserved `held` and got this answer."""
+        line = RequestLine(
+            held=held,
+            target=passed.target,
+            node="",
+            failed="",
+            attempts=1,
+            status=200,
+            flags="",
+            # No bound of what is believed of the target: its own line in the log bounds what is billed.
+            bytes_in=held.prompt,
+            bytes_out=len(passed.body),
+            first_byte_us=0,
+            duration_ms=0,
+            usage=passed.report.decode("utf-8", "replace") or None,
+            events=None,
+            event_bytes=0,
+        )
+        return records.bill(line, held, self._prices).cost

@@ -1,0 +1,23 @@
+"""How a route keeps answers, from the policy's message."""
+
+from __future__ import annotations
+
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from translator.cache.key import Rule, Scope
+
+_SCOPES = {
+    policy.CACHE_SCOPE_UNSPECIFIED: Scope.ORGANISATION,
+    policy.CACHE_SCOPE_ORGANISATION: Scope.ORGANISATION,
+    policy.CACHE_SCOPE_KEY: Scope.KEY,
+    policy.CACHE_SCOPE_USER: Scope.USER,
+}
+
+
+def cache_rule(message: policy.Route) -> Rule | None:
+    """Returns the rule, or None where nothing is kept. For a scope of a later version it is the key's."""
+    if not message.cache_ttl_seconds:
+        return None
+    targets = ",".join(sorted(target.id for target in message.targets))
+    scope = _SCOPES.get(message.cache_scope, Scope.KEY)
+    return Rule(message.cache_ttl_seconds, scope, message.cache_most_bytes, targets)
