@@ -74,14 +74,13 @@ class Edit:
 
 
 class JsonBody:
-    """A body that is a JSON object with a model; anything else raises Refusal (400). With `escapes`, some
-    character may be written as `\\uXXXX`.
+    """A body that is a JSON object with members; anything else raises Refusal (400). `model` is empty where it is
+    missing, null or empty. With `escapes`, some character may be written as `\\uXXXX`.
     """
 
     __slots__ = ("_body", "_keys", "escapes", "model", "streams", "values")
 
-    def __init__(self, body: bytes, *, optional: bool = False) -> None:
-        """Where the model is `optional`, it may be missing, null or empty, and is empty then."""
+    def __init__(self, body: bytes) -> None:
         if len(body) > _MAX_VALUES:
             _check_values(body)
         try:
@@ -103,11 +102,13 @@ class JsonBody:
         escape = _ESCAPE.search(body) if _BACKSLASH in body else None
         escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
         self._keys = _located(body) if escaped or not _is_obvious(body, values) else None
+        if not values:
+            raise _wrong("model", "missing_model", "a non-empty string")
         model = values.get("model")
-        if optional and not model and (model is None or type(model) is str) and values:
+        if model is None:
             model = ""
-        elif type(model) is not str or not model:
-            raise _wrong("model", "invalid_type" if "model" in values else "missing_model", "a non-empty string")
+        elif type(model) is not str:
+            raise _wrong("model", "invalid_type", "a non-empty string")
         stream = values.get("stream")
         # Servers disagree about what else means true, and a stream is accounted for differently.
         if stream is not None and type(stream) is not bool:

@@ -40,7 +40,7 @@ def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 
 
 def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
-    parsed = JsonBody(body, optional=True)
+    parsed = JsonBody(body)
     if endpoint.background and parsed.values.get("background") not in (None, False):
         raise _no_background()
     streams = endpoint.streams and parsed.streams
@@ -65,7 +65,7 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
 
 
 def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
-    parsed = FormBody(body, content_type, optional=True)
+    parsed = FormBody(body, content_type)
     estimated = estimate.of_form(endpoint.path, parsed)
     return BodyFacts(
         parsed.model[:_LONGEST_MODEL],

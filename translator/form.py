@@ -15,15 +15,15 @@ _LONGEST_FIELD = 1_000
 
 
 class FormBody:
-    """A form with exactly one field `model`; anything else raises Refusal (400). Where it is `optional`, it may be
-    missing or empty, and is empty then.
+    """A form with at most one field `model`; anything else raises Refusal (400). `model` is empty where the field
+    is missing or empty.
 
     `files` are the sizes in bytes of its files, by field name and in order; `size` is that of the whole body.
     """
 
     __slots__ = ("_body", "_boundary", "_fields", "_files", "files", "model", "size", "streams")
 
-    def __init__(self, body: bytes, content_type: bytes, *, optional: bool = False) -> None:
+    def __init__(self, body: bytes, content_type: bytes) -> None:
         self._body = body
         self._boundary = multipart.boundary(content_type)
         self.size = len(body)
@@ -32,16 +32,11 @@ class FormBody:
         self.files: list[tuple[str, int]] = []
         for part in multipart.parts(body, self._boundary):
             self._take(part)
-        if "model" not in self._fields and not optional:
-            message = "The form must have a field 'model' with the model's name."
-            raise Refusal(400, "missing_model", message, param="model")
         model = self._fields.get("model")
         try:
             self.model = body[model.start : model.end].decode() if model is not None else ""
         except UnicodeDecodeError:
             raise malformed("the field 'model' is not UTF-8") from None
-        if not self.model and not optional:
-            raise malformed("the field 'model' is empty")
         streamed = (self.field("stream") or "").encode().lower()
         # Servers disagree about what else means true, and a stream is accounted for differently.
         if streamed not in _TRUE | _FALSE:

@@ -26,12 +26,15 @@ def check(data: bytes) -> bool:
         assert refusal.status in {400, 413}
         return False
     meant = json.loads(data)
-    assert body.model == meant["model"]
+    assert body.model == (meant.get("model") or "")
     assert body.streams is (meant.get("stream") is True)
     assert not [name for name in meant if name not in DECIDING and name.casefold() in DECIDING]
-    offset, length = body.model_value()
-    assert json.loads(data[offset : offset + length]) == body.model
-    assert _loads(data, offset, length, json.dumps(NEW)) == {**meant, "model": NEW}
+    if "model" in meant:
+        offset, length = body.model_value()
+        assert json.loads(data[offset : offset + length]) == meant["model"]
+        assert _loads(data, offset, length, json.dumps(NEW)) == {**meant, "model": NEW}
+    else:
+        assert _loads(data, *body.opening(), f'{{"model":{json.dumps(NEW)},') == {**meant, "model": NEW}
     if usage is not None:
         options = meant.get("stream_options") or {}
         asked = {**meant, "stream_options": {**options, "include_usage": True}}
