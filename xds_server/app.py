@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import grpc
 import grpc.aio
@@ -37,6 +37,7 @@ from xds_server.nodes.authority import Authority
 from xds_server.nodes.enrolment import Enrolment
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
+from xds_server.ranker import Ranker
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.settings import Settings
@@ -70,17 +71,25 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store = await asyncio.to_thread(_open_store, settings)
-    ledger, reports = Ledger(settings.database, store.write_lock), LedgerReader(settings.database)
+    ledger = Ledger(settings.database, store.write_lock)
+    books = _Books(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger))
     try:
-        await _serve(settings, store, ledger, reports, stopping)
+        await _serve(settings, store, books, stopping)
     finally:
-        for each in (reports, ledger, store):
+        for each in (books.ranker, books.reports, ledger, store):
             await asyncio.to_thread(each.close)
 
 
-async def _serve(
-    settings: Settings, store: Store, ledger: Ledger, reports: LedgerReader, stopping: asyncio.Event
-) -> None:
+class _Books(NamedTuple):
+    """Who writes usage records, reports on them, and ranks targets by them."""
+
+    ledger: Ledger
+    reports: LedgerReader
+    ranker: Ranker
+
+
+async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyncio.Event) -> None:
+    ledger, reports, ranker = books
     clients = ClientRegistry(return_seconds=RETURN_SECONDS)
     running = RunningClients(settings.running_clients, clients)
     await asyncio.to_thread(running.restore)
@@ -115,6 +124,7 @@ async def _serve(
         live=live,
         certificate=certificate,
         troubles=troubles,
+        ranker=ranker,
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
@@ -135,17 +145,16 @@ async def _serve(
             tasks.create_task(control_plane.run(ads), name="reconcile"),
             tasks.create_task(nodes.run(), name="nodes"),
             tasks.create_task(_watch(store, troubles), name="database"),
+            tasks.create_task(ranker.run(control_plane), name="ranker"),
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
             tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:
-            shown = _shown(builder.renew, control_plane)
-            background.append(tasks.create_task(authority.run(shown), name="certificate"))
+            background.append(tasks.create_task(authority.run(_shown(builder.renew, control_plane))))
         if certificate is not None:
-            renewed = _shown(builder.renew_listeners, control_plane)
-            background.append(tasks.create_task(certificate.run(renewed), name="listeners' certificate"))
+            background.append(tasks.create_task(certificate.run(_shown(builder.renew_listeners, control_plane))))
         if not settings.database.is_sqlite:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))

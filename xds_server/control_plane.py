@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.model import Pool, State
+from xds_server.model import Pool, Route, State
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
+from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.salvage import salvage
 from xds_server.troubles import Troubles
 
@@ -47,6 +48,8 @@ class ControlPlane:
         self._live: LivePools | None = None
         self._pools: dict[str, Pool] = {}
         self._troubles = troubles if troubles is not None else Troubles()
+        self._rankings: Rankings = NO_RANKINGS
+        self._is_ranked_anew = False
         self._state: State | None = None
         #: The last state that could be built: all of `_state`, but for what is in trouble.
         self._built = State(0)
@@ -67,6 +70,16 @@ class ControlPlane:
         """The live pools that differ now, by name; one without endpoints ended."""
         self._take(pools)
         self._changed.set()
+
+    def rankings_changed(self, rankings: Rankings) -> None:
+        """The present rankings of all routes that have any."""
+        self._rankings = rankings
+        self._is_ranked_anew = True
+        self._changed.set()
+
+    def routes(self) -> Collection[Route]:
+        """Those of the state that was published last."""
+        return self._state.routes.values() if self._state is not None else ()
 
     async def snapshot(self) -> Snapshot:
         """What is to be published now."""
@@ -115,12 +128,17 @@ class ControlPlane:
             snapshot = await asyncio.to_thread(self._build, state, dict(self._pools))
             self._state = state
             return snapshot
-        return self._builder.build(state.revision, self._built, self._pools)
+        if self._is_ranked_anew:  # as a changed state, but without what has to be encoded
+            self._is_ranked_anew = False
+            return await asyncio.to_thread(
+                self._builder.build, state.revision, self._built, dict(self._pools), self._rankings
+            )
+        return self._builder.build(state.revision, self._built, self._pools, self._rankings)
 
     def _build(self, state: State, pools: Mapping[str, Pool]) -> Snapshot:
         """The snapshot of `state`; without the objects that cannot be built, if there are any."""
         try:
-            snapshot = self._builder.build(state.revision, state, pools)
+            snapshot = self._builder.build(state.revision, state, pools, self._rankings)
         except Exception as failed:  # noqa: BLE001  # one object's, which is found below
             _log.error("state not built, looking for the object", exc_info=failed)
         else:
@@ -130,13 +148,13 @@ class ControlPlane:
 
         def error_of(tried: State) -> Exception | None:
             try:
-                self._builder.build(tried.revision, tried, pools)
+                self._builder.build(tried.revision, tried, pools, self._rankings)
             except Exception as error:  # noqa: BLE001
                 return error
             return None
 
         built, broken = salvage(self._built, state, error_of)
-        snapshot = self._builder.build(built.revision, built, pools)
+        snapshot = self._builder.build(built.revision, built, pools, self._rankings)
         self._built = built
         self._troubles.set("builder", "; ".join(map(str, broken)))
         return snapshot

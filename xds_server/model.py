@@ -20,6 +20,8 @@ class Strategy(StrEnum):
     CHEAPEST = "cheapest"
     FASTEST = "fastest"
     OWN_FIRST = "own-first"
+    BALANCED = "balanced"
+    OWN_ONLY = "own-only"
 
 
 class CacheScope(StrEnum):
@@ -236,6 +238,7 @@ class Route:
     """A public model name; `organisation_id` is empty for a route that everybody sees.
 
     `reserved_output_tokens` are reserved for a request that states no maximum; 0: the translator's default.
+    `balance` is what time weighs beside money, in percent; 0: the default.
     """
 
     id: str
@@ -248,6 +251,7 @@ class Route:
     privacy: Privacy = Privacy.ANY
     limits: tuple[Limit, ...] = ()
     reserved_output_tokens: int = 0
+    balance: int = 0
     created_at: int = 0
     version: int = 0
     managed_by: str = ""

@@ -64,7 +64,7 @@ VALUES: Mapping[str, list[Any]] = {
     "Provider.ca_file": ["/etc/ca.pem"],
     "Provider.stream_usage": [False],
     "Route.organisation": [""],
-    "Route.strategy": [each for each in admin.Strategy.values() if each not in {0, admin.STRATEGY_FASTEST}],
+    "Route.strategy": [each for each in admin.Strategy.values() if each not in {0, admin.STRATEGY_OWN_ONLY}],
     "RouteTarget.provider": ["q"],
     "Price.valid_from": [4_000_000_000],
     "Limit.time_zone": ["Europe/Berlin"],

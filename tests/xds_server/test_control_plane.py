@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from xds_server.control_plane import ControlPlane
 from xds_server.model import Endpoint, Pool, Route, State
 from xds_server.protocol.snapshot import Snapshot
+from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.troubles import Troubles
 
 
@@ -27,7 +28,9 @@ class Builder:
     def __init__(self) -> None:
         self.built: list[tuple[int, set[str]]] = []
 
-    def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
+    def build(
+        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+    ) -> Snapshot:
         self.built.append((revision, set(live)))
         return Snapshot(revision)
 
@@ -75,7 +78,9 @@ async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:
 class PickyBuilder(Builder):
     """Fails for a route of the model `broken`."""
 
-    def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
+    def build(
+        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+    ) -> Snapshot:
         if any(route.model == "broken" for route in state.routes.values()):
             raise ValueError("cannot encode this")
         self.states.append(state)

@@ -239,6 +239,7 @@ class Route(_Strict):
     privacy: Privacy = "any"
     limits: list[Limit] = []
     reserved_output_tokens: Count = 0
+    balance: Annotated[int, Field(ge=0, le=99)] = 0
 
 
 class Provider(_Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from trunkline.completion import script
+from trunkline.text import say
 
 
 @click.command(
@@ -21,4 +22,4 @@ def completion(*, shell: str) -> None:
 
     Names come from the control plane, if it answers within a second.
     """
-    click.echo(script(shell))
+    say(script(shell), lines=True)

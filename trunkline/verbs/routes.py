@@ -128,6 +128,12 @@ Examples:
     default=None,
     help="Completion tokens reserved for a request that states no maximum; 0: 1,024.",
 )
+@click.option(
+    "--balance",
+    type=click.IntRange(0, 99),
+    default=None,
+    help="For the strategy balanced: what time weighs beside money, in percent; 0: 50.",
+)
 @change_options
 def set_route(
     *,
@@ -145,6 +151,7 @@ def set_route(
     cache_most_bytes: int | None,
     limits: tuple[model.Limit, ...],
     reserved_output_tokens: int | None,
+    balance: int | None,
 ) -> None:
     """Create the route MODEL, or change what is given of it; --target replaces all its targets.
 
@@ -176,11 +183,12 @@ def set_route(
         if connect is not None:
             route.timeouts.connect_ms = connect
         _set_cache(route, cache_ttl, cache_scope, cache_most_bytes)
+        for field, value in (("reserved_output_tokens", reserved_output_tokens), ("balance", balance)):
+            if value is not None:
+                setattr(route, field, value)
         if limits:
             del route.limits[:]
             route.limits.extend(map(document.limit, limits))
-        if reserved_output_tokens is not None:
-            route.reserved_output_tokens = reserved_output_tokens
         answer = api.PutRoute(admin.PutRouteRequest(route=route))
     say(f"{'~' if stored else '+'} route {names.route_label(model_name, org)}")
     if stored is not None:
@@ -213,6 +221,59 @@ def remove(*, control: Control, model_name: str, org: str) -> None:
         answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
     say(f"- route {names.route_label(model_name, org)}")
     changes.report(answer.propagation)
+
+
+_EXPLAINED = (
+    "target", "tier", "share", "reason", "expected_s", "cost_usd", "first_byte_ms", "tokens_per_s", "errors",
+    "limited", "cached", "attempts",
+)  # fmt: skip
+
+
+@routes.command(
+    epilog="""\b
+Examples:
+  trunkline routes explain gpt-4.1
+  trunkline routes explain gpt-4.1 --key acme/ci
+  trunkline routes explain gpt-4.1 --output json
+"""
+)
+@click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
+@click.option("--org", shell_complete=completion.ORGS, default="", help="As this organisation's keys see it.")
+@click.option("--key", shell_complete=completion.KEYS, default="", help="As this key sees it.")
+@output_option
+@control_options
+def explain(*, control: Control, model_name: str, org: str, key: str, output: str) -> None:
+    """Which target of MODEL would be chosen now, and why.
+
+    Seconds and dollars are those of the route's typical request: what it was used for in the last minutes.
+    """
+    with control.connect() as api, names.suggesting(api, "route", names.route_label(model_name, org)):
+        if key:
+            id_ = names.key_id(api, key)
+            org = names.key_labels(api, [id_])[id_].partition("/")[0]
+        found = api.ExplainRoute(admin.ExplainRouteRequest(model=model_name, organisation=org))
+    rows = [_explained(each) for each in found.targets]
+    say(render(rows, _EXPLAINED, output, important=("target", "share", "reason")), lines=True)
+    if output == "table":
+        tokens = f"{found.prompt_tokens:,} prompt tokens, {found.cached_permille / 10:g} % of them cached"
+        say(f"typical request: {tokens}, {found.completion_tokens:,} completion tokens", lines=True)
+
+
+def _explained(target: admin.ExplainedTarget) -> dict[str, object]:
+    return {
+        "target": target.target_id,
+        "tier": target.tier,
+        "share": f"{target.share_permille / 10:g} %",
+        "reason": target.reason,
+        "expected_s": round(target.expected_us / 1e6, 3) if target.expected_us else "",
+        "cost_usd": round(target.cost_nano_usd / 1e9, 9),
+        "first_byte_ms": round(target.first_byte_us / 1e3) if target.first_byte_us else "",
+        "tokens_per_s": round(target.millitokens_per_second / 1e3, 1) if target.millitokens_per_second else "",
+        "errors": f"{target.error_permille / 10:g} %",
+        "limited": f"{target.limit_permille / 10:g} %",
+        "cached": f"{target.cached_permille / 10:g} %",
+        "attempts": target.attempts,
+    }
 
 
 def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:

@@ -31,6 +31,7 @@ _HOUR_MS = 3_600_000
 _ROUTE: values.Ranges = {
     "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
     "cache_most_bytes": (0, 2**40, "bytes (0 = as much as all answers)"),
+    "balance": (0, 99, "percent (0 = the default of 50)"),
     "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
 }
 _TIMEOUTS: values.Ranges = {
@@ -117,19 +118,17 @@ def route(
         problems.at("organisation").note(f"no organisation {shown}; {known(organisations, message.organisation)}")
     targets = _targets(message, problems, providers)
     privacy = enums.read(Privacy, message, "privacy", Privacy.ANY, problems)
+    strategy = enums.read(Strategy, message, "strategy", Strategy.WEIGHTED, problems)
     if privacy is Privacy.OWN_NODES:
-        for index, target in enumerate(message.targets):
-            if target.provider:
-                problems.at("targets", index).at("provider").note(
-                    "a provider is not an own node, and this route's privacy is own-nodes; accepted: `nodes`, or "
-                    "privacy any"
-                )
+        _refuse_providers(message, problems, "this route's privacy is own-nodes", "privacy any")
+    elif strategy is Strategy.OWN_ONLY:
+        _refuse_providers(message, problems, "this route's strategy is own-only", "another strategy")
     return ParsedRoute(
         Route(
             id="",
             model=message.model,
             targets=targets,
-            strategy=_strategy(message, problems),
+            strategy=strategy,
             timeouts=Timeouts(**values.numbers(message.timeouts, _TIMEOUTS, problems.at("timeouts"))),
             privacy=privacy,
             cache_scope=enums.read(CacheScope, message, "cache_scope", CacheScope.ORGANISATION, problems),
@@ -205,14 +204,12 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     return ProviderTarget(message.provider, message.model, weight, message.tier, prices)
 
 
-def _strategy(message: pb.Route, problems: Problems) -> Strategy:
-    strategy = enums.read(Strategy, message, "strategy", Strategy.WEIGHTED, problems)
-    if strategy is Strategy.FASTEST:
-        accepted = ", ".join(each for each in Strategy if each is not Strategy.FASTEST)
-        problems.at("strategy").note(
-            f"fastest needs usage records, which this version does not keep; accepted: {accepted}"
-        )
-    return strategy
+def _refuse_providers(message: pb.Route, problems: Problems, reason: str, otherwise: str) -> None:
+    for index, target in enumerate(message.targets):
+        if target.provider:
+            problems.at("targets", index).at("provider").note(
+                f"a provider is not an own node, and {reason}; accepted: `nodes`, or {otherwise}"
+            )
 
 
 def _ca_file(path: str, base_url: str, problems: Problems) -> None:

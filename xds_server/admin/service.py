@@ -20,6 +20,7 @@ from xds_server.admin.nodes import NodeMethods
 from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLiveNodes, Publisher, Tunnel
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.prune import SECTIONS
+from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import DatabaseReplacedError
 from xds_server.ledger.reader import LedgerReader
@@ -37,7 +38,7 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(GatewayMethods, KeyMethods, NodeMethods, UsageMethods):
+class AdminService(GatewayMethods, KeyMethods, NodeMethods, RoutingMethods, UsageMethods):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(
@@ -51,6 +52,7 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, UsageMethods):
         live: LiveNodes | None = None,
         certificate: ListenerCertificate | None = None,
         troubles: Troubles | None = None,
+        ranker: Explains | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -59,6 +61,7 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, UsageMethods):
         self._tunnel = tunnel
         self._certificate = certificate
         self._troubles = troubles if troubles is not None else Troubles()
+        self._ranker = ranker if ranker is not None else NothingMeasured()
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting

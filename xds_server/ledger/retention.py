@@ -10,11 +10,13 @@ from functools import partial
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger import refused
+from xds_server.ledger import refused, slots
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.records import HOUR_US
+from xds_server.routing.slots import slot_of
+from xds_server.routing.window import KEPT_SLOTS
 
 #: Seconds between two looks. Every look removes all that is due, batch by batch.
 _INTERVAL = 300.0
@@ -61,6 +63,7 @@ class Retention:
     async def remove(self) -> int:
         """Everything that is due now. Returns how many raw records it was. Raises DatabaseUnavailableError."""
         now, removed = int(self._clock()), 0
+        await self._ledger.write(lambda writing: slots.remove(writing, slot_of(now) - KEPT_SLOTS))
         if self._kept.records:
             removed = await self._records((now - self._kept.records) // _HOUR)
         day = (now - self._kept.rollups) // DAY

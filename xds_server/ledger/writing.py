@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from xds_server.ledger import blocks, contributions, histogram
+from xds_server.ledger import blocks, contributions, histogram, slots
 from xds_server.ledger.connection import Writing, on_conflict_add
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.rollup import MOST_TAGS, SUMS, Hour, Series, Totals, roll_up
@@ -41,6 +42,7 @@ def append(writing: Writing, batch: Columns) -> int:
     writing.insert("usage_unit", _UNIT, sorted(units), _ADD_UNIT)
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
     contributions.append(writing, new)
+    slots.append(writing, new, time.time())
     return len(new["id"])
 
 

@@ -35,6 +35,7 @@ from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
 from xds_server.resources.shapes import Shape, hops, shapes
 from xds_server.resources.strategy import Hop
 from xds_server.resources.targets import encoded_provider_cluster
+from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -83,6 +84,7 @@ class Builder:
         self._route_entries: Generation[Hashable, bytes] = Generation()
         self._pools: Mapping[str, Pool] = {}
         self._state: State | None = None
+        self._rankings: Rankings = NO_RANKINGS
         self._clock = clock
         self._wanted: Mapping[str, Resource] = {}
         self._lingering: dict[str, tuple[Resource, float]] = {}
@@ -113,21 +115,23 @@ class Builder:
         self._direct = self._tls is not None
         self._assignments = Assignments(direct=self._direct)
 
-    def build(self, revision: int, state: State, live: Mapping[str, Pool]) -> Snapshot:
+    def build(
+        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+    ) -> Snapshot:
         """The snapshot of `state` with the `live` pools (by name); shares with the last what did not change.
 
         Which pools there are follows from the state alone (`audiences.pools`); what is live fills them. Pools
-        change far more often than the state: given the same state object, only assignments are looked at.
+        change far more often than the state: given the same state and rankings, only assignments are looked at.
         """
         built = dict(self._last.resources)
         if self._tls is not self._next_tls or self._listener_tls is not self._next_listener_tls:
             self._tls, self._listener_tls, self._state = self._next_tls, self._next_listener_tls, None
             self._present()
-        if state is not self._state:
-            built.update(self._desired(state))
+        if state is not self._state or rankings is not self._rankings:
+            built.update(self._desired(state, rankings))
             self._wanted = built[types.CLUSTER]
             self._pools = audiences.pools(state)
-            self._state = state
+            self._state, self._rankings = state, rankings
         built[types.CLUSTER] = self._with_lingering(self._wanted)
         built[types.ENDPOINT] = self._with_their_assignments(self._assignments.of(self._pools, live))
         self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
@@ -165,12 +169,12 @@ class Builder:
         kept = {name: before[name] for name in self._lingering if name in before and name not in wanted}
         return {**wanted, **kept} if kept else wanted
 
-    def _desired(self, state: State) -> dict[str, Mapping[str, Resource]]:
-        """Everything that depends on the desired state alone."""
+    def _desired(self, state: State, rankings: Rankings) -> dict[str, Mapping[str, Resource]]:
+        """Everything that depends on the desired state and on what was measured."""
         self._resources.turn()
         self._route_entries.turn()
         now = self._wall_clock()
-        every_shape = shapes(state, now)
+        every_shape = shapes(state, now, rankings)
         return {
             types.SECRET: self._of_edge[types.SECRET],
             types.CLUSTER: self._clusters(state, every_shape),

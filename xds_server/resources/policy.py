@@ -24,7 +24,7 @@ _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
     given=["targets", "audiences"],
-    unsaid=["strategy", "timeouts", "privacy", "version", "managed_by"],
+    unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
 

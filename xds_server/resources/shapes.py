@@ -9,6 +9,7 @@ from xds_server.model import Route, State
 from xds_server.resources.audiences import Audiences
 from xds_server.resources.names import route_key
 from xds_server.resources.strategy import Hop, Place, plan
+from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,11 @@ class Shape:
         return "".join(place.line for place in self.plan)
 
 
-def shapes(state: State, at: float) -> list[Shape]:
+def shapes(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[Shape]:
     """Of all routes; `at` (Unix seconds) says which prices are in force."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     return [
-        Shape(route, audience, plan(route, state.providers, at, audiences.owners(audience)))
+        Shape(route, audience, plan(route, state.providers, at, audiences.owners(audience), rankings))
         for route in state.routes.values()
         for audience in ("", *audiences.of_route(route))
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import assert_never
 
-from xds_server.model import NodesTarget, Privacy, Provider, Route, Strategy, Target, pool_name, price_in_force
+from xds_server.model import NodesTarget, Privacy, Provider, Route, Target, pool_name
 from xds_server.resources.names import target_cluster
+from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +46,14 @@ class Place:
         return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {self.hop.cluster}\n"
 
 
-def tiers(route: Route, at: float) -> list[list[Target]]:
-    """The route's targets in groups, the group that serves first in front; prices are those in force at `at`.
-
-    A route with privacy has no targets but own nodes.
-    """
-    groups: dict[tuple[int, ...], list[Target]] = {}
-    for index, target in enumerate(route.targets):
-        if _admits(route.privacy, target):
-            groups.setdefault(_rank(route.strategy, index, target, at), []).append(target)
-    return [groups[key] for key in sorted(groups)]
-
-
-def _admits(privacy: Privacy, target: Target) -> bool:
-    match privacy:
-        case Privacy.ANY:
-            return True
-        case Privacy.OWN_NODES:
-            return isinstance(target, NodesTarget)
-        case _:
-            assert_never(privacy)
-
-
-def _rank(strategy: Strategy, index: int, target: Target, at: float) -> tuple[int, ...]:
-    """Targets of equal rank share the load; lower ranks serve first."""
-    match strategy:
-        case Strategy.PRIORITY:
-            return (index,)
-        case Strategy.CHEAPEST:
-            price = price_in_force(target.prices, at)
-            return (price.input + price.output if price is not None else 0,)
-        case Strategy.OWN_FIRST:
-            return (not isinstance(target, NodesTarget), target.tier)
-        case Strategy.WEIGHTED | Strategy.FASTEST:
-            return (target.tier,)
-        case _:
-            assert_never(strategy)
-
-
 def plan(
-    route: Route, providers: Mapping[str, Provider], at: float, owners: Sequence[str] = ()
+    route: Route,
+    providers: Mapping[str, Provider],
+    at: float,
+    owners: Sequence[str] = (),
+    rankings: Rankings = NO_RANKINGS,
 ) -> tuple[Place, ...]:
-    """Every hop of the route in failover order: tier by tier, the heaviest target first.
+    """Every hop of the route in failover order: tier by tier, in a tier as xds_server.routing.tiers orders it.
 
     `owners` are the audiences whose own machines serve first, the closest in front: a key's, its organisation's.
     `at` (Unix seconds) is when prices are compared. A target of weight 0 serves as a fallback only. Without any
@@ -96,27 +62,19 @@ def plan(
     private = route.privacy is Privacy.OWN_NODES
     places: list[Place] = []
     group = 0
-    for number, tier in enumerate(tiers(route, at)):
-        hops_of = [(target, _hops_of(target, providers, owners, private=private)) for target in tier]
+    for number, tier in enumerate(tiers(route, at, rankings)):
+        hops_of = [(each, _hops_of(each.target, providers, owners, private=private)) for each in tier]
         scale = lcm(*(_sharing(hops) for _, hops in hops_of if hops))
-        weights = _weights(tier)
-        order = sorted(range(len(tier)), key=lambda index: -tier[index].weight)
-        for index in order:
-            target, hops = hops_of[index]
+        for each, hops in hops_of:
             for hop in hops:
-                tries = 2 if isinstance(target, NodesTarget) else 1
-                places.append(Place(hop, number, group, weights[index] * scale // _sharing(hops), tries))
+                tries = 2 if isinstance(each.target, NodesTarget) else 1
+                places.append(Place(hop, number, group, each.weight * scale // _sharing(hops), tries))
             group += 1
     if len(places) == 1:
         # Nobody stands in for it: it is asked twice.
         (place,) = places
         return (Place(place.hop, place.tier, place.group, place.weight, 2),)
     return tuple(places)
-
-
-def _weights(tier: Sequence[Target]) -> list[int]:
-    """As stated, or equal where privacy has left only targets without any."""
-    return [target.weight for target in tier] if any(target.weight for target in tier) else [1] * len(tier)
 
 
 def _sharing(hops: Sequence[Hop]) -> int:

@@ -122,6 +122,7 @@ class RouteRow(SQLModel, table=True):
     privacy: str
     limits: str = Field(sa_type=Text)
     reserved_output_tokens: int
+    balance: int
     created_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
     managed_by: str
@@ -311,6 +312,27 @@ class UsageRefusedRow(SQLModel, table=True):
     field: str
     reason: str
     data: bytes = Field(sa_type=LargeBinary)
+
+
+class RoutingSlotRow(SQLModel, table=True):
+    """What one batch of records said about a route's target; `slot` is numbered as in xds_server.routing.slots."""
+
+    __tablename__ = "routing_slot"
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
+    slot: int = Field(sa_type=BigInteger, index=True)
+    route_id: str
+    target_id: str
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class RoutingBestRow(SQLModel, table=True):
+    """The target that a tier of a route ranks first, and since when (Unix seconds)."""
+
+    __tablename__ = "routing_best"
+    route_id: str = Field(primary_key=True)
+    tier: int = Field(primary_key=True)
+    target_id: str
+    since: float
 
 
 class UsageSeriesRow(SQLModel, table=True):

@@ -90,9 +90,10 @@ CASES: list[tuple[Callable[[pb.Document], None], str]] = [
     (route(organisation="nobody"), 'routes[0].organisation: no organisation "nobody"; known: acme'),
     (lambda d: d.routes.append(d.routes[0]), "routes[2].model: the same as routes[0]"),
     (
-        route(strategy=pb.STRATEGY_FASTEST),
-        "routes[0].strategy: fastest needs usage records, which this version does not keep; accepted: weighted, p",
+        route(strategy=pb.STRATEGY_OWN_ONLY),
+        "routes[0].targets[0].provider: a provider is not an own node, and this route's strategy is own-only; acc",
     ),
+    (route(balance=100), "routes[0].balance: 100 is out of range"),
     (lambda d: d.routes[0].ClearField("targets"), "routes[0].targets: a route needs at least one target"),
     (target(1, provider="foo"), 'routes[0].targets[1].provider: no provider "foo"; known: azure, openai'),
     (

@@ -26,6 +26,7 @@ from xds_server.model import (
     Timeouts,
 )
 from xds_server.store import Store
+from xds_server.store.managers import API
 from xds_server.store.settings import KeySettings
 from xds_server.store.writing import keys, organisations, providers, routes
 from xds_server.store.writing.transaction import Transaction
@@ -73,14 +74,17 @@ def test_what_is_written_comes_back(open_store: OpenStore) -> None:
     state = open_store().load()
 
     assert committed.revision == state.revision == 1
-    assert state.providers == {"openai": replace(OPENAI, version=1)}
+    managed = {"managed_by": API, "version": 1}
+    limits = tuple(replace(limit, managed_by=API) for limit in LIMITS)
+    assert state.providers == {"openai": replace(OPENAI, **managed, credentials_managed_by=API)}
     (acme,) = state.organisations.values()
-    assert (acme.name, acme.limits, acme.version) == ("acme", LIMITS, 1)
+    assert (acme.name, acme.limits, acme.version) == ("acme", limits, 1)
     own, everybody = sorted(state.routes.values(), key=lambda route: route.organisation_id, reverse=True)
-    assert own == replace(ROUTE, id=own.id, organisation_id=acme.id, created_at=own.created_at, version=1)
+    stored = replace(ROUTE, id=own.id, organisation_id=acme.id, created_at=own.created_at, limits=limits[:2])
+    assert own == replace(stored, **managed)
     assert (everybody.organisation_id, everybody.strategy) == ("", Strategy.WEIGHTED)
     (key,) = state.keys.values()
-    assert (key.organisation_id, key.name, key.models, key.limits) == (acme.id, "ci", ("gpt-*",), LIMITS)
+    assert (key.organisation_id, key.name, key.models, key.limits) == (acme.id, "ci", ("gpt-*",), limits)
     assert key.expires_at == 4_000_000_000
     assert committed.value.startswith(f"sk-tl-{key.id}-")
     assert abs(key.created_at - time.time()) < 60

@@ -37,11 +37,15 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     STRATEGY_PRIORITY: _Strategy.ValueType  # 2
     """In the order written; the first healthy one serves."""
     STRATEGY_CHEAPEST: _Strategy.ValueType  # 3
-    """By price of input plus output, cheapest first."""
+    """By effective price, cheapest first: what the route's typical request costs, with the cache hits that it gets."""
     STRATEGY_FASTEST: _Strategy.ValueType  # 4
-    """By measured speed, fastest first."""
+    """By the expected time of the route's typical answer, fastest first."""
     STRATEGY_OWN_FIRST: _Strategy.ValueType  # 5
     """Own nodes first, then the rest by tier and weight."""
+    STRATEGY_BALANCED: _Strategy.ValueType  # 6
+    """By measured speed and effective price together, see Route.balance."""
+    STRATEGY_OWN_ONLY: _Strategy.ValueType  # 7
+    """Own nodes alone."""
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper):
     """How tiers and weights are computed from a route's targets."""
@@ -52,11 +56,15 @@ STRATEGY_WEIGHTED: Strategy.ValueType  # 1
 STRATEGY_PRIORITY: Strategy.ValueType  # 2
 """In the order written; the first healthy one serves."""
 STRATEGY_CHEAPEST: Strategy.ValueType  # 3
-"""By price of input plus output, cheapest first."""
+"""By effective price, cheapest first: what the route's typical request costs, with the cache hits that it gets."""
 STRATEGY_FASTEST: Strategy.ValueType  # 4
-"""By measured speed, fastest first."""
+"""By the expected time of the route's typical answer, fastest first."""
 STRATEGY_OWN_FIRST: Strategy.ValueType  # 5
 """Own nodes first, then the rest by tier and weight."""
+STRATEGY_BALANCED: Strategy.ValueType  # 6
+"""By measured speed and effective price together, see Route.balance."""
+STRATEGY_OWN_ONLY: Strategy.ValueType  # 7
+"""Own nodes alone."""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 class _Privacy:
@@ -303,6 +311,7 @@ class Route(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
     CACHE_SCOPE_FIELD_NUMBER: _builtins.int
     CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -320,6 +329,10 @@ class Route(_message.Message):
     """Completion tokens reserved for a request that states no maximum; 0: the default of 1,024."""
     managed_by: _builtins.str
     """As Provider.managed_by."""
+    balance: _builtins.int
+    """For the strategy `balanced`: what time weighs beside money, 1 to 99 percent; 0: the default of 50. For money alone
+    there is `cheapest`, for time alone `fastest`.
+    """
     cache_scope: _policy_pb2.CacheScope.ValueType
     """Who shares a kept answer."""
     cache_most_bytes: _builtins.int
@@ -347,12 +360,13 @@ class Route(_message.Message):
         limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
         reserved_output_tokens: _builtins.int = ...,
         managed_by: _builtins.str = ...,
+        balance: _builtins.int = ...,
         cache_scope: _policy_pb2.CacheScope.ValueType = ...,
         cache_most_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2988,3 +3002,132 @@ class Contribution(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class ExplainRouteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """What clients ask for."""
+    organisation: _builtins.str
+    """The organisation's own route if it has one, otherwise everybody's; empty: everybody's."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRouteRequest: _TypeAlias = ExplainRouteRequest  # noqa: Y015
+
+@_typing.final
+class ExplainRouteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_PERMILLE_FIELD_NUMBER: _builtins.int
+    STREAM_PERMILLE_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    prompt_tokens: _builtins.int
+    """The route's typical request, by what it was used for in the last minutes: means of its tokens, and shares."""
+    completion_tokens: _builtins.int
+    cached_permille: _builtins.int
+    stream_permille: _builtins.int
+    @_builtins.property
+    def route(self) -> Global___Route: ...
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedTarget]:
+        """In failover order."""
+
+    def __init__(
+        self,
+        *,
+        route: Global___Route | None = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
+        cached_permille: _builtins.int = ...,
+        stream_permille: _builtins.int = ...,
+        targets: _abc.Iterable[Global___ExplainedTarget] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["route", b"route"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_permille", b"cached_permille", "completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens", "route", b"route", "stream_permille", b"stream_permille", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRouteResponse: _TypeAlias = ExplainRouteResponse  # noqa: Y015
+
+@_typing.final
+class ExplainedTarget(_message.Message):
+    """One target of a route, as its strategy sees it now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_US_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_US_FIELD_NUMBER: _builtins.int
+    MILLITOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ERROR_PERMILLE_FIELD_NUMBER: _builtins.int
+    LIMIT_PERMILLE_FIELD_NUMBER: _builtins.int
+    CACHED_PERMILLE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    DOWN_FIELD_NUMBER: _builtins.int
+    target_id: _builtins.str
+    tier: _builtins.int
+    share_permille: _builtins.int
+    """Of the tier's requests, how many begin here."""
+    reason: _builtins.str
+    """Why, in a sentence."""
+    expected_us: _builtins.int
+    """The typical answer from beginning to end, microseconds; 0: not measured."""
+    cost_nano_usd: _builtins.int
+    """The typical request at the price in force, nano-USD."""
+    first_byte_us: _builtins.int
+    """Medians: a stream's first byte in microseconds, and its speed in thousandths of a token per second."""
+    millitokens_per_second: _builtins.int
+    error_permille: _builtins.int
+    """Shares of its attempts that failed, and that it refused with 429."""
+    limit_permille: _builtins.int
+    cached_permille: _builtins.int
+    """Of its prompt tokens, what it read from its cache."""
+    attempts: _builtins.int
+    """Attempts that these numbers are about, of a sample."""
+    down: _builtins.bool
+    """Only failures were seen lately."""
+    def __init__(
+        self,
+        *,
+        target_id: _builtins.str = ...,
+        tier: _builtins.int = ...,
+        share_permille: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        expected_us: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+        first_byte_us: _builtins.int = ...,
+        millitokens_per_second: _builtins.int = ...,
+        error_permille: _builtins.int = ...,
+        limit_permille: _builtins.int = ...,
+        cached_permille: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        down: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "cost_nano_usd", b"cost_nano_usd", "down", b"down", "error_permille", b"error_permille", "expected_us", b"expected_us", "first_byte_us", b"first_byte_us", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "reason", b"reason", "share_permille", b"share_permille", "target_id", b"target_id", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedTarget: _TypeAlias = ExplainedTarget  # noqa: Y015

@@ -164,6 +164,11 @@ class AdminStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.FromString,
                 )
+        self.ExplainRoute = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ExplainRoute',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.FromString,
+                )
         self.GetStatus = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/GetStatus',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
@@ -385,6 +390,13 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRoute(self, request, context):
+        """Which of a route's targets would be chosen now, and why, in numbers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Every Envoy and translator: connected or not, what it runs, what it refused and why.
         """
@@ -544,6 +556,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ReportContributions,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.SerializeToString,
+            ),
+            'ExplainRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRoute,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -1067,6 +1084,23 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ReportContributions',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ReportContributionsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExplainRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ExplainRoute',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -100,6 +100,8 @@ class AdminStub:
     """Removes it; its certificate is worth nothing afterwards."""
     ReportContributions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]
     """What nodes contributed: by node, owner, model and period."""
+    ExplainRoute: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]
+    """Which of a route's targets would be chosen now, and why, in numbers."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -172,6 +174,8 @@ class AdminAsyncStub(AdminStub):
     """Removes it; its certificate is worth nothing afterwards."""
     ReportContributions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]  # type: ignore[assignment]
     """What nodes contributed: by node, owner, model and period."""
+    ExplainRoute: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]  # type: ignore[assignment]
+    """Which of a route's targets would be chosen now, and why, in numbers."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -421,6 +425,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReportContributionsResponse, _abc.Awaitable[_admin_pb2.ReportContributionsResponse]]:
         """What nodes contributed: by node, owner, model and period."""
+
+    @_abc_1.abstractmethod
+    def ExplainRoute(
+        self,
+        request: _admin_pb2.ExplainRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ExplainRouteResponse, _abc.Awaitable[_admin_pb2.ExplainRouteResponse]]:
+        """Which of a route's targets would be chosen now, and why, in numbers."""
 
     @_abc_1.abstractmethod
     def GetStatus(

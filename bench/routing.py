@@ -1,0 +1,157 @@
+"""How the strategies follow simulated targets: `python -m bench.routing` writes docs/images/routing-*.svg.
+
+The traffic is that of tests/xds_server/routing/simulation.py: no gateway, no clock, the same with every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.xds_server.routing.simulation import Behaviour, Script, Simulated, route, simulate
+from xds_server.model import Price, Strategy
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 220, 48, 34, 30
+_FONT = 'font-family="sans-serif" font-size="12"'
+_COLOURS = ("#1f77b4", "#d95f02", "#2ca02c")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Targets by name with what they do, and what is shown: `marks` are (second, words)."""
+
+    name: str
+    title: str
+    strategy: Strategy
+    scripts: dict[str, Script]
+    seconds: int
+    rate: float
+    marks: Sequence[tuple[int, str]] = ()
+    prices: Sequence[Price] = ()
+
+    def run(self) -> Simulated:
+        return simulate(
+            route(self.strategy, list(self.scripts), self.prices),
+            list(self.scripts.values()),
+            self.seconds,
+            self.rate,
+        )
+
+
+def _steady(first: float, **more: float) -> Script:
+    behaviour = Behaviour(first, **more)
+    return lambda _: behaviour
+
+
+def _between(begin: float, end: float, then: Behaviour, otherwise: Behaviour) -> Script:
+    return lambda now: then if begin <= now < end else otherwise
+
+
+SCENES = (
+    Scene(
+        "fastest",
+        "fastest, 50 requests/s: a becomes ten times slower for a minute",
+        Strategy.FASTEST,
+        {"a": _between(60, 120, Behaviour(2.0), Behaviour(0.2)), "b": _steady(0.5)},
+        240,
+        50,
+        ((60, "a is slow"), (120, "a is quick")),
+    ),
+    Scene(
+        "noise",
+        "fastest, 50 requests/s: two targets alike, with noise, for ten minutes",
+        Strategy.FASTEST,
+        {"a": _steady(0.4, noise=0.6), "b": _steady(0.4, noise=0.6)},
+        600,
+        50,
+    ),
+    Scene(
+        "failing",
+        "fastest, 20 requests/s: a fails for a minute",
+        Strategy.FASTEST,
+        {"a": _between(60, 120, Behaviour(0.2, failures=1.0), Behaviour(0.2)), "b": _steady(0.5)},
+        240,
+        20,
+        ((60, "a fails"), (120, "a serves")),
+    ),
+    Scene(
+        "cheapest",
+        "cheapest, 20 requests/s: a costs more by its list, and less once its cache is warm",
+        Strategy.CHEAPEST,
+        {
+            "a": lambda now: Behaviour(0.4, cached_share=min(0.8, now / 100)),
+            "b": _steady(0.4),
+        },
+        240,
+        20,
+        prices=(
+            Price(input=1_000_000, cached_input=100_000, output=4_000_000),
+            Price(input=900_000, cached_input=900_000, output=4_000_000),
+        ),
+    ),
+    Scene(
+        "balanced",
+        "balanced, 20 requests/s: a is cheap and becomes slow for a minute",
+        Strategy.BALANCED,
+        {"a": _between(60, 120, Behaviour(4.0, token=0.05), Behaviour(0.6)), "b": _steady(0.4)},
+        240,
+        20,
+        ((60, "a is slow"), (120, "a is quick")),
+        (Price(input=500_000, output=2_000_000), Price(input=1_000_000, output=4_000_000)),
+    ),
+)
+
+
+def picture(scene: Scene, run: Simulated) -> str:
+    """An SVG of each target's share of the requests, second by second."""
+    across = (_WIDTH - _LEFT - 12) / scene.seconds
+    down = _HEIGHT - _TOP - _BOTTOM
+
+    def x(second: float) -> float:
+        return round(_LEFT + second * across, 1)
+
+    def y(share: float) -> float:
+        return round(_TOP + (1 - share) * down, 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {_FONT}>',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+        f'<text x="{_LEFT}" y="18" font-size="13">{scene.title}</text>',
+    ]
+    for share in (0, 0.5, 1):
+        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{y(share)}" y2="{y(share)}" stroke="#ddd"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(share) + 4}" text-anchor="end">{share:.0%}</text>')
+    parts += [
+        f'<text x="{x(second)}" y="{_HEIGHT - 10}" text-anchor="middle">{second} s</text>'
+        for second in range(0, scene.seconds + 1, 60)
+    ]
+    for second, words in scene.marks:
+        parts.append(
+            f'<line x1="{x(second)}" x2="{x(second)}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="#888" '
+            'stroke-dasharray="3 3"/>'
+        )
+        parts.append(f'<text x="{x(second) + 4}" y="{_TOP + 60}" fill="#555">{words}</text>')
+    for name, colour in zip(scene.scripts, _COLOURS, strict=False):
+        points = " ".join(f"{x(second)},{y(shares[f'{name}/m'])}" for second, shares in enumerate(run.shares))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        end = run.shares[-1][f"{name}/m"]
+        parts.append(
+            f'<text x="{_WIDTH - 24}" y="{y(end) + (14 if end > 0.5 else -5)}" fill="{colour}">{name}</text>'
+        )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def main() -> None:
+    """Writes all pictures."""
+    IMAGES.mkdir(exist_ok=True)
+    for scene in SCENES:
+        run = scene.run()
+        (IMAGES / f"routing-{scene.name}.svg").write_text(picture(scene, run))
+        print(f"{scene.name}: the best target changed {run.changes()} times in {scene.seconds} s")
+
+
+if __name__ == "__main__":
+    main()

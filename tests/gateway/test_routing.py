@@ -1,0 +1,97 @@
+"""Traffic goes where a route's strategy finds it best, by what was measured of the traffic itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import provider_entry
+from tests.gateway.process import GatewayProcess
+
+KEY = "sk-key-of-the-routing-tests"
+
+
+@pytest.fixture(scope="module")
+def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
+    def route(strategy: str) -> dict[str, Any]:
+        prices = {"a": {"input": 1.0, "output": 1.0}, "b": {"input": 9.0, "output": 9.0}}
+        targets = [{"provider": name, "model": "m", "price": price} for name, price in prices.items()]
+        return {"model": strategy, "strategy": strategy, "targets": targets}
+
+    return {
+        "version": 1,
+        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
+        "routes": [route("fastest"), route("cheapest"), route("balanced")],
+        "organisations": [{"name": "acme", "keys": [{"name": "k", "value": KEY}]}],
+    }
+
+
+@pytest.fixture(autouse=True)
+def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
+    yield
+    for provider in (provider_a, provider_b):
+        provider.behave("ok")
+
+
+async def ask(gateway: GatewayProcess, session: aiohttp.ClientSession, model: str) -> str:
+    """Who served one streamed request."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    async with session.post(f"{gateway.base_url}/chat/completions", json=body) as answer:
+        await answer.read()
+        assert answer.status == 200
+        return answer.headers["x-trunkline-target"]
+
+
+async def until_all_go_to(
+    gateway: GatewayProcess, session: aiohttp.ClientSession, model: str, target: str
+) -> None:
+    """Asks until 20 requests in a row have gone there; the explored share may break a row."""
+    async with asyncio.timeout(100):
+        row = 0
+        while row < 20:
+            served = await asyncio.gather(*(ask(gateway, session, model) for _ in range(4)))
+            row = row + 4 if set(served) == {target} else 0
+
+
+async def explained(gateway: GatewayProcess, model: str) -> dict[str, dict[str, Any]]:
+    """The rows of `trunkline routes explain`, by target."""
+    done = await asyncio.to_thread(gateway.run, "routes", "explain", model, "--output", "json")
+    return {each["target"]: each for each in json.loads(done.stdout)}
+
+
+async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
+    gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
+) -> None:
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+        await provider_a.abehave("slow", delay_ms=400)
+        await until_all_go_to(gateway, session, "fastest", "b/m")
+        found = await explained(gateway, "fastest")
+        assert found["b/m"]["reason"] == "the fastest"
+        assert found["a/m"]["expected_s"] > found["b/m"]["expected_s"] > 0
+        assert found["a/m"]["reason"].startswith("asked a little, to be measured")
+        await provider_a.abehave("ok")
+        await provider_b.abehave("slow", delay_ms=800)
+        await until_all_go_to(gateway, session, "fastest", "a/m")
+
+
+async def test_cheapest_goes_by_price_from_the_first_request_on(gateway: GatewayProcess) -> None:
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+        assert [await ask(gateway, session, "cheapest") for _ in range(10)] == ["a/m"] * 10
+    found = await explained(gateway, "cheapest")
+    assert [each["share"] for each in found.values()] == ["100 %", "0 %"]
+    assert found["b/m"]["cost_usd"] == pytest.approx(9 * found["a/m"]["cost_usd"])
+
+
+async def test_balanced_takes_the_dearer_one_where_the_other_is_much_slower(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+        await until_all_go_to(gateway, session, "balanced", "a/m")
+        await provider_a.abehave("slow", delay_ms=3_000)
+        await until_all_go_to(gateway, session, "balanced", "b/m")

@@ -1,0 +1,157 @@
+"""From stored records to published rankings, on both databases: after a restart, and on several replicas."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import pytest
+from trunkline_proto.ledger.v1 import ledger_pb2 as pb
+
+from tests.xds_server.ledger.usage import usage
+from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from xds_server.ledger.kept import Kept
+from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.retention import Retention
+from xds_server.ledger.slots import after
+from xds_server.model import Price, ProviderTarget, Route, Strategy
+from xds_server.ranker import Ranker
+from xds_server.routing.tiers import Rankings
+from xds_server.routing.window import KEPT_SLOTS
+from xds_server.store import Store
+from xds_server.store.connection import open_reader
+
+__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+
+QUICK, SLOW = "quick/m", "slow/m"
+ROUTE = Route("rt_m", "m", (ProviderTarget("slow", "m"), ProviderTarget("quick", "m")), strategy=Strategy.FASTEST)
+
+
+class Published:
+    """What a ranker is given, and what it gives."""
+
+    def __init__(self, *routes: Route) -> None:
+        self._routes = routes
+        self.rankings: list[Rankings] = []
+
+    def routes(self) -> Collection[Route]:
+        return self._routes
+
+    def rankings_changed(self, rankings: Rankings) -> None:
+        self.rankings.append(rankings)
+
+    @property
+    def order(self) -> list[str]:
+        ranking = self.rankings[-1]["rt_m", 0]
+        return [share.target_id for share in ranking.shares]
+
+
+@pytest.fixture
+def ledger(store: Store) -> Iterator[Ledger]:
+    opened = Ledger(store.url, store.write_lock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_ranker(store: Store, ledger: Ledger) -> Iterator[Callable[[], Ranker]]:
+    made: list[Ranker] = []
+
+    def make() -> Ranker:
+        made.append(Ranker(store.url, ledger))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+async def append(ledger: Ledger, **first_byte_us: int) -> None:
+    records = [
+        usage(
+            time.time(), route_id="rt_m", target_id=f"{name}/m", provider=name, stream=True, first_byte_us=each,
+            duration_us=each + 1_000_000,
+        )
+        for name, each in first_byte_us.items()
+        for _ in range(10)
+    ]  # fmt: skip
+    assert len((await ledger.append(pb.AppendRequest(source="test", records=records))).acknowledged) == len(
+        records
+    )
+
+
+async def test_a_route_follows_its_records(ledger: Ledger, make_ranker: Callable[[], Ranker]) -> None:
+    ranker, published = make_ranker(), Published(ROUTE)
+    await ranker.look(published)
+    assert published.rankings == []
+    await append(ledger, quick=100_000, slow=2_000_000)
+    await ranker.look(published)
+    assert published.order == [QUICK, SLOW]
+    await ranker.look(published)
+    assert len(published.rankings) == 1
+
+
+async def test_what_was_measured_survives_a_restart_and_is_the_same_on_a_replica(
+    ledger: Ledger, make_ranker: Callable[[], Ranker]
+) -> None:
+    one, published = make_ranker(), Published(ROUTE)
+    await append(ledger, quick=100_000, slow=2_000_000)
+    await one.look(published)
+    another, elsewhere = make_ranker(), Published(ROUTE)
+    await another.look(elsewhere)
+    assert elsewhere.rankings == published.rankings
+    assert one.explain(ROUTE)[1] == another.explain(ROUTE)[1]
+
+
+async def test_a_replica_keeps_the_best_that_another_chose(
+    ledger: Ledger, make_ranker: Callable[[], Ranker]
+) -> None:
+    """Two targets that differ by less than the margin: whoever is the best stays the best, for all replicas."""
+    one, published = make_ranker(), Published(ROUTE)
+    await append(ledger, slow=100_000)
+    await one.look(published)
+    assert published.order[0] == SLOW
+    await append(ledger, quick=97_000, slow=100_000)
+    another, elsewhere = make_ranker(), Published(ROUTE)
+    for ranker, where in ((one, published), (another, elsewhere)):
+        await ranker.look(where)
+        assert where.order[0] == SLOW
+
+
+async def test_without_records_prices_decide_for_cheapest(make_ranker: Callable[[], Ranker]) -> None:
+    targets = (
+        ProviderTarget("dear", "m", prices=(Price(input=2, output=2),)),
+        ProviderTarget("cheap", "m", prices=(Price(input=1, output=1),)),
+    )
+    ranker, published = make_ranker(), Published(Route("rt_m", "m", targets, strategy=Strategy.CHEAPEST))
+    await ranker.look(published)
+    assert published.order == ["cheap/m", "dear/m"]
+
+
+async def test_a_price_to_come_counts_from_its_second_on(store: Store, ledger: Ledger) -> None:
+    raised = (Price(input=1, output=1, version=1), Price(input=9, output=9, valid_from=2_000_000_000, version=2))
+    targets = (
+        ProviderTarget("raised", "m", prices=raised),
+        ProviderTarget("steady", "m", prices=(Price(input=2, output=2),)),
+    )
+    published = Published(Route("rt_m", "m", targets, strategy=Strategy.CHEAPEST))
+    now = 1_999_999_999.0
+    ranker = Ranker(store.url, ledger, clock=lambda: now)
+    await ranker.look(published)
+    assert published.order == ["raised/m", "steady/m"]
+    now += 1
+    await ranker.look(published)
+    assert published.order == ["steady/m", "raised/m"]
+    ranker.close()
+
+
+async def test_what_is_old_is_removed(store: Store, ledger: Ledger) -> None:
+    await append(ledger, quick=100_000)
+    later = time.time() + 2 * (KEPT_SLOTS + 1)
+    reader = open_reader(store.url)
+    with reader.snapshot() as snapshot:
+        assert list(after(snapshot, 0, 0))
+    await Retention(ledger, Kept(), clock=lambda: later).remove()
+    with reader.snapshot() as snapshot:
+        assert not list(after(snapshot, 0, 0))
+    reader.close()

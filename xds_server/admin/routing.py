@@ -1,0 +1,91 @@
+"""The part of the Admin service that explains routes."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+
+from xds_server.admin import render
+from xds_server.admin.calls import reporting
+from xds_server.errors import NotFoundError
+from xds_server.model import Route, State
+from xds_server.routing.explain import Explained, explain
+from xds_server.routing.measured import Measurements, Mix
+from xds_server.routing.tiers import NO_RANKINGS
+from xds_server.store import AsyncStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+_NANO = 1e9
+_MICRO = 1e6
+
+
+class Explains(Protocol):
+    """Knows what was measured."""
+
+    def explain(self, route: Route) -> tuple[Mix, list[Explained]]: ...
+
+
+class NothingMeasured:
+    """Knows prices and what is written alone."""
+
+    def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+        return explain(route, Measurements(), NO_RANKINGS, time.time())
+
+
+class RoutingMethods(admin_pb2_grpc.AdminServicer):
+    """What would be chosen, and why."""
+
+    _store: AsyncStore
+    _ranker: Explains
+
+    @reporting
+    async def ExplainRoute(self, request: pb.ExplainRouteRequest, context: Context) -> pb.ExplainRouteResponse:
+        state = await self._store.load()
+        route = _find(state, request.model, request.organisation)
+        mix, targets = self._ranker.explain(route)
+        owner = state.organisations.get(route.organisation_id)
+        return pb.ExplainRouteResponse(
+            route=render.route(route, owner.name if owner is not None else ""),
+            prompt_tokens=round(mix.prompt_tokens),
+            completion_tokens=round(mix.completion_tokens),
+            cached_permille=round(1_000 * mix.cached_share),
+            stream_permille=round(1_000 * mix.stream_share),
+            targets=map(_target, targets),
+        )
+
+
+def _find(state: State, model: str, organisation: str) -> Route:
+    """The organisation's own route, or everybody's. Raises NotFoundError."""
+    owners = {each.id: each.name for each in state.organisations.values()}
+    if organisation and organisation not in owners.values():
+        raise NotFoundError(f"no organisation {organisation!r}; known: {', '.join(sorted(owners.values()))}")
+    routes = {(owners.get(each.organisation_id, ""), each.model): each for each in state.routes.values()}
+    found = routes.get((organisation, model)) or routes.get(("", model))
+    if found is None:
+        raise NotFoundError(f"no route {model!r}; `trunkline routes list` shows all")
+    return found
+
+
+def _target(value: Explained) -> pb.ExplainedTarget:
+    judged, measured = value.judged, value.judged.measured
+    return pb.ExplainedTarget(
+        target_id=judged.target.id,
+        tier=value.tier,
+        share_permille=round(1_000 * value.share),
+        reason=value.reason,
+        expected_us=round(judged.time.seconds * _MICRO) if judged.time is not None else 0,
+        cost_nano_usd=round(judged.usd * _NANO),
+        first_byte_us=round(measured.first_us.value),
+        millitokens_per_second=round(1_000 * _MICRO / measured.token_us.value) if measured.token_us.samples else 0,
+        error_permille=round(1_000 * measured.error_rate),
+        limit_permille=round(1_000 * measured.limit_rate),
+        cached_permille=round(1_000 * (measured.cached_share or 0.0)),
+        attempts=measured.attempts,
+        down=measured.is_down,
+    )

@@ -1,0 +1,87 @@
+"""What records say about targets' speed and failures, stored beside them for whoever ranks targets.
+
+Every replica reads what all of them wrote, and after a restart what was written before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import astuple, fields
+from typing import NamedTuple
+
+import orjson
+
+from xds_server.ledger.connection import Writing
+from xds_server.ledger.records import Columns, chosen
+from xds_server.routing.ranking import Ranking, Share
+from xds_server.routing.slots import Served, Slot, slot_of, summarise
+from xds_server.routing.tiers import Rankings
+from xds_server.store.connection import Snapshot
+
+_COLUMNS = {"slot": "bigint", "route_id": "text", "target_id": "text", "data": "bytea"}
+_BEST = {"route_id": "text", "tier": "integer", "target_id": "text", "since": "double precision"}
+_LATER = (
+    "ON CONFLICT (route_id, tier) DO UPDATE SET target_id = excluded.target_id, since = excluded.since "
+    "WHERE excluded.since > routing_best.since"
+)
+_FIELDS = tuple(each.name for each in fields(Slot))
+#: Of one batch, records that are looked at. Medians and shares of so many are as good as those of all.
+_SAMPLED = 250
+
+
+class Stored(NamedTuple):
+    """What one batch of records said about a target; `id` rises with every one that is stored."""
+
+    id: int
+    slot: int
+    served: Served
+    content: Slot
+
+
+def append(writing: Writing, new: Columns, at: float) -> None:
+    """Adds what new records say, in the transaction that stores them; `at` is now, Unix seconds."""
+    count = len(new["id"])
+    sampled = new if count <= _SAMPLED else chosen(new, range(0, count, -(-count // _SAMPLED)))
+    slot = slot_of(at)
+    rows = [(slot, *served, _encode(content)) for served, content in summarise(sampled).items()]
+    writing.insert("routing_slot", _COLUMNS, sorted(rows))
+
+
+def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
+    """What was stored after the id `last`, from the slot `oldest` on, in order."""
+    rows = snapshot.rows(
+        "SELECT id, slot, route_id, target_id, data FROM routing_slot WHERE id > ? AND slot >= ? ORDER BY id",
+        last,
+        oldest,
+    )
+    for id_, slot, route_id, target_id, data in rows:
+        yield Stored(id_, slot, Served(route_id, target_id), _decode(bytes(data)))
+
+
+def remove(writing: Writing, before: int) -> int:
+    """Removes the slots before one; how many rows those were."""
+    return writing.run("DELETE FROM routing_slot WHERE slot < ?", before)
+
+
+def best(snapshot: Snapshot) -> Rankings:
+    """Each tier's best target and since when, as all replicas know them."""
+    rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
+    return {(route_id, tier): Ranking((Share(target, 0),), since) for route_id, tier, target, since in rows}
+
+
+def put_best(writing: Writing, rankings: Rankings) -> None:
+    """Keeps whose first became the best later than what is kept."""
+    rows = [(*key, ranking.shares[0].target_id, ranking.since) for key, ranking in sorted(rankings.items())]
+    writing.insert("routing_best", _BEST, rows, _LATER)
+
+
+def _encode(content: Slot) -> bytes:
+    return orjson.dumps(astuple(content), option=orjson.OPT_NON_STR_KEYS)
+
+
+def _decode(data: bytes) -> Slot:
+    values = dict(zip(_FIELDS, orjson.loads(data), strict=True))
+    for name, value in values.items():
+        if isinstance(value, dict):
+            values[name] = {int(index): count for index, count in value.items()}
+    return Slot(**values)

@@ -1,0 +1,92 @@
+"""Ranks the targets of routes by what usage records say, once a second, the same on every replica."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.ledger import slots
+from xds_server.ledger.ledger import Ledger
+from xds_server.model import Route
+from xds_server.routing.explain import Explained, explain
+from xds_server.routing.measured import Measurements, Mix
+from xds_server.routing.rankings import rankings
+from xds_server.routing.slots import slot_of
+from xds_server.routing.tiers import NO_RANKINGS, Rankings
+from xds_server.routing.window import KEPT_SLOTS
+from xds_server.store.connection import open_reader
+from xds_server.store.url import DatabaseUrl
+
+_INTERVAL = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Routes(Protocol):
+    """Whose targets are ranked, and where the rankings go."""
+
+    def routes(self) -> Collection[Route]: ...
+
+    def rankings_changed(self, rankings: Rankings) -> None: ...
+
+
+class Ranker:
+    """Follows the slots that the ledger stores. `clock` gives Unix seconds."""
+
+    def __init__(self, url: DatabaseUrl, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
+        self._reader = open_reader(url)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranker")
+        self._ledger = ledger
+        self._clock = clock
+        self._last = 0
+        self._published = NO_RANKINGS
+        self._measurements = Measurements()
+
+    async def run(self, ranked: Routes) -> None:
+        """Ranks the targets of `ranked`, until cancelled."""
+        while True:
+            try:
+                await self.look(ranked)
+            except DatabaseUnavailableError as error:
+                _log.warning("ranking waits for the database", reason=str(error))
+            # At the beginning of a second: that is when prices change.
+            await asyncio.sleep(_INTERVAL - self._clock() % _INTERVAL)
+
+    async def look(self, ranked: Routes) -> None:
+        """Reads what is new and ranks all targets. Raises DatabaseUnavailableError."""
+        loop = asyncio.get_running_loop()
+        routes = list(ranked.routes())
+        found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
+        begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
+        if begun:
+            await self._ledger.write(lambda writing: slots.put_best(writing, begun))
+        if found != self._published:
+            self._published = found
+            ranked.rankings_changed(found)
+
+    def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+        """As routing.explain, now."""
+        return explain(route, self._measurements, self._published, self._clock())
+
+    def close(self) -> None:
+        """Waits for what was begun."""
+        self._thread.shutdown()
+        self._reader.close()
+
+    def _look(self, routes: Collection[Route]) -> tuple[Rankings, Rankings]:
+        """The rankings now, and the best targets that they follow. In the thread: it takes some milliseconds."""
+        now = self._clock()
+        with self._reader.snapshot() as snapshot:
+            new = list(slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS))
+            best = slots.best(snapshot)
+        for each in new:
+            self._last = each.id
+            self._measurements.add(each.slot, {each.served: each.content})
+        self._measurements.forget(slot_of(now))
+        return rankings(routes, self._measurements, best, now), best

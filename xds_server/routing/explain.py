@@ -1,0 +1,71 @@
+"""Which of a route's targets would be chosen now, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xds_server.model import Route, Strategy
+from xds_server.routing.measured import Measurements, Mix
+from xds_server.routing.rankings import known
+from xds_server.routing.strategies import MEASURED, Judged, judge
+from xds_server.routing.tiers import Rankings, Weighted, grouped, tiers
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One target. `share` is its part of the requests that begin in its tier, 0 to 1."""
+
+    tier: int
+    share: float
+    reason: str
+    judged: Judged
+
+
+def explain(
+    route: Route, measurements: Measurements, rankings: Rankings, at: float
+) -> tuple[Mix, list[Explained]]:
+    """The route's typical request, and its targets in failover order, as they stand at `at` (Unix seconds)."""
+    measured, mix = known(route, measurements, at)
+    found: list[Explained] = []
+    for number, ((tier, targets), weighted) in enumerate(
+        zip(grouped(route), tiers(route, at, rankings), strict=True)
+    ):
+        judged = {each.target.id: each for each in judge(route, targets, measured, mix, at)}
+        whole = sum(each.weight for each in weighted)
+        is_ranked = (route.id, tier) in rankings or route.strategy is Strategy.CHEAPEST
+        found += [
+            Explained(
+                number,
+                each.weight / whole if whole else 0.0,
+                _reason(
+                    route, judged[each.target.id], weighted, judged[weighted[0].target.id], is_ranked=is_ranked
+                ),
+                judged[each.target.id],
+            )
+            for each in weighted
+        ]
+    return mix, found
+
+
+def _reason(route: Route, judged: Judged, weighted: Sequence[Weighted], best: Judged, *, is_ranked: bool) -> str:
+    if judged.measured.is_down:
+        return "down: it only failed lately"
+    if judged.measured.is_failing:
+        return "asked a little, to see whether it serves again"
+    if route.strategy not in MEASURED:
+        return "as written"
+    if not is_ranked:
+        return "as written: nothing is measured yet"
+    if judged is best:
+        return _BEST[route.strategy]
+    compared = f"{judged.score / best.score:.2f} times the best" if judged.score and best.score else "not measured"
+    is_asked = any(each.weight for each in weighted if each.target is judged.target)
+    return f"asked a little, to be measured: {compared}" if is_asked else f"stands in: {compared}"
+
+
+_BEST = {
+    Strategy.FASTEST: "the fastest",
+    Strategy.CHEAPEST: "the cheapest",
+    Strategy.BALANCED: "the best of money and time",
+}

@@ -1,0 +1,179 @@
+"""What is known of a route's targets now, from their slots."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from xds_server.routing.slots import SLOT_SECONDS, Served, Slot
+from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, median_now
+
+#: Pairs of a route and a target that are remembered; those that were used longest ago are forgotten first.
+MOST_SERVED = 20_000
+#: Seconds after which a failure counts half.
+_FAILURE_HALF_LIFE = 15.0
+#: Seconds after which tokens count half: what a route is used for changes slowly.
+_MIX_HALF_LIFE = 300.0
+#: Failures that say that a target fails, if nothing that it served came after them.
+_ENOUGH_FAILURES = 3
+#: Seconds for which it is asked nothing then. After that a few requests find out.
+DOWN_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One target of one route. Times are in microseconds; the rates are shares of its attempts, 0 to 1.
+
+    `cached_share` is the part of the prompt tokens that the target read from its cache, None if it served nothing.
+    `is_failing`: several requests failed that began after the last one that was served. `is_down`: and one of them
+    lately.
+    """
+
+    first_us: Median = UNKNOWN
+    token_us: Median = UNKNOWN
+    whole_us: Median = UNKNOWN
+    attempts: int = 0
+    error_rate: float = 0.0
+    limit_rate: float = 0.0
+    cached_share: float | None = None
+    is_failing: bool = False
+    is_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The route's typical request, as means; `stream_share` is 0 to 1. Without any requests: a short chat."""
+
+    prompt_tokens: float = 1_000.0
+    completion_tokens: float = 250.0
+    cached_share: float = 0.0
+    stream_share: float = 1.0
+
+
+@dataclass(slots=True)
+class _History:
+    """A target's slots by number, oldest first."""
+
+    slots: deque[tuple[int, Slot]] = field(default_factory=deque)
+
+    def add(self, number: int, slot: Slot) -> None:
+        """Slots may come late, and in parts."""
+        later: list[tuple[int, Slot]] = []
+        while self.slots and self.slots[-1][0] > number:
+            later.append(self.slots.pop())
+        if self.slots and self.slots[-1][0] == number:
+            self.slots[-1][1].add(slot)
+        else:
+            own = Slot()
+            own.add(slot)
+            self.slots.append((number, own))
+        self.slots.extend(reversed(later))
+
+    def forget(self, before: int) -> None:
+        while self.slots and self.slots[0][0] < before:
+            self.slots.popleft()
+
+
+class Measurements:
+    """The slots of the last KEPT_SLOTS, of at most MOST_SERVED targets of routes."""
+
+    def __init__(self) -> None:
+        self._histories: dict[Served, _History] = {}
+
+    def add(self, number: int, slots: Mapping[Served, Slot]) -> None:
+        """Adds what happened in slot `number`, or a part of that."""
+        for served, slot in slots.items():
+            history = self._histories.pop(served, None) or _History()
+            self._histories[served] = history  # moves to the end: used last
+            history.add(number, slot)
+        while len(self._histories) > MOST_SERVED:
+            del self._histories[next(iter(self._histories))]
+
+    def forget(self, now: int) -> None:
+        """Drops what is too old in slot `now`."""
+        for served, history in list(self._histories.items()):
+            history.forget(now - KEPT_SLOTS)
+            if not history.slots:
+                del self._histories[served]
+
+    def of(self, served: Served, now: int) -> Measured:
+        """What is known of a target in slot `now`."""
+        history = self._histories.get(served)
+        if history is None:
+            return Measured()
+        recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
+        last_failure = _last_failure(recent)
+        return Measured(
+            first_us=median_now(_by_age(recent, "first_us")),
+            token_us=median_now(_by_age(recent, "token_us")),
+            whole_us=median_now(_by_age(recent, "whole_us")),
+            attempts=sum(slot.served + slot.failed + slot.limited for _, slot in recent),
+            error_rate=_rate(recent, "failed"),
+            limit_rate=_rate(recent, "limited"),
+            cached_share=_cached_share(recent),
+            is_failing=last_failure is not None,
+            is_down=last_failure is not None and now - last_failure <= DOWN_SECONDS // SLOT_SECONDS,
+        )
+
+    def mix(self, route_id: str, target_ids: Iterable[str], now: int) -> Mix:
+        """What a route is used for."""
+        prompt = cached = completion = reported = streams = served = 0.0
+        for target_id in target_ids:
+            history = self._histories.get(Served(route_id, target_id))
+            for number, slot in history.slots if history is not None else ():
+                if now - KEPT_SLOTS < number <= now:
+                    weight = _decayed(now - number, _MIX_HALF_LIFE)
+                    prompt += weight * slot.prompt_tokens
+                    cached += weight * slot.cached_tokens
+                    completion += weight * slot.completion_tokens
+                    reported += weight * slot.reported
+                    streams += weight * slot.streams
+                    served += weight * slot.served
+        if not reported:
+            return Mix(stream_share=streams / served) if served else Mix()
+        return Mix(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
+
+
+def _decayed(slots: int, half_life: float) -> float:
+    """What a slot of this age still counts."""
+    return math.pow(0.5, slots * SLOT_SECONDS / half_life)
+
+
+def _by_age(recent: list[tuple[int, Slot]], name: str) -> list[Mapping[int, int]]:
+    """One histogram of each age in slots, the youngest first; ages without a slot have an empty one."""
+    histories: list[Mapping[int, int]] = [{}] * (recent[0][0] + 1) if recent else []
+    for age, slot in recent:
+        histories[age] = getattr(slot, name)
+    return histories
+
+
+def _rate(recent: list[tuple[int, Slot]], name: str) -> float:
+    """The decayed share of attempts that ended so, as if one had succeeded before all others."""
+    counted = 0.0
+    attempts = 1.0
+    for age, slot in recent:
+        weight = _decayed(age, _FAILURE_HALF_LIFE)
+        counted += weight * getattr(slot, name)
+        attempts += weight * (slot.served + slot.failed + slot.limited)
+    return counted / attempts
+
+
+def _cached_share(recent: list[tuple[int, Slot]]) -> float | None:
+    prompt = sum(_decayed(age, _MIX_HALF_LIFE) * slot.prompt_tokens for age, slot in recent)
+    cached = sum(_decayed(age, _MIX_HALF_LIFE) * slot.cached_tokens for age, slot in recent)
+    return cached / prompt if prompt else None
+
+
+def _last_failure(recent: list[tuple[int, Slot]]) -> int | None:
+    """The slot in which the last failure began, if several requests failed that began after the last one that was
+    served; otherwise None.
+
+    Their ends do not matter: a long answer that ends now says nothing about what would begin now.
+    """
+    served_from = max((slot.served_from for _, slot in recent), default=0)
+    failures = Counter[int]()
+    for _, slot in recent:
+        failures.update({begun: count for begun, count in slot.failed_from.items() if begun > served_from})
+    return max(failures) if failures.total() >= _ENOUGH_FAILURES else None

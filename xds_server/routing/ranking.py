@@ -1,0 +1,95 @@
+"""From the scores of a route's targets to their order and shares, with hysteresis and a small explored share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Of a tier's requests, those that go to other targets than the best, so that these stay measured.
+EXPLORED = 0.02
+#: A tier's weights add up to this.
+WHOLE = 1_000
+#: A challenger must be better by this factor, beyond the error of what was measured.
+_MARGIN = 1.1
+#: Until the best has been the best for HOLD_SECONDS, by this one.
+_MARGIN_AFTER_A_CHANGE = 1.5
+HOLD_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target of one tier. Lower scores are better; None: nothing is known. `error` is relative.
+
+    `weight` is what it gets beside others that are exactly as good; with 0 it only stands in.
+    """
+
+    target_id: str
+    score: float | None
+    error: float = 0.0
+    is_failing: bool = False
+    is_down: bool = False
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A target and its weight in its tier, 0 for one that only stands in."""
+
+    target_id: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One tier's targets, the best first; `since` (Unix seconds) is when the first became the best."""
+
+    shares: tuple[Share, ...]
+    since: float
+
+
+def rank(
+    candidates: Sequence[Candidate], previous: Ranking | None, now: float, *, explores: bool = True
+) -> Ranking | None:
+    """The ranking of a tier at `now`; None while nothing is known of any candidate: the weights as written hold.
+
+    `previous` keeps its best until another one is clearly better. A target that fails is asked a little until it
+    serves, and nothing while it is down. Without `explores`, nothing else is asked.
+    """
+    known = [each for each in candidates if each.score is not None and not each.is_failing and each.weight]
+    if not known:
+        return None
+    best = _best(known, previous, now)
+    others = sorted(
+        (each for each in candidates if each is not best),
+        key=lambda each: (each.is_failing, each.score is None, each.score or 0.0),
+    )
+    equals = [best, *(each for each in others if each.score == best.score and each in known)]
+    asked = [
+        each
+        for each in others
+        if each.weight and each not in equals and not each.is_down and (explores or each.is_failing)
+    ]
+    each_explored = max(1, round(WHOLE * EXPLORED / len(asked))) if asked else 0
+    weights = dict.fromkeys((each.target_id for each in asked), each_explored)
+    weights |= _divided(WHOLE - each_explored * len(asked), equals)
+    shares = tuple(Share(each.target_id, weights.get(each.target_id, 0)) for each in (best, *others))
+    is_the_same = previous is not None and previous.shares[0].target_id == best.target_id
+    return Ranking(shares, previous.since if previous is not None and is_the_same else now)
+
+
+def _divided(whole: int, equals: Sequence[Candidate]) -> dict[str, int]:
+    """By weight."""
+    weights = sum(each.weight for each in equals)
+    return {each.target_id: whole * each.weight // weights for each in equals}
+
+
+def _best(known: Sequence[Candidate], previous: Ranking | None, now: float) -> Candidate:
+    challenger = min(known, key=lambda each: each.score or 0.0)
+    incumbent = next(
+        (each for each in known if previous is not None and each.target_id == previous.shares[0].target_id), None
+    )
+    if incumbent is None or previous is None or challenger.score is None or incumbent.score is None:
+        return challenger
+    margin = _MARGIN if now - previous.since >= HOLD_SECONDS else _MARGIN_AFTER_A_CHANGE
+    uncertain = 1.0 + (challenger.error**2 + incumbent.error**2) ** 0.5
+    return challenger if challenger.score * margin * uncertain < incumbent.score else incumbent

@@ -1,0 +1,35 @@
+"""The rankings of all routes whose strategy follows what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xds_server.model import Route
+from xds_server.routing.measured import Measured, Measurements, Mix
+from xds_server.routing.ranking import Ranking
+from xds_server.routing.slots import Served, slot_of
+from xds_server.routing.strategies import MEASURED, judge, ranked
+from xds_server.routing.tiers import Rankings, grouped
+
+
+def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rankings, at: float) -> Rankings:
+    """The rankings at `at` (Unix seconds), given those before."""
+    found: dict[tuple[str, int], Ranking] = {}
+    for route in routes:
+        if route.strategy not in MEASURED:
+            continue
+        measured, mix = known(route, measurements, at)
+        for tier, targets in grouped(route):
+            before = previous.get((route.id, tier))
+            ranking = ranked(judge(route, targets, measured, mix, at), route, before, at)
+            if ranking is not None:
+                found[route.id, tier] = ranking
+    return found
+
+
+def known(route: Route, measurements: Measurements, at: float) -> tuple[dict[str, Measured], Mix]:
+    """What is known at `at` of a route's targets, by id, and of what it is used for."""
+    now = slot_of(at)
+    ids = [target.id for target in route.targets]
+    measured = {each: measurements.of(Served(route.id, each), now) for each in ids}
+    return measured, measurements.mix(route.id, ids, now)

@@ -1,0 +1,64 @@
+"""What a route's typical request would cost at a target, in seconds and in money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xds_server.model import Price, Rates
+from xds_server.routing.measured import Measured, Mix
+from xds_server.routing.window import Median
+
+#: An attempt that fails costs at least this many seconds before the next one begins.
+_LEAST_LOST_SECONDS = 0.05
+#: A target that fails more often than this is scored as if it did not: it would serve nothing anyway.
+_MOST_FAILURES = 0.95
+_MICRO = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Of the typical request. `error` is the relative standard error of `seconds`."""
+
+    seconds: float
+    error: float
+
+
+def expected_time(measured: Measured, mix: Mix) -> Expected | None:
+    """How long the typical answer takes, with what failed attempts add; None if the target was never measured."""
+    parts: list[tuple[float, Median]] = []
+    streamed = _streamed(measured, mix)
+    plain = [(1.0, measured.whole_us)] if measured.whole_us.samples else []
+    if not streamed and not plain:
+        return None
+    # A target that was measured in one way only is expected to take as long in the other.
+    parts += [(share * mix.stream_share, median) for share, median in streamed or plain]
+    parts += [(share * (1 - mix.stream_share), median) for share, median in plain or streamed]
+    seconds = sum(share * median.value for share, median in parts) * _MICRO
+    error = sum(share * median.value * median.error for share, median in parts) * _MICRO / seconds
+    failures = min(measured.error_rate + measured.limit_rate, _MOST_FAILURES)
+    lost = max(measured.first_us.value * _MICRO, _LEAST_LOST_SECONDS)
+    return Expected(seconds + lost * failures / (1 - failures), error)
+
+
+def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:
+    if not measured.first_us.samples:
+        return []
+    tokens = [(mix.completion_tokens, measured.token_us)] if measured.token_us.samples else []
+    return [(1.0, measured.first_us), *tokens]
+
+
+def effective_price(price: Price | None, measured: Measured, mix: Mix) -> float:
+    """What the typical request costs, in USD; 0.0 for a target without a price.
+
+    The target's own share of cached prompt tokens counts, or the route's if it has not served yet.
+    """
+    if price is None:
+        return 0.0
+    rates: Price | Rates = price
+    for tier in price.tiers:
+        if mix.prompt_tokens > tier.above:
+            rates = tier.rates
+    share = mix.cached_share if measured.cached_share is None else measured.cached_share
+    cached_rate = rates.input if rates.cached_input is None else rates.cached_input
+    prompt = mix.prompt_tokens * ((1 - share) * rates.input + share * cached_rate)
+    return (prompt + mix.completion_tokens * rates.output) * _MICRO * _MICRO + price.request * _MICRO

@@ -1,0 +1,106 @@
+"""The median of what is true now: a window over the past that ends where the past was different.
+
+A fixed window is either too short for a quiet route or too long for one that changes. This one grows backwards
+from now, and stops at the first stretch of time that does not fit what came after it. Medians, because one request
+that took ten minutes must not move what a thousand others say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from xds_server.ledger import histogram
+
+#: Slots of the past that count.
+KEPT_SLOTS = 256
+#: Fewer samples than these are not told apart from older ones.
+FEWEST = 5
+#: The window grows by this share between two comparisons: each can go wrong, so there should not be too many.
+_GROWTH = 1.25
+#: It is compared with so many times as many samples before it, since few stand out against many only, but with no
+#: more than are enough.
+_BEFORE, _ENOUGH = 4, 400
+#: Standard deviations of the rank sum by which a stretch must differ to be another state of things.
+_DISTINCT = 3.3
+#: And at least so many buckets of the histogram, each a tenth, lie between the medians.
+_APART = 2
+_ONE_SIGMA = 0.6745  # half of the middle half of a normal distribution, in standard deviations
+
+
+class Median(NamedTuple):
+    """A median in the unit of the samples. `error` is the relative standard error, infinite without samples."""
+
+    value: float
+    samples: int
+    error: float
+
+
+UNKNOWN = Median(0.0, 0, math.inf)
+
+
+def median_now(history: Iterable[Mapping[int, int]]) -> Median:
+    """The present median of samples, given as a histogram of each slot, newest first; UNKNOWN without samples."""
+    slots = [slot for slot in history if slot]
+    sizes = [sum(slot.values()) for slot in slots]
+    current: dict[int, int] = {}
+    number, compared = 0, FEWEST
+    for at, (slot, size) in enumerate(zip(slots, sizes, strict=True)):
+        if number >= compared:
+            if _is_distinct(current, number, *_before(slots, sizes, at, min(_BEFORE * number, _ENOUGH))):
+                break
+            compared = math.ceil(number * _GROWTH)
+        _add(current, slot)
+        number += size
+    return _median(current, number) if number else UNKNOWN
+
+
+def _before(
+    slots: Sequence[Mapping[int, int]], sizes: Sequence[int], at: int, wanted: int
+) -> tuple[dict[int, int], int]:
+    """The sum of the slots from `at` on that hold so many samples, and how many those are."""
+    counts: dict[int, int] = {}
+    number = 0
+    while at < len(slots) and number < wanted:
+        _add(counts, slots[at])
+        number += sizes[at]
+        at += 1
+    return counts, number
+
+
+def _add(counts: dict[int, int], others: Mapping[int, int]) -> None:
+    for index, count in others.items():
+        counts[index] = counts.get(index, 0) + count
+
+
+def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int, int], older_number: int) -> bool:
+    """Whether the older samples come from another distribution: the rank-sum test of Mann and Whitney."""
+    apart = _quantile(older, older_number, 0.5) - _quantile(newer, newer_number, 0.5)
+    if abs(apart) < _APART:
+        return False
+    below, larger = 0, 0.0  # newer samples so far, and pairs of which the older one is the larger
+    for index in sorted(newer.keys() | older.keys()):
+        equal = newer.get(index, 0)
+        larger += older.get(index, 0) * (below + equal / 2)
+        below += equal
+    pairs = newer_number * older_number
+    deviation = math.sqrt(pairs * (newer_number + older_number + 1) / 12)
+    return abs(larger - pairs / 2) > _DISTINCT * deviation
+
+
+def _median(counts: Mapping[int, int], number: int) -> Median:
+    quarter, middle, three_quarters = (_quantile(counts, number, share) for share in (0.25, 0.5, 0.75))
+    spread = max(three_quarters - quarter, 1) * math.log(histogram.RATIO) / (2 * _ONE_SIGMA)
+    # Of a median, the standard error is sqrt(pi / 2) times that of a mean.
+    return Median(histogram.middle(middle), number, math.sqrt(math.pi / 2 / number) * spread)
+
+
+def _quantile(counts: Mapping[int, int], number: int, share: float) -> int:
+    """The bucket that holds it."""
+    rank = max(1, math.ceil(share * number))
+    for index in sorted(counts):
+        rank -= counts[index]
+        if rank <= 0:
+            return index
+    return max(counts)
