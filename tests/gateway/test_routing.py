@@ -71,7 +71,9 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
         await provider_a.abehave("slow", delay_ms=400)
         await until_all_go_to(gateway, session, "fastest", "b/m")
-        found = await explained(gateway, "fastest")
+        async with asyncio.timeout(60):  # the first slow answers may still be on their way into the books
+            while not (found := await explained(gateway, "fastest"))["a/m"]["expected_s"]:
+                await ask(gateway, session, "fastest")
         assert found["b/m"]["reason"] == "the fastest"
         assert found["a/m"]["expected_s"] > found["b/m"]["expected_s"] > 0
         assert found["a/m"]["reason"].startswith("asked a little, to be measured")

@@ -1,4 +1,4 @@
-"""What targets are ranked by: slots of measurements, each tier's best target, and what time weighs beside money."""
+"""What targets are ranked by: slots of measurements, each tier's best target, what time weighs beside money."""
 
 from __future__ import annotations
 
