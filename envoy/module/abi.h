@@ -17,6 +17,8 @@
 typedef void *envoy_filter;     // one stream's filter in Envoy
 typedef void *envoy_config;     // a filter's configuration in Envoy
 typedef void *envoy_specifier;  // one choice of a cluster
+typedef void *envoy_balancer;   // one pool of hosts, of one worker
+typedef void *envoy_selection;  // one choice of a host; NULL where it is for no request
 typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; ours to delete
 
 struct header {
@@ -42,6 +44,8 @@ enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
 enum local_reply_status { LOCAL_REPLY_CONTINUE, LOCAL_REPLY_CONTINUE_AND_RESET };
 enum metadata_source { METADATA_DYNAMIC, METADATA_ROUTE, METADATA_CLUSTER, METADATA_HOST };
 enum attribute { ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS = 51 };
+enum host_health { HOST_UNHEALTHY, HOST_DEGRADED, HOST_HEALTHY };
+enum host_stat { HOST_REQUESTS_ACTIVE = 7 };
 enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_CRITICAL };
 
 #define CALLBACK(name) envoy_dynamic_module_callback_##name
@@ -96,3 +100,15 @@ bool CALLBACK(cluster_specifier_get_cluster_host_count)(envoy_specifier, struct 
 // The same for all attempts of a request.
 uint64_t CALLBACK(cluster_specifier_get_random_value)(envoy_specifier);
 void CALLBACK(cluster_specifier_set_cluster_name)(envoy_specifier, struct span name);
+
+// Hosts are numbered within their priority. An address is valid until the hosts change.
+size_t CALLBACK(lb_get_healthy_hosts_count)(envoy_balancer, uint32_t priority);
+size_t CALLBACK(lb_get_hosts_count)(envoy_balancer, uint32_t priority);
+bool CALLBACK(lb_get_host_address)(envoy_balancer, uint32_t priority, size_t host, struct span *address);
+uint32_t CALLBACK(lb_get_host_weight)(envoy_balancer, uint32_t priority, size_t host);
+int CALLBACK(lb_get_host_health)(envoy_balancer, uint32_t priority, size_t host);
+uint64_t CALLBACK(lb_get_host_stat)(envoy_balancer, uint32_t priority, size_t host, int stat);
+bool CALLBACK(lb_context_get_downstream_header)(envoy_selection, struct span key, struct span *value, size_t index,
+                                                size_t *count);
+// Whether an earlier attempt of the request was at this host.
+bool CALLBACK(lb_context_should_select_another_host)(envoy_balancer, envoy_selection, uint32_t priority, size_t host);

@@ -67,6 +67,7 @@ static void dress_headers(struct dress *dress) {
   // Without the header, any coding would do, and the usage could not be read.
   header_set(envoy, REQUEST_HEADERS, SPAN("accept-encoding"), SPAN("identity"));
 
+  if (dress->request->sticky && dress->request->attempts == 1) header_remove(envoy, REQUEST_HEADERS, AFFINITY_HEADER);
   if (target->node) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"), target->credential);
   } else if (dress->request->attempts > 1) {

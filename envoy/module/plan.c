@@ -1,8 +1,12 @@
 #include "plan.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "hosts.h"
+#include "rendezvous.h"
 
 enum { MOST_TARGETS = 4096 };
 
@@ -10,6 +14,7 @@ static bool parse_target(struct span line, struct plan_target *target) {
   struct span tier = span_next(&line, ' '), group = span_next(&line, ' '), weight = span_next(&line, ' ');
   struct span tries = span_next(&line, ' '), kind = span_next(&line, ' ');
   target->cluster = line;
+  target->name = host_of_cluster(line);
   target->machines = span_is(kind, SPAN("m"));
   return span_number(tier, &target->tier) && span_number(group, &target->group) &&
          span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&
@@ -91,8 +96,22 @@ static bool shares(struct view *view, size_t start, size_t at, bool (*holds)(str
   return holds(view, at);
 }
 
+// Of the targets from `start` to `end` for which `holds`, the one that the hash prefers by their weights.
+static size_t by_hash(struct view *view, size_t start, size_t end, uint64_t hash,
+                      bool (*holds)(struct view *, size_t)) {
+  size_t found = end;
+  double lowest = INFINITY;
+  for (size_t at = start; at < end; at++) {
+    const struct plan_target *target = &view->plan->targets[at];
+    double drawn =
+        shares(view, start, at, holds) ? rendezvous_draw(hash, target->name, (double)target->weight) : INFINITY;
+    if (drawn < lowest) lowest = drawn, found = at;
+  }
+  return found;
+}
+
 // Of the best tier that has a target for which `holds`, one by weight; `count` if there is none.
-static size_t by_weight(struct view *view, uint64_t random, bool (*holds)(struct view *, size_t)) {
+static size_t by_weight(struct view *view, const struct draw *draw, bool (*holds)(struct view *, size_t)) {
   const struct plan *plan = view->plan;
   for (size_t start = 0, end; start < plan->count; start = end) {
     uint64_t total = 0;
@@ -103,7 +122,8 @@ static size_t by_weight(struct view *view, uint64_t random, bool (*holds)(struct
       if (found == plan->count) found = end;
     }
     if (!total && found < plan->count) return found;  // what has no weight serves as a fallback
-    uint64_t place = total ? random % total : 0;
+    if (total && draw->sticky) return by_hash(view, start, end, draw->hash, holds);
+    uint64_t place = total ? draw->random % total : 0;
     for (size_t at = start; total && at < end; at++) {
       if (!shares(view, start, at, holds)) continue;
       if (place < plan->targets[at].weight) return at;
@@ -140,17 +160,17 @@ static void begin(const struct plan *plan, struct choice *choice) {
   memset(choice->tries, 0, plan->count);
 }
 
-void choose(const struct plan *plan, struct choice *choice, uint64_t random, const struct living *living) {
+void choose(const struct plan *plan, struct choice *choice, const struct draw *draw, const struct living *living) {
   // A route may change while a request waits for its authorisation; from the first attempt on it keeps its plan.
   if (choice->plan != plan->id) begin(plan, choice);
   struct view view = {.plan = plan, .choice = choice, .living = living};
   view.healthy = plan->count <= sizeof view.few / sizeof *view.few ? view.few : allocate(plan->count * sizeof(size_t));
   for (size_t at = 0; at < plan->count; at++) view.healthy[at] = UNKNOWN;
-  size_t none = plan->count, chosen = choice->attempts ? in_order(&view, may_be_next) : by_weight(&view, random, lives);
+  size_t none = plan->count, chosen = choice->attempts ? in_order(&view, may_be_next) : by_weight(&view, draw, lives);
   choice->verdict = CHOICE_LIVES;
   if (chosen == none) {
     choice->verdict = CHOICE_LAST_RESORT;
-    chosen = choice->attempts ? in_order(&view, may_be_asked) : by_weight(&view, random, askable);
+    chosen = choice->attempts ? in_order(&view, may_be_asked) : by_weight(&view, draw, askable);
   }
   if (chosen == none) {
     choice->verdict = CHOICE_GIVE_UP;

@@ -9,6 +9,7 @@
 
 struct plan_target {
   struct span cluster;  // the name of its Envoy cluster
+  uint64_t name;        // the same, as a number
   uint64_t tier;        // 0 serves first
   uint64_t group;       // the same for the credentials of one provider's model, or for the machines of one model
   uint64_t weight;
@@ -57,10 +58,16 @@ struct choice {
   bool more;    // and this request may be sent on, if the chosen target fails
 };
 
+// By what the first attempt's target is chosen.
+struct draw {
+  uint64_t random;  // the request's own number
+  bool sticky;      // `hash` counts instead
+  uint64_t hash;    // the same for all requests that belong to one target
+};
+
 // Chooses the next attempt's target: `choice->current`. The first attempt is shared by weight among what lives of the
-// best tier (`random` is the request's own number); what follows goes on in failover order. Choosing again before
-// `choice_begin` does not count as an attempt.
-void choose(const struct plan *plan, struct choice *choice, uint64_t random, const struct living *living);
+// best tier; what follows goes on in failover order. Choosing again before `choice_begin` does not count as an attempt.
+void choose(const struct plan *plan, struct choice *choice, const struct draw *draw, const struct living *living);
 // The attempt at `choice->current` begins.
 void choice_begin(struct choice *choice);
 void choice_free(struct choice *choice);

@@ -22,6 +22,14 @@ static bool parse_edit(struct span text, struct edit *edit) {
   return span_number(offset, &edit->offset) && span_number(length, &edit->length);
 }
 
+// Nothing, p<number> for a machine of a pool, or t<number> for the target as well.
+static bool parse_affinity(struct request *request, struct span text) {
+  if (text.size == 0) return true;
+  request->sticky = true;
+  request->sticks_to_target = text.data[0] == 't';
+  return (text.data[0] == 'p' || text.data[0] == 't') && span_number(span_from(text, 1), &request->hash);
+}
+
 // The lines that tell Envoy what to do; false if they do not.
 static bool parse(struct request *request, struct span head, struct lines *lines) {
   lines->route = span_next(&head, '\n');
@@ -29,7 +37,9 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   lines->note = span_next(&head, '\n');
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
+  struct span affinity = span_next(&head, '\n');
   request->client_headers = head;
+  if (!parse_affinity(request, affinity)) return false;
   if (model.size == 0) return true;  // the translator answers by itself
   request->wants_usage = !span_is(usage, NONE);
   if (request->wants_usage && !parse_edit(usage, &request->usage)) return false;
@@ -37,6 +47,13 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   struct span kind = span_next(&request->model.text, ':');
   request->model_kind = kind.size == 1 ? kind.data[0] : 0;
   return request->model_kind && strchr("jfop", request->model_kind);
+}
+
+static void set_affinity(const struct request *request, envoy_filter filter) {
+  struct buffer number = {0};
+  buffer_add_number(&number, request->hash);
+  header_set(filter, REQUEST_HEADERS, AFFINITY_HEADER, buffer_span(&number));
+  buffer_free(&number);
 }
 
 struct request *request_new(struct span head, envoy_filter filter) {
@@ -51,6 +68,7 @@ struct request *request_new(struct span head, envoy_filter filter) {
   }
   header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-route"), lines.route);
   if (lines.key.size) header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-key"), lines.key);
+  if (request->sticky) set_affinity(request, filter);
   if (lines.note.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.note);
   // Its address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});

@@ -16,6 +16,9 @@ struct edit {
   struct span text;
 };
 
+// For the machines of a pool, where neither filter state nor metadata is to be seen: which one to prefer, as a number.
+#define AFFINITY_HEADER SPAN("x-trunkline-affinity")
+
 struct request {
   unsigned references;
 
@@ -27,6 +30,9 @@ struct request {
   struct edit model;         // where the model stands in the body; `text` is empty where it is not known
   char model_kind;  // j: there is a JSON string; f: a form's text; o: an object begins that has none; p: a form
   struct span client_headers;  // lines for the client's answer
+  bool sticky;               // the request has a place: AFFINITY_HEADER has the hash of it until the first attempt
+  bool sticks_to_target;     // not only within a pool of machines
+  uint64_t hash;
 
   // From the specifier.
   struct choice choice;

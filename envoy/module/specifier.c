@@ -46,7 +46,12 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
     request_missed(request, address.size > 0);
   }
   const struct living living = {context, healthy, askable};
-  choose(plan, choice, CALLBACK(cluster_specifier_get_random_value)(context), &living);
+  const struct draw draw = {
+      .random = CALLBACK(cluster_specifier_get_random_value)(context),
+      .sticky = request && request->sticks_to_target,
+      .hash = request ? request->hash : 0,
+  };
+  choose(plan, choice, &draw, &living);
   bool nowhere = choice->verdict == CHOICE_GIVE_UP && !choice->attempts;
   struct span cluster = nowhere ? NOWHERE : plan->targets[choice->current].cluster;
   CALLBACK(cluster_specifier_set_cluster_name)(context, cluster);

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.envoy.native import Driver
+from tests.envoy.rendezvous_model import draw
 
 LIVES, LAST_RESORT, GIVE_UP = range(3)
 
@@ -42,6 +43,7 @@ class Moment:
     healthy: list[int]
     askable: list[bool]
     made: bool = True
+    hash: int = 0  # 0: none
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Model:
         own = [at for at in group if at >= self.first] + [at for at in group if at < self.first]
         return own + [at for at in numbers if at not in group]
 
-    def by_weight(self, random: int, holding: list[bool]) -> int | None:
+    def by_weight(self, moment: Moment, holding: list[bool]) -> int | None:
         for tier in sorted({target.tier for target in self.targets}):
             sharing: list[int] = []
             groups: set[int] = set()
@@ -73,8 +75,10 @@ class Model:
                 groups.add(target.group)
                 sharing.append(at)
             wheel = [at for at in sharing for _ in range(self.targets[at].weight)]
+            if sharing and wheel and moment.hash:
+                return min(sharing, key=lambda at: draw(moment.hash, f"cluster {at}", self.targets[at].weight))
             if sharing:
-                return wheel[random % len(wheel)] if wheel else sharing[0]
+                return wheel[moment.random % len(wheel)] if wheel else sharing[0]
         return None
 
     def choose(self, moment: Moment) -> tuple[int, int, bool, bool]:
@@ -84,14 +88,14 @@ class Model:
         if self.attempts:
             found = next((at for at in self.order() if self.may_try(at, healthy, self.tries[at])), None)
         else:
-            found = self.by_weight(moment.random, living)
+            found = self.by_weight(moment, living)
         if found is None:
             verdict = LAST_RESORT
             dead = [ask and not alive for ask, alive in zip(moment.askable, living, strict=True)]
             if self.attempts:
                 found = next((at for at in self.order() if dead[at] and not self.tries[at]), None)
             else:
-                found = self.by_weight(moment.random, dead)
+                found = self.by_weight(moment, dead)
         if found is None:
             verdict, found = GIVE_UP, self.current if self.attempts else 0
         self.current = found
@@ -106,6 +110,7 @@ class Model:
         return found, verdict, others, more
 
 
+hashes = st.just(0) | st.integers(1, 2**59)
 targets = st.builds(
     Target, st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.integers(1, 2), st.booleans()
 )
@@ -116,14 +121,14 @@ def requests(draw: st.DrawFn) -> tuple[list[Target], list[Moment]]:
     plan = sorted(draw(st.lists(targets, min_size=1, max_size=20)), key=lambda target: target.tier)
     each = st.lists(st.integers(0, 2), min_size=len(plan), max_size=len(plan))
     asked = st.lists(st.booleans(), min_size=len(plan), max_size=len(plan))
-    moments = st.lists(st.builds(Moment, st.integers(0, 1000), each, asked, st.booleans()), max_size=6)
+    moments = st.lists(st.builds(Moment, st.integers(0, 1000), each, asked, st.booleans(), hashes), max_size=6)
     return plan, draw(moments)
 
 
 def play(driver: Driver, plan: list[Target], moments: list[Moment]) -> list[tuple[int, int, bool, bool]]:
     command: list[str | int] = ["".join(target.line(at) for at, target in enumerate(plan))]
     for moment in moments:
-        command += [moment.random, *moment.healthy, *map(int, moment.askable), int(moment.made)]
+        command += [moment.random, moment.hash, *moment.healthy, *map(int, moment.askable), int(moment.made)]
     sound, *answers = (int(text) for text in driver.ask(*command))
     assert sound == 1
     return [
@@ -143,6 +148,20 @@ def test_weights_are_exact(driver: Driver) -> None:
     plan = [Target(0, 0, 80, 1, False), Target(0, 1, 20, 1, False), Target(1, 2, 1, 1, False)]
     counted = Counter(play(driver, plan, [Moment(random, [1, 1, 1], [False] * 3)])[0][0] for random in range(1000))
     assert counted == {0: 800, 1: 200}
+
+
+def test_a_conversation_keeps_its_target_and_weights_hold_for_all_of_them(driver: Driver) -> None:
+    plan = [Target(0, 0, 80, 1, False), Target(0, 1, 20, 1, False), Target(1, 2, 1, 1, False)]
+    taken = [
+        [play(driver, plan, [Moment(random, living, [False] * 3, hash=hash_)])[0][0] for random in (0, 99)]
+        for living in ([1, 1, 1], [1, 0, 1], [1, 1, 1])
+        for hash_ in range(1, 1001)
+    ]
+    assert all(one == other for one, other in taken)
+    before, without, after = taken[:1000], taken[1000:2000], taken[2000:]
+    assert before == after
+    assert all(there == [0, 0] for there in without)  # no other conversation moved
+    assert 150 < sum(there == [1, 1] for there in before) < 250
 
 
 def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier(driver: Driver) -> None:

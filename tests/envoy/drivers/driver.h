@@ -25,4 +25,5 @@ void plan_driver(struct span command, struct buffer *answer);
 void hosts_driver(struct span command, struct buffer *answer);
 void held_driver(struct span command, struct buffer *answer);
 void peek_driver(struct span command, struct buffer *answer);
+void pool_driver(struct span command, struct buffer *answer);
 void redact_driver(struct span command, struct buffer *answer);

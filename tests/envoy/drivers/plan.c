@@ -21,7 +21,7 @@ static bool askable(void *context, const struct plan_target *target) {
   return world->askable[target - world->plan->targets];
 }
 
-// <text of a plan> and for each attempt of one request: <random> <healthy …> <askable …> <begin>. Answers with whether
+// <text of a plan> and for each attempt of one request: <random> <hash, 0 for none> <healthy …> <askable …> <begin>. Answers with whether
 // it is a plan, and for each attempt: the target's number, the verdict, whether others live, whether there is more.
 void plan_driver(struct span command, struct buffer *answer) {
   struct plan *plan = plan_new(next_text(&command));
@@ -32,10 +32,11 @@ void plan_driver(struct span command, struct buffer *answer) {
   struct world world = {.plan = plan};
   const struct living living = {&world, healthy, askable};
   while (has_next(&command)) {
-    uint64_t random = next_number(&command);
+    struct draw draw = {.random = next_number(&command), .hash = next_number(&command)};
+    draw.sticky = draw.hash > 0;
     for (size_t at = 0; at < plan->count; at++) world.healthy[at] = next_number(&command);
     for (size_t at = 0; at < plan->count; at++) world.askable[at] = next_number(&command);
-    choose(plan, &choice, random, &living);
+    choose(plan, &choice, &draw, &living);
     put_number(answer, choice.current);
     put_number(answer, choice.verdict);
     put_number(answer, choice.others);

@@ -1,0 +1,138 @@
+// Chooses a machine of a pool for every attempt, as Envoy's load balancing policy; see balance.h. One instance for each
+// pool and worker.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi.h"
+#include "balance.h"
+#include "hosts.h"
+#include "rendezvous.h"
+#include "request.h"
+
+// Machines that are looked at for one request: those that follow its hash on a ring. Below this number it is all.
+enum { WINDOW = 64 };
+
+struct seat {
+  uint64_t name;  // of the host, by its address
+  size_t host;  // its number in Envoy
+};
+
+struct pool {
+  struct seat *seats;  // in the order of their names
+  size_t count;
+  bool seated;  // since the hosts changed
+  uint64_t random;  // the state of a generator
+};
+
+static const struct span POLICY = SPAN("pool");
+
+static int by_name(const void *left, const void *right) {
+  const struct seat *one = left, *other = right;
+  return one->name < other->name ? -1 : one->name > other->name;
+}
+
+static void seat_hosts(envoy_balancer envoy, struct pool *pool) {
+  pool->count = CALLBACK(lb_get_hosts_count)(envoy, 0);
+  free(pool->seats);
+  pool->seats = allocate((pool->count + 1) * sizeof *pool->seats);
+  for (size_t host = 0; host < pool->count; host++) {
+    struct span address = NO_SPAN;
+    CALLBACK(lb_get_host_address)(envoy, 0, host, &address);
+    pool->seats[host] = (struct seat){rendezvous_mix(host_of_cluster(address)), host};
+  }
+  qsort(pool->seats, pool->count, sizeof *pool->seats, by_name);
+  pool->seated = true;
+}
+
+// The first seat whose name is not below `number`.
+static size_t seat_at(const struct pool *pool, uint64_t number) {
+  size_t low = 0, high = pool->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (pool->seats[middle].name < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < pool->count ? low : 0;
+}
+
+// False where the request has no affinity.
+static bool hash_of(envoy_selection selection, uint64_t *hash) {
+  struct span text = NO_SPAN;
+  if (!selection || !CALLBACK(lb_context_get_downstream_header)(selection, AFFINITY_HEADER, &text, 0, NULL)) {
+    return false;
+  }
+  return span_number(text, hash);
+}
+
+// Envoy numbers the healthy hosts apart from all hosts.
+static uint32_t number_among_healthy(envoy_balancer envoy, size_t host) {
+  if (CALLBACK(lb_get_healthy_hosts_count)(envoy, 0) == CALLBACK(lb_get_hosts_count)(envoy, 0)) return (uint32_t)host;
+  uint32_t before = 0;
+  for (size_t at = 0; at < host; at++) before += CALLBACK(lb_get_host_health)(envoy, 0, at) == HOST_HEALTHY;
+  return before;
+}
+
+// Looks at the seats from `start` on. Hosts of earlier attempts are left out where `fresh`.
+static size_t look(envoy_balancer envoy, envoy_selection selection, const struct pool *pool, size_t start, bool fresh,
+                   struct machine *machines) {
+  size_t count = 0;
+  for (size_t seen = 0; seen < pool->count && count < WINDOW; seen++) {
+    size_t at = (start + seen) % pool->count, host = pool->seats[at].host;
+    if (CALLBACK(lb_get_host_health)(envoy, 0, host) != HOST_HEALTHY) continue;
+    if (fresh && selection && CALLBACK(lb_context_should_select_another_host)(envoy, selection, 0, host)) continue;
+    machines[count++] = (struct machine){
+        .name = pool->seats[at].name,
+        .weight = CALLBACK(lb_get_host_weight)(envoy, 0, host),
+        .active = CALLBACK(lb_get_host_stat)(envoy, 0, host, HOST_REQUESTS_ACTIVE),
+        .host = host,
+    };
+  }
+  return count;
+}
+
+HOOK_EXPORT const void *HOOK(lb_config_new)(envoy_config envoy, struct span name, struct span text) {
+  (void)envoy;
+  return span_is(name, POLICY) && text.size == 0 ? &POLICY : NULL;
+}
+
+HOOK_EXPORT void HOOK(lb_config_destroy)(const void *config) { (void)config; }
+
+HOOK_EXPORT const void *HOOK(lb_new)(const void *config, envoy_balancer envoy) {
+  (void)config, (void)envoy;
+  struct pool *pool = allocate(sizeof *pool);
+  *pool = (struct pool){.random = hosts_now() ^ (uint64_t)(uintptr_t)pool};
+  return pool;
+}
+
+HOOK_EXPORT void HOOK(lb_on_host_membership_update)(envoy_balancer envoy, const void *pool, size_t added,
+                                                    size_t removed) {
+  (void)envoy, (void)added, (void)removed;
+  ((struct pool *)pool)->seated = false;
+}
+
+HOOK_EXPORT bool HOOK(lb_choose_host)(envoy_balancer envoy, const void *config, envoy_selection selection,
+                                      uint32_t *priority, uint32_t *number) {
+  struct pool *pool = (struct pool *)config;
+  // Hosts may be renumbered without a change of their number, but never without a word of it.
+  if (!pool->seated || pool->count != CALLBACK(lb_get_hosts_count)(envoy, 0)) seat_hosts(envoy, pool);
+  uint64_t hash;
+  bool sticky = hash_of(selection, &hash);
+  if (!sticky) hash = pool->random = rendezvous_mix(pool->random);
+  struct machine machines[WINDOW];
+  size_t start = seat_at(pool, rendezvous_mix(hash));
+  size_t count = look(envoy, selection, pool, start, true, machines);
+  if (!count) count = look(envoy, selection, pool, start, false, machines);
+  if (!count) return false;
+  size_t chosen = sticky ? balance_by_hash(machines, count, hash) : balance_by_load(machines, count, hash);
+  *priority = 0;
+  *number = number_among_healthy(envoy, machines[chosen].host);
+  return true;
+}
+
+HOOK_EXPORT void HOOK(lb_destroy)(const void *pool) {
+  free(((struct pool *)pool)->seats);
+  free((struct pool *)pool);
+}
