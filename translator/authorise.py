@@ -7,12 +7,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from translator import credentials, endpoints, multipart, unserved
+import msgspec
+
+from translator import affinity, credentials, endpoints, multipart, unserved
 from translator.cache.answers import Kept
 from translator.cache.gate import Asked, CacheGate
 from translator.cache.key import Asker
+from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal, policy_unavailable
 from translator.facts import BodyFacts, read
@@ -139,8 +142,8 @@ class Authoriser:
         body = b"".join(request.pieces) if request.pieces else request.body
         begun = time.perf_counter()
         try:
-            facts = read(body, request.headers.get(b"content-type", b""), endpoint)
-            return self._allow(request, key, facts, endpoint, body)
+            facts, values = read(body, request.headers.get(b"content-type", b""), endpoint)
+            return self._allow(request, key, facts, endpoint, body, values)
         except Refusal:
             self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
             raise
@@ -155,18 +158,30 @@ class Authoriser:
             if result.facts is None:
                 raise result.refusal()
             # It may have been revoked meanwhile.
-            decision = self._allow(request, self._key(request.headers), result.facts, endpoint, b"")
+            decision = self._allow(request, self._key(request.headers), result.facts, endpoint, b"", None)
             return await decision if isinstance(decision, Coroutine) else decision
         except Refusal:
             self.charge(key.id, result.seconds)
             raise
 
-    def _allow(self, request: Request, key: Key, facts: BodyFacts, endpoint: Endpoint, body: bytes) -> Decision:
-        """What becomes of a request whose body was read; `body` is empty where that took long."""
+    def _allow(  # noqa: PLR0917 - the hot path, where keywords cost time
+        self,
+        request: Request,
+        key: Key,
+        facts: BodyFacts,
+        endpoint: Endpoint,
+        body: bytes,
+        values: Mapping[str, Any] | None,
+    ) -> Decision:
+        """What becomes of a request whose body was read. Where that took long, `body` is empty and `values`, the
+        members of a JSON body, are None.
+        """
         model = facts.model or self._default_model(key, endpoint)
         route = self._policy.route(key, model)
         if route is None:
             raise self._sure(model_not_found(model))
+        if route.affinity and values is not None:
+            facts = msgspec.structs.replace(facts, head=digest(values))
         if route.cache is None or self._cache is None:
             return self._forward(request, key, facts, route)
         return self._through_cache(self._cache, request, key, facts, route, endpoint, body)
@@ -220,6 +235,8 @@ class Authoriser:
             headers={"x-request-id": request_id},
             account=key.id,
         )
+        if route.affinity:
+            allowed.affinity = affinity.word(key, route, facts)
         # Last: what is refused for another reason takes nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
         return allowed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from translator import asked, estimate
@@ -32,14 +34,16 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     user: str
     estimate: Estimate
     asked: str = ""
+    #: The digest of its conversation; 0 where it was not made yet.
+    head: int = 0
 
 
-def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
-    """Raises Refusal (400)."""
-    return _json(body, endpoint) if endpoint.body is _JSON else _form(body, content_type, endpoint)
+def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
+    """Returns the members of a JSON body beside its facts. Raises Refusal (400)."""
+    return _json(body, endpoint) if endpoint.body is _JSON else (_form(body, content_type, endpoint), {})
 
 
-def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
+def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
     parsed = JsonBody(body)
     if endpoint.background and parsed.values.get("background") not in (None, False):
         raise _no_background()
@@ -51,7 +55,7 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
     named = parsed.values.get("user")
     estimated = estimate.of_json(endpoint.path, body, parsed.values, escapes=parsed.escapes)
-    return BodyFacts(
+    facts = BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
         _place("j", body, parsed.model_value())
@@ -62,6 +66,7 @@ def _json(body: bytes, endpoint: Endpoint) -> BodyFacts:
         estimated,
         asked.of_json(endpoint, parsed.values, estimated.answers),
     )
+    return facts, parsed.values
 
 
 def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:

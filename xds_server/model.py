@@ -39,6 +39,15 @@ class Privacy(StrEnum):
     OWN_NODES = "own-nodes"
 
 
+class Affinity(StrEnum):
+    """What keeps the requests of one conversation or user together."""
+
+    POOL = "pool"
+    CONVERSATION = "conversation"
+    USER = "user"
+    NONE = "none"
+
+
 class Metric(StrEnum):
     """What a limit counts."""
 
@@ -249,6 +258,7 @@ class Route:
     timeouts: Timeouts = Timeouts()
     cache_ttl_seconds: int = 0
     privacy: Privacy = Privacy.ANY
+    affinity: Affinity = Affinity.POOL
     limits: tuple[Limit, ...] = ()
     reserved_output_tokens: int = 0
     balance: int = 0

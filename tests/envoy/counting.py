@@ -17,8 +17,13 @@ ROOT = Path(__file__).parents[2]
 ABI = ROOT / "envoy" / "module" / "abi.h"
 BUILD = Path(__file__).parent / "build"
 PREFIX = "envoy_dynamic_module_callback_"
-#: Called for nodes that fail alone: tests/integration/nodes/test_callbacks.py.
-OF_NODES = {"http_filter_get_attribute_string", "http_send_response_headers"}
+#: Called for nodes alone, some only where they fail: tests/integration/nodes/test_callbacks.py.
+OF_NODES = {
+    *("http_filter_get_attribute_string", "http_send_response_headers"),
+    *("lb_get_hosts_count", "lb_get_healthy_hosts_count", "lb_get_host_address", "lb_get_host_weight"),
+    *("lb_get_host_health", "lb_get_host_stat", "lb_context_get_downstream_header"),
+    "lb_context_should_select_another_host",
+}
 _PAGE = 65_536  # the largest of any system
 
 #: Counts, and goes on where the call was meant to go, with all registers that hold arguments as they are.

@@ -16,8 +16,19 @@ from trunkline.envoy_module import LIBRARY
 
 ABI = Path(envoy_module.__file__).parents[1] / "envoy" / "module" / "abi.h"
 CALLBACK, HOOK = "envoy_dynamic_module_callback_", "envoy_dynamic_module_on_"
-CONFIG = """
+CONFIG = (
+    """
 static_resources:
+  clusters:
+  - name: machines
+    load_balancing_policy:
+      policies:
+      - typed_extension_config:
+          name: pool
+          typed_config:
+            "@type": type.googleapis.com/$POLICY
+            dynamic_module_config: {name: trunkline}
+            lb_policy_name: pool
   listeners:
   - name: clients
     address: {socket_address: {address: 127.0.0.1, port_value: 0}}
@@ -53,9 +64,15 @@ static_resources:
           - name: router
             typed_config: {"@type": $http.router.v3.Router}
 """.replace(
-    "$SPECIFIER",
-    "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3.DynamicModuleClusterSpecifier",
-).replace("$", "type.googleapis.com/envoy.extensions.filters.")
+        "$SPECIFIER",
+        "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3.DynamicModuleClusterSpecifier",
+    )
+    .replace(
+        "$POLICY",
+        "envoy.extensions.load_balancing_policies.dynamic_modules.v3.DynamicModulesLoadBalancerConfig",
+    )
+    .replace("$", "type.googleapis.com/envoy.extensions.filters.")
+)
 
 
 def exported(file: Path, prefix: str) -> set[str]:

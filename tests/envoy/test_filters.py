@@ -274,6 +274,7 @@ class TestAuthorise:
             st.sampled_from(
                 ["", "-", "1", "5:", "1:0:", "1:2:x", ":", "j:", "f:a", "1:2:j:", "1:2:f:x", "1:1:o:{", "9" * 19]
             )
+            | st.sampled_from(["p7", "t", "t8"])
             | st.text("\n:0jfop-", max_size=12),
             max_size=9,
         )
@@ -285,16 +286,17 @@ class TestAuthorise:
         with Filter(driver, AUTHORISE) as request:
             request.add(REQUEST, **{":method": "GET", ":path": "/v1/z"})
             request.call("request_headers", 1)
-            head = ("\n".join(lines) + "\n\n\n\n-\n\n").split("\n")
+            head = ("\n".join(lines) + "\n\n\n\n-\n\n\n").split("\n")
             usage, model = head[4].split(":", 2), head[5].split(":", 3)
+            placed = not head[6] or (head[6][0] in "pt" and is_number(head[6][1:]))
             sound = not head[5] or (
                 (head[4] == "-" or (len(usage) > 1 and all(map(is_number, usage[:2]))))
                 and len(model) > 2
                 and all(map(is_number, model[:2]))
                 and model[2] in {"j", "f", "o", "p"}
             )
-            assert request.scheduled() == sound
-            if not sound:
+            assert request.scheduled() == (sound and placed)
+            if not (sound and placed):
                 assert request.response()[:2] == [b"503", b"trunkline_policy_unavailable"]
 
 

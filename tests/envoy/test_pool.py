@@ -54,7 +54,11 @@ def test_a_conversation_stays_and_no_other_moves_when_a_machine_goes_and_returns
     before = chosen(driver, pool, CONVERSATIONS)
     assert chosen(driver, pool[::-1], CONVERSATIONS) == before  # in whatever order they stand
     assert all(200 < count < 300 for count in Counter(before).values())
-    for away in (pool[1:], [replace(pool[0], health=UNHEALTHY), *pool[1:]], [replace(pool[0], tried=True), *pool[1:]]):
+    for away in (
+        pool[1:],
+        [replace(pool[0], health=UNHEALTHY), *pool[1:]],
+        [replace(pool[0], tried=True), *pool[1:]],
+    ):
         without = chosen(driver, away, CONVERSATIONS)
         assert pool[0].address not in without
         assert all(now == then for now, then in zip(without, before, strict=True) if then != pool[0].address)
@@ -85,7 +89,9 @@ def test_weights_share_conversations_in_steps_of_four(driver: Driver) -> None:
     counted = Counter(chosen(driver, pool, CONVERSATIONS))
     assert 150 < counted[pool[0].address] < 250
     # A little less of a free capacity moves nothing.
-    assert chosen(driver, [pool[0], replace(pool[1], weight=70)], CONVERSATIONS) == chosen(driver, pool, CONVERSATIONS)
+    assert chosen(driver, [pool[0], replace(pool[1], weight=70)], CONVERSATIONS) == chosen(
+        driver, pool, CONVERSATIONS
+    )
 
 
 def test_without_an_affinity_the_less_busy_machine_serves(driver: Driver) -> None:

@@ -155,6 +155,7 @@ def base() -> admin.Document:
                 organisation="acme",
                 strategy=admin.STRATEGY_WEIGHTED,
                 privacy=admin.PRIVACY_ANY,
+                affinity=policy.AFFINITY_POOL,
                 timeouts=admin.Timeouts(),
                 targets=[
                     admin.RouteTarget(provider="p", model="x", weight=2, price=price()),

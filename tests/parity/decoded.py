@@ -63,7 +63,12 @@ def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Mess
             yield where, before, after
 
 
-_VALUES: dict[str, list[Any]] = {"Limit.time_zone": ["Europe/Berlin"], "Price.valid_from": [7]}
+_VALUES: dict[str, list[Any]] = {
+    "Limit.time_zone": ["Europe/Berlin"],
+    "Price.valid_from": [7],
+    # To translators, no affinity and none stated are the same.
+    "Route.affinity": [policy.AFFINITY_POOL, policy.AFFINITY_CONVERSATION, policy.AFFINITY_USER],
+}
 _PLACES: dict[str, dict[str, Any]] = {
     "Organisation": {"": lambda of: of[0][0]},
     "DefaultModel": {"": lambda of: of[0][0].defaults[0]},

@@ -9,7 +9,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
 from trunkline_proto.policy.endpoints import ENDPOINTS
-from trunkline_proto.policy.words import CALENDARS, METRICS
+from trunkline_proto.policy.words import AFFINITIES, CALENDARS, METRICS
 from trunkline_proto.words import Words
 
 from translator import endpoints
@@ -20,7 +20,7 @@ from trunkline.verbs import audit, usage
 from xds_server.admin import difference, usage as admin_usage
 from xds_server.ledger import query, reports
 from xds_server.ledger.query import Dimension
-from xds_server.model import Calendar, Metric, Privacy, Strategy, Visibility
+from xds_server.model import Affinity, Calendar, Metric, Privacy, Strategy, Visibility
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.writing import transaction
 
@@ -29,9 +29,9 @@ from xds_server.store.writing import transaction
     ("members", "words"),
     [
         (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Visibility, VISIBILITIES), (Metric, METRICS),
-        (Calendar, CALENDARS), (Dimension, DIMENSIONS),
+        (Calendar, CALENDARS), (Dimension, DIMENSIONS), (Affinity, AFFINITIES),
     ],
-    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension"],
+    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension", "Affinity"],
 )  # fmt: skip
 def test_the_model_has_every_member(members: Any, words: Words[Any]) -> None:
     where = f"{members.__module__} lacks a member of {members.__name__}, or calls it otherwise"

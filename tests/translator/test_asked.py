@@ -13,7 +13,7 @@ from translator.asked import Asked
 def of_json(path: str, **body: Any) -> str:
     endpoint = endpoints.find(path.encode())
     assert endpoint is not None
-    return facts.read(json.dumps({"model": "m", **body}).encode(), b"application/json", endpoint).asked
+    return facts.read(json.dumps({"model": "m", **body}).encode(), b"application/json", endpoint)[0].asked
 
 
 def of_form(path: str, file: tuple[str, bytes], **fields: str) -> str:
@@ -27,7 +27,7 @@ def of_form(path: str, file: tuple[str, bytes], **fields: str) -> str:
     disposition = f'content-disposition: form-data; name="{name}"; filename="f"\r\n'.encode()
     parts.append(disposition + b"content-type: application/octet-stream\r\n\r\n" + content + b"\r\n")
     body = b"".join(b"--x\r\n" + part for part in parts) + b"--x--\r\n"
-    return facts.read(body, b"multipart/form-data; boundary=x", endpoint).asked
+    return facts.read(body, b"multipart/form-data; boundary=x", endpoint)[0].asked
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/v1/completions"])

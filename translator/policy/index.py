@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import AFFINITIES
 
 from translator.cache.key import Rule
 from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
@@ -71,6 +72,9 @@ class Key:
         return allowed
 
 
+_AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """`created_at` is Unix seconds; `shown` the model as it stands in a header, percent-encoded; `reserved_output`
@@ -84,6 +88,8 @@ class Route:
     reserved_output: int
     ceiling: Ceiling
     limits: tuple[Limit, ...] = ()
+    #: `pool`, `conversation` or `user`; empty where no request needs a place.
+    affinity: str = ""
     #: Ids of the keys and organisations that see it in a shape of their own.
     audiences: frozenset[str] = frozenset()
     #: How its answers are kept; None: not at all.
@@ -99,6 +105,7 @@ class Route:
             message.reserved_output_tokens,
             Ceiling(message.targets),
             LimitSet(limits(message.limits, "route", message.id, message.model)).of(message.model),
+            _AFFINITIES.get(message.affinity, ""),
             frozenset(message.audiences),
             cache_rule(message),
         )

@@ -107,6 +107,8 @@ class Allowed(msgspec.Struct):
     `route` is the route's key. Where the translator answers by itself, `key` is the API key's id and the rest is
     empty. `note` is for Envoy's log, `path` is path and query below the API version, `headers` are for the client.
     `usage`, `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be.
+    `affinity` is empty, or a number that the requests of one place have in common: `p<number>` where it chooses
+    the machine, `t<number>` where it chooses target and credential as well.
     `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
     its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII. Where
     the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
@@ -125,12 +127,13 @@ class Allowed(msgspec.Struct):
     end: str = ""
     account: str = ""
     copy: str = ""
+    affinity: str = ""
 
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
         lines = (
             f"{self.end}\n{self.account}\n{self.copy}\n"
-            f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n"
+            f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
         )
         return _answer(number, 200, lines + _lines(self.headers), b"")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from translator.conversation import digest
 from translator.endpoints import ENDPOINTS
 from translator.errors import Refusal
 from translator.facts import read
@@ -70,7 +71,8 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
     begun = time.thread_time()  # that of the process is counted in ticks only, while its timer runs
     signal.setitimer(signal.ITIMER_PROF, cpu)
     try:
-        result = Result(read(bytes(body), bytes(content_type), ENDPOINTS[number]))
+        facts, values = read(bytes(body), bytes(content_type), ENDPOINTS[number])
+        result = Result(msgspec.structs.replace(facts, head=digest(values)))
     except Refusal as refusal:
         result = Result.of_refusal(refusal)
     except (MemoryError, RecursionError):

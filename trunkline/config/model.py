@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import CACHE_SCOPES, CALENDARS, METRICS
+from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, METRICS
 from trunkline_proto.words import Words
 
 from trunkline.config import limit_syntax, units
@@ -97,6 +97,7 @@ Metric = Annotated[str, _one_of(METRICS), METRICS]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
 CacheScope = Annotated[str, _one_of(CACHE_SCOPES), CACHE_SCOPES]
+Affinity = Annotated[str, _one_of(AFFINITIES), AFFINITIES]
 
 
 class _Strict(BaseModel):
@@ -237,6 +238,7 @@ class Route(_Strict):
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
     privacy: Privacy = "any"
+    affinity: Affinity = "pool"
     limits: list[Limit] = []
     reserved_output_tokens: Count = 0
     balance: Annotated[int, Field(ge=0, le=99)] = 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import CACHE_SCOPES
+from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
@@ -104,6 +104,12 @@ Examples:
 )
 @click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=None)
 @click.option("--privacy", type=click.Choice(list(PRIVACIES)), default=None)
+@click.option(
+    "--affinity",
+    type=click.Choice(list(AFFINITIES)),
+    default=None,
+    help="What keeps its place from one request to the next (docs/affinity.md).",
+)
 @click.option("--first-byte", type=Milliseconds(), default=None, help="Limit to the first byte, per attempt.")
 @click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
 @click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
@@ -143,6 +149,7 @@ def set_route(
     targets: tuple[model.Target, ...],
     strategy: str | None,
     privacy: str | None,
+    affinity: str | None,
     first_byte: int | None,
     idle: int | None,
     connect: int | None,
@@ -174,8 +181,8 @@ def set_route(
             route.targets.extend(replaced)
         if strategy is not None:
             route.strategy = STRATEGIES[strategy]
-        if privacy is not None:
-            route.privacy = PRIVACIES[privacy]
+        if privacy is not None or affinity is not None:
+            _place(route, privacy, affinity)
         if first_byte is not None:
             route.timeouts.first_byte_ms = first_byte
         if idle is not None:
@@ -274,6 +281,14 @@ def _explained(target: admin.ExplainedTarget) -> dict[str, object]:
         "cached": f"{target.cached_permille / 10:g} %",
         "attempts": target.attempts,
     }
+
+
+def _place(route: admin.Route, privacy: str | None, affinity: str | None) -> None:
+    """Changes what is given."""
+    if privacy is not None:
+        route.privacy = PRIVACIES[privacy]
+    if affinity is not None:
+        route.affinity = AFFINITIES[affinity]
 
 
 def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:

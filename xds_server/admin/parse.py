@@ -12,6 +12,7 @@ from xds_server.admin.limits import limits
 from xds_server.admin.prices import price
 from xds_server.admin.problems import Problems, known
 from xds_server.model import (
+    Affinity,
     CacheScope,
     NodesTarget,
     Privacy,
@@ -132,6 +133,7 @@ def route(
             timeouts=Timeouts(**values.numbers(message.timeouts, _TIMEOUTS, problems.at("timeouts"))),
             privacy=privacy,
             cache_scope=enums.read(CacheScope, message, "cache_scope", CacheScope.ORGANISATION, problems),
+            affinity=enums.read(Affinity, message, "affinity", Affinity.POOL, problems),
             limits=limits(message.limits, problems, of_route=True),
             **values.numbers(message, _ROUTE, problems),
         ),

@@ -1,14 +1,18 @@
-"""What Envoy runs of our module, `envoy/module`: HTTP filters and the cluster specifier."""
+"""What Envoy runs of our module, `envoy/module`: HTTP filters, cluster specifier, load balancing policy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import betterproto2
+from envoy_data_plane.envoy.config.cluster.v3 import LoadBalancingPolicy, LoadBalancingPolicyPolicy
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.extensions.dynamic_modules.v3 import DynamicModuleConfig
 from envoy_data_plane.envoy.extensions.filters.http.dynamic_modules.v3 import DynamicModuleFilter
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.extensions.load_balancing_policies.dynamic_modules.v3 import (
+    DynamicModulesLoadBalancerConfig,
+)
 from envoy_data_plane.google.protobuf import Any, StringValue
 from envoy_data_plane.message_pool import default_message_pool
 
@@ -57,6 +61,21 @@ def module_specifier(plan: str) -> TypedExtensionConfig:
         "trunkline.specifier",
         f"{_SPECIFIER_PACKAGE}.{DynamicModuleClusterSpecifier.__name__}",
         DynamicModuleClusterSpecifier(dynamic_module_config=_library(), specifier_config=_text(plan)),
+    )
+
+
+def module_balancer(name: str) -> LoadBalancingPolicy:
+    """The module's load balancing policy `name`."""
+    return LoadBalancingPolicy(
+        policies=[
+            LoadBalancingPolicyPolicy(
+                typed_extension_config=extension(
+                    f"trunkline.{name}",
+                    "envoy.extensions.load_balancing_policies.dynamic_modules.v3.DynamicModulesLoadBalancerConfig",
+                    DynamicModulesLoadBalancerConfig(dynamic_module_config=_library(), lb_policy_name=name),
+                )
+            )
+        ]
     )
 
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 from google.protobuf.message import Message
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.messages import Encoder
-from xds_server.model import DefaultModel, Key, Limit, Organisation, Price, Route, price_in_force
+from xds_server.messages import Encoder, number
+from xds_server.model import (
+    Affinity,
+    DefaultModel,
+    Key,
+    Limit,
+    NodesTarget,
+    Organisation,
+    Price,
+    Route,
+    price_in_force,
+)
 
 #: A request is priced by when it began, and its line may be read this many seconds later.
 _LATE = 86_400
 
+_AFFINITY = policy_pb2.Affinity.DESCRIPTOR
 #: Who manages what is the control plane's business: another manager is no new resource.
 _PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
 _ORGANISATION = Encoder(
@@ -23,7 +34,7 @@ _PRICE = Encoder(Price, policy_pb2.Price)
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
-    given=["targets", "audiences"],
+    given=["targets", "audiences", "affinity"],
     unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
@@ -47,7 +58,14 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = ()) -> bytes:
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)))
         for target in value.targets
     ]
-    return _encode(_ROUTE(value, targets=targets, audiences=audiences))
+    return _encode(_ROUTE(value, targets=targets, audiences=audiences, affinity=_affinity(value)))
+
+
+def _affinity(value: Route) -> int:
+    """UNSPECIFIED for none, and where a route that keeps machines has no pools: then translators hash nothing."""
+    pools = any(isinstance(target, NodesTarget) for target in value.targets)
+    none = value.affinity is Affinity.NONE or (value.affinity is Affinity.POOL and not pools)
+    return number(_AFFINITY, None if none else value.affinity)
 
 
 def _current(prices: tuple[Price, ...], at: float) -> tuple[Price, ...]:

@@ -10,7 +10,6 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterEdsClusterConfig,
-    ClusterLbPolicy,
     ClusterTransportSocketMatch,
     OutlierDetection,
 )
@@ -30,6 +29,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any, Struct, Value
 
 from xds_server.resources.encoding import metadata, pack
+from xds_server.resources.module import module_balancer
 from xds_server.resources.secrets import between_gateway_and_nodes
 from xds_server.resources.targets import (
     ADS,
@@ -71,7 +71,7 @@ def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
         name=name,
         type=ClusterDiscoveryType.EDS,
         eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
-        lb_policy=ClusterLbPolicy.LEAST_REQUEST,
+        load_balancing_policy=module_balancer("pool"),
         connect_timeout=timedelta(milliseconds=connect_ms or DEFAULT_CONNECT_MS),
         typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=IDLE)},
         transport_socket=_tls() if direct else None,

@@ -120,6 +120,7 @@ class RouteRow(SQLModel, table=True):
     connect_ms: int
     cache_ttl_seconds: int
     privacy: str
+    affinity: str
     limits: str = Field(sa_type=Text)
     reserved_output_tokens: int
     balance: int

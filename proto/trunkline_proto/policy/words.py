@@ -8,3 +8,4 @@ from trunkline_proto.words import Words
 CACHE_SCOPES = Words(policy.CacheScope)
 METRICS = Words(policy.Metric, separator="_")
 CALENDARS = Words(policy.Calendar)
+AFFINITIES = Words(policy.Affinity)

@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import aiohttp
 
 from tests.gateway.process import GatewayProcess
+
+_CONVERSATIONS = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,13 @@ class Answer:
 
 
 async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: bool = False, **more: Any) -> Answer:
-    """One chat completion; `more` are fields of its body."""
-    body = {"model": model, "messages": [{"role": "user", "content": "say something"}], "stream": stream, **more}
+    """The first turn of a conversation of its own; `more` are fields of its body."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": f"say something {next(_CONVERSATIONS)}"}],
+        "stream": stream,
+        **more,
+    }
     headers = {"authorization": f"Bearer {key or gateway.api_key}"}
     begun = time.monotonic()
     received = b""

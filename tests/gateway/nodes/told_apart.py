@@ -106,7 +106,7 @@ class ToldApart:
         started, status, target, text, broken = time.monotonic(), 0, "", "", ""
         body: dict[str, Any] = {
             "model": self._models[stream],
-            "messages": [{"role": "user", "content": "say something"}],
+            "messages": [{"role": "user", "content": f"say something {marker}"}],
             "max_tokens": 30,
             "stream": stream,
             "user": marker,

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +37,7 @@ from xds_server.resources.settings import EdgeSettings, GatewayTls
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 
 WORKERS = 2
+_CONVERSATIONS = count()
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -273,7 +275,8 @@ def bearer(key_id: str) -> dict[str, str]:
 
 
 def chat(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
+    """A conversation of its own, which has no machine yet."""
+    return {"model": model, "messages": [{"role": "user", "content": f"hello {next(_CONVERSATIONS)}"}], **more}
 
 
 def value(key_id: str) -> str:

@@ -139,9 +139,18 @@ def test_answers_are_as_the_module_reads_them() -> None:
     assert refused(2**40, Response(429, {"a": "b", "c": "d"}, b"body")) == (
         struct.pack("<IQHI", 14 + 9 + 4, 2**40, 429, 9) + b"a: b\nc: d" + b"body"
     )
-    head = b"id\nkey\ncopy\nr\nk\nn\n/p\n-\n0:3:j:\nx: \xe4"
+    head = b"id\nkey\ncopy\nr\nk\nn\n/p\n-\n0:3:j:\np5\nx: \xe4"
     allowed = Allowed(
-        "r", "k", "n", "/p", model="0:3:j:", headers={"x": "ä"}, end="id", account="key", copy="copy"
+        "r",
+        "k",
+        "n",
+        "/p",
+        model="0:3:j:",
+        headers={"x": "ä"},
+        end="id",
+        account="key",
+        copy="copy",
+        affinity="p5",
     )
     assert allowed.encode(1) == struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
     assert Admitted("key").encode(2) == struct.pack("<IQHI", 14 + 3, 2, 100, 3) + b"key"

@@ -165,6 +165,7 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
         limits=[policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=50)],
         reserved_output_tokens=2048,
         cache_scope=policy.CACHE_SCOPE_ORGANISATION,
+        affinity=policy.AFFINITY_POOL,
     )
     acme = document.organisations[0]
     assert list(acme.organisation.limits) == [

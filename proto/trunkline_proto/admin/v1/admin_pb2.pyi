@@ -314,6 +314,7 @@ class Route(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     CACHE_SCOPE_FIELD_NUMBER: _builtins.int
     CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -337,6 +338,8 @@ class Route(_message.Message):
     """Who shares a kept answer."""
     cache_most_bytes: _builtins.int
     """Bytes that the route's kept answers may take of the cache's memory; 0: as much as all."""
+    affinity: _policy_pb2.Affinity.ValueType
+    """AFFINITY_UNSPECIFIED: AFFINITY_POOL."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
@@ -363,10 +366,11 @@ class Route(_message.Message):
         balance: _builtins.int = ...,
         cache_scope: _policy_pb2.CacheScope.ValueType = ...,
         cache_most_bytes: _builtins.int = ...,
+        affinity: _policy_pb2.Affinity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

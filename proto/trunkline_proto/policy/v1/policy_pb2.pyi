@@ -76,6 +76,36 @@ CALENDAR_WEEK: Calendar.ValueType  # 2
 CALENDAR_MONTH: Calendar.ValueType  # 3
 Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
 
+class _Affinity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AffinityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Affinity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AFFINITY_UNSPECIFIED: _Affinity.ValueType  # 0
+    """Of a policy resource: as AFFINITY_NONE."""
+    AFFINITY_POOL: _Affinity.ValueType  # 1
+    """A conversation keeps its machine within a pool; targets are chosen by weight alone."""
+    AFFINITY_CONVERSATION: _Affinity.ValueType  # 2
+    """A conversation keeps its target and credential as well."""
+    AFFINITY_USER: _Affinity.ValueType  # 3
+    """A user, by the request's `user`, keeps target, credential and machine."""
+    AFFINITY_NONE: _Affinity.ValueType  # 4
+
+class Affinity(_Affinity, metaclass=_AffinityEnumTypeWrapper):
+    """What keeps the requests of one conversation or user together."""
+
+AFFINITY_UNSPECIFIED: Affinity.ValueType  # 0
+"""Of a policy resource: as AFFINITY_NONE."""
+AFFINITY_POOL: Affinity.ValueType  # 1
+"""A conversation keeps its machine within a pool; targets are chosen by weight alone."""
+AFFINITY_CONVERSATION: Affinity.ValueType  # 2
+"""A conversation keeps its target and credential as well."""
+AFFINITY_USER: Affinity.ValueType  # 3
+"""A user, by the request's `user`, keeps target, credential and machine."""
+AFFINITY_NONE: Affinity.ValueType  # 4
+Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
+
 class _CacheScope:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -593,6 +623,7 @@ class Route(_message.Message):
     CACHE_TTL_SECONDS_FIELD_NUMBER: _builtins.int
     CACHE_SCOPE_FIELD_NUMBER: _builtins.int
     CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -611,6 +642,8 @@ class Route(_message.Message):
     """
     cache_scope: Global___CacheScope.ValueType
     cache_most_bytes: _builtins.int
+    affinity: Global___Affinity.ValueType
+    """AFFINITY_POOL only where the route has a pool of machines."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -637,10 +670,11 @@ class Route(_message.Message):
         cache_ttl_seconds: _builtins.int = ...,
         cache_scope: Global___CacheScope.ValueType = ...,
         cache_most_bytes: _builtins.int = ...,
+        affinity: Global___Affinity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,76 @@
+"""Which conversation a request belongs to, by what stays in front of it as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+#: Characters of each text that count.
+_LONGEST_TEXT = 4_096
+#: Messages before the first one of the user, parts of a message, and tools that count.
+_MOST = 16
+
+
+def digest(values: Mapping[str, Any]) -> int:
+    """Returns a number for the conversation of a request, the same for each of its turns; 0 where it has none.
+
+    It is made of the client's own `prompt_cache_key`, or else of what stays in front as a conversation grows: the
+    names of the tools, the system prompt, and the first message of the user.
+    """
+    cached = values.get("prompt_cache_key")
+    if type(cached) is str and cached:
+        texts = ["key", cached[:_LONGEST_TEXT]]
+    else:
+        texts = list(_head(values))
+        if not texts:
+            return 0
+        tools = values.get("tools")
+        if type(tools) is list:
+            texts += [_tool(each) for each in tools[:_MOST]]
+    # A text may hold half of a surrogate pair that was escaped.
+    joined = "\0".join(texts).encode("utf-8", "replace")
+    return int.from_bytes(blake2b(joined, digest_size=8).digest(), "little")
+
+
+def _head(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the texts in front of a Chat Completion, a Response or a Completion."""
+    instructions = values.get("instructions")
+    if type(instructions) is str:
+        yield instructions[:_LONGEST_TEXT]
+    messages = values.get("messages", values.get("input", values.get("prompt")))
+    if type(messages) is str:
+        yield messages[:_LONGEST_TEXT]
+    elif type(messages) is list:
+        for message in messages[:_MOST]:
+            if type(message) is not dict:
+                return  # a list of tokens or of prompts
+            role = message.get("role")
+            if type(role) is str:
+                yield role[:_LONGEST_TEXT]
+            yield from _content(message.get("content"))
+            if role == "user":
+                return
+
+
+def _content(content: object) -> Iterator[str]:
+    if type(content) is str:
+        yield content[:_LONGEST_TEXT]
+    elif type(content) is list:
+        for part in content[:_MOST]:
+            if type(part) is dict:
+                for value in part.values():
+                    # An image is an object with its address, or the address itself.
+                    inner = value.get("url", value.get("data")) if type(value) is dict else value
+                    if type(inner) is str:
+                        yield inner[:_LONGEST_TEXT]
+
+
+def _tool(tool: object) -> str:
+    """Returns its name, or its kind where it has none."""
+    if type(tool) is not dict:
+        return ""
+    function = tool.get("function")
+    named = function if type(function) is dict else tool
+    name = named.get("name", tool.get("type"))
+    return name[:_LONGEST_TEXT] if type(name) is str else ""
