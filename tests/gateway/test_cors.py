@@ -15,6 +15,8 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.raw import Answer, bodiless, exchange
+from tests.gateway.test_metered_paths import dumped, found
+from xds_server.resources import cors
 
 CHAT = "/v1/chat/completions"
 APP, SITE, LOCAL = "https://app.example.com", "https://*.example.org", "http://localhost:*"
@@ -144,6 +146,16 @@ async def test_a_page_may_read_what_envoy_and_the_module_refuse(
     finally:
         await provider_a.abehave("ok")
     assert (status, allowed(headers)) == (503, APP)
+
+
+async def test_no_route_is_excepted_from_the_check(gateway: GatewayProcess) -> None:
+    dump = await dumped(gateway)
+    configured = list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
+    assert [set(each) for each in configured] == [{cors.FILTER}]
+    for method, path in (("POST", CHAT), ("GET", "/v1/models")):
+        head = bodiless(method, path, f"Origin: {APP}", "x-trunkline-route: rt_x")
+        status, headers, _ = await exchange(gateway, head)
+        assert (status, allowed(headers)) == (401, APP)
 
 
 async def test_without_an_origin_nothing_is_said(gateway: GatewayProcess) -> None:

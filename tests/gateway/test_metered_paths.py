@@ -14,14 +14,14 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 from translator.endpoints import ENDPOINTS, BodyKind, Endpoint
-from xds_server.resources import names
+from xds_server.resources import cors, names
 
 KEY = "sk-acme-metered-key-1234"
 AMOUNT = 1_000_000
 MODELS = ("first", "second")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 #: Envoy's own clusters, none of which leads to a provider.
-OWN = {"translator", "envoy_admin", "xds", names.TUNNEL_HANDSHAKE_CLUSTER}
+OWN = {"translator", "envoy_admin", "xds", names.REST_CLUSTER, names.TUNNEL_HANDSHAKE_CLUSTER}
 METERED = [each for each in ENDPOINTS if each.body is not BodyKind.NONE]
 UNMETERED = ["/v1/models", "/v1/models/first"]
 
@@ -90,10 +90,11 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
     (chain,) = known["openai"]["filter_chains"]
     (manager,) = chain["filters"]
     # The module's filter lets nothing pass that the translator has not answered, and no route is excepted from it.
-    asking, routing = manager["typed_config"]["http_filters"]
+    pages, asking, routing = manager["typed_config"]["http_filters"]
+    assert (pages["name"], pages["disabled"]) == (cors.FILTER, True)
     assert (asking["typed_config"]["filter_name"], routing["name"]) == ("authorise", "envoy.filters.http.router")
     assert not list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
-    assert not list(found(manager["typed_config"], "disabled"))
+    assert list(found(manager["typed_config"], "disabled")) == [True]
     # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it
     # leads from the pools of nodes, which requests come to through the first one, into the nodes' tunnels.
     for name, listener in known.items():
