@@ -23,6 +23,8 @@ DEFAULT_OUTPUT = 1_024
 #: Prompt tokens of an image, and the least for any other medium: those of a large image in high detail.
 MEDIUM = 765
 BYTES_PER_TOKEN = 4
+#: On average, of any text in any tokeniser that models have.
+_MOST_BYTES_PER_TOKEN = 16
 #: Of sound and moving pictures: ten tokens a second of speech at 32 kbit/s.
 _BYTES_PER_STREAMED_TOKEN = 400
 #: Of a document with layout and pictures (PDF).
@@ -82,8 +84,10 @@ _ADDING = frozenset(
     {"previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"}
 )
 _OWN_TOOLS = ("function", "custom")
+#: Members with which the target shortens a prompt that is too long.
+_SHORTENING = frozenset({"truncation", "truncate_prompt_tokens"})
 #: Members that may make an estimate another one than that of text and media. Most requests have none of them.
-_TELLING = _ADDING | _ANY_MAXIMA | {"n", "best_of", "prompt", "input", "query", "tools"}
+_TELLING = _ADDING | _ANY_MAXIMA | _SHORTENING | {"n", "best_of", "prompt", "input", "query", "tools"}
 _INNER = ("url", "data", "file_data")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
 _BASE64 = bytes(range(65, 91)) + bytes(range(97, 123)) + b"0123456789+/-_=\r\n"
@@ -96,6 +100,9 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`prompt` are tokens. A request has `answers`, each of at most `stated` tokens (0: it states no maximum); of
     at least the route's default where `loose`, because what it states is no maximum for every server; and of
     `least` in any case. With `outside`, the prompt may have more than the request's own bytes.
+
+    `media` tokens of the prompt are those of media. A request that has several prompts, each with a context of its
+    own, or whose prompt the target shortens to its context, is `divisible`.
     """
 
     prompt: int
@@ -104,6 +111,13 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
     loose: bool = False
     least: int = 0
     outside: bool = False
+    media: int = 0
+    divisible: bool = False
+
+    @property
+    def certain(self) -> int:
+        """Tokens that the prompt has at least, in any tokeniser; how many a medium has is not certain."""
+        return max(0, self.prompt - self.media) * BYTES_PER_TOKEN // _MOST_BYTES_PER_TOKEN
 
     @property
     def most(self) -> int:
@@ -133,9 +147,10 @@ def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool 
         elsewhere = elsewhere or not taken
         text -= taken
         tokens += cost
+    media = tokens
     if _TELLING.isdisjoint(values):
         # The hot path: what follows would find nothing in it.
-        return Estimate(_prompt(text, tokens), 0 if path in _NO_OUTPUT else 1, outside=elsewhere)
+        return Estimate(_prompt(text, tokens), 0 if path in _NO_OUTPUT else 1, outside=elsewhere, media=media)
     for name in ("prompt", "input"):
         value = values.get(name)
         if type(value) is list:
@@ -146,7 +161,8 @@ def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool 
         tokens += _repeated_query(values)
     stated, loose, least = _stated(path, values)
     outside = elsewhere or _outside(values)
-    return Estimate(_prompt(text, tokens), _answers(path, values), stated, loose, least, outside)
+    divisible = path == "/v1/rerank" or _divisible(values)
+    return Estimate(_prompt(text, tokens), _answers(path, values), stated, loose, least, outside, media, divisible)
 
 
 def of_form(path: str, form: FormBody) -> Estimate:
@@ -159,7 +175,7 @@ def of_form(path: str, form: FormBody) -> Estimate:
     prompt = _prompt(text, media)
     answers = max(1, _number(form.field("n")))
     # Speech has fewer tokens as text than as sound.
-    return Estimate(prompt, answers, least=media // 2 if sound else 0)
+    return Estimate(prompt, answers, least=media // 2 if sound else 0, media=media, divisible=True)
 
 
 def _text(body: bytes, values: Mapping[str, Any]) -> int:
@@ -188,6 +204,16 @@ def _outside(values: Mapping[str, Any]) -> bool:
     if type(tools) is list:
         return any(type(each) is dict and each.get("type") not in _OWN_TOOLS for each in tools[:_MOST_VALUES])
     return type(values.get("prompt")) is dict
+
+
+def _divisible(values: Mapping[str, Any]) -> bool:
+    """Whether no single context has to hold the whole prompt."""
+    if not _SHORTENING.isdisjoint(values):
+        return (
+            values.get("truncation") not in {None, "disabled"} or values.get("truncate_prompt_tokens") is not None
+        )
+    lists = (value for name in ("prompt", "input") if type(value := values.get(name)) is list)
+    return any(len(prompts) > 1 and not {str, list}.isdisjoint(map(type, prompts)) for prompts in lists)
 
 
 def _tokens(prompts: list[Any]) -> tuple[int, int]:

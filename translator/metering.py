@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
-from translator import note
+from translator import guards, note
 from translator.facts import BodyFacts
 from translator.limits import Applicable, Limit, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
@@ -71,7 +71,7 @@ class Meter:
         that gets a kept answer, which `saved` so many nano-USD, counts as a request and uses nothing else.
 
         Raises:
-            Refusal: 429, and nothing is reserved.
+            Refusal: 429, or 400 where no target fits; and nothing is reserved.
         """
         user = tag = ""
         if facts.user:
@@ -81,6 +81,11 @@ class Meter:
             tag = label(sent.decode("utf-8", "replace"))
         limits, ids, told, concurrent = self._policy.limits(key, route)
         at = self._clock()
+        cost: int | None = None
+        most = asked.get(guards.MAX_PRICE)
+        # A kept answer costs nothing, and no target reads the prompt.
+        if (most is not None or key.max_price or route.bounded) and type(allowed) is Allowed:
+            allowed.unfit, cost = guards.narrowed(facts, key, route, most, at)
         held = self._limiter.held(request_id)
         if held is None and saved >= 0:
             held = Reservation(
@@ -103,9 +108,8 @@ class Meter:
         elif held is None:
             prompt = facts.estimate.prompt
             output = facts.estimate.output(route.reserved_output)
-            cost = route.ceiling.cost(prompt, output, at)
-            if facts.asked:
-                cost += route.ceiling.cost_beside(facts.asked, at)
+            if cost is None:
+                cost = route.ceiling.request_cost(facts, route.reserved_output, at)
             held = Reservation(
                 request_id,
                 at,

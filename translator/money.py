@@ -19,6 +19,12 @@ def nano_usd(thousandths: int) -> int:
     return (thousandths + 500) // 1_000
 
 
+def usd(nano: int) -> str:
+    """USD to the cent, with more decimals where that would hide something, such as `0.50` or `0.000125`."""
+    dollars, rest = divmod(nano, USD)
+    return f"{dollars}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
+
+
 def micro_usd(nano: int) -> int:
     """Micro-USD, rounded half up, for readers of the older field."""
     return (nano + 500) // 1_000

@@ -114,10 +114,24 @@ class LimitName(click.ParamType[model.Limit]):
         return _validate(self, model.Limit, {**limit_syntax.fields(str(value)), "amount": 0}, param, ctx)
 
 
+class Usd(click.ParamType[int]):
+    """An amount in USD such as `0.05`, in micro-USD."""
+
+    name = "USD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else units.micro_usd(Decimal(value))
+        except (InvalidOperation, ValueError):
+            self.fail(f"{value!r}: expected an amount in USD of at most 6 decimals, such as 0.05", param, ctx)
+
+
 class TargetFlag(click.ParamType[model.Target]):
     """`PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
 
-    name = "PROVIDER/MODEL[,weight=N][,tier=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
+    name = (
+        "PROVIDER/MODEL[,weight=N][,tier=N][,context=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
+    )
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
         place, *options = str(value).split(",")
@@ -134,11 +148,11 @@ class TargetFlag(click.ParamType[model.Target]):
                 price |= {"input": self._usd(paid, param, ctx), "output": self._usd(generated, param, ctx)}
             elif key in _PRICE_OPTIONS:
                 price[_PRICE_OPTIONS[key]] = text if key == "from" else self._usd(text, param, ctx)
-            elif key in {"weight", "tier"} and text.isdecimal():
+            elif key in _COUNTS and text.isdecimal():
                 fields[key] = int(text)
             else:
                 known = ", ".join(
-                    ["weight=N", "tier=N", "price=IN:OUT", *(f"{each}=…" for each in _PRICE_OPTIONS)]
+                    [*(f"{each}=N" for each in _COUNTS), "price=IN:OUT", *(f"{each}=…" for each in _PRICE_OPTIONS)]
                 )
                 self.fail(f"{option}: expected {known}", param, ctx)
         if price and "price" not in fields:
@@ -152,6 +166,7 @@ class TargetFlag(click.ParamType[model.Target]):
             self.fail("price=IN:OUT are USD per million tokens, such as price=2.00:8.00", param, ctx)
 
 
+_COUNTS = ("weight", "tier", "context")
 #: Beside `price=IN:OUT` → the field of config.model.Price.
 _PRICE_OPTIONS = {
     "cached": "cached_input",

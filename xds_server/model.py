@@ -201,13 +201,16 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTarget:
-    """A model at a provider. `prices` is its history, oldest first; none: free."""
+    """A model at a provider. `prices` is its history, oldest first; none: free. `context` is the tokens that a
+    prompt and its answer may have together; 0: not known.
+    """
 
     provider: str
     model: str
     weight: int = 1
     tier: int = 0
     prices: tuple[Price, ...] = ()
+    context: int = 0
 
     @property
     def id(self) -> str:
@@ -217,12 +220,13 @@ class ProviderTarget:
 
 @dataclass(frozen=True, slots=True)
 class NodesTarget:
-    """A model on any node that offers it. `prices` as of a ProviderTarget."""
+    """A model on any node that offers it. `prices` and `context` as of a ProviderTarget."""
 
     model: str
     weight: int = 1
     tier: int = 0
     prices: tuple[Price, ...] = ()
+    context: int = 0
 
     @property
     def id(self) -> str:
@@ -284,6 +288,7 @@ class Key:
 
     `former_hash` is the one before the last rotation, which works until `former_until`, Unix seconds. `retired`
     are the hashes in hexadecimal that rotations have replaced, oldest first: none of them becomes a secret again.
+    `max_price` is the micro-USD that one request may cost by its estimate; 0: any amount.
     """
 
     id: str
@@ -299,6 +304,7 @@ class Key:
     created_at: int = 0
     version: int = 0
     managed_by: str = ""
+    max_price: int = 0
 
 
 @dataclass(frozen=True, slots=True)

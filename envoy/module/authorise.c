@@ -71,7 +71,7 @@ static const struct span ASKED[] = {
     SPAN(":method"),          SPAN(":path"),        SPAN("authorization"),
     SPAN("x-api-key"),        SPAN("api-key"),      SPAN("content-type"),
     SPAN("content-encoding"), SPAN("x-request-id"), SPAN("x-trunkline-tag"),
-    SPAN("cache-control"),
+    SPAN("cache-control"),    SPAN("x-trunkline-max-price"),
 };
 
 // All values of a header, as one list (RFC 9110 section 5.2).

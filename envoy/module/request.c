@@ -38,6 +38,7 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
   struct span affinity = span_next(&head, '\n');
+  request->unfit = span_next(&head, '\n');
   request->client_headers = head;
   if (!parse_affinity(request, affinity)) return false;
   if (model.size == 0) return true;  // the translator answers by itself
@@ -91,6 +92,21 @@ struct request *request_of_choice(envoy_specifier specifier) {
   double address;
   if (!CALLBACK(cluster_specifier_get_dynamic_metadata_number)(specifier, SPACE, KEY, &address)) return NULL;
   return (struct request *)(uintptr_t)address;
+}
+
+static bool is_of(struct span cluster, struct span target) {
+  if (!span_begins(cluster, target)) return false;
+  struct span rest = span_from(cluster, target.size);
+  uint64_t credential;
+  return !rest.size || rest.data[0] == '@' || (rest.data[0] == '#' && span_number(span_from(rest, 1), &credential));
+}
+
+bool request_fits(const struct request *request, struct span cluster) {
+  struct span rest = request->unfit;
+  while (rest.size) {
+    if (is_of(cluster, span_next(&rest, '\t'))) return false;
+  }
+  return true;
 }
 
 void request_release(struct request *request) {

@@ -29,6 +29,7 @@ struct request {
   struct edit usage;
   struct edit model;         // where the model stands in the body; `text` is empty where it is not known
   char model_kind;  // j: there is a JSON string; f: a form's text; o: an object begins that has none; p: a form
+  struct span unfit;           // ids of targets where the request does not fit, with tabs between them
   struct span client_headers;  // lines for the client's answer
   bool sticky;               // the request has a place: AFFINITY_HEADER has the hash of it until the first attempt
   bool sticks_to_target;     // not only within a pool of machines
@@ -58,6 +59,9 @@ struct request *request_new(struct span head, envoy_filter filter);
 struct request *request_of(envoy_filter filter);
 // The same for the specifier, which takes no reference: its stream has one.
 struct request *request_of_choice(envoy_specifier specifier);
+// Whether the request may go to a cluster, which is that of a target: `<id>`, `<id>#<number>` for another credential,
+// or `<id>@<audience>` for an audience's own machines.
+bool request_fits(const struct request *request, struct span cluster);
 void request_release(struct request *request);
 void request_failed(struct request *request, struct span status);
 // An attempt failed, which is the host's fault if another one serves the request.

@@ -15,14 +15,27 @@ static size_t living_hosts(envoy_specifier specifier, const struct plan_target *
   return count;
 }
 
+// What is asked about a target: in which choice, and for which request, NULL where it is not known.
+struct asking {
+  envoy_specifier specifier;
+  const struct request *request;
+};
+
+static bool fits(const struct asking *asking, const struct plan_target *target) {
+  return !asking->request || !asking->request->unfit.size || request_fits(asking->request, target->cluster);
+}
+
 // Of machines, Envoy passes over those that rest by itself.
 static size_t healthy(void *context, const struct plan_target *target) {
+  const struct asking *asking = context;
+  if (!fits(asking, target)) return 0;
   bool rests = !target->machines && hosts_rests(host_of_cluster(target->cluster), hosts_now());
-  return rests ? 0 : living_hosts(context, target);
+  return rests ? 0 : living_hosts(asking->specifier, target);
 }
 
 static bool askable(void *context, const struct plan_target *target) {
-  if (target->machines || !living_hosts(context, target)) return false;
+  const struct asking *asking = context;
+  if (target->machines || !fits(asking, target) || !living_hosts(asking->specifier, target)) return false;
   return hosts_may_ask(host_of_cluster(target->cluster), hosts_now());
 }
 
@@ -45,12 +58,13 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
     CALLBACK(cluster_specifier_get_attribute_string)(context, ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS, &address);
     request_missed(request, address.size > 0);
   }
-  const struct living living = {context, healthy, askable};
   const struct draw draw = {
       .random = CALLBACK(cluster_specifier_get_random_value)(context),
       .sticky = request && request->sticks_to_target,
       .hash = request ? request->hash : 0,
   };
+  struct asking asking = {context, request};
+  const struct living living = {&asking, healthy, askable};
   choose(plan, choice, &draw, &living);
   bool nowhere = choice->verdict == CHOICE_GIVE_UP && !choice->attempts;
   struct span cluster = nowhere ? NOWHERE : plan->targets[choice->current].cluster;

@@ -33,7 +33,7 @@ def test_what_python_allows_is_read(
     driver: Driver, number: int, route: str, note: str, model: str, headers: dict[str, str]
 ) -> None:
     frame = Allowed(route, "key", note, "/path", model=model, headers=headers).encode(number)
-    head = f"\n\n\n{route}\nkey\n{note}\n/path\n-\n{model}\n".encode("latin-1") + joined(headers)
+    head = f"\n\n\n{route}\nkey\n{note}\n/path\n-\n{model}\n\n\n".encode("latin-1") + joined(headers)
     assert driver.ask("answers", frame) == [b"%d" % number, b"200", head, b"", b"partial", b"0"]
 
 

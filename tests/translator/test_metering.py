@@ -53,7 +53,13 @@ class Edge:
         self._asked = 0
 
     def ask(
-        self, request_id: str = "", target: bytes = CHAT, tag: bytes = b"", method: str = "POST", **values: Any
+        self,
+        request_id: str = "",
+        target: bytes = CHAT,
+        tag: bytes = b"",
+        method: str = "POST",
+        max_price: bytes = b"",
+        **values: Any,
     ) -> Allowed:
         self._asked += 1
         headers = {
@@ -63,6 +69,8 @@ class Edge:
         }
         if tag:
             headers[b"x-trunkline-tag"] = tag
+        if max_price:
+            headers[b"x-trunkline-max-price"] = max_price
         body = values.pop("body", None) or json.dumps({"model": "gpt-4.1", **values}).encode()
         return self._authoriser.decide(Request(method, target, headers, body))
 

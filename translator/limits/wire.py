@@ -105,10 +105,7 @@ def _amount(metric: Metric, amount: int) -> str:
         case Metric.TOKENS:
             return f"{amount} tokens"
         case Metric.COST_USD:
-            # To the cent, unless that would hide something.
-            dollars, rest = divmod(amount, money.USD)
-            decimals = f"{rest:09}".rstrip("0").ljust(2, "0")
-            return f"{dollars}.{decimals} USD"
+            return f"{money.usd(amount)} USD"
         case Metric.CONCURRENCY:
             return f"{amount} requests at a time"
         case _:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import AFFINITIES
 
+from translator import money
 from translator.cache.key import Rule
 from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
 from translator.policy.caching import cache_rule
@@ -37,6 +38,7 @@ class Key:
     """What one API key may do, shown by one of its secrets.
 
     `expires_at` is Unix seconds, 0 = never; `rotated`: it is the end of a rotation's grace time, not the key's.
+    `max_price` is the nano-USD that one request may cost by its estimate; 0: any amount.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Key:
     limits: LimitSet
     _matches: Callable[[str], object] | None = field(repr=False)
     rotated: bool = False
+    max_price: int = 0
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -55,7 +58,15 @@ class Key:
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
         matches = None if "*" in patterns else re.compile(joined).match
         held = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
-        return cls(message.id, message.organisation_id, message.expires_at, patterns, held, matches)
+        return cls(
+            message.id,
+            message.organisation_id,
+            message.expires_at,
+            patterns,
+            held,
+            matches,
+            max_price=message.max_price * money.MICRO,
+        )
 
     def former(self, until: int) -> Key:
         """Returns what its secret before the last rotation may do, which is the same until then."""
@@ -76,9 +87,28 @@ _AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """`cluster` is what the names of its Envoy clusters begin with; `context` is tokens, 0: not known."""
+
+    cluster: str
+    context: int
+    ceiling: Ceiling
+
+    @classmethod
+    def of(cls, message: policy.Target) -> Target:
+        kind, slash, model = message.id.partition("/")
+        if kind == "nodes":  # as the names of pools are written, see Pool.name of the control plane
+            model = model.replace("%", "%25").replace("@", "%40")
+        # Frames are latin-1, and the names of clusters are UTF-8.
+        cluster = f"{kind}{slash}{model}".encode().decode("latin-1")
+        return cls(cluster, message.context, Ceiling([message]))
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """`created_at` is Unix seconds; `shown` the model as it stands in a header, percent-encoded; `reserved_output`
-    the completion tokens that are reserved where a request states no maximum, 0 for the default.
+    the completion tokens that are reserved where a request states no maximum, 0 for the default. `bounded`: the
+    context of one of its targets is known.
     """
 
     id: str
@@ -94,6 +124,8 @@ class Route:
     audiences: frozenset[str] = frozenset()
     #: How its answers are kept; None: not at all.
     cache: Rule | None = None
+    targets: tuple[Target, ...] = ()
+    bounded: bool = False
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:
@@ -108,6 +140,8 @@ class Route:
             _AFFINITIES.get(message.affinity, ""),
             frozenset(message.audiences),
             cache_rule(message),
+            tuple(map(Target.of, message.targets)),
+            any(target.context for target in message.targets),
         )
 
     def shape(self, key: Key) -> str:

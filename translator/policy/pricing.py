@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator import asked, money
+from translator.facts import BodyFacts
 
 #: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens;
 #: thousandths of a nano-USD per request.
@@ -41,6 +42,11 @@ class Ceiling:
             if prompt > above and (cost := prompt * by_prompt + completion * by_completion + by_request) > most:
                 most = cost
         return min(money.nano_usd(most), money.MOST)
+
+    def request_cost(self, facts: BodyFacts, default_output: int, at: float) -> int:
+        """Nano-USD at `at` for all that a request may use, `default_output` as of `Estimate.output`."""
+        cost = self.cost(facts.estimate.prompt, facts.estimate.output(default_output), at)
+        return cost + self.cost_beside(facts.asked, at) if facts.asked else cost
 
     def cost_beside(self, word: str, at: float) -> int:
         """Nano-USD at `at` for what `word` asks for beside text (`translator.asked`), at most `money.MOST`."""

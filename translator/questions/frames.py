@@ -39,6 +39,7 @@ ASKED = (
     b"x-request-id",
     b"x-trunkline-tag",
     b"cache-control",
+    b"x-trunkline-max-price",
 )
 _QUESTION = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
@@ -112,7 +113,8 @@ class Allowed(msgspec.Struct):
     `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
     its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII. Where
     the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
-    `copy` is a token, with which a copy of the answer is sent here; empty where none is wanted.
+    `copy` is a token, with which a copy of the answer is sent here; empty where none is wanted. `unfit` are the
+    clusters, without credential and audience, of targets to which the request must not go, with tabs between them.
 
     Not frozen: that would cost more than the rest of it.
     """
@@ -128,12 +130,14 @@ class Allowed(msgspec.Struct):
     account: str = ""
     copy: str = ""
     affinity: str = ""
+    unfit: str = ""
 
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
         lines = (
             f"{self.end}\n{self.account}\n{self.copy}\n"
             f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
+            f"{self.unfit}\n"
         )
         return _answer(number, 200, lines + _lines(self.headers), b"")
 

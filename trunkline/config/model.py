@@ -208,6 +208,7 @@ class Target(_Strict):
     weight: Count | None = None
     tier: Count = 0
     price: Price | None = None
+    context: Count = 0
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -264,6 +265,7 @@ class Key(_Strict):
     models: Annotated[list[Text], Field(min_length=1)] = ["*"]
     limits: list[Limit] = []
     expires_at: UnixSeconds | None = None
+    max_price: MicroUsd = 0
 
 
 class Organisation(_Strict):

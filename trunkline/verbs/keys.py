@@ -15,7 +15,7 @@ from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render, when
-from trunkline.parameters import Expiry, LimitFlag, Seconds
+from trunkline.parameters import Expiry, LimitFlag, Seconds, Usd
 from trunkline.text import say
 
 _COLUMNS = (
@@ -23,6 +23,12 @@ _COLUMNS = (
     "revoked",
 )  # fmt: skip
 _ENDS = {"former": admin.RotateKeyRequest.ENDS_FORMER, "newest": admin.RotateKeyRequest.ENDS_NEWEST}
+_max_price_option = click.option(
+    "--max-price",
+    type=Usd(),
+    default=None,
+    help="USD that one request may cost by its estimate; 0: any amount.  [default: 0]",
+)
 _expiry_option = click.option(
     "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
 )
@@ -49,6 +55,7 @@ Examples:
 @click.option("--model", "models", multiple=True, help="Pattern of models it may use.  [default: *]")
 @click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
 @_expiry_option
+@_max_price_option
 @click.option("--value", default="", help="For migration: an existing key, as env:NAME or file:PATH.")
 @control_options
 def create(
@@ -59,6 +66,7 @@ def create(
     models: tuple[str, ...],
     given: tuple[model.Limit, ...],
     expires: int | None,
+    max_price: int | None,
     value: str,
 ) -> None:
     """Make a key. Its value is printed once, alone on stdout, and stored as a hash."""
@@ -69,6 +77,7 @@ def create(
         models=models,
         limits=map(document.limit, given),
         expires_at=expires or 0,
+        max_price=max_price or 0,
     )
     with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))
@@ -128,6 +137,7 @@ Examples:
 )
 @click.option("--no-limits", is_flag=True, help="Remove every limit.")
 @click.option("--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.")
+@click.option("--max-price", type=Usd(), default=None, help="USD that one request may cost; 0: any amount.")
 @click.option("--end-grace", is_flag=True, help="Refuse the secret before the last rotation from now on.")
 @change_options
 def update(
@@ -139,13 +149,15 @@ def update(
     given: tuple[model.Limit, ...],
     no_limits: bool,
     expires: int | None,
+    max_price: int | None,
     end_grace: bool,
 ) -> None:
     """Change what the KEY (its public id, ORG/NAME, or a NAME that is unique) is called and may do.
 
     What is not given stays, and so do its secrets.
     """
-    if not (name is not None or models or given or no_limits or expires is not None or end_grace):
+    given_any = name is not None or expires is not None or max_price is not None
+    if not (given_any or models or given or no_limits or end_grace):
         raise UsageError("give what is to change, such as --expires 90d or --model 'gpt-*'")
     if given and no_limits:
         raise UsageError("--limit or --no-limits, not both")
@@ -156,6 +168,7 @@ def update(
         limits=map(document.limit, given),
         clear_limits=no_limits,
         expires_at=expires,
+        max_price=max_price,
         end_grace=end_grace,
     )
     with control.connect() as api, names.suggesting(api, "key", key):

@@ -85,12 +85,14 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
             if request.HasField("expires_at"):
                 values.expiry(request.expires_at, problems.at("expires_at"))
                 _to_come(request.expires_at, problems)
+            bounds = values.numbers(request, parse.KEY, problems)
         wanted = KeyChange(
             name=request.name if request.HasField("name") else None,
             models=models or None,
             limits=limits if limits or request.clear_limits else None,
             expires_at=request.expires_at if request.HasField("expires_at") else None,
             end_grace=request.end_grace,
+            **bounds,
         )
 
         def work(transaction: Transaction) -> KeyRecord:

@@ -35,6 +35,8 @@ _ROUTE: values.Ranges = {
     "balance": (0, 99, "percent (0 = the default of 50)"),
     "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
 }
+_TARGET: values.Ranges = {"context": (0, 1_000_000_000, "tokens (0 = not known)")}
+KEY: values.Ranges = {"max_price": (0, values.LARGEST_AMOUNT, "micro-USD (0 = any amount)")}
 _TIMEOUTS: values.Ranges = {
     "first_byte_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
     "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
@@ -152,6 +154,7 @@ def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
         models=models or ("*",),
         limits=limits(message.limits, problems),
         expires_at=message.expires_at,
+        **values.numbers(message, KEY, problems),
     )
 
 
@@ -188,12 +191,13 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     weight = message.weight if message.HasField("weight") else 1
     values.number(weight, 0, 1_000_000, "", problems.at("weight"))
     values.number(message.tier, 0, 63, "", problems.at("tier"))
+    bounds = values.numbers(message, _TARGET, problems)
     prices = (price(message.price, problems.at("price")),) if message.HasField("price") else ()
     if message.nodes:
         if message.provider or message.model:
             problems.note(f"`nodes` and `{'provider' if message.provider else 'model'}` together; {_ONE_PLACE}")
         values.model(message.nodes, problems.at("nodes"))
-        return NodesTarget(message.nodes, weight, message.tier, prices)
+        return NodesTarget(message.nodes, weight, message.tier, prices, **bounds)
     if not message.provider and not message.model:
         problems.note(f"neither a provider nor nodes; {_ONE_PLACE}")
     elif not message.provider:
@@ -203,7 +207,7 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
         problems.at("provider").note(f"no provider {shown}; {known(providers, message.provider)}")
     if message.provider:
         values.model(message.model, problems.at("model"))
-    return ProviderTarget(message.provider, message.model, weight, message.tier, prices)
+    return ProviderTarget(message.provider, message.model, weight, message.tier, prices, **bounds)
 
 
 def _refuse_providers(message: pb.Route, problems: Problems, reason: str, otherwise: str) -> None:

@@ -52,12 +52,21 @@ from xds_server.resources.module import module_filter
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
 
-#: Everything a client might send in the gateway's own namespaces, except its label `x-trunkline-tag`; and an id of
-#: its own, which would share another request's reservation. RE2 has no look-ahead, hence the spelling out of
-#: "not tag".
-FORGED_HEADERS = r"x-request-id|x-envoy-.*|x-trunkline-(|t|ta|[^t].*|t[^a].*|ta[^g].*|tag.+)"
+
+def _other_than(name: str) -> str:
+    """A pattern for everything but `name`. RE2 has no look-ahead, hence the spelling out, letter by letter."""
+    return f"(|[^{name[0]}].*|{name[0]}{_other_than(name[1:])})" if name else ".+"
+
+
+#: Everything a client might send in the gateway's own namespaces, except `x-trunkline-tag` and
+#: `x-trunkline-max-price`; and an id of its own, which would share another request's reservation. In two patterns,
+#: because Envoy refuses longer ones.
+FORGED_HEADERS = (
+    rf"x-request-id|x-envoy-.*|x-trunkline-([^mt].*|t{_other_than('ag')})?",
+    f"x-trunkline-m{_other_than('ax-price')}",
+)
 #: On the operators' listener, where whoever has the token may say whom it acts for, and take over from a file.
-_FORGED_BY_OPERATORS = r"x-request-id|x-envoy-.*"
+_FORGED_BY_OPERATORS = ("x-request-id|x-envoy-.*",)
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 #: gRPC calls of the Admin API; REST has other paths.
 _GRPC = RouteMatch(prefix="/trunkline.admin.v1.Admin/", grpc=RouteMatchGrpcRouteMatchOptions())
@@ -150,7 +159,7 @@ def _health_routes(*, verified: bool) -> list[Route]:
 
 
 def _manager(
-    name: str, edge: EdgeSettings, replies: LocalReplyConfig, *, forged: str = FORGED_HEADERS
+    name: str, edge: EdgeSettings, replies: LocalReplyConfig, *, forged: Sequence[str] = FORGED_HEADERS
 ) -> HttpConnectionManager:
     """`forged` are headers that are taken off every request."""
     return HttpConnectionManager(
@@ -179,7 +188,7 @@ def _manager(
         # Slow senders are bounded here; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
-        early_header_mutation_extensions=[early_removal(forged)],
+        early_header_mutation_extensions=[early_removal(*forged)],
         local_reply_config=replies,
     )
 
@@ -221,14 +230,14 @@ def router(*, upstream: Sequence[HttpFilter] = ()) -> HttpFilter:
     )
 
 
-def early_removal(pattern: str) -> TypedExtensionConfig:
-    """Takes the headers that match off every request, before anything else looks at them."""
-    matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
-    removal = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
+def early_removal(*patterns: str) -> TypedExtensionConfig:
+    """Takes the headers that match a pattern off every request, before anything else looks at them."""
+    matchers = [StringMatcher(safe_regex=RegexMatcher(regex=pattern)) for pattern in patterns]
+    removals = [Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=each)) for each in matchers]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        EarlyHeaderMutation(mutations=[removal]),
+        EarlyHeaderMutation(mutations=removals),
     )
 
 

@@ -55,7 +55,7 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = ()) -> bytes:
     `audiences` are those for which it has a shape of their own.
     """
     targets = [
-        policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)))
+        policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
         for target in value.targets
     ]
     return _encode(_ROUTE(value, targets=targets, audiences=audiences, affinity=_affinity(value)))

@@ -48,6 +48,7 @@ REMOVED_FROM_REQUESTS = (
     "x-goog-api-key",
     "x-request-id",
     "x-trunkline-tag",
+    "x-trunkline-max-price",
     ROUTE_HEADER,
 )
 

@@ -10,11 +10,12 @@ from xds_server.model import Key, Limit, Node, Visibility
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """`models` are shell-style patterns; `expires_at` is Unix seconds, 0 = never."""
+    """`models` are shell-style patterns; `expires_at` is Unix seconds, 0 = never; `max_price` as of a Key."""
 
     models: tuple[str, ...] = ("*",)
     limits: tuple[Limit, ...] = ()
     expires_at: int = 0
+    max_price: int = 0
 
     @classmethod
     def in_force(cls, key: Key) -> KeySettings:
@@ -34,6 +35,7 @@ class KeyChange:
     models: tuple[str, ...] | None = None
     limits: tuple[Limit, ...] | None = None
     expires_at: int | None = None
+    max_price: int | None = None
     end_grace: bool = False
 
     def of(self, key: Key, now: int) -> Key:

@@ -84,6 +84,7 @@ class KeyRow(SQLModel, table=True):
     revoked_at: int = Field(sa_type=BigInteger)
     version: int = Field(sa_type=BigInteger)
     managed_by: str
+    max_price: int = Field(sa_type=BigInteger)
 
 
 class ProviderRow(SQLModel, table=True):
@@ -141,6 +142,7 @@ class TargetRow(SQLModel, table=True):
     model: str
     weight: int
     tier: int
+    context: int = Field(sa_type=BigInteger)
 
 
 class PriceRow(SQLModel, table=True):

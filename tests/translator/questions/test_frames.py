@@ -139,7 +139,7 @@ def test_answers_are_as_the_module_reads_them() -> None:
     assert refused(2**40, Response(429, {"a": "b", "c": "d"}, b"body")) == (
         struct.pack("<IQHI", 14 + 9 + 4, 2**40, 429, 9) + b"a: b\nc: d" + b"body"
     )
-    head = b"id\nkey\ncopy\nr\nk\nn\n/p\n-\n0:3:j:\np5\nx: \xe4"
+    head = b"id\nkey\ncopy\nr\nk\nn\n/p\n-\n0:3:j:\np5\na/m\tnodes/\xc3\xa4\nx: \xe4"
     allowed = Allowed(
         "r",
         "k",
@@ -151,6 +151,7 @@ def test_answers_are_as_the_module_reads_them() -> None:
         account="key",
         copy="copy",
         affinity="p5",
+        unfit="a/m\tnodes/ä".encode().decode("latin-1"),
     )
     assert allowed.encode(1) == struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
     assert Admitted("key").encode(2) == struct.pack("<IQHI", 14 + 3, 2, 100, 3) + b"key"

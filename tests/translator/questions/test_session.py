@@ -80,7 +80,7 @@ def test_what_was_decided_is_written_down_once_before_the_answers_leave(
 def test_each_kind_is_answered_as_it_wants_in_the_order_it_came(
     session: QuestionSession, decider: Decider
 ) -> None:
-    tagged = [*NO_HEADERS[:-2], b"tag", b""]
+    tagged = [*NO_HEADERS[:-3], b"tag", b"", b""]
     text = b"".join(
         (
             question(1, tagged, b"", Kind.HEAD)[0],

@@ -42,6 +42,7 @@ def create(
         models=settings.models,
         limits=settings.limits,
         expires_at=settings.expires_at,
+        max_price=settings.max_price,
         created_at=transaction.now,
         version=transaction.revision,
     )

@@ -223,6 +223,7 @@ class RouteTarget(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_HISTORY_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """A provider's name, with `model` the name it knows the model by."""
     model: _builtins.str
@@ -232,6 +233,8 @@ class RouteTarget(_message.Message):
     """Share among the targets of its tier, 0 to 1,000,000; absent: 1."""
     tier: _builtins.int
     """0 is served first; the others are fallbacks in order."""
+    context: _builtins.int
+    """Tokens that a prompt and its answer may have there together; 0: not known. What does not fit goes elsewhere."""
     @_builtins.property
     def price(self) -> _policy_pb2.Price:
         """The price in force, or, with a `valid_from` to come, the next one. Another price than the stored one is added
@@ -252,10 +255,11 @@ class RouteTarget(_message.Message):
         tier: _builtins.int = ...,
         price: _policy_pb2.Price | None = ...,
         price_history: _abc.Iterable[_policy_pb2.Price] | None = ...,
+        context: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "price", b"price", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "model", b"model", "nodes", b"nodes", "price", b"price", "price_history", b"price_history", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "context", b"context", "model", b"model", "nodes", b"nodes", "price", b"price", "price_history", b"price_history", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
@@ -489,6 +493,7 @@ class Key(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -505,6 +510,8 @@ class Key(_message.Message):
     """Unix seconds until which the secret before the last rotation works too; 0: only one secret works. Output only."""
     managed_by: _builtins.str
     """As Provider.managed_by."""
+    max_price: _builtins.int
+    """Micro-USD that one request may cost by its estimate; 0: any amount."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -525,10 +532,11 @@ class Key(_message.Message):
         version: _builtins.int = ...,
         former_until: _builtins.int = ...,
         managed_by: _builtins.str = ...,
+        max_price: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1550,6 +1558,7 @@ class UpdateKeyRequest(_message.Message):
     CLEAR_LIMITS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     END_GRACE_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id, organisation/name, or name if it is unique."""
     version: _builtins.int
@@ -1561,6 +1570,8 @@ class UpdateKeyRequest(_message.Message):
     """Unix seconds; 0 = never."""
     end_grace: _builtins.bool
     """End the grace time of the secret before the last rotation now."""
+    max_price: _builtins.int
+    """Micro-USD; 0: any amount."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In place of the stored ones; none: they stay."""
@@ -1578,17 +1589,22 @@ class UpdateKeyRequest(_message.Message):
         clear_limits: _builtins.bool = ...,
         expires_at: _builtins.int | None = ...,
         end_grace: _builtins.bool = ...,
+        max_price: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_name", b"_name", "expires_at", b"expires_at", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_max_price", b"_max_price", "_name", b"_name", "expires_at", b"expires_at", "max_price", b"max_price", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_name", b"_name", "clear_limits", b"clear_limits", "end_grace", b"end_grace", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_max_price", b"_max_price", "_name", b"_name", "clear_limits", b"clear_limits", "end_grace", b"end_grace", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    _WhichOneofReturnType__max_price: _TypeAlias = _typing.Literal["max_price"]  # noqa: Y015
+    _WhichOneofArgType__max_price: _TypeAlias = _typing.Literal["_max_price", b"_max_price"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_price) -> _WhichOneofReturnType__max_price | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 

@@ -537,6 +537,7 @@ class Key(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     FORMER_HASH_FIELD_NUMBER: _builtins.int
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe in logs and reports."""
     organisation_id: _builtins.str
@@ -551,6 +552,8 @@ class Key(_message.Message):
     seconds, and is known afterwards only so that its refusal can say why.
     """
     former_until: _builtins.int
+    max_price: _builtins.int
+    """Micro-USD that one request may cost by its estimate; 0: any amount."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns of the models it may use; `*` allows every model."""
@@ -569,10 +572,11 @@ class Key(_message.Message):
         expires_at: _builtins.int = ...,
         former_hash: _builtins.bytes = ...,
         former_until: _builtins.int = ...,
+        max_price: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "models", b"models", "name", b"name", "organisation_id", b"organisation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation_id", b"organisation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,8 +590,11 @@ class Target(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in the response header `x-trunkline-target`, e.g. `openai/gpt-4.1` or `nodes/llama3:70b`."""
+    context: _builtins.int
+    """Tokens that a prompt and its answer may have there together; 0: not known."""
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
         """The price in force and those to come, by `valid_from`; empty: free."""
@@ -597,10 +604,11 @@ class Target(_message.Message):
         *,
         id: _builtins.str = ...,
         prices: _abc.Iterable[Global___Price] | None = ...,
+        context: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "id", b"id", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

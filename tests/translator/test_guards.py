@@ -1,0 +1,138 @@
+"""Requests that do not fit everywhere: their tokens, and their price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from tests.translator import policies
+from tests.translator.test_metering import Edge, reserved
+from translator.errors import Refusal
+
+#: Micro-USD per million tokens.
+CHEAP = policy.Price(input=1_000_000, output=2_000_000)
+DEAR = policy.Price(input=10_000_000, output=20_000_000)
+#: About a thousand tokens, and certainly a quarter of them.
+PROMPT = [{"role": "user", "content": "x" * 4_000}]
+
+
+def edge(*targets: policy.Target, max_price: int = 0) -> Edge:
+    holder, way = policies.key(), policies.route()
+    holder.max_price = max_price
+    way.targets.extend(targets)
+    return Edge(policies.store(policies.organisation(), holder, way))
+
+
+def target(name: str, context: int = 0, price: policy.Price | None = None) -> policy.Target:
+    return policy.Target(id=name, context=context, prices=[price] if price else [])
+
+
+def refused(tried: Edge, **values: Any) -> Refusal:
+    before = tried.limiter.outstanding
+    with pytest.raises(Refusal) as caught:
+        tried.ask(**values)
+    assert caught.value.status == 400
+    assert tried.limiter.outstanding == before
+    return caught.value
+
+
+class TestContext:
+    def test_a_request_that_fits_may_go_anywhere(self) -> None:
+        tried = edge(target("a/small", 2_000), target("b/large", 100_000), target("c/unknown"))
+        assert not tried.ask(messages=PROMPT, max_tokens=100).unfit
+
+    def test_the_prompt_and_the_stated_maximum_count(self) -> None:
+        tried = edge(target("a/small", 2_000), target("b/large", 100_000), target("c/unknown"))
+        assert tried.ask(messages=PROMPT, max_tokens=1_500).unfit == "a/small"
+        assert tried.ask(messages=PROMPT * 3).unfit == "a/small"
+        assert tried.ask(messages=PROMPT, max_tokens=200_000).unfit == "a/small\tb/large"
+
+    def test_each_answer_has_a_context_of_its_own(self) -> None:
+        tried = edge(target("a/small", 2_000), target("b/large", 100_000))
+        assert not tried.ask(messages=PROMPT, max_tokens=500, n=10).unfit
+
+    def test_what_fits_nowhere_is_refused_by_name(self) -> None:
+        tried = edge(target("a/small", 200), target("b/large", 300))
+        refusal = refused(tried, messages=PROMPT * 4)
+        assert refusal.code == "context_length_exceeded"
+        assert "300 tokens" in refusal.message
+        assert refused(tried, max_tokens=400).code == "context_length_exceeded"
+
+    def test_what_may_fit_after_all_is_tried_where_it_may(self) -> None:
+        tried = edge(target("a/small", 200), target("b/large", 900))
+        assert tried.ask(messages=PROMPT).unfit == "a/small"
+
+    def test_media_are_not_certain(self) -> None:
+        tried = edge(target("a/small", 100), target("b/large", 200))
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+        assert not tried.ask(messages=[{"role": "user", "content": [image]}]).unfit
+
+    @pytest.mark.parametrize(
+        ("path", "values"),
+        [
+            (b"/v1/embeddings", {"input": ["x" * 4_000] * 9}),
+            (b"/v1/completions", {"prompt": ["x" * 4_000] * 9}),
+            (b"/v1/rerank", {"query": "x", "documents": ["x" * 4_000] * 9}),
+            (b"/v1/responses", {"input": "x" * 36_000, "truncation": "auto"}),
+        ],
+    )
+    def test_what_no_single_context_holds_is_not_bounded(self, path: bytes, values: dict[str, Any]) -> None:
+        assert not edge(target("a/small", 2_000)).ask(target=path, **values).unfit
+
+    @pytest.mark.parametrize(
+        ("path", "values"),
+        [
+            (b"/v1/embeddings", {"input": "x" * 36_000}),
+            (b"/v1/completions", {"prompt": "x" * 36_000}),
+            (b"/v1/completions", {"prompt": [1] * 9_000}),
+            (b"/v1/responses", {"input": [{"role": "user", "content": "x" * 36_000}], "truncation": "disabled"}),
+        ],
+    )
+    def test_every_endpoint_is_guarded(self, path: bytes, values: dict[str, Any]) -> None:
+        tried = edge(target("a/small", 500), target("b/large", 100_000))
+        assert tried.ask(target=path, **values).unfit == "a/small"
+        assert refused(edge(target("a/small", 500)), target=path, **values).code == "context_length_exceeded"
+
+    def test_clusters_are_named_as_in_envoy(self) -> None:
+        tried = edge(target("nodes/ä%b@c", 10), target("p/ä@c", 10), target("b/large"))
+        assert tried.ask(max_tokens=400).unfit.encode("latin-1").decode() == "nodes/ä%25b%40c\tp/ä@c"
+
+
+class TestMaxPrice:
+    def test_targets_above_the_maximum_are_passed_over(self) -> None:
+        tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP), target("c/free"))
+        allowed = tried.ask(max_price=b"0.001", max_tokens=400)
+        assert allowed.unfit == "a/dear"
+        held = reserved(allowed)
+        assert held.cost == held.prompt * 1_000 + 400 * 2_000
+        assert not tried.ask(max_tokens=400).unfit
+
+    def test_a_request_that_is_too_expensive_everywhere_is_refused(self) -> None:
+        tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP))
+        refusal = refused(tried, max_price=b"0.0001", max_tokens=400)
+        assert refusal.code == "max_price_exceeded"
+        prompt = 10
+        assert f"{(400 * 2 + prompt) / 1e6:.6f}"[:6] in refusal.message
+        assert "0.0001 USD" in refusal.message
+
+    def test_the_key_has_a_maximum_and_the_lower_one_counts(self) -> None:
+        tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP), max_price=1_000)
+        assert tried.ask(max_tokens=400).unfit == "a/dear"
+        assert tried.ask(max_tokens=400, max_price=b"100").unfit == "a/dear"
+        assert refused(tried, max_tokens=4_000).code == "max_price_exceeded"
+        assert refused(tried, max_tokens=400, max_price=b"0").code == "max_price_exceeded"
+
+    @pytest.mark.parametrize("sent", [b"x", b"-1", b"1e3", b"0.5, 0.6", b"1.", b"1" * 10, b"\xff", b"nan"])
+    def test_what_is_no_amount_is_refused(self, sent: bytes) -> None:
+        assert refused(edge(target("a/free")), max_price=sent).code == "invalid_max_price"
+
+    def test_context_and_price_are_both_kept(self) -> None:
+        tried = edge(target("a/dear", 100_000, DEAR), target("b/cheap", 100, CHEAP))
+        assert refused(tried, max_price=b"0.001", max_tokens=400).code == "max_price_exceeded"
+
+    def test_asked_again_the_answer_is_the_same(self) -> None:
+        tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP))
+        first = tried.ask("id-1", max_price=b"0.001", max_tokens=400)
+        assert tried.ask("id-1", max_price=b"0.001", max_tokens=400) == first
