@@ -8,6 +8,7 @@ command -v curl >/dev/null || missing="$missing curl"
 command -v npm >/dev/null || missing="$missing nodejs npm"
 command -v ip >/dev/null || missing="$missing iproute2"
 command -v nft >/dev/null || missing="$missing nftables"
+command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v "${CC:-cc}" >/dev/null || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0
 command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || exit 0

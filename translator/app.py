@@ -16,7 +16,7 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.authorise import Authoriser
 from translator.cache.gate import CacheGate
-from translator.cache.memory import MemoryStore
+from translator.cache.stores import Stores
 from translator.cache.worth import Worth
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
@@ -65,7 +65,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
 
     policy.on_change = changed
     elsewhere = ReadingPool(log)
-    cache = CacheGate(MemoryStore(), Worth(prices).of)
+    cache = CacheGate(Stores(log), Worth(prices).of)
     metrics.sources.append(cache.samples)
     authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache)
     elsewhere.on_abandoned = authoriser.charge
@@ -92,6 +92,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         stopping.cancel()
         await server.stop(settings.grace)
         await elsewhere.close()
+        await cache.close()
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

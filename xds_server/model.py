@@ -324,6 +324,16 @@ class DefaultModel:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedCache:
+    """Where kept answers are: `store` is `memory`, or the address of a Redis or Valkey. `most_bytes` bounds the
+    memory; 0: the translator's default.
+    """
+
+    store: str = "memory"
+    most_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written."""
 
@@ -331,6 +341,7 @@ class Gateway:
     defaults: tuple[DefaultModel, ...] = ()
     version: int = 0
     managed_by: str = ""
+    cache: SharedCache = SharedCache()
 
 
 class Visibility(StrEnum):

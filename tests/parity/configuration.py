@@ -34,6 +34,7 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Limit of a key": lambda document: document.organisations[0].keys[0].key.limits[0],
     "Gateway": lambda document: document.gateway,
     "Cors": lambda document: document.gateway.cors,
+    "SharedCache": lambda document: document.gateway.cache,
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
@@ -70,6 +71,7 @@ VALUES: Mapping[str, list[Any]] = {
     "Limit.time_zone": ["Europe/Berlin"],
     "Cors.origins": [["https://app.example"]],
     "DefaultModel.endpoint": ["images/edits"],
+    "SharedCache.store": ["redis://127.0.0.1:6379/1"],
     "Key.expires_at": [4_000_000_000],
 }
 
@@ -178,6 +180,7 @@ def base() -> admin.Document:
         gateway=admin.Gateway(
             cors=admin.Cors(origins=["*"]),
             defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
+            cache=admin.SharedCache(store="memory", most_bytes=1),
         ),
     )
 

@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 from translator.cache import answers
 from translator.cache.answers import Kept
 from translator.cache.flights import Flight, Flights, Landed
 from translator.cache.key import Asker, Rule, Wanted, wanted as wanted_by
+from translator.cache.stores import Store, Stores
 from translator.endpoints import Endpoint
 from translator.http.message import Request
 from translator.limits import Reservation
@@ -29,14 +30,6 @@ _MOST_ROUNDS = 8
 _GRACE = 5.0
 #: Bytes of an answer that is looked at on the loop.
 _LIGHT = 32 * 1024
-
-
-class Store(Protocol):
-    """Keeps answers. None of its methods raises: what cannot be had is not there."""
-
-    def get(self, key: bytes) -> Kept | Awaitable[Kept | None] | None: ...
-    def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> object: ...
-    def samples(self) -> Iterable[Sample]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +55,11 @@ class CacheGate:
 
     def __init__(
         self,
-        store: Store,
+        stores: Stores,
         worth: Callable[[Reservation, Passed], int] = lambda _, __: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.store = store
+        self._stores = stores
         self._worth = worth
         self._clock = clock
         self._flights = Flights()
@@ -87,7 +80,8 @@ class CacheGate:
             return self._told(asked.fresh(), "bypass")
         if b"no-cache" in control:
             return self._fetch(asked, wanted, "stored")
-        found = self._find(wanted)
+        store = self._stores.of(asked.rule)
+        found = _find(store, wanted)
         if isinstance(found, Kept):
             served = self._serve(asked, wanted, found)
             if served is not None:
@@ -108,11 +102,15 @@ class CacheGate:
             self._counts["not_kept"] += 1
             flight.land(Landed.CUT if copy.cut else Landed.FAILED)
         elif len(copy.passed.body) <= _LIGHT:
-            self._land(flight, copy.passed, answers.keep(copy.passed, flight.wanted, flight.path))
+            putting = self._put(flight, copy.passed, answers.keep(copy.passed, flight.wanted, flight.path))
+            if putting is None:
+                flight.land(Landed.KEPT)
+            elif putting is Landed.FAILED:
+                flight.land(putting)
+            else:
+                self._start(self._land(flight, putting))
         else:
-            task = asyncio.create_task(self._land_later(flight, copy.passed))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._look_and_land(flight, copy.passed))
 
     def ended(self, request_id: str) -> None:
         """A request is over, or never began: its answer is not waited for much longer."""
@@ -123,12 +121,13 @@ class CacheGate:
         """For `/metrics`."""
         help_text = "Requests of routes that cache, and answers that were kept or not."
         yield Sample("trunkline_translator_cache_total", "counter", help_text, dict(self._counts), "what")
-        yield from self.store.samples()
+        yield from self._stores.samples()
 
     async def close(self) -> None:
         """Ends what is still looked at."""
         for task in tuple(self._tasks):
             task.cancel()
+        await self._stores.close()
 
     async def _eventually(
         self, asked: Asked, wanted: Wanted, finding: Awaitable[Kept | None] | None
@@ -148,18 +147,9 @@ class CacheGate:
             if landed is Landed.FAILED:
                 break
             if landed is Landed.KEPT:
-                found = await self._found(wanted)
+                again = _find(self._stores.of(asked.rule), wanted)
+                found = again if again is None or isinstance(again, Kept) else await again
         return self._fetch(asked, wanted, "miss")
-
-    async def _found(self, wanted: Wanted) -> Kept | None:
-        found = self._find(wanted)
-        return found if found is None or isinstance(found, Kept) else await found
-
-    def _find(self, wanted: Wanted) -> Kept | Awaitable[Kept | None] | None:
-        found = self.store.get(wanted.key)
-        if found is None and wanted.convertible:
-            return self.store.get(wanted.other)
-        return found
 
     def _serve(self, asked: Asked, wanted: Wanted, kept: Kept) -> Answered | None:
         made = answers.given(kept, wanted)
@@ -185,23 +175,61 @@ class CacheGate:
         self._counts[how] += 1
         return allowed
 
-    def _land(self, flight: Flight, passed: Passed, kept: Kept | None) -> None:
-        if kept is not None:
-            kept.at = self._clock()
-            kept.until = kept.at + flight.rule.ttl
-            kept.saved = self._worth(flight.held, passed) if flight.held is not None else 0
-            self.store.put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
+    def _put(
+        self, flight: Flight, passed: Passed, kept: Kept | None
+    ) -> Awaitable[None] | Literal[Landed.FAILED] | None:
+        """Keeps the answer if it may be. Returns what has to be waited for, if anything."""
         self._counts["kept" if kept is not None else "not_kept"] += 1
-        flight.land(Landed.KEPT if kept is not None else Landed.FAILED)
+        if kept is None:
+            return Landed.FAILED
+        kept.at = self._clock()
+        kept.until = kept.at + flight.rule.ttl
+        kept.saved = self._worth(flight.held, passed) if flight.held is not None else 0
+        store = self._stores.of(flight.rule)
+        putting = store.put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
+        return None if isinstance(putting, bool) else putting
 
-    async def _land_later(self, flight: Flight, passed: Passed) -> None:
+    async def _land(self, flight: Flight, putting: Awaitable[None] | Literal[Landed.FAILED] | None) -> None:
         try:
-            kept = await asyncio.to_thread(answers.keep, passed, flight.wanted, flight.path)
-            self._land(flight, passed, kept)
+            if putting is Landed.FAILED:
+                return
+            if putting is not None:
+                await putting
+            flight.land(Landed.KEPT)
         finally:
             flight.land(Landed.FAILED)
+
+    async def _look_and_land(self, flight: Flight, passed: Passed) -> None:
+        try:
+            kept = await asyncio.to_thread(answers.keep, passed, flight.wanted, flight.path)
+            await self._land(flight, self._put(flight, passed, kept))
+        finally:
+            flight.land(Landed.FAILED)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _give_up(self, token: str) -> None:
         flight = self._flights.end(token)
         if flight is not None:
             flight.land(Landed.CUT)
+
+
+def _find(store: Store, wanted: Wanted) -> Kept | Awaitable[Kept | None] | None:
+    """Returns what is kept in the wanted form, or in one of which that can be made."""
+    found = store.get(wanted.key)
+    if found is None and wanted.convertible:
+        return store.get(wanted.other)
+    if found is None or isinstance(found, Kept):
+        return found
+    return _find_later(found, store, wanted)
+
+
+async def _find_later(first: Awaitable[Kept | None], store: Store, wanted: Wanted) -> Kept | None:
+    found = await first
+    if found is None and wanted.convertible:
+        other = store.get(wanted.other)
+        return other if other is None or isinstance(other, Kept) else await other
+    return found

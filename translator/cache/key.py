@@ -43,13 +43,16 @@ class Scope(Enum):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How a route caches: `ttl` in seconds, above 0. `most_bytes` is what its answers may take of the memory, 0 as
-    much as all. `targets` stands for the targets of the route: other targets, other answers.
+    much as all. `targets` stands for the targets of the route: other targets, other answers. `store` is where the
+    gateway keeps answers, empty for its memory, of which they may take `memory` bytes (0: the default).
     """
 
     ttl: int
     scope: Scope
     most_bytes: int
     targets: str = ""
+    store: str = ""
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,9 @@ class MemoryStore:
         yield Sample(f"{prefix}answers", "gauge", "Answers kept in memory.", len(self))
         yield Sample(f"{prefix}evicted_total", "counter", "Kept answers that made room for others.", self.evicted)
 
-    def shrink(self) -> None:
-        """Makes `most_bytes` true again after it was changed."""
+    def resize(self, most_bytes: int) -> None:
+        """Bounds what all answers may take anew."""
+        self.most_bytes = most_bytes
         while self.bytes > self.most_bytes:
             self._evict(next(iter(self._kept)))
 

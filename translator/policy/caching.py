@@ -20,4 +20,11 @@ def cache_rule(message: policy.Route) -> Rule | None:
         return None
     targets = ",".join(sorted(target.id for target in message.targets))
     scope = _SCOPES.get(message.cache_scope, Scope.KEY)
-    return Rule(message.cache_ttl_seconds, scope, message.cache_most_bytes, targets)
+    return Rule(
+        message.cache_ttl_seconds,
+        scope,
+        message.cache_most_bytes,
+        targets,
+        message.cache_store,
+        message.cache_memory_bytes,
+    )

@@ -32,11 +32,12 @@ def request(file: model.File) -> admin.ApplyRequest:
 
 
 def _gateway(file: model.File) -> admin.Gateway | None:
-    """The two sections are one object: with one of them, the other is what the file says too, be it nothing."""
-    if file.cors is None and file.defaults is None:
+    """These sections are one object: with one of them, the others are what the file says too, be it nothing."""
+    if file.cors is None and file.defaults is None and file.cache is None:
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
-    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}))
+    cache = objects.SHARED_CACHE.message(file.cache) if file.cache is not None else None
+    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}), cache=cache)
 
 
 def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:

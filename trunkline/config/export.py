@@ -47,7 +47,12 @@ def text(document: admin.Document) -> str:
 def gateway(stored: admin.Gateway) -> dict[str, Any]:
     """The file's sections about the gateway as a whole, without those that say nothing."""
     cors, defaults = objects.CORS.written(stored.cors), {each.endpoint: each.model for each in stored.defaults}
-    return {name: section for name, section in (("cors", cors), ("defaults", defaults)) if section}
+    cache = objects.SHARED_CACHE.written(stored.cache)
+    if cache.get("store") == "memory":
+        del cache["store"]
+    return {
+        name: section for name, section in (("cors", cors), ("defaults", defaults), ("cache", cache)) if section
+    }
 
 
 def gateway_text(stored: admin.Gateway) -> str:
@@ -56,7 +61,7 @@ def gateway_text(stored: admin.Gateway) -> str:
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = (f"# cors and defaults: {comment}\n" for comment in _managed_by(stored))
+    comments = (f"# cors, defaults and cache: {comment}\n" for comment in _managed_by(stored))
     return visible(dumped + "".join(comments), lines=True)
 
 

@@ -281,6 +281,13 @@ class Cors(_Strict):
     max_age: Seconds = 0
 
 
+class SharedCache(_Strict):
+    """Where the answers of all routes that cache are kept."""
+
+    store: Text = "memory"
+    most_bytes: Count = 0
+
+
 class File(_Strict):
     """A section that is None was not in the file, and is left as it is stored.
 
@@ -295,3 +302,4 @@ class File(_Strict):
     organisations: list[Organisation] | None = None
     cors: Cors | None = None
     defaults: dict[Text, Text] | None = None
+    cache: SharedCache | None = None

@@ -131,6 +131,7 @@ ORGANISATION = Mapping(
     parts={model.Limit: LIMIT},
 )
 CORS = Mapping(model.Cors, admin.Cors)
+SHARED_CACHE = Mapping(model.SharedCache, admin.SharedCache)
 KEY = Mapping(
     model.Key,
     admin.Key,

@@ -27,10 +27,12 @@ Examples:
 )
 @control_options
 def show(*, control: Control) -> None:
-    """Browsers' origins (`cors`) and default models (`defaults`), as in trunkline.yaml."""
+    """Browsers' origins (`cors`), default models (`defaults`) and where answers are kept (`cache`), as in
+    trunkline.yaml.
+    """
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
-    say((export.gateway_text(found) or "cors: {}\ndefaults: {}\n").removesuffix("\n"), lines=True)
+    say((export.gateway_text(found) or "cors: {}\ndefaults: {}\ncache: {}\n").removesuffix("\n"), lines=True)
 
 
 @gateway.command(
@@ -41,21 +43,37 @@ Examples:
   trunkline gateway set --no-cors
   trunkline gateway set --default moderations=omni-moderation-latest --default images/generations=gpt-image-1
   trunkline gateway set --default moderations=
+  trunkline gateway set --cache-store redis://cache.internal:6379/0
 """,
 )
 @click.option("--cors-origin", "origins", multiple=True, help="A page's origin; all of them replace those before.")
 @click.option("--cors-max-age", "max_age", type=Seconds(), help="How long browsers may keep a preflight's answer.")
 @click.option("--no-cors", is_flag=True, help="Browsers' pages of other origins may not call the gateway.")
 @click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")
+@click.option("--cache-store", help="Where answers are kept: memory, or redis://HOST:PORT/NUMBER.")
+@click.option(
+    "--cache-most-bytes", type=click.IntRange(min=0), help="Bytes of memory that they may take; 0: 256 MiB."
+)
 @change_options
 def set_gateway(
-    *, control: Control, origins: tuple[str, ...], max_age: int | None, no_cors: bool, defaults: tuple[str, ...]
+    *,
+    control: Control,
+    origins: tuple[str, ...],
+    max_age: int | None,
+    no_cors: bool,
+    defaults: tuple[str, ...],
+    cache_store: str | None,
+    cache_most_bytes: int | None,
 ) -> None:
     """Change what is given, and leave the rest as it is."""
     if no_cors and (origins or max_age is not None):
         raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
-    if not (no_cors or origins or max_age is not None or defaults):
-        raise UsageError("nothing to change: give --cors-origin, --cors-max-age, --no-cors or --default")
+    of_cache = cache_store is not None or cache_most_bytes is not None
+    if not (no_cors or origins or max_age is not None or defaults or of_cache):
+        raise UsageError(
+            "nothing to change: give --cors-origin, --cors-max-age, --no-cors, --default, --cache-store or "
+            "--cache-most-bytes"
+        )
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
         wanted = admin.Gateway()
@@ -66,6 +84,10 @@ def set_gateway(
             wanted.cors.origins[:] = origins
         if max_age is not None:
             wanted.cors.max_age_seconds = max_age
+        if cache_store is not None:
+            wanted.cache.store = cache_store
+        if cache_most_bytes is not None:
+            wanted.cache.most_bytes = cache_most_bytes
         models = {each.endpoint: each.model for each in wanted.defaults} | dict(map(_default, defaults))
         del wanted.defaults[:]
         wanted.defaults.extend(document.defaults({endpoint: name for endpoint, name in models.items() if name}))

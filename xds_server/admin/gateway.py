@@ -14,7 +14,7 @@ from trunkline_proto.policy.endpoints import ENDPOINTS
 from xds_server.admin import render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.problems import Problems, checking
-from xds_server.model import Cors, DefaultModel, Gateway
+from xds_server.model import Cors, DefaultModel, Gateway, SharedCache
 from xds_server.store import AsyncStore, writing
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _ORIGINS, _LONGEST_AGE = 100, 30 * 86_400
 _ORIGIN = re.compile(
     r"\*|null|[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?"
+)
+_MEMORY, _MOST_MEMORY = "memory", 2**40
+_STORE = re.compile(
+    r"(?:redis|rediss|valkey|valkeys)://(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\d{1,3})?"
 )
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _RULE = "accepted: https://app.example.com, https://*.example.com, http://localhost:*, or * for all"
@@ -78,7 +82,20 @@ def parsed(message: pb.Gateway, problems: Problems) -> Gateway:
             message.cors.max_age_seconds,
         ),
         tuple(DefaultModel(each.endpoint, each.model) for each in message.defaults),
+        cache=_cache(message.cache, problems.at("cache")),
     )
+
+
+def _cache(message: pb.SharedCache, problems: Problems) -> SharedCache:
+    values.number(message.most_bytes, 0, _MOST_MEMORY, "bytes (0 = 256 MiB)", problems.at("most_bytes"))
+    store = message.store or _MEMORY
+    if store != _MEMORY and not _STORE.fullmatch(store):
+        # A password would be in exports and in the audit log, so that it is not quoted either.
+        problems.at("store").note(
+            "not the address of a store; accepted: memory, or redis://HOST:PORT/NUMBER (rediss:// with TLS) "
+            "without a user and a password"
+        )
+    return SharedCache(store, message.most_bytes)
 
 
 def _origin(text: str, problems: Problems) -> str:

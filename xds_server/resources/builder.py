@@ -21,6 +21,7 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
+    SharedCache,
     State,
 )
 from xds_server.protocol import snapshot as types
@@ -187,7 +188,7 @@ class Builder:
                 for name, each in state.organisations.items()
             },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
-            types.POLICY_ROUTE: self._route_policies(every_shape, now),
+            types.POLICY_ROUTE: self._route_policies(every_shape, now, state.gateway.cache),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:
@@ -240,16 +241,17 @@ class Builder:
         key = (kind, shape.key, shape.route.timeouts, shape.lines)
         return self._route_entries.get(key, encode, shape, self._edge)
 
-    def _route_policies(self, every_shape: Iterable[Shape], now: float) -> dict[str, Resource]:
+    def _route_policies(self, every_shape: Iterable[Shape], now: float, cache: SharedCache) -> dict[str, Resource]:
         audiences_of: dict[str, tuple[str, ...]] = {}
         routes = {shape.route.id: shape.route for shape in every_shape}
         for shape in every_shape:
             there = audiences_of.get(shape.route.id, ())
             audiences_of[shape.route.id] = (*there, shape.audience) if shape.audience else there
-        return {
-            name: self._resources.get((route, audiences_of[name]), _route_policy, route, now, audiences_of[name])
-            for name, route in routes.items()
-        }
+        found = {}
+        for name, route in routes.items():
+            there, kept = audiences_of[name], cache if route.cache_ttl_seconds else None
+            found[name] = self._resources.get((route, there, kept), _route_policy, route, now, there, kept)
+        return found
 
     def _policy(self, type_url: str, values: Mapping[str, H], encode: Callable[[H], bytes]) -> dict[str, Resource]:
         return {
@@ -270,5 +272,5 @@ def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:
     return Resource.of(types.CLUSTER, name, encoded_pool_cluster(name, connect_ms, direct=direct))
 
 
-def _route_policy(route: Route, at: float, of: tuple[str, ...]) -> Resource:
-    return Resource.of(types.POLICY_ROUTE, route.id, policy.route(route, at, of))
+def _route_policy(route: Route, at: float, of: tuple[str, ...], cache: SharedCache | None) -> Resource:
+    return Resource.of(types.POLICY_ROUTE, route.id, policy.route(route, at, of, cache))

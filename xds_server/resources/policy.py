@@ -15,6 +15,7 @@ from xds_server.model import (
     Organisation,
     Price,
     Route,
+    SharedCache,
     price_in_force,
 )
 
@@ -34,7 +35,7 @@ _PRICE = Encoder(Price, policy_pb2.Price)
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
-    given=["targets", "audiences", "affinity"],
+    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes"],
     unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
@@ -49,16 +50,26 @@ def key(value: Key) -> bytes:
     return _encode(_KEY(value))
 
 
-def route(value: Route, at: float, audiences: tuple[str, ...] = ()) -> bytes:
+def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: SharedCache | None = None) -> bytes:
     """With the prices of requests that began in the day before `at` (Unix seconds), or begin later.
 
-    `audiences` are those for which it has a shape of their own.
+    `audiences` are those for which it has a shape of their own. `cache` is the gateway's, for a route that caches.
     """
     targets = [
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
         for target in value.targets
     ]
-    return _encode(_ROUTE(value, targets=targets, audiences=audiences, affinity=_affinity(value)))
+    outside = cache is not None and cache.store != "memory"
+    return _encode(
+        _ROUTE(
+            value,
+            targets=targets,
+            audiences=audiences,
+            affinity=_affinity(value),
+            cache_store=cache.store if cache is not None and outside else "",
+            cache_memory_bytes=cache.most_bytes if cache is not None else 0,
+        )
+    )
 
 
 def _affinity(value: Route) -> int:

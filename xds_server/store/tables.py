@@ -49,7 +49,7 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class GatewayRow(SQLModel, table=True):
-    """The one gateway; `origins` and `defaults` are JSON."""
+    """The one gateway; `origins` and `defaults` are JSON. `store` and `most_bytes` are the cache's."""
 
     __tablename__ = "gateway"
     id: int = Field(primary_key=True)
@@ -58,6 +58,8 @@ class GatewayRow(SQLModel, table=True):
     defaults: str = Field(sa_type=Text)
     version: int = Field(sa_type=BigInteger)
     managed_by: str
+    store: str
+    most_bytes: int = Field(sa_type=BigInteger)
 
 
 class KeyRow(SQLModel, table=True):

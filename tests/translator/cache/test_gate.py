@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+import structlog
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
@@ -16,6 +17,7 @@ from translator.authorise import Authoriser
 from translator.cache import gate
 from translator.cache.gate import CacheGate
 from translator.cache.memory import MemoryStore
+from translator.cache.stores import Stores
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter
@@ -39,7 +41,9 @@ class Edge:
         self.now = NOW
         self.limiter = Limiter(self.store.limits_by_id)
         self.kept = MemoryStore(clock=lambda: self.now)
-        self.gate = CacheGate(self.kept, lambda held, passed: held.tokens, lambda: self.now)
+        self.gate = CacheGate(
+            Stores(structlog.get_logger(), self.kept), lambda held, passed: held.tokens, lambda: self.now
+        )
         meter = Meter(self.store, self.limiter, clock=lambda: self.now)
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, cache=self.gate)
         self._numbers = iter(range(1, 10_000))

@@ -16,12 +16,13 @@ from xds_server.model import Cors, DefaultModel, Gateway
 from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
-NEVER_WRITTEN = pb.Gateway(cors=pb.Cors())
+NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), cache=pb.SharedCache(store="memory"))
 
 
 def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
     defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
-    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **fields)
+    memory = pb.SharedCache(store="memory")
+    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **{"cache": memory, **fields})
 
 
 async def put(admin: Admin, wanted: pb.Gateway, *, take_over: bool = False) -> pb.Gateway:
@@ -74,6 +75,9 @@ async def test_two_changes_at_once(admin: Admin) -> None:
         (gateway(APP, "a.example\nb"), "gateway.cors.origins[1]: "),
         (pb.Gateway(cors=pb.Cors(max_age_seconds=1 << 31)), "gateway.cors.max_age_seconds: "),
         (gateway(model=""), "gateway.defaults[0].model: "),
+        (gateway(cache=pb.SharedCache(store="disk")), "gateway.cache.store: not the address of a store"),
+        (gateway(cache=pb.SharedCache(store="redis://u:secret@host")), "gateway.cache.store: not the address"),
+        (gateway(cache=pb.SharedCache(most_bytes=2**41)), "gateway.cache.most_bytes: "),
         (
             pb.Gateway(defaults=[*gateway().defaults, *gateway().defaults]),
             "gateway.defaults[1].endpoint: the same",

@@ -390,6 +390,7 @@ class Gateway(_message.Message):
     DEFAULTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
     @_builtins.property
@@ -398,6 +399,8 @@ class Gateway(_message.Message):
     def defaults(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.DefaultModel]:
         """For endpoints where a request need not name a model; each endpoint at most once."""
 
+    @_builtins.property
+    def cache(self) -> Global___SharedCache: ...
     def __init__(
         self,
         *,
@@ -405,14 +408,41 @@ class Gateway(_message.Message):
         defaults: _abc.Iterable[_policy_pb2.DefaultModel] | None = ...,
         version: _builtins.int = ...,
         managed_by: _builtins.str = ...,
+        cache: Global___SharedCache | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "cors", b"cors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Gateway: _TypeAlias = Gateway  # noqa: Y015
+
+@_typing.final
+class SharedCache(_message.Message):
+    """Where the answers of all routes that cache are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_FIELD_NUMBER: _builtins.int
+    MOST_BYTES_FIELD_NUMBER: _builtins.int
+    store: _builtins.str
+    """`redis://host:6379/0` for Redis or Valkey, `rediss://` with TLS; `memory` or empty: each translator's memory."""
+    most_bytes: _builtins.int
+    """Bytes that kept answers may take of a translator's memory; 0: 256 MiB. An outside store has a bound of its own."""
+    def __init__(
+        self,
+        *,
+        store: _builtins.str = ...,
+        most_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["most_bytes", b"most_bytes", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedCache: _TypeAlias = SharedCache  # noqa: Y015
 
 @_typing.final
 class Cors(_message.Message):

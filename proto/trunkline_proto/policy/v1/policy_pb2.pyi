@@ -632,6 +632,8 @@ class Route(_message.Message):
     CACHE_SCOPE_FIELD_NUMBER: _builtins.int
     CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
     AFFINITY_FIELD_NUMBER: _builtins.int
+    CACHE_STORE_FIELD_NUMBER: _builtins.int
+    CACHE_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -652,6 +654,11 @@ class Route(_message.Message):
     cache_most_bytes: _builtins.int
     affinity: Global___Affinity.ValueType
     """AFFINITY_POOL only where the route has a pool of machines."""
+    cache_store: _builtins.str
+    """Where the gateway keeps answers; empty: in memory, of which they may take so many bytes (0: 256 MiB). Only of a
+    route that keeps any.
+    """
+    cache_memory_bytes: _builtins.int
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -679,10 +686,12 @@ class Route(_message.Message):
         cache_scope: Global___CacheScope.ValueType = ...,
         cache_most_bytes: _builtins.int = ...,
         affinity: Global___Affinity.ValueType = ...,
+        cache_store: _builtins.str = ...,
+        cache_memory_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,97 @@
+"""Kept answers in a Redis or Valkey, which several gateways may share.
+
+It is asked with little patience, and left alone for a moment after it failed: a store that is away or slow means
+that nothing is kept, and never that a request fails or waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from translator.cache.answers import Kept
+from translator.metrics import Sample
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+#: Seconds that an answer of the store is waited for, and for which it is left alone when none came.
+_PATIENCE = 0.1
+_REST = 1.0
+_CONNECTIONS = 64
+_PREFIX = b"trunkline:cache:1:"
+_decode = msgspec.msgpack.Decoder(Kept).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RemoteStore:
+    """The store at `address`, such as `redis://127.0.0.1:6379/0`. `patience` is in seconds."""
+
+    def __init__(self, address: str, log: FilteringBoundLogger, patience: float = _PATIENCE) -> None:
+        self._address = address.replace("valkey", "redis", 1) if address.startswith("valkey") else address
+        self._log = log
+        self._patience = patience
+        self._client: redis.asyncio.Redis | None = None
+        self._resting_until = 0.0
+        self._told = False
+        self.failures = 0
+
+    async def get(self, key: bytes) -> Kept | None:
+        """Returns what is kept. None also where the store does not answer."""
+        found = await self._ask(lambda client: client.get(_PREFIX + key))
+        if not isinstance(found, bytes):
+            return None
+        try:
+            kept = _decode(found)
+        except msgspec.MsgspecError:
+            return None
+        return kept if kept.until > time.time() else None
+
+    async def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> None:
+        """Keeps an answer until its time is over; the store bounds its memory by itself."""
+        del route, most_of_route
+        left = max(1, int((kept.until - time.time()) * 1000))
+        await self._ask(lambda client: client.set(_PREFIX + key, _encode(kept), px=left))
+
+    def samples(self) -> Iterable[Sample]:
+        """For `/metrics`."""
+        help_text = "Questions to the outside store of kept answers that had no answer in time."
+        yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, self.failures)
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _ask(self, question: Callable[[redis.asyncio.Redis], Awaitable[object]]) -> object:
+        if time.monotonic() < self._resting_until:
+            return None
+        try:
+            async with asyncio.timeout(self._patience):
+                answer = await question(self._connected())
+        except Exception as error:  # noqa: BLE001 - whatever the client or the store has: it is a miss
+            self._failed(error)
+            return None
+        self._told = False
+        return answer
+
+    def _connected(self) -> redis.asyncio.Redis:
+        if self._client is None:
+            # Loaded where it is used: it takes a tenth of a second.
+            from redis.asyncio import Redis  # noqa: PLC0415
+
+            self._client = Redis.from_url(self._address, max_connections=_CONNECTIONS)
+        return self._client
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self._resting_until = time.monotonic() + _REST
+        if not self._told:
+            self._told = True
+            self._log.warning("the store of kept answers does not answer", reason=type(error).__name__)
