@@ -158,6 +158,8 @@ def base() -> admin.Document:
                 strategy=admin.STRATEGY_WEIGHTED,
                 privacy=admin.PRIVACY_ANY,
                 affinity=policy.AFFINITY_POOL,
+                cache_ttl_seconds=60,
+                cache_scope=policy.CACHE_SCOPE_ORGANISATION,
                 timeouts=admin.Timeouts(),
                 targets=[
                     admin.RouteTarget(provider="p", model="x", weight=2, price=price()),

@@ -29,7 +29,10 @@ def of_state(state: State) -> Any:
             for each in state.organisations.values()
         ],
         [policy.Key.FromString(resources.key(each)) for each in state.keys.values()],
-        [policy.Route.FromString(resources.route(each, _NOW)) for each in state.routes.values()],
+        [
+            policy.Route.FromString(resources.route(each, _NOW, cache=state.gateway.cache))
+            for each in state.routes.values()
+        ],
     )
 
 
@@ -68,6 +71,8 @@ _VALUES: dict[str, list[Any]] = {
     "Price.valid_from": [7],
     # To translators, no affinity and none stated are the same.
     "Route.affinity": [policy.AFFINITY_POOL, policy.AFFINITY_CONVERSATION, policy.AFFINITY_USER],
+    # An unspecified scope is the organisation's.
+    "Route.cache_scope": [policy.CACHE_SCOPE_KEY, policy.CACHE_SCOPE_USER],
 }
 _PLACES: dict[str, dict[str, Any]] = {
     "Organisation": {"": lambda of: of[0][0]},
@@ -134,6 +139,7 @@ def _messages() -> Messages:
                 organisation_id="org",
                 targets=[policy.Target(id="p/x", prices=[price])],
                 limits=limits,
+                cache_ttl_seconds=60,
             )
         ],
     )
