@@ -68,10 +68,9 @@ struct authorise {
 
 // What the translator decides by, in the order of the question's lines; method and path come first.
 static const struct span ASKED[] = {
-    SPAN(":method"),          SPAN(":path"),        SPAN("authorization"),
-    SPAN("x-api-key"),        SPAN("api-key"),      SPAN("content-type"),
-    SPAN("content-encoding"), SPAN("x-request-id"), SPAN("x-trunkline-tag"),
-    SPAN("cache-control"),    SPAN("x-trunkline-max-price"),
+    SPAN(":method"),         SPAN(":path"),         SPAN("authorization"),         SPAN("x-api-key"),
+    SPAN("api-key"),         SPAN("content-type"),  SPAN("content-encoding"),      SPAN("x-request-id"),
+    SPAN("x-trunkline-tag"), SPAN("cache-control"), SPAN("x-trunkline-max-price"),
 };
 
 // All values of a header, as one list (RFC 9110 section 5.2).

@@ -398,8 +398,7 @@ void link_end(struct link *link, uint64_t number, struct span request_id) {
 
 void link_tell(struct link *link, uint64_t number, struct buffer frame) {
   struct ticket *ticket = allocate(sizeof *ticket);
-  *ticket = (struct ticket){
-      .link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
+  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
   frame_end(&ticket->question, number);
   pthread_mutex_lock(&link->lock);
   bool fits = link->count < MOST_QUESTIONS, left = fits && enqueue(link, ticket);

@@ -74,7 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint64_t attempts = 0;
   do {
     if (changes && attempts % changes == 0) world.seed++;
-    choose(plan, &choice, world.seed * 2654435761u, &living);
+    uint64_t random = world.seed * 2654435761u;
+    const struct draw draw = {.random = random, .sticky = random & 1, .hash = random * 0x9E3779B97F4A7C15u};
+    choose(plan, &choice, &draw, &living);
     HOLDS(choice.current < plan->count && choice.first < plan->count);
     const struct plan_target *target = &plan->targets[choice.current];
     HOLDS(choice.verdict != CHOICE_LIVES || healthy(&world, target) > 0);

@@ -104,7 +104,9 @@ class ControlPlane:
                     ours = self._resources.get(url, {})
                     new = [each for name, each in ours.items() if theirs.get(name) != each.version]
                     gone = [name for name in theirs if name not in ours]
-                    if new or gone or (url not in answered and not theirs):
+                    # A client that holds everything is told so behind the last type, as the real one does.
+                    is_asked = url not in answered and (not theirs or url == type_url(policy.Route))
+                    if new or gone or is_asked:
                         await context.write(
                             discovery.DeltaDiscoveryResponse(
                                 type_url=url, resources=new, removed_resources=gone, nonce=f"n{self._revision}"
