@@ -30,6 +30,7 @@ from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
 from translator.questions.session import PROTOCOL, QuestionSession
 from translator.reading.pool import ReadingPool
+from translator.responses import Responses
 from translator.service import Service
 from translator.settings import Settings
 
@@ -67,7 +68,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     elsewhere = ReadingPool(log)
     cache = CacheGate(Stores(log), Worth(prices).of)
     metrics.sources.append(cache.samples)
-    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache)
+    stored = Responses(settings.state_dir / "responses", log)
+    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored)
     elsewhere.on_abandoned = authoriser.charge
     metrics.sources.append(elsewhere.samples)
     service = Service(
@@ -93,6 +95,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         await server.stop(settings.grace)
         await elsewhere.close()
         await cache.close()
+        stored.close()
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from translator import affinity, credentials, endpoints, multipart, unserved
+from translator import affinity, credentials, endpoints, multipart, responses, unserved
 from translator.cache.answers import Kept
 from translator.cache.gate import Asked, CacheGate
 from translator.cache.key import Asker
 from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal, policy_unavailable
+from translator.estimate import Estimate
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
@@ -27,10 +28,14 @@ from translator.reading import budget
 from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
+from translator.responses import Responses
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
 _VERSION = b"/v1"
+#: Below it are responses that were made before.
+_STORED = b"/v1/responses/"
+_NO_TOKENS = Estimate(0, 0)
 _LONGEST_ID = 128
 _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
@@ -63,19 +68,21 @@ class Authoriser:
     kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what the decision is made of
         self,
         policy: Policy,
         meter: Meter,
         clock: Callable[[], float] = time.time,
         elsewhere: Elsewhere | None = None,
         cache: CacheGate | None = None,
+        stored: Responses | None = None,
     ) -> None:
         self._policy = policy
         self._meter = meter
         self._clock = clock
         self._elsewhere = elsewhere
         self._cache = cache
+        self._responses = stored
         self._refused_work = RefusedWork()
 
     def decide(self, question: Request) -> Decision:
@@ -85,6 +92,8 @@ class Authoriser:
         Raises:
             Refusal: the client's answer.
         """
+        if question.target.startswith(_STORED) and (stored := _stored(question)):
+            return self._of_stored(question, stored)
         endpoint = _endpoint(question)
         key = self._key(question.headers)
         if endpoint.body is _NO_BODY:
@@ -101,6 +110,8 @@ class Authoriser:
         Raises:
             Refusal: the client's answer. `decide` would give the same one, whatever the body is.
         """
+        if head.target.startswith(_STORED) and _stored(head):
+            return Admitted(self._key(head.headers).id)
         endpoint = _endpoint(head)
         key = self._key(head.headers)
         _check_content(head, endpoint)
@@ -114,6 +125,11 @@ class Authoriser:
         self._meter.end(request_id)
         if self._cache is not None:
             self._cache.ended(request_id)
+
+    def made(self, text: str) -> None:
+        """Takes in where a response is made."""
+        if self._responses is not None:
+            self._responses.made(text)
 
     def copied(self, copy: Copied) -> None:
         """Takes in the copy of an answer, to be kept."""
@@ -224,8 +240,23 @@ class Authoriser:
             )
         )
 
-    def _forward(self, request: Request, key: Key, facts: BodyFacts, route: Route) -> Allowed:
-        """Where the request goes, and what is rewritten in it for its target."""
+    def _of_stored(self, request: Request, response_id: str) -> Allowed:
+        """A response that was made before is fetched, deleted or cancelled where it was made.
+
+        It counts as a request, and nothing in its answer is paid for again.
+        """
+        key = self._key(request.headers)
+        if self._responses is None:
+            raise responses.not_found(response_id)
+        place = self._responses.find(key.organisation_id, response_id)
+        route = self._policy.route(key, place.model)
+        if route is None or route.id != place.route:
+            raise self._sure(responses.not_found(response_id))
+        facts = BodyFacts(route.model, False, "0:0:j:", "-", "", _NO_TOKENS)
+        return self._forward(request, key, facts, route, f"<{place.machine} {place.cluster}")
+
+    def _forward(self, request: Request, key: Key, facts: BodyFacts, route: Route, bound: str = "") -> Allowed:
+        """Where the request goes, and what is rewritten in it for its target. `bound` is the only place for it."""
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
             f"{shape}:stream" if facts.streams else shape,
@@ -235,7 +266,12 @@ class Authoriser:
             headers={"x-request-id": request_id},
             account=key.id,
         )
-        if route.affinity:
+        if bound:
+            allowed.affinity = bound
+        elif facts.previous and self._responses is not None:
+            place = self._responses.find(key.organisation_id, facts.previous)
+            allowed.affinity = f"={place.machine} {place.cluster}"
+        elif route.affinity:
             allowed.affinity = affinity.word(key, route, facts)
         # Last: what is refused for another reason takes nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
@@ -269,6 +305,10 @@ def _endpoint(request: Request) -> Endpoint:
         message = f"{request.method} {endpoint.path} is not served by this gateway: use {endpoint.method}."
         raise Refusal(405, "method_not_allowed", message, headers={"allow": ", ".join(endpoint.methods)})
     return endpoint
+
+
+def _stored(request: Request) -> str:
+    return responses.named(request.method, request.target.partition(b"?")[0])
 
 
 def _check_content(request: Request, endpoint: Endpoint) -> None:

@@ -36,6 +36,8 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     asked: str = ""
     #: The digest of its conversation; 0 where it was not made yet.
     head: int = 0
+    #: The response that the request continues.
+    previous: str = ""
 
 
 def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
@@ -55,6 +57,7 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
     named = parsed.values.get("user")
     estimated = estimate.of_json(endpoint.path, body, parsed.values, escapes=parsed.escapes)
+    previous = parsed.values.get("previous_response_id") if endpoint.background else None
     facts = BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
@@ -65,6 +68,7 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
         named[:_LONGEST_USER] if type(named) is str else "",
         estimated,
         asked.of_json(endpoint, parsed.values, estimated.answers),
+        previous=previous if type(previous) is str else "",
     )
     return facts, parsed.values
 
@@ -92,9 +96,9 @@ def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
 
 
 def _no_background() -> Refusal:
-    """400. Its result could not be fetched here, and its usage would not be known."""
+    """400. Its usage would not be known."""
     message = (
-        "This gateway does not serve background responses: their result could not be fetched, because GET "
-        "/v1/responses/{id} is not served. Leave `background` out, and use `stream` for answers that take long."
+        "This gateway does not serve background responses: what they use would not be known. Leave `background` "
+        "out, and use `stream` for answers that take long."
     )
     return Refusal(400, "unsupported_parameter", message, param="background")

@@ -75,6 +75,13 @@ class Service:
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             return self._failed(error)
 
+    def made(self, text: str) -> None:
+        """What Envoy tells of a response that is being made. Never raises."""
+        try:
+            self._authoriser.made(text)
+        except Exception as error:  # noqa: BLE001 - other questions have come with it
+            self._failed(error)
+
     def end(self, request_id: str) -> None:
         """What Envoy tells when a request is over. Never raises."""
         try:

@@ -74,8 +74,8 @@ UNSERVED = (
     ),
     Unserved(
         "/v1/responses/",
-        "stored responses",
-        "The gateway keeps no answers and fetches none: keep what POST /v1/responses gave you.",
+        "more about stored responses",
+        "Use GET or DELETE /v1/responses/{id}, /v1/responses/{id}/cancel or /v1/responses/{id}/input_items.",
     ),
     Unserved("/v1/responses/compact", "compaction of responses", "Shorten `input` in the client."),
     Unserved("/v1/responses/input_tokens", "counting of tokens", "The answer of POST /v1/responses has `usage`."),

@@ -18,6 +18,15 @@ static const struct word MISTAKEN = {
     "",
 };
 
+// A response was made where its route does not go any more.
+static const struct word GONE = {
+    404,
+    SPAN("{\"error\":{\"message\":\"The target that made this response does not serve its model any more. Send the "
+         "conversation as `input`, without `previous_response_id`.\",\"type\":\"invalid_request_error\","
+         "\"param\":null,\"code\":\"response_not_found\"}}"),
+    "",
+};
+
 static bool has_flag(struct span flags, char flag) {
   return flags.size && memchr(flags.data, flag, flags.size) != NULL;
 }
@@ -170,6 +179,10 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   const struct choice *choice = &request->choice;
   dress->host = dress->target.node ? host_of_node(request->cluster, dress->target.credential) : request->cluster;
   choice_begin(&request->choice);
+  if (choice->verdict == CHOICE_GONE) {
+    answer_instead(dress, GONE, SPAN("trunkline_response_gone"));
+    return HEADERS_STOP;
+  }
   if (choice->verdict == CHOICE_GIVE_UP) {
     answer_instead(dress, last_word(&request->outcome), SPAN("trunkline_nothing_left"));
     return HEADERS_STOP;
@@ -258,6 +271,7 @@ static void destroy(struct filter *filter) {
   buffer_free(&dress->metadata);
   buffer_free(&dress->model);
   buffer_free(&dress->held);
+  buffer_free(&dress->seen);
   redactor_free(&dress->redactor);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);

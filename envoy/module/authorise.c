@@ -322,6 +322,8 @@ static bool route(struct authorise *authorise, struct span head) {
   struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
+  authorise->request->link = authorise->link;
+  authorise->request->number = authorise->number;
   authorise->phase = DECIDED;
   authorise->counted = end.size > 0;
   copy_expect(&authorise->copy, copy);

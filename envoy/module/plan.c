@@ -160,12 +160,35 @@ static void begin(const struct plan *plan, struct choice *choice) {
   memset(choice->tries, 0, plan->count);
 }
 
+// The only target that may be asked, whether it rests or not; its provider may be asked again where it stands alone.
+static void choose_only(struct view *view, struct choice *choice, struct span only) {
+  const struct plan *plan = view->plan;
+  size_t at = 0;
+  while (at < plan->count && !span_is(plan->targets[at].cluster, only)) at++;
+  choice->current = at < plan->count ? at : 0;
+  choice->others = choice->more = false;
+  if (at == plan->count) {
+    choice->verdict = CHOICE_GONE;
+    return;
+  }
+  // A second time another machine would be asked, which does not know the response.
+  unsigned tries = plan->targets[at].machines ? 1 : (unsigned)plan->targets[at].tries;
+  choice->verdict = choice->tries[at] < tries ? CHOICE_LAST_RESORT : CHOICE_GIVE_UP;
+  choice->more = choice->tries[at] + 1u < tries;
+}
+
 void choose(const struct plan *plan, struct choice *choice, const struct draw *draw, const struct living *living) {
   // A route may change while a request waits for its authorisation; from the first attempt on it keeps its plan.
   if (choice->plan != plan->id) begin(plan, choice);
   struct view view = {.plan = plan, .choice = choice, .living = living};
   view.healthy = plan->count <= sizeof view.few / sizeof *view.few ? view.few : allocate(plan->count * sizeof(size_t));
   for (size_t at = 0; at < plan->count; at++) view.healthy[at] = UNKNOWN;
+  if (draw->only.size) {
+    choose_only(&view, choice, draw->only);
+    if (!choice->attempts) choice->first = choice->current;
+    if (view.healthy != view.few) free(view.healthy);
+    return;
+  }
   size_t none = plan->count, chosen = choice->attempts ? in_order(&view, may_be_next) : by_weight(&view, draw, lives);
   choice->verdict = CHOICE_LIVES;
   if (chosen == none) {
@@ -185,7 +208,7 @@ void choose(const struct plan *plan, struct choice *choice, const struct draw *d
 void choice_begin(struct choice *choice) {
   if (!choice->tries) return;  // not by a plan
   choice->attempts++;
-  if (choice->verdict != CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
+  if (choice->verdict < CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
 }
 
 void choice_free(struct choice *choice) {

@@ -44,6 +44,7 @@ enum verdict {
   CHOICE_LIVES,
   CHOICE_LAST_RESORT,  // nothing that lives may be tried, and this may still answer
   CHOICE_GIVE_UP,      // nothing is left to try: this attempt only tells the client
+  CHOICE_GONE,         // likewise: the only target that may be asked is none of the plan's
 };
 
 // What one request has tried; zeroed at first.
@@ -63,6 +64,7 @@ struct draw {
   uint64_t random;  // the request's own number
   bool sticky;      // `hash` counts instead
   uint64_t hash;    // the same for all requests that belong to one target
+  struct span only;  // the cluster of the only target that may be asked, or nothing
 };
 
 // Chooses the next attempt's target: `choice->current`. The first attempt is shared by weight among what lives of the

@@ -58,21 +58,42 @@ static size_t seat_at(const struct pool *pool, uint64_t number) {
   return low < pool->count ? low : 0;
 }
 
-// False where the request has no affinity.
-static bool hash_of(envoy_selection selection, uint64_t *hash) {
-  struct span text = NO_SPAN;
-  if (!selection || !CALLBACK(lb_context_get_downstream_header)(selection, AFFINITY_HEADER, &text, 0, NULL)) {
-    return false;
-  }
-  return span_number(text, hash);
-}
-
 // Envoy numbers the healthy hosts apart from all hosts.
 static uint32_t number_among_healthy(envoy_balancer envoy, size_t host) {
   if (CALLBACK(lb_get_healthy_hosts_count)(envoy, 0) == CALLBACK(lb_get_hosts_count)(envoy, 0)) return (uint32_t)host;
   uint32_t before = 0;
   for (size_t at = 0; at < host; at++) before += CALLBACK(lb_get_host_health)(envoy, 0, at) == HOST_HEALTHY;
   return before;
+}
+
+// The request's word for the machine that it prefers; nothing where it has no affinity.
+static struct span affinity_of(envoy_selection selection) {
+  struct span text = NO_SPAN;
+  if (selection) CALLBACK(lb_context_get_downstream_header)(selection, AFFINITY_HEADER, &text, 0, NULL);
+  return text;
+}
+
+// Whether this is the machine that a request is bound to: a tunnel's address ends with its id.
+static bool is_machine(struct span address, struct span id) {
+  return address.size > id.size && address.data[address.size - id.size - 1] == '/' &&
+         span_is(span_from(address, address.size - id.size), id);
+}
+
+// The one machine that a request is bound to, whatever runs there.
+static bool choose_machine(envoy_balancer envoy, struct span id, uint32_t *number) {
+  size_t count = CALLBACK(lb_get_hosts_count)(envoy, 0);
+  for (size_t host = 0; host < count; host++) {
+    struct span address = NO_SPAN;
+    CALLBACK(lb_get_host_address)(envoy, 0, host, &address);
+    if (!is_machine(address, id)) continue;
+    *number = number_among_healthy(envoy, host);
+    return CALLBACK(lb_get_host_health)(envoy, 0, host) == HOST_HEALTHY;
+  }
+  // One that is reached directly is known by its address alone. Where it stands alone, it is the only one.
+  struct span address = NO_SPAN;
+  if (count != 1 || !CALLBACK(lb_get_host_address)(envoy, 0, 0, &address)) return false;
+  *number = 0;
+  return span_find(address, SPAN("/"), 0) < 0 && CALLBACK(lb_get_host_health)(envoy, 0, 0) == HOST_HEALTHY;
 }
 
 // Looks at the seats from `start` on. Hosts of earlier attempts are left out where `fresh`.
@@ -118,8 +139,11 @@ HOOK_EXPORT bool HOOK(lb_choose_host)(envoy_balancer envoy, const void *config, 
   struct pool *pool = (struct pool *)config;
   // Hosts may be renumbered without a change of their number, but never without a word of it.
   if (!pool->seated || pool->count != CALLBACK(lb_get_hosts_count)(envoy, 0)) seat_hosts(envoy, pool);
+  struct span affinity = affinity_of(selection);
+  *priority = 0;
+  if (span_begins(affinity, SPAN("="))) return choose_machine(envoy, span_from(affinity, 1), number);
   uint64_t hash;
-  bool sticky = hash_of(selection, &hash);
+  bool sticky = span_number(affinity, &hash);
   if (!sticky) hash = pool->random = rendezvous_mix(pool->random);
   struct machine machines[WINDOW];
   size_t start = seat_at(pool, rendezvous_mix(hash));
@@ -127,7 +151,6 @@ HOOK_EXPORT bool HOOK(lb_choose_host)(envoy_balancer envoy, const void *config, 
   if (!count) count = look(envoy, selection, pool, start, false, machines);
   if (!count) return false;
   size_t chosen = sticky ? balance_by_hash(machines, count, hash) : balance_by_load(machines, count, hash);
-  *priority = 0;
   *number = number_among_healthy(envoy, machines[chosen].host);
   return true;
 }

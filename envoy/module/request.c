@@ -22,9 +22,19 @@ static bool parse_edit(struct span text, struct edit *edit) {
   return span_number(offset, &edit->offset) && span_number(length, &edit->length);
 }
 
-// Nothing, p<number> for a machine of a pool, or t<number> for the target as well.
+// Nothing, p<number> for a machine of a pool, t<number> for the target as well, or `=<machine or -> <cluster>` for one
+// place and no other; with `<` instead of `=`, usage in the answer does not count.
 static bool parse_affinity(struct request *request, struct span text) {
   if (text.size == 0) return true;
+  if (text.data[0] == '=' || text.data[0] == '<') {
+    request->fetches = text.data[0] == '<';
+    struct span rest = span_from(text, 1);
+    request->machine = span_next(&rest, ' ');
+    if (span_is(request->machine, NONE)) request->machine = NO_SPAN;
+    request->bound = rest;
+    request->sticky = request->machine.size > 0;
+    return rest.size > 0;
+  }
   request->sticky = true;
   request->sticks_to_target = text.data[0] == 't';
   return (text.data[0] == 'p' || text.data[0] == 't') && span_number(span_from(text, 1), &request->hash);
@@ -52,7 +62,12 @@ static bool parse(struct request *request, struct span head, struct lines *lines
 
 static void set_affinity(const struct request *request, envoy_filter filter) {
   struct buffer number = {0};
-  buffer_add_number(&number, request->hash);
+  if (request->machine.size) {
+    buffer_add(&number, SPAN("="));
+    buffer_add(&number, request->machine);
+  } else {
+    buffer_add_number(&number, request->hash);
+  }
   header_set(filter, REQUEST_HEADERS, AFFINITY_HEADER, buffer_span(&number));
   buffer_free(&number);
 }
@@ -70,6 +85,7 @@ struct request *request_new(struct span head, envoy_filter filter) {
   header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-route"), lines.route);
   if (lines.key.size) header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-key"), lines.key);
   if (request->sticky) set_affinity(request, filter);
+  request->note = lines.note;
   if (lines.note.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.note);
   // Its address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});
@@ -113,6 +129,7 @@ void request_release(struct request *request) {
   if (--request->references) return;
   buffer_free(&request->answer);
   buffer_free(&request->target);
+  buffer_free(&request->place);
   buffer_free(&request->failed);
   facts_free(&request->facts);
   buffer_free(&request->upstream_id);
@@ -160,6 +177,26 @@ void request_restore_status(const struct request *request, envoy_filter filter) 
   struct buffer text = {0};
   buffer_add_number(&text, request->status);
   header_set(filter, RESPONSE_HEADERS, SPAN(":status"), buffer_span(&text));
+  buffer_free(&text);
+}
+
+bool request_makes(const struct request *request) {
+  return span_begins(request->path, SPAN("/responses")) && !request->fetches;
+}
+
+void request_made(struct request *request, struct span id, struct span node) {
+  struct buffer text = {0};
+  buffer_add(&text, id);
+  buffer_add(&text, SPAN("\n"));
+  buffer_add(&text, node);
+  buffer_add(&text, SPAN("\n"));
+  buffer_add(&text, buffer_span(&request->place));
+  buffer_add(&text, SPAN("\n"));
+  buffer_add(&text, request->note);
+  request->made = true;
+  struct buffer frame = {0};
+  frame_begin(&frame, FRAME_MADE, buffer_span(&text), 0);
+  link_tell(request->link, request->number, frame);
   buffer_free(&text);
 }
 

@@ -7,6 +7,7 @@
 #include "abi.h"
 #include "bytes.h"
 #include "facts.h"
+#include "link.h"
 #include "outcome.h"
 #include "plan.h"
 
@@ -30,10 +31,17 @@ struct request {
   struct edit model;         // where the model stands in the body; `text` is empty where it is not known
   char model_kind;  // j: there is a JSON string; f: a form's text; o: an object begins that has none; p: a form
   struct span unfit;           // ids of targets where the request does not fit, with tabs between them
+  struct span note;            // for the log
   struct span client_headers;  // lines for the client's answer
   bool sticky;               // the request has a place: AFFINITY_HEADER has the hash of it until the first attempt
   bool sticks_to_target;     // not only within a pool of machines
   uint64_t hash;
+  // The request is about a response that one place has made, and goes nowhere else: its cluster, and its machine if it
+  // is a pool.
+  struct span bound, machine;
+  bool fetches;              // and only fetches it: usage in the answer was paid for before
+  struct link *link;         // on which the translator was asked, as question `number`
+  uint64_t number;
 
   // From the specifier.
   struct choice choice;
@@ -46,6 +54,8 @@ struct request {
   uint64_t missed;  // the host whose attempt ended without an answer just now, or 0
   uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
   size_t failed_host_count;
+  struct buffer place;        // the cluster of the running attempt, of requests that make responses
+  bool made;                  // the translator knows which response
   struct buffer target;  // of the running attempt
   struct buffer upstream_id;  // by which its target calls the request
   struct buffer failed;  // "<target>=<status> …", status 0 where nothing came back
@@ -72,5 +82,9 @@ void request_missed(struct request *request, bool connected);
 void request_served_by(struct request *request, uint64_t host);
 // Gives an answer that was shown to Envoy with another status its true one back.
 void request_restore_status(const struct request *request, envoy_filter filter);
+// Whether it makes a response that may be asked for again.
+bool request_makes(const struct request *request);
+// Tells the translator that the running attempt makes the response `id`, at the machine `node` of a pool.
+void request_made(struct request *request, struct span id, struct span node);
 // What the access log shall know.
 void request_log(const struct request *request, envoy_filter filter);

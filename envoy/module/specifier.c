@@ -62,6 +62,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
       .random = CALLBACK(cluster_specifier_get_random_value)(context),
       .sticky = request && request->sticks_to_target,
       .hash = request ? request->hash : 0,
+      .only = request ? request->bound : NO_SPAN,
   };
   struct asking asking = {context, request};
   const struct living living = {&asking, healthy, askable};
@@ -72,6 +73,10 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
   if (request) {
     request->status = 0;  // of the attempt before
     request->cluster = host_of_cluster(cluster);
+    if (request_makes(request)) {
+      request->place.size = 0;
+      buffer_add(&request->place, cluster);
+    }
   } else {
     choice_free(choice);
   }

@@ -6,6 +6,7 @@
 #include "headers.h"
 #include "hosts.h"
 #include "peek.h"
+#include "response_id.h"
 
 static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
 
@@ -102,7 +103,7 @@ static void reject(struct dress *dress, enum fate fate) {
 // What is followed for its cost; also what its first bytes are worth looking at.
 static void follow_as(struct dress *dress) {
   const struct head *head = &dress->head;
-  dress->answer.kind = head->encoded ? ANSWER_IGNORED : head->kind;
+  dress->answer.kind = head->encoded || dress->request->fetches ? ANSWER_IGNORED : head->kind;
   if (head->encoded) {
     facts_word(&dress->request->facts, WORD_CODING, (struct span){head->coding, strlen(head->coding)});
   }
@@ -204,6 +205,17 @@ static bool settle(struct dress *dress, bool last) {
   return true;
 }
 
+// Looks for the id of a response that is being made, before the client can see it.
+static void look_for_id(struct dress *dress, struct span chunk) {
+  enum { MOST = 8 * 1024 };
+  struct request *request = dress->request;
+  if (request->made || !dress->answered || dress->instead.size || !request_makes(request) || dress->seen.size > MOST)
+    return;
+  buffer_add(&dress->seen, chunk);
+  struct span id = response_id(buffer_span(&dress->seen));
+  if (id.size) request_made(request, id, dress->target.node ? dress->target.credential : NO_SPAN);
+}
+
 // What passes of a piece of the body. Returns whether `passed` stands for it.
 static bool pass(struct dress *dress, struct span chunk, bool last, struct buffer *passed) {
   if (dress->swallows) return true;
@@ -211,6 +223,7 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
     buffer_add(passed, dress->instead);
     dress->swallows = true;
   } else {
+    look_for_id(dress, chunk);
     struct buffer followed = {0};
     bool replaced = false;
     if (dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk);

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from tests.envoy.native import Driver
 from tests.envoy.rendezvous_model import draw
 
-LIVES, LAST_RESORT, GIVE_UP = range(3)
+LIVES, LAST_RESORT, GIVE_UP, GONE = range(4)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ class Moment:
     askable: list[bool]
     made: bool = True
     hash: int = 0  # 0: none
+    only: str = ""
 
 
 @dataclass
@@ -128,7 +129,14 @@ def requests(draw: st.DrawFn) -> tuple[list[Target], list[Moment]]:
 def play(driver: Driver, plan: list[Target], moments: list[Moment]) -> list[tuple[int, int, bool, bool]]:
     command: list[str | int] = ["".join(target.line(at) for at, target in enumerate(plan))]
     for moment in moments:
-        command += [moment.random, moment.hash, *moment.healthy, *map(int, moment.askable), int(moment.made)]
+        command += [
+            moment.random,
+            moment.hash,
+            moment.only,
+            *moment.healthy,
+            *map(int, moment.askable),
+            int(moment.made),
+        ]
     sound, *answers = (int(text) for text in driver.ask(*command))
     assert sound == 1
     return [
@@ -162,6 +170,16 @@ def test_a_conversation_keeps_its_target_and_weights_hold_for_all_of_them(driver
     assert before == after
     assert all(there == [0, 0] for there in without)  # no other conversation moved
     assert 150 < sum(there == [1, 1] for there in before) < 250
+
+
+def test_a_request_that_is_bound_goes_nowhere_else(driver: Driver) -> None:
+    plan = [Target(0, 0, 80, 1, False), Target(0, 1, 20, 1, False), Target(1, 2, 1, 2, True)]
+    for at, name in enumerate(("cluster 0", "cluster 1", "cluster 2")):
+        for healthy in ([1, 1, 2], [0, 0, 0]):
+            bound = [Moment(7, healthy, [False] * 3, only=name)] * 2
+            assert play(driver, plan, bound) == [(at, LAST_RESORT, False, False), (at, GIVE_UP, False, False)]
+    gone = Moment(7, [1, 1, 1], [True] * 3, only="cluster 3")
+    assert play(driver, plan, [gone]) == [(0, GONE, False, False)]
 
 
 def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier(driver: Driver) -> None:

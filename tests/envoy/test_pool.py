@@ -118,3 +118,12 @@ def test_hosts_are_counted_among_the_healthy(driver: Driver) -> None:
     pool = hosts(3)
     ill = [replace(pool[0], health=UNHEALTHY), pool[1], replace(pool[2], health=DEGRADED)]
     assert set(chosen(driver, ill, [*NONE[:20], *CONVERSATIONS[:20]])) == {pool[1].address}
+
+
+def test_a_request_that_is_bound_to_a_machine_goes_nowhere_else(driver: Driver) -> None:
+    pool = [replace(host, active=99) for host in hosts(3)]
+    assert chosen(driver, pool, ["=nd_1", "=nd_2", "=nd_9", "=d_1"]) == [pool[1].address, pool[2].address, "", ""]
+    assert chosen(driver, [pool[0], replace(pool[1], health=UNHEALTHY)], ["=nd_1"]) == [""]
+    direct = Host("10.0.0.1:8000")
+    assert chosen(driver, [direct], ["=nd_1"]) == [direct.address]
+    assert chosen(driver, [direct, pool[0]], ["=nd_1"]) == chosen(driver, [pool[0]], ["=nd_1"]) == [""]

@@ -199,7 +199,7 @@ async def test_head_needs_a_key_too(gateway: GatewayProcess) -> None:
     [
         ("POST", "/v1/assistants", "endpoint_not_served", "Assistants API"),
         ("GET", "/v1/files/file_1/content?x=1", "endpoint_not_served", "Files API"),
-        ("POST", "/v1/responses/resp_1/cancel", "endpoint_not_served", "stored responses"),
+        ("POST", "/v1/responses/resp_1/other", "endpoint_not_served", "stored responses"),
         ("GET", "/v1/realtime", "endpoint_not_served", "Realtime API"),
         ("POST", "/v1/messages", "endpoint_not_served", "Anthropic"),
         ("POST", "/chat/completions", "unknown_url", "Did you mean POST /v1/chat/completions?"),
@@ -220,4 +220,4 @@ async def test_a_background_response_is_refused_with_a_reason(gateway: GatewayPr
     answer = await ask(gateway, path="/v1/responses", input="Hi", background=True, stream=stream)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", "background")
-    assert "GET /v1/responses/{id} is not served" in error["message"]
+    assert "would not be known" in error["message"]

@@ -41,7 +41,7 @@ def test_a_refusal_names_the_endpoint_and_says_what_to_do(known: Unserved) -> No
 
 def test_the_closest_name_counts() -> None:
     assert "compaction" in unserved.refusal("POST", b"/v1/responses/compact").message
-    assert "stored responses" in unserved.refusal("GET", b"/v1/responses/resp_1/input_items").message
+    assert "stored responses" in unserved.refusal("GET", b"/v1/responses/resp_1/other").message
 
 
 @pytest.mark.parametrize("path", [b"/v1/filesystem", b"/v1/batches2", b"/apis", b"/", b"*", b"/v1/chat/\xff"])

@@ -9,6 +9,8 @@ The kinds:
   each of `ASKED`, empty for what the client did not send. The answer decides about the request.
 - A head check has the same head and no body, because the body has not been read yet: may this request's body be
   read? The answer refuses the request or tells whose body it is. A whole check follows.
+- A note of what was made has the lines of `Made` as its head: the id of a response that its client has not seen
+  yet, and the place. It has no answer.
 - An end notice has the id of a request as its head and the number of that request's whole check. The request is
   over, or nobody waits for the answer any more. It has no answer.
 - A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
@@ -57,10 +59,12 @@ class Kind(IntEnum):
     HEAD = 2
     END = 3
     COPY = 4
+    MADE = 5
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a question.
 _CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
+_MADE, _MADE_LINES = int(Kind.MADE), 4
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -72,6 +76,12 @@ class Passed(msgspec.Struct, frozen=True):
     target: str
     report: bytes
     body: bytes
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A response that a request makes: lines of its id, the machine, the cluster, and the log's note."""
+
+    text: str
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -86,7 +96,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 #: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
 #: or a copy.
-Question = tuple[int, int, Request | str | Copied | None]
+Question = tuple[int, int, Request | str | Copied | Made | None]
 
 
 @dataclass(slots=True)
@@ -274,6 +284,8 @@ def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
         return number, kind, head.decode("latin-1")
     if kind == _COPY:
         return number, kind, _copied(head, body)
+    if kind == _MADE:
+        return number, kind, _made(head)
     raise MalformedFrameError(f"{kind} is not a kind of question")
 
 
@@ -284,6 +296,12 @@ def _request(head: bytes, body: bytes) -> Request:
     method, target, *values = lines
     headers = {name: value for name, value in zip(ASKED, values, strict=True) if value}
     return Request(method.decode("latin-1"), target, headers, body)
+
+
+def _made(head: bytes) -> Made:
+    if head.count(b"\n") < _MADE_LINES - 1:
+        raise MalformedFrameError("the head of what was made has too few lines")
+    return Made(head.decode("latin-1"))
 
 
 def _copied(head: bytes, body: bytes) -> Copied:

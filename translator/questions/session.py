@@ -17,6 +17,7 @@ from translator.questions.frames import (
     Answered,
     Copied,
     Kind,
+    Made,
     Question,
     QuestionReader,
     refused,
@@ -39,6 +40,9 @@ class Decider(Protocol):
 
     def admit(self, head: Request) -> Admitted | Response:
         """Answers a head check."""
+
+    def made(self, text: str) -> None:
+        """Takes in where a response is made, as `frames.Made`."""
 
     def end(self, request_id: str) -> None:
         """Takes in an end notice. The id may be unknown."""
@@ -94,6 +98,9 @@ class QuestionSession:
             if number in self._pending:
                 self._pending[number].cancel()
             self._decider.end(content)
+            return b""
+        elif type(content) is Made:
+            self._decider.made(content.text)
             return b""
         elif type(content) is Copied:
             self._decider.copied(content)

@@ -21,7 +21,7 @@ static bool askable(void *context, const struct plan_target *target) {
   return world->askable[target - world->plan->targets];
 }
 
-// <text of a plan> and for each attempt of one request: <random> <hash, 0 for none> <healthy …> <askable …> <begin>. Answers with whether
+// <text of a plan> and for each attempt of one request: <random> <hash, 0 for none> <the only cluster or nothing> <healthy …> <askable …> <begin>. Answers with whether
 // it is a plan, and for each attempt: the target's number, the verdict, whether others live, whether there is more.
 void plan_driver(struct span command, struct buffer *answer) {
   struct plan *plan = plan_new(next_text(&command));
@@ -34,6 +34,7 @@ void plan_driver(struct span command, struct buffer *answer) {
   while (has_next(&command)) {
     struct draw draw = {.random = next_number(&command), .hash = next_number(&command)};
     draw.sticky = draw.hash > 0;
+    draw.only = next_text(&command);
     for (size_t at = 0; at < plan->count; at++) world.healthy[at] = next_number(&command);
     for (size_t at = 0; at < plan->count; at++) world.askable[at] = next_number(&command);
     choose(plan, &choice, &draw, &living);

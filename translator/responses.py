@@ -1,0 +1,158 @@
+"""Which place made a response of the Responses API: what refers to it goes there, and nowhere else.
+
+Envoy's module tells the translator of each response before its client can see the id. The places are kept in
+memory and in one file, to which lines are appended: a translator that is killed and started again knows them all.
+The file is not forced to the disk, so a machine that loses its power may lose the last ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from translator import note
+from translator.errors import Refusal
+
+#: Responses that are known at once; the oldest is forgotten first.
+MOST = 100_000
+#: Seconds after which a response is forgotten: providers keep them for 30 days.
+LONGEST = 30 * 86_400
+_NAMED = re.compile(rb"/v1/responses/([A-Za-z0-9_-]{1,200})(/cancel|/input_items|)")
+#: What stands where an id would, and is none.
+_OTHERS = frozenset({b"compact", b"input_tokens"})
+_METHODS = {b"": ("GET", "HEAD", "DELETE"), b"/cancel": ("POST",), b"/input_items": ("GET", "HEAD")}
+_SHOWN = 80
+
+
+class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """`cluster` is Envoy's name of target and credential; `machine` is a node's id, or `-`. `at`: Unix seconds."""
+
+    id: str
+    organisation: str
+    route: str
+    model: str
+    cluster: str
+    machine: str
+    at: int
+
+
+_decode = msgspec.json.Decoder(Place).decode
+
+
+class Responses:
+    """`clock` gives Unix seconds."""
+
+    def __init__(self, path: Path, log: FilteringBoundLogger, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._log = log
+        self._clock = clock
+        self._places: dict[str, Place] = {}
+        self._lines = 0
+        self._load()
+        self._file = self._opened()
+
+    def made(self, text: str) -> None:
+        """Takes in lines of the response's id, the machine, the cluster, and the log's note."""
+        response_id, machine, cluster, noted = text.split("\n", 3)
+        held = note.read(noted)
+        if held is None:
+            return
+        now = int(self._clock())
+        place = Place(response_id, held.organisation, held.route, held.model, cluster, machine or "-", now)
+        self._places.pop(response_id, None)
+        self._places[response_id] = place
+        while len(self._places) > MOST:
+            del self._places[next(iter(self._places))]
+        self._append(place)
+
+    def find(self, organisation: str, response_id: str) -> Place:
+        """Returns where the response was made.
+
+        Raises:
+            Refusal: 404. It is not known here, or another organisation's.
+        """
+        place = self._places.get(response_id)
+        if place is None or place.organisation != organisation or self._clock() - place.at > LONGEST:
+            raise not_found(response_id)
+        return place
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _append(self, place: Place) -> None:
+        if self._lines >= 2 * MOST:
+            self._rewrite()
+        try:
+            os.write(self._file, msgspec.json.encode(place) + b"\n")
+            self._lines += 1
+        except OSError as error:
+            self._log.error("response not written", path=str(self._path), reason=error.strerror)
+
+    def _load(self) -> None:
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        if content and not content.endswith(b"\n"):
+            with self._path.open("ab") as file:
+                file.write(b"\n")
+        oldest = self._clock() - LONGEST
+        for line in content.splitlines():
+            self._lines += 1
+            try:
+                place = _decode(line)
+            except msgspec.MsgspecError:
+                continue  # torn, where the process was killed
+            self._places.pop(place.id, None)
+            if place.at >= oldest:
+                self._places[place.id] = place
+        while len(self._places) > MOST:
+            del self._places[next(iter(self._places))]
+
+    def _rewrite(self) -> None:
+        """Leaves out of the file what is forgotten."""
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_bytes(b"".join(msgspec.json.encode(place) + b"\n" for place in self._places.values()))
+            fresh.replace(self._path)
+        except OSError as error:
+            self._log.error("responses not rewritten", path=str(self._path), reason=error.strerror)
+            return
+        os.close(self._file)
+        self._file = self._opened()
+        self._lines = len(self._places)
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def named(method: str, path: bytes) -> str:
+    """Returns the id of the response that a request is about; empty where its path names none.
+
+    Raises:
+        Refusal: 405. The path has no such method.
+    """
+    found = _NAMED.fullmatch(path)
+    if found is None or found[1] in _OTHERS:
+        return ""
+    methods = _METHODS[found[2]]
+    if method not in methods:
+        message = f"{method} is not served at this path: use {methods[0]}."
+        raise Refusal(405, "method_not_allowed", message, headers={"allow": ", ".join(methods)})
+    return found[1].decode()
+
+
+def not_found(response_id: str, param: str | None = None) -> Refusal:
+    """404, the same for a response that is not known and for another organisation's."""
+    shown = response_id if len(response_id) <= _SHOWN else response_id[:_SHOWN] + "…"
+    message = (
+        f"The response '{shown}' was not found: this gateway does not know who made it, or it was made too long "
+        "ago. Send the conversation as `input`, without `previous_response_id`."
+    )
+    return Refusal(404, "response_not_found", message, param=param)
