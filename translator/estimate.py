@@ -150,7 +150,10 @@ def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool 
     media = tokens
     if _TELLING.isdisjoint(values):
         # The hot path: what follows would find nothing in it.
-        return Estimate(_prompt(text, tokens), 0 if path in _NO_OUTPUT else 1, outside=elsewhere, media=media)
+        answers = 0 if path in _NO_OUTPUT else 1
+        if not media:
+            return Estimate(_prompt(text, 0), answers)
+        return Estimate(_prompt(text, tokens), answers, outside=elsewhere, media=media)
     for name in ("prompt", "input"):
         value = values.get(name)
         if type(value) is list:

@@ -16,10 +16,8 @@ MAX_PRICE = b"x-trunkline-max-price"
 _USD = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
-def narrowed(
-    facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, at: float
-) -> tuple[str, int | None]:
-    """Returns the `unfit` targets, as in `Allowed`, and what the request may cost at the others (nano-USD); None
+def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, at: float) -> tuple[str, int]:
+    """Returns the `unfit` targets, as in `Allowed`, and what the request may cost at the others (nano-USD); -1
     where it fits everywhere, since that is the ceiling of the whole route. `max_price` is the header `MAX_PRICE`.
 
     Raises:
@@ -27,7 +25,7 @@ def narrowed(
     """
     targets = route.targets
     if not targets:
-        return "", None
+        return "", -1
     left = _within_context(facts.estimate, targets) if route.bounded else targets
     if not left:
         raise _too_long(facts.estimate, targets, route)
@@ -38,7 +36,7 @@ def narrowed(
         if not left:
             raise _too_expensive(min(cost for cost, _ in costs), most, by_header=max_price is not None)
     if len(left) == len(targets):
-        return "", None
+        return "", -1
     unfit = "\t".join(target.cluster for target in targets if target not in left)
     return unfit, max(target.ceiling.request_cost(facts, route.reserved_output, at) for target in left)
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from translator import guards, note
 from translator.facts import BodyFacts
+from translator.guards import MAX_PRICE
 from translator.limits import Applicable, Limit, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 from translator.questions.frames import Allowed, Answered
@@ -81,11 +82,10 @@ class Meter:
             tag = label(sent.decode("utf-8", "replace"))
         limits, ids, told, concurrent = self._policy.limits(key, route)
         at = self._clock()
-        cost: int | None = None
-        most = asked.get(guards.MAX_PRICE)
+        cost = -1
         # A kept answer costs nothing, and no target reads the prompt.
-        if (most is not None or key.max_price or route.bounded) and type(allowed) is Allowed:
-            allowed.unfit, cost = guards.narrowed(facts, key, route, most, at)
+        if (route.bounded or key.max_price or MAX_PRICE in asked) and type(allowed) is Allowed:
+            allowed.unfit, cost = guards.narrowed(facts, key, route, asked.get(MAX_PRICE), at)
         held = self._limiter.held(request_id)
         if held is None and saved >= 0:
             held = Reservation(
@@ -108,8 +108,10 @@ class Meter:
         elif held is None:
             prompt = facts.estimate.prompt
             output = facts.estimate.output(route.reserved_output)
-            if cost is None:
-                cost = route.ceiling.request_cost(facts, route.reserved_output, at)
+            if cost < 0:
+                cost = route.ceiling.cost(prompt, output, at)
+                if facts.asked:
+                    cost += route.ceiling.cost_beside(facts.asked, at)
             held = Reservation(
                 request_id,
                 at,
