@@ -222,8 +222,8 @@ class Authoriser:
             return answered
 
         def again() -> None:
-            if self._key(request.headers).id != key.id or self._policy.route(key, route.model) is not route:
-                raise policy_unavailable()
+            if self._policy.route(self._key(request.headers), route.model) is None:
+                raise self._sure(model_not_found(route.model))
 
         return cache.decide(
             Asked(

@@ -226,6 +226,29 @@ async def test_who_waited_and_lost_its_key_gets_nothing() -> None:
         await other
 
 
+async def test_a_change_of_the_route_does_not_turn_away_who_waits() -> None:
+    edge = Edge()
+    first = await edge.ask()
+    other = asyncio.create_task(edge.ask())
+    await waiting(other)
+    changed = policies.route()
+    changed.cache_ttl_seconds, changed.reserved_output_tokens = 60, 7
+    edge.store.apply(policies.response(policies.ROUTE, changed))
+    edge.pass_on(first)
+    assert how(await other) == "hit"
+
+
+async def test_who_waited_and_lost_the_model_gets_nothing() -> None:
+    edge = Edge()
+    first = await edge.ask()
+    other = asyncio.create_task(edge.ask())
+    await waiting(other)
+    edge.store.apply(policies.response(policies.ROUTE, removed=["rt_gpt"]))
+    edge.pass_on(first)
+    with pytest.raises(Refusal):
+        await other
+
+
 async def test_a_stranger_is_refused_before_anything_is_looked_up() -> None:
     edge = Edge()
     edge.pass_on(await edge.ask())
