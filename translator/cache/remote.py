@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from translator.cache.answers import Kept
-from translator.metrics import Sample
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -57,11 +56,6 @@ class RemoteStore:
         del route, most_of_route
         left = max(1, int((kept.until - time.time()) * 1000))
         await self._ask(lambda client: client.set(_PREFIX + key, _encode(kept), px=left))
-
-    def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
-        help_text = "Questions to the outside store of kept answers that had no answer in time."
-        yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, self.failures)
 
     async def close(self) -> None:
         """Closes its connections."""

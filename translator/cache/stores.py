@@ -44,8 +44,9 @@ class Stores:
     def samples(self) -> Iterable[Sample]:
         """For `/metrics`."""
         yield from self._memory.samples()
-        for each in self._remote.values():
-            yield from each.samples()
+        help_text = "Questions to outside stores of kept answers that had no answer in time."
+        failures = sum(each.failures for each in self._remote.values())
+        yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, failures)
 
     async def close(self) -> None:
         """Closes their connections."""

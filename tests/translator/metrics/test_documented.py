@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.translator.ledger.edge import prices, settings
 from tests.translator.metrics.test_requests import ended
+from translator.cache.gate import CacheGate
+from translator.cache.stores import Stores
 from translator.ledger.ledger import Ledger
 from translator.limits import Limiter
 from translator.metrics import Metrics
@@ -22,7 +24,7 @@ ROW = re.compile(r"^\| `((?:trunkline|gen_ai)_[a-z_]+)` \| (counter|gauge|histog
 async def test_the_table_is_what_is_exposed(tmp_path: Path) -> None:
     limiter, log = Limiter(lambda *_: ()), structlog.get_logger()
     ledger, pool, metrics = Ledger(settings(tmp_path), limiter, prices(), log), ReadingPool(log), Metrics()
-    metrics.sources += [ledger.samples, limiter.samples, pool.samples]
+    metrics.sources += [ledger.samples, limiter.samples, pool.samples, CacheGate(Stores(log)).samples]
     metrics.families.append(ledger.requests.collect)
     ended(ledger.requests, stream=True)
     text = (await metrics.response()).body.decode()
