@@ -153,18 +153,20 @@ static bool is_connected(envoy_filter envoy) {
   return CALLBACK(http_filter_get_attribute_string)(envoy, ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS, &address) && address.size;
 }
 
-// Has Envoy eject the node, which rests, and send the request to another one. Not at once: the router is about to send
-// this attempt.
-static void eject_soon(struct dress *dress) {
+// Has Envoy send the request to another node than this one, which rests, and with STATUS_EJECT eject this one. Not at
+// once: the router is about to send this attempt.
+static void move_on_soon(struct dress *dress, unsigned status) {
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(dress->filter.envoy);
   dress->answered = true;
-  CALLBACK(http_filter_scheduler_commit)(scheduler, 0);
+  CALLBACK(http_filter_scheduler_commit)(scheduler, status);
   CALLBACK(http_filter_scheduler_delete)(scheduler);
 }
 
 static void scheduled(struct filter *filter, uint64_t event) {
-  (void)event;
-  struct header headers[] = {{SPAN(":status"), SPAN("503")}};
+  bool ejects = event == STATUS_EJECT;
+  struct header headers[] = {{SPAN(":status"), ejects ? SPAN("503") : SPAN("497")}};
+  // Where Envoy does not send the request on after all, the client gets this.
+  if (!ejects) ((struct dress *)filter)->request->status = 429;
   CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
 }
 
@@ -188,9 +190,12 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
     return HEADERS_STOP;
   }
   bool others = dress->target.node && choice->others && choice->more;
-  if (others && hosts_rests(dress->host, hosts_now()) && is_connected(filter->envoy)) {
-    eject_soon(dress);
-    return HEADERS_STOP;
+  if (others && !hosts_are_open()) {
+    enum host_state state = hosts_state(dress->host, request_caller(request), 0, hosts_now());
+    if (state >= HOST_RESTS && is_connected(filter->envoy)) {
+      move_on_soon(dress, state == HOST_PAUSED ? STATUS_RETRY : STATUS_EJECT);
+      return HEADERS_STOP;
+    }
   }
   dress->asked = true;
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.

@@ -64,6 +64,7 @@ struct authorise {
   struct copy copy;           // of the answer, where the translator wants one
   size_t id_size;
   char id[LONGEST_ID];        // of the request, from the whole check on
+  struct span instead;        // what the client gets in the place of Envoy's answer, if there is something
 };
 
 // What the translator decides by, in the order of the question's lines; method and path come first.
@@ -374,9 +375,18 @@ static void scheduled(struct filter *filter, uint64_t event) {
   link_drop(ticket);
 }
 
+// Nothing was asked, and Envoy's answer says that nothing can be reached: this one says when to come back.
+static void say_limited(struct authorise *authorise) {
+  envoy_filter envoy = authorise->filter.envoy;
+  struct word word = last_word(&authorise->request->outcome);
+  refusal_replace_headers(envoy, &word);
+  authorise->instead = word.body;
+}
+
 static enum headers_status response_headers(struct filter *filter, bool last) {
   struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
+  if (authorise->request->limited) say_limited(authorise);
   request_restore_status(authorise->request, filter->envoy);
   struct header_lines lines;
   header_lines(authorise->request->client_headers, &lines);
@@ -394,6 +404,10 @@ static void end_copy(struct authorise *authorise, bool whole) {
 
 static enum body_status response_body(struct filter *filter, bool last) {
   struct authorise *authorise = of(filter);
+  if (authorise->instead.data) {
+    body_replace(filter->envoy, RECEIVED_RESPONSE, authorise->instead);
+    authorise->instead.size = 0;
+  }
   copy_body(&authorise->copy, filter->envoy);
   if (last) end_copy(authorise, true);
   return BODY_CONTINUE;

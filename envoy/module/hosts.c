@@ -4,21 +4,12 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum {
-  ENOUGH = 3,  // failures in a row
-  FIRST_REST_MS = 5000,
-  LONGEST_REST_MS = 60000,
-  ASKED_EVERY_MS = 1000,
-  SETS = 1024,
-  WAYS = 4,
-};
+enum { SETS = 1024, WAYS = 4 };
 
 struct record {
   uint64_t host;  // 0: free
   uint64_t used;  // counts up with every use
-  unsigned confirmed, unreachable, rests;
-  uint64_t rests_until;
-  uint64_t asked;  // the last time that it was asked although it rested
+  struct rest rest;
 };
 
 static struct record records[SETS][WAYS];
@@ -36,6 +27,9 @@ static uint64_t add_text(uint64_t hash, struct span text) {
 uint64_t host_of_cluster(struct span name) { return add_text(0xCBF29CE484222325u, name); }
 
 uint64_t host_of_node(uint64_t cluster, struct span node) { return add_text(add_text(cluster, SPAN("\n")), node); }
+
+// Apart from clusters, whatever their names.
+uint64_t host_of_credential(struct span name) { return add_text(host_of_cluster(SPAN("\n")), name); }
 
 static struct record *find(uint64_t host) {
   struct record *set = records[(host ^ host >> 32) % SETS];
@@ -59,67 +53,89 @@ static struct record *find_or_make(uint64_t host) {
   return oldest;
 }
 
-static void drop(struct record *record) {
+static void drop_if_over(struct record *record, uint64_t now) {
+  if (!rest_is_over(&record->rest, now)) return;
   *record = (struct record){0};
   known--;
 }
 
-// What fails while the host rests began before, and says nothing new.
-static void rest(struct record *record, uint64_t now) {
-  if (now < record->rests_until) return;
-  uint64_t time = (uint64_t)FIRST_REST_MS * ++record->rests;
-  record->rests_until = now + (time < LONGEST_REST_MS ? time : LONGEST_REST_MS);
-}
-
 void hosts_confirm(const uint64_t *hosts, size_t count, uint64_t now) {
   pthread_mutex_lock(&lock);
-  for (size_t at = 0; at < count; at++) {
-    struct record *record = find_or_make(hosts[at]);
-    if (++record->confirmed >= ENOUGH) rest(record, now);
-  }
+  for (size_t at = 0; at < count; at++) rest_confirm(&find_or_make(hosts[at])->rest, now);
   pthread_mutex_unlock(&lock);
 }
 
 void hosts_unreachable(uint64_t host, uint64_t now) {
   pthread_mutex_lock(&lock);
-  struct record *record = find_or_make(host);
-  if (++record->unreachable >= ENOUGH) rest(record, now);
+  rest_unreachable(&find_or_make(host)->rest, now);
   pthread_mutex_unlock(&lock);
 }
 
-void hosts_answered(uint64_t host) {
+void hosts_answered(uint64_t host, uint64_t now) {
   if (!known) return;
   pthread_mutex_lock(&lock);
   struct record *record = find(host);
   if (record) {
-    record->unreachable = 0;
-    if (!record->confirmed) drop(record);
+    rest_answered(&record->rest, now);
+    drop_if_over(record, now);
   }
   pthread_mutex_unlock(&lock);
 }
 
-void hosts_served(uint64_t host) {
+void hosts_served(uint64_t host, struct caller caller, bool probe, uint64_t now) {
   if (!known) return;
   pthread_mutex_lock(&lock);
   struct record *record = find(host);
-  if (record) drop(record);
+  if (record) {
+    rest_served(&record->rest, caller, probe, now);
+    drop_if_over(record, now);
+  }
   pthread_mutex_unlock(&lock);
 }
 
-bool hosts_rests(uint64_t host, uint64_t now) {
-  if (!known) return false;
+bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now) {
+  pthread_mutex_lock(&lock);
+  bool begins = rest_pause(&find_or_make(host)->rest, pause, now);
+  pthread_mutex_unlock(&lock);
+  return begins;
+}
+
+bool hosts_are_open(void) { return !known; }
+
+enum host_state hosts_state(uint64_t host, struct caller caller, uint64_t random, uint64_t now) {
+  if (!known) return HOST_OPEN;
   pthread_mutex_lock(&lock);
   const struct record *record = find(host);
-  bool rests = record && now < record->rests_until;
+  enum host_state state = record ? rest_state(&record->rest, caller, random, now) : HOST_OPEN;
   pthread_mutex_unlock(&lock);
-  return rests;
+  return state;
+}
+
+bool hosts_enter(uint64_t host, struct caller caller, uint64_t random, uint64_t now, bool *probe) {
+  *probe = false;
+  if (!known) return true;
+  pthread_mutex_lock(&lock);
+  struct record *record = find(host);
+  enum host_state state = record ? rest_state(&record->rest, caller, random, now) : HOST_OPEN;
+  *probe = state == HOST_TRICKLES;
+  if (*probe) record->rest.probed_until = now + PROBE_MS;
+  pthread_mutex_unlock(&lock);
+  return state <= HOST_TRICKLES;
+}
+
+uint64_t hosts_paused_until(uint64_t host) {
+  pthread_mutex_lock(&lock);
+  const struct record *record = find(host);
+  uint64_t until = record ? record->rest.paused_until : 0;
+  pthread_mutex_unlock(&lock);
+  return until;
 }
 
 bool hosts_suspects(uint64_t host) {
   if (!known) return false;
   pthread_mutex_lock(&lock);
   const struct record *record = find(host);
-  bool suspects = record && record->confirmed >= ENOUGH;
+  bool suspects = record && rest_suspects(&record->rest);
   pthread_mutex_unlock(&lock);
   return suspects;
 }
@@ -128,8 +144,7 @@ bool hosts_may_ask(uint64_t host, uint64_t now) {
   if (!known) return true;
   pthread_mutex_lock(&lock);
   struct record *record = find(host);
-  bool may = !record || record->unreachable < ENOUGH || now - record->asked >= ASKED_EVERY_MS;
-  if (may && record) record->asked = now;
+  bool may = !record || rest_may_ask(&record->rest, now);
   pthread_mutex_unlock(&lock);
   return may;
 }

@@ -1,6 +1,7 @@
 #include "hygiene.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "headers.h"
 #include "redact.h"
@@ -153,6 +154,23 @@ static void complete_advice(const struct span *values, struct span after, struct
   }
 }
 
+// Reads when the target wants to be asked again, and tells the client where the target did so in other words than
+// those that clients know. Returns whether it did.
+static bool read_advice(const struct header_list *list, struct head *head, const struct span *values,
+                        struct changes *changes) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  head->advice = advice_of(list->all, list->count, unix_ms);
+  if (!head->advice.wait_ms || head->retry_after[0] || values[RETRY_AFTER_MS].data) return false;
+  struct buffer seconds = {0};
+  buffer_add_number(&seconds, (head->advice.wait_ms + 999) / 1000);
+  keep_text(buffer_span(&seconds), head->retry_after, sizeof head->retry_after);
+  replace(changes, KEPT[RETRY_AFTER], buffer_span(&seconds));
+  buffer_free(&seconds);
+  return true;
+}
+
 void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head) {
   struct header_list list;
   struct changes changes = {0};
@@ -178,7 +196,9 @@ void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, st
       clean.size = 0;
     }
   }
-  if (read_head(values, head)) add_line(&changes.removed, KEPT[RETRY_AFTER]);
+  bool useless = read_head(values, head);
+  if (head->status == 429 && read_advice(&list, head, values, &changes)) useless = false;
+  if (useless) add_line(&changes.removed, KEPT[RETRY_AFTER]);
   complete_advice(values, (struct span){head->retry_after, strlen(head->retry_after)}, &changes);
   keep_visible(target_id, id);
   header_list_free(&list);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "abi.h"
+#include "advice.h"
 #include "answers.h"
 #include "bytes.h"
 
@@ -14,6 +15,7 @@ struct head {
   enum answer_kind kind;  // by its content type
   char coding[LONGEST_WORD + 1];  // the first one; empty if it is longer
   char retry_after[12];           // seconds, or empty
+  struct advice advice;           // of a 429
 };
 
 // Removes every header that a client does not need, and takes the `secret` out of the others. Writes the target's own id

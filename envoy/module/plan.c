@@ -13,12 +13,14 @@ enum { MOST_TARGETS = 4096 };
 static bool parse_target(struct span line, struct plan_target *target) {
   struct span tier = span_next(&line, ' '), group = span_next(&line, ' '), weight = span_next(&line, ' ');
   struct span tries = span_next(&line, ' '), kind = span_next(&line, ' ');
+  target->credential = span_next(&line, ' ');
   target->cluster = line;
   target->name = host_of_cluster(line);
   target->machines = span_is(kind, SPAN("m"));
   return span_number(tier, &target->tier) && span_number(group, &target->group) &&
          span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&
-         target->tries && target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) && line.size;
+         target->tries && target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) &&
+         target->credential.size && line.size;
 }
 
 struct plan *plan_new(struct span text) {
@@ -145,12 +147,14 @@ static bool may_be_asked(struct view *view, size_t at) {
 static void look_ahead(struct view *view, struct choice *choice) {
   size_t current = choice->current;
   choice->others = healthy(view, current) > 1;
-  choice->more = choice->verdict == CHOICE_LIVES && may_try(view, current, choice->tries[current] + 1u);
-  for (size_t at = 0; at < view->plan->count && !(choice->others && choice->more); at++) {
+  choice->elsewhere = false;
+  for (size_t at = 0; at < view->plan->count && !(choice->others && choice->elsewhere); at++) {
     if (at == current || !healthy(view, at)) continue;
     choice->others = true;
-    choice->more = choice->more || may_try(view, at, choice->tries[at]);
+    choice->elsewhere = may_try(view, at, choice->tries[at]);
   }
+  choice->more = choice->elsewhere ||
+                 (choice->verdict == CHOICE_LIVES && may_try(view, current, choice->tries[current] + 1u));
 }
 
 static void begin(const struct plan *plan, struct choice *choice) {

@@ -14,6 +14,7 @@ struct plan_target {
   uint64_t group;       // the same for the credentials of one provider's model, or for the machines of one model
   uint64_t weight;
   uint64_t tries;  // by one request
+  struct span credential;  // what stands for the one that it uses; `-` for machines
   // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second
   // try is for a second machine.
   bool machines;
@@ -26,8 +27,8 @@ struct plan {
   struct buffer text;  // what the names point into
 };
 
-// From its text: a line `<tier> <group> <weight> <tries> <t or m> <cluster>` for each target, `m` for machines. NULL
-// if it is not that, or names no target.
+// From its text: a line `<tier> <group> <weight> <tries> <t or m> <credential> <cluster>` for each target, `m` for
+// machines. NULL if it is not that, or names no target.
 struct plan *plan_new(struct span text);
 void plan_free(struct plan *plan);
 
@@ -57,6 +58,7 @@ struct choice {
   enum verdict verdict;
   bool others;  // another host would live if the chosen one did not
   bool more;    // and this request may be sent on, if the chosen target fails
+  bool elsewhere;  // to another target, not only to the chosen one again
 };
 
 // By what the first attempt's target is chosen.

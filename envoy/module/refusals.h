@@ -4,6 +4,7 @@
 
 #include "abi.h"
 #include "frames.h"
+#include "outcome.h"
 
 enum refusal {
   REFUSAL_UNAVAILABLE,         // the translator did not answer
@@ -17,3 +18,5 @@ void refusal_send(envoy_filter filter, enum refusal refusal);
 void refusal_pass_on(envoy_filter filter, struct reply reply);
 // Gives the client an answer that the translator had kept.
 void kept_pass_on(envoy_filter filter, struct reply reply);
+// Has the headers of an answer say `word`, whose body is to take the place of the answer's own.
+void refusal_replace_headers(envoy_filter filter, const struct word *word);

@@ -44,7 +44,7 @@ static bool parse_affinity(struct request *request, struct span text) {
 static bool parse(struct request *request, struct span head, struct lines *lines) {
   lines->route = span_next(&head, '\n');
   lines->key = span_next(&head, '\n');
-  lines->note = span_next(&head, '\n');
+  lines->note = request->note = span_next(&head, '\n');
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
   struct span affinity = span_next(&head, '\n');
@@ -137,6 +137,18 @@ void request_release(struct request *request) {
   free(request);
 }
 
+struct caller request_caller(const struct request *request) {
+  enum { KEY_WORD = 3, USER_WORD = 10 };
+  struct caller caller = {0};
+  struct span words = request->note;
+  for (int at = 0; at <= USER_WORD; at++) {
+    struct span word = span_next(&words, ' ');
+    if (at == KEY_WORD) caller.key = host_of_cluster(word);
+    if (at == USER_WORD) caller.user = host_of_cluster(word);
+  }
+  return caller;
+}
+
 void request_failed(struct request *request, struct span status) {
   if (request->failed.size) buffer_add(&request->failed, SPAN(" "));
   buffer_add(&request->failed, request->target.size ? buffer_span(&request->target) : NONE);
@@ -167,7 +179,25 @@ void request_served_by(struct request *request, uint64_t host) {
   }
   if (others) hosts_confirm(request->failed_hosts, others, hosts_now());
   request->failed_host_count = 0;
-  hosts_served(host);
+  if (hosts_are_open()) return;
+  uint64_t now = hosts_now();
+  struct caller caller = request_caller(request);
+  hosts_served(host, caller, request->probes, now);
+  if (request->credential) hosts_served(request->credential, caller, request->proves, now);
+}
+
+bool request_paused(const struct request *request, uint64_t host, struct pause pause) {
+  pause.caller = request_caller(request);
+  return hosts_pause(host, &pause, hosts_now());
+}
+
+void request_limited(struct request *request, uint64_t ms) {
+  struct buffer seconds = {0};
+  buffer_add_number(&seconds, (ms + 999) / 1000);
+  request->limited = true;
+  request->outcome = (struct outcome){.status = 429};
+  memcpy(request->outcome.retry_after, seconds.data, seconds.size);
+  buffer_free(&seconds);
 }
 
 void request_restore_status(const struct request *request, envoy_filter filter) {

@@ -7,6 +7,7 @@
 #include "abi.h"
 #include "bytes.h"
 #include "facts.h"
+#include "hosts.h"
 #include "link.h"
 #include "outcome.h"
 #include "plan.h"
@@ -45,11 +46,13 @@ struct request {
 
   // From the specifier.
   struct choice choice;
-  uint64_t cluster;  // the chosen one, by its number in the table of hosts
+  uint64_t cluster, credential;  // the chosen ones, by their numbers in the table of hosts
+  bool probes, proves;           // whether this request is to find out about the cluster, about the credential
 
   // From the attempts.
   unsigned attempts, failures;
   struct outcome outcome;
+  bool limited;  // no target was asked, because all that live are limited; `outcome` says until when
   unsigned status;  // the true one of the answer that Envoy is shown as STATUS_FINAL or STATUS_RETRY
   uint64_t missed;  // the host whose attempt ended without an answer just now, or 0
   uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
@@ -73,13 +76,19 @@ struct request *request_of_choice(envoy_specifier specifier);
 // or `<id>@<audience>` for an audience's own machines.
 bool request_fits(const struct request *request, struct span cluster);
 void request_release(struct request *request);
+struct caller request_caller(const struct request *request);
 void request_failed(struct request *request, struct span status);
+// All targets that live are limited, the first for `ms` more.
+void request_limited(struct request *request, uint64_t ms);
 // An attempt failed, which is the host's fault if another one serves the request.
 void request_failed_at(struct request *request, uint64_t host);
 // What becomes of `missed`, now that the request goes on: whether there had been a connection. Where the client left,
 // this is never said, for that says nothing about the host.
 void request_missed(struct request *request, bool connected);
 void request_served_by(struct request *request, uint64_t host);
+// The target wants no more requests like this for a while: the host that is limited, or the credential that is refused.
+// Returns whether that is news.
+bool request_paused(const struct request *request, uint64_t host, struct pause pause);
 // Gives an answer that was shown to Envoy with another status its true one back.
 void request_restore_status(const struct request *request, envoy_filter filter);
 // Whether it makes a response that may be asked for again.

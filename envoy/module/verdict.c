@@ -5,6 +5,7 @@
 
 #include "headers.h"
 #include "hosts.h"
+#include "pauses.h"
 #include "peek.h"
 #include "response_id.h"
 
@@ -40,7 +41,9 @@ static void fail(struct dress *dress, unsigned status) {
   // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
   const struct choice *choice = &dress->request->choice;
   bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
-  show(dress, eject ? STATUS_EJECT : choice->more ? STATUS_RETRY : STATUS_FINAL, status);
+  // What has paused would only say the same again; of machines, the second try meets another one.
+  bool more = dress->paused && !dress->target.node ? choice->elsewhere : choice->more;
+  show(dress, eject ? STATUS_EJECT : more ? STATUS_RETRY : STATUS_FINAL, status);
 }
 
 // Tells the operator, once a minute.
@@ -73,7 +76,9 @@ static void reject(struct dress *dress, enum fate fate) {
   buffer_free(&status);
   dress->answered = true;
   dress->answer.kind = ANSWER_IGNORED;
-  if (fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER) request_failed_at(request, dress->host);
+  dress->paused = pause_after(dress, fate);
+  bool counts = fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER;
+  if (counts && !dress->paused) request_failed_at(request, dress->host);
   switch (fate) {
     case FATE_REFUSED:
       replace_body(dress, refused_word(head->status));
@@ -124,7 +129,7 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
   }
   bool empty = last || head->empty;
   enum fate fate = fate_of(head->status, head->page, empty);
-  hosts_answered(dress->host);
+  if (!hosts_are_open()) hosts_answered(dress->host, hosts_now());
   if (fate == FATE_SERVED) {
     follow_as(dress);
     if (dress->holds) return HEADERS_STOP;

@@ -50,6 +50,8 @@ static void check_written(const struct plan *plan, struct span text) {
     put_number_word(&written, target->weight);
     put_number_word(&written, target->tries);
     buffer_add(&written, target->machines ? SPAN("m ") : SPAN("t "));
+    buffer_add(&written, target->credential);
+    buffer_add(&written, SPAN(" "));
     buffer_add(&written, target->cluster);
     buffer_add(&written, SPAN("\n"));
   }

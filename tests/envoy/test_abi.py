@@ -54,7 +54,7 @@ static_resources:
                         specifier_config:
                           "@type": type.googleapis.com/google.protobuf.StringValue
                           value: |
-                            0 0 1 2 t a/m
+                            0 0 1 2 t key a/m
           http_filters:
           - name: dress
             typed_config:

@@ -1043,16 +1043,22 @@ class TestNoAnswer:
         assert unknown or given == body
 
 
-TWO = "0 0 1 1 t one\n0 1 1 1 t two\n"
+TWO = "0 0 1 1 t key-1 one\n0 1 1 1 t key-2 two\n"
 BOTH = "one=1\ntwo=1"
 plans = itertools.count(8)
 
 
 class Attempts:
-    """One request that a plan leads from target to target."""
+    """One request that a plan leads from target to target; without one, to `one` and `two`, which no other request
+    has met.
+    """
 
-    def __init__(self, request: Filter, plan: str = TWO) -> None:
+    numbers = itertools.count()
+
+    def __init__(self, request: Filter, plan: str = "") -> None:
         self.request = request
+        self.own = "" if plan else f"-{next(self.numbers)}"
+        plan = plan or TWO.replace("\n", f"{self.own}\n").replace(" key", f" key{self.own}")
         self.driver = request.driver
         self.plan = 8 + next(plans) % 32
         assert self.driver.ask("plan", self.plan, plan) == [b"1"]
@@ -1064,8 +1070,9 @@ class Attempts:
         self.driver.ask("unplan", self.plan)
 
     def choose(self, living: str = BOTH, *, connected: bool = True) -> str:
-        (cluster,) = self.driver.ask("choose", self.request.slot, self.plan, 0, int(connected), living)
-        return cluster.decode()
+        named = living.replace("=", f"{self.own}=")
+        (cluster,) = self.driver.ask("choose", self.request.slot, self.plan, 0, int(connected), named)
+        return cluster.decode().removesuffix(self.own) if self.own else cluster.decode()
 
     def attempt(self, status: str | None = None, **headers: str) -> str | None:
         """The status that Envoy is shown; None without an answer."""
@@ -1158,15 +1165,20 @@ class TestChoice:
 
 
 def ask(
-    driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], plan: str, *statuses: str | None
+    driver: Driver,
+    decisions: dict[bytes, Allowed | Answered | bytes],
+    plan: str,
+    *statuses: str | None,
+    of: str = "key_1",
+    **headers: str,
 ) -> list[str]:
-    """One request whose attempts end so; the clusters that it took."""
-    decision = Allowed("route", "", "note", "/chat", "-", MODEL, {})
+    """One request by an API key whose attempts end so; the clusters that it took."""
+    decision = Allowed("route", "", f"id 1 org {of} rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
     with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
         living = "\n".join(f"{line.split(' ')[-1]}=1" for line in plan.splitlines())
         taken = [attempts.choose(living)]
         for at, status in enumerate(statuses):
-            shown = attempts.attempt(status)
+            shown = attempts.attempt(status, **headers)
             if at + 1 < len(statuses) and shown in {RETRY, None}:
                 taken.append(attempts.choose(living, connected=status is None))
         return taken
@@ -1180,9 +1192,9 @@ class TestFault:
     def plan(self) -> tuple[str, str, str]:
         number = next(self.names)
         a, b = f"a{number}", f"b{number}"
-        return f"0 0 1 1 t {a}\n0 1 0 1 t {b}\n", a, b
+        return f"0 0 1 1 t key-{a} {a}\n0 1 0 1 t key-{b} {b}\n", a, b
 
-    @pytest.mark.parametrize("status", ["500", "502", "401", None])
+    @pytest.mark.parametrize("status", ["500", "502", None])
     def test_what_fails_where_another_serves_rests(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str | None
     ) -> None:
@@ -1200,11 +1212,6 @@ class TestFault:
             ask(driver, decisions, plan, status, status)
         assert ask(driver, decisions, plan, "200") == [a]
 
-    def test_a_limit_is_no_fault(self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:
-        plan, a, b = self.plan()
-        for _ in range(10):
-            assert ask(driver, decisions, plan, "429", "200") == [a, b]
-
     def test_a_success_between_forgets(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
     ) -> None:
@@ -1220,4 +1227,108 @@ class TestFault:
         plan, a, _ = self.plan()
         for _ in range(3):
             ask(driver, decisions, plan, "500", "200")
-        assert ask(driver, decisions, f"0 0 1 1 t {a}\n", "500", "500") == [a]
+        assert ask(driver, decisions, f"0 0 1 1 t key-{a} {a}\n", "500", "500") == [a]
+
+
+class TestPause:
+    """A target says that it takes no more for a while."""
+
+    names = itertools.count()
+
+    def plan(self, *, alone: bool = False) -> tuple[str, str, str]:
+        number = next(self.names)
+        a, b = f"c{number}", f"d{number}"
+        return f"0 0 1 1 t key-{a} {a}\n" + (not alone) * f"0 1 0 1 t key-{b} {b}\n", a, b
+
+    def test_a_limited_target_is_passed_over(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
+        plan, a, b = self.plan()
+        assert ask(driver, decisions, plan, "429", "200", retry_after="20") == [a, b]
+        for _ in range(5):
+            assert ask(driver, decisions, plan, "200") == [b]
+        assert ask(driver, decisions, plan, "200", of="key_2") == [a], "it was the first caller's own request"
+        assert ask(driver, decisions, plan, "200", of="key_2") == [a]
+        assert ask(driver, decisions, plan, "200") == [b]
+
+    def test_two_keys_are_enough(self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:
+        plan, a, b = self.plan()
+        for key in ("key_1", "key_2"):
+            assert ask(driver, decisions, plan, "429", "200", of=key, retry_after="20") == [a, b]
+        assert ask(driver, decisions, plan, "200", of="key_3") == [b]
+
+    @pytest.mark.parametrize("name", ["x_ratelimit_remaining_tokens", "anthropic_ratelimit_tokens_remaining"])
+    def test_a_used_up_quota_is_everybodys(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], name: str
+    ) -> None:
+        plan, a, b = self.plan()
+        headers = {name: "0", name.replace("remaining", "reset"): "1m0.5s"}
+        assert ask(driver, decisions, plan, "429", "200", **headers) == [a, b]
+        assert ask(driver, decisions, plan, "200", of="key_2") == [b]
+
+    @pytest.mark.parametrize("after", ["20", "Sat, 01 Jan 2135 00:00:00 GMT"])
+    def test_where_all_are_limited_nobody_is_asked_and_the_client_hears_when(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], after: str
+    ) -> None:
+        plan, a, _ = self.plan(alone=True)
+        assert ask(driver, decisions, plan, "429", "200", retry_after=after) == [a]
+        decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+        with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
+            assert attempts.choose(f"{a}=1") == "none"
+            request.add(RESPONSE, **{":status": "503", "content-type": "text/plain", "content-length": "3"})
+            assert request.call("response_headers", 0)[0] == CONTINUE
+            status, body = request.call("response_body", 1, b"503")
+            headers = request.headers(RESPONSE)
+        assert (status, headers[":status"], headers["content-length"]) == (CONTINUE, "429", str(len(body)))
+        assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
+        assert int(headers["retry-after"]) in ({19, 20} if after == "20" else {599, 600})
+
+    def test_a_lone_limited_target_is_not_asked_twice(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
+        _, a, _ = self.plan()
+        plan = f"0 0 1 2 t key-{a} {a}\n"
+        assert ask(driver, decisions, plan, "429", "200", retry_after="20") == [a]
+
+    def test_a_refused_credential_rests_at_every_target(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
+        plan, a, b = self.plan()
+        assert ask(driver, decisions, plan, "401", "200") == [a, b]
+        other = f"0 0 1 1 t key-{a} other-{a}\n0 1 0 1 t key-{b} {b}\n"
+        assert ask(driver, decisions, other, "200", of="key_2") == [b]
+        renewed = f"0 0 1 1 t new-{a} {a}\n0 1 0 1 t key-{b} {b}\n"
+        assert ask(driver, decisions, renewed, "200") == [a]
+        assert ask(driver, decisions, f"0 0 1 1 t key-{a} {a}\n", "200") == [a], "nothing else lives"
+
+    @pytest.mark.parametrize("status", ["402", "403"])
+    def test_what_may_be_the_requests_own_fault_rests_for_its_key(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str
+    ) -> None:
+        plan, a, b = self.plan()
+        assert ask(driver, decisions, plan, status, "200") == [a, b]
+        for _ in range(5):
+            assert ask(driver, decisions, plan, "200") == [b]
+        assert ask(driver, decisions, plan, "200", of="key_2") == [a]
+
+    @pytest.mark.parametrize(("after", "moves_on"), [("20", True), ("1", False)])
+    def test_a_machine(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], after: str, moves_on: bool
+    ) -> None:
+        """One that is busy for a moment goes on being asked, and none is ejected for being busy."""
+        plan = f"0 0 1 2 m - pool-{after}\n0 1 0 1 t key two\n"
+        decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+        living = f"pool-{after}=2\ntwo=1"
+        for first in (True, False):
+            with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
+                attempts.choose(living)
+                with attempt(request, 'n - node-1 target "there"') as made:
+                    stopped = made.call("request_headers", 1)[0] == STOP
+                    assert stopped == (moves_on and not first)
+                    if stopped:
+                        made.scheduled()
+                        assert driver.ask("answered", made.slot) == [RETRY.encode()]
+                        continue
+                    made.add(RESPONSE, **{":status": "429", "retry-after": after})
+                    made.call("response_headers", 1)
+                    assert made.headers(RESPONSE)[":status"] == RETRY

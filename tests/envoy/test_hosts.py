@@ -1,17 +1,19 @@
-"""`envoy/module/hosts.c` against a dictionary."""
+"""`envoy/module/hosts.c` and `rest.c` against a dictionary of `Rest`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, strategies as st
 
 from tests.envoy.native import Argument, Driver
+from tests.envoy.rest_model import AGAIN, ENOUGH, OPEN, PAUSED, PROBE, RECOVERY, RESTS, TRICKLES, Rest
 
-ENOUGH, FIRST, LONGEST, AGAIN = 3, 5_000, 60_000, 1_000
 HOSTS = range(1, 6)
+HALF = 32 << 32
+#: Later than any rest of an earlier example.
+FOREVER = 10_000_000
 
 
 @pytest.fixture(scope="module")
@@ -20,67 +22,168 @@ def driver() -> Iterator[Driver]:
         yield running
 
 
-@dataclass
-class Record:
-    confirmed: int = 0
-    unreachable: int = 0
-    rests: int = 0
-    until: int = 0
-    asked: int = 0
-
-    def rest(self, now: int) -> None:
-        if now >= self.until:
-            self.rests += 1
-            self.until = now + min(FIRST * self.rests, LONGEST)
+@pytest.fixture(scope="module")
+def clock() -> list[int]:
+    return [FOREVER]
 
 
+class Both:
+    """Does the same to the table and to the dictionary, and collects what each answers."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.command: list[Argument] = []
+        self.expected: list[int] = []
+        self.known: dict[int, Rest] = {}
+
+    def do(self, what: str, host: int, *arguments: int) -> None:
+        self.command += (what, host, *(() if what == "suspects" else (self.now,)), *arguments)
+        found = self.known.get(host)
+        match what:
+            case "unreachable":
+                self.known.setdefault(host, Rest()).miss(self.now)
+            case "pause":
+                key, user, for_all, stated, ms, most = arguments
+                rest = self.known.setdefault(host, Rest())
+                begins = rest.pause(
+                    (key, user), self.now, for_all=bool(for_all), stated=bool(stated), ms=ms, most=most
+                )
+                self.expected.append(begins)
+            case "answered" if found:
+                found.answer(self.now)
+            case "served" if found:
+                found.serve((arguments[0], arguments[1]), self.now, probe=bool(arguments[2]))
+            case "state":
+                self.expected.append(
+                    found.state((arguments[0], arguments[1]), arguments[2], self.now) if found else OPEN
+                )
+            case "enter":
+                state = found.state((arguments[0], arguments[1]), arguments[2], self.now) if found else OPEN
+                if found and state == TRICKLES:
+                    found.probed = self.now + PROBE
+                self.expected += [state <= TRICKLES, state == TRICKLES]
+            case "suspects":
+                self.expected.append(found is not None and found.confirmed >= ENOUGH)
+            case "ask":
+                may = found is None or found.unreachable < ENOUGH or self.now - found.asked >= AGAIN
+                if found and may:
+                    found.asked = self.now
+                self.expected.append(may)
+        if what in {"answered", "served"} and found and found.over(self.now):
+            del self.known[host]
+
+    def confirm(self, *hosts: int) -> None:
+        self.command += ("confirm", self.now, len(hosts), *hosts)
+        for host in hosts:
+            self.known.setdefault(host, Rest()).confirm(self.now)
+
+    def forget(self) -> None:
+        """Ends whatever the last example has left."""
+        for _ in range(2):
+            for host in HOSTS:
+                self.command += ("served", host, self.now, 0, 0, 1)
+            self.now += 10 * RECOVERY + FOREVER
+
+
+hosts = st.sampled_from(HOSTS)
+flags = st.integers(0, 1)
+randoms = st.integers(0, 63).map(lambda part: part << 32)
 steps = st.one_of(
-    st.tuples(st.just("confirm"), st.lists(st.sampled_from(HOSTS), min_size=1, max_size=3)),
+    st.tuples(st.just("confirm"), st.lists(hosts, min_size=1, max_size=3)),
+    st.tuples(st.sampled_from(["unreachable", "answered", "suspects", "ask"]), hosts),
+    st.tuples(st.just("served"), hosts, flags, flags, flags),
     st.tuples(
-        st.sampled_from(["unreachable", "answered", "served", "rests", "suspects", "ask"]), st.sampled_from(HOSTS)
+        st.just("pause"), hosts, flags, flags, flags, flags, st.integers(1_000, 5_000), st.integers(5_000, 20_000)
     ),
+    st.tuples(st.sampled_from(["state", "enter"]), hosts, flags, flags, randoms),
 )
 
 
 @given(st.lists(st.tuples(st.integers(0, 6_000), steps), max_size=60))
-def test_it_is_what_it_says(driver: Driver, sequence: list[tuple[int, tuple[str, list[int] | int]]]) -> None:
-    known: dict[int, Record] = {}
-    command: list[Argument] = []
-    expected: list[bool] = []
-    for host in HOSTS:
-        command += ("served", host)
-    now = 1_000_000
-    for passed, (what, whom) in sequence:
-        now += passed
-        if isinstance(whom, list):
-            command += (what, now, len(whom), *whom)
-            for host in whom:
-                record = known.setdefault(host, Record())
-                record.confirmed += 1
-                if record.confirmed >= ENOUGH:
-                    record.rest(now)
-            continue
-        command += (what, whom) if what in {"answered", "served", "suspects"} else (what, whom, now)
-        found = known.get(whom)
-        if what == "unreachable":
-            record = known.setdefault(whom, Record())
-            record.unreachable += 1
-            if record.unreachable >= ENOUGH:
-                record.rest(now)
-        elif what == "served" or (what == "answered" and found and not found.confirmed):
-            known.pop(whom, None)
-        elif what == "answered" and found:
-            found.unreachable = 0
-        elif what == "rests":
-            expected.append(found is not None and now < found.until)
-        elif what == "suspects":
-            expected.append(found is not None and found.confirmed >= ENOUGH)
-        elif what == "ask":
-            may = found is None or found.unreachable < ENOUGH or now - found.asked >= AGAIN
-            if found and may:
-                found.asked = now
-            expected.append(may)
-    assert driver.ask(*command) == [b"%d" % value for value in expected]
+def test_it_is_what_it_says(
+    driver: Driver, clock: list[int], sequence: list[tuple[int, tuple[object, ...]]]
+) -> None:
+    both = Both(clock[0])
+    both.forget()
+    for passed, (what, *arguments) in sequence:
+        both.now += passed
+        if what == "confirm":
+            both.confirm(*arguments[0])  # type: ignore[misc]
+        else:
+            both.do(str(what), *arguments)  # type: ignore[arg-type]
+    clock[0] = both.now + FOREVER
+    assert driver.ask(*both.command) == [b"%d" % value for value in both.expected]
+
+
+class Told:
+    """One host whose clock stands still unless told."""
+
+    hosts = iter(range(100, 10_000))
+
+    def __init__(self, driver: Driver, now: int = FOREVER) -> None:
+        self.driver, self.host, self.now = driver, next(self.hosts), now
+
+    def __call__(self, what: str, *arguments: int) -> list[int]:
+        return [int(text) for text in self.driver.ask(what, self.host, self.now, *arguments)]
+
+    def pause(self, caller: int, user: int = 0, ms: int = 20_000, *, for_all: int = 0, stated: int = 1) -> None:
+        self("pause", caller, user, for_all, stated, ms, ms)
+
+    def state(self, caller: int, user: int = 0, random: int = HALF) -> int:
+        return self("state", caller, user, random)[0]
+
+
+class TestPause:
+    def test_one_callers_own_request_keeps_only_that_caller_away(self, driver: Driver) -> None:
+        told = Told(driver)
+        for _ in range(10):
+            told.pause(1)
+        assert told.state(1) == PAUSED
+        assert told("enter", 2, 0, HALF) == [1, 1]
+        assert told.state(2) == RESTS, "one at a time finds out"
+        told("served", 2, 0, 1)
+        assert [told.state(caller) for caller in (1, 2, 3)] == [PAUSED, OPEN, OPEN]
+
+    def test_what_two_callers_meet_holds_for_all(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(1)
+        told("enter", 2, 0, HALF)
+        told.pause(2)
+        assert [told.state(caller) for caller in (1, 2, 3)] == [PAUSED] * 3
+        told("served", 3, 0, 0)
+        assert told.state(3) == PAUSED, "that answer was to a request from before"
+
+    def test_two_users_of_one_key_speak_for_that_key(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(1, 1)
+        assert told.state(1, 2) == TRICKLES
+        told.pause(1, 2)
+        assert told.state(1, 3) == PAUSED
+        assert told.state(2) == TRICKLES
+
+    def test_a_used_up_quota_holds_for_all_at_once(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(1, for_all=1)
+        assert told.state(2) == PAUSED
+
+    def test_without_a_time_it_is_a_preference(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(1, stated=0)
+        assert told.state(1) == RESTS
+
+    def test_its_end_is_a_trickle_and_then_a_growing_share(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(1, for_all=1)
+        told.now += 20_000
+        assert [told("enter", 1, 0, HALF) for _ in range(2)] == [[1, 1], [0, 0]]
+        told.now += PROBE
+        assert told("enter", 1, 0, HALF) == [1, 1], "the probe was lost"
+        told("served", 1, 0, 1)
+        shares = []
+        for _ in range(6):
+            shares.append(sum(told.state(1, 0, part << 32) == OPEN for part in range(64)))
+            told.now += RECOVERY // 5
+        assert shares == [4, 16, 29, 42, 55, 64]
 
 
 def test_it_is_bounded_and_forgets_the_longest_unused_first(driver: Driver) -> None:
@@ -88,7 +191,7 @@ def test_it_is_bounded_and_forgets_the_longest_unused_first(driver: Driver) -> N
     same = [7 + 1024 * number for number in range(1, 6)]
     command: list[Argument] = []
     for host in same:
-        command += ("confirm", 1, 3, host, host, host)
+        command += ("confirm", FOREVER, 3, host, host, host)
     for host in same:
-        command += ("rests", host, 2)
-    assert driver.ask(*command) == [b"0", b"1", b"1", b"1", b"1"]
+        command += ("state", host, FOREVER + 1, 0, 0, 0)
+    assert driver.ask(*command) == [b"0", b"2", b"2", b"2", b"2"]

@@ -31,7 +31,8 @@ class Target:
 
     def line(self, name: int) -> str:
         return (
-            f"{self.tier} {self.group} {self.weight} {self.tries} {'m' if self.machines else 't'} cluster {name}\n"
+            f"{self.tier} {self.group} {self.weight} {self.tries} {'m' if self.machines else 't'} "
+            f"{'-' if self.machines else 'key'} cluster {name}\n"
         )
 
 
@@ -82,7 +83,7 @@ class Model:
                 return wheel[moment.random % len(wheel)] if wheel else sharing[0]
         return None
 
-    def choose(self, moment: Moment) -> tuple[int, int, bool, bool]:
+    def choose(self, moment: Moment) -> tuple[int, int, bool, bool, bool]:
         healthy = moment.healthy
         living = [count > 0 for count in healthy]
         verdict, found = LIVES, None
@@ -103,12 +104,12 @@ class Model:
         if not self.attempts:
             self.first = found
         others = healthy[found] > 1 or any(alive for at, alive in enumerate(living) if at != found)
-        more = verdict == LIVES and self.may_try(found, healthy, self.tries[found] + 1)
-        more = more or any(self.may_try(at, healthy, self.tries[at]) for at in range(len(healthy)) if at != found)
+        elsewhere = any(self.may_try(at, healthy, self.tries[at]) for at in range(len(healthy)) if at != found)
+        more = elsewhere or (verdict == LIVES and self.may_try(found, healthy, self.tries[found] + 1))
         if moment.made:
             self.attempts += 1
             self.tries[found] += verdict != GIVE_UP
-        return found, verdict, others, more
+        return found, verdict, others, more, elsewhere
 
 
 hashes = st.just(0) | st.integers(1, 2**59)
@@ -126,7 +127,7 @@ def requests(draw: st.DrawFn) -> tuple[list[Target], list[Moment]]:
     return plan, draw(moments)
 
 
-def play(driver: Driver, plan: list[Target], moments: list[Moment]) -> list[tuple[int, int, bool, bool]]:
+def play(driver: Driver, plan: list[Target], moments: list[Moment]) -> list[tuple[int, int, bool, bool, bool]]:
     command: list[str | int] = ["".join(target.line(at) for at, target in enumerate(plan))]
     for moment in moments:
         command += [
@@ -140,8 +141,8 @@ def play(driver: Driver, plan: list[Target], moments: list[Moment]) -> list[tupl
     sound, *answers = (int(text) for text in driver.ask(*command))
     assert sound == 1
     return [
-        (answers[at], answers[at + 1], bool(answers[at + 2]), bool(answers[at + 3]))
-        for at in range(0, len(answers), 4)
+        (answers[at], answers[at + 1], bool(answers[at + 2]), bool(answers[at + 3]), bool(answers[at + 4]))
+        for at in range(0, len(answers), 5)
     ]
 
 
@@ -199,7 +200,10 @@ def test_own_machines_are_tried_as_often_as_documented(driver: Driver) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "\n", "0 0 1 1 t", "0 0 1 1 t \n", "0 0 1 0 t a\n", "0 0 1 1 x a\n", "0 0 -1 1 t a\n", "0 0 1 1 t a"],
+    [
+        *("", "\n", "0 0 1 1 t", "0 0 1 1 t \n", "0 0 1 1 t k\n", "0 0 1 1 t k \n", "0 0 1 1 t  a\n"),
+        *("0 0 1 0 t k a\n", "0 0 1 1 x k a\n", "0 0 -1 1 t k a\n", "0 0 1 1 t k a"),
+    ],
 )
 def test_what_is_no_plan_is_refused(driver: Driver, text: str) -> None:
     assert driver.ask(text) == [b"0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
@@ -13,11 +14,15 @@ from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One target cluster: the target, and which of its provider's credentials it uses, or whose pool of nodes."""
+    """One target cluster: the target, and which of its provider's credentials it uses, or whose pool of nodes.
+
+    `mark` stands for that credential in the module's table of what rests, which every target with it shares.
+    """
 
     target: Target
     credential: int = 0
     audience: str = ""
+    mark: str = "-"
 
     @property
     def cluster(self) -> str:
@@ -43,7 +48,7 @@ class Place:
     def line(self) -> str:
         """As the module reads it (envoy/module/plan.h)."""
         kind = "m" if isinstance(self.hop.target, NodesTarget) else "t"
-        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {self.hop.cluster}\n"
+        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {self.hop.mark} {self.hop.cluster}\n"
 
 
 def plan(
@@ -88,4 +93,14 @@ def _hops_of(
     """A target's hops: one per credential of its provider, or one per pool of machines."""
     if isinstance(target, NodesTarget):
         return [Hop(target, audience=owner) for owner in (*owners, *(() if private else ("",)))]
-    return [Hop(target, index) for index in range(max(1, len(providers[target.provider].credentials)))]
+    provider = providers[target.provider]
+    return [
+        Hop(target, index, mark=_mark(provider, credential))
+        for index, credential in enumerate(provider.credentials or ("",))
+    ]
+
+
+def _mark(provider: Provider, credential: str) -> str:
+    """Says nothing of the credential to those who read it, and differs as soon as the credential does."""
+    text = f"{provider.name}\n{provider.base_url}\n{credential}"
+    return hashlib.blake2b(text.encode(), digest_size=8, person=b"credential").hexdigest()

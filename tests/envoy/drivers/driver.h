@@ -23,6 +23,7 @@ void link_driver(struct span command, struct buffer *answer);
 void filters_driver(struct span command, struct buffer *answer);
 void plan_driver(struct span command, struct buffer *answer);
 void hosts_driver(struct span command, struct buffer *answer);
+void advice_driver(struct span command, struct buffer *answer);
 void held_driver(struct span command, struct buffer *answer);
 void peek_driver(struct span command, struct buffer *answer);
 void pool_driver(struct span command, struct buffer *answer);

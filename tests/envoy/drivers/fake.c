@@ -296,7 +296,8 @@ void CALLBACK(http_send_response_headers)(envoy_filter filter, struct header *he
 }
 
 bool CALLBACK(http_filter_get_attribute_string)(envoy_filter filter, int attribute, struct span *value) {
-  return CALLBACK(cluster_specifier_get_attribute_string)(filter, attribute, value);
+  struct fake *fake = filter;
+  return CALLBACK(cluster_specifier_get_attribute_string)(fake->stream ? fake->stream : fake, attribute, value);
 }
 
 bool CALLBACK(cluster_specifier_get_dynamic_metadata_number)(envoy_specifier specifier, struct span space,

@@ -4,8 +4,17 @@
 
 #include "driver.h"
 
-// Operations on hosts that are numbers: confirm <now> <count> <host …> | unreachable <host> <now> | answered <host> |
-// served <host> | rests <host> <now> | suspects <host> | ask <host> <now>. The last three answer.
+// The caller is two numbers: key and user.
+static struct caller next_caller(struct span *command) {
+  struct caller caller = {.key = next_number(command)};
+  caller.user = next_number(command);
+  return caller;
+}
+
+// Operations on hosts that are numbers: confirm <now> <count> <host …> | unreachable <host> <now> |
+// answered <host> <now> | served <host> <now> <caller> <probe> | pause <host> <now> <caller> <for all> <stated> <ms>
+// <most ms> | state <host> <now> <caller> <random> | enter <host> <now> <caller> <random> | suspects <host> | ask <host> <now>.
+// From `pause` on they answer: whether one begins; the state; whether it entered, and as a probe; whether.
 void hosts_driver(struct span command, struct buffer *answer) {
   while (has_next(&command)) {
     struct span what = next_text(&command);
@@ -19,11 +28,29 @@ void hosts_driver(struct span command, struct buffer *answer) {
     } else if (span_is(what, SPAN("unreachable"))) {
       hosts_unreachable(host, next_number(&command));
     } else if (span_is(what, SPAN("answered"))) {
-      hosts_answered(host);
+      hosts_answered(host, next_number(&command));
     } else if (span_is(what, SPAN("served"))) {
-      hosts_served(host);
-    } else if (span_is(what, SPAN("rests"))) {
-      put_number(answer, hosts_rests(host, next_number(&command)));
+      uint64_t now = next_number(&command);
+      struct caller caller = next_caller(&command);
+      hosts_served(host, caller, next_number(&command), now);
+    } else if (span_is(what, SPAN("pause"))) {
+      uint64_t now = next_number(&command);
+      struct pause pause = {.caller = next_caller(&command)};
+      pause.for_all = next_number(&command);
+      pause.stated = next_number(&command);
+      pause.ms = next_number(&command);
+      pause.most_ms = next_number(&command);
+      put_number(answer, hosts_pause(host, &pause, now));
+    } else if (span_is(what, SPAN("state"))) {
+      uint64_t now = next_number(&command);
+      struct caller caller = next_caller(&command);
+      put_number(answer, hosts_state(host, caller, next_number(&command), now));
+    } else if (span_is(what, SPAN("enter"))) {
+      uint64_t now = next_number(&command);
+      struct caller caller = next_caller(&command);
+      bool probe;
+      put_number(answer, hosts_enter(host, caller, next_number(&command), now, &probe));
+      put_number(answer, probe);
     } else if (span_is(what, SPAN("suspects"))) {
       put_number(answer, hosts_suspects(host));
     } else {

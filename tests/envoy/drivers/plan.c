@@ -21,8 +21,9 @@ static bool askable(void *context, const struct plan_target *target) {
   return world->askable[target - world->plan->targets];
 }
 
-// <text of a plan> and for each attempt of one request: <random> <hash, 0 for none> <the only cluster or nothing> <healthy …> <askable …> <begin>. Answers with whether
-// it is a plan, and for each attempt: the target's number, the verdict, whether others live, whether there is more.
+// <text of a plan> and for each attempt of one request: <random> <hash, 0 for none> <the only cluster or nothing>
+// <healthy …> <askable …> <begin>. Answers with whether it is a plan, and for each attempt: the target's number, the
+// verdict, whether others live, whether there is more, and whether that is another target.
 void plan_driver(struct span command, struct buffer *answer) {
   struct plan *plan = plan_new(next_text(&command));
   put_number(answer, plan != NULL);
@@ -42,6 +43,7 @@ void plan_driver(struct span command, struct buffer *answer) {
     put_number(answer, choice.verdict);
     put_number(answer, choice.others);
     put_number(answer, choice.more);
+    put_number(answer, choice.elsewhere);
     if (next_number(&command)) choice_begin(&choice);
   }
   choice_free(&choice);

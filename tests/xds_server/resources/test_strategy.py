@@ -35,7 +35,19 @@ def test_an_audience_is_served_by_what_it_owns_first() -> None:
         (1, 1, 2, 2, "nodes/m@org_1"),
         (1, 1, 2, 2, "nodes/m"),
     ]
-    assert [each.line for each in made][:2] == ["0 0 1 1 t b/m\n", "1 1 2 2 m nodes/m@key_1\n"]
+    mark = made[0].hop.mark
+    assert [each.line for each in made][:2] == [f"0 0 1 1 t {mark} b/m\n", "1 1 2 2 m - nodes/m@key_1\n"]
+
+
+def test_a_credential_has_the_same_mark_wherever_it_is_used_and_another_one_once_it_is_replaced() -> None:
+    of_m, of_n = places(ProviderTarget("a", "m")), places(ProviderTarget("a", "n"))
+    assert [each.hop.mark for each in of_m] == [each.hop.mark for each in of_n]
+    (of_b,) = places(ProviderTarget("b", "m"))
+    renewed = Provider("a", "https://a.example/v1", credentials=("new", "two"))
+    (first, second) = plan(Route("rt_1", "m", (ProviderTarget("a", "m"),)), {"a": renewed}, 100.0)
+    assert first.hop.mark not in {of_m[0].hop.mark, of_b.hop.mark}
+    assert second.hop.mark == of_m[1].hop.mark
+    assert not any("one" in each.line or "two" in each.line for each in of_m)
 
 
 def test_privacy_leaves_own_nodes_whatever_their_tier_and_weight() -> None:

@@ -1,0 +1,172 @@
+#include "advice.h"
+
+static const struct span REMAINING = SPAN("remaining"), RESET = SPAN("reset"), RATELIMIT = SPAN("ratelimit");
+static const uint64_t DAY_MS = 86400000;
+
+static const struct header *find(const struct header *headers, size_t count, struct span key) {
+  for (size_t at = 0; at < count; at++) {
+    if (span_is(headers[at].key, key)) return &headers[at];
+  }
+  return NULL;
+}
+
+static bool takes(struct span *text, struct span word) {
+  if (!span_begins(*text, word)) return false;
+  *text = span_from(*text, word.size);
+  return true;
+}
+
+// Takes the digits that `text` begins with, at most nine.
+static bool take_number(struct span *text, uint64_t *number) {
+  size_t size = 0;
+  while (size < text->size && size < 9 && text->data[size] >= '0' && text->data[size] <= '9') size++;
+  bool found = span_number(span_between(*text, 0, size), number);
+  *text = span_from(*text, size);
+  return found;
+}
+
+// Takes a decimal number such as 1.5, as thousandths.
+static bool take_decimal(struct span *text, uint64_t *thousandths) {
+  uint64_t whole, digit, scale = 100;
+  if (!take_number(text, &whole)) return false;
+  *thousandths = whole * 1000;
+  if (!takes(text, SPAN("."))) return true;
+  for (; text->size && span_number(span_between(*text, 0, 1), &digit); *text = span_from(*text, 1)) {
+    *thousandths += digit * scale;
+    scale /= 10;
+  }
+  return true;
+}
+
+// Days from 1970-01-01 on (proleptic Gregorian).
+static bool days_of(uint64_t year, uint64_t month, uint64_t day, uint64_t *days) {
+  static const uint16_t BEFORE[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+  if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return false;
+  bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+  uint64_t past = year - 1;
+  *days = (past * 365 + past / 4 - past / 100 + past / 400) - 719162 + BEFORE[month - 1] + (leap && month > 2) + day - 1;
+  return true;
+}
+
+// Takes a time of day with colons: milliseconds of the day.
+static bool take_time(struct span *text, uint64_t *ms) {
+  uint64_t hours, minutes, thousandths;
+  if (!take_number(text, &hours) || !takes(text, SPAN(":")) || !take_number(text, &minutes) ||
+      !takes(text, SPAN(":")) || !take_decimal(text, &thousandths)) {
+    return false;
+  }
+  *ms = (hours * 60 + minutes) * 60000 + thousandths;
+  return hours < 24 && minutes < 60 && thousandths < 61000;
+}
+
+// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7; the obsolete forms are not known).
+static bool http_date(struct span text, uint64_t *unix_ms) {
+  static const char MONTHS[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  uint64_t day, month = 0, year, days, ms;
+  span_next(&text, ' ');
+  if (!take_number(&text, &day) || !takes(&text, SPAN(" "))) return false;
+  struct span name = span_next(&text, ' ');
+  for (size_t at = 0; at < 12; at++) {
+    if (span_is(name, (struct span){MONTHS + 3 * at, 3})) month = at + 1;
+  }
+  if (!take_number(&text, &year) || !takes(&text, SPAN(" ")) || !take_time(&text, &ms)) return false;
+  if (!span_is(text, SPAN(" GMT")) || !days_of(year, month, day, &days)) return false;
+  *unix_ms = days * DAY_MS + ms;
+  return true;
+}
+
+// `2026-01-01T12:00:00Z` (RFC 3339, in UTC).
+static bool timestamp(struct span text, uint64_t *unix_ms) {
+  uint64_t year, month, day, days, ms;
+  if (!take_number(&text, &year) || !takes(&text, SPAN("-")) || !take_number(&text, &month) ||
+      !takes(&text, SPAN("-")) || !take_number(&text, &day) || !takes(&text, SPAN("T")) || !take_time(&text, &ms)) {
+    return false;
+  }
+  if (!span_is(text, SPAN("Z")) && !span_is(text, SPAN("+00:00"))) return false;
+  if (!days_of(year, month, day, &days)) return false;
+  *unix_ms = days * DAY_MS + ms;
+  return true;
+}
+
+// `1h6m0.5s`, `120ms`, `20`.
+static bool duration(struct span text, uint64_t *ms) {
+  uint64_t total = 0, part;
+  if (!text.size) return false;
+  while (text.size) {
+    if (!take_decimal(&text, &part)) return false;
+    if (takes(&text, SPAN("ms"))) {
+      part /= 1000;
+    } else if (takes(&text, SPAN("h"))) {
+      part *= 3600;
+    } else if (takes(&text, SPAN("m"))) {
+      part *= 60;
+    } else if (!takes(&text, SPAN("s")) && text.size) {
+      return false;
+    }
+    total += part;
+  }
+  *ms = total;
+  return true;
+}
+
+// A moment as the wait for it.
+static uint64_t wait_for(uint64_t moment_ms, uint64_t unix_ms) {
+  return moment_ms > unix_ms ? moment_ms - unix_ms : SHORTEST_WAIT_MS;
+}
+
+// What a reset says: a duration, a moment, or a Unix time in seconds or milliseconds.
+static bool wait_of(struct span text, uint64_t unix_ms, uint64_t *ms) {
+  enum { UNIX_SECONDS = 1000000000 };
+  uint64_t number;
+  if (span_number(text, &number) && number >= UNIX_SECONDS) {
+    *ms = wait_for(number / 1000 >= UNIX_SECONDS ? number : number * 1000, unix_ms);
+    return true;
+  }
+  if (duration(text, ms)) return true;
+  if (!timestamp(text, &number) && !http_date(text, &number)) return false;
+  *ms = wait_for(number, unix_ms);
+  return true;
+}
+
+static bool is_zero(struct span text) {
+  uint64_t number;
+  return take_decimal(&text, &number) && !number && !text.size;
+}
+
+// The value of the header that is called like `key`, with `reset` for `remaining`.
+static struct span reset_of(const struct header *headers, size_t count, struct span key, size_t place) {
+  struct buffer name = {0};
+  buffer_add(&name, span_between(key, 0, place));
+  buffer_add(&name, RESET);
+  buffer_add(&name, span_from(key, place + REMAINING.size));
+  const struct header *found = find(headers, count, buffer_span(&name));
+  buffer_free(&name);
+  return found ? found->value : NO_SPAN;
+}
+
+struct advice advice_of(const struct header *headers, size_t count, uint64_t unix_ms) {
+  struct advice advice = {0};
+  uint64_t until_reset = 0, ms;
+  for (size_t at = 0; at < count; at++) {
+    struct span key = headers[at].key;
+    ptrdiff_t place = span_find(key, RATELIMIT, 0) < 0 ? -1 : span_find(key, REMAINING, 0);
+    if (place < 0 || !is_zero(headers[at].value)) continue;
+    advice.exhausted = true;
+    if (wait_of(reset_of(headers, count, key, (size_t)place), unix_ms, &ms) && ms > until_reset) until_reset = ms;
+  }
+  const struct header *exact = find(headers, count, SPAN("retry-after-ms"));
+  const struct header *after = find(headers, count, SPAN("retry-after"));
+  uint64_t number;
+  bool told = exact && span_number(exact->value, &number);
+  if (told) {
+    ms = number;
+  } else {
+    told = after && wait_of(after->value, unix_ms, &ms);
+  }
+  if (!told) {
+    ms = until_reset;
+    told = until_reset > 0;
+  }
+  if (told) advice.wait_ms = ms < SHORTEST_WAIT_MS ? SHORTEST_WAIT_MS : ms > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : ms;
+  return advice;
+}

@@ -1,0 +1,65 @@
+#include "pauses.h"
+
+#include <stdatomic.h>
+
+#include "hosts.h"
+
+enum {
+  // Of a 429 that says nothing.
+  LIMITED_MS = 5000,
+  LONGEST_LIMITED_MS = 60000,
+  REFUSED_MS = 30000,
+  LONGEST_REFUSED_MS = 600000,
+  // A machine that is busy for a moment answers so too, and is free again in less time than this.
+  SHORTEST_OF_MACHINE_MS = 2000,
+  LOGGED_EVERY_MS = 60000,
+};
+
+// Tells the operator. The target's id tells which of its credentials it is.
+static void log_pause(const struct dress *dress, struct span what, uint64_t ms) {
+  struct buffer line = {0};
+  buffer_add(&line, SPAN("trunkline: the target "));
+  buffer_add(&line, dress->target.id);
+  buffer_add(&line, what);
+  buffer_add_number(&line, dress->head.status);
+  buffer_add(&line, SPAN("); others are asked instead for "));
+  buffer_add_number(&line, (ms + 999) / 1000);
+  buffer_add(&line, SPAN(" s at least"));
+  CALLBACK(log)(LOG_WARNING, buffer_span(&line));
+  buffer_free(&line);
+}
+
+// Limits come and go: the log has one in a minute.
+static bool may_log_limit(void) {
+  static atomic_uint_fast64_t logged;
+  uint64_t now = hosts_now(), before = logged;
+  return (!before || now - before >= LOGGED_EVERY_MS) && atomic_compare_exchange_strong(&logged, &before, now);
+}
+
+static bool pause_limited(struct dress *dress) {
+  const struct advice *advice = &dress->head.advice;
+  if (dress->target.node && advice->wait_ms < SHORTEST_OF_MACHINE_MS) return false;
+  struct pause pause = {.for_all = advice->exhausted, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
+  pause.stated = advice->wait_ms > 0;
+  if (!pause.stated) pause.ms = LIMITED_MS, pause.most_ms = LONGEST_LIMITED_MS;
+  if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
+    log_pause(dress, SPAN(" is at its limit ("), pause.ms);
+  }
+  return true;
+}
+
+// Only the credential is to blame for 401 and 498. 402 and 403 may be the request's own: too dear for what is left of
+// the account, or not what the provider's rules allow.
+static bool pause_refused(struct dress *dress) {
+  if (dress->target.node) return false;
+  bool for_all = dress->head.status == 401 || dress->head.status == 498;
+  const struct pause pause = {.for_all = for_all, .stated = true, .ms = REFUSED_MS, .most_ms = LONGEST_REFUSED_MS};
+  if (request_paused(dress->request, dress->request->credential, pause)) {
+    log_pause(dress, SPAN(" refuses the gateway's credential ("), pause.ms);
+  }
+  return true;
+}
+
+bool pause_after(struct dress *dress, enum fate fate) {
+  return fate == FATE_LIMITED ? pause_limited(dress) : fate == FATE_REFUSED && pause_refused(dress);
+}

@@ -1,0 +1,8 @@
+// Has a target, or the credential that it was asked with, rest because it said so.
+
+#pragma once
+
+#include "attempt.h"
+
+// By what it said with the answer that is judged as `fate`. Returns whether it rests now.
+bool pause_after(struct dress *dress, enum fate fate);

@@ -1,0 +1,122 @@
+#include "rest.h"
+
+enum {
+  ENOUGH = 3,  // failures in a row
+  FIRST_REST_MS = 5000,
+  LONGEST_REST_MS = 60000,
+  ASKED_EVERY_MS = 1000,
+  // Of a share that grows back: its parts, and how many of them there are at the start.
+  PARTS = 64,
+  FIRST_PARTS = 4,
+};
+
+static enum host_state trickle(const struct rest *rest, uint64_t now) {
+  return now < rest->probed_until ? HOST_RESTS : HOST_TRICKLES;
+}
+
+// Whether the caller is one of those who were told to wait.
+static bool was_told(const struct rest *rest, struct caller caller) {
+  return rest->caller.key == caller.key && (rest->whole_key || rest->caller.user == caller.user);
+}
+
+// Whether the pause is this caller's too, now or when it has ended.
+static bool concerns(const struct rest *rest, struct caller caller) {
+  return rest->paused_until && (rest->reach != REACH_CALLER || was_told(rest, caller));
+}
+
+// Whether what is left of a rest of everybody's is to be probed.
+static bool has_rested(const struct rest *rest) {
+  return rest->rests || (rest->paused_until && rest->reach != REACH_CALLER);
+}
+
+enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now) {
+  bool paused = now < rest->paused_until && concerns(rest, caller);
+  if (paused && (rest->reach == REACH_ALL || was_told(rest, caller))) {
+    return rest->stated ? HOST_PAUSED : HOST_RESTS;
+  }
+  if (now < rest->rests_until) return HOST_RESTS;
+  if (paused) return trickle(rest, now);
+  if (rest->recovers_since) {
+    uint64_t parts = FIRST_PARTS + PARTS * (now - rest->recovers_since) / RECOVERY_MS;
+    // The low bits choose among targets by weight.
+    return (random >> 32) % PARTS < parts ? HOST_OPEN : HOST_RESTS;
+  }
+  return rest->rests || concerns(rest, caller) ? trickle(rest, now) : HOST_OPEN;
+}
+
+bool rest_is_over(const struct rest *rest, uint64_t now) {
+  if (rest->confirmed || rest->unreachable || now < rest->paused_until || now < rest->rests_until) return false;
+  return rest->recovers_since ? now - rest->recovers_since >= RECOVERY_MS : !has_rested(rest);
+}
+
+// What fails while the host rests began before, and says nothing new.
+static void begin(struct rest *rest, uint64_t now) {
+  if (now < rest->rests_until) return;
+  uint64_t time = (uint64_t)FIRST_REST_MS * ++rest->rests;
+  rest->rests_until = now + (time < LONGEST_REST_MS ? time : LONGEST_REST_MS);
+  rest->recovers_since = rest->probed_until = 0;
+}
+
+void rest_confirm(struct rest *rest, uint64_t now) {
+  if (++rest->confirmed >= ENOUGH) begin(rest, now);
+}
+
+void rest_unreachable(struct rest *rest, uint64_t now) {
+  if (++rest->unreachable >= ENOUGH) begin(rest, now);
+}
+
+static void recover(struct rest *rest, uint64_t now) {
+  if (!rest->recovers_since) rest->recovers_since = now;
+  rest->rests_until = rest->paused_until = rest->probed_until = 0;
+}
+
+void rest_answered(struct rest *rest, uint64_t now) {
+  bool was_away = rest->unreachable >= ENOUGH && !rest->confirmed;
+  rest->unreachable = 0;
+  if (was_away && now >= rest->paused_until) recover(rest, now);
+}
+
+void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now) {
+  rest->confirmed = rest->unreachable = 0;
+  if (now < rest->paused_until) {
+    // Anything but a probe began before the host paused.
+    if (probe && !was_told(rest, caller) && rest->reach == REACH_UNKNOWN) rest->reach = REACH_CALLER;
+    if (probe) rest->probed_until = 0;
+    rest->rests_until = rest->rests = 0;
+  } else if (has_rested(rest)) {
+    recover(rest, now);
+  } else if (rest->paused_until && was_told(rest, caller)) {
+    rest->paused_until = 0;
+  }
+}
+
+bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
+  bool running = now < rest->paused_until, told = running && was_told(rest, pause->caller);
+  bool confirms = running && !told && rest->reach == REACH_UNKNOWN;
+  bool known = rest->paused_until && rest->reach == REACH_ALL;
+  bool begins = !running || (!told && rest->reach == REACH_CALLER);
+  if (begins) rest->pauses++;
+  uint64_t ms = pause->ms;
+  for (unsigned at = 1; at < rest->pauses && ms < pause->most_ms; at++) ms *= 2;
+  if (ms > pause->most_ms) ms = pause->most_ms;
+  bool same_key = rest->caller.key == pause->caller.key;
+  if (pause->for_all || known || (confirms && !same_key)) {
+    rest->reach = REACH_ALL;
+  } else if (!told) {
+    rest->reach = REACH_UNKNOWN;
+    rest->whole_key = confirms;
+  }
+  rest->caller = pause->caller;
+  rest->stated = pause->stated || (running && rest->stated);
+  if (!running || now + ms > rest->paused_until) rest->paused_until = now + ms;
+  rest->recovers_since = rest->probed_until = 0;
+  return begins || (confirms && rest->reach == REACH_ALL);
+}
+
+bool rest_suspects(const struct rest *rest) { return rest->confirmed >= ENOUGH; }
+
+bool rest_may_ask(struct rest *rest, uint64_t now) {
+  bool may = rest->unreachable < ENOUGH || now - rest->asked >= ASKED_EVERY_MS;
+  if (may) rest->asked = now;
+  return may;
+}

@@ -1,0 +1,83 @@
+// The rest of one host or credential: the rules that decide who may go there now. No I/O, no lock.
+//
+// A rest has two causes. *Failures*: the third in a row that counts makes the host rest, and live traffic probes it
+// afterwards. A *pause*: the host itself said that it takes nothing for a while (429, a refused credential).
+//
+// Anybody can provoke such an answer with a request of their own (too large for the account's quota, say). So a pause
+// holds at first for the caller who met it, and everybody else sends one request at a time to find out: served, and
+// the pause is that caller's alone; told the same, and it holds for all callers of the API key, or for everybody if
+// that was another key.
+//
+// When a rest ends, one request at a time is let through until one is served; then the host's share grows back over a
+// few seconds. Times are milliseconds of a monotonic clock.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RECOVERY_MS = 5000, PROBE_MS = 10000 };
+
+// Who must keep away from a host that has paused.
+enum reach {
+  REACH_UNKNOWN,  // the caller who was told so; the others are finding out
+  REACH_CALLER,   // only that caller: another one has been served since
+  REACH_ALL,
+};
+
+// Who sends a request: an API key, as a number, and the end user that the request names.
+struct caller {
+  uint64_t key, user;
+};
+
+enum host_state {
+  HOST_OPEN,
+  HOST_TRICKLES,  // a request may go there once it has entered
+  HOST_RESTS,     // another host is preferred
+  HOST_PAUSED,    // the host asked not to be asked until later
+};
+
+struct rest {
+  // Failures.
+  unsigned confirmed, unreachable, rests;
+  uint64_t rests_until;
+  uint64_t asked;  // the last time that it was asked although it rested
+  // The pause; `paused_until` is 0 if there was none.
+  uint64_t paused_until;
+  struct caller caller;
+  bool whole_key;  // it holds for all users of the caller's key
+  unsigned pauses;
+  enum reach reach;
+  bool stated;
+  // The end of a rest.
+  uint64_t probed_until;  // a probe runs, for all that is known
+  uint64_t recovers_since;
+};
+
+// What a host says of a pause.
+struct pause {
+  struct caller caller;  // who was told
+  bool for_all;      // it is known to hold for everybody
+  bool stated;       // the host said for how long; otherwise its rest is only a preference
+  uint64_t ms;       // of the first
+  uint64_t most_ms;  // each further one is twice as long as the last, up to this
+};
+
+// `random` is the request's own number, by which a growing share is chosen.
+enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now);
+// Whether nothing of it matters any more.
+bool rest_is_over(const struct rest *rest, uint64_t now);
+
+// Another host has served a request that failed here.
+void rest_confirm(struct rest *rest, uint64_t now);
+void rest_unreachable(struct rest *rest, uint64_t now);
+// The host answered, if only with an error.
+void rest_answered(struct rest *rest, uint64_t now);
+// `probe`: the request had entered while the host trickled.
+void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now);
+// Returns whether a pause begins with it.
+bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now);
+// Whether enough failures in a row were confirmed, so that one more is the host's fault too.
+bool rest_suspects(const struct rest *rest);
+// Whether to ask a host that rests, for want of another one. What cannot be reached is asked once a second.
+bool rest_may_ask(struct rest *rest, uint64_t now);
