@@ -55,7 +55,7 @@ static bool pause_refused(struct dress *dress) {
   bool for_all = dress->head.status == 401 || dress->head.status == 498;
   const struct pause pause = {.for_all = for_all, .stated = true, .ms = REFUSED_MS, .most_ms = LONGEST_REFUSED_MS};
   if (request_paused(dress->request, dress->request->credential, pause)) {
-    log_pause(dress, SPAN(" refuses the gateway's credential ("), pause.ms);
+    log_pause(dress, SPAN(" refuses its credential ("), pause.ms);
   }
   return true;
 }

@@ -127,4 +127,4 @@ async def test_a_revoked_credential_is_tried_once_for_all_models(
         await load.wait_for(100, within=60)
     assert not load.problems
     assert len(await provider_a.arequests()) == 1
-    assert "refuses the gateway's credential (401)" in (gateway.data_dir / "log" / "envoy.log").read_text()
+    assert "refuses its credential (401)" in (gateway.data_dir / "log" / "envoy.log").read_text()
