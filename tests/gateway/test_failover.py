@@ -40,6 +40,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
             route("plain", "plain"),
             route("stream", "paced-10-100"),
             {"model": "lone", "targets": [{"provider": "a", "model": "lone"}]},
+            {"model": "limited", "targets": [{"provider": "a", "model": "limited"}]},
         ],
     }
 
@@ -187,7 +188,7 @@ async def test_a_lone_targets_own_error_reaches_the_client(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     await provider_a.abehave("status:429", retry_after="7")
-    async with Load(gateway.base_url, gateway.api_key, "lone", rate=5) as load:
+    async with Load(gateway.base_url, gateway.api_key, "limited", rate=5) as load:
         await load.wait_for(1)
     assert load.outcomes[0].status == 429
     assert load.outcomes[0].retry_after == "7"
