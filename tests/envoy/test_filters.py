@@ -1147,7 +1147,7 @@ class TestChoice:
     def test_a_target_where_the_request_does_not_fit_is_passed_over(
         self, driver: Driver, decisions: dict[bytes, Allowed | bytes], unfit: str
     ) -> None:
-        plan = "0 0 1 1 t p/m\n0 0 1 1 t p/m#2\n1 1 1 1 t p/mm\n2 2 1 1 t p/m#x\n3 3 1 2 m p/m@org\n"
+        plan = "0 0 1 1 t k p/m\n0 0 1 1 t k2 p/m#2\n1 1 1 1 t l p/mm\n2 2 1 1 t l p/m#x\n3 3 1 2 m - p/m@org\n"
         decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, unfit=unfit)
         living = "\n".join(f"{line.split(' ')[-1]}=2" for line in plan.splitlines())
         with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
@@ -1160,7 +1160,7 @@ class TestChoice:
         self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
     ) -> None:
         decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, unfit="one\ttwo")
-        with authorised(driver, decisions, decision) as request, Attempts(request) as attempts:
+        with authorised(driver, decisions, decision) as request, Attempts(request, TWO) as attempts:
             assert attempts.choose() == "none"
 
 
