@@ -170,7 +170,7 @@ static void choose_only(struct view *view, struct choice *choice, struct span on
   size_t at = 0;
   while (at < plan->count && !span_is(plan->targets[at].cluster, only)) at++;
   choice->current = at < plan->count ? at : 0;
-  choice->others = choice->more = false;
+  choice->others = choice->more = choice->elsewhere = false;
   if (at == plan->count) {
     choice->verdict = CHOICE_GONE;
     return;

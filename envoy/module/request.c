@@ -44,7 +44,7 @@ static bool parse_affinity(struct request *request, struct span text) {
 static bool parse(struct request *request, struct span head, struct lines *lines) {
   lines->route = span_next(&head, '\n');
   lines->key = span_next(&head, '\n');
-  lines->note = request->note = span_next(&head, '\n');
+  lines->note = span_next(&head, '\n');
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
   struct span affinity = span_next(&head, '\n');

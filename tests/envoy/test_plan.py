@@ -178,9 +178,12 @@ def test_a_request_that_is_bound_goes_nowhere_else(driver: Driver) -> None:
     for at, name in enumerate(("cluster 0", "cluster 1", "cluster 2")):
         for healthy in ([1, 1, 2], [0, 0, 0]):
             bound = [Moment(7, healthy, [False] * 3, only=name)] * 2
-            assert play(driver, plan, bound) == [(at, LAST_RESORT, False, False), (at, GIVE_UP, False, False)]
+            assert play(driver, plan, bound) == [
+                (at, LAST_RESORT, False, False, False),
+                (at, GIVE_UP, False, False, False),
+            ]
     gone = Moment(7, [1, 1, 1], [True] * 3, only="cluster 3")
-    assert play(driver, plan, [gone]) == [(0, GONE, False, False)]
+    assert play(driver, plan, [gone]) == [(0, GONE, False, False, False)]
 
 
 def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier(driver: Driver) -> None:
