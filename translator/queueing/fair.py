@@ -1,0 +1,267 @@
+"""A weighted fair queue in two levels: organisations share the places by their weights, and an organisation's keys
+share what it gets by theirs.
+
+Start-time fair queueing (Goyal, Vin, Cheng 1996) with every request as one unit of work: each contender has a virtual
+time that moves on by 1/weight whenever it is served, and the one that is furthest behind is next. A contender that
+begins to wait starts where the others are, so waiting is never saved up; one that left ahead of the others starts where
+it was, so leaving and coming back gains nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+E = TypeVar("E", bound="Entry")
+
+#: Contenders whose virtual time is remembered after they left, beyond which the settled ones are forgotten.
+_REMEMBERED = 256
+
+
+class Flow(NamedTuple):
+    """Whose request it is, with the weights that count from now on."""
+
+    organisation: str
+    organisation_weight: int
+    key: str
+    key_weight: int
+
+
+class Entry(Protocol):
+    """What waits. It is hashed by identity."""
+
+    @property
+    def flow(self) -> Flow: ...
+
+
+class _Contender:
+    """`passed` is its virtual time. It is passed over while `parked`."""
+
+    __slots__ = ("parked", "passed", "weight")
+
+    def __init__(self, passed: float, weight: int) -> None:
+        self.passed = passed
+        self.weight = weight
+        self.parked = False
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def backlog(self) -> float:
+        return len(self) / self.weight
+
+    def served_before(self, moment: float) -> int:
+        """How many of its requests are served until its virtual time is `moment`."""
+        return min(len(self), max(0, math.ceil((moment - self.passed) * self.weight)))
+
+
+class _Key(_Contender, Generic[E]):
+    __slots__ = ("entries",)
+
+    def __init__(self, passed: float, weight: int) -> None:
+        super().__init__(passed, weight)
+        self.entries: OrderedDict[E, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+class _Organisation(_Contender, Generic[E]):
+    __slots__ = ("keys", "size")
+
+    def __init__(self, passed: float, weight: int) -> None:
+        super().__init__(passed, weight)
+        self.keys: _Contest[_Key[E]] = _Contest(_Key)
+        self.size = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+
+C = TypeVar("C", bound=_Contender)
+
+
+class _Contest(Generic[C]):
+    """Contenders by name, and the virtual time of the one that was served last."""
+
+    def __init__(self, made: Callable[[float, int], C]) -> None:
+        self._made = made
+        self.waiting: dict[str, C] = {}
+        self.now = 0.0
+        self._left: dict[str, float] = {}
+
+    def joined(self, name: str, weight: int) -> C:
+        found = self.waiting.get(name)
+        if found is None:
+            found = self.waiting[name] = self._made(self.start(name), weight)
+            self._left.pop(name, None)
+        found.weight = weight
+        return found
+
+    def start(self, name: str) -> float:
+        """The virtual time of one that waits, or begins to wait now."""
+        found = self.waiting.get(name)
+        return found.passed if found is not None else max(self.now, self._left.get(name, 0.0))
+
+    def leave(self, name: str) -> None:
+        left = self.waiting.pop(name)
+        if left.passed > self.now:
+            self._left[name] = left.passed
+        if len(self._left) > _REMEMBERED:
+            self._left = {name: passed for name, passed in self._left.items() if passed > self.now}
+
+    def next(self) -> str | None:
+        """The one that is furthest behind, if any may be served."""
+        best, least = None, math.inf
+        for name, each in self.waiting.items():
+            if each.passed < least and not each.parked:
+                best, least = name, each.passed
+        return best
+
+    def serve(self, name: str) -> None:
+        served = self.waiting[name]
+        self.now = max(self.now, served.passed)
+        served.passed += 1 / served.weight
+
+    def ahead(self, name: str, weight: int, position: int) -> int:
+        """How many requests are served before the one that is at `position` (from 0) among those of `name`."""
+        moment = self.start(name) + position / weight
+        others = (each for other, each in self.waiting.items() if other != name and not each.parked)
+        return position + sum(each.served_before(moment) for each in others)
+
+
+class FairQueue(Generic[E]):
+    """Nothing here is bounded: see `line`."""
+
+    def __init__(self) -> None:
+        self._organisations: _Contest[_Organisation[E]] = _Contest(_Organisation)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def push(self, entry: E) -> None:
+        """Puts `entry` behind all others of its key."""
+        flow = entry.flow
+        organisation = self._organisations.joined(flow.organisation, flow.organisation_weight)
+        key = organisation.keys.joined(flow.key, flow.key_weight)
+        key.entries[entry] = None
+        if not key.parked:
+            organisation.parked = False  # it may have been because all its other keys are
+        organisation.size += 1
+        self._size += 1
+
+    def first(self) -> E | None:
+        """The entry whose turn is next; it stays. None if everything that waits is parked."""
+        name = self._organisations.next()
+        while name is not None:
+            organisation = self._organisations.waiting[name]
+            key = organisation.keys.next()
+            if key is not None:
+                return next(iter(organisation.keys.waiting[key].entries))
+            organisation.parked = True  # all its keys are
+            name = self._organisations.next()
+        return None
+
+    def serve(self, entry: E) -> None:
+        """Takes out an entry that got its turn, and charges its key and organisation for it."""
+        self._organisations.waiting[entry.flow.organisation].keys.serve(entry.flow.key)
+        self._organisations.serve(entry.flow.organisation)
+        self.remove(entry)
+
+    def remove(self, entry: E) -> None:
+        """Takes out an entry, wherever it stands; costs its key nothing."""
+        flow = entry.flow
+        organisation = self._organisations.waiting[flow.organisation]
+        key = organisation.keys.waiting[flow.key]
+        del key.entries[entry]
+        organisation.size -= 1
+        self._size -= 1
+        if not key.entries:
+            organisation.keys.leave(flow.key)
+        if not organisation.size:
+            self._organisations.leave(flow.organisation)
+        if not self._size:
+            self._organisations = _Contest(_Organisation)
+
+    def park(self, organisation: str, key: str = "") -> None:
+        """Passes over an organisation, or one key of it, until `unpark`."""
+        found = self._organisations.waiting[organisation]
+        if key:
+            found.keys.waiting[key].parked = True
+        else:
+            found.parked = True
+
+    def unpark(self, organisation: str, key: str = "") -> None:
+        """Lets it have its turn again. It may have left."""
+        found = self._organisations.waiting.get(organisation)
+        if found is not None:
+            # Also where one key was parked: the organisation is when all its keys are.
+            found.parked = False
+            if key and key in found.keys.waiting:
+                found.keys.waiting[key].parked = False
+
+    def ahead(self, flow: Flow) -> int:
+        """How many are served before a request of `flow` that joins now, if nobody else comes."""
+        found = self._organisations.waiting.get(flow.organisation)
+        position = 0
+        if found is not None:
+            own = found.keys.waiting.get(flow.key)
+            position = found.keys.ahead(flow.key, flow.key_weight, len(own) if own is not None else 0)
+        return self._organisations.ahead(flow.organisation, flow.organisation_weight, position)
+
+    def greediest(self, flow: Flow) -> E | None:
+        """The newest entry of whom has most waiting for its weight, if a request of `flow` joined; None: that
+        request itself.
+        """
+        waiting = self._organisations.waiting
+        largest, organisation = self._largest(waiting, flow.organisation, flow.organisation_weight)
+        if organisation is None:
+            return None
+        joins = flow.key if largest == flow.organisation else ""
+        name, key = self._largest(organisation.keys.waiting, joins, flow.key_weight)
+        return next(reversed(key.entries)) if key is not None and name != joins else None
+
+    @staticmethod
+    def _largest(waiting: dict[str, C], joins: str, weight: int) -> tuple[str, C | None]:
+        """By backlog, with one more for the one that `joins`; it goes first among equals. None if it is not there."""
+        found = waiting.get(joins)
+        name, most = joins, ((len(found) if found is not None else 0) + 1) / weight if joins else 0.0
+        for other, each in waiting.items():
+            if other != joins and each.backlog > most:
+                name, most = other, each.backlog
+        return name, waiting.get(name)
+
+    def order(self) -> Iterator[E]:
+        """All entries in the order of their turns, if nobody else comes; those that are parked last."""
+        rehearsal: FairQueue[_Rehearsed[E]] = FairQueue()
+        last: list[E] = []
+        for name, organisation in self._organisations.waiting.items():
+            for key_name, key in organisation.keys.waiting.items():
+                if organisation.parked or key.parked:
+                    last += key.entries
+                    continue
+                for entry in key.entries:
+                    rehearsal.push(_Rehearsed(entry))
+                copy = rehearsal._organisations.waiting[name]
+                copy.passed, copy.weight = organisation.passed, organisation.weight
+                copied = copy.keys.waiting[key_name]
+                copied.passed, copied.weight = key.passed, key.weight
+        while (first := rehearsal.first()) is not None:
+            rehearsal.serve(first)
+            yield first.entry
+        yield from last
+
+
+class _Rehearsed(Generic[E]):
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: E) -> None:
+        self.entry = entry
+
+    @property
+    def flow(self) -> Flow:
+        return self.entry.flow

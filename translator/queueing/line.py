@@ -1,0 +1,88 @@
+"""The line of one route: bounded, fair, and able to tell how long somebody will wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from translator.queueing.fair import Entry, FairQueue, Flow
+from translator.queueing.rate import PlaceRate
+
+W = TypeVar("W", bound=Entry)
+
+
+class Prospect(NamedTuple):
+    """`position` is 1 for the one whose turn is next; `seconds` is the expected wait, None while nobody knows."""
+
+    position: int
+    seconds: float | None
+
+
+class Line(Generic[W]):
+    """Times are seconds of one clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._queue: FairQueue[W] = FairQueue()
+        self._rate = PlaceRate()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def join(self, waiter: W, size: int, at: float) -> W | None:
+        """Lets `waiter` wait. Returns who has to go instead where `size` wait already: the newest of whom has most
+        waiting for its weight, so that nobody can fill the line for others. It may be `waiter` itself.
+        """
+        gone = None
+        if len(self._queue) >= size:
+            gone = self._queue.greediest(waiter.flow)
+            if gone is None:
+                return waiter
+            self._queue.remove(gone)
+        elif not self._queue:
+            self._rate.begin(at)
+        self._queue.push(waiter)
+        return gone
+
+    def first(self) -> W | None:
+        """The one whose turn is next; None where all wait for limits of their own."""
+        return self._queue.first()
+
+    def serve(self, waiter: W, at: float) -> None:
+        """Takes out one that got a place."""
+        self._queue.serve(waiter)
+        self._rate.served(at)
+        self._ended(at)
+
+    def remove(self, waiter: W, at: float) -> None:
+        """Takes out one that got none, wherever it stands."""
+        self._queue.remove(waiter)
+        self._ended(at)
+
+    def park(self, organisation: str, key: str = "") -> None:
+        """Passes over an organisation, or one key of it, whose own limit is reached."""
+        self._queue.park(organisation, key)
+
+    def unpark(self, organisation: str, key: str = "") -> None:
+        self._queue.unpark(organisation, key)
+
+    def prospect(self, flow: Flow, at: float) -> Prospect:
+        """Of a request of `flow` that joins now."""
+        return self._prospect(self._queue.ahead(flow), at)
+
+    def position(self, waiter: W, at: float) -> Prospect:
+        """Of one that waits. Costs time: it goes through the line."""
+        ahead = next(place for place, each in enumerate(self._queue.order()) if each is waiter)
+        return self._prospect(ahead, at)
+
+    def listed(self, at: float) -> Iterator[tuple[W, Prospect]]:
+        """All that wait, in the order of their turns."""
+        for ahead, waiter in enumerate(self._queue.order()):
+            yield waiter, self._prospect(ahead, at)
+
+    def _prospect(self, ahead: int, at: float) -> Prospect:
+        rate = self._rate.per_second(at)
+        return Prospect(ahead + 1, (ahead + 1) / rate if rate else None)
+
+    def _ended(self, at: float) -> None:
+        if not self._queue:
+            self._rate.end(at)
