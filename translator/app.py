@@ -33,6 +33,7 @@ from translator.reading.pool import ReadingPool
 from translator.responses import Responses
 from translator.service import Service
 from translator.settings import Settings
+from translator.waiting import WaitingRoom
 
 
 async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger) -> None:
@@ -59,8 +60,12 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
 
+    waiting = WaitingRoom()
+    limiter.on_freed = waiting.freed
+
     def changed() -> None:
         writer.changed()
+        waiting.policy_changed()
         # What is there now stays: to look at a hundred thousand keys takes the collector a third of a second.
         gc.freeze()
 
@@ -69,9 +74,9 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     cache = CacheGate(Stores(log), Worth(prices).of)
     metrics.sources.append(cache.samples)
     stored = Responses(settings.state_dir / "responses", log)
-    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored)
+    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored, waiting=waiting)
     elsewhere.on_abandoned = authoriser.charge
-    metrics.sources.append(elsewhere.samples)
+    metrics.sources += [elsewhere.samples, waiting.samples]
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )

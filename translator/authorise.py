@@ -17,18 +17,21 @@ from translator.cache.gate import Asked, CacheGate
 from translator.cache.key import Asker
 from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
-from translator.errors import Refusal, policy_unavailable
+from translator.errors import NoPlace, Refusal, policy_unavailable
 from translator.estimate import Estimate
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter
 from translator.policy.index import Key, Route
 from translator.questions.frames import Admitted, Allowed, Answered, Copied
+from translator.questions.waits import Waits
+from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
 from translator.responses import Responses
+from translator.waiting import WaitingRoom
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -41,8 +44,10 @@ _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
-#: What Envoy does with a request, or what will become of it.
-Decision = Allowed | Answered | Coroutine[object, object, Allowed | Answered]
+#: What Envoy does with a request. About one that waits for a place, that is decided when its turn comes.
+Ready = Allowed | Answered | Waits[Exception]
+#: The same, or what will become of a request.
+Decision = Ready | Coroutine[object, object, Ready]
 
 
 class Policy(Protocol):
@@ -54,6 +59,7 @@ class Policy(Protocol):
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
     def default_model(self, key: Key, path: str) -> str: ...
+    def flow(self, key: Key) -> Flow: ...
 
 
 class Elsewhere(Protocol):
@@ -65,7 +71,7 @@ class Elsewhere(Protocol):
 
 class Authoriser:
     """`clock` gives Unix seconds. Without `elsewhere` all bodies are read at once. Without `cache` no answer is
-    kept.
+    kept, and without a `waiting` room no request waits for a place.
     """
 
     def __init__(  # noqa: PLR0917 - what the decision is made of
@@ -76,6 +82,8 @@ class Authoriser:
         elsewhere: Elsewhere | None = None,
         cache: CacheGate | None = None,
         stored: Responses | None = None,
+        *,
+        waiting: WaitingRoom | None = None,
     ) -> None:
         self._policy = policy
         self._meter = meter
@@ -84,6 +92,7 @@ class Authoriser:
         self._cache = cache
         self._responses = stored
         self._refused_work = RefusedWork()
+        self._waiting = waiting
 
     def decide(self, question: Request) -> Decision:
         """Returns what Envoy needs to route the request, or its answer; later, if reading its body would keep
@@ -164,9 +173,7 @@ class Authoriser:
             self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
             raise
 
-    async def _later(
-        self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere
-    ) -> Allowed | Answered:
+    async def _later(self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere) -> Ready:
         body = request.pieces or (request.body,)
         request.pieces, request.body = (), b""
         result = await elsewhere.read(key.id, endpoint, request.headers.get(b"content-type", b""), body)
@@ -192,12 +199,37 @@ class Authoriser:
         """What becomes of a request whose body was read. Where that took long, `body` is empty and `values`, the
         members of a JSON body, are None.
         """
+        route = self._route(key, endpoint, facts)
+        if route.affinity and values is not None:
+            facts = msgspec.structs.replace(facts, head=digest(values))
+        if route.queue is None or self._waiting is None:
+            return self._pass(request, key, facts, route, endpoint, body)
+        # Nobody goes before those that wait, but for one that was let through, and whose answer got lost.
+        if not self._waiting.is_waiting(route) or self._meter.held(_id(request.headers)) is not None:
+            try:
+                return self._pass(request, key, facts, route, endpoint, body)
+            except NoPlace:
+                pass
+        # Its body is the module's: what waits here is what was read in it.
+        request.pieces, request.body = (), b""
+
+        def attempt() -> Allowed:
+            # The key may have been revoked meanwhile, and the route may be another one.
+            owner = self._key(request.headers)
+            return self._forward(request, owner, facts, self._route(owner, endpoint, facts))
+
+        return self._waiting.join(self._policy.flow(key), route, route.queue, attempt)
+
+    def _route(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Route:
         model = facts.model or self._default_model(key, endpoint)
         route = self._policy.route(key, model)
         if route is None:
             raise self._sure(model_not_found(model))
-        if route.affinity and values is not None:
-            facts = msgspec.structs.replace(facts, head=digest(values))
+        return route
+
+    def _pass(  # noqa: PLR0917 - what is known of the request
+        self, request: Request, key: Key, facts: BodyFacts, route: Route, endpoint: Endpoint, body: bytes
+    ) -> Decision:
         if route.cache is None or self._cache is None:
             return self._forward(request, key, facts, route)
         return self._through_cache(self._cache, request, key, facts, route, endpoint, body)

@@ -2,6 +2,7 @@
 
 TranslatorError
 ├── Refusal                 the client's request is refused; carries the whole answer
+│   └── NoPlace             a limit on concurrency refuses it: another moment may have a place
 ├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
 ├── MalformedFrameError     what came over an upgraded connection is not its protocol
 ├── ReadingError            a process that reads bodies cannot be used
@@ -72,6 +73,13 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
             "retry-after-ms": milliseconds,
             "x-should-retry": "true" if int(after) <= LONGEST_WAIT else "false",
         }
+
+
+class NoPlace(Refusal):
+    """The limit `limit_id` on concurrency is reached. It is a route's, an organisation's or a key's: `holder`."""
+
+    limit_id = ""
+    holder = ""
 
 
 def policy_unavailable() -> Refusal:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from structlog.typing import FilteringBoundLogger
 
 from translator import health, logs
-from translator.authorise import Authoriser
+from translator.authorise import Authoriser, Ready
 from translator.endpoints import MODEL_PREFIX
 from translator.errors import Refusal
 from translator.http.message import Request, Response
@@ -16,6 +16,7 @@ from translator.models import Models
 from translator.policy.store import PolicyStore
 from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.questions.session import Later
+from translator.questions.waits import Waits
 
 
 class Service:
@@ -41,7 +42,7 @@ class Service:
         self._draining = draining
         self._trouble = trouble
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Response] | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
         try:
             allowed = self._authoriser.decide(question)
@@ -49,22 +50,36 @@ class Service:
             return self._refused(refusal)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             return self._failed(error)
-        if not isinstance(allowed, (Allowed, Answered)):
-            return self._later(allowed)
-        self._metrics.decided("allowed")
-        return allowed
+        if isinstance(allowed, (Allowed, Answered)):
+            self._metrics.decided("allowed")
+            return allowed
+        return self._waits(allowed) if isinstance(allowed, Waits) else self._later(allowed)
 
     async def _later(
-        self, deciding: Coroutine[object, object, Allowed | Answered]
-    ) -> Allowed | Answered | Response:
+        self, deciding: Coroutine[object, object, Ready]
+    ) -> Allowed | Answered | Response | Waits[Response]:
         try:
             allowed = await deciding
         except Refusal as refusal:
             return self._refused(refusal)
         except Exception as error:  # noqa: BLE001 - somebody waits for an answer
             return self._failed(error)
+        if isinstance(allowed, Waits):
+            return self._waits(allowed)
         self._metrics.decided("allowed")
         return allowed
+
+    def _waits(self, waits: Waits[Exception]) -> Waits[Response]:
+        def start(done: Callable[[Allowed | Response], None]) -> None:
+            waits.start(lambda outcome: done(self._answer(outcome)))
+
+        return Waits(waits.queued, start, waits.cancel)
+
+    def _answer(self, outcome: Allowed | Exception) -> Allowed | Response:
+        if isinstance(outcome, Allowed):
+            self._metrics.decided("allowed")
+            return outcome
+        return self._refused(outcome) if isinstance(outcome, Refusal) else self._failed(outcome)
 
     def admit(self, head: Request) -> Admitted | Response:
         """What Envoy asks before it reads a body. Only a refusal counts as a decision. Never raises."""

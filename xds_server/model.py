@@ -65,6 +65,14 @@ class Calendar(StrEnum):
     MONTH = "month"
 
 
+class Priority(StrEnum):
+    """How a key's requests stand beside those of its organisation's other keys where requests wait for a place."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 _DURATIONS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -251,7 +259,8 @@ class Route:
     """A public model name; `organisation_id` is empty for a route that everybody sees.
 
     `reserved_output_tokens` are reserved for a request that states no maximum; 0: the translator's default.
-    `balance` is what time weighs beside money, in percent; 0: the default.
+    `balance` is what time weighs beside money, in percent; 0: the default. At most `queue_size` requests (0: the
+    default) wait up to `queue_longest_ms` for a place; 0: none does.
     """
 
     id: str
@@ -271,15 +280,20 @@ class Route:
     managed_by: str = ""
     cache_scope: CacheScope = CacheScope.ORGANISATION
     cache_most_bytes: int = 0
+    queue_longest_ms: int = 0
+    queue_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
+    """`weight` is its share of the places beside others whose requests wait; 0: 1."""
+
     id: str
     name: str
     limits: tuple[Limit, ...] = ()
     version: int = 0
     managed_by: str = ""
+    weight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +319,7 @@ class Key:
     version: int = 0
     managed_by: str = ""
     max_price: int = 0
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ enum phase {
 };
 
 // What the stream's scheduler is told.
-enum event { LOOK, ANSWERED };
+enum event { LOOK, ANSWERED, QUEUED };
 
 struct authorise {
   struct filter filter;
@@ -118,7 +118,7 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
   authorise->link = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
-  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, question);
+  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, QUEUED, question);
   if (whole) authorise->number = ticket_number(authorise->ticket);
 }
 
@@ -360,10 +360,29 @@ static void answered(struct authorise *authorise, struct reply reply) {
   }
 }
 
+// The request waits for a place. Its key is known, so that it counts as held for strangers no longer.
+static void queued(struct authorise *authorise) {
+  struct buffer key = {0};
+  if (authorise->phase == WHOLE_CHECK && authorise->ticket && ticket_queued(authorise->ticket, &key)) {
+    give_back(authorise);
+    if (!authorise->account) authorise->account = account_open(buffer_span(&key));
+    if (!hold(authorise, buffered(authorise) + STREAM_WEIGHT)) {
+      link_drop(authorise->ticket);
+      authorise->ticket = NULL;
+      tell_end(authorise);
+    }
+  }
+  buffer_free(&key);
+}
+
 static void scheduled(struct filter *filter, uint64_t event) {
   struct authorise *authorise = of(filter);
   if (event == LOOK) {
     if (authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
+    return;
+  }
+  if (event == QUEUED) {
+    queued(authorise);
     return;
   }
   struct ticket *ticket = authorise->ticket;

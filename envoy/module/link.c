@@ -28,6 +28,8 @@ enum {
   MOST_QUESTIONS = 100000,
   // On so many connections: a question that its reader does not survive must not end it for ever.
   MOST_TIMES_ASKED = 3,
+  QUEUED = 102,  // the status that tells that a request waits for a place
+  LONGEST_WAIT_MS = 3600000,
 };
 
 static const char UPGRADE[] =
@@ -40,11 +42,18 @@ struct ticket {
   unsigned asked;          // on so many connections
   int64_t deadline;        // monotonic milliseconds
   envoy_scheduler scheduler;  // NULL once nobody waits for the answer
-  uint64_t event;             // for the scheduler
+  uint64_t event;             // for the scheduler: there is an answer
+  uint64_t queued_event;      // and: the request waits for a place
+  bool queued;                // it does
   bool notice;                // has no answer, and no number of its own
   struct buffer question;
   struct buffer answer;    // the frame behind its length
+  struct buffer key;       // on whose account a queued request waits
   bool answered;
+};
+
+struct list {
+  struct ticket *oldest, *newest;
 };
 
 struct link {
@@ -60,10 +69,12 @@ struct link {
   pthread_mutex_t lock;  // of all below
   bool stopping;
   int socket;            // -1 while there is none
-  struct ticket *oldest, *newest;  // without an answer, in the order asked
+  struct list asked;      // without an answer, in the order asked, which is that of their deadlines
+  struct list queued;     // of which the translator has told that an answer will take its time
   struct ticket *unsent;  // the first of them that is not wholly written
   size_t sent;            // bytes of it that are
   size_t count;
+  int64_t next_look;      // at the deadlines of those that are queued
   uint64_t numbers;
   struct table waiting;   // by number
 };
@@ -91,13 +102,25 @@ static void tell(struct link *link, enum complaint cause, const char *detail) {
 static void ticket_free(struct ticket *ticket) {
   buffer_free(&ticket->question);
   buffer_free(&ticket->answer);
+  buffer_free(&ticket->key);
   free(ticket);
+}
+
+static void list_remove(struct list *list, struct ticket *ticket) {
+  *(ticket->older ? &ticket->older->newer : &list->oldest) = ticket->newer;
+  *(ticket->newer ? &ticket->newer->older : &list->newest) = ticket->older;
+}
+
+static void list_append(struct list *list, struct ticket *ticket) {
+  ticket->older = list->newest;
+  ticket->newer = NULL;
+  *(list->newest ? &list->newest->newer : &list->oldest) = ticket;
+  list->newest = ticket;
 }
 
 static void take_out(struct link *link, struct ticket *ticket) {
   if (link->unsent == ticket) link->unsent = ticket->newer;
-  *(ticket->older ? &ticket->older->newer : &link->oldest) = ticket->newer;
-  *(ticket->newer ? &ticket->newer->older : &link->newest) = ticket->older;
+  list_remove(ticket->queued ? &link->queued : &link->asked, ticket);
   if (!ticket->notice) table_remove(&link->waiting, ticket->number);
   link->count--;
 }
@@ -133,7 +156,15 @@ static void disconnect(struct link *link) {
   if (link->socket >= 0) close(link->socket);
   link->socket = -1;
   link->sent = 0;
-  for (struct ticket *ticket = link->oldest, *newer; ticket; ticket = newer) {
+  // Where they waited is gone: they are asked again, and wait anew.
+  for (struct ticket *ticket; (ticket = link->queued.oldest);) {
+    list_remove(&link->queued, ticket);
+    ticket->queued = false;
+    ticket->asked = 1;  // the reader has survived it
+    ticket->deadline = now_ms() + link->timeout_ms;
+    list_append(&link->asked, ticket);
+  }
+  for (struct ticket *ticket = link->asked.oldest, *newer; ticket; ticket = newer) {
     newer = ticket->newer;
     if ((ticket->scheduler || ticket->notice) && ticket->asked < MOST_TIMES_ASKED) continue;
     take_out(link, ticket);
@@ -143,7 +174,7 @@ static void disconnect(struct link *link) {
       ticket_free(ticket);
     }
   }
-  link->unsent = link->oldest;
+  link->unsent = link->asked.oldest;
 }
 
 static void connect_now(struct link *link) {
@@ -169,11 +200,28 @@ static void connect_now(struct link *link) {
   pthread_mutex_unlock(&link->lock);
 }
 
+// The request waits for a place, for as long as the answer says. False if it says something else.
+static bool take_queued(struct link *link, struct ticket *ticket, struct reply reply) {
+  struct span key = reply.head, wait = span_next(&key, ' ');
+  uint64_t longest_ms;
+  if (reply.status != QUEUED || !span_number(wait, &longest_ms) || longest_ms > LONGEST_WAIT_MS) return false;
+  list_remove(ticket->queued ? &link->queued : &link->asked, ticket);
+  list_append(&link->queued, ticket);
+  ticket->queued = true;
+  ticket->deadline = now_ms() + (int64_t)longest_ms + link->timeout_ms;
+  ticket->key.size = 0;
+  buffer_add(&ticket->key, key);
+  envoy_scheduler scheduler = ticket->scheduler;
+  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, ticket->queued_event);
+  return true;
+}
+
 static void take_answer(struct link *link, struct span frame) {
   uint64_t number = frame_number(frame);
   struct ticket *ticket = table_find(&link->waiting, number);
   if (!ticket) return;                 // its client has left
   if (ticket == link->unsent) return;  // an answer to half a question is none
+  if (take_queued(link, ticket, frame_reply(frame))) return;
   take_out(link, ticket);
   buffer_add(&ticket->answer, frame);
   answer(ticket);
@@ -219,26 +267,38 @@ static bool receive(struct link *link, struct buffer *received, bool *upgraded) 
   }
 }
 
+static void give_up(struct link *link, struct ticket *ticket) {
+  take_out(link, ticket);
+  // Where there is no connection, that is the reason, and has been told.
+  if (link->socket >= 0) tell(link, TRANSLATOR_SILENT, "");
+  answer(ticket);
+}
+
 // Ends the questions that are too old. How long the thread may wait then.
 static int expire(struct link *link) {
   int64_t now = now_ms();
-  while (link->oldest && link->oldest->deadline <= now) {
-    struct ticket *ticket = link->oldest;
+  if (now >= link->next_look) {  // each may wait for another time
+    link->next_look = now + EXPIRY_MS;
+    for (struct ticket *ticket = link->queued.oldest, *newer; ticket; ticket = newer) {
+      newer = ticket->newer;
+      if (ticket->deadline <= now) give_up(link, ticket);
+    }
+  }
+  while (link->asked.oldest && link->asked.oldest->deadline <= now) {
+    struct ticket *ticket = link->asked.oldest;
     if (ticket == link->unsent && link->sent) {  // the rest of a frame cannot be left out
       disconnect(link);
       continue;
     }
-    take_out(link, ticket);
     if (ticket->notice) {
+      take_out(link, ticket);
       ticket_free(ticket);
     } else {
-      // Where there is no connection, that is the reason, and has been told.
-      if (link->socket >= 0) tell(link, TRANSLATOR_SILENT, "");
-      answer(ticket);
+      give_up(link, ticket);
     }
   }
   // A question that comes meanwhile does not end the wait.
-  int64_t left = link->oldest ? link->oldest->deadline - now : link->timeout_ms;
+  int64_t left = link->asked.oldest ? link->asked.oldest->deadline - now : link->timeout_ms;
   return left < EXPIRY_MS ? (int)left : EXPIRY_MS;
 }
 
@@ -340,8 +400,8 @@ void link_close(struct link *link) {
   wake(link);
   pthread_join(link->thread, NULL);
   disconnect(link);
-  while (link->oldest) {  // notices: whoever asked has dropped the ticket
-    struct ticket *notice = link->oldest;
+  while (link->asked.oldest) {  // notices: whoever asked has dropped the ticket
+    struct ticket *notice = link->asked.oldest;
     take_out(link, notice);
     ticket_free(notice);
   }
@@ -354,9 +414,7 @@ void link_close(struct link *link) {
 // Puts a ticket behind all others, and writes what the socket takes. Under the lock; returns whether the thread has to
 // wait for room in the socket. That the connection is broken it sees by itself.
 static bool enqueue(struct link *link, struct ticket *ticket) {
-  ticket->older = link->newest;
-  *(link->newest ? &link->newest->newer : &link->oldest) = ticket;
-  link->newest = ticket;
+  list_append(&link->asked, ticket);
   if (!ticket->notice) table_put(&link->waiting, ticket->number, ticket);
   link->count++;
   bool first = !link->unsent;
@@ -367,12 +425,14 @@ static bool enqueue(struct link *link, struct ticket *ticket) {
   return first && link->unsent;
 }
 
-struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, struct buffer question) {
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, uint64_t queued_event,
+                        struct buffer question) {
   struct ticket *ticket = allocate(sizeof *ticket);
   *ticket = (struct ticket){
       .link = link,
       .scheduler = scheduler,
       .event = event,
+      .queued_event = queued_event,
       .deadline = now_ms() + link->timeout_ms,
       .question = question,
   };
@@ -408,6 +468,15 @@ void link_tell(struct link *link, uint64_t number, struct buffer frame) {
 }
 
 uint64_t ticket_number(const struct ticket *ticket) { return ticket->number; }
+
+bool ticket_queued(struct ticket *ticket, struct buffer *key) {
+  struct link *link = ticket->link;
+  pthread_mutex_lock(&link->lock);
+  bool queued = ticket->queued;
+  if (queued) buffer_add(key, buffer_span(&ticket->key));
+  pthread_mutex_unlock(&link->lock);
+  return queued;
+}
 
 struct reply ticket_reply(const struct ticket *ticket) {
   return ticket->answer.size ? frame_reply(buffer_span(&ticket->answer)) : (struct reply){0};

@@ -6,6 +6,9 @@
 // effect that a second time would double. A question that has no answer in time, or that three connections broke
 // over, is answered with status 0.
 //
+// A request may wait for a place: the translator tells so and for how long (status 102), and the answer to the same
+// question follows. Of a connection that breaks, these too are asked again, and wait anew.
+//
 // An end notice has no answer. It is written once, as far as that can be known here; what it frees is freed by other
 // means where it is lost.
 //
@@ -32,9 +35,13 @@ enum lane { LANE_SHORT, LANE_LONG };
 struct link *link_open(const char *path, unsigned timeout_ms, enum lane lane);
 void link_close(struct link *link);
 
-// Takes over the question, which has its body, and the scheduler, to which `event` is committed when there is an answer.
-struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, struct buffer question);
+// Takes over the question, which has its body, and the scheduler, to which `event` is committed when there is an
+// answer, and before that `queued_event` when the translator tells that the request waits for a place.
+struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, uint64_t queued_event,
+                        struct buffer question);
 uint64_t ticket_number(const struct ticket *ticket);
+// Whether the request waits for a place; adds the API key's id on whose account it does.
+bool ticket_queued(struct ticket *ticket, struct buffer *key);
 // What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
 struct reply ticket_reply(const struct ticket *ticket);
 // On the stream's worker, answered or not. Returns whether the translator may have read the question.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.http.message import Request, Response
-from translator.questions.frames import Admitted, Allowed, Copied, Kind, QuestionReader, refused
+from translator.questions.frames import Admitted, Allowed, Copied, Kind, QuestionReader, Queued, refused
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come
@@ -114,6 +114,11 @@ class Peer:
 def allowed(number: int) -> bytes:
     """The answer to question `number`; its route tells which it was."""
     return Allowed(f"route-{number}").encode(number)
+
+
+def queued(number: int, longest: float = 60.0, key: str = "key-1") -> bytes:
+    """The request of question `number` waits for a place."""
+    return Queued(longest, key).encode(number)
 
 
 def denied(number: int, body: bytes = b"no") -> bytes:

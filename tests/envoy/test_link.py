@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ from typing import Literal
 import pytest
 
 from tests.envoy.native import Driver
-from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, serving
+from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, queued, serving
 from translator.questions.frames import Kind
 
 HEAD = "\n/v1/chat/completions" + "\n" * 8
@@ -62,6 +63,12 @@ class Link:
     def answer(self, question: int) -> tuple[int, bytes, bytes]:
         status, head, body = self.driver.ask("await", question)
         return int(status), head, body
+
+    def queued(self, question: int) -> bytes:
+        """Waits until it is told to wait; on whose account."""
+        told, key = self.driver.ask("queued", question)
+        assert told == b"1"
+        return key
 
     def drop(self, *questions: int) -> list[bool]:
         """Of each, whether the peer may have read it."""
@@ -529,3 +536,62 @@ class TestLog:
         assert third.endswith("left out since the last such line: 2")
         (fourth,) = complain(0, 20_005)
         assert "left out" not in fourth
+
+
+def test_a_queued_question_outlives_the_time_for_answers(link: Link, peer: Peer) -> None:
+    link.open(timeout_ms=1_000)
+    link.ask(1, 2)
+    connection = peer.connected()
+    numbers = connection.questions(2)
+    connection.sock.sendall(queued(numbers["Q1"], 60.0, "key-7"))
+    assert link.queued(1) == b"key-7"
+    assert link.answer(2) == (0, b"", b"")
+    connection.sock.sendall(allowed(numbers["Q1"]))
+    link.expect(1)
+    link.drop(2)
+    link.close()
+
+
+def test_a_queued_question_does_not_wait_for_ever(link: Link, peer: Peer) -> None:
+    link.open(timeout_ms=300)
+    link.ask(1)
+    connection = peer.connected()
+    connection.sock.sendall(queued(connection.questions(1)["Q1"], 0.2))
+    link.queued(1)
+    assert link.answer(1) == (0, b"", b"")
+    link.drop(1)
+    link.close()
+
+
+def test_queued_questions_are_asked_again_however_often_the_connection_breaks(link: Link, peer: Peer) -> None:
+    link.open()
+    link.ask(1, 2)
+    for _ in range(5):
+        connection = peer.connected()
+        numbers = connection.questions(2)
+        connection.sock.sendall(b"".join(queued(number) for number in numbers.values()))
+        for question in (1, 2):
+            assert link.queued(question) == b"key-1"
+        connection.sock.close()
+    connection = peer.connected()
+    numbers = connection.questions(2)
+    connection.sock.sendall(b"".join(queued(number) for number in numbers.values()))
+    link.queued(1)
+    link.queued(2)
+    # A client that leaves is over at once.
+    assert link.drop(1) == [True]
+    connection.sock.sendall(allowed(numbers["Q1"]) + allowed(numbers["Q2"]))
+    link.expect(2)
+    link.close()
+
+
+@pytest.mark.parametrize("head", ["", "soon key", "-1 key", "99999999999 key"])
+def test_what_is_no_wait_is_an_answer(link: Link, peer: Peer, head: str) -> None:
+    link.open()
+    link.ask(1)
+    connection = peer.connected()
+    frame = struct.pack("<IQHI", 14 + len(head), connection.questions(1)["Q1"], 102, len(head)) + head.encode()
+    connection.sock.sendall(frame)
+    assert link.answer(1)[0] == 102
+    link.drop(1)
+    link.close()

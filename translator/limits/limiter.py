@@ -50,6 +50,8 @@ class Limiter:
         #: New counters since `_forget_idle`.
         self._created = 0
         self._saving: Saving | None = None
+        #: Called with the ids of a reservation's limits, of which those on concurrency have a place again.
+        self.on_freed: Callable[[Sequence[str]], object] | None = None
 
     @property
     def outstanding(self) -> int:
@@ -126,13 +128,17 @@ class Limiter:
         if self._saving is not None:
             self._saving.keep(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
+        freed = False
         for found, bucket in places:
             metric = found.metric
             if metric is _CONCURRENCY:
                 found.total -= 1
+                freed = True
             elif bucket.live:
                 bucket.amount += changes[metric]
                 found.total += changes[metric]
+        if freed and self.on_freed is not None:
+            self.on_freed(reservation.limits)
         return True
 
     def end(self, request_id: str) -> bool:
@@ -155,6 +161,8 @@ class Limiter:
             msgspec.structs.replace(reservation, limits=limits),
             tuple(compress(places, lasting)),
         )
+        if self.on_freed is not None:
+            self.on_freed(reservation.limits)
         return True
 
     def settle_unknown(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from translator import money
-from translator.errors import Refusal
+from translator.errors import NoPlace, Refusal
 from translator.limits import windows
 from translator.limits.limit import Limit, Metric
 from translator.limits.limiter import Limiter
@@ -64,6 +64,10 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
         wait = refused.renews - at
         answer["retry-after"] = str(max(1, math.ceil(wait)))
         answer["retry-after-ms"] = str(max(1, math.ceil(wait * 1000)))
+    if limit.metric is Metric.CONCURRENCY and refused.renews is not None:
+        full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
+        full.limit_id, full.holder = limit.id, limit.holder
+        return full
     return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
 
 

@@ -18,7 +18,9 @@ from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
 from translator.policy.caching import cache_rule
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
+from translator.queueing import Flow
 
+_QUEUE_SIZE = 200
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -31,6 +33,12 @@ class Organisation:
     limits: LimitSet = NO_LIMITS
     #: Models of requests that name none, by the endpoint's path.
     defaults: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 1
+
+
+#: A key of high priority gets four times the places of a normal one, and that four times those of a low one: what
+#: is low is slow, and goes on.
+_WEIGHTS: Mapping[int, int] = {policy.PRIORITY_HIGH: 16, policy.PRIORITY_NORMAL: 4, policy.PRIORITY_LOW: 1}
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +57,8 @@ class Key:
     _matches: Callable[[str], object] | None = field(repr=False)
     rotated: bool = False
     max_price: int = 0
+    #: Its share beside the organisation's other keys where requests wait.
+    weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -58,6 +68,7 @@ class Key:
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
         matches = None if "*" in patterns else re.compile(joined).match
         held = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
+        weight = _WEIGHTS.get(message.priority, _WEIGHTS[policy.PRIORITY_NORMAL])
         return cls(
             message.id,
             message.organisation_id,
@@ -66,6 +77,7 @@ class Key:
             held,
             matches,
             max_price=message.max_price * money.MICRO,
+            weight=weight,
         )
 
     def former(self, until: int) -> Key:
@@ -105,6 +117,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """At most `size` requests wait, each for up to `longest` seconds."""
+
+    longest: float
+    size: int
+
+    @classmethod
+    def of(cls, message: policy.Route) -> Queue | None:
+        if not message.queue_longest_ms:
+            return None
+        return cls(message.queue_longest_ms / 1000, message.queue_size or _QUEUE_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """`created_at` is Unix seconds; `shown` the model as it stands in a header, percent-encoded; `reserved_output`
     the completion tokens that are reserved where a request states no maximum, 0 for the default. `bounded`: the
@@ -126,6 +152,7 @@ class Route:
     cache: Rule | None = None
     targets: tuple[Target, ...] = ()
     bounded: bool = False
+    queue: Queue | None = None
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:
@@ -142,6 +169,7 @@ class Route:
             cache_rule(message),
             tuple(map(Target.of, message.targets)),
             any(target.context for target in message.targets),
+            Queue.of(message),
         )
 
     def shape(self, key: Key) -> str:
@@ -214,6 +242,12 @@ class PolicyIndex:
     def has_organisation(self, organisation_id: str) -> bool:
         return organisation_id in self._organisations
 
+    def flow(self, key: Key) -> Flow:
+        """Whose request it is that waits."""
+        organisation = self._organisations.get(key.organisation_id)
+        weight = organisation.weight if organisation is not None else 1
+        return Flow(key.organisation_id, weight, key.id, key.weight)
+
     def limits(self, key: Key, route: Route) -> Applicable:
         """All that a request of `key` through `route` counts in."""
         found = self._applicable.get((key.id, route.id))
@@ -261,7 +295,7 @@ class PolicyIndex:
         self._applicable.clear()
         held = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
-        self._organisations[message.id] = Organisation(message.id, held, defaults)
+        self._organisations[message.id] = Organisation(message.id, held, defaults, message.weight or 1)
 
     def put_key(self, message: policy.Key) -> None:
         self._applicable.clear()

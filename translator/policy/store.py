@@ -65,6 +65,7 @@ class PolicyStore:
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id
         self.has_organisation = index.has_organisation
+        self.flow = index.flow
         self.limits = index.limits
         self.limits_by_id = index.limits_by_id
         self.route = index.route

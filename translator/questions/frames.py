@@ -16,7 +16,8 @@ The kinds:
 - A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
 
 An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`, and
-one with status 201 those of `Answered`. Any other answer is the client's: its head is headers.
+one with status 201 those of `Answered`. One with status 102 tells that the request waits for a place (`Queued`): the
+answer follows. Any other one is the client's: its head is headers.
 """
 
 from __future__ import annotations
@@ -108,6 +109,21 @@ class Admitted:
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
         return _answer(number, 100, self.key, b"")
+
+
+@dataclass(slots=True)
+class Queued:
+    """Tells that the request waits for a place, for up to `longest` seconds, on account of the API key of this id.
+
+    The answer to the whole check follows.
+    """
+
+    longest: float
+    key: str
+
+    def encode(self, number: int) -> bytes:
+        """The frame about question `number`."""
+        return _answer(number, 102, f"{round(self.longest * 1000)} {self.key}", b"")
 
 
 class Allowed(msgspec.Struct):

@@ -22,6 +22,7 @@ from translator.questions.frames import (
     QuestionReader,
     refused,
 )
+from translator.questions.waits import Waits
 
 #: What Envoy's module asks for in the header `upgrade`.
 PROTOCOL = b"trunkline-authorise"
@@ -29,13 +30,13 @@ PROTOCOL = b"trunkline-authorise"
 _WHOLE = int(Kind.WHOLE)
 Answer = Allowed | Admitted | Answered | Response
 #: An answer that takes longer than others may wait.
-Later = Coroutine[object, object, Allowed | Answered | Response]
+Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Response]]
 
 
 class Decider(Protocol):
     """Decides about one question. No method raises, and neither does what is decided later."""
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Response] | Later:
         """Answers a whole check."""
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -69,7 +70,7 @@ class QuestionSession:
         self._log = log
         self._write = write
         #: Questions without an answer yet, by their numbers.
-        self._pending: dict[int, asyncio.Task[None]] = {}
+        self._pending: dict[int, asyncio.Task[None] | Waits[Response]] = {}
 
     def receive(self, data: bytes) -> bytes:
         """The answers to all questions that are whole now, and can be answered. Raises MalformedFrameError."""
@@ -83,20 +84,22 @@ class QuestionSession:
 
     def close(self) -> None:
         """Gives up what has no answer yet: nobody would get it."""
-        for task in tuple(self._pending.values()):
-            task.cancel()
+        for number in tuple(self._pending):
+            self._take_back(number)
 
     def _answer(self, question: Question) -> bytes:
         number, kind, content = question
         if type(content) is Request:
             answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
+            if isinstance(answer, Waits):
+                return self._queued(number, answer)
             if isinstance(answer, Coroutine):
                 self._pending[number] = asyncio.create_task(self._later(number, answer))
                 return b""
         elif type(content) is str:
             # The client has left: its answer would be for nobody, and what it reserved as well.
             if number in self._pending:
-                self._pending[number].cancel()
+                self._take_back(number)
             self._decider.end(content)
             return b""
         elif type(content) is Made:
@@ -112,10 +115,33 @@ class QuestionSession:
     async def _later(self, number: int, deciding: Later) -> None:
         try:
             answer = await deciding
-            # Nothing comes between a decision and its answer: neither is there without the other.
-            self._flush()
-            self._write(_encoded(number, answer))
         finally:
+            del self._pending[number]
+        if isinstance(answer, Waits):
+            self._write(self._queued(number, answer))
+        else:
+            self._send(number, answer)
+
+    def _queued(self, number: int, waits: Waits[Response]) -> bytes:
+        """What is told about a request that waits. Its answer is sent when its turn comes."""
+
+        def done(answer: Allowed | Response) -> None:
+            del self._pending[number]
+            self._send(number, answer)
+
+        self._pending[number] = waits
+        waits.start(done)
+        return waits.queued.encode(number)
+
+    def _send(self, number: int, answer: Answer) -> None:
+        # Nothing comes between a decision and its answer: neither is there without the other.
+        self._flush()
+        self._write(_encoded(number, answer))
+
+    def _take_back(self, number: int) -> None:
+        pending = self._pending[number]
+        pending.cancel()
+        if isinstance(pending, Waits):
             del self._pending[number]
 
 

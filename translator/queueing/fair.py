@@ -1,17 +1,18 @@
 """A weighted fair queue in two levels: organisations share the places by their weights, and an organisation's keys
 share what it gets by theirs.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996) with every request as one unit of work: each contender has a virtual
-time that moves on by 1/weight whenever it is served, and the one that is furthest behind is next. A contender that
-begins to wait starts where the others are, so waiting is never saved up; one that left ahead of the others starts where
-it was, so leaving and coming back gains nothing.
+Start-time fair queueing (Goyal, Vin, Cheng 1996) with every request as one unit of work: each contender has a
+virtual time that moves on by 1/weight whenever it is served, and the one that is furthest behind is next. One that
+begins to wait starts where the others are, so waiting is never saved up; one that left ahead of the others starts
+where it was, so leaving and coming back gains nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import takewhile
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 E = TypeVar("E", bound="Entry")
@@ -204,13 +205,14 @@ class FairQueue(Generic[E]):
             if key and key in found.keys.waiting:
                 found.keys.waiting[key].parked = False
 
-    def ahead(self, flow: Flow) -> int:
-        """How many are served before a request of `flow` that joins now, if nobody else comes."""
+    def ahead(self, flow: Flow, entry: E | None = None) -> int:
+        """How many are served before `entry`, or before one of `flow` that joins now, if nobody else comes."""
         found = self._organisations.waiting.get(flow.organisation)
         position = 0
         if found is not None:
             own = found.keys.waiting.get(flow.key)
-            position = found.keys.ahead(flow.key, flow.key_weight, len(own) if own is not None else 0)
+            before = takewhile(lambda each: each is not entry, own.entries) if own is not None else ()
+            position = found.keys.ahead(flow.key, flow.key_weight, sum(1 for _ in before))
         return self._organisations.ahead(flow.organisation, flow.organisation_weight, position)
 
     def greediest(self, flow: Flow) -> E | None:
@@ -227,41 +229,10 @@ class FairQueue(Generic[E]):
 
     @staticmethod
     def _largest(waiting: dict[str, C], joins: str, weight: int) -> tuple[str, C | None]:
-        """By backlog, with one more for the one that `joins`; it goes first among equals. None if it is not there."""
+        """By backlog, with one more for who `joins`, which is first among equals. None: it is not there."""
         found = waiting.get(joins)
         name, most = joins, ((len(found) if found is not None else 0) + 1) / weight if joins else 0.0
         for other, each in waiting.items():
             if other != joins and each.backlog > most:
                 name, most = other, each.backlog
         return name, waiting.get(name)
-
-    def order(self) -> Iterator[E]:
-        """All entries in the order of their turns, if nobody else comes; those that are parked last."""
-        rehearsal: FairQueue[_Rehearsed[E]] = FairQueue()
-        last: list[E] = []
-        for name, organisation in self._organisations.waiting.items():
-            for key_name, key in organisation.keys.waiting.items():
-                if organisation.parked or key.parked:
-                    last += key.entries
-                    continue
-                for entry in key.entries:
-                    rehearsal.push(_Rehearsed(entry))
-                copy = rehearsal._organisations.waiting[name]
-                copy.passed, copy.weight = organisation.passed, organisation.weight
-                copied = copy.keys.waiting[key_name]
-                copied.passed, copied.weight = key.passed, key.weight
-        while (first := rehearsal.first()) is not None:
-            rehearsal.serve(first)
-            yield first.entry
-        yield from last
-
-
-class _Rehearsed(Generic[E]):
-    __slots__ = ("entry",)
-
-    def __init__(self, entry: E) -> None:
-        self.entry = entry
-
-    @property
-    def flow(self) -> Flow:
-        return self.entry.flow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from translator.queueing.fair import Entry, FairQueue, Flow
@@ -70,14 +69,12 @@ class Line(Generic[W]):
         return self._prospect(self._queue.ahead(flow), at)
 
     def position(self, waiter: W, at: float) -> Prospect:
-        """Of one that waits. Costs time: it goes through the line."""
-        ahead = next(place for place, each in enumerate(self._queue.order()) if each is waiter)
-        return self._prospect(ahead, at)
+        """Of one that waits."""
+        return self._prospect(self._queue.ahead(waiter.flow, waiter), at)
 
-    def listed(self, at: float) -> Iterator[tuple[W, Prospect]]:
-        """All that wait, in the order of their turns."""
-        for ahead, waiter in enumerate(self._queue.order()):
-            yield waiter, self._prospect(ahead, at)
+    def clears(self, at: float) -> float | None:
+        """Seconds until all that wait are served; None while nobody knows."""
+        return self._prospect(len(self._queue) - 1, at).seconds
 
     def _prospect(self, ahead: int, at: float) -> Prospect:
         rate = self._rate.per_second(at)

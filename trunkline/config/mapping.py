@@ -62,7 +62,8 @@ class Mapping(Generic[G, M]):
     """The fields of `model` in the file, and of `message`.
 
     `apart` are fields of the model, and `beside` fields of the message, that the caller sees to. `always` are
-    fields that are written also where they are 0. `parts` map the objects inside; one that is not named there gets
+    fields that are written also where they are 0, `quiet` words that are left out where they are the default.
+    `parts` map the objects inside; one that is not named there gets
     a Mapping of its own.
 
     Raises:
@@ -77,10 +78,12 @@ class Mapping(Generic[G, M]):
         apart: Collection[str] = (),
         beside: Collection[str] = (),
         always: Collection[str] = (),
+        quiet: Collection[str] = (),
         parts: MappingOf[type[BaseModel], Part] | None = None,
     ) -> None:
         self._message = message
         self._always = always
+        self._quiet = quiet
         self._parts: dict[type[BaseModel], Part] = dict(parts or {})
         descriptors: MappingOf[str, Any] = message.DESCRIPTOR.fields_by_name
         self.fields = [each for each in _fields(model, descriptors) if each.path[0] not in apart]
@@ -149,7 +152,8 @@ class Mapping(Generic[G, M]):
                 (self._parts[inner].written(value) or None) if inner is not None else _with_unit(field.kind, value)
             )
         if words is not None:
-            return words.word(value, field.default)
+            word = words.word(value, field.default)
+            return None if word == field.default and field.name in self._quiet else word
         if descriptor.is_repeated:
             shown = [self._parts[inner].written(each) if inner is not None else each for each in value]
             return shown if shown and shown != field.default else None

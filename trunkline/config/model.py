@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, METRICS
+from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, METRICS, PRIORITIES
 from trunkline_proto.words import Words
 
 from trunkline.config import limit_syntax, units
@@ -95,6 +95,7 @@ MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
 PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=units.usd_per_unit)]
 Metric = Annotated[str, _one_of(METRICS), METRICS]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
+Priority = Annotated[str, _one_of(PRIORITIES), PRIORITIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
 CacheScope = Annotated[str, _one_of(CACHE_SCOPES), CACHE_SCOPES]
 Affinity = Annotated[str, _one_of(AFFINITIES), AFFINITIES]
@@ -231,6 +232,11 @@ class Cache(_Strict):
     most_bytes: Count = 0
 
 
+class Queue(_Strict):
+    longest: Milliseconds = 0
+    size: Count = 0
+
+
 class Route(_Strict):
     model: Text
     organisation: Text | None = None
@@ -238,6 +244,7 @@ class Route(_Strict):
     targets: Annotated[list[Target], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
+    queue: Queue = Queue()
     privacy: Privacy = "any"
     affinity: Affinity = "pool"
     limits: list[Limit] = []
@@ -266,10 +273,12 @@ class Key(_Strict):
     limits: list[Limit] = []
     expires_at: UnixSeconds | None = None
     max_price: MicroUsd = 0
+    priority: Priority = "normal"
 
 
 class Organisation(_Strict):
     name: Text
+    weight: Count = 0
     limits: list[Limit] = []
     keys: list[Key] = []
 

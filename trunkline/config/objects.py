@@ -137,5 +137,6 @@ KEY = Mapping(
     admin.Key,
     apart=["value"],
     beside=["id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"],
+    quiet=["priority"],
     parts={model.Limit: LIMIT},
 )

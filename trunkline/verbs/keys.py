@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+from trunkline_proto.policy.words import PRIORITIES
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
@@ -19,8 +21,8 @@ from trunkline.parameters import Expiry, LimitFlag, Seconds, Usd
 from trunkline.text import say
 
 _COLUMNS = (
-    "id", "organisation", "name", "models", "limits", "created", "expires", "former_until", "managed_by",
-    "revoked",
+    "id", "organisation", "name", "models", "limits", "priority", "created", "expires", "former_until",
+    "managed_by", "revoked",
 )  # fmt: skip
 _ENDS = {"former": admin.RotateKeyRequest.ENDS_FORMER, "newest": admin.RotateKeyRequest.ENDS_NEWEST}
 _max_price_option = click.option(
@@ -32,8 +34,25 @@ _max_price_option = click.option(
 _expiry_option = click.option(
     "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
 )
+_priority_option = click.option(
+    "--priority",
+    type=click.Choice(list(PRIORITIES)),
+    default=None,
+    help="Beside the organisation's other keys where requests wait.",
+)
 #: Those that a narrow terminal keeps longest.
-_IMPORTANT = ("name", "organisation", "limits", "models", "revoked", "former_until", "expires", "managed_by", "id")
+_IMPORTANT = (
+    "name",
+    "organisation",
+    "limits",
+    "models",
+    "revoked",
+    "former_until",
+    "expires",
+    "priority",
+    "managed_by",
+    "id",
+)
 
 
 @click.group(cls=SuggestingGroup)
@@ -56,6 +75,7 @@ Examples:
 @click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
 @_expiry_option
 @_max_price_option
+@_priority_option
 @click.option("--value", default="", help="For migration: an existing key, as env:NAME or file:PATH.")
 @control_options
 def create(
@@ -67,6 +87,7 @@ def create(
     given: tuple[model.Limit, ...],
     expires: int | None,
     max_price: int | None,
+    priority: str | None,
     value: str,
 ) -> None:
     """Make a key. Its value is printed once, alone on stdout, and stored as a hash."""
@@ -78,6 +99,7 @@ def create(
         limits=map(document.limit, given),
         expires_at=expires or 0,
         max_price=max_price or 0,
+        priority=_priority(priority),
     )
     with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))
@@ -109,6 +131,7 @@ def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None
             "name": each.name,
             "models": list(each.models),
             "limits": list(map(limit_text.text, each.limits)),
+            "priority": PRIORITIES.word(each.priority, "normal"),
             "created": when(each.created_at),
             "expires": when(each.expires_at),
             "former_until": when(each.former_until),
@@ -138,6 +161,7 @@ Examples:
 @click.option("--no-limits", is_flag=True, help="Remove every limit.")
 @click.option("--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.")
 @click.option("--max-price", type=Usd(), default=None, help="USD that one request may cost; 0: any amount.")
+@_priority_option
 @click.option("--end-grace", is_flag=True, help="Refuse the secret before the last rotation from now on.")
 @change_options
 def update(
@@ -150,13 +174,14 @@ def update(
     no_limits: bool,
     expires: int | None,
     max_price: int | None,
+    priority: str | None,
     end_grace: bool,
 ) -> None:
     """Change what the KEY (its public id, ORG/NAME, or a NAME that is unique) is called and may do.
 
     What is not given stays, and so do its secrets.
     """
-    given_any = name is not None or expires is not None or max_price is not None
+    given_any = name is not None or expires is not None or max_price is not None or priority is not None
     if not (given_any or models or given or no_limits or end_grace):
         raise UsageError("give what is to change, such as --expires 90d or --model 'gpt-*'")
     if given and no_limits:
@@ -169,6 +194,7 @@ def update(
         clear_limits=no_limits,
         expires_at=expires,
         max_price=max_price,
+        priority=_priority(priority),
         end_grace=end_grace,
     )
     with control.connect() as api, names.suggesting(api, "key", key):
@@ -237,6 +263,10 @@ def revoke(*, control: Control, key: str) -> None:
         answer = api.RevokeKey(admin.RevokeKeyRequest(id=key))
     say(f"- key {answer.key.id} ({answer.key.organisation}/{answer.key.name})")
     changes.report(answer.propagation)
+
+
+def _priority(word: str | None) -> policy.Priority.ValueType:
+    return PRIORITIES[word] if word else policy.PRIORITY_UNSPECIFIED
 
 
 def _secret(reference: str) -> str:

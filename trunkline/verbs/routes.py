@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES
@@ -89,6 +90,7 @@ Examples:
   trunkline routes set gpt-4.1 --target openai/gpt-4.1,weight=80,price=2.00:8.00 --target other/x/gpt-4.1,weight=20
   trunkline routes set gpt-4.1 --target openai/gpt-4.1,price=3.00:9.00,cached=0.75,request=0.001,from=2026-12-01
   trunkline routes set gpt-4.1 --first-byte 30s --strategy priority
+  trunkline routes set gpt-4.1 --limit concurrency=50 --queue-longest 30s
   trunkline routes set gpt-4.1 --limit concurrency=50 --limit tokens/60s=200000 --reserved-output-tokens 2048
 """,
 )
@@ -121,6 +123,13 @@ Examples:
     default=None,
     help="Bytes that its kept answers may take of the cache; 0: as much as all.",
 )
+@click.option(
+    "--queue-longest",
+    type=Milliseconds(),
+    default=None,
+    help="How long a request waits for a place; 0s: not at all.",
+)
+@click.option("--queue-size", type=click.IntRange(min=0), default=None, help="How many wait at once; 0: 200.")
 @click.option(
     "--limit",
     "limits",
@@ -156,6 +165,8 @@ def set_route(
     cache_ttl: int | None,
     cache_scope: str | None,
     cache_most_bytes: int | None,
+    queue_longest: int | None,
+    queue_size: int | None,
     limits: tuple[model.Limit, ...],
     reserved_output_tokens: int | None,
     balance: int | None,
@@ -183,16 +194,15 @@ def set_route(
             route.strategy = STRATEGIES[strategy]
         if privacy is not None or affinity is not None:
             _place(route, privacy, affinity)
-        if first_byte is not None:
-            route.timeouts.first_byte_ms = first_byte
-        if idle is not None:
-            route.timeouts.idle_ms = idle
-        if connect is not None:
-            route.timeouts.connect_ms = connect
+        _change(route.timeouts, first_byte_ms=first_byte, idle_ms=idle, connect_ms=connect)
         _set_cache(route, cache_ttl, cache_scope, cache_most_bytes)
-        for field, value in (("reserved_output_tokens", reserved_output_tokens), ("balance", balance)):
-            if value is not None:
-                setattr(route, field, value)
+        _change(
+            route,
+            queue_longest_ms=queue_longest,
+            queue_size=queue_size,
+            reserved_output_tokens=reserved_output_tokens,
+            balance=balance,
+        )
         if limits:
             del route.limits[:]
             route.limits.extend(map(document.limit, limits))
@@ -289,6 +299,13 @@ def _place(route: admin.Route, privacy: str | None, affinity: str | None) -> Non
         route.privacy = PRIVACIES[privacy]
     if affinity is not None:
         route.affinity = AFFINITIES[affinity]
+
+
+def _change(message: Message, **given: int | None) -> None:
+    """Sets the fields that are given."""
+    for name, value in given.items():
+        if value is not None:
+            setattr(message, name, value)
 
 
 def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:

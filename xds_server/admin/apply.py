@@ -120,7 +120,9 @@ def _apply_organisation(transaction: Transaction, parsed: ParsedOrganisation) ->
         transaction, ObjectType.ORGANISATION, parsed.name
     ):
         return False
-    writing.organisations.put(transaction, parsed.name, limits=parsed.limits, expected=parsed.version or None)
+    writing.organisations.put(
+        transaction, parsed.name, limits=parsed.limits, weight=parsed.weight, expected=parsed.version or None
+    )
     return True
 
 

@@ -30,6 +30,7 @@ class ParsedKey:
 class ParsedOrganisation:
     name: str
     limits: tuple[Limit, ...]
+    weight: int
     keys: tuple[ParsedKey, ...]
     version: int
 
@@ -76,7 +77,11 @@ def _organisation(message: pb.OrganisationDocument, problems: Problems) -> Parse
     keys = tuple(_key(each, name, problems.at("keys", index)) for index, each in enumerate(message.keys))
     _unique((each.name for each in keys), problems, "keys", "name")
     return ParsedOrganisation(
-        name, limits(message.organisation.limits, problems), keys, message.organisation.version
+        name,
+        limits(message.organisation.limits, problems),
+        parse.weight(message.organisation, problems),
+        keys,
+        message.organisation.version,
     )
 
 

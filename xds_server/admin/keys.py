@@ -15,7 +15,7 @@ from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError
-from xds_server.model import Key
+from xds_server.model import Key, Priority
 from xds_server.store import AsyncStore, KeyRecord, writing
 from xds_server.store.settings import Ends, KeyChange, Rotation
 
@@ -82,6 +82,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
             models, limits = parse.patterns(request.models, problems), limits_of(request.limits, problems)
             if limits and request.clear_limits:
                 problems.at("clear_limits").note("together with `limits`; accepted: one of them")
+            priority = enums.read(Priority, request, "priority", Priority.NORMAL, problems)
             if request.HasField("expires_at"):
                 values.expiry(request.expires_at, problems.at("expires_at"))
                 _to_come(request.expires_at, problems)
@@ -91,6 +92,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
             models=models or None,
             limits=limits if limits or request.clear_limits else None,
             expires_at=request.expires_at if request.HasField("expires_at") else None,
+            priority=priority if request.priority else None,
             end_grace=request.end_grace,
             **bounds,
         )

@@ -15,6 +15,7 @@ from xds_server.model import (
     Affinity,
     CacheScope,
     NodesTarget,
+    Priority,
     Privacy,
     Provider,
     ProviderTarget,
@@ -28,12 +29,16 @@ from xds_server.store.settings import KeySettings
 DIALECTS = ("openai",)
 _TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
+#: Envoy ends a stream on which nothing moves for five minutes.
+_LONGEST_WAIT_MS = 240_000
 #: Accepted numbers by field: least, most and unit.
 _ROUTE: values.Ranges = {
     "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
     "cache_most_bytes": (0, 2**40, "bytes (0 = as much as all answers)"),
     "balance": (0, 99, "percent (0 = the default of 50)"),
     "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
+    "queue_longest_ms": (0, _LONGEST_WAIT_MS, "milliseconds (0 = no waiting)"),
+    "queue_size": (0, 10_000, "requests (0 = the default of 200)"),
 }
 _TARGET: values.Ranges = {"context": (0, 1_000_000_000, "tokens (0 = not known)")}
 KEY: values.Ranges = {"max_price": (0, values.LARGEST_AMOUNT, "micro-USD (0 = any amount)")}
@@ -155,7 +160,13 @@ def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
         limits=limits(message.limits, problems),
         expires_at=message.expires_at,
         **values.numbers(message, KEY, problems),
+        priority=enums.read(Priority, message, "priority", Priority.NORMAL, problems),
     )
+
+
+def weight(message: pb.Organisation, problems: Problems) -> int:
+    values.number(message.weight, 0, 100, "(0 = the default of 1)", problems.at("weight"))
+    return message.weight
 
 
 def patterns(models: Collection[str], problems: Problems) -> tuple[str, ...]:

@@ -180,10 +180,12 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, RoutingMethods, Usag
         message = request.organisation
         with checking("organisation") as problems:
             values.name(message.name, problems.at("name"))
-            limits = limits_of(message.limits, problems)
+            limits, weight = limits_of(message.limits, problems), parse.weight(message, problems)
 
         def work(transaction: Transaction) -> Organisation:
-            return writing.organisations.put(transaction, message.name, limits=limits, expected=message.version)
+            return writing.organisations.put(
+                transaction, message.name, limits=limits, weight=weight, expected=message.version
+            )
 
         committed = await self._changes.write(actor_of(context), work)
         return pb.PutOrganisationResponse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 
-from xds_server.model import Key, Limit, Node, Visibility
+from xds_server.model import Key, Limit, Node, Priority, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class KeySettings:
     limits: tuple[Limit, ...] = ()
     expires_at: int = 0
     max_price: int = 0
+    priority: Priority = Priority.NORMAL
 
     @classmethod
     def in_force(cls, key: Key) -> KeySettings:
@@ -36,6 +37,7 @@ class KeyChange:
     limits: tuple[Limit, ...] | None = None
     expires_at: int | None = None
     max_price: int | None = None
+    priority: Priority | None = None
     end_grace: bool = False
 
     def of(self, key: Key, now: int) -> Key:

@@ -46,6 +46,7 @@ class OrganisationRow(SQLModel, table=True):
     limits: str = Field(sa_type=Text)
     version: int = Field(sa_type=BigInteger)
     managed_by: str
+    weight: int
 
 
 class GatewayRow(SQLModel, table=True):
@@ -87,6 +88,7 @@ class KeyRow(SQLModel, table=True):
     version: int = Field(sa_type=BigInteger)
     managed_by: str
     max_price: int = Field(sa_type=BigInteger)
+    priority: str
 
 
 class ProviderRow(SQLModel, table=True):
@@ -132,6 +134,8 @@ class RouteRow(SQLModel, table=True):
     managed_by: str
     cache_scope: str
     cache_most_bytes: int = Field(sa_type=BigInteger)
+    queue_longest_ms: int
+    queue_size: int
 
 
 class TargetRow(SQLModel, table=True):

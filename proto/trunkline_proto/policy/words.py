@@ -7,5 +7,6 @@ from trunkline_proto.words import Words
 
 CACHE_SCOPES = Words(policy.CacheScope)
 METRICS = Words(policy.Metric, separator="_")
+PRIORITIES = Words(policy.Priority)
 CALENDARS = Words(policy.Calendar)
 AFFINITIES = Words(policy.Affinity)

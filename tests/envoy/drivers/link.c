@@ -11,6 +11,8 @@
 
 enum { MOST = 32768, LINKS = 16, AWAIT_MS = 20000 };
 
+enum { ANSWERED, QUEUED };
+
 static struct link *links[LINKS];
 
 static struct {
@@ -23,7 +25,7 @@ static struct ticket *ask(struct link *link, struct fake *fake, struct span head
   frame_begin(&question, FRAME_WHOLE_CHECK, head, body);
   memset(question.data + question.size, 'x', body);
   question.size += body;
-  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), 0, question);
+  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, question);
 }
 
 static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n");
@@ -96,6 +98,7 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 
 // open <link> <path> <timeout ms> <lane> → whether it is the same as the one before it | close <link>
 // ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
+// queued <question> → whether it is told to wait, on whose account
 // drop <question> → whether there was another event, whether it may have been read | end <link> <number> <request id>
 // complain <cause> <detail> <milliseconds> | logged → the lines
 // storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
@@ -130,11 +133,17 @@ void link_driver(struct span command, struct buffer *answer) {
     questions[at].fake = fake_new(NULL);
     questions[at].ticket = ask(link, questions[at].fake, head, next_number(&command));
   } else if (span_is(what, SPAN("await"))) {
-    if (!fake_await(questions[at].fake, AWAIT_MS, &event)) return;
+    if (!fake_await(questions[at].fake, AWAIT_MS, &event) || event != ANSWERED) return;
     struct reply reply = ticket_reply(questions[at].ticket);
     put_number(answer, reply.status);
     put_text(answer, reply.head);
     put_text(answer, reply.body);
+  } else if (span_is(what, SPAN("queued"))) {
+    struct buffer key = {0};
+    bool told = fake_await(questions[at].fake, AWAIT_MS, &event) && event == QUEUED;
+    put_number(answer, told && ticket_queued(questions[at].ticket, &key));
+    put_text(answer, buffer_span(&key));
+    buffer_free(&key);
   } else if (span_is(what, SPAN("drop"))) {
     bool asked = link_drop(questions[at].ticket);
     questions[at].ticket = NULL;  // so that a leak is seen

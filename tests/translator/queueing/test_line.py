@@ -53,7 +53,9 @@ def test_a_full_line_lets_the_newest_of_the_greediest_go() -> None:
     assert line.join(another, 3, 1.0) is another
     other = Waiter(Flow("b", 1, "l", 4))
     assert line.join(other, 3, 1.0) is waiting[2]
-    assert [waiter for waiter, _ in line.listed(1.0)] == [waiting[0], other, waiting[1]]
+    for expected in (waiting[0], other, waiting[1]):
+        assert line.first() is expected
+        line.serve(expected, 1.0)
 
 
 def test_nobody_knows_the_wait_before_a_place_became_free() -> None:
@@ -64,7 +66,9 @@ def test_nobody_knows_the_wait_before_a_place_became_free() -> None:
     assert line.prospect(waiters[0].flow, 5.0) == (4, None)
     line.serve(waiters[0], 10.0)
     assert line.prospect(waiters[0].flow, 10.0) == (3, 30.0)
+    assert line.position(waiters[1], 10.0) == (1, 10.0)
     assert line.position(waiters[2], 10.0) == (2, 20.0)
+    assert line.clears(10.0) == 20.0
     # A place that is overdue makes the wait longer.
     assert line.prospect(waiters[0].flow, 30.0) == (3, 90.0)
     line.remove(waiters[1], 30.0)

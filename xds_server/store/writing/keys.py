@@ -43,6 +43,7 @@ def create(
         limits=settings.limits,
         expires_at=settings.expires_at,
         max_price=settings.max_price,
+        priority=settings.priority,
         created_at=transaction.now,
         version=transaction.revision,
     )

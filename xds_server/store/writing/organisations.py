@@ -17,12 +17,14 @@ from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
 
-def put(transaction: Transaction, name: str, *, limits: tuple[Limit, ...], expected: int | None) -> Organisation:
+def put(
+    transaction: Transaction, name: str, *, limits: tuple[Limit, ...], weight: int = 0, expected: int | None
+) -> Organisation:
     """Returns the organisation as stored. `expected` as in versions.check_put; raises what that raises."""
     row = _find(transaction, name)
     check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
     before = codec.ORGANISATION.decode_row(row) if row else None
-    wanted = Organisation(id=before.id if before else f"org_{new_id()}", name=name, limits=limits)
+    wanted = Organisation(id=before.id if before else f"org_{new_id()}", name=name, limits=limits, weight=weight)
     wanted = settled(transaction, ObjectType.ORGANISATION, name, before, wanted)
     if before is not None and replace(wanted, version=before.version) == before:
         return before

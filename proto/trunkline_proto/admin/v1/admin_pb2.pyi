@@ -319,6 +319,8 @@ class Route(_message.Message):
     CACHE_SCOPE_FIELD_NUMBER: _builtins.int
     CACHE_MOST_BYTES_FIELD_NUMBER: _builtins.int
     AFFINITY_FIELD_NUMBER: _builtins.int
+    QUEUE_LONGEST_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_SIZE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -344,6 +346,10 @@ class Route(_message.Message):
     """Bytes that the route's kept answers may take of the cache's memory; 0: as much as all."""
     affinity: _policy_pb2.Affinity.ValueType
     """AFFINITY_UNSPECIFIED: AFFINITY_POOL."""
+    queue_longest_ms: _builtins.int
+    """How long a request waits for a place where a concurrency limit or the route's pool of nodes is full; 0: not at all."""
+    queue_size: _builtins.int
+    """How many requests wait at once; 0: the default of 200."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
@@ -371,10 +377,12 @@ class Route(_message.Message):
         cache_scope: _policy_pb2.CacheScope.ValueType = ...,
         cache_most_bytes: _builtins.int = ...,
         affinity: _policy_pb2.Affinity.ValueType = ...,
+        queue_longest_ms: _builtins.int = ...,
+        queue_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,12 +491,15 @@ class Organisation(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; unique and final."""
     version: _builtins.int
     managed_by: _builtins.str
     """As Provider.managed_by. Its keys, its own routes and its limits each have a manager of their own."""
+    weight: _builtins.int
+    """Its share of the places beside other organisations whose requests wait, 1 to 100; 0: the default of 1."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]: ...
     def __init__(
@@ -499,10 +510,11 @@ class Organisation(_message.Message):
         limits: _abc.Iterable[_policy_pb2.Limit] | None = ...,
         version: _builtins.int = ...,
         managed_by: _builtins.str = ...,
+        weight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "managed_by", b"managed_by", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "managed_by", b"managed_by", "name", b"name", "version", b"version", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,6 +536,7 @@ class Key(_message.Message):
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     MAX_PRICE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -542,6 +555,8 @@ class Key(_message.Message):
     """As Provider.managed_by."""
     max_price: _builtins.int
     """Micro-USD that one request may cost by its estimate; 0: any amount."""
+    priority: _policy_pb2.Priority.ValueType
+    """Among the organisation's keys whose requests wait; UNSPECIFIED: normal."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -563,10 +578,11 @@ class Key(_message.Message):
         former_until: _builtins.int = ...,
         managed_by: _builtins.str = ...,
         max_price: _builtins.int = ...,
+        priority: _policy_pb2.Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "priority", b"priority", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1589,6 +1605,7 @@ class UpdateKeyRequest(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     END_GRACE_FIELD_NUMBER: _builtins.int
     MAX_PRICE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id, organisation/name, or name if it is unique."""
     version: _builtins.int
@@ -1602,6 +1619,8 @@ class UpdateKeyRequest(_message.Message):
     """End the grace time of the secret before the last rotation now."""
     max_price: _builtins.int
     """Micro-USD; 0: any amount."""
+    priority: _policy_pb2.Priority.ValueType
+    """UNSPECIFIED: it stays."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In place of the stored ones; none: they stay."""
@@ -1620,10 +1639,11 @@ class UpdateKeyRequest(_message.Message):
         expires_at: _builtins.int | None = ...,
         end_grace: _builtins.bool = ...,
         max_price: _builtins.int | None = ...,
+        priority: _policy_pb2.Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_max_price", b"_max_price", "_name", b"_name", "expires_at", b"expires_at", "max_price", b"max_price", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_max_price", b"_max_price", "_name", b"_name", "clear_limits", b"clear_limits", "end_grace", b"end_grace", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_max_price", b"_max_price", "_name", b"_name", "clear_limits", b"clear_limits", "end_grace", b"end_grace", "expires_at", b"expires_at", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "priority", b"priority", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015

@@ -76,6 +76,26 @@ CALENDAR_WEEK: Calendar.ValueType  # 2
 CALENDAR_MONTH: Calendar.ValueType  # 3
 Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    PRIORITY_HIGH: _Priority.ValueType  # 1
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    PRIORITY_LOW: _Priority.ValueType  # 3
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How a key's requests stand beside those of its organisation's other keys where requests wait for a place."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+PRIORITY_HIGH: Priority.ValueType  # 1
+PRIORITY_NORMAL: Priority.ValueType  # 2
+PRIORITY_LOW: Priority.ValueType  # 3
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 class _Affinity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -496,10 +516,13 @@ class Organisation(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     DEFAULTS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `org_…`."""
     name: _builtins.str
     """Unique name, as operators write it."""
+    weight: _builtins.int
+    """Its share of the places beside other organisations whose requests wait; 0: 1."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]: ...
     @_builtins.property
@@ -513,10 +536,11 @@ class Organisation(_message.Message):
         name: _builtins.str = ...,
         limits: _abc.Iterable[Global___Limit] | None = ...,
         defaults: _abc.Iterable[Global___DefaultModel] | None = ...,
+        weight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "id", b"id", "limits", b"limits", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "id", b"id", "limits", b"limits", "name", b"name", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,6 +562,7 @@ class Key(_message.Message):
     FORMER_HASH_FIELD_NUMBER: _builtins.int
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     MAX_PRICE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe in logs and reports."""
     organisation_id: _builtins.str
@@ -554,6 +579,8 @@ class Key(_message.Message):
     former_until: _builtins.int
     max_price: _builtins.int
     """Micro-USD that one request may cost by its estimate; 0: any amount."""
+    priority: Global___Priority.ValueType
+    """UNSPECIFIED: normal."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns of the models it may use; `*` allows every model."""
@@ -573,10 +600,11 @@ class Key(_message.Message):
         former_hash: _builtins.bytes = ...,
         former_until: _builtins.int = ...,
         max_price: _builtins.int = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation_id", b"organisation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation_id", b"organisation_id", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -634,6 +662,8 @@ class Route(_message.Message):
     AFFINITY_FIELD_NUMBER: _builtins.int
     CACHE_STORE_FIELD_NUMBER: _builtins.int
     CACHE_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    QUEUE_LONGEST_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_SIZE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -659,6 +689,10 @@ class Route(_message.Message):
     route that keeps any.
     """
     cache_memory_bytes: _builtins.int
+    queue_longest_ms: _builtins.int
+    """How long a request waits for a place, milliseconds; 0: it is refused at once."""
+    queue_size: _builtins.int
+    """How many requests wait at once; 0: the default of 200."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -688,10 +722,12 @@ class Route(_message.Message):
         affinity: Global___Affinity.ValueType = ...,
         cache_store: _builtins.str = ...,
         cache_memory_bytes: _builtins.int = ...,
+        queue_longest_ms: _builtins.int = ...,
+        queue_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,238 @@
+"""Requests that wait for a place, until their turn comes: timers and call-backs around the rules of `queueing`.
+
+What waits is in this process's memory alone. It does not survive a restart: Envoy's module asks again, and the
+request stands at the end of a new line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from translator.errors import NoPlace, Refusal
+from translator.limits.wire import duration
+from translator.metrics import Sample
+from translator.policy.index import Queue, Route
+from translator.questions.frames import Allowed, Queued
+from translator.questions.waits import Waits
+from translator.queueing import Flow, Line, Prospect
+
+#: Lines of routes that are remembered without anybody in them, for how fast they move.
+_REMEMBERED = 1_000
+#: The answer's header.
+QUEUED_MS = "x-trunkline-queued-ms"
+
+#: What a waiting request comes to.
+Outcome = Allowed | Exception
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A request in a line. `attempt` lets it through or raises; NoPlace: it goes on waiting."""
+
+    flow: Flow
+    route: Route
+    queue: Queue
+    since: float
+    attempt: Callable[[], Allowed]
+    done: Callable[[Outcome], None] | None = None
+    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+
+
+class WaitingRoom:
+    """The lines of all routes. `clock` gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lines: dict[str, Line[Waiter]] = {}
+        #: Their names, by the routes' ids.
+        self._models: dict[str, str] = {}
+        #: Who may be tried again when a limit has a place: route, organisation and key, the latter two empty where
+        #: the whole line waits.
+        self._blocked: dict[str, dict[tuple[str, str, str], None]] = {}
+        #: Routes whose lines may move, at the end of this turn of the loop.
+        self._moving: dict[str, None] = {}
+        self._ended = {"served": 0, "expired": 0, "full": 0, "left": 0, "refused": 0}
+
+    def is_waiting(self, route: Route) -> bool:
+        """Whether somebody waits already, before whom nobody else may go."""
+        line = self._lines.get(route.id)
+        return bool(line)
+
+    def join(self, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Allowed]) -> Waits[Exception]:
+        """Lets a request wait that `attempt` lets through when its turn comes. It is tried again soon.
+
+        Raises:
+            Refusal: 429, the line is full.
+        """
+        at = self._clock()
+        line = self._lines.get(route.id)
+        if line is None:
+            if len(self._lines) >= _REMEMBERED:
+                self._forget()
+            line = self._lines[route.id] = Line()
+        self._models[route.id] = route.model
+        waiter = Waiter(flow, route, queue, at, attempt)
+        gone = line.join(waiter, queue.size, at)
+        if gone is not None:
+            self._ended["full"] += 1
+            refusal = _full(gone, line.prospect(gone.flow, at))
+            if gone is waiter:
+                raise refusal
+            self._finish(gone, refusal)
+        waiter.timer = asyncio.get_running_loop().call_later(queue.longest, self._expire, waiter)
+        self._move(route.id)
+
+        def start(done: Callable[[Outcome], None]) -> None:
+            waiter.done = done
+
+        return Waits(Queued(queue.longest, flow.key), start, lambda: self._leave(waiter))
+
+    def freed(self, limits: Sequence[str]) -> None:
+        """Limits on concurrency, by their ids, have a place again."""
+        if not self._blocked:
+            return
+        for limit in limits:
+            for route, organisation, key in self._blocked.pop(limit, ()):
+                line = self._lines.get(route)
+                if line is None:
+                    continue
+                if organisation:
+                    line.unpark(organisation, key)
+                self._move(route)
+
+    def policy_changed(self) -> None:
+        """Limits, routes or keys are others now: everybody is tried again."""
+        if self._blocked:
+            self.freed(tuple(self._blocked))
+
+    def samples(self) -> Iterable[Sample]:
+        """For `/metrics`."""
+        at = self._clock()
+        busy = {self._models[name]: line for name, line in self._lines.items() if line}
+        waits = {model: line.clears(at) for model, line in busy.items()}
+        yield Sample(
+            "trunkline_translator_waiting_requests",
+            "gauge",
+            "Requests that wait for a place, by model.",
+            {model: len(line) for model, line in busy.items()},
+            "model",
+        )
+        yield Sample(
+            "trunkline_translator_expected_wait_seconds",
+            "gauge",
+            "Until all that wait for a place have one, by model.",
+            {model: wait for model, wait in waits.items() if wait is not None},
+            "model",
+        )
+        yield Sample(
+            "trunkline_translator_waits_total",
+            "counter",
+            "Waits that ended: served, expired, full (another one was in the line instead), left (by the client), "
+            "refused (for another reason).",
+            self._ended,
+            "end",
+        )
+
+    def _move(self, route_id: str) -> None:
+        if not self._moving:
+            asyncio.get_running_loop().call_soon(self._advance_all)
+        self._moving[route_id] = None
+
+    def _advance_all(self) -> None:
+        moving, self._moving = self._moving, {}
+        for route_id in moving:
+            line = self._lines.get(route_id)
+            if line is not None:
+                self._advance(route_id, line)
+
+    def _forget(self) -> None:
+        self._lines = {name: line for name, line in self._lines.items() if line}
+        self._models = {name: self._models[name] for name in self._lines}
+
+    def _advance(self, route_id: str, line: Line[Waiter]) -> None:
+        """Lets through whom there is a place for, in the order of their turns."""
+        while (waiter := line.first()) is not None:
+            at = self._clock()
+            try:
+                allowed = waiter.attempt()
+            except NoPlace as full:
+                blocked = self._blocked.setdefault(full.limit_id, {})
+                organisation, key = _parked(full.holder, waiter.flow)
+                blocked[route_id, organisation, key] = None
+                if not organisation:
+                    return
+                line.park(organisation, key)
+            except Exception as error:  # noqa: BLE001 - it is this request's answer, and others wait
+                line.remove(waiter, at)
+                self._ended["refused"] += 1
+                self._finish(waiter, error)
+            else:
+                line.serve(waiter, at)
+                self._ended["served"] += 1
+                allowed.headers[QUEUED_MS] = str(round((at - waiter.since) * 1000))
+                self._finish(waiter, allowed)
+
+    def _expire(self, waiter: Waiter) -> None:
+        at, line = self._clock(), self._lines[waiter.route.id]
+        prospect, number = line.position(waiter, at), len(line)
+        line.remove(waiter, at)
+        self._ended["expired"] += 1
+        self._finish(waiter, _expired(waiter, prospect, number))
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Its client has left, or the question has been taken back."""
+        if waiter.timer is not None:
+            self._lines[waiter.route.id].remove(waiter, self._clock())
+            self._ended["left"] += 1
+            self._finish(waiter, None)
+
+    @staticmethod
+    def _finish(waiter: Waiter, outcome: Outcome | None) -> None:
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+            waiter.timer = None
+        if outcome is not None and waiter.done is not None:
+            waiter.done(outcome)
+
+
+def _parked(holder: str, flow: Flow) -> tuple[str, str]:
+    """Who is passed over while a limit of `holder` is reached; nobody: the whole line waits for it."""
+    if holder == "key":
+        return flow.organisation, flow.key
+    return (flow.organisation, "") if holder == "organisation" else ("", "")
+
+
+def _full(waiter: Waiter, prospect: Prospect) -> Refusal:
+    message = (
+        f"{waiter.queue.size} requests wait for model '{waiter.route.model}' already, which is as many as may: "
+        f"{_expected('another one would wait', prospect)}"
+    )
+    return _refusal(waiter, message, prospect)
+
+
+def _expired(waiter: Waiter, prospect: Prospect, number: int) -> Refusal:
+    message = (
+        f"No place for model '{waiter.route.model}' became free within {duration(waiter.queue.longest)}. This "
+        f"request was number {prospect.position} of {number} that wait: "
+        f"{_expected('it would have waited', prospect)}"
+    )
+    return _refusal(waiter, message, prospect)
+
+
+def _expected(would: str, prospect: Prospect) -> str:
+    if prospect.seconds is None:
+        return "send it again later."
+    return f"{would} about {duration(prospect.seconds)}."
+
+
+def _refusal(waiter: Waiter, message: str, prospect: Prospect) -> Refusal:
+    wait = prospect.seconds if prospect.seconds is not None else waiter.queue.longest
+    headers = {
+        "retry-after": str(max(1, math.ceil(wait))),
+        "retry-after-ms": str(max(1, math.ceil(wait * 1000))),
+    }
+    return Refusal(429, "rate_limit_exceeded", message, kind="requests", headers=headers)
