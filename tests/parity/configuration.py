@@ -173,7 +173,13 @@ def base() -> admin.Document:
                 organisation=admin.Organisation(name="acme", limits=[limit()]),
                 keys=[
                     admin.KeyDocument(
-                        key=admin.Key(name="ci", organisation="acme", models=["*"], limits=[limit()]),
+                        key=admin.Key(
+                            name="ci",
+                            organisation="acme",
+                            models=["*"],
+                            limits=[limit()],
+                            priority=policy.PRIORITY_NORMAL,
+                        ),
                         value=KEY_VALUE,
                     )
                 ],

@@ -16,6 +16,7 @@ from translator.ledger.ledger import Ledger
 from translator.limits import Limiter
 from translator.metrics import Metrics
 from translator.reading.pool import ReadingPool
+from translator.waiting import WaitingRoom
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `((?:trunkline|gen_ai)_[a-z_]+)` \| (counter|gauge|histogram) \|", re.MULTILINE)
@@ -24,7 +25,9 @@ ROW = re.compile(r"^\| `((?:trunkline|gen_ai)_[a-z_]+)` \| (counter|gauge|histog
 async def test_the_table_is_what_is_exposed(tmp_path: Path) -> None:
     limiter, log = Limiter(lambda *_: ()), structlog.get_logger()
     ledger, pool, metrics = Ledger(settings(tmp_path), limiter, prices(), log), ReadingPool(log), Metrics()
-    metrics.sources += [ledger.samples, limiter.samples, pool.samples, CacheGate(Stores(log)).samples]
+    waiting = WaitingRoom()
+    metrics.sources += [ledger.samples, limiter.samples, pool.samples]
+    metrics.sources += [CacheGate(Stores(log)).samples, waiting.samples]
     metrics.families.append(ledger.requests.collect)
     ended(ledger.requests, stream=True)
     text = (await metrics.response()).body.decode()
