@@ -16,8 +16,8 @@ The kinds:
 - A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
 
 An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`, and
-one with status 201 those of `Answered`. One with status 102 tells that the request waits for a place (`Queued`): the
-answer follows. Any other one is the client's: its head is headers.
+one with status 201 those of `Answered`. One with status 102 tells that the request waits for a place (`Queued`),
+and the answer follows. Any other one is the client's: its head is headers.
 """
 
 from __future__ import annotations
