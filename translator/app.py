@@ -43,7 +43,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    policy, prices = PolicyStore(), PriceBook()
+    policy, prices, waiting = PolicyStore(), PriceBook(), WaitingRoom()
     policy.on_route = prices.put
     policy.starting = settings.starting
     _restore(policy, settings, log)
@@ -60,7 +60,6 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
 
-    waiting = WaitingRoom()
     limiter.on_freed = waiting.freed
 
     def changed() -> None:
@@ -72,11 +71,10 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     policy.on_change = changed
     elsewhere = ReadingPool(log)
     cache = CacheGate(Stores(log), Worth(prices).of)
-    metrics.sources.append(cache.samples)
     stored = Responses(settings.state_dir / "responses", log)
     authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored, waiting=waiting)
     elsewhere.on_abandoned = authoriser.charge
-    metrics.sources += [elsewhere.samples, waiting.samples]
+    metrics.sources += [cache.samples, elsewhere.samples, waiting.samples]
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
