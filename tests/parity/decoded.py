@@ -130,6 +130,7 @@ def _messages() -> Messages:
                 limits=limits,
                 former_hash=b"f" * 32,
                 former_until=5,
+                priority=policy.PRIORITY_LOW,
             )
         ],
         [
@@ -140,6 +141,7 @@ def _messages() -> Messages:
                 targets=[policy.Target(id="p/x", prices=[price])],
                 limits=limits,
                 cache_ttl_seconds=60,
+                queue_longest_ms=30_000,
             )
         ],
     )
