@@ -184,7 +184,9 @@ async def test_who_has_waited_longest_enough_is_refused(
 
 async def test_a_full_line_refuses_at_once(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
     held = await occupied(gateway, provider_a, SMALL)
-    line = [asyncio.create_task(ask(gateway, SMALL)) for _ in range(2)]
+    line = [asyncio.create_task(ask(gateway, SMALL))]
+    await waiting(gateway, SMALL, 1)
+    line.append(asyncio.create_task(ask(gateway, SMALL)))
     await waiting(gateway, SMALL, 2)
     answer = await ask(gateway, SMALL)
     assert answer.status == 429
