@@ -17,6 +17,7 @@ def test_a_record_comes_back_as_it_was() -> None:
         upstream_request_id="req_1", capped=True, claimed_prompt_tokens=10**9, claimed_completion_tokens=1,
         cache_write_tokens=2, cache_write_1h_tokens=3, audio_prompt_tokens=4, audio_completion_tokens=5, images=6,
         audio_in_ms=7, audio_out_ms=8, characters=9, search_units=10, service_tier="flex",
+        saved_nano_usd=11,
     )  # fmt: skip
     columns = records.columns([record, usage()])
     stored = blocks.decode(blocks.encode(columns))
