@@ -16,9 +16,9 @@ import pytest
 
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, queued, serving
-from translator.questions.frames import Kind
+from translator.questions.frames import ASKED, Kind
 
-HEAD = "\n/v1/chat/completions" + "\n" * 8
+HEAD = "\n/v1/chat/completions" + "\n" * len(ASKED)
 LONG = 32 << 20
 TIMEOUT_MS = 60_000
 

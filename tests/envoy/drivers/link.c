@@ -28,7 +28,7 @@ static struct ticket *ask(struct link *link, struct fake *fake, struct span head
   return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, question);
 }
 
-static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n");
+static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n\n");
 
 struct worker {
   struct link *link;
