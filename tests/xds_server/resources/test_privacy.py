@@ -156,7 +156,7 @@ def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> Non
     """Its old clusters stay for a while, and no route leads to them."""
     builder = Builder(EdgeSettings(), clock=lambda: 0.0)
     alone = replace(state, routes={"rt_1": state.routes["rt_1"]})
-    open_before = {"rt_1": replace(state.routes["rt_1"], privacy=Privacy.ANY)}
+    open_before = {"rt_1": replace(state.routes["rt_1"], privacy=Privacy.ANY, strategy=Strategy.WEIGHTED)}
     builder.build(1, replace(alone, routes=open_before), {})
     check(builder.build(2, alone, {}), alone)
     assert builder.expires_in is not None
