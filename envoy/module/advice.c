@@ -44,7 +44,8 @@ static bool days_of(uint64_t year, uint64_t month, uint64_t day, uint64_t *days)
   if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return false;
   bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
   uint64_t past = year - 1;
-  *days = (past * 365 + past / 4 - past / 100 + past / 400) - 719162 + BEFORE[month - 1] + (leap && month > 2) + day - 1;
+  *days =
+      (past * 365 + past / 4 - past / 100 + past / 400) - 719162 + BEFORE[month - 1] + (leap && month > 2) + day - 1;
   return true;
 }
 

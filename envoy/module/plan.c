@@ -153,8 +153,8 @@ static void look_ahead(struct view *view, struct choice *choice) {
     choice->others = true;
     choice->elsewhere = may_try(view, at, choice->tries[at]);
   }
-  choice->more = choice->elsewhere ||
-                 (choice->verdict == CHOICE_LIVES && may_try(view, current, choice->tries[current] + 1u));
+  choice->more =
+      choice->elsewhere || (choice->verdict == CHOICE_LIVES && may_try(view, current, choice->tries[current] + 1u));
 }
 
 static void begin(const struct plan *plan, struct choice *choice) {
