@@ -347,7 +347,7 @@ class Route(_message.Message):
     affinity: _policy_pb2.Affinity.ValueType
     """AFFINITY_UNSPECIFIED: AFFINITY_POOL."""
     queue_longest_ms: _builtins.int
-    """How long a request waits for a place where a concurrency limit or the route's pool of nodes is full; 0: not at all."""
+    """How long a request waits for a place where a concurrency limit is full; 0: not at all."""
     queue_size: _builtins.int
     """How many requests wait at once; 0: the default of 200."""
     @_builtins.property
