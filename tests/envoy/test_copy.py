@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.envoy.native import Driver
-from tests.envoy.peer import PATIENCE
-from tests.envoy.test_filters import (
+from tests.envoy.filters import (
     AUTHORISE,
     CONTINUE,
     MODEL,
@@ -26,6 +24,8 @@ from tests.envoy.test_filters import (
     ends,
     heads,
 )
+from tests.envoy.native import Driver
+from tests.envoy.peer import PATIENCE
 from translator.questions.frames import Allowed, Answered, Copied, Passed
 
 __all__ = ["asked", "copies", "decisions", "driver", "ends", "heads"]
