@@ -61,7 +61,7 @@ def gateway_text(stored: admin.Gateway) -> str:
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = (f"# cors, defaults and cache: {comment}\n" for comment in _managed_by(stored))
+    comments = (f"# cors, defaults and cache: {visible(comment)}\n" for comment in _managed_by(stored))
     return visible(dumped + "".join(comments), lines=True)
 
 
