@@ -74,10 +74,11 @@ static bool askable(void *context, const struct plan_target *target) {
   return hosts_may_ask(host_of_cluster(target->cluster), look->now);
 }
 
-// Enters the chosen target. False if another request was faster, so that it is closed to this one now.
+// Enters the chosen target. False if another request was faster, so that it is closed to this one now. A request that
+// has one target alone asks it whether it rests or not.
 static bool enter(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
-  if (target->machines || request->choice.verdict != CHOICE_LIVES) return true;
+  if (target->machines || look->draw.only.size || request->choice.verdict != CHOICE_LIVES) return true;
   return hosts_enter(request->cluster, look->caller, look->draw.random, look->now, &request->probes) &&
          hosts_enter(request->credential, look->caller, look->draw.random, look->now, &request->proves);
 }
@@ -124,6 +125,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
               .random = CALLBACK(cluster_specifier_get_random_value)(context),
               .sticky = request && request->sticks_to_target,
               .hash = request ? request->hash : 0,
+              .only = request ? request->bound : NO_SPAN,
           },
       .now = hosts_are_open() ? 0 : hosts_now(),
   };

@@ -21,6 +21,14 @@ CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
+def limited(seconds: str, *, stream: bool) -> str:
+    """A model of one test alone: its target rests afterwards."""
+    return f"limited-{seconds}-{'stream' if stream else 'plain'}"
+
+
+LIMITED = [limited(seconds, stream=stream) for seconds in ("2", "3600") for stream in (False, True)]
+
+
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess) -> dict[str, Any]:
     def owner(name: str, value: str, metric: str, per: str) -> dict[str, Any]:
@@ -32,10 +40,11 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "providers": [provider_entry(provider_a)],
         "routes": [
             {
-                "model": "plain",
-                "targets": [{"provider": "a", "model": "plain"}],
+                "model": model,
+                "targets": [{"provider": "a", "model": model}],
                 "timeouts": {"first_byte": "2s", "idle": "2s", "connect": "1s"},
             }
+            for model in ("plain", *LIMITED)
         ],
         "organisations": [
             owner("rated", RATED, "requests", "40s"),
@@ -152,9 +161,10 @@ async def test_what_a_target_does_is_told_with_when_to_come_back(
     *,
     stream: bool,
 ) -> None:
+    model = limited(options["retry_after"], stream=stream) if "retry_after" in options else "plain"
     await provider_a.abehave(mode, **options)
     try:
-        answer = await ask(gateway, stream=stream)
+        answer = await ask(gateway, stream=stream, model=model)
     finally:
         await provider_a.abehave("ok")
     assert answer.status_code == status, answer.text

@@ -32,7 +32,7 @@ def _said(gateway: GatewayProcess, what: str) -> str:
 
 def test_what_ready_prints_answers(tmp_path: Path) -> None:
     arguments = ("--tunnel-url", "https://gateway.example.org:8443", "--usage-retention", "7d")
-    with GatewayProcess(tmp_path / "data with space", arguments=arguments) as gateway:
+    with GatewayProcess(tmp_path / "a b", arguments=arguments) as gateway:
         shown = dict(re.findall(r"(\w+)=(\S+)", gateway.ready_line))
         assert _answers(shown["console"]) == 200
         assert _answers(f"{shown['base_url']}/models") == 401  # it wants the key

@@ -152,7 +152,7 @@ def test_who_acts_is_in_the_audit_log(rest: Rest) -> None:
 
 
 def test_the_gateway_as_a_whole(rest: Rest) -> None:
-    assert rest("GET", "/admin/v1/gateway")[1] == {"gateway": {"cors": {}}}
+    assert rest("GET", "/admin/v1/gateway")[1] == {"gateway": {"cors": {}, "cache": {"store": "memory"}}}
     wanted = {
         "cors": {"origins": ["https://app.example.com"], "max_age_seconds": 60},
         "defaults": [{"endpoint": "moderations", "model": "omni"}],
@@ -160,14 +160,15 @@ def test_the_gateway_as_a_whole(rest: Rest) -> None:
     status, answer, _ = rest("PUT", "/admin/v1/gateway", {"gateway": wanted})
     assert (status, answer["propagation"].get("rejections")) == (200, None)
     stored = rest("GET", "/admin/v1/gateway")[1]["gateway"]
-    assert stored == answer["gateway"] == {**wanted, "managed_by": "api", "version": stored["version"]}
+    managed = {"cache": {"store": "memory"}, "managed_by": "api"}
+    assert stored == answer["gateway"] == {**wanted, **managed, "version": stored["version"]}
 
     assert rest.refused("PUT", "/admin/v1/gateway", {"gateway": wanted})[0] == 409
     assert rest.refused("PUT", "/admin/v1/gateway", {})[2] == "gateway: missing"
     wrong = {"gateway": {"defaults": [{"endpoint": "batches", "model": "m"}], "version": stored["version"]}}
     assert rest.refused("PUT", "/admin/v1/gateway", wrong)[2].startswith("gateway.defaults[0].endpoint: ")
     emptied = rest("PUT", "/admin/v1/gateway", {"gateway": {"version": stored["version"]}})[1]["gateway"]
-    assert emptied == {"cors": {}, "managed_by": "api", "version": emptied["version"]}
+    assert emptied == {"cors": {}, **managed, "version": emptied["version"]}
 
 
 def test_a_key_rotates_and_expires(rest: Rest, gateway: GatewayProcess) -> None:
