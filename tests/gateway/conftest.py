@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,19 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
     data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
     with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _closed_connections_end(request: pytest.FixtureRequest) -> None:
+    """A connection that a test has closed ends with its loop, even if its peer never reads the rest."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("_end_closed_connections")
+
+
+@pytest.fixture
+async def _end_closed_connections() -> AsyncIterator[None]:
+    yield
+    for transport in list(asyncio.get_running_loop()._transports.values()):  # type: ignore[attr-defined]
+        if transport.is_closing():
+            transport.abort()
+    await asyncio.sleep(0)

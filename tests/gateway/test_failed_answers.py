@@ -153,7 +153,10 @@ async def test_no_error_says_where_the_target_is(
     gateway: GatewayProcess, provider_a: ProviderProcess, mode: str
 ) -> None:
     await provider_a.abehave(mode)
-    given = await asyncio.wait_for(ask(gateway, "lone"), 20)
+    async with asyncio.timeout(60):
+        # A connection that was on its way meanwhile may still be served.
+        while (given := await ask(gateway, "lone")).status == 200:
+            pass
     assert given.status in {502, 503, 504}
     for word in ("127.0.0.1", str(provider_a.port), "upstream_reset", "connection_failure", "delayed", "errno"):
         assert word not in given.body.decode()
