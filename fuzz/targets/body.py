@@ -14,11 +14,18 @@ NEW = "vendor/other"
 #: What decides where a request goes and what it costs; a server in Go would take other cases for them too.
 DECIDING = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "user"})
 
-sys.set_int_max_str_digits(0)
-
 
 def check(data: bytes) -> bool:
     """Refused, or read as any other parser reads it."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)  # the other parser takes numbers of any length
+    try:
+        return _check(data)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def _check(data: bytes) -> bool:
     try:
         body = JsonBody(data)
         usage = body.usage_edit()

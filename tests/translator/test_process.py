@@ -70,7 +70,8 @@ class Translator:
             try:
                 return await asyncio.open_unix_connection(str(self.path))
             except (FileNotFoundError, ConnectionRefusedError):
-                assert self.process.returncode is None, self.log.read_text()
+                if self.process.returncode is not None:
+                    raise ConnectionError(f"the translator ended: {self.log.read_text()}") from None
                 await asyncio.sleep(0.01)
 
     async def until_ready(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def reachable(route: EnvoyRoute) -> list[str]:
     assert plugin.extension.typed_config is not None
     (config,) = (field.value for field in fields(plugin.extension.typed_config.value) if field.number == 3)
     packed = Any.FromString(config)
-    return [line.split(" ", 5)[5] for line in StringValue.FromString(packed.value).value.splitlines()]
+    return [line.split(" ", 6)[6] for line in StringValue.FromString(packed.value).value.splitlines()]
 
 
 def hosts(snapshot: Snapshot, cluster: str) -> set[str]:
