@@ -16,6 +16,7 @@ static bool parse_target(struct span line, struct plan_target *target) {
   target->credential = span_next(&line, ' ');
   target->cluster = line;
   target->name = host_of_cluster(line);
+  target->account = host_of_credential(target->credential);
   target->machines = span_is(kind, SPAN("m"));
   return span_number(tier, &target->tier) && span_number(group, &target->group) &&
          span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&

@@ -9,12 +9,13 @@
 
 struct plan_target {
   struct span cluster;  // the name of its Envoy cluster
-  uint64_t name;        // the same, as a number
+  uint64_t name;        // the same, by its number in the table of hosts
   uint64_t tier;        // 0 serves first
   uint64_t group;       // the same for the credentials of one provider's model, or for the machines of one model
   uint64_t weight;
   uint64_t tries;  // by one request
   struct span credential;  // what stands for the one that it uses; `-` for machines
+  uint64_t account;        // the same, by its number in the table of hosts
   // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second
   // try is for a second machine.
   bool machines;

@@ -39,15 +39,13 @@ static enum host_state state_of(const struct look *look, uint64_t host) {
 static size_t healthy(void *context, const struct plan_target *target) {
   const struct look *look = context;
   bool open = hosts_are_open() || target->machines ||
-              (state_of(look, host_of_cluster(target->cluster)) <= HOST_TRICKLES &&
-               state_of(look, host_of_credential(target->credential)) <= HOST_TRICKLES);
+              (state_of(look, target->name) <= HOST_TRICKLES && state_of(look, target->account) <= HOST_TRICKLES);
   return open ? living_hosts(look, target) : 0;
 }
 
 static bool is_limited(const struct look *look, const struct plan_target *target) {
   if (look->draw.only.size && !span_is(look->draw.only, target->cluster)) return false;
-  return !target->machines && state_of(look, host_of_cluster(target->cluster)) == HOST_PAUSED &&
-         living_hosts(look, target);
+  return !target->machines && state_of(look, target->name) == HOST_PAUSED && living_hosts(look, target);
 }
 
 // When the first target of the plan may be asked again that has said when. False if none has.
@@ -57,7 +55,7 @@ static bool find_limits(struct look *look) {
   for (size_t at = 0; at < look->plan->count; at++) {
     const struct plan_target *target = &look->plan->targets[at];
     if (!is_limited(look, target)) continue;
-    uint64_t until = hosts_paused_until(host_of_cluster(target->cluster));
+    uint64_t until = hosts_paused_until(target->name);
     if (!look->any_limited || until < look->first_limit) look->first_limit = until;
     look->any_limited = true;
   }
@@ -69,16 +67,15 @@ static bool find_limits(struct look *look) {
 static bool askable(void *context, const struct plan_target *target) {
   struct look *look = context;
   if (target->machines || !living_hosts(look, target) || is_limited(look, target)) return false;
-  bool refused = state_of(look, host_of_credential(target->credential)) == HOST_PAUSED;
+  bool refused = state_of(look, target->account) == HOST_PAUSED;
   if (refused && find_limits(look)) return false;
-  return hosts_may_ask(host_of_cluster(target->cluster), look->now);
+  return hosts_may_ask(target->name, look->now);
 }
 
-// Enters the chosen target. False if another request was faster, so that it is closed to this one now. A request that
-// has one target alone asks it whether it rests or not.
+// Enters the chosen target. False if another request was faster, so that it is closed to this one now.
 static bool enter(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
-  if (target->machines || look->draw.only.size || request->choice.verdict != CHOICE_LIVES) return true;
+  if (target->machines || request->choice.verdict != CHOICE_LIVES) return true;
   return hosts_enter(request->cluster, look->caller, look->draw.random, look->now, &request->probes) &&
          hosts_enter(request->credential, look->caller, look->draw.random, look->now, &request->proves);
 }
@@ -90,8 +87,8 @@ static void choose_and_enter(struct look *look) {
   for (size_t round = 0; round <= look->plan->count; round++) {
     choose(look->plan, &request->choice, &look->draw, &living);
     const struct plan_target *target = &look->plan->targets[request->choice.current];
-    request->cluster = host_of_cluster(target->cluster);
-    request->credential = target->machines ? 0 : host_of_credential(target->credential);
+    request->cluster = target->name;
+    request->credential = target->machines ? 0 : target->account;
     request->probes = request->proves = false;
     if (hosts_are_open() || enter(look, target)) return;
   }
