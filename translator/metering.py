@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
 from translator import guards, note
+from translator.estimate import Estimate
 from translator.facts import BodyFacts
 from translator.guards import MAX_PRICE
-from translator.limits import Applicable, Limit, Limiter, Reservation, wire
+from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 from translator.questions.frames import Allowed, Answered
 
@@ -19,6 +20,9 @@ from translator.questions.frames import Allowed, Answered
 _LABEL = 200
 #: Stands in a header and in Envoy's log as it is; there, a single `-` is what is absent.
 _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
+
+#: Of a kept answer: no target reads the prompt.
+_NOTHING = Estimate(0, 0)
 
 
 class Policy(Protocol):
@@ -55,7 +59,7 @@ class Meter:
         self._journal = journal
         self._clock = clock
 
-    def reserve(  # noqa: PLR0917 - the hot path, where keywords cost time
+    def reserve(  # noqa: PLR0912, PLR0917 - the hot path, where keywords and calls cost time
         self,
         request_id: str,
         asked: Mapping[bytes, bytes],
@@ -87,31 +91,17 @@ class Meter:
         if (route.bounded or key.max_price or MAX_PRICE in asked) and type(allowed) is Allowed:
             allowed.unfit, cost = guards.narrowed(facts, key, route, asked.get(MAX_PRICE), at)
         held = self._limiter.held(request_id)
-        if held is None and saved >= 0:
-            held = Reservation(
-                request_id,
-                at,
-                key.organisation_id,
-                key.id,
-                route.id,
-                route.model,
-                tokens=0,
-                cost=0,
-                prompt=0,
-                stream=facts.streams,
-                user=user,
-                tag=tag,
-                limits=ids,
-                saved=saved,
-            )
-            self._take(held, limits, told)
-        elif held is None:
-            prompt = facts.estimate.prompt
-            output = facts.estimate.output(route.reserved_output)
-            if cost < 0:
-                cost = route.ceiling.cost(prompt, output, at)
-                if facts.asked:
-                    cost += route.ceiling.cost_beside(facts.asked, at)
+        if held is None:
+            estimate = facts.estimate if saved < 0 else _NOTHING
+            prompt, output, beside = estimate.prompt, 0, ""
+            if saved >= 0:
+                cost = 0
+            else:
+                output, beside = estimate.output(route.reserved_output), facts.asked
+                if cost < 0:
+                    cost = route.ceiling.cost(prompt, output, at)
+                    if beside:
+                        cost += route.ceiling.cost_beside(beside, at)
             held = Reservation(
                 request_id,
                 at,
@@ -126,11 +116,16 @@ class Meter:
                 user,
                 tag,
                 ids,
-                facts.estimate.most,
-                facts.estimate.outside,
-                facts.asked,
+                estimate.most,
+                estimate.outside,
+                beside,
+                saved,
             )
-            self._take(held, limits, told)
+            refused = self._limiter.reserve(held, limits)
+            if refused is not None:
+                raise wire.refusal(refused, wire.headers(self._limiter, told, at), at)
+            if self._journal is not None:
+                self._journal.reserved(held)
         if told:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
@@ -143,13 +138,6 @@ class Meter:
     def held(self, request_id: str) -> Reservation | None:
         """Returns the outstanding reservation of a request."""
         return self._limiter.held(request_id)
-
-    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit]) -> None:
-        refused = self._limiter.reserve(held, limits)
-        if refused is not None:
-            raise wire.refusal(refused, wire.headers(self._limiter, told, held.at), held.at)
-        if self._journal is not None:
-            self._journal.reserved(held)
 
     def end(self, request_id: str) -> None:
         """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -17,6 +18,8 @@ from translator.policy.store import PolicyStore
 from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.questions.session import Later
 from translator.questions.waits import Waits
+
+T = TypeVar("T")
 
 
 class Service:
@@ -92,22 +95,19 @@ class Service:
 
     def made(self, text: str) -> None:
         """What Envoy tells of a response that is being made. Never raises."""
-        try:
-            self._authoriser.made(text)
-        except Exception as error:  # noqa: BLE001 - other questions have come with it
-            self._failed(error)
+        self._take_in(self._authoriser.made, text)
 
     def end(self, request_id: str) -> None:
         """What Envoy tells when a request is over. Never raises."""
-        try:
-            self._authoriser.end(request_id)
-        except Exception as error:  # noqa: BLE001 - other questions have come with it
-            self._failed(error)
+        self._take_in(self._authoriser.end, request_id)
 
     def copied(self, copy: Copied) -> None:
         """The copy of an answer that passed. Never raises."""
+        self._take_in(self._authoriser.copied, copy)
+
+    def _take_in(self, take: Callable[[T], None], notice: T) -> None:
         try:
-            self._authoriser.copied(copy)
+            take(notice)
         except Exception as error:  # noqa: BLE001 - other questions have come with it
             self._failed(error)
 

@@ -7,13 +7,12 @@ request stands at the end of a new line.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from translator.errors import NoPlace, Refusal
-from translator.limits.wire import duration
+from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
 from translator.policy.index import Queue, Route
 from translator.questions.frames import Allowed, Queued
@@ -231,8 +230,4 @@ def _expected(would: str, prospect: Prospect) -> str:
 
 def _refusal(waiter: Waiter, message: str, prospect: Prospect) -> Refusal:
     wait = prospect.seconds if prospect.seconds is not None else waiter.queue.longest
-    headers = {
-        "retry-after": str(max(1, math.ceil(wait))),
-        "retry-after-ms": str(max(1, math.ceil(wait * 1000))),
-    }
-    return Refusal(429, "rate_limit_exceeded", message, kind="requests", headers=headers)
+    return Refusal(429, "rate_limit_exceeded", message, kind="requests", headers=retry_after(wait))

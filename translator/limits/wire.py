@@ -49,6 +49,14 @@ def _written(whole: int) -> str:
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
 
 
+def retry_after(seconds: float) -> dict[str, str]:
+    """Returns the two headers that say when to try again; both round up, to at least one."""
+    return {
+        "retry-after": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
+    }
+
+
 def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
     """429: `insufficient_quota` for budgets, which are limits on cost and all those of an hour and more;
     `rate_limit_exceeded` for the others. `told` are the `headers`.
@@ -61,9 +69,7 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
         code = "rate_limit_exceeded"
     answer = dict(told)
     if refused.renews is not None:
-        wait = refused.renews - at
-        answer["retry-after"] = str(max(1, math.ceil(wait)))
-        answer["retry-after-ms"] = str(max(1, math.ceil(wait * 1000)))
+        answer |= retry_after(refused.renews - at)
     if limit.metric is Metric.CONCURRENCY and refused.renews is not None:
         full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
         full.limit_id, full.holder = limit.id, limit.holder

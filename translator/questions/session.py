@@ -89,28 +89,34 @@ class QuestionSession:
 
     def _answer(self, question: Question) -> bytes:
         number, kind, content = question
-        if type(content) is Request:
-            answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
-            if isinstance(answer, Waits):
-                return self._queued(number, answer)
-            if isinstance(answer, Coroutine):
-                self._pending[number] = asyncio.create_task(self._later(number, answer))
-                return b""
-        elif type(content) is str:
+        if isinstance(content, Request):
+            return self._checked(number, kind, content)
+        if content is None:
+            return _encoded(number, self._too_large.response())
+        self._take_in(number, content)
+        return b""
+
+    def _checked(self, number: int, kind: int, request: Request) -> bytes:
+        answer = self._decider.decide(request) if kind == _WHOLE else self._decider.admit(request)
+        if type(answer) is Allowed:  # nearly all
+            return answer.encode(number)
+        if isinstance(answer, Waits):
+            return self._queued(number, answer)
+        if isinstance(answer, Coroutine):
+            self._pending[number] = asyncio.create_task(self._later(number, answer))
+            return b""
+        return _encoded(number, answer)
+
+    def _take_in(self, number: int, notice: str | Made | Copied) -> None:
+        if type(notice) is str:
             # The client has left: its answer would be for nobody, and what it reserved as well.
             if number in self._pending:
                 self._take_back(number)
-            self._decider.end(content)
-            return b""
-        elif type(content) is Made:
-            self._decider.made(content.text)
-            return b""
-        elif type(content) is Copied:
-            self._decider.copied(content)
-            return b""
-        else:
-            answer = self._too_large.response()
-        return _encoded(number, answer)
+            self._decider.end(notice)
+        elif type(notice) is Made:
+            self._decider.made(notice.text)
+        elif type(notice) is Copied:
+            self._decider.copied(notice)
 
     async def _later(self, number: int, deciding: Later) -> None:
         try:
