@@ -399,6 +399,11 @@ class State:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     gateway: Gateway = Gateway()
 
+    @property
+    def owners(self) -> dict[str, str]:
+        """The organisations' names by id; of what everybody has, both are empty."""
+        return {"": "", **{each.id: each.name for each in self.organisations.values()}}
+
 
 Health = Literal["healthy", "unhealthy", "draining"]
 

@@ -70,9 +70,12 @@ class Ranker:
             self._published = found
             ranked.rankings_changed(found)
 
-    def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
-        """As routing.explain, now."""
-        return explain(route, self._measurements, self._published, self._clock())
+    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+        """As routing.explain, now. In the thread: nothing is measured meanwhile."""
+        loop, published = asyncio.get_running_loop(), self._published
+        return await loop.run_in_executor(
+            self._thread, lambda: explain(route, self._measurements, published, self._clock())
+        )
 
     def close(self) -> None:
         """Waits for what was begun."""

@@ -6,7 +6,7 @@ thousands is found with some dozen builds, and everybody else's changes go out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,13 +15,6 @@ from xds_server.model import State
 Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
 #: Whatever an object refers to is there before it, and removed after it.
 _ORDER: tuple[Kind, ...] = ("organisations", "providers", "keys", "nodes", "routes")
-_SINGULAR: Mapping[Kind, str] = {
-    "organisations": "organisation",
-    "providers": "provider",
-    "keys": "key",
-    "nodes": "node",
-    "routes": "route",
-}
 #: Builds after which the rest is left as it was: each may take seconds.
 _MOST_BUILDS = 64
 
@@ -103,4 +96,4 @@ def _with(base: State, changes: Sequence[_Change]) -> State:
 def _named(base: State, change: _Change) -> str:
     value = change.value if change.value is not None else getattr(base, change.kind).get(change.name)
     name = getattr(value, "model", None) or getattr(value, "name", None) or change.name
-    return f'{_SINGULAR[change.kind]} "{name}"'
+    return f'{change.kind.removesuffix("s")} "{name}"'

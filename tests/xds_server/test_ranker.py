@@ -100,7 +100,7 @@ async def test_what_was_measured_survives_a_restart_and_is_the_same_on_a_replica
     another, elsewhere = make_ranker(), Published(ROUTE)
     await another.look(elsewhere)
     assert elsewhere.rankings == published.rankings
-    assert one.explain(ROUTE)[1] == another.explain(ROUTE)[1]
+    assert (await one.explain(ROUTE))[1] == (await another.explain(ROUTE))[1]
 
 
 async def test_a_replica_keeps_the_best_that_another_chose(

@@ -86,7 +86,7 @@ def _of_left_routes(message: pb.Document, state: State, management: Management) 
     """The providers of routes that stay as they are because another manager has them. That manager may have
     removed a provider that the document still names there, which is no mistake of the document.
     """
-    owners = {"": "", **{each.id: each.name for each in state.organisations.values()}}
+    owners = state.owners
     left = {
         (owners[each.organisation_id], each.model)
         for each in state.routes.values()

@@ -34,7 +34,7 @@ class Leaving:
 
 def leaving(document: ParsedDocument, state: State, manager: str, sections: frozenset[str]) -> Leaving:
     """What `manager` has of `sections` and the document does not name. The first start's organisation stays."""
-    owners = {"": "", **{each.id: each.name for each in state.organisations.values()}}
+    owners = state.owners
     providers = {name for name, each in state.providers.items() if each.managed_by == manager}
     routes = {
         (owners[each.organisation_id], each.model) for each in state.routes.values() if each.managed_by == manager

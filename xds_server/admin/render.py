@@ -103,7 +103,7 @@ def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) 
 
 def nodes(state: State, live: LiveNodes, organisation: str = "") -> list[pb.Node]:
     """By organisation and name; `organisation` is a name, empty for all."""
-    owners = {each.id: each.name for each in state.organisations.values()}
+    owners = state.owners
     keys = {each.id: each.name for each in state.keys.values()}
     found = [
         node(each, owners[each.organisation_id], keys.get(each.owner_key_id, ""), live.describe(each.id))
@@ -119,7 +119,7 @@ def audit_event(value: AuditEvent) -> pb.AuditEvent:
 
 def routes(state: State) -> list[pb.Route]:
     """By organisation and model, those that everybody sees first."""
-    names = {"": "", **{each.id: each.name for each in state.organisations.values()}}
+    names = state.owners
     named = [(names[each.organisation_id], each.model, each) for each in state.routes.values()]
     return [route(each, name) for name, _, each in sorted(named, key=lambda item: item[:2])]
 

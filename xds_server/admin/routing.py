@@ -28,13 +28,13 @@ _MICRO = 1e6
 class Explains(Protocol):
     """Knows what was measured."""
 
-    def explain(self, route: Route) -> tuple[Mix, list[Explained]]: ...
+    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]: ...
 
 
 class NothingMeasured:
     """Knows prices and what is written alone."""
 
-    def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
         return explain(route, Measurements(), NO_RANKINGS, time.time())
 
 
@@ -48,10 +48,9 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
     async def ExplainRoute(self, request: pb.ExplainRouteRequest, context: Context) -> pb.ExplainRouteResponse:
         state = await self._store.load()
         route = _find(state, request.model, request.organisation)
-        mix, targets = self._ranker.explain(route)
-        owner = state.organisations.get(route.organisation_id)
+        mix, targets = await self._ranker.explain(route)
         return pb.ExplainRouteResponse(
-            route=render.route(route, owner.name if owner is not None else ""),
+            route=render.route(route, state.owners[route.organisation_id]),
             prompt_tokens=round(mix.prompt_tokens),
             completion_tokens=round(mix.completion_tokens),
             cached_permille=round(1_000 * mix.cached_share),
@@ -62,10 +61,11 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
 
 def _find(state: State, model: str, organisation: str) -> Route:
     """The organisation's own route, or everybody's. Raises NotFoundError."""
-    owners = {each.id: each.name for each in state.organisations.values()}
-    if organisation and organisation not in owners.values():
-        raise NotFoundError(f"no organisation {organisation!r}; known: {', '.join(sorted(owners.values()))}")
-    routes = {(owners.get(each.organisation_id, ""), each.model): each for each in state.routes.values()}
+    owners = state.owners
+    if organisation not in owners.values():
+        known = ", ".join(sorted(filter(None, owners.values())))
+        raise NotFoundError(f"no organisation {organisation!r}; known: {known}")
+    routes = {(owners[each.organisation_id], each.model): each for each in state.routes.values()}
     found = routes.get((organisation, model)) or routes.get(("", model))
     if found is None:
         raise NotFoundError(f"no route {model!r}; `trunkline routes list` shows all")

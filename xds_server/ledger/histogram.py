@@ -32,6 +32,12 @@ def count(values: Iterable[int]) -> dict[int, int]:
     return counts
 
 
+def add(counts: dict[int, int], more: Iterable[tuple[int, int]]) -> None:
+    """Adds pairs of a bucket and a count to `counts`."""
+    for index, number in more:
+        counts[index] = counts.get(index, 0) + number
+
+
 def middle(index: int) -> float:
     """The value that is at most `ERROR` away from everything in the bucket."""
     return 2 * RATIO**index / (RATIO + 1)
@@ -45,24 +51,27 @@ def encode(counts: Mapping[int, int]) -> bytes:
 def added(encoded: bytes, counts: Mapping[int, int]) -> bytes:
     """`counts` on top of what was stored."""
     found = dict(_PAIR.iter_unpack(encoded))
-    for index, number in counts.items():
-        found[index] = found.get(index, 0) + number
+    add(found, counts.items())
     return encode(found)
 
 
 def merge(encoded: Iterable[bytes]) -> dict[int, int]:
     """The sum of several."""
     counts: dict[int, int] = {}
-    for index, count in _PAIR.iter_unpack(b"".join(encoded)):
-        counts[index] = counts.get(index, 0) + count
+    add(counts, _PAIR.iter_unpack(b"".join(encoded)))
     return counts
 
 
-def percentile(counts: Mapping[int, int], share: float) -> int:
-    """The value that `share` (0 to 1) of those counted do not exceed; 0 if nothing was counted."""
+def quantile(counts: Mapping[int, int], share: float) -> int:
+    """The bucket of the value that `share` (0 to 1) of those counted do not exceed; something must be counted."""
     rank = max(1, math.ceil(share * sum(counts.values())))
     for index in sorted(counts):
         rank -= counts[index]
         if rank <= 0:
-            return round(middle(index))
-    return 0
+            return index
+    raise ValueError("nothing is counted")
+
+
+def percentile(counts: Mapping[int, int], share: float) -> int:
+    """The value that `share` (0 to 1) of those counted do not exceed; 0 if nothing was counted."""
+    return round(middle(quantile(counts, share))) if counts else 0

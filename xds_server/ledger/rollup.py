@@ -101,10 +101,15 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
     }
 
 
+def is_broken(flags: str) -> bool:
+    """Whether Envoy's flags say that the answer broke off, other than by a client that left."""
+    return not _BROKEN.isdisjoint(flags.split(","))
+
+
 def errors(batch: Columns) -> list[bool]:
     """Refused, failed, or broken after the first byte; an expired record's request was cut by Envoy's end."""
     return [
-        status >= 400 or expired or bool(flags and not _BROKEN.isdisjoint(flags.split(",")))
+        status >= 400 or expired or bool(flags and is_broken(flags))
         for status, expired, flags in zip(batch["status"], batch["expired"], batch["response_flags"], strict=True)
     ]
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xds_server.ledger import histogram
 from xds_server.ledger.records import Columns
+from xds_server.ledger.rollup import is_broken
 
 #: Seconds of one slot.
 SLOT_SECONDS = 2
@@ -19,8 +20,6 @@ _READ = (
     "estimated", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
     "failed_attempts",
 )  # fmt: skip
-#: Flags of Envoy for an answer that its target broke off. A client that leaves (`DC`) is not the target's failure.
-_BROKEN = frozenset({"UC", "UT", "UR", "LR", "SI", "UPE", "UMSDR", "OM", "DPE"})
 
 
 class Served(NamedTuple):
@@ -71,8 +70,7 @@ class Slot:
             (self.token_us, other.token_us),
             (self.whole_us, other.whole_us),
         ):
-            for index, count in others.items():
-                mine[index] = mine.get(index, 0) + count
+            histogram.add(mine, others.items())
 
 
 def slot_of(at: float) -> int:
@@ -98,7 +96,7 @@ def summarise(batch: Columns) -> dict[Served, Slot]:
             if target_id != request.target_id:
                 _count_failure(found.setdefault(Served(request.route_id, target_id), Slot()), status, request)
         slot = found.setdefault(Served(request.route_id, request.target_id), Slot())
-        if _is_broken(request.response_flags):
+        if is_broken(request.response_flags):
             _count_failure(slot, request.status, request)
         else:
             _count_answer(slot, request)
@@ -129,10 +127,6 @@ def _requests(batch: Columns) -> Iterator[_Request]:
     return map(_Request._make, zip(*(batch[name] for name in _READ), strict=True))
 
 
-def _is_broken(flags: str) -> bool:
-    return bool(flags) and not _BROKEN.isdisjoint(flags.split(","))
-
-
 def _count_failure(slot: Slot, status: int, request: _Request) -> None:
     if status == 429:
         slot.limited += 1
@@ -161,5 +155,4 @@ def _count_answer(slot: Slot, request: _Request) -> None:
 
 def _count_time(counts: dict[int, int], microseconds: int) -> None:
     if microseconds > 0:
-        index = histogram.bucket(microseconds)
-        counts[index] = counts.get(index, 0) + 1
+        histogram.add(counts, [(histogram.bucket(microseconds), 1)])

@@ -51,7 +51,7 @@ def median_now(history: Iterable[Mapping[int, int]]) -> Median:
             if _is_distinct(current, number, *_before(slots, sizes, at, min(_BEFORE * number, _ENOUGH))):
                 break
             compared = math.ceil(number * _GROWTH)
-        _add(current, slot)
+        histogram.add(current, slot.items())
         number += size
     return _median(current, number) if number else UNKNOWN
 
@@ -63,20 +63,15 @@ def _before(
     counts: dict[int, int] = {}
     number = 0
     while at < len(slots) and number < wanted:
-        _add(counts, slots[at])
+        histogram.add(counts, slots[at].items())
         number += sizes[at]
         at += 1
     return counts, number
 
 
-def _add(counts: dict[int, int], others: Mapping[int, int]) -> None:
-    for index, count in others.items():
-        counts[index] = counts.get(index, 0) + count
-
-
 def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int, int], older_number: int) -> bool:
     """Whether the older samples come from another distribution: the rank-sum test of Mann and Whitney."""
-    apart = _quantile(older, older_number, 0.5) - _quantile(newer, newer_number, 0.5)
+    apart = histogram.quantile(older, 0.5) - histogram.quantile(newer, 0.5)
     if abs(apart) < _APART:
         return False
     below, larger = 0, 0.0  # newer samples so far, and pairs of which the older one is the larger
@@ -90,17 +85,7 @@ def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int
 
 
 def _median(counts: Mapping[int, int], number: int) -> Median:
-    quarter, middle, three_quarters = (_quantile(counts, number, share) for share in (0.25, 0.5, 0.75))
+    quarter, middle, three_quarters = (histogram.quantile(counts, share) for share in (0.25, 0.5, 0.75))
     spread = max(three_quarters - quarter, 1) * math.log(histogram.RATIO) / (2 * _ONE_SIGMA)
     # Of a median, the standard error is sqrt(pi / 2) times that of a mean.
     return Median(histogram.middle(middle), number, math.sqrt(math.pi / 2 / number) * spread)
-
-
-def _quantile(counts: Mapping[int, int], number: int, share: float) -> int:
-    """The bucket that holds it."""
-    rank = max(1, math.ceil(share * number))
-    for index in sorted(counts):
-        rank -= counts[index]
-        if rank <= 0:
-            return index
-    return max(counts)
