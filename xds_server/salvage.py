@@ -21,7 +21,7 @@ _MOST_BUILDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An object that cannot be built, as `route "gpt-4.1"`, and what building it raised."""
+    """An object that cannot be built, as `route "gpt-4.1"` or `the gateway`, and what building it raised."""
 
     what: str
     error: Exception
@@ -33,7 +33,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    kind: Kind
+    kind: Kind | Literal["gateway"]
     name: str
     value: Any  # None: removed
 
@@ -79,12 +79,17 @@ def _changes(good: State, wanted: State) -> list[_Change]:
             continue
         put += [_Change(kind, name, value) for name, value in after.items() if before.get(name) != value]
         removed += [_Change(kind, name, None) for name in before if name not in after]
+    if good.gateway != wanted.gateway:
+        put.append(_Change("gateway", "", wanted.gateway))
     return put + removed[::-1]
 
 
 def _with(base: State, changes: Sequence[_Change]) -> State:
     kinds: dict[str, dict[str, Any]] = {}
     for each in changes:
+        if each.kind == "gateway":
+            base = replace(base, gateway=each.value)
+            continue
         objects = kinds.setdefault(each.kind, dict(getattr(base, each.kind)))
         if each.value is None:
             objects.pop(each.name, None)
@@ -94,6 +99,8 @@ def _with(base: State, changes: Sequence[_Change]) -> State:
 
 
 def _named(base: State, change: _Change) -> str:
+    if change.kind == "gateway":
+        return "the gateway"
     value = change.value if change.value is not None else getattr(base, change.kind).get(change.name)
     name = getattr(value, "model", None) or getattr(value, "name", None) or change.name
     return f'{change.kind.removesuffix("s")} "{name}"'

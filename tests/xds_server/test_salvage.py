@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xds_server.model import Organisation, Route, State
+from xds_server.model import DefaultModel, Gateway, Organisation, Route, State
 from xds_server.salvage import salvage
 
 
@@ -43,6 +43,21 @@ def test_what_was_good_before_stays_in_its_last_good_form() -> None:
     assert built.routes == good.routes
     assert built.organisations == wanted.organisations
     assert [each.what for each in broken] == ['route "broken"']
+
+
+def test_the_gateway_is_an_object_like_others() -> None:
+    wanted = State(2, gateway=Gateway(defaults=(DefaultModel("moderations", "m"),)), routes=routes("bad"))
+    build, _ = failing_for("bad")
+    built, broken = salvage(State(1), wanted, build)
+    assert (built.gateway, built.routes) == (wanted.gateway, {})
+    assert [each.what for each in broken] == ['route "bad"']
+
+    def without_defaults(state: State) -> Exception | None:
+        return ValueError("defaults") if state.gateway.defaults else None
+
+    built, broken = salvage(State(1), wanted, without_defaults)
+    assert (built.gateway, built.routes) == (Gateway(), wanted.routes)
+    assert [each.what for each in broken] == ["the gateway"]
 
 
 def test_what_is_removed_goes_last() -> None:
