@@ -12,6 +12,7 @@ from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
 from node_sidecar.probes.kind import EMBEDDINGS, TEXT, VISION, Model, Observation, listed, parallel, tokens
+from node_sidecar.probes.per_start import PerStart
 
 _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage"
 
@@ -21,26 +22,21 @@ class Sglang:
     usual_parallel: ClassVar[int] = 32
 
     def __init__(self) -> None:
-        self._parallel: int | None = None
-        self._asked = False
+        self._parallel = PerStart(self._room)
 
     async def recognise(self, local: Local) -> bool:
         info = await self._info(local)
         return isinstance(info, dict) and "model_path" in info
 
     async def observe(self, local: Local) -> Observation:
-        try:
+        with self._parallel.forgotten_if_lost():
             return await self._observe(local)
-        except ProbeError:
-            self._asked = False  # it may be another one when it is back
-            raise
 
     async def _observe(self, local: Local) -> Observation:
         info = await self._info(local)
         if not isinstance(info, dict):
             raise ProbeError("/get_model_info has no good answer")
-        if not self._asked:
-            self._parallel, self._asked = await self._room(local), True
+        at_once = await self._parallel.get(local)
         capabilities = TEXT if info.get("is_generation", True) else (EMBEDDINGS,)
         if info.get("has_image_understanding"):
             capabilities = (*capabilities, VISION)
@@ -56,7 +52,7 @@ class Sglang:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, _CACHE),
-            parallel=self._parallel,
+            parallel=at_once,
         )
 
     async def _room(self, local: Local) -> int | None:

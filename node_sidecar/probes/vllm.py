@@ -12,6 +12,7 @@ from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
 from node_sidecar.probes.http import Local
 from node_sidecar.probes.kind import TEXT, Model, Observation, listed, parallel, tokens
+from node_sidecar.probes.per_start import PerStart
 
 _RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 #: The second is what older versions call it.
@@ -23,8 +24,7 @@ class Vllm:
     usual_parallel: ClassVar[int] = 256
 
     def __init__(self) -> None:
-        self._parallel: int | None = None
-        self._asked = False
+        self._parallel = PerStart(self._sequences)
 
     async def recognise(self, local: Local) -> bool:
         try:
@@ -34,11 +34,8 @@ class Vllm:
         return any(model.get("owned_by") == "vllm" for model in models)
 
     async def observe(self, local: Local) -> Observation:
-        try:
+        with self._parallel.forgotten_if_lost():
             return await self._observe(local)
-        except ProbeError:
-            self._asked = False  # it may be another one when it is back
-            raise
 
     async def _observe(self, local: Local) -> Observation:
         health = await local.ask("/health")
@@ -46,8 +43,7 @@ class Vllm:
             Model(entry["id"], tokens(entry.get("max_model_len")), TEXT)
             for entry in listed(await local.json("/v1/models"))
         )
-        if not self._asked:
-            self._parallel, self._asked = await self._sequences(local), True
+        at_once = await self._parallel.get(local)
         page = await local.ask("/metrics")
         samples = metrics.read(page.body.decode(errors="replace"), {_RUNNING, _WAITING, *_CACHE})
         return Observation(
@@ -56,7 +52,7 @@ class Vllm:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, *_CACHE),
-            parallel=self._parallel,
+            parallel=at_once,
         )
 
     async def _sequences(self, local: Local) -> int | None:
