@@ -400,7 +400,7 @@ void link_close(struct link *link) {
   wake(link);
   pthread_join(link->thread, NULL);
   disconnect(link);
-  while (link->asked.oldest) {  // notices: whoever asked has dropped the ticket
+  while (link->asked.oldest) {  // only notices: each question was dropped by its stream
     struct ticket *notice = link->asked.oldest;
     take_out(link, notice);
     ticket_free(notice);

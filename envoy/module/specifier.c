@@ -12,7 +12,7 @@ static const struct span NOWHERE = SPAN("none");
 struct look {
   envoy_specifier specifier;
   const struct plan *plan;
-  struct request *request;  // NULL where there is none
+  struct request *request;  // or NULL
   struct caller caller;
   struct draw draw;
   uint64_t now;
