@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -135,6 +137,15 @@ class GatewayProcess:
     @property
     def admin_url(self) -> str:
         return self.credentials["admin_url"]
+
+    def readyz(self) -> tuple[int, str]:
+        """The status of `/readyz`, and what the gateway says of itself there."""
+        try:
+            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=10) as answer:
+                return answer.status, json.load(answer)["status"]
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)["status"]
 
     def service_pid(self, name: str) -> int:
         """The pid of `envoy`, `xds_server` or `translator`."""

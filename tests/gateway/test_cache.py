@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, metrics, settled
 
@@ -39,13 +37,6 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             {"model": "fresh", "targets": [target]},
         ],
     }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

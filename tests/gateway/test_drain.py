@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,16 +68,6 @@ async def broken(answer: aiohttp.ClientResponse) -> None:
     raise AssertionError("ended as if it were whole")
 
 
-def readyz(gateway: GatewayProcess) -> tuple[int, str]:
-    """Its status, and what it says of itself."""
-    try:
-        with urllib.request.urlopen(f"{gateway.admin_url}/readyz", timeout=10) as answer:
-            return answer.status, json.load(answer)["status"]
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)["status"]
-
-
 async def refused(gateway: GatewayProcess) -> None:
     """Returns once the clients' listener takes no connection."""
     async with asyncio.timeout(30):
@@ -95,11 +82,11 @@ async def refused(gateway: GatewayProcess) -> None:
 
 async def test_what_runs_finishes_while_nothing_new_is_taken(gateway: GatewayProcess) -> None:
     pid = gateway.pid
-    assert readyz(gateway) == (200, "ready")
+    assert gateway.readyz() == (200, "ready")
     async with streaming(gateway, "quick") as answer:
         os.kill(pid, signal.SIGTERM)
         await refused(gateway)
-        code, said = await asyncio.to_thread(readyz, gateway)
+        code, said = await asyncio.to_thread(gateway.readyz)
         assert code == 503
         assert said.startswith("draining")
         rest = await answer.content.read()

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.gateway.process import GatewayProcess
 from tests.gateway.test_start import ask
-
-
-def readyz(gateway: GatewayProcess) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"{gateway.admin_url}/readyz", timeout=10) as answer:
-            return answer.status, json.load(answer)["status"]
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)["status"]
 
 
 def eventually(true: Callable[[], bool]) -> None:
@@ -33,8 +22,8 @@ def test_a_database_that_was_moved_away_refuses_changes_and_serves_on(tmp_path: 
     with GatewayProcess(tmp_path / "data") as gateway:
         database = gateway.data_dir / "trunkline.db"
         database.rename(tmp_path / "away")
-        eventually(lambda: readyz(gateway)[0] == 503)
-        assert "was deleted while the control plane had it open" in readyz(gateway)[1]
+        eventually(lambda: gateway.readyz()[0] == 503)
+        assert "was deleted while the control plane had it open" in gateway.readyz()[1]
         refused = gateway.run("keys", "create", "--org", "default", "--name", "lost", check=False)
         assert refused.returncode != 0
         assert "Move the right file to this path" in refused.stderr
@@ -42,6 +31,6 @@ def test_a_database_that_was_moved_away_refuses_changes_and_serves_on(tmp_path: 
         assert "Move the right file to this path" in shown
         assert ask(gateway, "/models", gateway.api_key)["object"] == "list"
         (tmp_path / "away").rename(database)
-        eventually(lambda: readyz(gateway) == (200, "ready"))
+        eventually(lambda: gateway.readyz() == (200, "ready"))
         gateway.run("keys", "create", "--org", "default", "--name", "kept")
         assert json.loads(gateway.run("status", "--output", "json").stdout)["problems"] == []

@@ -9,7 +9,7 @@ import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
 from xds_server.ledger.kept import Kept
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
@@ -21,7 +21,7 @@ from xds_server.routing.window import KEPT_SLOTS
 from xds_server.store import Store
 from xds_server.store.connection import open_reader
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
 
 QUICK, SLOW = "quick/m", "slow/m"
 ROUTE = Route("rt_m", "m", (ProviderTarget("slow", "m"), ProviderTarget("quick", "m")), strategy=Strategy.FASTEST)
@@ -44,13 +44,6 @@ class Published:
     def order(self) -> list[str]:
         ranking = self.rankings[-1]["rt_m", 0]
         return [share.target_id for share in ranking.shares]
-
-
-@pytest.fixture
-def ledger(store: Store) -> Iterator[Ledger]:
-    opened = Ledger(store.url, store.write_lock)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -82,14 +82,22 @@ class EnvoyProcess:
         return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
 
     async def __aenter__(self) -> EnvoyProcess:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.kill()
 
     def _ready(self) -> bool:
-        return self._admin("/ready").strip() == "LIVE"
+        """Whether Envoy serves. It writes its admin address before it listens there."""
+        try:
+            return self._admin("/ready").strip() == "LIVE"
+        except ConnectionRefusedError:
+            return False
 
     def _admin(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -23,13 +22,6 @@ from xds_server.store.settings import Invitation
 from xds_server.transport.ads import SERVER_OPTIONS
 
 TOKEN = "admin-token-of-the-tests-0123456789"
-
-
-@pytest.fixture
-async def ledger(store: Store) -> AsyncIterator[Ledger]:
-    opened = Ledger(store.url, store.write_lock)
-    yield opened
-    opened.close()
 
 
 async def invite(admin: Admin, **fields: Any) -> pb.InviteNodeResponse:

@@ -14,17 +14,10 @@ from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension
-from xds_server.store import Store, writing
+from xds_server.store import writing
 from xds_server.store.settings import KeySettings
 
 TUESDAY = MONDAY_10 + 24 * HOUR
-
-
-@pytest.fixture
-async def ledger(store: Store) -> AsyncIterator[Ledger]:
-    opened = Ledger(store.url, store.write_lock)
-    yield opened
-    opened.close()
 
 
 def rows(response: pb.ReportUsageResponse) -> list[tuple[Any, ...]]:

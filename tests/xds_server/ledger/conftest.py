@@ -6,19 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
-from xds_server.ledger.ledger import Ledger
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import Store
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
-
-
-@pytest.fixture
-def ledger(store: Store) -> Iterator[Ledger]:
-    opened = Ledger(store.url, store.write_lock)
-    yield opened
-    opened.close()
+__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
 
 
 @pytest.fixture

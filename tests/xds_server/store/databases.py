@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import postgres_url
+from xds_server.ledger.ledger import Ledger
 from xds_server.store import DatabaseUrl, Store
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
 
 OpenStore = Callable[[], Store]
 
@@ -46,3 +47,10 @@ def open_store(database: DatabaseUrl, key_file: Path) -> Iterator[OpenStore]:
 @pytest.fixture
 def store(open_store: OpenStore) -> Store:
     return open_store()
+
+
+@pytest.fixture
+def ledger(store: Store) -> Iterator[Ledger]:
+    opened = Ledger(store.url, store.write_lock)
+    yield opened
+    opened.close()
