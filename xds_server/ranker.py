@@ -1,4 +1,8 @@
-"""Ranks the targets of routes by what usage records say, once a second, the same on every replica."""
+"""Ranks the targets of routes by what usage records say, once a second, the same on every replica.
+
+Where no route's strategy follows measurements, nothing is read. What was measured meanwhile is read as soon as it
+is needed: the ledger stores it in any case.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,10 @@ from xds_server.routing.explain import Explained, explain
 from xds_server.routing.measured import Measurements, Mix
 from xds_server.routing.rankings import rankings
 from xds_server.routing.slots import slot_of
+from xds_server.routing.strategies import MEASURED
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.routing.window import KEPT_SLOTS
-from xds_server.store.connection import open_reader
+from xds_server.store.connection import Snapshot, open_reader
 from xds_server.store.url import DatabaseUrl
 
 _INTERVAL = 1.0
@@ -31,7 +36,9 @@ _log = structlog.get_logger(__name__)
 class Routes(Protocol):
     """Whose targets are ranked, and where the rankings go."""
 
-    def routes(self) -> Collection[Route]: ...
+    def routes(self) -> Collection[Route]:
+        """Every route that is published now."""
+        ...
 
     def rankings_changed(self, rankings: Rankings) -> None: ...
 
@@ -59,37 +66,50 @@ class Ranker:
             await asyncio.sleep(_INTERVAL - self._clock() % _INTERVAL)
 
     async def look(self, ranked: Routes) -> None:
-        """Reads what is new and ranks all targets. Raises DatabaseUnavailableError."""
-        loop = asyncio.get_running_loop()
-        routes = list(ranked.routes())
-        found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
-        begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
-        if begun:
-            await self._ledger.write(lambda writing: slots.put_best(writing, begun))
+        """Reads what is new, and ranks the targets of routes that need it. Raises DatabaseUnavailableError."""
+        routes = [route for route in ranked.routes() if route.strategy in MEASURED]
+        found = await self._rank(routes) if routes else NO_RANKINGS
         if found != self._published:
             self._published = found
             ranked.rankings_changed(found)
 
     async def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
-        """As routing.explain, now. In the thread: nothing is measured meanwhile."""
+        """As routing.explain, by everything that is stored now. Raises DatabaseUnavailableError."""
         loop, published = asyncio.get_running_loop(), self._published
-        return await loop.run_in_executor(
-            self._thread, lambda: explain(route, self._measurements, published, self._clock())
-        )
+
+        def work() -> tuple[Mix, list[Explained]]:
+            now = self._clock()
+            with self._reader.snapshot() as snapshot:
+                self._read(snapshot, now)
+            return explain(route, self._measurements, published, now)
+
+        return await loop.run_in_executor(self._thread, work)
 
     def close(self) -> None:
         """Waits for what was begun."""
         self._thread.shutdown()
         self._reader.close()
 
+    async def _rank(self, routes: Collection[Route]) -> Rankings:
+        """The rankings now. Stores each tier's best target where it has changed."""
+        loop = asyncio.get_running_loop()
+        found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
+        begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
+        if begun:
+            await self._ledger.write(lambda writing: slots.put_best(writing, begun))
+        return found
+
     def _look(self, routes: Collection[Route]) -> tuple[Rankings, Rankings]:
         """The rankings now, and the best targets that they follow. In the thread: it takes some milliseconds."""
         now = self._clock()
         with self._reader.snapshot() as snapshot:
-            new = list(slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS))
+            self._read(snapshot, now)
             best = slots.best(snapshot)
-        for each in new:
+        return rankings(routes, self._measurements, best, now), best
+
+    def _read(self, snapshot: Snapshot, now: float) -> None:
+        """Adds what was stored since the last read to the measurements."""
+        for each in slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS):
             self._last = each.id
             self._measurements.add(each.slot, {each.served: each.content})
         self._measurements.forget(slot_of(now))
-        return rankings(routes, self._measurements, best, now), best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
@@ -19,7 +20,7 @@ from xds_server.ranker import Ranker
 from xds_server.routing.tiers import Rankings
 from xds_server.routing.window import KEPT_SLOTS
 from xds_server.store import Store
-from xds_server.store.connection import open_reader
+from xds_server.store.connection import Row, Snapshot, open_reader
 
 __all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
 
@@ -36,6 +37,9 @@ class Published:
 
     def routes(self) -> Collection[Route]:
         return self._routes
+
+    def become(self, *routes: Route) -> None:
+        self._routes = routes
 
     def rankings_changed(self, rankings: Rankings) -> None:
         self.rankings.append(rankings)
@@ -136,6 +140,42 @@ async def test_a_price_to_come_counts_from_its_second_on(store: Store, ledger: L
     await ranker.look(published)
     assert published.order == ["steady/m", "raised/m"]
     ranker.close()
+
+
+async def test_nothing_is_read_where_no_route_needs_it_and_all_of_it_as_soon_as_one_does(
+    ledger: Ledger, make_ranker: Callable[[], Ranker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    rows = Snapshot.rows
+
+    def counted(snapshot: Snapshot, statement: str, *parameters: object) -> list[Row]:
+        read.append(statement)
+        return rows(snapshot, statement, *parameters)
+
+    monkeypatch.setattr(Snapshot, "rows", counted)
+    ranker, published = make_ranker(), Published(replace(ROUTE, strategy=Strategy.WEIGHTED))
+    await append(ledger, quick=100_000, slow=2_000_000)
+    read.clear()
+    for _ in range(60):
+        await ranker.look(published)
+    assert read == []
+    assert published.rankings == []
+    published.become(ROUTE)
+    await ranker.look(published)
+    assert published.order == [QUICK, SLOW]
+    published.become()
+    await ranker.look(published)
+    assert published.rankings[-1] == {}
+
+
+async def test_a_route_that_is_not_ranked_is_explained_by_the_latest_records(
+    ledger: Ledger, make_ranker: Callable[[], Ranker]
+) -> None:
+    ranker, route = make_ranker(), replace(ROUTE, strategy=Strategy.WEIGHTED)
+    for attempts in (10, 20):
+        await append(ledger, quick=100_000)
+        _, explained = await ranker.explain(route)
+        assert {each.judged.target.id: each.judged.measured.attempts for each in explained}[QUICK] == attempts
 
 
 async def test_what_is_old_is_removed(store: Store, ledger: Ledger) -> None:

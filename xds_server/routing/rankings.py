@@ -1,4 +1,4 @@
-"""The rankings of all routes whose strategy follows what is measured."""
+"""The rankings of the routes whose strategy follows measurements."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from xds_server.model import Route
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import Served, slot_of
-from xds_server.routing.strategies import MEASURED, judge, ranked
+from xds_server.routing.strategies import judge, ranked
 from xds_server.routing.tiers import Rankings, grouped
 
 
 def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rankings, at: float) -> Rankings:
-    """The rankings at `at` (Unix seconds), given those before."""
+    """The rankings of `routes`, whose strategy is one of MEASURED, at `at` (Unix seconds), given those before."""
     found: dict[tuple[str, int], Ranking] = {}
     for route in routes:
-        if route.strategy not in MEASURED:
-            continue
         measured, mix = known(route, measurements, at)
         for tier, targets in grouped(route):
             before = previous.get((route.id, tier))
