@@ -36,6 +36,10 @@ from translator.settings import Settings
 from translator.waiting import WaitingRoom
 
 
+#: How long a translator without a policy lets requests wait for one before it refuses them.
+_FIRST_POLICY_SECONDS = 3.0
+
+
 async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger) -> None:
     """Serves on `sock` until SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -80,8 +84,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     )
     questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log)
     server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
-    await server.start(sock)
-    log.info("serving", policy=policy.source, **policy.counts)
+    whole = asyncio.Event()
+    policy.on_whole = whole.set
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
@@ -89,6 +93,15 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
+        if not policy.held:
+            # A translator that was killed before it had kept its policy: requests wait in the socket's backlog.
+            first = asyncio.create_task(whole.wait())
+            await asyncio.wait(
+                {first, stopping, *tasks}, timeout=_FIRST_POLICY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            first.cancel()
+        await server.start(sock)
+        log.info("serving", policy=policy.source, **policy.counts)
         # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
         done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -150,6 +150,16 @@ async def test_it_serves_its_snapshot_after_kill_9_with_the_control_plane_away(t
                     await asyncio.sleep(0.01)
 
 
+async def test_one_killed_before_it_kept_its_policy_answers_when_it_has_it_again(tmp_path: Path) -> None:
+    chat = {"model": "gpt-4.1", "messages": [{"role": "user", "content": PROMPT}]}
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "t.sock"))
+        sock.listen(16)
+        async with control_plane(tmp_path) as control, running(tmp_path, sock) as translator:
+            await control.start()
+            assert (await translator.decide(chat)).status == 200
+
+
 async def test_a_damaged_snapshot_is_reported_and_ignored(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "policy.snapshot").write_bytes(b"trunkline policy snapshot 1\nrubbish")
