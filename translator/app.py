@@ -35,18 +35,13 @@ from translator.service import Service
 from translator.settings import Settings
 from translator.waiting import WaitingRoom
 
-
 #: How long a translator without a policy lets requests wait for one before it refuses them.
 _FIRST_POLICY_SECONDS = 3.0
 
 
 async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger) -> None:
     """Serves on `sock` until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
+    stop = _stopped_by_signals()
     policy, prices, waiting = PolicyStore(), PriceBook(), WaitingRoom()
     policy.on_route = prices.put
     policy.starting = settings.starting
@@ -84,8 +79,6 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     )
     questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log)
     server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
-    whole = asyncio.Event()
-    policy.on_whole = whole.set
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
@@ -93,13 +86,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
-        if not policy.held:
-            # A translator that was killed before it had kept its policy: requests wait in the socket's backlog.
-            first = asyncio.create_task(whole.wait())
-            await asyncio.wait(
-                {first, stopping, *tasks}, timeout=_FIRST_POLICY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            first.cancel()
+        await _await_policy(policy, stopping, *tasks)
         await server.start(sock)
         log.info("serving", policy=policy.source, **policy.counts)
         # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
@@ -121,6 +108,15 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         log.info("stopped")
 
 
+def _stopped_by_signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
     """The policy of last time, if there is one that is whole."""
     try:
@@ -130,6 +126,21 @@ def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger)
     except (SnapshotError, PolicyError) as error:
         # Without a traceback: what is wrong with the file is in the reason.
         log.error("snapshot ignored", path=str(settings.snapshot), reason=str(error))  # noqa: TRY400
+
+
+async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> None:
+    """Waits, for a limited time, until a policy is held; returns early when a task of `unless` ends.
+
+    A translator that was killed before it stored its first policy has none to restore. While it waits, requests
+    queue in the socket's backlog.
+    """
+    if policy.held:
+        return
+    whole = asyncio.Event()
+    policy.on_whole = whole.set
+    held = asyncio.create_task(whole.wait())
+    await asyncio.wait({held, *unless}, timeout=_FIRST_POLICY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    held.cancel()
 
 
 async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
