@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline_proto.admin.v1 import admin_pb2 as admin_pb
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection
@@ -100,4 +101,35 @@ class NoLiveNodes:
     """For a control plane that nodes cannot reach."""
 
     def describe(self, node_id: str) -> LiveNode | None:  # it is the same for all
+        return None
+
+
+class RunningRequests(Protocol):
+    """The requests of all translators that are connected here."""
+
+    async def listed(
+        self, wanted: admin_pb.RequestFilter, state: admin_pb.RequestState.ValueType, limit: int
+    ) -> admin_pb.ListRequestsResponse: ...
+
+    async def find(self, id_prefix: str) -> admin_pb.RunningRequest | None:
+        """Raises InvalidFieldError where several ids begin so."""
+        ...
+
+    async def cancel(self, request_id: str) -> admin_pb.RunningRequest | None:
+        """Ends one and returns what it was; None where there is none."""
+        ...
+
+
+class NoTranslators:
+    """For a control plane without translators."""
+
+    async def listed(
+        self, wanted: admin_pb.RequestFilter, state: admin_pb.RequestState.ValueType, limit: int
+    ) -> admin_pb.ListRequestsResponse:
+        return admin_pb.ListRequestsResponse()
+
+    async def find(self, id_prefix: str) -> admin_pb.RunningRequest | None:
+        return None
+
+    async def cancel(self, request_id: str) -> admin_pb.RunningRequest | None:
         return None

@@ -17,11 +17,20 @@ from xds_server.admin.gateway import GatewayMethods
 from xds_server.admin.keys import KeyMethods
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
-from xds_server.admin.ports import Clients, ListenerCertificate, LiveNodes, NoLiveNodes, Publisher, Tunnel
+from xds_server.admin.ports import (
+    Clients,
+    ListenerCertificate,
+    LiveNodes,
+    NoLiveNodes,
+    NoTranslators,
+    Publisher,
+    RunningRequests,
+    Tunnel,
+)
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.prune import SECTIONS
+from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
-from xds_server.admin.usage import UsageMethods
 from xds_server.errors import DatabaseReplacedError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
@@ -38,7 +47,7 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(GatewayMethods, KeyMethods, NodeMethods, RoutingMethods, UsageMethods):
+class AdminService(GatewayMethods, KeyMethods, NodeMethods, RequestMethods, RoutingMethods):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(
@@ -53,6 +62,7 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, RoutingMethods, Usag
         certificate: ListenerCertificate | None = None,
         troubles: Troubles | None = None,
         ranker: Explains | None = None,
+        running: RunningRequests | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -62,6 +72,7 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, RoutingMethods, Usag
         self._certificate = certificate
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()
+        self._running = running if running is not None else NoTranslators()
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting

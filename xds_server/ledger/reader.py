@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from xds_server.ledger import contributions, refused, reports, requests
+from xds_server.ledger import contributions, refused, reports, requests, search
 from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.records import Row
 from xds_server.ledger.refused import SetAside
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
+from xds_server.ledger.search import Search
 from xds_server.store.connection import Snapshot, open_reader
 from xds_server.store.url import DatabaseUrl
 
@@ -49,6 +51,32 @@ class LedgerReader:
     async def refused(self, limit: int) -> tuple[list[SetAside], int]:
         """The newest records that were set aside, and how many there are in all."""
         return await self._read(lambda snapshot: (refused.newest(snapshot, limit), refused.count(snapshot)))
+
+    async def search(
+        self, wanted: Search, before: Cursor, size: int, seconds: float
+    ) -> tuple[list[Row], Cursor | None]:
+        """Up to `size` requests from `before` on down, and where the search goes on; None where it is complete.
+
+        It stops after `seconds`, whatever was found. Reports may run between its steps.
+        """
+        until = time.monotonic() + seconds
+        found: list[Row] = []
+        after: Cursor | None = before
+        while after is not None and len(found) < size and time.monotonic() < until:
+            rows, after = await self._read(
+                lambda snapshot, after=after: search.step(snapshot, wanted, after)  # type: ignore[misc]
+            )
+            found += rows
+        if len(found) > size:
+            found = found[:size]
+            after = Cursor(found[-1].started_at_us, found[-1].id)
+        return found, after
+
+    async def names(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The names of organisations and of keys, by their ids."""
+        return await self._read(
+            lambda snapshot: (reports.organisation_names(snapshot), reports.key_names(snapshot))
+        )
 
     async def organisation_names(self) -> dict[str, str]:
         """By id."""

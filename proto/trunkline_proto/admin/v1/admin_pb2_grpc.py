@@ -3,6 +3,7 @@
 import grpc
 
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
+from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
 
 
 class AdminStub(object):
@@ -168,6 +169,26 @@ class AdminStub(object):
                 '/trunkline.admin.v1.Admin/ExplainRoute',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.FromString,
+                )
+        self.ListRequests = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListRequests',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsResponse.FromString,
+                )
+        self.SearchRequests = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/SearchRequests',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsResponse.FromString,
+                )
+        self.GetRequest = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/GetRequest',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestResponse.FromString,
+                )
+        self.CancelRequest = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/CancelRequest',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.FromString,
                 )
         self.GetStatus = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/GetStatus',
@@ -397,6 +418,35 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRequests(self, request, context):
+        """Requests that run or wait now, of all translators that are connected to this control plane.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchRequests(self, request, context):
+        """Requests that have ended, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRequest(self, request, context):
+        """One request, running or ended, explained: every attempt, its cost, and what the other targets would have cost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRequest(self, request, context):
+        """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
+        any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Every Envoy and translator: connected or not, what it runs, what it refused and why.
         """
@@ -561,6 +611,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ExplainRoute,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.SerializeToString,
+            ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsResponse.SerializeToString,
+            ),
+            'SearchRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchRequests,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsResponse.SerializeToString,
+            ),
+            'GetRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRequest,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestResponse.SerializeToString,
+            ),
+            'CancelRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRequest,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -1101,6 +1171,74 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ExplainRoute',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ExplainRouteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListRequests',
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.ListRequestsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SearchRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/SearchRequests',
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.SearchRequestsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/GetRequest',
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.GetRequestResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CancelRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/CancelRequest',
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -9,6 +9,24 @@ ALREADY_EXISTS; ABORTED for a write whose `version` is stale (read it again and 
 from collections import abc as _abc
 from grpc import aio as _aio
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
+from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
+from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
+from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
+from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
+from trunkline_proto.admin.v1.requests_pb2 import GetRequestRequest as GetRequestRequest
+from trunkline_proto.admin.v1.requests_pb2 import GetRequestResponse as GetRequestResponse
+from trunkline_proto.admin.v1.requests_pb2 import ListRequestsRequest as ListRequestsRequest
+from trunkline_proto.admin.v1.requests_pb2 import ListRequestsResponse as ListRequestsResponse
+from trunkline_proto.admin.v1.requests_pb2 import REQUEST_STATE_QUEUED as REQUEST_STATE_QUEUED
+from trunkline_proto.admin.v1.requests_pb2 import REQUEST_STATE_RUNNING as REQUEST_STATE_RUNNING
+from trunkline_proto.admin.v1.requests_pb2 import REQUEST_STATE_UNSPECIFIED as REQUEST_STATE_UNSPECIFIED
+from trunkline_proto.admin.v1.requests_pb2 import RequestAttempt as RequestAttempt
+from trunkline_proto.admin.v1.requests_pb2 import RequestCost as RequestCost
+from trunkline_proto.admin.v1.requests_pb2 import RequestFilter as RequestFilter
+from trunkline_proto.admin.v1.requests_pb2 import RequestState as RequestState
+from trunkline_proto.admin.v1.requests_pb2 import RunningRequest as RunningRequest
+from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsRequest as SearchRequestsRequest
+from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsResponse as SearchRequestsResponse
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -102,6 +120,16 @@ class AdminStub:
     """What nodes contributed: by node, owner, model and period."""
     ExplainRoute: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]
     """Which of a route's targets would be chosen now, and why, in numbers."""
+    ListRequests: _grpc.UnaryUnaryMultiCallable[_requests_pb2.ListRequestsRequest, _requests_pb2.ListRequestsResponse]
+    """Requests that run or wait now, of all translators that are connected to this control plane."""
+    SearchRequests: _grpc.UnaryUnaryMultiCallable[_requests_pb2.SearchRequestsRequest, _requests_pb2.SearchRequestsResponse]
+    """Requests that have ended, newest first."""
+    GetRequest: _grpc.UnaryUnaryMultiCallable[_requests_pb2.GetRequestRequest, _requests_pb2.GetRequestResponse]
+    """One request, running or ended, explained: every attempt, its cost, and what the other targets would have cost."""
+    CancelRequest: _grpc.UnaryUnaryMultiCallable[_requests_pb2.CancelRequestRequest, _requests_pb2.CancelRequestResponse]
+    """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
+    any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -176,6 +204,16 @@ class AdminAsyncStub(AdminStub):
     """What nodes contributed: by node, owner, model and period."""
     ExplainRoute: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]  # type: ignore[assignment]
     """Which of a route's targets would be chosen now, and why, in numbers."""
+    ListRequests: _aio.UnaryUnaryMultiCallable[_requests_pb2.ListRequestsRequest, _requests_pb2.ListRequestsResponse]  # type: ignore[assignment]
+    """Requests that run or wait now, of all translators that are connected to this control plane."""
+    SearchRequests: _aio.UnaryUnaryMultiCallable[_requests_pb2.SearchRequestsRequest, _requests_pb2.SearchRequestsResponse]  # type: ignore[assignment]
+    """Requests that have ended, newest first."""
+    GetRequest: _aio.UnaryUnaryMultiCallable[_requests_pb2.GetRequestRequest, _requests_pb2.GetRequestResponse]  # type: ignore[assignment]
+    """One request, running or ended, explained: every attempt, its cost, and what the other targets would have cost."""
+    CancelRequest: _aio.UnaryUnaryMultiCallable[_requests_pb2.CancelRequestRequest, _requests_pb2.CancelRequestResponse]  # type: ignore[assignment]
+    """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
+    any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
+    """
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
 
@@ -433,6 +471,40 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExplainRouteResponse, _abc.Awaitable[_admin_pb2.ExplainRouteResponse]]:
         """Which of a route's targets would be chosen now, and why, in numbers."""
+
+    @_abc_1.abstractmethod
+    def ListRequests(
+        self,
+        request: _requests_pb2.ListRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requests_pb2.ListRequestsResponse, _abc.Awaitable[_requests_pb2.ListRequestsResponse]]:
+        """Requests that run or wait now, of all translators that are connected to this control plane."""
+
+    @_abc_1.abstractmethod
+    def SearchRequests(
+        self,
+        request: _requests_pb2.SearchRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requests_pb2.SearchRequestsResponse, _abc.Awaitable[_requests_pb2.SearchRequestsResponse]]:
+        """Requests that have ended, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRequest(
+        self,
+        request: _requests_pb2.GetRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requests_pb2.GetRequestResponse, _abc.Awaitable[_requests_pb2.GetRequestResponse]]:
+        """One request, running or ended, explained: every attempt, its cost, and what the other targets would have cost."""
+
+    @_abc_1.abstractmethod
+    def CancelRequest(
+        self,
+        request: _requests_pb2.CancelRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requests_pb2.CancelRequestResponse, _abc.Awaitable[_requests_pb2.CancelRequestResponse]]:
+        """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
+        any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
+        """
 
     @_abc_1.abstractmethod
     def GetStatus(

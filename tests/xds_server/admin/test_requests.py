@@ -1,0 +1,133 @@
+"""Requests one by one, over real gRPC: searched in the ledger, and explained."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.ledger.v1 import ledger_pb2
+
+from tests.xds_server.admin.conftest import Admin
+from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
+from xds_server.ledger.ledger import Ledger
+from xds_server.store import Store
+
+
+@pytest.fixture
+async def ledger(store: Store) -> AsyncIterator[Ledger]:
+    opened = Ledger(store.url, store.write_lock)
+    yield opened
+    opened.close()
+
+
+async def search(admin: Admin, **wanted: Any) -> pb.SearchRequestsResponse:
+    return await admin.stub.SearchRequests(pb.SearchRequestsRequest(**wanted))  # type: ignore[no-any-return]
+
+
+def ids(answer: pb.SearchRequestsResponse) -> list[str]:
+    return [each.record.id for each in answer.requests]
+
+
+async def test_an_empty_ledger(admin: Admin) -> None:
+    assert await search(admin) == pb.SearchRequestsResponse()
+    assert await admin.stub.ListRequests(pb.ListRequestsRequest()) == pb.ListRequestsResponse()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["six-6", "five-5", "four-4", "three-3", "two-2", "one-1"]),
+        ({"id": "three"}, ["three-3"]),
+        ({"id": "four-4"}, ["four-4"]),
+        ({"id": "none"}, []),
+        ({"status": "429"}, ["two-2"]),
+        ({"status": "5xx"}, ["three-3"]),
+        ({"status": "failed"}, ["three-3", "two-2"]),
+        ({"status": "expired"}, ["six-6"]),
+        ({"filter": {"tag": "run-7"}}, ["four-4"]),
+        ({"filter": {"end_user": "u1"}}, ["four-4", "one-1"]),
+        ({"filter": {"model": "llama3"}}, ["five-5"]),
+        ({"filter": {"key_id": "key2"}}, ["five-5"]),
+        ({"filter": {"target_id": "azure/gpt"}}, ["two-2"]),
+        ({"since": MONDAY_10 + 30 * HOUR}, ["six-6", "five-5"]),
+        ({"until": MONDAY_10 + 2 * HOUR}, ["two-2", "one-1"]),
+        ({"since": MONDAY_10 + HOUR, "until": MONDAY_10 + 2 * HOUR, "id": "two-"}, ["two-2"]),
+    ],
+)
+async def test_a_search(admin: Admin, ledger: Ledger, wanted: dict[str, Any], found: list[str]) -> None:
+    """Over more hours than one step of a search by id looks at."""
+    await ledger.append(
+        batch(
+            usage(id="one-1", end_user="u1"),
+            usage(MONDAY_10 + HOUR, id="two-2", status=429, target_id="azure/gpt"),
+            usage(MONDAY_10 + 2 * HOUR, id="three-3", status=503),
+            usage(MONDAY_10 + 20 * HOUR, id="four-4", tag="run-7", end_user="u1"),
+            usage(MONDAY_10 + 40 * HOUR, id="five-5", model="llama3", key_id="key2"),
+            usage(MONDAY_10 + 41 * HOUR, id="six-6", expired=True),
+        )
+    )
+    assert ids(await search(admin, **wanted)) == found
+
+
+async def test_pages(admin: Admin, ledger: Ledger) -> None:
+    """Many begin in the same microsecond, across the ends of pages and of steps."""
+    made = [usage(MONDAY_10 + number // 700, id=f"request-{number:04}") for number in range(2_500)]
+    for start in range(0, len(made), 500):
+        await ledger.append(batch(*made[start : start + 500]))
+    found: list[str] = []
+    token = ""
+    while True:
+        page = await search(admin, page_size=333, page_token=token)
+        found += ids(page)
+        token = page.next_page_token
+        if not token:
+            break
+    assert found == [each.id for each in reversed(made)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"status": "blue"}, 'status: "blue" is not known; accepted: failed, cancelled'),
+        ({"id": "abc"}, 'id: "abc" is no id; accepted: 4 to 128'),
+        ({"page_token": "x"}, "page_token: accepted: `next_page_token`"),
+        ({"page_size": 1_001}, "page_size"),
+        ({"filter": {"organisation": "nobody"}}, "no organisation"),
+    ],
+)
+async def test_what_no_search_is_made_for(admin: Admin, wanted: dict[str, Any], told: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match=told):
+        await search(admin, **wanted)
+
+
+async def test_a_request_explained(admin: Admin, ledger: Ledger) -> None:
+    failed = [
+        ledger_pb2.FailedAttempt(target_id="azure/gpt", status=429),
+        ledger_pb2.FailedAttempt(target_id="nodes/llama3", status=0),
+    ]
+    await ledger.append(batch(usage(id="abcdef", attempts=3, failed_attempts=failed), usage(id="abcxyz")))
+    found = await admin.stub.GetRequest(pb.GetRequestRequest(id="abcd"))
+    assert found.finished.record.id == "abcdef"
+    assert [(each.target_id, each.status, each.outcome) for each in found.attempts] == [
+        ("azure/gpt", 429, "limited: it takes no more for a while"),
+        ("nodes/llama3", 0, "no answer: not reached, reset, or silent for too long"),
+        ("openai/gpt-4.1", 200, "answered"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id_", "told"),
+    [("abc-", "several requests begin with"), ("absent", 'no request "absent" is running'), ("a", "no id")],
+)
+async def test_a_request_that_is_not_found(admin: Admin, ledger: Ledger, id_: str, told: str) -> None:
+    await ledger.append(batch(usage(id="abc-1"), usage(id="abc-2")))
+    with pytest.raises(grpc.aio.AioRpcError, match=told):
+        await admin.stub.GetRequest(pb.GetRequestRequest(id=id_))
+
+
+async def test_nothing_is_cancelled_where_nothing_runs(admin: Admin) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match='no request "absent" is running or waiting'):
+        await admin.stub.CancelRequest(pb.CancelRequestRequest(id="absent"))

@@ -1,0 +1,58 @@
+"""A request's attempts in order, each with how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server.ledger.records import Row
+
+_LIMITED = HTTPStatus.TOO_MANY_REQUESTS
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
+#: Envoy's response flags that say how a request ended, with what they mean to an operator.
+_FLAGS = {
+    "DC": "the client left",
+    "UT": "the target's time was over",
+    "SI": "the stream was silent for too long",
+    "UC": "the target ended the connection",
+    "UR": "the target reset the stream",
+    "UF": "the target could not be reached",
+    "UH": "no target was healthy",
+}
+
+
+def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
+    """Those before the last one, as Envoy's module noted them; the last one, as the record has it."""
+    for target, status, _ in row.failed_attempts:
+        yield pb.RequestAttempt(target_id=target, status=status, outcome=_why_it_moved_on(status))
+    if row.target_id:
+        yield pb.RequestAttempt(target_id=row.target_id, status=row.status, outcome=_how_it_ended(row))
+
+
+def of_running(running: pb.RunningRequest) -> Iterator[pb.RequestAttempt]:
+    """The attempt that is being made."""
+    if running.target_id:
+        yield pb.RequestAttempt(target_id=running.target_id, outcome="running")
+
+
+def _why_it_moved_on(status: int) -> str:
+    if not status:
+        return "no answer: not reached, reset, or silent for too long"
+    if status == _LIMITED:
+        return "limited: it takes no more for a while"
+    if status in _REFUSED:
+        return "refused: the gateway's credential or account"
+    if status < HTTPStatus.BAD_REQUEST:
+        return "no proper answer"
+    return "failed"
+
+
+def _how_it_ended(row: Row) -> str:
+    if row.expired:
+        return "nobody knows: Envoy ended before it"
+    for flag in row.response_flags.split(","):
+        if flag in _FLAGS:
+            return _FLAGS[flag]
+    return "answered" if 0 < row.status < HTTPStatus.BAD_REQUEST else "failed"

@@ -1,0 +1,162 @@
+"""The part of the Admin service about single requests: those that run or wait, and those that have ended."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from xds_server.admin import attempts, values
+from xds_server.admin.calls import reporting
+from xds_server.admin.ports import RunningRequests
+from xds_server.admin.problems import Problems, checking
+from xds_server.admin.usage import UsageMethods
+from xds_server.errors import InvalidFieldError, NotFoundError
+from xds_server.ledger import records, search
+from xds_server.ledger.records import Columns, Row
+from xds_server.ledger.requests import Cursor
+from xds_server.ledger.search import Search
+
+_LISTED, _MOST_LISTED = 200, 10_000
+_PAGE, _LARGEST_PAGE = 100, 1_000
+_SHORTEST_ID, _LONGEST_ID = 4, 128
+#: Seconds that one page of a search may take, and the search for one request.
+_PAGE_SECONDS, _FIND_SECONDS = 1.0, 20.0
+_STATUS = re.compile(r"[1-5]xx|[1-5]\d\d")
+_FAILED = 400
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class RequestMethods(UsageMethods):
+    """Asks translators for what runs, and the ledger for what has ended."""
+
+    _running: RunningRequests
+
+    @reporting
+    async def ListRequests(self, request: pb.ListRequestsRequest, context: Context) -> pb.ListRequestsResponse:
+        with checking() as problems:
+            values.number(request.limit, 0, _MOST_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
+            if request.state not in pb.RequestState.values():
+                problems.at("state").note("accepted: REQUEST_STATE_QUEUED, REQUEST_STATE_RUNNING")
+        return await self._running.listed(request.filter, request.state, request.limit or _LISTED)
+
+    @reporting
+    async def SearchRequests(
+        self, request: pb.SearchRequestsRequest, context: Context
+    ) -> pb.SearchRequestsResponse:
+        with checking() as problems:
+            values.number(request.page_size, 0, _LARGEST_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
+            ended = _ended(request.status, problems.at("status"))
+            if request.id:
+                _check_id(request.id, problems.at("id"))
+            before = _cursor(request.page_token, problems.at("page_token"))
+        wanted = request.filter
+        usage = pb.UsageFilter(
+            since=request.since,
+            until=request.until,
+            organisation=wanted.organisation,
+            key_id=wanted.key_id,
+            model=wanted.model,
+            target_id=wanted.target_id,
+            tag=wanted.tag,
+        )
+        found, after = await self._ledger.search(
+            Search(await self._filter(usage), request.id, wanted.end_user, ended),
+            before,
+            request.page_size or _PAGE,
+            _PAGE_SECONDS,
+        )
+        return pb.SearchRequestsResponse(
+            requests=await self._finished(found),
+            next_page_token=f"{after.started_at_us}:{after.id}" if after is not None else "",
+        )
+
+    @reporting
+    async def GetRequest(self, request: pb.GetRequestRequest, context: Context) -> pb.GetRequestResponse:
+        with checking() as problems:
+            _check_id(request.id, problems.at("id"))
+        running = await self._running.find(request.id)
+        if running is not None:
+            return pb.GetRequestResponse(running=running, attempts=attempts.of_running(running))
+        found, _ = await self._ledger.search(Search(id_prefix=request.id), search.NEWEST, 2, _FIND_SECONDS)
+        if not found:
+            raise NotFoundError(
+                f"no request {values.quoted(request.id)} is running, and the ledger has none that begins so; one "
+                "that was refused has no record, one that has just ended has none yet"
+            )
+        if len({row.id for row in found}) > 1:
+            raise InvalidFieldError(
+                [f"id: several requests begin with {values.quoted(request.id)}; send more of it"]
+            )
+        (finished,) = await self._finished(found[:1])
+        return pb.GetRequestResponse(finished=finished, attempts=attempts.of_finished(found[0]))
+
+    @reporting
+    async def CancelRequest(self, request: pb.CancelRequestRequest, context: Context) -> pb.CancelRequestResponse:
+        with checking() as problems:
+            _check_id(request.id, problems.at("id"))
+        cancelled = await self._running.cancel(request.id)
+        if cancelled is None:
+            raise NotFoundError(f"no request {values.quoted(request.id)} is running or waiting")
+        return pb.CancelRequestResponse(request=cancelled)
+
+    async def _finished(self, rows: list[Row]) -> list[pb.FinishedRequest]:
+        organisations, keys = await self._ledger.names() if rows else ({}, {})
+        return [
+            pb.FinishedRequest(
+                record=records.record(row),
+                organisation=organisations.get(row.organisation_id, row.organisation_id),
+                key=keys.get(row.key_id, row.key_id),
+            )
+            for row in rows
+        ]
+
+
+def _check_id(text: str, problems: Problems) -> None:
+    if not _SHORTEST_ID <= len(text) <= _LONGEST_ID or not text.isprintable():
+        problems.note(
+            f"{values.quoted(text)} is no id; accepted: {_SHORTEST_ID} to {_LONGEST_ID} printable characters"
+        )
+
+
+def _cursor(token: str, problems: Problems) -> Cursor:
+    if not token:
+        return search.NEWEST
+    at, separator, id_ = token.partition(":")
+    if separator and at.isascii() and at.isdecimal() and len(at) <= len(str(search.NEWEST.started_at_us)):
+        return Cursor(int(at), id_)
+    problems.note("accepted: `next_page_token` of the page before")
+    return search.NEWEST
+
+
+def _ended(word: str, problems: Problems) -> search.Ended:
+    """What `status` asks for."""
+    if not word:
+        return search.anyhow
+    if word == "failed":
+        return lambda of, index: of["status"][index] >= _FAILED or of["status"][index] == 0
+    if word == "expired":
+        return lambda of, index: bool(of["expired"][index])
+    if _STATUS.fullmatch(word) is None:
+        problems.note(
+            f"{values.quoted(word)} is not known; accepted: failed, cancelled, expired, a status such as "
+            "429, or a class such as 5xx"
+        )
+        return search.anyhow
+    return _in_class(int(word[0])) if word.endswith("xx") else _equal(int(word))
+
+
+def _equal(status: int) -> search.Ended:
+    return lambda of, index: of["status"][index] == status
+
+
+def _in_class(first: int) -> search.Ended:
+    def ended(of: Columns, index: int) -> bool:
+        return bool(of["status"][index] // 100 == first)
+
+    return ended

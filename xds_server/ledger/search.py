@@ -1,0 +1,96 @@
+"""Single requests, newest first, by what an operator remembers of one: id, key, tag, model, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from xds_server.ledger import blocks, records
+from xds_server.ledger.query import Filter
+from xds_server.ledger.records import HOUR_US, Columns, Row
+from xds_server.ledger.requests import Cursor
+from xds_server.store.connection import Snapshot
+
+#: Requests that one step looks at, and hours where only ids are compared.
+_STEP, _STEP_HOURS = 1_000, 6
+#: Behind every request.
+NEWEST = Cursor(1 << 62, "")
+
+#: Whether a request ended in the way that is looked for, by the columns of its block and its place in them.
+Ended = Callable[[Columns, int], bool]
+
+
+def anyhow(of: Columns, index: int) -> bool:
+    """Matches every request."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which requests. `id_prefix` and `end_user` match all where they are empty."""
+
+    filter: Filter = field(default_factory=Filter)
+    id_prefix: str = ""
+    end_user: str = ""
+    ended: Ended = anyhow
+
+    def matching(self, requests: Columns) -> Iterator[int]:
+        """Which of `requests` it is about."""
+        ids, users = requests["id"], requests["end_user"]
+        for index in self.filter.matching(requests):
+            if self.end_user and users[index] != self.end_user:
+                continue
+            if ids[index].startswith(self.id_prefix) and self.ended(requests, index):
+                yield index
+
+
+def step(snapshot: Snapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
+    """Looks at some requests from `before` on down. Returns those that match, newest first, and where the next
+    step begins; None where nothing is left.
+    """
+    times = wanted.filter.times_us
+    before = min(before, Cursor(times.stop))
+    first = _first(snapshot, times.start)
+    if first is None or before.started_at_us < first:
+        return [], None
+    since, condition = first, ""
+    arguments: tuple[object, ...] = ()
+    if wanted.id_prefix:
+        # No index has ids alone: a stretch of time is searched for it, and opens no block where it is not.
+        since = max(first, min(before.started_at_us, _newest(snapshot)) - _STEP_HOURS * HOUR_US)
+        condition, arguments = " AND substr(id, 1, ?) = ?", (len(wanted.id_prefix), wanted.id_prefix)
+    listed = snapshot.rows(
+        "SELECT started_at_us, id, block FROM usage_request "  # noqa: S608 - the condition is one of two above
+        f"WHERE (started_at_us, id) < (?, ?) AND started_at_us >= ?{condition} "
+        "ORDER BY started_at_us DESC, id DESC LIMIT ?",
+        *before,
+        since,
+        *arguments,
+        _STEP,
+    )
+    found = _opened(snapshot, wanted, {(at, id_): block for at, id_, block in listed})
+    if len(listed) == _STEP:
+        return found, Cursor(*listed[-1][:2])
+    return found, Cursor(since) if since > first else None
+
+
+def _opened(snapshot: Snapshot, wanted: Search, listed: dict[tuple[int, str], int]) -> list[Row]:
+    found: list[Row] = []
+    for block in set(listed.values()):
+        requests = blocks.opened(snapshot, block)
+        keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
+        chosen = [index for index in wanted.matching(requests) if keys[index] in listed]
+        found += records.rows(records.chosen(requests, chosen))
+    return sorted(found, key=lambda row: (row.started_at_us, row.id), reverse=True)
+
+
+def _first(snapshot: Snapshot, start: int) -> int | None:
+    """When the oldest request from `start` on began."""
+    ((found,),) = snapshot.rows("SELECT MIN(started_at_us) FROM usage_request WHERE started_at_us >= ?", start)
+    return cast("int | None", found)
+
+
+def _newest(snapshot: Snapshot) -> int:
+    ((found,),) = snapshot.rows("SELECT MAX(started_at_us) FROM usage_request")
+    return cast("int", found)
