@@ -23,7 +23,8 @@ from translator.errors import Refusal
 MOST = 100_000
 #: Seconds after which a response is forgotten: providers keep them for 30 days.
 LONGEST = 30 * 86_400
-_NAMED = re.compile(rb"/v1/responses/([A-Za-z0-9_-]{1,200})(/cancel|/input_items|)")
+#: The id as Envoy's module takes it from an answer (facts.h).
+_NAMED = re.compile(rb"/v1/responses/((?!\.)[A-Za-z0-9_.=:+~-]{1,512})(/cancel|/input_items|)")
 #: What stands where an id would, and is none.
 _OTHERS = frozenset({b"compact", b"input_tokens"})
 _METHODS = {b"": ("GET", "HEAD", "DELETE"), b"/cancel": ("POST",), b"/input_items": ("GET", "HEAD")}
@@ -52,6 +53,7 @@ class Responses:
         self._path = path
         self._log = log
         self._clock = clock
+        #: By `_key`: a target chooses the ids of its responses, and may choose another organisation's.
         self._places: dict[str, Place] = {}
         self._lines = 0
         self._load()
@@ -65,10 +67,7 @@ class Responses:
             return
         now = int(self._clock())
         place = Place(response_id, held.organisation, held.route, held.model, cluster, machine or "-", now)
-        self._places.pop(response_id, None)
-        self._places[response_id] = place
-        while len(self._places) > MOST:
-            del self._places[next(iter(self._places))]
+        self._keep(place)
         self._append(place)
 
     def find(self, organisation: str, response_id: str) -> Place:
@@ -77,13 +76,21 @@ class Responses:
         Raises:
             Refusal: 404. It is not known here, or another organisation's.
         """
-        place = self._places.get(response_id)
-        if place is None or place.organisation != organisation or self._clock() - place.at > LONGEST:
+        place = self._places.get(_key(organisation, response_id))
+        if place is None or self._clock() - place.at > LONGEST:
             raise not_found(response_id)
         return place
 
     def close(self) -> None:
         os.close(self._file)
+
+    def _keep(self, place: Place) -> None:
+        """Takes in a place, as the latest one."""
+        key = _key(place.organisation, place.id)
+        self._places.pop(key, None)
+        self._places[key] = place
+        while len(self._places) > MOST:
+            del self._places[next(iter(self._places))]
 
     def _append(self, place: Place) -> None:
         if self._lines >= 2 * MOST:
@@ -109,11 +116,8 @@ class Responses:
                 place = _decode(line)
             except msgspec.MsgspecError:
                 continue  # torn, where the process was killed
-            self._places.pop(place.id, None)
             if place.at >= oldest:
-                self._places[place.id] = place
-        while len(self._places) > MOST:
-            del self._places[next(iter(self._places))]
+                self._keep(place)
 
     def _rewrite(self) -> None:
         """Leaves out of the file what is forgotten."""
@@ -130,6 +134,10 @@ class Responses:
 
     def _opened(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _key(organisation: str, response_id: str) -> str:
+    return f"{organisation} {response_id}"
 
 
 def named(method: str, path: bytes) -> str:

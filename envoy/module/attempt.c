@@ -18,15 +18,6 @@ static const struct word MISTAKEN = {
     "",
 };
 
-// A response was made where its route does not go any more.
-static const struct word GONE = {
-    404,
-    SPAN("{\"error\":{\"message\":\"The target that made this response does not serve its model any more. Send the "
-         "conversation as `input`, without `previous_response_id`.\",\"type\":\"invalid_request_error\","
-         "\"param\":null,\"code\":\"response_not_found\"}}"),
-    "",
-};
-
 static bool has_flag(struct span flags, char flag) {
   return flags.size && memchr(flags.data, flag, flags.size) != NULL;
 }
@@ -82,6 +73,8 @@ static void dress_headers(struct dress *dress) {
   } else if (dress->request->attempts > 1) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"));
   }
+  // What is fetched names no model, by which a node finds the local server. No other attempt follows this one.
+  if (target->node && dress->request->fetches) header_set(envoy, REQUEST_HEADERS, MODEL_HEADER, target->model);
   if (target->node && target->own) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"), SPAN("1"));
   } else if (dress->request->attempts > 1) {
@@ -181,10 +174,6 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   const struct choice *choice = &request->choice;
   dress->host = dress->target.node ? host_of_node(request->cluster, dress->target.credential) : request->cluster;
   choice_begin(&request->choice);
-  if (choice->verdict == CHOICE_GONE) {
-    answer_instead(dress, GONE, SPAN("trunkline_response_gone"));
-    return HEADERS_STOP;
-  }
   if (choice->verdict == CHOICE_GIVE_UP) {
     answer_instead(dress, last_word(&request->outcome), SPAN("trunkline_nothing_left"));
     return HEADERS_STOP;
@@ -202,6 +191,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   request->attempts++;
   facts_clear(&request->facts);
+  request->facts.wants_id = request_makes(request);
   request->target.size = 0;
   buffer_add(&request->target, dress->target.id);
   dress_headers(dress);
@@ -276,7 +266,6 @@ static void destroy(struct filter *filter) {
   buffer_free(&dress->metadata);
   buffer_free(&dress->model);
   buffer_free(&dress->held);
-  buffer_free(&dress->seen);
   redactor_free(&dress->redactor);
   answer_free(&dress->answer);
   if (dress->request) request_release(dress->request);

@@ -37,5 +37,4 @@ struct dress {
   bool swallows;             // that is sent: the rest of the target's body is dropped
   struct redactor redactor;  // of the target's credential
   struct answer answer;
-  struct buffer seen;        // the beginning of an answer in which the id of a response is looked for
 };

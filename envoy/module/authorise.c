@@ -394,8 +394,17 @@ static void scheduled(struct filter *filter, uint64_t event) {
   link_drop(ticket);
 }
 
-// Nothing was asked, and Envoy's answer says that nothing can be reached: this one says when to come back.
-static void say_limited(struct authorise *authorise) {
+// Whether the answer is Envoy's own, which only says that nothing can be reached. A target's 503 has another status
+// here.
+static bool is_mute(const struct authorise *authorise) {
+  const struct request *request = authorise->request;
+  if (request->limited || request->outcome.gone) return true;
+  return request->outcome.bound &&
+         span_is(header_get(authorise->filter.envoy, RESPONSE_HEADERS, SPAN(":status")), SPAN("503"));
+}
+
+// Says why nothing can be reached, and when to come back.
+static void say_last_word(struct authorise *authorise) {
   envoy_filter envoy = authorise->filter.envoy;
   struct word word = last_word(&authorise->request->outcome);
   refusal_replace_headers(envoy, &word);
@@ -405,7 +414,7 @@ static void say_limited(struct authorise *authorise) {
 static enum headers_status response_headers(struct filter *filter, bool last) {
   struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
-  if (authorise->request->limited) say_limited(authorise);
+  if (is_mute(authorise)) say_last_word(authorise);
   request_restore_status(authorise->request, filter->envoy);
   struct header_lines lines;
   header_lines(authorise->request->client_headers, &lines);

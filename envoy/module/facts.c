@@ -63,6 +63,19 @@ void facts_word(struct facts *facts, enum word_kind kind, struct span text) {
   facts->words[kind].size = text.size;
 }
 
+static bool is_of_id(char byte) {
+  return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
+         (byte && strchr("_-.=:+~", byte));
+}
+
+void facts_id(struct facts *facts, struct span text) {
+  if (facts->id.size || text.size == 0 || text.size > LONGEST_RESPONSE_ID || text.data[0] == '.') return;
+  for (size_t at = 0; at < text.size; at++) {
+    if (!is_of_id(text.data[at])) return;
+  }
+  buffer_add(&facts->id, text);
+}
+
 static void write_member(struct buffer *into, struct span name, struct span value) {
   buffer_add(into, SPAN(",\""));
   buffer_add(into, name);
@@ -128,4 +141,5 @@ void facts_clear(struct facts *facts) {
 void facts_free(struct facts *facts) {
   for (size_t kind = 0; kind < REPORT_KINDS; kind++) buffer_free(&facts->reports[kind].text);
   for (size_t at = 0; at < facts->choice_count; at++) buffer_free(&facts->choices[at].usage.text);
+  buffer_free(&facts->id);
 }

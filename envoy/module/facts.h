@@ -18,6 +18,7 @@ enum word_kind { WORD_TIER, WORD_SECONDS, WORD_SIZE, WORD_QUALITY, WORD_CODING, 
 enum {
   LONGEST_REPORT = 16 * 1024,
   LONGEST_WORD = 32,
+  LONGEST_RESPONSE_ID = 512,
   // Choices that may report their own usage; no server that does so allows more.
   MOST_CHOICES = 16,
 };
@@ -47,6 +48,8 @@ struct facts {
   uint64_t deltas;     // events that have some
   uint64_t documents;  // JSON texts: one, or one per event
   bool too_long;       // a report was, and is not kept
+  bool wants_id;       // of the response that the answer makes: `id`, the first one that can be one
+  struct buffer id;
 };
 
 void facts_report(struct facts *facts, enum report_kind kind, struct span text);
@@ -54,8 +57,11 @@ void facts_report(struct facts *facts, enum report_kind kind, struct span text);
 void facts_choice(struct facts *facts, uint64_t index, struct span text);
 // Keeps words of letters, digits and `._:+-` only; others are not kept.
 void facts_word(struct facts *facts, enum word_kind kind, struct span text);
+// Keeps the first text that can be the id of a response and a part of a path: LONGEST_RESPONSE_ID letters, digits and `_-.=:+~`
+// at most, the first of them no point.
+void facts_id(struct facts *facts, struct span text);
 // As a JSON object; nothing if there are none.
 void facts_write(const struct facts *facts, struct buffer *into);
-// Forgets them.
+// Forgets them, and what was wanted.
 void facts_clear(struct facts *facts);
 void facts_free(struct facts *facts);

@@ -31,6 +31,13 @@ enum fate fate_of(unsigned status, bool page, bool empty) {
   SPAN("{\"error\":{\"message\":\"" message "\",\"type\":\"" type "\",\"param\":null,\"code\":\"" code "\"}}")
 
 struct word last_word(const struct outcome *outcome) {
+  if (outcome->gone) {
+    return (struct word){404,
+                         WORD("The target that made this response does not serve its model any more. Send the "
+                              "conversation as `input`, without `previous_response_id`.",
+                              "invalid_request_error", "response_not_found"),
+                         ""};
+  }
   if (outcome->status == 429) {
     return (struct word){429,
                          WORD("Every target of this model is at its own limit right now. Send the request again later.",
@@ -42,6 +49,14 @@ struct word last_word(const struct outcome *outcome) {
         outcome->status,
         WORD("Every target of this model failed to serve the request.", "server_error", "upstream_error"),
         outcome->retry_after};
+  }
+  if (outcome->bound) {
+    return (struct word){503,
+                         WORD("The target that made this response cannot be reached right now, and no other one "
+                              "knows it. Send the request again later, or send the conversation as `input`, without "
+                              "`previous_response_id`.",
+                              "server_error", "response_unreachable"),
+                         "5"};
   }
   return (struct word){503,
                        WORD("No target of this model can be reached right now. Send the request again later.",

@@ -18,6 +18,8 @@ enum {
 struct outcome {
   unsigned status;  // 0 if there was none
   char retry_after[12];  // seconds, or empty
+  bool bound;  // only the place that made a response may be asked
+  bool gone;  // which is no target of the route any more
 };
 
 // What becomes of an answer, by its head.

@@ -25,10 +25,12 @@ static const struct scan_rule TOP_RULES[] = {
     {SPAN("b64_json"), IMAGE, 0, IN_EVENTS},
     {SPAN("citations"), CONTENT, 0, IN_EVENTS},
     {SPAN("search_results"), CONTENT, 0, IN_EVENTS},
+    {SPAN("id"), ID, 0, IN_ANSWERS},
 };
 static const struct scan_rule RESPONSE_RULES[] = {
     {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
     {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
+    {SPAN("id"), ID, 0, ANYWHERE},
 };
 static const struct scan_rule MESSAGE_RULES[] = {{SPAN("usage"), REPORT, REPORT_START, ANYWHERE}};
 static const struct scan_rule X_GROQ_RULES[] = {{SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE}};

@@ -1,4 +1,5 @@
-// Where in an answer what it says about its cost stands, and what of it a client would miss. No I/O.
+// Where in an answer what it says about its cost stands, what of it a client would miss, and the id of a response that
+// it makes. No I/O.
 
 #pragma once
 
@@ -37,6 +38,7 @@ enum action {
   CONTENT,        // a client would miss it
   TYPE,           // of an event
   IMAGE,
+  ID,             // of the response that the answer makes
 };
 
 struct scan_rule {

@@ -32,6 +32,7 @@ static bool parse_affinity(struct request *request, struct span text) {
     request->machine = span_next(&rest, ' ');
     if (span_is(request->machine, NONE)) request->machine = NO_SPAN;
     request->bound = rest;
+    request->outcome.bound = true;
     request->sticky = request->machine.size > 0;
     return rest.size > 0;
   }

@@ -21,6 +21,9 @@ struct edit {
 // For the machines of a pool, where neither filter state nor metadata is to be seen: which one to prefer, as a number.
 #define AFFINITY_HEADER SPAN("x-trunkline-affinity")
 
+// For a node, the model of a request that names none in its body, as a JSON string.
+#define MODEL_HEADER SPAN("x-trunkline-model")
+
 struct request {
   unsigned references;
 

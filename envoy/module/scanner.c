@@ -21,6 +21,9 @@ static bool is_report(const struct scanner *scanner) {
   return is_ruled(scanner, REPORT) || is_ruled(scanner, CHOICE_REPORT);
 }
 
+// Whether the value is kept as it is written.
+static bool is_kept(const struct scanner *scanner) { return is_report(scanner) || is_ruled(scanner, ID); }
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes is the lowest");
 
 // Marks the highest bit of each of the eight bytes that is `byte`, and maybe of some behind the first of these.
@@ -211,6 +214,12 @@ static void take_word(struct scanner *scanner, struct facts *facts, bool is_stri
   }
 }
 
+static void begin_kept(struct scanner *scanner, struct span opening) {
+  scanner->report.size = 0;
+  buffer_add(&scanner->report, opening);
+  scanner->report_lost = false;
+}
+
 static void begin_container(struct scanner *scanner, char bracket) {
   enum place place = place_of(scanner), element = INSIDE[place].element;
   bool is_object = bracket == '{';
@@ -223,12 +232,10 @@ static void begin_container(struct scanner *scanner, char bracket) {
     scanner->state = SCAN_OPENED;
   } else {
     if (is_report(scanner) && is_object) {
-      scanner->report.size = 0;
-      buffer_add(&scanner->report, SPAN("{"));
-      scanner->report_lost = false;
+      begin_kept(scanner, SPAN("{"));
       scanner->has_choice_report = false;
       scanner->has_report = true;
-    } else if (is_report(scanner) || (place == TOP && !scanner->is_event)) {
+    } else if (is_kept(scanner) || (place == TOP && !scanner->is_event)) {
       scanner->rule = NULL;  // `text` may be an object too, with the client's own schema in it
     }
     scanner->depth = 1;
@@ -258,7 +265,8 @@ static size_t begin_value(struct scanner *scanner, struct facts *facts, struct s
   }
   if (is_ruled(scanner, CONTENT)) scanner->has_content = true;
   if (is_ruled(scanner, IMAGE)) scanner->has_image = true;
-  if (is_report(scanner)) scanner->rule = NULL;
+  if (is_report(scanner) || (is_ruled(scanner, ID) && !facts->wants_id)) scanner->rule = NULL;
+  if (is_ruled(scanner, ID)) begin_kept(scanner, NO_SPAN);
   scanner->depth = 0;
   scanner->in_string = true;
   scanner->state = SCAN_SKIP;
@@ -319,9 +327,12 @@ static size_t read_skipped(struct scanner *scanner, struct facts *facts, struct 
   uint64_t letters = 0;
   size_t end = skip_value(scanner, text, at, &whole, &letters);
   if (is_generated(scanner)) facts->text += letters;
-  if (is_report(scanner)) keep_report(scanner, span_between(text, at, end));
+  if (is_kept(scanner)) keep_report(scanner, span_between(text, at, end));
   if (!whole) return end;
-  if (is_report(scanner) && scanner->report_lost) {
+  if (is_ruled(scanner, ID)) {
+    if (!scanner->report_lost)
+      facts_id(facts, span_between(buffer_span(&scanner->report), 0, scanner->report.size - 1));
+  } else if (is_report(scanner) && scanner->report_lost) {
     facts->too_long = true;
   } else if (is_ruled(scanner, REPORT)) {
     facts_report(facts, (enum report_kind)scanner->rule->what, buffer_span(&scanner->report));

@@ -133,7 +133,8 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
     const struct living living = {&look, healthy, askable};
     choose(plan, choice, &look.draw, &living);
   }
-  bool nowhere = choice->verdict == CHOICE_GIVE_UP && !choice->attempts;
+  bool gone = choice->verdict == CHOICE_GONE;
+  bool nowhere = gone || (choice->verdict == CHOICE_GIVE_UP && !choice->attempts);
   CALLBACK(cluster_specifier_set_cluster_name)(context, nowhere ? NOWHERE : plan->targets[choice->current].cluster);
   if (request) {
     request->status = 0;  // of the attempt before
@@ -141,7 +142,9 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
       request->place.size = 0;
       buffer_add(&request->place, nowhere ? NOWHERE : plan->targets[choice->current].cluster);
     }
-    if (nowhere && !hosts_are_open() && find_limits(&look)) request_limited(request, look.first_limit - look.now);
+    request->outcome.gone = gone;
+    bool limited = nowhere && !gone && !hosts_are_open() && find_limits(&look);
+    if (limited) request_limited(request, look.first_limit - look.now);
   } else {
     choice_free(choice);
   }

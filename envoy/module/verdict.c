@@ -7,7 +7,6 @@
 #include "hosts.h"
 #include "pauses.h"
 #include "peek.h"
-#include "response_id.h"
 
 static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
 
@@ -210,15 +209,11 @@ static bool settle(struct dress *dress, bool last) {
   return true;
 }
 
-// Looks for the id of a response that is being made, before the client can see it.
-static void look_for_id(struct dress *dress, struct span chunk) {
-  enum { MOST = 8 * 1024 };
+// Tells the translator of the response that is being made, before the client can see its id.
+static void tell_made(const struct dress *dress) {
   struct request *request = dress->request;
-  if (request->made || !dress->answered || dress->instead.size || !request_makes(request) || dress->seen.size > MOST)
-    return;
-  buffer_add(&dress->seen, chunk);
-  struct span id = response_id(buffer_span(&dress->seen));
-  if (id.size) request_made(request, id, dress->target.node ? dress->target.credential : NO_SPAN);
+  struct span id = buffer_span(&request->facts.id);
+  if (id.size && !request->made) request_made(request, id, dress->target.node ? dress->target.credential : NO_SPAN);
 }
 
 // What passes of a piece of the body. Returns whether `passed` stands for it.
@@ -228,13 +223,13 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
     buffer_add(passed, dress->instead);
     dress->swallows = true;
   } else {
-    look_for_id(dress, chunk);
     struct buffer followed = {0};
     bool replaced = false;
     if (dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk);
     if (dress->answer.kind == ANSWER_EVENTS) {
       replaced = answer_events(&dress->answer, dress->request, chunk, last, &followed);
     }
+    tell_made(dress);
     struct span text = replaced ? buffer_span(&followed) : chunk;
     if (redact(&dress->redactor, text, last, passed)) {
       buffer_free(&followed);

@@ -11,6 +11,7 @@ class BodyKind(Enum):
 
     JSON = auto()  # the top-level member `model`
     FORM = auto()  # the field `model` of multipart/form-data
+    NONE = auto()  # the gateway names it in a header
 
 
 _ENDPOINTS = {
@@ -26,6 +27,13 @@ _ENDPOINTS = {
     b"/v1/audio/transcriptions": BodyKind.FORM,
     b"/v1/audio/translations": BodyKind.FORM,
 }
+#: A response that a local server has stored, and what may be done with it.
+_STORED = re.compile(rb"/v1/responses/(?!\.)[A-Za-z0-9_.=:+~-]{1,512}(/cancel|/input_items|)")
+_STORED_METHODS = {
+    b"": (b"GET", b"HEAD", b"DELETE"),
+    b"/cancel": (b"POST",),
+    b"/input_items": (b"GET", b"HEAD"),
+}
 _QUERY = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*")
 
 
@@ -35,7 +43,12 @@ def find(method: bytes, target: bytes) -> tuple[BodyKind, str] | None:
     Exact paths only: no dots, doubled slashes or encodings that another parser could read as another path.
     """
     path, _, query = target.partition(b"?")
-    kind = _ENDPOINTS.get(path)
-    if method != b"POST" or kind is None or not _QUERY.fullmatch(query):
+    kind = _stored(method, path) if method != b"POST" or path.endswith(b"/cancel") else _ENDPOINTS.get(path)
+    if kind is None or not _QUERY.fullmatch(query):
         return None
     return kind, target.removeprefix(b"/v1").decode("ascii")
+
+
+def _stored(method: bytes, path: bytes) -> BodyKind | None:
+    found = _STORED.fullmatch(path)
+    return BodyKind.NONE if found is not None and method in _STORED_METHODS[found[1]] else None

@@ -77,11 +77,17 @@ class Forwarder:
         """As soon as its head is there."""
         url = URL(upstream.base_url + path, encoded=True)
         headers = for_local_server(exchange.head.headers, upstream.api_key)
+        method = exchange.head.method.decode("ascii")
         while True:
             attempt: dict[str, bool] = {}
             try:
-                return await self._session.post(
-                    url, data=_payload(body), headers=headers, allow_redirects=False, trace_request_ctx=attempt
+                return await self._session.request(
+                    method,
+                    url,
+                    data=_payload(body) if body or method == "POST" else None,
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=attempt,
                 )
             except aiohttp.ClientConnectorError:
                 message = "The node's local server cannot be reached."

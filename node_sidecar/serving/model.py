@@ -26,12 +26,28 @@ _MAX_PARTS = 1_000
 _MAX_PART_HEAD = 16_384
 
 
-def requested_model(kind: BodyKind, body: bytes, content_type: bytes) -> str:
-    """Raises Refusal (400). The gateway has checked the form strictly; this only has to find the name."""
-    model = _in_json(body) if kind is BodyKind.JSON else _in_form(body, content_type)
+def requested_model(kind: BodyKind, body: bytes, content_type: bytes, named: bytes = b"") -> str:
+    """Returns the model's name. The gateway has checked a form strictly; this only has to find the name. `named`
+    is what the gateway says of a request whose body names none: a JSON string.
+
+    Raises:
+        Refusal: 400.
+    """
+    if kind is BodyKind.NONE:
+        model = _named(named)
+    else:
+        model = _in_json(body) if kind is BodyKind.JSON else _in_form(body, content_type)
     if not model:
         raise Refusal(400, "missing_model", "The request must name a model in 'model'.", param="model")
     return model
+
+
+def _named(text: bytes) -> str | None:
+    try:
+        model = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return model if isinstance(model, str) else None
 
 
 class _Members(list[tuple[str, Any]]):

@@ -61,7 +61,8 @@ class Service:
         own = head.header(b"x-trunkline-own") == b"1"
         self._gate.check(own=own)
         async with self._body(exchange) as body:
-            model = requested_model(kind, body, head.header(b"content-type") or b"")
+            named = head.header(b"x-trunkline-model") or b""
+            model = requested_model(kind, body, head.header(b"content-type") or b"", named)
             self._upstream(model)  # or it need not wait
             async with self._gate.enter(own=own, model=model):
                 upstream = self._upstream(model)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 LONGEST_REPORT = 16 * 1024
 LONGEST_WORD = 32
 LONGEST_EVENT = 1 << 20
+LONGEST_RESPONSE_ID = 512
 
 Path = tuple[str, ...]
 ANY = "*"
@@ -47,8 +48,10 @@ _IN_EVENTS: dict[str, list[Path]] = {
     "tier": [("response", "service_tier")],
     "start": [("message", "usage")],
     "text": [("delta",)],
+    "id": [("response", "id")],
 }
 _IN_ANSWERS: dict[str, list[Path]] = {
+    "id": [("id",)],
     "billed_units": [("meta", "billed_units")],
     "text": [
         ("text",),
@@ -120,6 +123,7 @@ class Facts:
         self.words: dict[str, str] = {}
         self.items = self.text = self.deltas = self.documents = 0
         self.too_long = False
+        self.id = ""
 
     def take(self, text: bytes, *, event: bool) -> tuple[bool, bool]:
         """Whether the document has a report, and something else that its client would miss."""
@@ -150,7 +154,9 @@ class Facts:
         return has_report, missed or typed
 
     def _found(self, name: str, node: Node) -> bool:
-        if name in {"tier", "seconds", "size", "quality"}:
+        if name == "id":
+            self._name(node)
+        elif name in {"tier", "seconds", "size", "quality"}:
             word = json.loads(node.raw) if node.kind == "string" else node.raw
             number = node.kind == "literal" and re.match(r"-?\d", node.raw)
             if (node.kind == "string" or number) and re.fullmatch(r"[0-9A-Za-z._:+-]{0,32}", word):
@@ -164,6 +170,12 @@ class Facts:
                 self.reports[name] = self._later(self.reports.get(name), node.raw)
             return True
         return False
+
+    def _name(self, node: Node) -> None:
+        """The first one that can stand in a path as it is written."""
+        if node.kind == "string" and not self.id:
+            found = re.fullmatch(r"(?!\.)[0-9A-Za-z_.=:+~-]+", node.raw[1:-1])
+            self.id = found[0] if found and len(found[0]) <= LONGEST_RESPONSE_ID else ""
 
     def _choice(self, node: Node) -> None:
         found = [member for member in node.members if member.path[-1] == "usage" and member.kind == "object"]
@@ -223,11 +235,11 @@ def _letters(node: Node) -> int:
     return total
 
 
-def plain(text: bytes) -> bytes:
-    """The facts of a whole answer, as the access log has them."""
+def plain(text: bytes) -> tuple[bytes, str]:
+    """The facts of a whole answer, as the access log has them, and the id of the response that it makes."""
     facts = Facts()
     facts.take(text, event=False)
-    return facts.written()
+    return facts.written(), facts.id
 
 
 class Stream(NamedTuple):
@@ -237,6 +249,7 @@ class Stream(NamedTuple):
     event_bytes: int
     facts: bytes
     client: bytes
+    id: str = ""
 
 
 def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
@@ -259,7 +272,7 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
         count += whole and data is not None
         if not whole and not done:
             unfinished = event
-    return Stream(count, len(text) - len(unfinished), facts.written(), client)
+    return Stream(count, len(text) - len(unfinished), facts.written(), client, facts.id)
 
 
 def _data(event: bytes) -> bytes | None:

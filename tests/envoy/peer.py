@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.http.message import Request, Response
-from translator.questions.frames import Admitted, Allowed, Copied, Kind, QuestionReader, Queued, refused
+from translator.questions.frames import Admitted, Allowed, Copied, Kind, Made, QuestionReader, Queued, refused
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come
@@ -22,7 +22,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = QuestionReader(MAX_BODY)
-        self._read: list[tuple[int, int, Request | str | Copied]] = []
+        self._read: list[tuple[int, int, Request | str | Copied | Made]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -42,8 +42,10 @@ class Connection:
         assert isinstance(content, Request)
         return number, content
 
-    def next(self) -> tuple[int, int, Request | str | Copied]:
-        """The next frame of any kind: number, kind, and a request, the id in an end notice, or a copy."""
+    def next(self) -> tuple[int, int, Request | str | Copied | Made]:
+        """The next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a note of
+        what was made.
+        """
         while not self._read:
             data = self._rest or self._receive()
             self._rest = b""
@@ -136,12 +138,16 @@ def serving(
     admit: Callable[[int, Request], bytes] = lambda number, _: admitted(number),
     end: Callable[[int, str], object] = lambda number, _: None,
     copied: Callable[[Copied], object] = lambda _: None,
+    made: Callable[[str], object] = lambda _: None,
 ) -> Iterator[None]:
     """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
 
-    def answer(number: int, kind: int, content: Request | str | Copied) -> bytes:
+    def answer(number: int, kind: int, content: Request | str | Copied | Made) -> bytes:
         if isinstance(content, Copied):
             copied(content)
+            return b""
+        if isinstance(content, Made):
+            made(content.text)
             return b""
         if isinstance(content, str):
             end(number, content)

@@ -27,7 +27,19 @@ DONE = b"data: [DONE]"
 _NAMES = [
     *("usage", "usageMetadata", "x_groq", "response", "message", "choices", "delta", "data", "meta"),
     *("billed_units", "timings", "index", "service_tier", "duration", "size", "type", "b64_json", "error"),
-    *("text", "content", "tool_calls", "function", "arguments", "output", "tools", "metadata", "usag", "usages"),
+    *(
+        "id",
+        "text",
+        "content",
+        "tool_calls",
+        "function",
+        "arguments",
+        "output",
+        "tools",
+        "metadata",
+        "usag",
+        "usages",
+    ),
     *("citations", "", 'u"sage', "\u00fcsage", "a_key_that_is_longer_than_any_that_matters"),
 ]
 _TEXTS = st.sampled_from(
@@ -36,6 +48,7 @@ _TEXTS = st.sampled_from(
             "",
             "a",
             "flex",
+            "resp_1",
             "1024x1024",
             "image_generation.completed",
             "response.function_call_arguments.completed",
@@ -91,6 +104,7 @@ documents = st.one_of(
         for path in (
             *(("usage",), ("usageMetadata",), ("x_groq", "usage"), ("response", "usage"), ("message", "usage")),
             *(("choices", model.ANY, "usage"), ("meta", "billed_units"), ("timings",), ("metadata", "usage")),
+            *(("response",), ("response", "output"), ("item",)),
             *(("choices", model.ANY, "message", "usage"), ("tools", model.ANY, "usage"), ("choices", "usage")),
         )
     ),
@@ -164,18 +178,20 @@ def driver() -> Iterator[Driver]:
         yield running
 
 
-def plain(driver: Driver, parts: Sequence[bytes]) -> bytes:
-    return driver.ask("plain", *parts)[2]
+def plain(driver: Driver, parts: Sequence[bytes]) -> tuple[bytes, str]:
+    """The facts, and the id of the response that the answer makes."""
+    _, _, facts, _, made = driver.ask("plain", *parts)
+    return facts, made.decode()
 
 
 def plain_usage(driver: Driver, *parts: bytes) -> Any:
-    facts = plain(driver, parts)
+    facts, _ = plain(driver, parts)
     return json.loads(facts)["usage"] if facts else None
 
 
 def streamed(driver: Driver, parts: Sequence[bytes], *, asked: bool = True, ends: bool = True) -> model.Stream:
-    count, size, facts, client = driver.ask("events", asked + 0, ends + 0, *parts)
-    return model.Stream(int(count), int(size), facts, client)
+    count, size, facts, client, made = driver.ask("events", asked + 0, ends + 0, *parts)
+    return model.Stream(int(count), int(size), facts, client, made.decode())
 
 
 def usage_of(result: model.Stream) -> Any:
@@ -269,13 +285,13 @@ def test_the_event_that_reports_usage_is_taken_out(driver: Driver) -> None:
     text = b"\n\n".join([TOKEN, TOKEN, REPORT, DONE, b""])
     shown = b"\n\n".join([TOKEN, TOKEN, DONE, b""])
     facts = b'{"usage":' + USAGE + b',"text":2,"deltas":2}'
-    assert streamed(driver, [text]) == (4, len(text), facts, shown)
-    assert streamed(driver, [text], asked=False) == (4, len(text), facts, text)
+    assert streamed(driver, [text]) == (4, len(text), facts, shown, "")
+    assert streamed(driver, [text], asked=False) == (4, len(text), facts, text, "")
 
 
 def test_usage_that_is_reported_with_choices_stays_and_so_do_no_choices_without_usage(driver: Driver) -> None:
     text = RUNNING + b"\n\n" + EMPTY + b"\n\n"
-    assert streamed(driver, [text]) == (2, len(text), b'{"usage":' + USAGE + b"}", text)
+    assert streamed(driver, [text]) == (2, len(text), b'{"usage":' + USAGE + b"}", text, "")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +365,7 @@ def test_the_longest_report_has_16_kib(driver: Driver, size: int, piece: int) ->
     parts = [text[at : at + piece] for at in range(0, len(text), piece)]
     kept = b'{"usage":' + usage + b',"tier":"flex"}'
     lost = b'{"usage":null,"tier":"flex","too_long":true}'
-    assert plain(driver, parts) == (kept if size <= model.LONGEST_REPORT else lost)
+    assert plain(driver, parts)[0] == (kept if size <= model.LONGEST_REPORT else lost)
     event = b"data: " + text + b"\n\n"
     assert streamed(driver, [event], asked=True).client == b""
 
@@ -395,7 +411,7 @@ def test_what_never_ends_takes_no_longer_than_the_rest(driver: Driver, opening: 
 def test_a_long_plain_answer_is_searched_once(driver: Driver) -> None:
     text = b'{"data":[' + b'{"embedding":[0.125,-0.5]},' * 800_000 + b'{}],"usage":' + USAGE + b"}"
     parts = [text[at : at + 16_384] for at in range(0, len(text), 16_384)]
-    assert plain(driver, parts) == b'{"usage":' + USAGE + b',"items":800001}'
+    assert plain(driver, parts)[0] == b'{"usage":' + USAGE + b',"items":800001}'
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,8 @@ class Connection:
             await self._events(stream_id, seen)
         else:
             told = {"id": "1", "object": "chat.completion", "node": self.node.name, "choices": []}
+            if seen.headers[":path"].endswith("/responses"):
+                told |= {"id": f"resp_{self.node.name}_{len(self.node.seen)}", "object": "response"}
             await self._send(stream_id, seen, json.dumps(told).encode())
         if not seen.reset.is_set():
             self.h2.end_stream(stream_id)

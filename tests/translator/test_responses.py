@@ -59,6 +59,15 @@ def test_a_translator_that_starts_again_knows_it(tmp_path: Path) -> None:
     third.close()
 
 
+def test_a_target_cannot_take_over_another_organisations_response(tmp_path: Path) -> None:
+    known = opened(tmp_path, Clock())
+    known.made(f"resp_1\n\na/m\n{NOTE}")
+    known.made(f"resp_1\n\nb/m\n{NOTE.replace('org', 'other')}")
+    for again in (known, opened(tmp_path, Clock())):
+        assert (again.find("org", "resp_1").cluster, again.find("other", "resp_1").cluster) == ("a/m", "b/m")
+        again.close()
+
+
 def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "MOST", 10)
     known = opened(tmp_path, Clock())
@@ -92,6 +101,8 @@ def test_what_is_no_note_is_ignored(tmp_path: Path) -> None:
         ("POST", b"/v1/responses/compact", ""),
         ("POST", b"/v1/responses/input_tokens", ""),
         ("GET", b"/v1/responses/", ""),
+        ("GET", b"/v1/responses/resp_bGl0ZQ==", "resp_bGl0ZQ=="),
+        ("GET", b"/v1/responses/..", ""),
         ("GET", b"/v1/responses/a%2Fb", ""),
         ("GET", b"/v1/responses/resp_1/other", ""),
     ],

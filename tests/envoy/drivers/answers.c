@@ -6,7 +6,7 @@
 
 // readable <content-encoding> → 0 or 1 | kind <content type> → plain, events or ignored |
 // plain <piece> … | events <asked for usage: 0 or 1> <whether the last piece ends the stream> <piece> …
-// → events, their bytes, facts, and, for events, what the client gets.
+// → events, their bytes, facts, for events what the client gets, and the id of the response that is made.
 void answers_driver(struct span command, struct buffer *output) {
   struct span what = next_text(&command);
   if (span_is(what, SPAN("readable"))) {
@@ -20,7 +20,7 @@ void answers_driver(struct span command, struct buffer *output) {
   }
   bool plain = span_is(what, SPAN("plain")), ends = false;
   struct answer answer = {0};
-  struct request request = {0};
+  struct request request = {.facts.wants_id = true};
   struct buffer client = {0}, passed = {0};
   if (!plain) {
     request.wants_usage = next_number(&command);
@@ -43,6 +43,7 @@ void answers_driver(struct span command, struct buffer *output) {
   facts_write(&request.facts, &facts);
   put_text(output, buffer_span(&facts));
   put_text(output, buffer_span(&client));
+  put_text(output, buffer_span(&request.facts.id));
   buffer_free(&client);
   buffer_free(&passed);
   buffer_free(&facts);

@@ -165,10 +165,15 @@ class Edge:
         return self.builder.build(self.state.revision, self.state, self.live)
 
     async def ask(self, key: str, model: str, **body: Any) -> Answer:
+        """Asks for a chat completion."""
+        return await self.request("POST", "/v1/chat/completions", key, chat(model, **body))
+
+    async def request(self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Answer:
         """One request on a connection of its own, so that every worker gets some."""
+        url = f"http://127.0.0.1:{self.ports['openai']}{path}"
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
-            session.post(self.url, json=chat(model, **body), headers=bearer(key)) as answer,
+            session.request(method, url, json=body, headers=bearer(key)) as answer,
         ):
             return Answer(answer.status, dict(answer.headers), await answer.read())
 

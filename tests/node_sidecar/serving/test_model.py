@@ -46,6 +46,17 @@ def test_json_without_a_model(body: bytes, code: str) -> None:
     assert (refused.value.status, refused.value.code) == (400, code)
 
 
+def test_the_gateway_names_the_model_of_a_request_without_one() -> None:
+    assert requested_model(BodyKind.NONE, b"", b"", '"llama \\"3\\" é"'.encode()) == 'llama "3" é'
+
+
+@pytest.mark.parametrize("named", [b"", b"llama", b'""', b"1", b'["llama"]', b"[" * 100_000, b"\xff"])
+def test_without_a_name_from_the_gateway_there_is_no_model(named: bytes) -> None:
+    with pytest.raises(Refusal) as refused:
+        requested_model(BodyKind.NONE, b'{"model":"x"}', JSON, named)
+    assert (refused.value.status, refused.value.code) == (400, "missing_model")
+
+
 @pytest.mark.parametrize(
     "member",
     [

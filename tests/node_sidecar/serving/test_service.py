@@ -75,6 +75,23 @@ async def test_the_model_chooses_the_local_server(tmp_path: Path, provider: Prov
             assert answer.headers["x-fake-provider"] == "local"
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel")])
+async def test_a_stored_response_is_looked_for_where_its_model_is(
+    tmp_path: Path, provider: ProviderProcess, method: str, path: str
+) -> None:
+    with ProviderProcess("second") as second:
+        async with serving(tmp_path, provider) as node:
+            node.models.by_name["there"] = Local(second.base_url)
+            headers = (("x-trunkline-model", '"there"'),)
+            await node.peer.answer(
+                node.peer.request(f"/v1/responses/resp_1{path}", method=method, headers=headers)
+            )
+        (seen,) = await second.arequests()
+    assert (seen.method, seen.target, seen.body) == (method, f"/v1/responses/resp_1{path}", b"")
+    assert "x-trunkline-model" not in {name.lower() for name, _ in seen.headers}
+    assert await provider.arequests() == []
+
+
 async def test_a_form(tmp_path: Path, provider: ProviderProcess) -> None:
     audio = bytes(range(256)) * 2_000
     body = (

@@ -17,6 +17,7 @@ from translator.questions.frames import (
     Answered,
     Copied,
     Kind,
+    Made,
     Passed,
     Question,
     QuestionReader,
@@ -172,3 +173,18 @@ def test_a_copy_is_read(piece: int) -> None:
 def test_a_copy_without_its_lines_is_refused() -> None:
     with pytest.raises(MalformedFrameError, match=r"^the head of a copy has 2 lines"):
         read(encoded(7, b"token\nwhole", b"", Kind.COPY))
+
+
+@pytest.mark.parametrize("piece", [1, 1000])
+def test_a_note_of_a_response_that_is_made_is_read(piece: int) -> None:
+    lines = "resp_1\nnd_1\nnodes/m\nrq 1 org key rt_1 m 1 1n 1 p - -"
+    text = encoded(7, lines.encode(), b"", Kind.MADE) + encoded(8, b"resp_2\n\na/m\n", b"", Kind.MADE)
+    assert read(*(text[at : at + piece] for at in range(0, len(text), piece))) == [
+        (7, Kind.MADE, Made(lines)),
+        (8, Kind.MADE, Made("resp_2\n\na/m\n")),
+    ]
+
+
+def test_such_a_note_without_its_lines_is_refused() -> None:
+    with pytest.raises(MalformedFrameError):
+        read(encoded(7, b"resp_1\nnd_1\nnodes/m", b"", Kind.MADE))

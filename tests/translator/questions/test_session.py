@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tests.translator.questions.test_frames import notice, question
+from tests.translator.questions.test_frames import encoded, notice, question
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 from translator.questions.frames import ASKED, Admitted, Allowed, Kind, refused
@@ -39,6 +39,9 @@ class Decider:
 
     def end(self, request_id: str) -> None:
         self.done.append(request_id)
+
+    def made(self, text: str) -> None:
+        self.done.append(text)
 
     async def _later(self, body: bytes) -> Allowed:
         await self.let_go.wait()
@@ -150,3 +153,9 @@ async def test_a_connection_that_is_gone_takes_its_questions_with_it() -> None:
     decider.let_go.set()
     await settled()
     assert b"decided later" not in decider.done
+
+
+def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: QuestionSession, decider: Decider) -> None:
+    lines = "resp_1\n\na/m\nnote"
+    assert session.receive(encoded(7, lines.encode(), b"", Kind.MADE)) == b""
+    assert decider.done == [lines, b"flushed"]
