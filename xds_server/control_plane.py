@@ -122,6 +122,7 @@ class ControlPlane:
             except BaseException:
                 self._stale = True
                 raise
+            self._troubles.set("store", "; ".join(state.unreadable))
             if self._live is not None:
                 self._take(self._live(state))
             # In a thread: encoding a large state takes seconds, and health must get through meanwhile.

@@ -389,7 +389,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything desired at one revision. Mappings are by name (providers) or id."""
+    """Everything desired at one revision. Mappings are by name (providers) or id.
+
+    `unreadable` says of each stored object that could not be read what it is, why, and what is served meanwhile.
+    """
 
     revision: int
     providers: Mapping[str, Provider] = field(default_factory=dict)
@@ -398,6 +401,7 @@ class State:
     keys: Mapping[str, Key] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     gateway: Gateway = Gateway()
+    unreadable: tuple[str, ...] = ()
 
     @property
     def owners(self) -> dict[str, str]:

@@ -2,96 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from xds_server.model import Gateway, Key, Node, Organisation, Price, Provider, Route, State, Target
+from xds_server.errors import SecretKeyError
+from xds_server.model import Gateway, Key, Node, Organisation, Price, Provider, Route, State
 from xds_server.store import codec
 from xds_server.store.connection import Snapshot
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
 
+T = TypeVar("T")
+#: Id, name, and what decodes the row.
+_Rows = Iterable[tuple[str, str, Callable[[], T]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A state, with the revision at which each kind of object last changed."""
+    """A state. By kind of object: the revision at which it last changed, and what of it is unreadable."""
 
     state: State
     revisions: Mapping[str, int]
+    unreadable: Mapping[str, tuple[str, ...]]
 
 
 def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Loaded:
-    """The state now. A kind of object that has not changed since `last` is shared with it, not read again."""
+    """The state now. A kind of object that has not changed since `last` is shared with it, not read again.
+
+    A row that cannot be decoded, because another version wrote it, keeps its form in `last`, or is left out if it
+    has none. `State.unreadable` names it. Raises SecretKeyError.
+    """
     revisions: dict[str, int] = dict(snapshot.rows("SELECT kind, value FROM revision"))
     if last is not None and revisions == last.revisions:
         return last
-
-    def unchanged(kind: str) -> bool:
-        return last is not None and revisions[kind] == last.revisions[kind]
-
     before = last.state if last is not None else State(0)
+    unreadable = dict(last.unreadable) if last is not None else {}
+
+    def read(kind: str, known: Mapping[str, T], rows: Callable[[], _Rows[T]]) -> Mapping[str, T]:
+        if last is not None and revisions[kind] == last.revisions[kind]:
+            return known
+        decoded, unreadable[kind] = _salvaged(kind, rows(), known)
+        return decoded
+
     state = State(
         revision=revisions["state"],
-        providers=before.providers if unchanged("providers") else providers(snapshot, cipher),
-        routes=before.routes if unchanged("routes") else routes(snapshot),
-        organisations=before.organisations if unchanged("organisations") else organisations(snapshot),
-        keys=before.keys if unchanged("keys") else keys(snapshot),
-        nodes=before.nodes if unchanged("nodes") else nodes(snapshot),
-        gateway=before.gateway if unchanged("gateway") else gateway(snapshot),
+        providers=read("providers", before.providers, lambda: _providers(snapshot, cipher)),
+        routes=read("routes", before.routes, lambda: _routes(snapshot)),
+        organisations=read("organisations", before.organisations, lambda: _organisations(snapshot)),
+        keys=read("keys", before.keys, lambda: _keys(snapshot)),
+        nodes=read("nodes", before.nodes, lambda: _nodes(snapshot)),
+        gateway=read("gateway", {"": before.gateway}, lambda: _gateway(snapshot)).get("", Gateway()),
+        unreadable=tuple(text for texts in unreadable.values() for text in texts),
     )
-    return Loaded(state, revisions)
+    return Loaded(state, revisions, unreadable)
 
 
-def providers(snapshot: Snapshot, cipher: Cipher) -> dict[str, Provider]:
-    """By name. Raises SecretKeyError."""
+def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[str, T], tuple[str, ...]]:
+    """Returns the objects of `rows` by id, and a text about each row that cannot be decoded."""
+    objects: dict[str, T] = {}
+    unreadable: list[str] = []
+    for id_, name, decode in rows:
+        try:
+            objects[id_] = decode()
+        except SecretKeyError:  # one key for all of them: the database is another's, or its key is
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a column of another version holds
+            what = f'{kind.removesuffix("s")} "{name}"' if name else "the gateway"
+            meanwhile = "its last good form is served" if id_ in known else "it is left out"
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+            unreadable.append(f"{what} as it is stored cannot be read ({reason}); {meanwhile}")
+            if id_ in known:
+                objects[id_] = known[id_]
+    return objects, tuple(unreadable)
+
+
+def _providers(snapshot: Snapshot, cipher: Cipher) -> _Rows[Provider]:
+    def decode(name: str, sealed: bytes, row: Sequence[Any]) -> Provider:
+        return codec.PROVIDER.decode(row, credentials=codec.open_credentials(cipher, name, bytes(sealed)))
+
     rows = snapshot.rows(f"SELECT name, credentials, {codec.PROVIDER.select()} FROM provider ORDER BY name")  # noqa: S608
-    return {
-        name: codec.PROVIDER.decode(row, credentials=codec.open_credentials(cipher, name, bytes(sealed)))
-        for name, sealed, *row in rows
-    }
+    return ((name, name, partial(decode, name, sealed, row)) for name, sealed, *row in rows)
 
 
-def organisations(snapshot: Snapshot) -> dict[str, Organisation]:
-    """By id."""
-    rows = snapshot.rows(f"SELECT id, {codec.ORGANISATION.select()} FROM organisation ORDER BY name")  # noqa: S608
-    return {id_: codec.ORGANISATION.decode(row) for id_, *row in rows}
+def _organisations(snapshot: Snapshot) -> _Rows[Organisation]:
+    rows = snapshot.rows(f"SELECT id, name, {codec.ORGANISATION.select()} FROM organisation ORDER BY name")  # noqa: S608
+    return ((id_, name, partial(codec.ORGANISATION.decode, row)) for id_, name, *row in rows)
 
 
-def keys(snapshot: Snapshot) -> dict[str, Key]:
-    """Those not revoked, by id."""
-    rows = snapshot.rows(f"SELECT id, {codec.KEY.select()} FROM api_key WHERE revoked_at = 0 ORDER BY id")  # noqa: S608
-    return {id_: codec.KEY.decode(row) for id_, *row in rows}
+def _keys(snapshot: Snapshot) -> _Rows[Key]:
+    """Those not revoked."""
+    rows = snapshot.rows(f"SELECT id, name, {codec.KEY.select()} FROM api_key WHERE revoked_at = 0 ORDER BY id")  # noqa: S608
+    return ((id_, name, partial(codec.KEY.decode, row)) for id_, name, *row in rows)
 
 
-def nodes(snapshot: Snapshot) -> dict[str, Node]:
-    """Those not removed, by id."""
-    rows = snapshot.rows(f"SELECT id, {codec.NODE.select()} FROM node WHERE removed_at = 0 ORDER BY id")  # noqa: S608
-    return {id_: codec.NODE.decode(row) for id_, *row in rows}
+def _nodes(snapshot: Snapshot) -> _Rows[Node]:
+    """Those not removed."""
+    rows = snapshot.rows(f"SELECT id, name, {codec.NODE.select()} FROM node WHERE removed_at = 0 ORDER BY id")  # noqa: S608
+    return ((id_, name, partial(codec.NODE.decode, row)) for id_, name, *row in rows)
+
+
+def _gateway(snapshot: Snapshot) -> _Rows[Gateway]:
+    rows = snapshot.rows(f"SELECT {codec.GATEWAY.select()} FROM gateway")  # noqa: S608
+    return (("", "", partial(codec.GATEWAY.decode, row)) for row in rows)
 
 
 def gateway(snapshot: Snapshot) -> Gateway:
     """The defaults, if it never was written."""
-    rows = snapshot.rows(f"SELECT {codec.GATEWAY.select()} FROM gateway")  # noqa: S608
-    return codec.GATEWAY.decode(rows[0]) if rows else Gateway()
+    return next((decode() for _, _, decode in _gateway(snapshot)), Gateway())
 
 
-def routes(snapshot: Snapshot, route_id: str = "") -> dict[str, Route]:
-    """By id; one alone, if its id is given."""
+def _routes(snapshot: Snapshot, route_id: str = "") -> _Rows[Route]:
+    """One alone, if its id is given."""
     condition, arguments = ("WHERE {} = ?", [route_id]) if route_id else ("", [])
     histories = price_histories(snapshot, route_id)
-    targets: dict[str, list[Target]] = {}
+    targets: dict[str, list[Sequence[Any]]] = {}
     for owner, *row in snapshot.rows(
         f"SELECT route_id, {codec.TARGET.select()} FROM target {condition.format('route_id')} "  # noqa: S608
         "ORDER BY route_id, position",
         *arguments,
     ):
-        targets.setdefault(owner, []).append(codec.decode_target(row, histories.get(owner, {})))
+        targets.setdefault(owner, []).append(row)
+
+    def decode(id_: str, row: Sequence[Any]) -> Route:
+        decoded = (codec.decode_target(each, histories.get(id_, {})) for each in targets.get(id_, ()))
+        return codec.ROUTE.decode(row, targets=tuple(decoded))
+
     rows = snapshot.rows(
-        f"SELECT id, {codec.ROUTE.select()} FROM route {condition.format('id')} ORDER BY id",  # noqa: S608
+        f"SELECT id, model, {codec.ROUTE.select()} FROM route {condition.format('id')} ORDER BY id",  # noqa: S608
         *arguments,
     )
-    return {id_: codec.ROUTE.decode(row, targets=tuple(targets.get(id_, ()))) for id_, *row in rows}
+    return ((id_, model, partial(decode, id_, row)) for id_, model, *row in rows)
+
+
+def route(snapshot: Snapshot, route_id: str) -> Route:
+    """Raises LookupError."""
+    for _, _, decode in _routes(snapshot, route_id):
+        return decode()
+    raise LookupError(route_id)
 
 
 def price_histories(snapshot: Snapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:

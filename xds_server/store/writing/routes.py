@@ -153,4 +153,4 @@ def _histories(transaction: Transaction, route_id: str) -> _Histories:
 
 
 def _stored(transaction: Transaction, route_id: str) -> Route:
-    return reading.routes(transaction.snapshot(), route_id)[route_id]
+    return reading.route(transaction.snapshot(), route_id)
