@@ -173,8 +173,9 @@ def set_route(
 ) -> None:
     """Create the route MODEL, or change what is given of it; --target replaces all its targets.
 
-    A target that is given without a price keeps the one it has; price=0:0 makes it free. Another price holds from
-    now on, or from the date after from=; what was charged before does not change. Prints what differs: also
+    A target that is given without a price or a context keeps the one it has; price=0:0 makes it free, and
+    context=0 takes the context off. Another price holds from now on, or from the date after from=; what was
+    charged before does not change. Prints what differs: also
     targets and limits that are gone.
     """
     with control.connect() as api:
@@ -187,7 +188,7 @@ def set_route(
         if stored is not None:
             route.CopyFrom(stored)
         if targets:
-            replaced = [_with_stored_price(document.target(each), route.targets) for each in targets]
+            replaced = [_with_what_is_stored(each, route.targets) for each in targets]
             del route.targets[:]
             route.targets.extend(replaced)
         if strategy is not None:
@@ -308,14 +309,21 @@ def _change(message: Message, **given: int | None) -> None:
             setattr(message, name, value)
 
 
-def _with_stored_price(given: admin.RouteTarget, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
-    """A change of weight must not make a target free by the way."""
-    if not given.HasField("price"):
-        place = (given.provider, given.model, given.nodes)
-        known = next((each for each in stored if (each.provider, each.model, each.nodes) == place), None)
-        if known is not None and known.HasField("price"):
-            given.price.CopyFrom(known.price)
-    return given
+def _with_what_is_stored(given: model.Target, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
+    """The target with the price and the context that it has, where none is given.
+
+    A change of weight must neither make a target free nor send it what does not fit.
+    """
+    target = document.target(given)
+    place = (target.provider, target.model, target.nodes)
+    known = next((each for each in stored if (each.provider, each.model, each.nodes) == place), None)
+    if known is None:
+        return target
+    if not target.HasField("price") and known.HasField("price"):
+        target.price.CopyFrom(known.price)
+    if "context" not in given.model_fields_set:
+        target.context = known.context
+    return target
 
 
 def _find(routes: Sequence[admin.Route], model_name: str, org: str) -> admin.Route | None:

@@ -128,6 +128,20 @@ def test_a_target_given_without_a_price_keeps_it(control: FakeAdmin, trunkline: 
     ]
 
 
+def test_a_target_given_without_a_context_keeps_it(control: FakeAdmin, trunkline: Trunkline) -> None:
+    stored = admin.Route(model="m", targets=[admin.RouteTarget(provider="openai", model="x", context=8192)])
+    control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(routes=[stored])
+
+    def contexts(*targets: str) -> list[int]:
+        arguments = [part for target in targets for part in ("--target", target)]
+        assert trunkline("routes", "set", "m", *arguments).exit_code == 0
+        return [each.context for each in control.last(admin.PutRouteRequest).route.targets]
+
+    assert contexts("nodes/x", "openai/x,weight=5") == [0, 8192]
+    assert contexts("openai/x,context=0") == [0]
+    assert contexts("openai/x,context=4096") == [4096]
+
+
 def test_a_route_with_limits(control: FakeAdmin, trunkline: Trunkline) -> None:
     result = trunkline(
         *("routes", "set", "gpt-4.1", "--limit", "concurrency=5", "--limit", "cost_usd/week=0.25"),
