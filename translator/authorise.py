@@ -44,8 +44,8 @@ _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
-#: What Envoy does with a request. About one that waits for a place, that is decided when its turn comes.
-Ready = Allowed | Answered | Waits[Exception]
+#: What Envoy does with a request. About one that waits, that is decided later.
+Ready = Allowed | Answered | Waits[Answered | Exception]
 #: The same, or what will become of a request.
 Decision = Ready | Coroutine[object, object, Ready]
 

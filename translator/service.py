@@ -45,7 +45,7 @@ class Service:
         self._draining = draining
         self._trouble = trouble
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Response] | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
         try:
             allowed = self._authoriser.decide(question)
@@ -60,7 +60,7 @@ class Service:
 
     async def _later(
         self, deciding: Coroutine[object, object, Ready]
-    ) -> Allowed | Answered | Response | Waits[Response]:
+    ) -> Allowed | Answered | Response | Waits[Answered | Response]:
         try:
             allowed = await deciding
         except Refusal as refusal:
@@ -72,14 +72,14 @@ class Service:
         self._metrics.decided("allowed")
         return allowed
 
-    def _waits(self, waits: Waits[Exception]) -> Waits[Response]:
-        def start(done: Callable[[Allowed | Response], None]) -> None:
+    def _waits(self, waits: Waits[Answered | Exception]) -> Waits[Answered | Response]:
+        def start(done: Callable[[Allowed | Answered | Response], None]) -> None:
             waits.start(lambda outcome: done(self._answer(outcome)))
 
         return Waits(waits.queued, start, waits.cancel)
 
-    def _answer(self, outcome: Allowed | Exception) -> Allowed | Response:
-        if isinstance(outcome, Allowed):
+    def _answer(self, outcome: Allowed | Answered | Exception) -> Allowed | Answered | Response:
+        if isinstance(outcome, (Allowed, Answered)):
             self._metrics.decided("allowed")
             return outcome
         return self._refused(outcome) if isinstance(outcome, Refusal) else self._failed(outcome)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from translator.cache.answers import Kept
 from translator.cache.key import Rule, Wanted
 from translator.limits import Reservation
 
@@ -27,7 +28,9 @@ class Landed(Enum):
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """The request with the id `token` fetches what is `wanted` through `route`. `path` is the endpoint's."""
+    """The request with the id `token` fetches what is `wanted` through `route`. `path` is the endpoint's. `kept`
+    is the answer, where it landed as one that may be kept.
+    """
 
     token: str
     wanted: Wanted
@@ -37,9 +40,10 @@ class Flight:
     held: Reservation | None
     begun: float
     waiting: list[asyncio.Future[Landed]] = field(default_factory=list)
+    kept: Kept | None = None
 
     def land(self, how: Landed) -> None:
-        """Wakes everybody who waits."""
+        """Wakes all that wait."""
         for future in self.waiting:
             if not future.done():
                 future.set_result(how)
@@ -90,17 +94,20 @@ class Flights:
         return token in self._by_token
 
     def end(self, token: str) -> Flight | None:
-        """Takes out a flight. Nobody is woken yet."""
-        flight = self._by_token.pop(token, None)
-        if flight is not None and self._leading.get(flight.wanted.key) is flight:
+        """Takes out a flight whose answer has come, or will not. It leads until it has `landed`."""
+        return self._by_token.pop(token, None)
+
+    def landed(self, flight: Flight, how: Landed) -> None:
+        """A flight that was taken out leads no longer, and all that wait for it are woken."""
+        if self._leading.get(flight.wanted.key) is flight:
             del self._leading[flight.wanted.key]
-        return flight
+        flight.land(how)
 
     def _give_up(self, now: float) -> None:
         for token in self._old(now):
             flight = self.end(token)
             if flight is not None:
-                flight.land(Landed.FAILED)
+                self.landed(flight, Landed.FAILED)
 
     def _old(self, now: float) -> Iterator[str]:
         while self._by_token:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from translator.cache import answers
 from translator.cache.answers import Kept
@@ -19,13 +18,14 @@ from translator.endpoints import Endpoint
 from translator.http.message import Request
 from translator.limits import Reservation
 from translator.metrics import Sample
-from translator.questions.frames import Allowed, Answered, Copied, Passed
+from translator.questions.frames import Allowed, Answered, Copied, Passed, Queued
+from translator.questions.waits import Waits
 
 HEADER = "x-trunkline-cache"
-#: Seconds that a request waits for an identical one (Envoy's module waits 10 for us), and how often it tries to be
-#: the next one that leads.
-_LONGEST_WAIT = 8.0
-_MOST_ROUNDS = 8
+#: What Envoy does with a request. About one that waits for an identical one, that is decided later.
+Decision = Allowed | Answered | Waits[Answered | Exception]
+#: Seconds that a request waits for an identical one: Envoy ends a stream on which nothing happens for 300.
+_LONGEST_WAIT = 240.0
 #: Seconds after the end of a request until its answer, which travels beside the notice, is given up.
 _GRACE = 5.0
 #: Bytes of an answer that is looked at on the loop.
@@ -66,8 +66,8 @@ class CacheGate:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("hit", "miss", "stored", "bypass", "waited", "kept", "not_kept"), 0)
 
-    def decide(self, asked: Asked) -> Allowed | Answered | Coroutine[object, object, Allowed | Answered]:
-        """Returns what Envoy does with the request, at once if nothing has to be waited for.
+    def decide(self, asked: Asked) -> Decision | Coroutine[object, object, Decision]:
+        """Returns what Envoy does with the request, at once unless the store has to be waited for.
 
         Raises:
             Refusal: the client's answer.
@@ -80,18 +80,10 @@ class CacheGate:
             return self._told(asked.fresh(), "bypass")
         if b"no-cache" in control:
             return self._fetch(asked, wanted, "stored")
-        store = self._stores.of(asked.rule)
-        found = _find(store, wanted)
-        if isinstance(found, Kept):
-            served = self._serve(asked, wanted, found)
-            if served is not None:
-                return served
-        elif found is not None:
-            return self._eventually(asked, wanted, found)
-        leading = self._flights.leading(wanted)
-        if leading is None or leading.token == asked.id:
-            return self._fetch(asked, wanted, "miss")
-        return self._eventually(asked, wanted, None)
+        found = _find(self._stores.of(asked.rule), wanted)
+        if found is None or isinstance(found, Kept):
+            return self._with(asked, wanted, found)
+        return self._eventually(asked, wanted, found)
 
     def copied(self, copy: Copied) -> None:
         """Takes in what Envoy's module tells of an answer that it was to copy. The token may be unknown."""
@@ -100,17 +92,11 @@ class CacheGate:
             return
         if copy.passed is None:
             self._counts["not_kept"] += 1
-            flight.land(Landed.CUT if copy.cut else Landed.FAILED)
+            self._flights.landed(flight, Landed.CUT if copy.cut else Landed.FAILED)
         elif len(copy.passed.body) <= _LIGHT:
-            putting = self._put(flight, copy.passed, answers.keep(copy.passed, flight.wanted, flight.path))
-            if putting is None:
-                flight.land(Landed.KEPT)
-            elif putting is Landed.FAILED:
-                flight.land(putting)
-            else:
-                self._start(self._land(flight, putting))
+            self._take(flight, copy.passed, answers.keep(copy.passed, flight.wanted, flight.path))
         else:
-            self._start(self._look_and_land(flight, copy.passed))
+            self._start(self._look_and_take(flight, copy.passed))
 
     def ended(self, request_id: str) -> None:
         """A request is over, or never began: its answer is not waited for much longer."""
@@ -129,26 +115,61 @@ class CacheGate:
             task.cancel()
         await self._stores.close()
 
-    async def _eventually(
-        self, asked: Asked, wanted: Wanted, finding: Awaitable[Kept | None] | None
-    ) -> Allowed | Answered:
+    async def _eventually(self, asked: Asked, wanted: Wanted, finding: Awaitable[Kept | None]) -> Decision:
+        return self._with(asked, wanted, await finding)
+
+    def _with(self, asked: Asked, wanted: Wanted, found: Kept | None) -> Decision:
+        """Returns what becomes of the request for which `found` is kept."""
+        served = self._serve(asked, wanted, found) if found is not None else None
+        if served is not None:
+            return served
+        leading = self._leading(asked, wanted)
+        return self._fetch(asked, wanted, "miss") if leading is None else self._wait(asked, wanted, leading)
+
+    def _leading(self, asked: Asked, wanted: Wanted) -> Flight | None:
+        """Returns the identical request that runs, unless it is this one, about which Envoy asks again."""
+        leading = self._flights.leading(wanted)
+        return leading if leading is not None and leading.token != asked.id else None
+
+    def _wait(self, asked: Asked, wanted: Wanted, leading: Flight) -> Waits[Answered | Exception]:
+        following: list[asyncio.Task[None]] = []
+
+        def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
+            following.append(self._start(self._follow_and_tell(asked, wanted, leading, done)))
+
+        def cancel() -> None:
+            for task in following:
+                task.cancel()
+
+        return Waits(Queued(_LONGEST_WAIT, asked.asker.key), start, cancel)
+
+    async def _follow_and_tell(
+        self,
+        asked: Asked,
+        wanted: Wanted,
+        leading: Flight,
+        done: Callable[[Allowed | Answered | Exception], None],
+    ) -> None:
+        try:
+            outcome = await self._follow(asked, wanted, leading)
+        except Exception as error:  # noqa: BLE001 - it is this request's answer
+            done(error)
+        else:
+            done(outcome)
+
+    async def _follow(self, asked: Asked, wanted: Wanted, leading: Flight | None) -> Allowed | Answered:
+        """Waits for the identical request, and for the next one where the client of that has left."""
         until = time.monotonic() + _LONGEST_WAIT
-        found = await finding if finding is not None else None
-        for _ in range(_MOST_ROUNDS):
-            served = self._serve(asked, wanted, found) if found is not None else None
-            if served is not None:
-                return served
-            leading = self._flights.leading(wanted)
-            if leading is None or leading.token == asked.id:
-                break
+        while leading is not None:
             self._counts["waited"] += 1
             landed = await leading.wait(until - time.monotonic())
             asked.again()
             if landed is Landed.FAILED:
                 break
-            if landed is Landed.KEPT:
-                again = _find(self._stores.of(asked.rule), wanted)
-                found = again if again is None or isinstance(again, Kept) else await again
+            served = self._serve(asked, wanted, leading.kept) if leading.kept is not None else None
+            if served is not None:
+                return served
+            leading = self._leading(asked, wanted)
         return self._fetch(asked, wanted, "miss")
 
     def _serve(self, asked: Asked, wanted: Wanted, kept: Kept) -> Answered | None:
@@ -175,46 +196,47 @@ class CacheGate:
         self._counts[how] += 1
         return allowed
 
-    def _put(
-        self, flight: Flight, passed: Passed, kept: Kept | None
-    ) -> Awaitable[None] | Literal[Landed.FAILED] | None:
-        """Keeps the answer if it may be. Returns what has to be waited for, if anything."""
+    def _take(self, flight: Flight, passed: Passed, kept: Kept | None) -> None:
+        """Keeps the answer if it may be. All that wait have it at once, and others when the store has it."""
         self._counts["kept" if kept is not None else "not_kept"] += 1
         if kept is None:
-            return Landed.FAILED
+            self._flights.landed(flight, Landed.FAILED)
+            return
         kept.at = self._clock()
         kept.until = kept.at + flight.rule.ttl
         kept.saved = self._worth(flight.held, passed) if flight.held is not None else 0
-        store = self._stores.of(flight.rule)
-        putting = store.put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
-        return None if isinstance(putting, bool) else putting
-
-    async def _land(self, flight: Flight, putting: Awaitable[None] | Literal[Landed.FAILED] | None) -> None:
-        try:
-            if putting is Landed.FAILED:
-                return
-            if putting is not None:
-                await putting
+        flight.kept = kept
+        putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
+        if isinstance(putting, bool):
+            self._flights.landed(flight, Landed.KEPT)
+        else:
             flight.land(Landed.KEPT)
-        finally:
-            flight.land(Landed.FAILED)
+            self._start(self._land(flight, putting))
 
-    async def _look_and_land(self, flight: Flight, passed: Passed) -> None:
+    async def _land(self, flight: Flight, putting: Awaitable[None]) -> None:
+        try:
+            await putting
+        finally:
+            self._flights.landed(flight, Landed.KEPT)
+
+    async def _look_and_take(self, flight: Flight, passed: Passed) -> None:
         try:
             kept = await asyncio.to_thread(answers.keep, passed, flight.wanted, flight.path)
-            await self._land(flight, self._put(flight, passed, kept))
-        finally:
-            flight.land(Landed.FAILED)
+            self._take(flight, passed, kept)
+        except BaseException:
+            self._flights.landed(flight, Landed.FAILED)
+            raise
 
-    def _start(self, work: Coroutine[object, object, None]) -> None:
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _give_up(self, token: str) -> None:
         flight = self._flights.end(token)
         if flight is not None:
-            flight.land(Landed.CUT)
+            self._flights.landed(flight, Landed.CUT)
 
 
 def _find(store: Store, wanted: Wanted) -> Kept | Awaitable[Kept | None] | None:

@@ -30,13 +30,13 @@ PROTOCOL = b"trunkline-authorise"
 _WHOLE = int(Kind.WHOLE)
 Answer = Allowed | Admitted | Answered | Response
 #: An answer that takes longer than others may wait.
-Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Response]]
+Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Answered | Response]]
 
 
 class Decider(Protocol):
     """Decides about one question. No method raises, and neither does what is decided later."""
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Response] | Later:
+    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
         """Answers a whole check."""
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -70,7 +70,7 @@ class QuestionSession:
         self._log = log
         self._write = write
         #: Questions without an answer yet, by their numbers.
-        self._pending: dict[int, asyncio.Task[None] | Waits[Response]] = {}
+        self._pending: dict[int, asyncio.Task[None] | Waits[Answered | Response]] = {}
 
     def receive(self, data: bytes) -> bytes:
         """The answers to all questions that are whole now, and can be answered. Raises MalformedFrameError."""
@@ -128,10 +128,10 @@ class QuestionSession:
         else:
             self._send(number, answer)
 
-    def _queued(self, number: int, waits: Waits[Response]) -> bytes:
-        """What is told about a request that waits. Its answer is sent when its turn comes."""
+    def _queued(self, number: int, waits: Waits[Answered | Response]) -> bytes:
+        """Returns what is told about a request that waits. Its answer is sent when its wait is over."""
 
-        def done(answer: Allowed | Response) -> None:
+        def done(answer: Allowed | Answered | Response) -> None:
             del self._pending[number]
             self._send(number, answer)
 

@@ -1,4 +1,4 @@
-"""What a check is answered by whose request waits for a place."""
+"""What a check is answered by whose request waits: for a place, or for the answer to an identical one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Generic, TypeVar
 
 from translator.questions.frames import Allowed, Queued
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Waits(Generic[R]):
-    """The request stands in a line already. `queued` is told at once; `start` takes what is called once with the
-    decision, which is allowed or an R. `cancel` takes the request out of the line, and nothing is called.
+class Waits(Generic[R_co]):
+    """`queued` is told at once. `start` takes what is called once, and not before `start` has returned, with the
+    decision, which is allowed or an `R_co`. `cancel` ends the wait, and nothing is called.
     """
 
     queued: Queued
-    start: Callable[[Callable[[Allowed | R], None]], None]
+    start: Callable[[Callable[[Allowed | R_co], None]], None]
     cancel: Callable[[], None]

@@ -13,7 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
 from tests.translator.policies import OTHER_VALUE, VALUE
-from translator.authorise import Authoriser
+from translator.authorise import Authoriser, Decision
 from translator.cache import gate
 from translator.cache.gate import CacheGate
 from translator.cache.memory import MemoryStore
@@ -23,6 +23,7 @@ from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.questions.frames import Allowed, Answered, Copied, Passed
+from translator.questions.waits import Waits
 
 NOW = 1_800_000_000.0
 ANSWER = json.dumps(
@@ -36,6 +37,7 @@ class Edge:
     def __init__(self, *limits: policy.Limit, **cache: Any) -> None:
         route = policies.route()
         route.cache_ttl_seconds = cache.get("ttl", 60)
+        route.cache_most_bytes = cache.get("most_bytes", 0)
         route.limits.extend(limits)
         self.store = policies.store(policies.organisation(), policies.key(), route)
         self.now = NOW
@@ -48,16 +50,21 @@ class Edge:
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, cache=self.gate)
         self._numbers = iter(range(1, 10_000))
 
-    async def ask(
+    async def ask(self, content: str = "hi", **more: Any) -> Allowed | Answered:
+        decision = self.decide(content, **more)
+        if isinstance(decision, Awaitable):
+            decision = await decision
+        return await waited(decision) if isinstance(decision, Waits) else decision
+
+    def decide(
         self, content: str = "hi", *, control: str = "", request_id: str = "", value: str = VALUE, **more: Any
-    ) -> Allowed | Answered:
+    ) -> Decision:
         sent = {b"authorization": b"Bearer " + value.encode(), b"cache-control": control.encode()}
         sent[b"x-request-id"] = (request_id or f"r-{next(self._numbers)}").encode()
         body = json.dumps(
             {"model": "gpt-4.1", "messages": [{"role": "user", "content": content}], **more}
         ).encode()
-        decision = self.authoriser.decide(Request("POST", b"/v1/chat/completions", sent, body))
-        return await decision if isinstance(decision, Awaitable) else decision
+        return self.authoriser.decide(Request("POST", b"/v1/chat/completions", sent, body))
 
     def pass_on(self, allowed: Allowed | Answered, body: bytes = ANSWER) -> None:
         """The answer has passed Envoy."""
@@ -68,6 +75,21 @@ class Edge:
     def cut(self, allowed: Allowed | Answered, *, left: bool) -> None:
         assert isinstance(allowed, Allowed)
         self.authoriser.copied(Copied(allowed.copy, None, left))
+
+
+async def waited(waits: Waits[Answered | Exception]) -> Allowed | Answered:
+    """What a request that waits comes to. Whoever is cancelled here has left."""
+    coming: asyncio.Future[Allowed | Answered | Exception] = asyncio.get_running_loop().create_future()
+    waits.start(coming.set_result)
+    assert not coming.done()
+    try:
+        outcome = await coming
+    except asyncio.CancelledError:
+        waits.cancel()
+        raise
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def how(decision: Allowed | Answered) -> str:
@@ -160,6 +182,42 @@ async def test_a_thousand_identical_requests_are_one() -> None:
     assert {how(each) for each in decisions} == {"hit"}
 
 
+async def test_a_request_that_waits_says_for_how_long_and_on_whose_account() -> None:
+    edge = Edge()
+    await edge.ask()
+    waits = edge.decide()
+    assert isinstance(waits, Waits)
+    assert (waits.queued.longest, waits.queued.key) == (gate._LONGEST_WAIT, "key_ci")
+
+
+async def test_a_client_that_waits_and_leaves_is_forgotten() -> None:
+    edge = Edge()
+    first = await edge.ask()
+    leaving, staying = (asyncio.create_task(edge.ask()) for _ in range(2))
+    await waiting(leaving, staying)
+    leaving.cancel()
+    await waiting(staying)
+    edge.cut(first, left=True)
+    assert how(await staying) == "miss", "the one that left would have been the next"
+
+
+async def test_those_that_wait_share_an_answer_that_does_not_fit_the_memory() -> None:
+    edge = Edge(most_bytes=10)
+    first = await edge.ask()
+    others = [asyncio.create_task(edge.ask()) for _ in range(5)]
+    await waiting(*others)
+    edge.pass_on(first)
+    assert {how(each) for each in await asyncio.gather(*others)} == {"hit"}
+    assert how(await edge.ask()) == "miss"
+
+
+async def test_one_that_comes_while_a_long_answer_is_looked_at_is_given_it_too() -> None:
+    edge = Edge()
+    first = await edge.ask()
+    edge.pass_on(first, ANSWER.replace(b"hi", b"h" * 200_000))
+    assert how(await edge.ask()) == "hit"
+
+
 async def test_other_requests_do_not_wait() -> None:
     edge = Edge()
     await edge.ask("a")
@@ -193,7 +251,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_LONGEST_WAIT", 0.05)
     edge = Edge()
     await edge.ask()
-    assert how(await edge.ask()) == "miss"
+    assert {how(each) for each in await asyncio.gather(edge.ask(), edge.ask())} == {"miss"}
 
 
 async def test_a_first_request_that_nobody_was_told_of_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
