@@ -22,7 +22,7 @@ from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
-from translator.limits import Limiter
+from translator.limits import Limiter, values
 from translator.metering import Meter
 from translator.metrics import Metrics
 from translator.policy import snapshot
@@ -59,7 +59,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         settings.snapshot_delay,
     )
 
-    limiter.on_freed = waiting.freed
+    _follow_limits(limiter, waiting, log)
 
     def changed() -> None:
         writer.changed()
@@ -115,6 +115,15 @@ def _stopped_by_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLogger) -> None:
+    limiter.on_freed = waiting.freed
+    limiter.on_overflow = lambda each: log.warning(
+        "a limit has more values than are counted apart: the others share one amount",
+        limit=each.id,
+        counted_apart=values.MOST,
+    )
 
 
 def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:

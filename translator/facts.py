@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -45,6 +47,29 @@ def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFact
     return _json(body, endpoint) if endpoint.body is _JSON else (_form(body, content_type, endpoint), {})
 
 
+def end_user(values: Mapping[str, Any]) -> str:
+    """Returns whom a request is sent for: its `user`, or else the `safety_identifier` by which OpenAI replaces it.
+    Empty where it names nobody.
+    """
+    for name in ("user", "safety_identifier"):
+        named = values.get(name)
+        if type(named) is str and named:
+            return named
+    return ""
+
+
+def ending(name: str) -> str:
+    """Returns what takes the place of the end of a name that is too long: two long names stay two."""
+    return f"~{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def _named(user: str) -> str:
+    if len(user) <= _LONGEST_USER:
+        return user
+    end = ending(user)
+    return user[: _LONGEST_USER - len(end)] + end
+
+
 def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
     parsed = JsonBody(body)
     if endpoint.background and parsed.values.get("background") not in (None, False):
@@ -55,7 +80,6 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
         edit = parsed.usage_edit()
         if edit is not None:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
-    named = parsed.values.get("user")
     estimated = estimate.of_json(endpoint.path, body, parsed.values, escapes=parsed.escapes)
     previous = parsed.values.get("previous_response_id") if endpoint.background else None
     facts = BodyFacts(
@@ -65,7 +89,7 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
         if "model" in parsed.values
         else _place("o", body, parsed.opening()),
         usage,
-        named[:_LONGEST_USER] if type(named) is str else "",
+        _named(end_user(parsed.values)),
         estimated,
         asked.of_json(endpoint, parsed.values, estimated.answers),
         previous=previous if type(previous) is str else "",
@@ -81,7 +105,7 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
         endpoint.streams and parsed.streams,
         _place("f", body, parsed.model_value()) if parsed.has_model else _place("p", body, parsed.opening()),
         "-",
-        (parsed.field("user") or "")[:_LONGEST_USER],
+        _named(parsed.field("user") or ""),
         estimated,
         asked.of_form(endpoint, parsed, estimated.answers),
     )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from translator import guards, note
 from translator.estimate import Estimate
-from translator.facts import BodyFacts
+from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
 from translator.limits import Applicable, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
@@ -84,8 +84,12 @@ class Meter:
         sent = asked.get(b"x-trunkline-tag")
         if sent:
             tag = label(sent.decode("utf-8", "replace"))
-        limits, ids, told, concurrent = self._policy.limits(key, route)
         at = self._clock()
+        limits, ids, told, concurrent, each, _ = self._policy.limits(key, route)
+        if each:
+            limits, ids, told, concurrent, each, _ = self._limiter.applied(
+                limits, key.organisation_id, user, tag, at
+            )
         cost = -1
         # A kept answer costs nothing, and no target reads the prompt.
         if (route.bounded or key.max_price or MAX_PRICE in asked) and type(allowed) is Allowed:
@@ -146,16 +150,22 @@ class Meter:
 
 
 def label(text: str) -> str:
-    """As it stands in a header: percent-encoded where needed, without control characters, and cut to 200 bytes."""
+    """As it stands in a header: percent-encoded where needed, without control characters, and at most 200 bytes. A
+    longer one has a digest at its end, see `facts.ending`.
+    """
     if _PLAIN_LABEL.fullmatch(text):
         return text
     if text == "-":
         return "%2D"
-    shown = ""
-    for character in text[:_LABEL]:
+    shown, length = [], 0
+    for character in text[: _LABEL + 1]:
         # What cannot be printed would command the terminals and forge the lines of whoever reads the records.
-        encoded = quote(character if character.isprintable() else "\ufffd", safe="/:@+,=~")
-        if len(shown) + len(encoded) > _LABEL:
+        shown.append(quote(character if character.isprintable() else "\ufffd", safe="/:@+,=~"))
+        length += len(shown[-1])
+        if length > _LABEL:
+            end = ending(text)
+            while length > _LABEL - len(end):
+                length -= len(shown.pop())
+            shown.append(end)
             break
-        shown += encoded
-    return shown
+    return "".join(shown)

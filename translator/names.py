@@ -16,6 +16,7 @@ from translator.errors import Refusal
 INTERPRETED = frozenset(
     {
         *("model", "stream", "stream_options", "include_usage", "user", "service_tier"),
+        "safety_identifier",
         *("messages", "input", "prompt", "query", "documents", "n", "best_of"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens"),
         *("previous_response_id", "conversation", "size", "quality", "response_format", "background"),
@@ -28,7 +29,7 @@ _ORDINARY = frozenset(
         *("frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "metadata", "store"),
         *("reasoning", "reasoning_effort", "verbosity", "modalities", "audio", "prediction", "instructions"),
         *("text", "truncation", "include", "encoding_format", "dimensions", "voice", "speed"),
-        *("top_n", "return_documents", "suffix", "echo", "prompt_cache_key", "safety_identifier"),
+        *("top_n", "return_documents", "suffix", "echo", "prompt_cache_key"),
     }
 )
 #: Names that a request may have without a closer look at any of them.

@@ -93,9 +93,11 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 class LimitFlag(click.ParamType[model.Limit]):
-    """`requests/60s=600`, `cost_usd/month/Europe/Berlin=500`, `tokens/60s@gpt-4.1=100000` or `concurrency=20`."""
+    """`requests/60s=600`, `cost_usd/month/Europe/Berlin=500,alerts=0.8/1`, `tokens/60s:user@gpt-4.1=100000` or
+    `concurrency=20`.
+    """
 
-    name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT"
+    name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
         try:
@@ -108,7 +110,7 @@ class LimitFlag(click.ParamType[model.Limit]):
 class LimitName(click.ParamType[model.Limit]):
     """As LimitFlag, without the amount."""
 
-    name = "METRIC[/WINDOW[/TIME_ZONE]][@MODEL]"
+    name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
         return _validate(self, model.Limit, {**limit_syntax.fields(str(value)), "amount": 0}, param, ctx)

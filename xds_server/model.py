@@ -65,6 +65,13 @@ class Calendar(StrEnum):
     MONTH = "month"
 
 
+class Each(StrEnum):
+    """For each of what a limit holds separately."""
+
+    USER = "user"
+    TAG = "tag"
+
+
 class Priority(StrEnum):
     """How a key's requests stand beside those of its organisation's other keys where requests wait for a place."""
 
@@ -82,7 +89,8 @@ class Limit:
 
     `per_seconds` is 0 for concurrency, and where `calendar` is the window instead. `time_zone` is an IANA name,
     empty for UTC. With `model`, only requests for that model count; routes have no such limits. `managed_by` as of
-    a Provider.
+    a Provider. With `each`, every end user or tag has the whole amount. `alerts_permille` are the shares of the
+    amount, ascending, at which an alert goes out. A `soft` limit refuses nothing.
     """
 
     metric: Metric
@@ -92,18 +100,22 @@ class Limit:
     time_zone: str = ""
     model: str = ""
     managed_by: str = ""
+    each: Each | None = None
+    alerts_permille: tuple[int, ...] = ()
+    soft: bool = False
 
     @property
-    def identity(self) -> tuple[str, int, str, str, str]:
+    def identity(self) -> tuple[str, int, str, str, str, str]:
         """What it bounds. A holder has one limit of each identity."""
-        return self.metric, self.per_seconds, self.calendar or "", self.time_zone, self.model
+        return self.metric, self.per_seconds, self.calendar or "", self.time_zone, self.model, self.each or ""
 
     @property
     def name(self) -> str:
-        """Its identity as people write it: `METRIC[/WINDOW[/TIME_ZONE]][@MODEL]`."""
+        """Its identity as people write it: `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]`."""
         window = self.calendar or (_duration(self.per_seconds) if self.per_seconds else "")
+        of_each = f":{self.each}" if self.each else ""
         of_model = f"@{self.model}" if self.model else ""
-        return "/".join(filter(None, (self.metric, window, self.time_zone))) + of_model
+        return "/".join(filter(None, (self.metric, window, self.time_zone))) + of_each + of_model
 
 
 def _duration(seconds: int) -> str:

@@ -29,6 +29,9 @@ class Words(Mapping[str, V]):
         }
         self._words: dict[int, str] = {number: word for word, number in self._numbers.items()}
 
+    #: Each is equal to itself; annotations with one are hashed.
+    __hash__ = object.__hash__
+
     def word(self, number: int, default: str = "") -> str:
         """Returns the word for `number`, or `default` for UNSPECIFIED and for a number of a later version."""
         return self._words.get(number, default)

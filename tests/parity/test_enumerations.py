@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
 from trunkline_proto.policy.endpoints import ENDPOINTS
-from trunkline_proto.policy.words import AFFINITIES, CALENDARS, METRICS
+from trunkline_proto.policy.words import AFFINITIES, CALENDARS, EACHES, METRICS
 from trunkline_proto.words import Words
 
 from translator import endpoints
 from translator.endpoints import BodyKind
 from translator.limits import Metric as TranslatorMetric, windows
+from translator.limits.limit import Each as TranslatorEach
 from trunkline import changes
 from trunkline.verbs import audit, usage
 from xds_server.admin import difference, usage as admin_usage
 from xds_server.ledger import query, reports
 from xds_server.ledger.query import Dimension
-from xds_server.model import Affinity, Calendar, Metric, Privacy, Strategy, Visibility
+from xds_server.model import Affinity, Calendar, Each, Metric, Privacy, Strategy, Visibility
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.writing import transaction
 
@@ -29,9 +30,9 @@ from xds_server.store.writing import transaction
     ("members", "words"),
     [
         (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Visibility, VISIBILITIES), (Metric, METRICS),
-        (Calendar, CALENDARS), (Dimension, DIMENSIONS), (Affinity, AFFINITIES),
+        (Calendar, CALENDARS), (Dimension, DIMENSIONS), (Affinity, AFFINITIES), (Each, EACHES),
     ],
-    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension", "Affinity"],
+    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension", "Affinity", "Each"],
 )  # fmt: skip
 def test_the_model_has_every_member(members: Any, words: Words[Any]) -> None:
     where = f"{members.__module__} lacks a member of {members.__name__}, or calls it otherwise"
@@ -39,9 +40,10 @@ def test_the_model_has_every_member(members: Any, words: Words[Any]) -> None:
     assert [each.name.lower() for each in members] == [word.replace("-", "_") for word in words], where
 
 
-def test_the_translator_has_every_metric_and_calendar() -> None:
+def test_the_translator_has_every_word_of_limits() -> None:
     assert [each.text for each in TranslatorMetric] == list(METRICS), "translator/limits/limit.py"
     assert list(windows.CALENDARS) == list(CALENDARS), "translator/limits/windows.py"
+    assert list(get_args(TranslatorEach)) == ["", *EACHES], "translator/limits/limit.py"
 
 
 @pytest.mark.parametrize(

@@ -325,10 +325,51 @@ def test_a_changed_amount_acts_at_once_and_forgets_nothing() -> None:
 
 def test_a_lost_reservation_finds_its_limits_by_the_ids_of_its_line() -> None:
     tried = edge(org=(limit(TOKENS, 10_000, 60),), route=(limit(TOKENS, 20_000, 60),))
-    tried.limiter.settle_unknown(
-        organisation="org_acme", key="key_ci", route="rt_gpt", model="gpt-4.1", at=NOW, tokens=9_999, cost=0
-    )
+    lost = Reservation("lost", NOW, "org_acme", "key_ci", "rt_gpt", "gpt-4.1", 0, 0, 0, False, "", "")
+    tried.limiter.settle_unknown(lost, tokens=9_999, cost=0)
     assert "organisation 'acme'" in tried.refused(max_tokens=10).message
+
+
+def test_every_end_user_has_the_whole_amount() -> None:
+    tried = edge(org=(limit(REQUESTS, 1, 60, each=policy.EACH_USER),), key=(limit(REQUESTS, 9, 60),))
+    allowed = tried.ask(user="alice")
+    assert allowed.headers["x-ratelimit-remaining-requests"] == "0"
+    # The two names that OpenAI has for it are one.
+    assert "for the end user 'alice'" in tried.refused(safety_identifier="alice").message
+    assert "for the end user 'alice'" in tried.refused(user="alice", safety_identifier="bob").message
+    tried.ask(user="bob")
+    tried.ask()
+    assert "organisation 'acme' for requests without an end user" in tried.refused().message
+    tried.ask(user="u" * 300 + "1")
+    tried.ask(user="u" * 300 + "2")
+    tried.now += 62
+    tried.ask(user="alice")
+
+
+def test_every_run_of_an_agent_has_a_budget_of_its_own() -> None:
+    tried = edge(key=(limit(TOKENS, 3_000, 3600, each=policy.EACH_TAG),))
+    tried.ask("r", tag=b"run 1", max_tokens=2_900)
+    refused = tried.refused(tag=b"run 1", max_tokens=2_900)
+    assert (refused.code, "for the tag 'run 1'" in refused.message) == ("insufficient_quota", True)
+    tried.ask(tag=b"run 2", max_tokens=2_900)
+    tried.limiter.settle("r", 10, 0)
+    tried.ask(tag=b"run 1", max_tokens=2_900)
+
+
+def test_an_end_user_without_a_place_keeps_nobody_else_waiting() -> None:
+    tried = edge(key=(limit(CONCURRENCY, 1, each=policy.EACH_USER),))
+    allowed = tried.ask("r", user="alice")
+    assert allowed.end == "r"
+    assert type(tried.refused(user="alice")) is Refusal  # no NoPlace, for which the key's requests would wait
+    tried.ask(user="bob")
+    tried.meter.end("r")
+    tried.ask(user="alice")
+
+
+def test_a_soft_limit_is_not_told() -> None:
+    tried = edge(key=(limit(REQUESTS, 1, 60, soft=True),))
+    tried.ask()
+    assert "x-ratelimit-limit-requests" not in tried.ask().headers
 
 
 @pytest.mark.parametrize(
@@ -345,8 +386,11 @@ def test_a_lost_reservation_finds_its_limits_by_the_ids_of_its_line() -> None:
         ("a\x00\x7f\x9b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
         ("a\u202e\u2028\u200b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
         ("é", "%C3%A9"),
-        ("x" * 300, "x" * 200),
-        ("é" * 300, "%C3%A9" * 33),
+        # Two long names stay two.
+        ("x" * 200, "x" * 200),
+        ("x" * 300, "x" * 183 + "~12b539c1cad94615"),
+        ("x" * 299 + "y", "x" * 183 + "~4362bc79253a549d"),
+        ("é" * 300, "%C3%A9" * 30 + "~0339efa52fe971b3"),
     ],
 )
 def test_labels(text: str, shown: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from translator.endpoints import BodyKind, Endpoint
+from translator.facts import end_user
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -97,8 +98,8 @@ def wanted(asker: Asker, rule: Rule, endpoint: Endpoint, target: bytes, body: by
     values: dict[str, Any] = orjson.loads(body)
     if not _repeatable(endpoint, values):
         return None
-    user = values.get("user") if rule.scope is Scope.USER else ""
-    if rule.scope is Scope.USER and (type(user) is not str or not user):
+    user = end_user(values) if rule.scope is Scope.USER else ""
+    if rule.scope is Scope.USER and not user:
         return None
     streams = endpoint.streams and values.get("stream") is True
     convertible = endpoint.path == CHAT

@@ -33,9 +33,7 @@ class Limits(Protocol):
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
         """What was really used, instead of what was reserved; False if no such reservation is outstanding."""
 
-    def settle_unknown(
-        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
-    ) -> None:
+    def settle_unknown(self, held: Reservation, tokens: int, cost: int) -> None:
         """Used without a reservation that is known: the journal could not be written, or was lost."""
 
     def expire(self, request_id: str) -> bool:
@@ -125,15 +123,7 @@ class Settlement:
             del self._late[request_id]  # what was reserved has been counted
         else:
             self.unknown += 1
-            self._limits.settle_unknown(
-                organisation=held.organisation,
-                key=held.key,
-                route=held.route,
-                model=held.model,
-                at=held.at,
-                tokens=tokens,
-                cost=billed.cost,
-            )
+            self._limits.settle_unknown(held, tokens, billed.cost)
 
     def envoy_started(self, at: float) -> None:
         """No request from before `at` (Unix seconds) is served any more: see `EnvoyAdmin.watch`."""

@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 from translator.errors import LimitError
 
 Holder = Literal["organisation", "key", "route"]
+#: For each of what a limit holds separately; empty for everything together.
+Each = Literal["", "user", "tag"]
 
 
 class Metric(IntEnum):
@@ -35,6 +37,10 @@ class Limit:
     """At most `amount` of `metric` in any `window` (text, see `windows`) by everything that the holder does; with
     `model`, by what it does with that model.
 
+    With `each`, it holds for every end user or tag. One that applies to a request has its `value`,
+    percent-encoded, empty where the request has none; as configured, the value is None. `alerts` are shares of
+    the amount in per mille, ascending. A `soft` limit refuses nothing.
+
     `id` identifies what is counted: a limit of another amount has the same id, one of another window has not.
     """
 
@@ -45,12 +51,26 @@ class Limit:
     holder_id: str
     holder_name: str
     model: str = ""
+    each: Each = ""
+    alerts: tuple[int, ...] = ()
+    soft: bool = False
+    value: str | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # Words without spaces, but for the last one: ids are visible ASCII.
-        text = f"{self.metric.text} {self.window} {self.holder} {self.holder_id} {self.model}"
-        object.__setattr__(self, "id", text)
+        # Words without spaces, but for the model: ids are visible ASCII.
+        holder = f"{self.holder}{_EACH}{self.each}" if self.each else self.holder
+        text = f"{self.metric.text} {self.window} {holder} {self.holder_id} {self.model}"
+        object.__setattr__(self, "id", text if self.value is None else f"{text} {self.value}")
+
+
+#: In the third word of an id: the limit has a value, which is the last word.
+_EACH = ":"
+
+
+def limit_of(counter_id: str) -> str:
+    """The id of the limit whose values are counted apart, one of them by this id; empty for another limit."""
+    return counter_id.rpartition(" ")[0] if _EACH in counter_id.split(" ", 3)[2] else ""
 
 
 def parts_of(limit_id: str) -> tuple[Metric, str]:
@@ -65,19 +85,28 @@ def parts_of(limit_id: str) -> tuple[Metric, str]:
 class Applicable(NamedTuple):
     """The limits that a request counts in, their ids, and those of which clients are told how much is left.
 
-    `concurrent`: one of them limits concurrency.
+    `concurrent`: one of them limits concurrency. `each`: some hold for every value, and those that apply to
+    a request are made of them by `Limiter.applied`. `watched`: one of them has alerts.
     """
 
     limits: tuple[Limit, ...]
     ids: tuple[str, ...]
     told: tuple[Limit, ...]
     concurrent: bool
+    each: bool = False
+    watched: bool = False
 
     @classmethod
     def of(cls, limits: tuple[Limit, ...]) -> Applicable:
-        told = (limit for limit in limits if limit.metric in {Metric.REQUESTS, Metric.TOKENS})
-        concurrent = any(limit.metric is Metric.CONCURRENCY for limit in limits)
-        return cls(limits, tuple(limit.id for limit in limits), tuple(told), concurrent)
+        told = (limit for limit in limits if limit.metric <= Metric.TOKENS and not limit.soft)
+        return cls(
+            limits,
+            tuple([limit.id for limit in limits]),
+            tuple(told),
+            concurrent=any(limit.metric is Metric.CONCURRENCY for limit in limits),
+            each=any(limit.each and limit.value is None for limit in limits),
+            watched=any(limit.alerts for limit in limits),
+        )
 
 
 class LimitSet:

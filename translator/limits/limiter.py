@@ -5,6 +5,9 @@ window, plus what is reserved in it, plus this request's reservation is at most 
 that are let through can exceed a limit only by what they use beyond their own reservations; a reservation is the
 estimated prompt plus the largest output that the request allows.
 
+A soft limit counts like the others and refuses nothing. A limit for each end user or tag is one for every value,
+see `values`.
+
 A limit counts what is reserved while it exists: one that is new, or whose window was changed, starts with nothing.
 
 Nothing here awaits, and there is one thread: what is checked together is reserved together.
@@ -23,9 +26,10 @@ import msgspec
 from translator.errors import LimitError
 from translator.limits import earlier
 from translator.limits.counters import Counter, counter
-from translator.limits.limit import Limit, Metric
+from translator.limits.limit import Applicable, Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
 from translator.limits.saving import NANO_USD, Places, Saving
+from translator.limits.values import OVERFLOW, Values
 from translator.metrics import Sample
 
 #: The limits that apply to a request, by organisation, key, route (their ids) and model.
@@ -49,9 +53,12 @@ class Limiter:
         self._examination: deque[str] = deque()
         #: New counters since `_forget_idle`.
         self._created = 0
+        self._values = Values()
         self._saving: Saving | None = None
         #: Called with the ids of a reservation's limits, of which those on concurrency have a place again.
         self.on_freed: Callable[[Sequence[str]], object] | None = None
+        #: Called with a limit of which values are counted together for the first time.
+        self.on_overflow: Callable[[Limit], object] | None = None
 
     @property
     def outstanding(self) -> int:
@@ -65,13 +72,50 @@ class Limiter:
 
     def samples(self) -> Iterable[Sample]:
         """For `/metrics`."""
-        help_text = "Limits of which something is counted, or was lately."
-        yield Sample("trunkline_translator_limits_counting", "gauge", help_text, self.counters)
+        prefix = "trunkline_translator_limit"
+        help_text = "Limits of which something is counted, or was lately; each value of a limit is one."
+        yield Sample(f"{prefix}s_counting", "gauge", help_text, self.counters)
+        help_text = "Of those, the ones of an end user or a tag."
+        yield Sample(f"{prefix}_values", "gauge", help_text, len(self._values))
+        help_text = "Requests counted in a limit that end users or tags share, as there are too many of them."
+        yield Sample(f"{prefix}_overflows_total", "counter", help_text, self._values.overflows)
 
     def held(self, request_id: str) -> Reservation | None:
         """The outstanding reservation of a request."""
         held = self._held.get(request_id)
         return held[0] if held is not None else None
+
+    def applied(self, limits: Sequence[Limit], organisation: str, user: str, tag: str, at: float) -> Applicable:
+        """Returns the limits for a request of an end user with a tag (percent-encoded; empty: it has none), where
+        some hold for each of those. In a route's, users of different organisations are different ones.
+        """
+        return Applicable.of(
+            tuple(
+                [
+                    self._of_value(limit, _value(limit, organisation, user, tag), at) if limit.each else limit
+                    for limit in limits
+                ]
+            )
+        )
+
+    def _of_value(self, each: Limit, value: str, at: float) -> Limit:
+        limit = self._values.limit(each, value)
+        if self._values.is_full(limit, each) and not self._makes_room(each, at):
+            if self._values.overflowed(each) and self.on_overflow is not None:
+                self.on_overflow(each)
+            return self._values.limit(each, OVERFLOW)
+        self._values.used(limit, each)
+        return limit
+
+    def _makes_room(self, each: Limit, at: float) -> bool:
+        """Drops a counter of a limit's values in which nothing counts any more, if one is found."""
+        for name in self._values.oldest(each, _EXAMINED_AT_MOST):
+            old = self._counters[name]
+            old.advance(at)
+            if old.idle:
+                self._drop(name)
+                return True
+        return False
 
     def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
         """Takes one request, its tokens and its cost from all of `limits`, or nothing from any.
@@ -92,7 +136,7 @@ class Limiter:
         for limit in limits:
             found = known.get(limit.id) or self._new(limit.id)
             found.advance(at)
-            if found.total + needs[limit.metric] > limit.amount:
+            if found.total + needs[limit.metric] > limit.amount and not limit.soft:
                 refusing = True
             counters.append(found)
         refused = _strictest(limits, counters, needs) if refusing else None
@@ -165,13 +209,15 @@ class Limiter:
             self.on_freed(reservation.limits)
         return True
 
-    def settle_unknown(
-        self, *, organisation: str, key: str, route: str, model: str, at: float, tokens: int, cost: int
-    ) -> None:
+    def settle_unknown(self, held: Reservation, tokens: int, cost: int) -> None:
         """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
-        they still count, of the limits there are now. The caller sees to it that it is counted once.
+        they still count, of the limits there are now. `held` is what is known of it, without its limits. The
+        caller sees to it that it is counted once.
         """
-        limits = self._limits_of(organisation, key, route, model)
+        at = held.at
+        limits = self._limits_of(held.organisation, held.key, held.route, held.model)
+        if any(limit.each for limit in limits):
+            limits = self.applied(limits, held.organisation, held.user, held.tag, at).limits
         ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
         self._add_at(ids, tokens, cost, at)
 
@@ -238,6 +284,7 @@ class Limiter:
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
         self._held = restored._held
+        self._values = restored._values
 
     def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
         """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""
@@ -257,9 +304,14 @@ class Limiter:
 
     def _new(self, limit_id: str) -> Counter:
         created = self._counters[limit_id] = counter(limit_id)
+        self._values.add(limit_id)
         self._examination.append(limit_id)
         self._created += 1
         return created
+
+    def _drop(self, name: str) -> None:
+        del self._counters[name]
+        self._values.discard(name)
 
     def _forget_idle(self, at: float) -> None:
         """Looks at some old counters for every new one, and drops those that nothing counts in any more: what is
@@ -271,12 +323,19 @@ class Limiter:
         self._created = max(0, self._created - _EXAMINED_AT_MOST // _EXAMINED)
         for _ in range(examined):
             name = self._examination.popleft()
-            old = self._counters[name]
+            old = self._counters.get(name)
+            if old is None:
+                continue
             old.advance(at)
             if old.idle:
-                del self._counters[name]
+                self._drop(name)
             else:
                 self._examination.append(name)
+
+
+def _value(each: Limit, organisation: str, user: str, tag: str) -> str:
+    value = user if each.each == "user" else tag
+    return f"{organisation}/{value}" if each.holder == "route" else value
 
 
 def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:
@@ -285,7 +344,7 @@ def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequ
     for limit, found in zip(limits, counters, strict=True):
         needed = needs[limit.metric]
         excess = found.total + needed - limit.amount
-        if excess > 0:
+        if excess > 0 and not limit.soft:
             renews = None if needed > limit.amount else found.renews(excess)
             refused.append(Refused(limit, needed, found.total, renews))
     return max(refused, key=lambda each: float("inf") if each.renews is None else each.renews)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import assert_never
+from urllib.parse import unquote
 
 from translator import money
 from translator.errors import NoPlace, Refusal
-from translator.limits import windows
+from translator.limits import values, windows
 from translator.limits.limit import Limit, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
+from translator.limits.values import OVERFLOW
 
 _DAY = 86_400
 
@@ -70,7 +72,8 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
     answer = dict(told)
     if refused.renews is not None:
         answer |= retry_after(refused.renews - at)
-    if limit.metric is Metric.CONCURRENCY and refused.renews is not None:
+    # While one end user has no place, others of the same key do: nobody is to wait in line behind that one.
+    if limit.metric is Metric.CONCURRENCY and refused.renews is not None and limit.value is None:
         full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
         full.limit_id, full.holder = limit.id, limit.holder
         return full
@@ -87,6 +90,7 @@ def is_budget(limit: Limit) -> bool:
 def _message(refused: Refused, at: float) -> str:
     limit = refused.limit
     whose = f"{limit.holder} '{limit.holder_name}'" + (f" for model '{limit.model}'" if limit.model else "")
+    whose += of_whom(limit)
     allowed = f"{_amount(limit.metric, limit.amount)}{_per(limit.window)}"
     if refused.renews is None:
         if limit.metric is Metric.TOKENS or limit.metric is Metric.COST_USD:
@@ -106,6 +110,18 @@ def _message(refused: Refused, at: float) -> str:
         return f"The budget of {whose} does not suffice: {state}. It renews at {moment}."
     wait = duration(refused.renews - at)
     return f"The rate limit of {whose} is reached: {state}. Try again in {wait}, at {moment}."
+
+
+def of_whom(limit: Limit) -> str:
+    """Returns for which end user or tag a limit is, with a space in front; empty for one that is for all."""
+    if limit.value is None:
+        return ""
+    article, one = ("an", "end user") if limit.each == "user" else ("a", "tag")
+    if limit.value == OVERFLOW:
+        return f" for all {one}s beyond the first {values.MOST:,}"
+    # In a limit of a route, the organisation stands before it.
+    value = limit.value.partition("/")[2] if limit.holder == "route" else limit.value
+    return f" for the {one} '{unquote(value)}'" if value else f" for requests without {article} {one}"
 
 
 def _amount(metric: Metric, amount: int) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
-from trunkline_proto.policy.words import CALENDARS, METRICS
+from trunkline_proto.policy.words import CALENDARS, EACHES, METRICS
 
 from translator import money
 from translator.errors import LimitError
 from translator.limits import Limit, Metric, windows
-from translator.limits.limit import BY_TEXT, Holder
+from translator.limits.limit import BY_TEXT, Each, Holder
+
+_EACHES: dict[str, Each] = {"": "", "user": "user", "tag": "tag"}
 
 
 def limits(
@@ -18,7 +20,18 @@ def limits(
 ) -> tuple[Limit, ...]:
     """Raises LimitError: a metric or calendar that this version does not know, no window, an unknown time zone."""
     return tuple(
-        Limit(_metric(message), _window(message), _amount(message), holder, holder_id, holder_name, message.model)
+        Limit(
+            _metric(message),
+            _window(message),
+            _amount(message),
+            holder,
+            holder_id,
+            holder_name,
+            message.model,
+            _each(message),
+            tuple(message.alerts_permille),
+            message.soft,
+        )
         for message in messages
     )
 
@@ -28,6 +41,13 @@ def _metric(message: policy.Limit) -> Metric:
     if metric is None:
         raise LimitError(f"metric {message.metric} is not known to this version")
     return metric
+
+
+def _each(message: policy.Limit) -> Each:
+    each = _EACHES.get(EACHES.word(message.each))
+    if each is None:
+        raise LimitError(f"each {message.each} is not known to this version")
+    return each
 
 
 def _amount(message: policy.Limit) -> int:

@@ -1,22 +1,36 @@
-"""A limit in one word, `METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT`, taken apart; nothing is checked."""
+"""A limit in one word, `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]`, taken apart;
+nothing is checked.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+#: Behind the amount, the last one first. A model's name may have commas and equals signs, an amount has neither.
+_OPTION = re.compile(r",(?:soft|alerts=(?P<shares>[^=,@]*))\Z")
 
 
 def fields(name: str) -> dict[str, Any]:
     """What stands before `=`, as fields of config.model.Limit."""
     what, _, model = name.partition("@")
+    what, _, each = what.partition(":")
     metric, _, window = what.partition("/")
     per, _, time_zone = window.partition("/")
-    given = {"metric": metric, "per": per, "time_zone": time_zone, "model": model}
+    given = {"metric": metric, "per": per, "time_zone": time_zone, "model": model, "each": each}
     return {field: value for field, value in given.items() if value}
 
 
 def whole(text: str) -> dict[str, Any]:
     """All of it. Raises ValueError: there is no amount."""
+    options: dict[str, Any] = {}
+    while option := _OPTION.search(text):
+        text = text[: option.start()]
+        if option["shares"] is None:
+            options["soft"] = True
+        else:
+            options["alerts"] = option["shares"].split("/")
     what, equals, amount = text.rpartition("=")
     if not equals:
         raise ValueError("expected METRIC/WINDOW=AMOUNT, such as requests/60s=600")
-    return {**fields(what), "amount": amount}
+    return {**fields(what), "amount": amount, **options}

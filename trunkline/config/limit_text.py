@@ -1,4 +1,6 @@
-"""A limit in one word, as flags take it and listings show it: `METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT`."""
+"""A limit in one word, as flags take it and listings show it:
+`METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ def name(stored: policy.Limit) -> str:
     """What stands before `=`: no two limits of one holder share it."""
     (shown,) = export.limits([stored])
     window = "".join(f"/{shown[field]}" for field in ("per", "time_zone") if field in shown)
+    each = f":{shown['each']}" if "each" in shown else ""
     model = f"@{shown['model']}" if "model" in shown else ""
-    return f"{shown['metric']}{window}{model}"
+    return f"{shown['metric']}{window}{each}{model}"
 
 
 def text(stored: policy.Limit) -> str:
     (shown,) = export.limits([stored])
-    return f"{name(stored)}={shown['amount']:f}"
+    alerts = "/".join(f"{each:f}" for each in shown.get("alerts", ()))
+    options = (f",alerts={alerts}" if alerts else "") + (",soft" if stored.soft else "")
+    return f"{name(stored)}={shown['amount']:f}{options}"

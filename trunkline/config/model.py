@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, METRICS, PRIORITIES
+from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, EACHES, METRICS, PRIORITIES
 from trunkline_proto.words import Words
 
 from trunkline.config import limit_syntax, units
@@ -94,6 +94,7 @@ MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
 #: USD per second, held in micro-USD per million seconds.
 PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=units.usd_per_unit)]
 Metric = Annotated[str, _one_of(METRICS), METRICS]
+Each = Annotated[str, _one_of(EACHES), EACHES]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Priority = Annotated[str, _one_of(PRIORITIES), PRIORITIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
@@ -162,10 +163,13 @@ class Price(_Rates):
 
 
 Amount = Annotated[Decimal, AfterValidator(units.bounded)]
+#: Of a limit's amount: 0.8 for 80 %.
+Share = Annotated[Decimal, AfterValidator(units.share)]
 
 
 class Limit(_Strict):
-    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all.
+    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all, and
+    `each` None everything together.
 
     In the file it may stand in one word, as flags take it: `requests/60s=600`.
     """
@@ -175,6 +179,9 @@ class Limit(_Strict):
     amount: Amount
     time_zone: Text | None = None
     model: Text | None = None
+    each: Each | None = None
+    alerts: list[Share] = []
+    soft: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -13,16 +13,22 @@ from trunkline.config import model, units
 from trunkline.config.mapping import Mapping
 
 _LIMIT_FIELDS = Mapping(
-    model.Limit, policy.Limit, apart=["per", "amount"], beside=["per_seconds", "calendar", "amount", "managed_by"]
+    model.Limit,
+    policy.Limit,
+    apart=["per", "amount", "alerts"],
+    beside=["per_seconds", "calendar", "amount", "managed_by", "alerts_permille"],
 )
 
 
 class Limits:
-    """Their window is one field of the file and two of the message, and their amount depends on the metric."""
+    """Their window is one field of the file and two of the message, and their amount depends on the metric.
+    Shares are fractions in the file.
+    """
 
     def message(self, given: model.Limit) -> policy.Limit:
         message = _LIMIT_FIELDS.message(given)
         message.amount = given.units
+        message.alerts_permille.extend(sorted({int(each.scaleb(3)) for each in given.alerts}))
         if isinstance(given.per, str):
             message.calendar = CALENDARS[given.per]
         else:
@@ -40,6 +46,7 @@ class Limits:
             **({"per": window} if window else {}),
             **fields,
             "amount": units.usd(stored.amount) if is_money else Decimal(stored.amount),
+            **({"alerts": list(map(units.thousandths, stored.alerts_permille))} if stored.alerts_permille else {}),
         }
 
     def window(self, stored: policy.Limit) -> str:

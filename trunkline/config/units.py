@@ -38,6 +38,18 @@ def duration(ms: int) -> str:
     return f"{ms // _MILLISECONDS[unit]}{unit}" if ms else "0s"
 
 
+def share(value: Decimal) -> Decimal:
+    """`value` itself. Raises ValueError for what is no share of an amount in whole thousandths."""
+    if not value.is_finite() or not 0 < value <= 10 or value.scaleb(3) != value.scaleb(3).to_integral_value():
+        raise ValueError("expected shares of the amount such as 0.5, 0.8 and 1, with at most 3 decimals")
+    return value
+
+
+def thousandths(number: int) -> Decimal:
+    """A share in per mille as a fraction, without trailing zeros."""
+    return _usd(number, 3)
+
+
 def micro_usd(usd: Decimal) -> int:
     """USD to micro-USD. Raises ValueError for what is not representable."""
     return _whole(usd, 6)

@@ -18,7 +18,7 @@ from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, LimitName
 from trunkline.text import say
 
-_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount", "managed_by")
+_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount", "managed_by", "each", "alerts", "soft")
 #: For people: as `limits set` takes it.
 _SHORT = ("holder", "limit", "managed_by")
 
@@ -27,9 +27,11 @@ _SHORT = ("holder", "limit", "managed_by")
 def limits() -> None:
     """Upper bounds of what organisations, keys and routes use.
 
-    A limit is METRIC[/WINDOW[/TIME_ZONE]][@MODEL]=AMOUNT. METRIC is requests, tokens, cost_usd (in USD) or
-    concurrency, which has no window; WINDOW a duration (60s, 1h, 30d) or day, week or month, in TIME_ZONE or UTC.
-    With @MODEL, only an organisation's or key's requests for that model count.
+    A limit is METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]. METRIC is requests,
+    tokens, cost_usd (in USD) or concurrency, which has no window; WINDOW a duration (60s, 1h, 30d) or day, week or
+    month, in TIME_ZONE or UTC. With :user or :tag, every end user or every x-trunkline-tag has the whole AMOUNT.
+    With @MODEL, only an organisation's or key's requests for that model count. An alert goes out at each SHARE of
+    the AMOUNT (0.8 for 80 %); a limit that is soft refuses nothing.
     """
 
 
@@ -58,22 +60,27 @@ Examples:
   trunkline limits set org:acme cost_usd/month/Europe/Berlin=500 requests/60s=600
   trunkline limits set key:acme/ci tokens/60s@gpt-4.1=100000
   trunkline limits set route:gpt-4.1 concurrency=20
+  trunkline limits set key:acme/app cost_usd/day:user=2,alerts=0.8/1
+  trunkline limits set key:acme/agents cost_usd/day:tag=5
+  trunkline limits set org:acme cost_usd/month=1000,alerts=0.5/0.8/1,soft
 """,
 )
 @click.argument("holder", type=HolderFlag(), metavar="HOLDER")
 @click.argument("given", type=LimitFlag(), metavar="LIMIT...", nargs=-1, required=True)
 @change_options
 def set_limits(*, control: Control, holder: Holder, given: tuple[model.Limit, ...]) -> None:
-    """Add each LIMIT to the HOLDER, in place of its limit of the same metric, window and model."""
+    """Add each LIMIT to the HOLDER, in place of its limit of the same metric, window, model and EACH."""
     wanted = {limit_text.name(each): each for each in map(document.limit, given)}
+    before: dict[str, policy.Limit] = {}
 
     def edit(stored: Sequence[policy.Limit]) -> Iterable[policy.Limit]:
-        return ({limit_text.name(each): each for each in stored} | wanted).values()
+        before.update({limit_text.name(each): each for each in stored})
+        return (before | wanted).values()
 
     with control.connect() as api:
         answer = holders.change(api, holder, edit)
-    for each in wanted.values():
-        say(f"~ {holder} {limit_text.text(each)}")
+    for name, each in wanted.items():
+        say(_changed(holder, before.get(name), each))
     changes.report(answer.propagation, answer.warnings)
 
 
@@ -111,6 +118,14 @@ def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], 
     changes.report(answer.propagation, answer.warnings)
 
 
+def _changed(holder: Holder, before: policy.Limit | None, after: policy.Limit) -> str:
+    new = limit_text.text(after)
+    if before is None:
+        return f"+ {holder} {new}"
+    old = limit_text.text(before)
+    return f"= {holder} {new}" if old == new else f"~ {holder} {old} -> {new}"
+
+
 def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
     """Its parts, and the whole as `limit`."""
     (parts,) = export.limits([limit])
@@ -121,6 +136,7 @@ def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
         **parts,
         "holder": str(holder),
         "amount": amount,
+        "alerts": "/".join(f"{share:f}" for share in parts.get("alerts", ())) or None,
         "limit": whole,
         "managed_by": limit.managed_by,
     }

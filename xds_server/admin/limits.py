@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import enums, values
 from xds_server.admin.problems import Problems
-from xds_server.model import Calendar, Limit, Metric
+from xds_server.model import Calendar, Each, Limit, Metric
 
 _MOST = 32
 _LONGEST_WINDOW = 366 * 86_400
+#: Of one limit. A soft limit may be exceeded ten times, and its operator may want to know.
+_MOST_ALERTS, _HIGHEST_ALERT = 10, 10_000
 
 
 def limits(
@@ -22,13 +24,12 @@ def limits(
         _limit(message, problems.at("limits", index), of_route=of_route) for index, message in enumerate(messages)
     )
     values.at_most(parsed, _MOST, problems.at("limits"))
-    first_of: dict[tuple[object, ...], int] = {}
+    first_of: dict[tuple[str | int, ...], int] = {}
     for index, limit in enumerate(parsed):
-        what = (limit.metric, limit.per_seconds, limit.calendar, limit.time_zone, limit.model)
-        first = first_of.setdefault(what, index)
+        first = first_of.setdefault(limit.identity, index)
         if first != index:
             problems.at("limits", index).note(
-                f"the same metric, window and model as limits[{first}]; accepted: one limit of each"
+                f"the same metric, window and model as limits[{first}], and the same `each`; accepted: one of them"
             )
     return parsed
 
@@ -56,6 +57,9 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
         values.time_zone(message.time_zone, problems.at("time_zone"))
     _model(message.model, problems.at("model"), of_route=of_route)
     values.number(message.amount, 0, values.LARGEST_AMOUNT, "", problems.at("amount"))
+    each = enums.optional(Each, message, "each")
+    if message.each and each is None:
+        problems.at("each").note(f"not a known value; accepted: {', '.join(Each)}, or none")
     return Limit(
         metric=metric or Metric.REQUESTS,
         per_seconds=message.per_seconds,
@@ -64,7 +68,17 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
         # One name for it, or the same window could be limited twice.
         time_zone="" if message.time_zone == "UTC" else message.time_zone,
         model=message.model,
+        each=each,
+        alerts_permille=_alerts(message.alerts_permille, problems.at("alerts_permille")),
+        soft=message.soft,
     )
+
+
+def _alerts(shares: Sequence[int], problems: Problems) -> tuple[int, ...]:
+    values.at_most(shares, _MOST_ALERTS, problems)
+    for share in shares:
+        values.number(share, 1, _HIGHEST_ALERT, "per mille of the amount", problems)
+    return tuple(sorted(set(shares)))
 
 
 def _model(model: str, problems: Problems, *, of_route: bool) -> None:

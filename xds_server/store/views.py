@@ -94,8 +94,9 @@ def _limit(limit: Limit) -> View:
     else:
         del shown["per_seconds"]
         shown["time_zone"] = limit.time_zone or "UTC"
-    if not limit.model:
-        del shown["model"]
+    for name in ("model", "each", "alerts_permille", "soft"):
+        if not shown[name]:
+            del shown[name]
     return shown
 
 

@@ -6,6 +6,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.words import Words
 
 CACHE_SCOPES = Words(policy.CacheScope)
+EACHES = Words(policy.Each)
 METRICS = Words(policy.Metric, separator="_")
 PRIORITIES = Words(policy.Priority)
 CALENDARS = Words(policy.Calendar)

@@ -158,10 +158,7 @@ class Interleavings(RuleBasedStateMachine):
         self.count(lost)
 
     def count(self, lost: Known) -> None:
-        at, tokens, cost = lost.reservation.at, lost.tokens, lost.cost
-        self.engine.settle_unknown(
-            organisation="o", key="k", route="r", model="m", at=at, tokens=tokens, cost=cost
-        )
+        self.engine.settle_unknown(lost.reservation, lost.tokens, lost.cost)
 
     @rule(
         seconds=st.one_of(

@@ -252,7 +252,7 @@ def test_a_line_whose_reservation_was_lost_counts_when_it_began(age: float, *, c
     limits = [tokens, limit(CONCURRENCY, "-", 1)]
     engine = limiter(limits)
     assert reserve(engine, "other", [tokens], tokens=1) is None
-    engine.settle_unknown(organisation="o", key="k", route="r", model="m", at=NOW - age, tokens=9, cost=0)
+    engine.settle_unknown(reservation("lost", (), at=NOW - age), tokens=9, cost=0)
     assert taken(engine, tokens, NOW) == (10 if counts else 1)
     assert reserve(engine, "a", limits) is None  # it is in flight no more
 
@@ -262,7 +262,7 @@ def test_a_lost_line_is_free_again_when_its_window_is_over() -> None:
     engine = limiter([tokens])
     assert reserve(engine, "a", [tokens], tokens=1) is None
     for age in (30, 10, 50, 30):
-        engine.settle_unknown(organisation="o", key="k", route="r", model="m", at=NOW - age, tokens=9, cost=0)
+        engine.settle_unknown(reservation("lost", (), at=NOW - age), tokens=9, cost=0)
     ages = [taken(engine, tokens, NOW + later) for later in (0, 10.9, 11, 30.9, 31, 50.9, 51, 60.9, 61)]
     assert ages == [37, 37, 28, 28, 10, 10, 1, 1, 0]
 
@@ -297,7 +297,7 @@ def test_a_snapshot_is_of_its_moment_whatever_happens_until_it_is_complete() -> 
         assert engine.settle("r0", 1, 1)
         assert engine.settle("r599", 1, 1)
         assert reserve(engine, "new", [*limits, many[5]], tokens=7, at=NOW + 1) is None
-        engine.settle_unknown(organisation="", key="", route="", model="", at=NOW, tokens=3, cost=3)
+        engine.settle_unknown(reservation("lost", ()), tokens=3, cost=3)
         taken += parts
     assert json.dumps(taken) == before
     assert saved(engine) != before

@@ -17,6 +17,11 @@ WORDS = [
     "cost_usd/month/Europe/Berlin=500.25",
     "tokens/1h@vendor/a=b@c=9",
     "concurrency=20",
+    "concurrency:user=2",
+    "cost_usd/month/Europe/Berlin:tag@llama3:70b=5",
+    "requests/1m=600,soft",
+    "cost_usd/day:user=2.5,alerts=0.5/0.8/1,soft",
+    "tokens/1h@a,soft=1,alerts=2=9,alerts=0.125",
 ]
 
 
@@ -51,6 +56,10 @@ def test_both_forms_stand_side_by_side() -> None:
         ("requests/fortnight=1", "expected a duration"),
         ("cost_usd/day=0.0000001", "decimals"),
         ("requests/60s=many", "expected a number"),
+        ("requests/60s:users=1", "expected one of user, tag"),
+        ("requests/60s=1,alerts=80", "shares of the amount"),
+        ("requests/60s=1,alerts=", "expected a number"),
+        ("requests/60s=1,hard", "expected a number"),
     ],
 )
 def test_a_mistake_is_told_in_its_line(word: str, said: str) -> None:

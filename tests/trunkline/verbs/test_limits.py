@@ -13,10 +13,17 @@ from trunkline.config import document, limit_text
 from trunkline.parameters import LimitFlag
 
 BUDGET = policy.Limit(
-    metric=policy.METRIC_COST_USD, calendar=policy.CALENDAR_MONTH, time_zone="Europe/Berlin", amount=500_000_000
+    metric=policy.METRIC_COST_USD,
+    calendar=policy.CALENDAR_MONTH,
+    time_zone="Europe/Berlin",
+    amount=500_000_000,
+    alerts_permille=[500, 1_000],
+    soft=True,
 )
 RATE = policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)
-OF_MODEL = policy.Limit(metric=policy.METRIC_TOKENS, per_seconds=3600, amount=9, model="vendor/a=b@c")
+OF_MODEL = policy.Limit(
+    metric=policy.METRIC_TOKENS, per_seconds=3600, amount=9, model="vendor/a=b@c", each=policy.EACH_USER
+)
 IN_FLIGHT = policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=20)
 
 ACME = admin.Organisation(name="acme", limits=[BUDGET, RATE], version=7)
@@ -38,24 +45,27 @@ def _stored(control: FakeAdmin) -> None:
 
 def test_all_holders_in_one_table(trunkline: Trunkline) -> None:
     expected = [
-        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500", ""),
-        ("org:acme", "requests", "1m", None, None, "600", ""),
-        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9", ""),
-        ("route:gpt-4.1", "concurrency", None, None, None, "20", ""),
+        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500", "", None, "0.5/1", True),
+        ("org:acme", "requests", "1m", None, None, "600", "", None, None, None),
+        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9", "", "user", None, None),
+        ("route:gpt-4.1", "concurrency", None, None, None, "20", "", None, None, None),
     ]
     found = json.loads(trunkline("limits", "list", "--output", "json").stdout)
     assert [tuple(row.values()) for row in found] == expected
     from_csv = list(csv.reader(trunkline("limits", "list", "--output", "csv").stdout.splitlines()))
-    assert from_csv[0] == ["holder", "metric", "per", "time_zone", "model", "amount", "managed_by"]
-    assert from_csv[1:] == [[value or "" for value in row] for row in expected]
+    assert ",".join(from_csv[0]) == "holder,metric,per,time_zone,model,amount,managed_by,each,alerts,soft"
+    assert from_csv[1:] == [[{None: "", True: "yes"}.get(value, value) for value in row] for row in expected]
     assert "route:gpt-4.1" in trunkline("limits", "list").stdout
 
 
 def test_an_organisations_limit_is_replaced_and_another_added(control: FakeAdmin, trunkline: Trunkline) -> None:
-    result = trunkline("limits", "set", "org:acme", "cost_usd/month/Europe/Berlin=0.5", "cost_usd/month/UTC=2")
-    assert result.stdout == ("~ org:acme cost_usd/month/Europe/Berlin=0.5\n~ org:acme cost_usd/month=2\n"), (
-        result.output
-    )
+    words = ("cost_usd/month/Europe/Berlin=0.5,alerts=0.5/1,soft", "cost_usd/month/UTC=2", "requests/60s=600")
+    result = trunkline("limits", "set", "org:acme", *words)
+    assert result.stdout.splitlines() == [
+        f"~ org:acme cost_usd/month/Europe/Berlin=500,alerts=0.5/1,soft -> {words[0]}",
+        "+ org:acme cost_usd/month=2",
+        "= org:acme requests/1m=600",
+    ], result.output
     sent = control.last(admin.PutOrganisationRequest).organisation
     changed = policy.Limit()
     changed.CopyFrom(BUDGET)
@@ -82,7 +92,7 @@ def test_limits_are_removed_by_name_or_all(control: FakeAdmin, trunkline: Trunkl
     result = trunkline("limits", "remove", "org:acme", "requests/60s")
     assert result.stdout == "- org:acme requests/1m=600\n", result.output
     assert list(control.last(admin.PutOrganisationRequest).organisation.limits) == [BUDGET]
-    assert trunkline("limits", "remove", "key:acme/ci", "tokens/1h@vendor/a=b@c").exit_code == 0
+    assert trunkline("limits", "remove", "key:acme/ci", "tokens/1h:user@vendor/a=b@c").exit_code == 0
     assert control.last(admin.UpdateKeyRequest) == admin.UpdateKeyRequest(id="k1", version=5, clear_limits=True)
     assert trunkline("limits", "remove", "route:gpt-4.1", "--all").exit_code == 0
     assert not control.last(admin.PutRouteRequest).route.limits

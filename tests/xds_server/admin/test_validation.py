@@ -122,7 +122,7 @@ CASES: list[tuple[Callable[[pb.Document], None], str]] = [
     (route(cache_ttl_seconds=2**31), "routes[0].cache_ttl_seconds:"),
     (
         lambda d: d.organisations[0].organisation.limits.append(limit()),
-        "organisations[0].limits[1]: the same metric, window and model as limits[0]; accepted: one limit of each",
+        "organisations[0].limits[1]: the same metric, window and model as limits[0], and the same `each`",
     ),
     (limits(*(policy_pb2.Limit(model=f"m{n}") for n in range(32))), "organisations[0].limits: 33 items; accepted"),
     (

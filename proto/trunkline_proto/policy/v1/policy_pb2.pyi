@@ -76,6 +76,30 @@ CALENDAR_WEEK: Calendar.ValueType  # 2
 CALENDAR_MONTH: Calendar.ValueType  # 3
 Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
 
+class _Each:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Each.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EACH_UNSPECIFIED: _Each.ValueType  # 0
+    """For everything together."""
+    EACH_USER: _Each.ValueType  # 1
+    """For every end user, by the request's `user`, or its `safety_identifier` where it has no `user`."""
+    EACH_TAG: _Each.ValueType  # 2
+    """For every `x-trunkline-tag`, such as the run of an agent."""
+
+class Each(_Each, metaclass=_EachEnumTypeWrapper):
+    """For each of what a Limit holds separately."""
+
+EACH_UNSPECIFIED: Each.ValueType  # 0
+"""For everything together."""
+EACH_USER: Each.ValueType  # 1
+"""For every end user, by the request's `user`, or its `safety_identifier` where it has no `user`."""
+EACH_TAG: Each.ValueType  # 2
+"""For every `x-trunkline-tag`, such as the run of an agent."""
+Global___Each: _TypeAlias = Each  # noqa: Y015
+
 class _Priority:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -163,6 +187,9 @@ class Limit(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
+    EACH_FIELD_NUMBER: _builtins.int
+    ALERTS_PERMILLE_FIELD_NUMBER: _builtins.int
+    SOFT_FIELD_NUMBER: _builtins.int
     metric: Global___Metric.ValueType
     per_seconds: _builtins.int
     """Length of the window in seconds; 0 for METRIC_CONCURRENCY and for calendar windows. Below one hour the window
@@ -178,6 +205,14 @@ class Limit(_message.Message):
     """Of an organisation's or key's limit: only requests for this model count. Empty: all do."""
     managed_by: _builtins.str
     """Who manages it, as trunkline.admin.v1.Provider.managed_by. Of the admin API alone; translators are not told."""
+    each: Global___Each.ValueType
+    """Every value has the whole `amount`; requests without a value share one."""
+    soft: _builtins.bool
+    """It refuses nothing, and is there for its alerts and for the count."""
+    @_builtins.property
+    def alerts_permille(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shares of the amount, in per mille and ascending, at which an alert goes out, once in a window."""
+
     def __init__(
         self,
         *,
@@ -188,10 +223,13 @@ class Limit(_message.Message):
         time_zone: _builtins.str = ...,
         model: _builtins.str = ...,
         managed_by: _builtins.str = ...,
+        each: Global___Each.ValueType = ...,
+        alerts_permille: _abc.Iterable[_builtins.int] | None = ...,
+        soft: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "calendar", b"calendar", "managed_by", b"managed_by", "metric", b"metric", "model", b"model", "per_seconds", b"per_seconds", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_permille", b"alerts_permille", "amount", b"amount", "calendar", b"calendar", "each", b"each", "managed_by", b"managed_by", "metric", b"metric", "model", b"model", "per_seconds", b"per_seconds", "soft", b"soft", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

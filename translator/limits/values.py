@@ -1,0 +1,91 @@
+"""The limits of each end user or tag: one for every value, by which counters are told apart, in a bounded table.
+
+At most `MOST` values of one limit are counted apart. One more takes the place of a value in whose window nothing
+counts any more; where there is none, all further values share one limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from translator.limits.limit import Limit, limit_of
+
+#: Values of one limit that are counted apart; some 500 bytes each.
+MOST = 10_000
+#: Stands for all values that have no place of their own: no value is written like this (see `metering.label`).
+OVERFLOW = "%"
+
+
+class Values:
+    """The values that have a counter, by the ids of their limits."""
+
+    def __init__(self) -> None:
+        #: Ids of counters, by the ids of their limits, least recently used first.
+        self._counted: dict[str, dict[str, None]] = {}
+        #: By the ids of counters. The first is the limit that the second was made of.
+        self._made: dict[str, tuple[Limit, Limit]] = {}
+        #: Requests that were counted in a shared limit.
+        self.overflows = 0
+        self._overflowed: set[str] = set()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._counted.values()))
+
+    def of(self, limit_id: str) -> list[str]:
+        """Ids of the counters of a limit."""
+        return list(self._counted.get(limit_id, ()))
+
+    def limit(self, each: Limit, value: str) -> Limit:
+        """Returns the limit of one value, for which there may be no counter yet."""
+        counter_id = f"{each.id} {value}"
+        made = self._made.get(counter_id)
+        if made is not None and made[0] is each:
+            return made[1]
+        limit = replace(each, value=value)
+        if made is not None:
+            self._made[counter_id] = (each, limit)
+        return limit
+
+    def used(self, limit: Limit, each: Limit) -> None:
+        """Marks the counter of a value as the one that was used last."""
+        counted = self._counted.get(each.id)
+        if counted is not None and limit.id in counted:
+            del counted[limit.id]
+            counted[limit.id] = None
+            self._made.setdefault(limit.id, (each, limit))
+
+    def is_full(self, limit: Limit, each: Limit) -> bool:
+        """Whether `limit` has no counter and there is no place for one."""
+        counted = self._counted.get(each.id)
+        return counted is not None and len(counted) >= MOST and limit.id not in counted
+
+    def oldest(self, each: Limit, number: int) -> list[str]:
+        """Ids of counters that were used least recently; the next call gives others."""
+        counted = self._counted[each.id]
+        found = [name for name, _ in zip(counted, range(number), strict=False)]
+        for name in found:
+            del counted[name]
+            counted[name] = None
+        return found
+
+    def overflowed(self, each: Limit) -> bool:
+        """Counts a request in the shared limit. Returns whether it is the first one."""
+        self.overflows += 1
+        first = each.id not in self._overflowed
+        self._overflowed.add(each.id)
+        return first
+
+    def add(self, counter_id: str) -> None:
+        """Takes in a counter. Does nothing for one of a limit that has no values, or of the shared one."""
+        of = limit_of(counter_id)
+        if of and not counter_id.endswith(f" {OVERFLOW}"):
+            self._counted.setdefault(of, {})[counter_id] = None
+
+    def discard(self, counter_id: str) -> None:
+        """Forgets a counter."""
+        counted = self._counted.get(of := limit_of(counter_id))
+        if counted is not None:
+            counted.pop(counter_id, None)
+            self._made.pop(counter_id, None)
+            if not counted:
+                del self._counted[of]
