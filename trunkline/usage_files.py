@@ -71,7 +71,12 @@ _TEXT: Mapping[str, Callable[[Iterable[Rows], TextIO], int]] = {"csv": _csv, "js
 def _parquet(pages: Iterable[Rows], path: Path) -> int:
     with _pyarrow() as (arrow, parquet):
         attempt = arrow.struct(
-            [("target_id", arrow.string()), ("status", arrow.int64()), ("reason", arrow.string())]
+            [
+                ("target_id", arrow.string()),
+                ("credential_index", arrow.int64()),
+                ("status", arrow.int64()),
+                ("reason", arrow.string()),
+            ]
         )
         # By how an empty record has it: a list is of failed attempts.
         kinds = {int: arrow.int64(), bool: arrow.bool_(), str: arrow.string(), list: arrow.list_(attempt)}

@@ -136,7 +136,12 @@ def record_row(record: ledger.UsageRecord) -> dict[str, Any]:
     """Everything of an exported record; failed attempts as a list of objects."""
     row: dict[str, Any] = {name: getattr(record, name) for name in RECORD_COLUMNS}
     row["failed_attempts"] = [
-        {"target_id": each.target_id, "status": each.status, "reason": each.reason}
+        {
+            "target_id": each.target_id,
+            "credential_index": each.credential_index,
+            "status": each.status,
+            "reason": each.reason,
+        }
         for each in record.failed_attempts
     ]
     return row

@@ -111,5 +111,5 @@ class Ranker:
         """Adds what was stored since the last read to the measurements."""
         for each in slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS):
             self._last = each.id
-            self._measurements.add(each.slot, {each.served: each.content})
+            self._measurements.add(each.slot, {each.asked: each.content})
         self._measurements.forget(slot_of(now))

@@ -33,6 +33,7 @@ RECORD: Mapping[str, Any] = dict(pb.UsageRecord.DESCRIPTOR.fields_by_name)
 #: Another value of each field of a line, where the one by its type says nothing.
 LINE_VALUES: Mapping[str, Any] = {
     "node": "nd-1 5000000 7000000",
+    "credential": "2",
     "failed": "azure/x=429",
     "attempts": 2,
     "status": 201,
@@ -61,6 +62,7 @@ NOT_SUMMED = {
     "earned_nano_usd": "`nodes contributions`",
     "claimed_prompt_tokens": "single records tell",
     "claimed_completion_tokens": "single records tell",
+    "credential_index": "no amount",
 }
 #: Fields of Tokens that stand in no record by themselves, and why.
 NOT_RECORDED = {
@@ -115,7 +117,13 @@ def test_the_translator_fills_every_field_of_a_record() -> None:
 def _records() -> Iterable[pb.UsageRecord]:
     reserved = held("r", stream=True, user="u", tag="t", asked="i1")
     full = line(
-        reserved, flags="DC", node="nd-1 5000000 7000000", failed="azure/x=429", attempts=2, upstream_id="u"
+        reserved,
+        flags="DC",
+        node="nd-1 5000000 7000000",
+        failed="azure/x=429",
+        attempts=2,
+        upstream_id="u",
+        credential="2",
     )
     yield record(full, reserved, Bill(_tokens(), 7, 7))
     kept = msgspec.structs.replace(reserved, saved=7)

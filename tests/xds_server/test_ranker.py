@@ -63,11 +63,11 @@ def make_ranker(store: Store, ledger: Ledger) -> Iterator[Callable[[], Ranker]]:
         each.close()
 
 
-async def append(ledger: Ledger, **first_byte_us: int) -> None:
+async def append(ledger: Ledger, failed: Collection[pb.FailedAttempt] = (), **first_byte_us: int) -> None:
     records = [
         usage(
             time.time(), route_id="rt_m", target_id=f"{name}/m", provider=name, stream=True, first_byte_us=each,
-            duration_us=each + 1_000_000,
+            duration_us=each + 1_000_000, failed_attempts=failed,
         )
         for name, each in first_byte_us.items()
         for _ in range(10)
@@ -98,6 +98,23 @@ async def test_what_was_measured_survives_a_restart_and_is_the_same_on_a_replica
     await another.look(elsewhere)
     assert elsewhere.rankings == published.rankings
     assert (await one.explain(ROUTE))[1] == (await another.explain(ROUTE))[1]
+
+
+async def test_credentials_are_measured_alike_after_a_restart_and_on_a_replica(
+    ledger: Ledger, make_ranker: Callable[[], Ranker]
+) -> None:
+    one, published = make_ranker(), Published(ROUTE)
+    failed = [pb.FailedAttempt(target_id=QUICK, status=401, credential_index=1)]
+    await append(ledger, quick=100_000)
+    await append(ledger, failed, quick=100_000)
+    await one.look(published)
+    another = make_ranker()
+    for ranker in (one, another):
+        _, explained = await ranker.explain(ROUTE)
+        credentials = next(each.credentials for each in explained if each.judged.target.id == QUICK)
+        assert {index: (each.attempts, each.is_down) for index, each in credentials.items()} == {
+            0: (20, False), 1: (10, True),
+        }  # fmt: skip
 
 
 async def test_a_replica_keeps_the_best_that_another_chose(

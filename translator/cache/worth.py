@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from translator.ledger import records
-from translator.ledger.lines import RequestLine
+from translator.ledger.lines import RequestLine, attempted
 from translator.ledger.prices import PriceBook
 from translator.limits import Reservation
 from translator.questions.frames import Passed
@@ -17,9 +17,10 @@ class Worth:
 
     def of(self, held: Reservation, passed: Passed) -> int:
         """Returns nano-USD: what the request is billed that had reserved `held` and got this answer."""
+        target, credential = attempted(passed.target)
         line = RequestLine(
             held=held,
-            target=passed.target,
+            target=target,
             node="",
             failed="",
             attempts=1,
@@ -33,5 +34,6 @@ class Worth:
             usage=passed.report.decode("utf-8", "replace") or None,
             events=None,
             event_bytes=0,
+            credential_index=credential,
         )
         return records.bill(line, held, self._prices).cost

@@ -20,6 +20,8 @@ STATUS = 999
 #: Microseconds since 1970, to the end of the year 9999.
 LAST_US = 253_402_300_799_999_999
 FAILED_ATTEMPTS = 64
+#: Of one provider; the highest index.
+CREDENTIALS = 1_000
 
 #: Characters.
 ID = 128

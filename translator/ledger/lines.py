@@ -48,6 +48,8 @@ class RequestLine(msgspec.Struct, gc=False):
     event_bytes: int
     #: What the target calls the request; empty if it does not say.
     upstream_id: str = ""
+    #: Which of its provider's credentials the target was asked with, from 0.
+    credential_index: int = 0
 
 
 class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -56,6 +58,7 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     v: Literal[2]
     note: str | None = None
     target: _Text | None = None
+    credential: str | None = None
     node: _Text | None = None
     failed: str | None = None
     upstream_id: _Text | None = None
@@ -110,6 +113,7 @@ def parse(line: bytes) -> RequestLine | None:
         events,
         event_bytes,
         upstream_id if upstream_id and upstream_id != "-" else "",
+        credential_index(found.credential) if found.credential else 0,
     )
 
 
@@ -143,7 +147,22 @@ def _parse_any(line: bytes) -> RequestLine | None:
         events,
         event_bytes,
         bounds.text(text(get("upstream_id")), bounds.TEXT),
+        credential_index(text(get("credential"))),
     )
+
+
+def attempted(place: str) -> tuple[str, int]:
+    """The target's id and the credential's index, as Envoy's module writes them: `openai/gpt-4.1#2` for index 1.
+
+    A `#` that belongs to the target's id is percent-encoded.
+    """
+    target, _, credential = place.partition("#")
+    return bounds.text(unquote(target), bounds.TEXT), credential_index(credential)
+
+
+def credential_index(number_text: str) -> int:
+    """From 0, of a credential's number, from 1; 0 without one."""
+    return bounds.count((number(number_text) or 1) - 1, bounds.CREDENTIALS)
 
 
 def text(value: Any) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator import money
 from translator.ledger import bounds
-from translator.ledger.lines import RequestLine, decoded, number
+from translator.ledger.lines import RequestLine, attempted, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
 from translator.limits import Reservation
@@ -60,7 +58,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.prompt_tokens, made.completion_tokens = bounds.count(tokens.prompt), bounds.count(tokens.completion)
     else:
         made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
-    made.plain = not _add_seldom(made, tokens, held)
+    made.plain = not _add_seldom(made, tokens, held, line.credential_index)
     if line.flags:
         made.response_flags = line.flags
     if line.failed:
@@ -71,9 +69,12 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     return made
 
 
-def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation) -> bool:
+def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation, credential: int) -> bool:
     """What `UsageRecord.plain` says is not there; whether there is any."""
     found = False
+    if credential:
+        made.credential_index = credential
+        found = True
     if tokens.capped:
         made.capped = found = True
         # Where a target does not say it all, a claim has an estimate in it.
@@ -113,11 +114,13 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
     """The attempts before the last one, as Envoy's module noted them: `<target>=<status>`, 0 for no answer."""
     found = []
     for each in line.failed.split(maxsplit=bounds.FAILED_ATTEMPTS)[: bounds.FAILED_ATTEMPTS]:
-        target, _, text = each.rpartition("=")
+        place, _, text = each.rpartition("=")
+        target_id, credential = attempted(place)
         status = bounds.count(number(text) or 0, bounds.STATUS)
-        target_id = bounds.text(unquote(target), bounds.TEXT)
         reason = "refused" if status else "no answer"
-        found.append(ledger.FailedAttempt(target_id=target_id, status=status, reason=reason))
+        found.append(
+            ledger.FailedAttempt(target_id=target_id, status=status, reason=reason, credential_index=credential)
+        )
     # Of the last attempt, the line itself tells.
     return found[: max(0, line.attempts - 1)]
 

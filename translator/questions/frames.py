@@ -70,7 +70,8 @@ _MADE, _MADE_LINES = int(Kind.MADE), 4
 
 class Passed(msgspec.Struct, frozen=True):
     """A copy of what a client was sent as a whole answer with status 200. `report` is what Envoy's module noted of
-    the target's usage: a JSON object, or empty.
+    the target's usage: a JSON object, or empty. `target` is as in the log: percent-encoded, `#2` after it for its
+    second credential.
     """
 
     content_type: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 from google.protobuf.message import Message
-from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1 import admin_pb2 as admin, routing_pb2 as routing
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
 from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES
 
@@ -263,15 +263,21 @@ Examples:
 def explain(*, control: Control, model_name: str, org: str, key: str, output: str) -> None:
     """Which target of MODEL would be chosen now, and why.
 
-    Seconds and dollars are those of the route's typical request: what it was used for in the last minutes.
+    Seconds and dollars are those of the route's typical request: what it was used for in the last minutes. Below a
+    target whose provider has several credentials, TARGET#1, TARGET#2 … are the measurements with each of them.
     """
     with control.connect() as api, names.suggesting(api, "route", names.route_label(model_name, org)):
         if key:
             id_ = names.key_id(api, key)
             org = names.key_labels(api, [id_])[id_].partition("/")[0]
         found = api.ExplainRoute(admin.ExplainRouteRequest(model=model_name, organisation=org))
-    rows = [_explained(each) for each in found.targets]
-    say(render(rows, _EXPLAINED, output, important=("target", "share", "reason")), lines=True)
+    rows = []
+    for each in found.targets:
+        credentials = [_credential(each.target_id, credential) for credential in each.credentials]
+        rows.append({**_explained(each), "credentials": credentials})
+        rows += credentials if output == "table" else []
+    columns = _EXPLAINED if output == "table" else (*_EXPLAINED, "credentials")
+    say(render(rows, columns, output, important=("target", "share", "reason")), lines=True)
     if output == "table":
         tokens = f"{found.prompt_tokens:,} prompt tokens, {found.cached_permille / 10:g} % of them cached"
         say(f"typical request: {tokens}, {found.completion_tokens:,} completion tokens", lines=True)
@@ -291,6 +297,22 @@ def _explained(target: admin.ExplainedTarget) -> dict[str, object]:
         "limited": f"{target.limit_permille / 10:g} %",
         "cached": f"{target.cached_permille / 10:g} %",
         "attempts": target.attempts,
+    }
+
+
+def _credential(target_id: str, credential: routing.ExplainedCredential) -> dict[str, object]:
+    """As a row below its target's, which has what the credentials share."""
+    return {
+        **dict.fromkeys(_EXPLAINED, ""),
+        "target": f"{target_id}#{credential.index + 1}",
+        "reason": "down: it only failed lately" if credential.down else "",
+        "first_byte_ms": round(credential.first_byte_us / 1e3) if credential.first_byte_us else "",
+        "tokens_per_s": (
+            round(credential.millitokens_per_second / 1e3, 1) if credential.millitokens_per_second else ""
+        ),
+        "errors": f"{credential.error_permille / 10:g} %",
+        "limited": f"{credential.limit_permille / 10:g} %",
+        "attempts": credential.attempts,
     }
 
 

@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import grpc
-from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, routing_pb2 as routing_pb
 
 from xds_server.admin import render
 from xds_server.admin.calls import reporting
 from xds_server.errors import NotFoundError
-from xds_server.model import Route, State
+from xds_server.model import ProviderTarget, Route, State
 from xds_server.routing.explain import Explained, explain
-from xds_server.routing.measured import Measurements, Mix
+from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.tiers import NO_RANKINGS
 from xds_server.store import AsyncStore
 
@@ -49,13 +50,14 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
         state = await self._store.load()
         route = _find(state, request.model, request.organisation)
         mix, targets = await self._ranker.explain(route)
+        credentials = {each.name: len(each.credentials) for each in state.providers.values()}
         return pb.ExplainRouteResponse(
             route=render.route(route, state.owners[route.organisation_id]),
             prompt_tokens=round(mix.prompt_tokens),
             completion_tokens=round(mix.completion_tokens),
             cached_permille=round(1_000 * mix.cached_share),
             stream_permille=round(1_000 * mix.stream_share),
-            targets=map(_target, targets),
+            targets=[_target(each, credentials) for each in targets],
         )
 
 
@@ -72,8 +74,11 @@ def _find(state: State, model: str, organisation: str) -> Route:
     return found
 
 
-def _target(value: Explained) -> pb.ExplainedTarget:
+def _target(value: Explained, credentials: Mapping[str, int]) -> pb.ExplainedTarget:
+    """`credentials` are how many each provider has, by its name."""
     judged, measured = value.judged, value.judged.measured
+    target = judged.target
+    number = credentials.get(target.provider, 0) if isinstance(target, ProviderTarget) else 0
     return pb.ExplainedTarget(
         target_id=judged.target.id,
         tier=value.tier,
@@ -82,10 +87,31 @@ def _target(value: Explained) -> pb.ExplainedTarget:
         expected_us=round(judged.time.seconds * _MICRO) if judged.time is not None else 0,
         cost_nano_usd=round(judged.usd * _NANO),
         first_byte_us=round(measured.first_us.value),
-        millitokens_per_second=round(1_000 * _MICRO / measured.token_us.value) if measured.token_us.samples else 0,
+        millitokens_per_second=_millitokens_per_second(measured),
         error_permille=round(1_000 * measured.error_rate),
         limit_permille=round(1_000 * measured.limit_rate),
         cached_permille=round(1_000 * (measured.cached_share or 0.0)),
         attempts=measured.attempts,
         down=measured.is_down,
+        credentials=[
+            _credential(index, value.credentials.get(index, Measured()))
+            for index in range(number if number > 1 else 0)
+        ],
     )
+
+
+def _credential(index: int, measured: Measured) -> routing_pb.ExplainedCredential:
+    return routing_pb.ExplainedCredential(
+        index=index,
+        attempts=measured.attempts,
+        first_byte_us=round(measured.first_us.value),
+        millitokens_per_second=_millitokens_per_second(measured),
+        error_permille=round(1_000 * measured.error_rate),
+        limit_permille=round(1_000 * measured.limit_rate),
+        down=measured.is_down,
+    )
+
+
+def _millitokens_per_second(measured: Measured) -> int:
+    """0 where it was not measured."""
+    return round(1_000 * _MICRO / measured.token_us.value) if measured.token_us.samples else 0

@@ -21,8 +21,9 @@ from xds_server.store.connection import Snapshot
 #: What the heaviest requests are found by. A block's row has the highest of each, so that few blocks are opened.
 ORDERS = ("cost_nano_usd", "tokens", "duration_us")
 
-#: Of `encode`. The one before named no format, had every column, and counted money in micro-USD.
-FORMAT = 2
+#: Of `encode`. Format 1 named none, had every column, and counted money in micro-USD. Up to format 2, failed
+#: attempts had no credential.
+FORMAT = 3
 #: Columns with their types.
 _REQUEST = {"started_at_us": "bigint", "id": "text", "block": "bigint"}
 _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), "data": "bytea"}
@@ -68,9 +69,12 @@ def encode(block: Columns) -> bytes:
 def decode(data: bytes) -> Columns:
     """What `encode` made, also that of an earlier version, with every column of today."""
     found: dict[str, Any] = orjson.loads(zlib.decompress(data))
-    if found.pop("format", 1) == 1:
+    written = found.pop("format", 1)
+    if written == 1:
         for name in ("cost", "earned"):
             found[f"{name}_nano_usd"] = [amount * records.MICRO for amount in found.pop(f"{name}_micro_usd")]
+    if written < FORMAT and "failed_attempts" in found:
+        found["failed_attempts"] = [[(*each, 0) for each in attempts] for attempts in found["failed_attempts"]]
     number = len(found["id"])
     return {name: found[name] if name in found else [empty] * number for name, empty in records.EMPTY.items()}
 

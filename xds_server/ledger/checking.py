@@ -26,12 +26,14 @@ _REQUIRED = ("id", "organisation_id")
 #: their bounds are these or lower ones.
 _LARGEST = 10**13
 _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
+_MOST_CREDENTIALS = 1_000
 #: Money is bounded in nano-USD: 10,000 USD for one request.
 _NUMBERS = {
     **{name: _LARGEST for name, empty in EMPTY.items() if type(empty) is int and name != "started_at_us"},
     "attempts": 1_000_000,
     "status": 999,
     "price_version": 0xFFFFFFFF,
+    "credential_index": _MOST_CREDENTIALS,
 }
 _MOST_FAILED = 64
 
@@ -130,3 +132,6 @@ def _attempts(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
             yield "failed_attempts", "accepted: target_id and reason of at most 512 characters, none of them NUL"
         if each.status > 999:
             yield "failed_attempts", f"status {each.status} is out of range; accepted: at most 999"
+        if each.credential_index > _MOST_CREDENTIALS:
+            shown = f"credential_index {each.credential_index}"
+            yield "failed_attempts", f"{shown} is out of range; accepted: at most {_MOST_CREDENTIALS}"

@@ -18,7 +18,9 @@ _CLIENT_TEXT = 256
 
 
 class Row(NamedTuple):
-    """One request; `failed_attempts` are target, status and reason of each attempt before the last one."""
+    """One request. `failed_attempts` are target, status, reason and credential's index of each attempt before the
+    last one.
+    """
 
     id: str
     started_at_us: int
@@ -48,7 +50,7 @@ class Row(NamedTuple):
     stream: bool
     end_user: str
     tag: str
-    failed_attempts: Sequence[tuple[str, int, str]]
+    failed_attempts: Sequence[tuple[str, int, str, int]]
     earned_nano_usd: int
     upstream_request_id: str
     capped: bool
@@ -65,6 +67,7 @@ class Row(NamedTuple):
     search_units: int
     service_tier: str
     saved_nano_usd: int
+    credential_index: int
 
 
 #: By the names of Row's fields, what stands for nothing.
@@ -78,7 +81,7 @@ Columns: TypeAlias = dict[str, Sequence[Any]]
 
 #: What `UsageRecord.plain` says is not set.
 _SELDOM = tuple(
-    each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if 35 <= each.number <= 49 and each.name != "plain"
+    each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if each.number >= 35 and each.name != "plain"
 )
 _USUAL = tuple(name for name in Row._fields if name not in _SELDOM)
 
@@ -125,8 +128,8 @@ def record(row: Row) -> ledger.UsageRecord:
     for name in ("cost", "earned"):
         fields[f"{name}_micro_usd"] = micro_usd(fields[f"{name}_nano_usd"])
     fields["failed_attempts"] = [
-        ledger.FailedAttempt(target_id=target, status=status, reason=reason)
-        for target, status, reason in row.failed_attempts
+        ledger.FailedAttempt(target_id=target, status=status, reason=reason, credential_index=credential)
+        for target, status, reason, credential in row.failed_attempts
     ]
     return ledger.UsageRecord(format=FORMAT, **fields)
 
@@ -154,5 +157,5 @@ def _fitted(text: str) -> str:
     return text[:_CLIENT_TEXT].replace("\x00", "\ufffd")
 
 
-def _plain(attempts: Sequence[ledger.FailedAttempt]) -> list[tuple[str, int, str]]:
-    return [(each.target_id, each.status, each.reason) for each in attempts]
+def _plain(attempts: Sequence[ledger.FailedAttempt]) -> list[tuple[str, int, str, int]]:
+    return [(each.target_id, each.status, each.reason, each.credential_index) for each in attempts]

@@ -89,7 +89,7 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
     for key, values in zip(keys, zip(*_values(batch), batch["first_byte_us"], strict=True), strict=True):
         found[key].append(values)
     for key, attempts in zip(keys, batch["failed_attempts"], strict=True):
-        for target, _, _ in attempts:
+        for target, *_ in attempts:
             hour, *series = key
             # Charged to the target that failed, not to the one that saved the request.
             there = Series(*series)._replace(target_id=target, provider=target.partition("/")[0])

@@ -1,4 +1,4 @@
-"""What records say about targets' speed and failures, stored beside them for whoever ranks targets.
+"""Stores what records say about targets' speed and failures beside them, for the ranking of targets.
 
 Every replica reads what all of them wrote, and after a restart what was written before it.
 """
@@ -14,11 +14,17 @@ import orjson
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.records import Columns, chosen
 from xds_server.routing.ranking import Ranking, Share
-from xds_server.routing.slots import Served, Slot, slot_of, summarise
+from xds_server.routing.slots import Asked, Served, Slot, slot_of, summarise
 from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import Snapshot
 
-_COLUMNS = {"slot": "bigint", "route_id": "text", "target_id": "text", "data": "bytea"}
+_COLUMNS = {
+    "slot": "bigint",
+    "route_id": "text",
+    "target_id": "text",
+    "credential_index": "integer",
+    "data": "bytea",
+}
 _BEST = {"route_id": "text", "tier": "integer", "target_id": "text", "since": "double precision"}
 _LATER = (
     "ON CONFLICT (route_id, tier) DO UPDATE SET target_id = excluded.target_id, since = excluded.since "
@@ -30,11 +36,11 @@ _SAMPLED = 250
 
 
 class Stored(NamedTuple):
-    """What one batch of records said about a target; `id` rises with every one that is stored."""
+    """What one batch of records said about a target and credential; `id` rises with every one that is stored."""
 
     id: int
     slot: int
-    served: Served
+    asked: Asked
     content: Slot
 
 
@@ -43,19 +49,23 @@ def append(writing: Writing, new: Columns, at: float) -> None:
     count = len(new["id"])
     sampled = new if count <= _SAMPLED else chosen(new, range(0, count, -(-count // _SAMPLED)))
     slot = slot_of(at)
-    rows = [(slot, *served, _encode(content)) for served, content in summarise(sampled).items()]
+    rows = [
+        (slot, *asked.served, asked.credential_index, _encode(content))
+        for asked, content in summarise(sampled).items()
+    ]
     writing.insert("routing_slot", _COLUMNS, sorted(rows))
 
 
 def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
     """What was stored after the id `last`, from the slot `oldest` on, in order."""
     rows = snapshot.rows(
-        "SELECT id, slot, route_id, target_id, data FROM routing_slot WHERE id > ? AND slot >= ? ORDER BY id",
+        "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "
+        "WHERE id > ? AND slot >= ? ORDER BY id",
         last,
         oldest,
     )
-    for id_, slot, route_id, target_id, data in rows:
-        yield Stored(id_, slot, Served(route_id, target_id), _decode(bytes(data)))
+    for id_, slot, route_id, target_id, credential_index, data in rows:
+        yield Stored(id_, slot, Asked(Served(route_id, target_id), credential_index), _decode(bytes(data)))
 
 
 def remove(writing: Writing, before: int) -> int:

@@ -23,6 +23,8 @@ FIELDS = {
     # The translator's own words (its module `note`); absent where it refused.
     "note": "%FILTER_STATE(trunkline.note:PLAIN)%",
     "target": f"%UPSTREAM_METADATA({METADATA}:target)%",
+    # Which of its provider's credentials, from 1; absent for the first one, and for machines.
+    "credential": f"%UPSTREAM_METADATA({METADATA}:credential)%",
     "node": f"%UPSTREAM_METADATA({METADATA}:node)%",
     "failed": "%FILTER_STATE(trunkline.failed:PLAIN)%",
     "upstream_id": "%FILTER_STATE(trunkline.upstream_id:PLAIN)%",

@@ -112,29 +112,44 @@ def encoded_provider_cluster(
         prefix=urlsplit(provider.base_url).path.rstrip("/"),
         model=target.model,
         credential=provider.credentials[credential] if provider.credentials else "",
+        credential_index=credential,
         stream_usage=provider.stream_usage,
     )
-    template = _provider_template(provider.base_url, provider.ca_file or edge.ca_file, connect_ms)
+    template = _provider_template(
+        provider.base_url, provider.ca_file or edge.ca_file, connect_ms, is_first=not credential
+    )
     return template.fill({"name": target_cluster(target, credential), **dress})
 
 
 @lru_cache(maxsize=1024)
-def _provider_template(base_url: str, ca_file: str, connect_ms: int) -> Template:
-    dress = {key: text_hole(key) for key in ("target", "dress")}
+def _provider_template(base_url: str, ca_file: str, connect_ms: int, *, is_first: bool) -> Template:
+    keys = ("target", "dress") if is_first else ("target", "credential", "dress")
+    dress = {key: text_hole(key) for key in keys}
     return Template(bytes(provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms)))
 
 
 def dressing(
-    target: str, *, prefix: str, model: str, credential: str = "", stream_usage: bool, flags: str = ""
+    target: str,
+    *,
+    prefix: str,
+    model: str,
+    credential: str = "",
+    credential_index: int = 0,
+    stream_usage: bool,
+    flags: str = "",
 ) -> dict[str, str]:
-    """Endpoint metadata: the target's id, and what the module needs to dress a request for it.
+    """Endpoint metadata: the target's id, and what the module needs to prepare a request for it.
 
     `prefix` stands before the path there; `model` is the model's name there; `flags` are more of the module's.
+    Logs call a target's second credential by `#2` after the target's id, and by `credential: "2"`.
     """
     every_flag = "-" + ("u" if stream_usage else "") + flags
     name = json.dumps(model, ensure_ascii=False)  # for a form, the module takes off the quotes and backslashes
-    words = (every_flag, prefix or "-", credential or "-", quote(target, safe="/:#"), name)
-    return {"target": target, "dress": " ".join(words)}
+    number = str(credential_index + 1) if credential_index else ""
+    id_ = quote(target, safe="/:") + (f"#{number}" if number else "")
+    words = (every_flag, prefix or "-", credential or "-", id_, name)
+    numbered = {"credential": number} if number else {}
+    return {"target": target, **numbered, "dress": " ".join(words)}
 
 
 def _is_address(host: str) -> bool:

@@ -1,32 +1,36 @@
-"""Which of a route's targets would be chosen now, and why."""
+"""Explains which of a route's targets would be chosen now, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xds_server.model import Route, Strategy
-from xds_server.routing.measured import Measurements, Mix
-from xds_server.routing.rankings import known
+from xds_server.routing.measured import Measured, Measurements, Mix
+from xds_server.routing.rankings import measured_targets
+from xds_server.routing.slots import Served, slot_of
 from xds_server.routing.strategies import MEASURED, Judged, judge
 from xds_server.routing.tiers import Rankings, Weighted, grouped, tiers
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One target. `share` is its part of the requests that begin in its tier, 0 to 1."""
+    """One target. `share` is its part of the requests that begin in its tier, 0 to 1. `credentials` has the
+    measurements of those of its provider's credentials that were used, by index.
+    """
 
     tier: int
     share: float
     reason: str
     judged: Judged
+    credentials: Mapping[int, Measured]
 
 
 def explain(
     route: Route, measurements: Measurements, rankings: Rankings, at: float
 ) -> tuple[Mix, list[Explained]]:
     """The route's typical request, and its targets in failover order, as they stand at `at` (Unix seconds)."""
-    measured, mix = known(route, measurements, at)
+    measured, mix = measured_targets(route, measurements, at)
     found: list[Explained] = []
     for number, ((tier, targets), weighted) in enumerate(
         zip(grouped(route), tiers(route, at, rankings), strict=True)
@@ -42,6 +46,7 @@ def explain(
                     route, judged[each.target.id], weighted, judged[weighted[0].target.id], is_ranked=is_ranked
                 ),
                 judged[each.target.id],
+                measurements.credentials(Served(route.id, each.target.id), slot_of(at)),
             )
             for each in weighted
         ]

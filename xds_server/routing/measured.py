@@ -1,4 +1,4 @@
-"""What is known of a route's targets now, from their slots."""
+"""Measurements of routes' targets and of their credentials, computed from slots."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from xds_server.routing.slots import SLOT_SECONDS, Served, Slot
+from xds_server.routing.slots import SLOT_SECONDS, Asked, Served, Slot
 from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, median_now
 
-#: Pairs of a route and a target that are remembered; those that were used longest ago are forgotten first.
+#: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
 MOST_SERVED = 20_000
+#: Credentials of one target that are told apart; those with a higher index count for the target alone.
+MOST_CREDENTIALS = 32
 #: Seconds after which a failure counts half.
 _FAILURE_HALF_LIFE = 15.0
 #: Seconds after which tokens count half: what a route is used for changes slowly.
 _MIX_HALF_LIFE = 300.0
-#: Failures that say that a target fails, if nothing that it served came after them.
+#: So many failures without a served request after them mean that a target fails.
 _ENOUGH_FAILURES = 3
-#: Seconds for which it is asked nothing then. After that a few requests find out.
+#: Seconds for which a failing target gets no requests. After that, a small share finds out whether it serves.
 DOWN_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One target of one route. Times are in microseconds; the rates are shares of its attempts, 0 to 1.
+    """One target of one route, or one of its credentials. Times are in microseconds, the rates are shares of the
+    attempts, 0 to 1.
 
-    `cached_share` is the part of the prompt tokens that the target read from its cache, None if it served nothing.
+    `cached_share` is the part of the prompt tokens that was read from the target's cache, None without any.
     `is_failing`: several requests failed that began after the last one that was served. `is_down`: and one of them
-    lately.
+    began within the last DOWN_SECONDS.
     """
 
     first_us: Median = UNKNOWN
@@ -44,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The route's typical request, as means; `stream_share` is 0 to 1. Without any requests: a short chat."""
+    """The route's typical request, as means; the shares are 0 to 1. Without any requests: a short chat."""
 
     prompt_tokens: float = 1_000.0
     completion_tokens: float = 250.0
@@ -54,12 +57,12 @@ class Mix:
 
 @dataclass(slots=True)
 class _History:
-    """A target's slots by number, oldest first."""
+    """Slots by number, oldest first."""
 
     slots: deque[tuple[int, Slot]] = field(default_factory=deque)
 
     def add(self, number: int, slot: Slot) -> None:
-        """Slots may come late, and in parts."""
+        """Adds to the slot `number`. Slots may come late, and in parts."""
         later: list[tuple[int, Slot]] = []
         while self.slots and self.slots[-1][0] > number:
             later.append(self.slots.pop())
@@ -75,54 +78,78 @@ class _History:
         while self.slots and self.slots[0][0] < before:
             self.slots.popleft()
 
+    def copy(self) -> _History:
+        found = _History()
+        for number, slot in self.slots:
+            found.add(number, slot)
+        return found
+
+
+@dataclass(slots=True)
+class _Target:
+    """The history of a target, and those of its credentials by index; without any, only the first one was used."""
+
+    history: _History = field(default_factory=_History)
+    credentials: dict[int, _History] = field(default_factory=dict)
+
+    def add(self, number: int, slot: Slot, credential_index: int) -> None:
+        if credential_index and not self.credentials:
+            self.credentials[0] = self.history.copy()
+        if self.credentials and credential_index < MOST_CREDENTIALS:
+            self.credentials.setdefault(credential_index, _History()).add(number, slot)
+        self.history.add(number, slot)
+
+    def forget(self, before: int) -> None:
+        self.history.forget(before)
+        for index, history in list(self.credentials.items()):
+            history.forget(before)
+            if not history.slots:
+                del self.credentials[index]
+        if self.credentials.keys() == {0}:
+            self.credentials.clear()
+
 
 class Measurements:
     """The slots of the last KEPT_SLOTS, of at most MOST_SERVED targets of routes."""
 
     def __init__(self) -> None:
-        self._histories: dict[Served, _History] = {}
+        self._targets: dict[Served, _Target] = {}
 
-    def add(self, number: int, slots: Mapping[Served, Slot]) -> None:
-        """Adds what happened in slot `number`, or a part of that."""
-        for served, slot in slots.items():
-            history = self._histories.pop(served, None) or _History()
-            self._histories[served] = history  # moves to the end: used last
-            history.add(number, slot)
-        while len(self._histories) > MOST_SERVED:
-            del self._histories[next(iter(self._histories))]
+    def add(self, number: int, slots: Mapping[Asked, Slot]) -> None:
+        """Adds what happened in slot `number`, or a part of it."""
+        for asked, slot in slots.items():
+            target = self._targets.pop(asked.served, None) or _Target()
+            self._targets[asked.served] = target  # moves to the end: used last
+            target.add(number, slot, asked.credential_index)
+        while len(self._targets) > MOST_SERVED:
+            del self._targets[next(iter(self._targets))]
 
     def forget(self, now: int) -> None:
         """Drops what is too old in slot `now`."""
-        for served, history in list(self._histories.items()):
-            history.forget(now - KEPT_SLOTS)
-            if not history.slots:
-                del self._histories[served]
+        for served, target in list(self._targets.items()):
+            target.forget(now - KEPT_SLOTS)
+            if not target.history.slots:
+                del self._targets[served]
 
     def of(self, served: Served, now: int) -> Measured:
-        """What is known of a target in slot `now`."""
-        history = self._histories.get(served)
-        if history is None:
-            return Measured()
-        recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
-        last_failure = _last_failure(recent)
-        return Measured(
-            first_us=median_now(_by_age(recent, "first_us")),
-            token_us=median_now(_by_age(recent, "token_us")),
-            whole_us=median_now(_by_age(recent, "whole_us")),
-            attempts=sum(slot.served + slot.failed + slot.limited for _, slot in recent),
-            error_rate=_rate(recent, "failed"),
-            limit_rate=_rate(recent, "limited"),
-            cached_share=_cached_share(recent),
-            is_failing=last_failure is not None,
-            is_down=last_failure is not None and now - last_failure <= DOWN_SECONDS // SLOT_SECONDS,
-        )
+        """The measurements of a target in slot `now`, over all its credentials."""
+        target = self._targets.get(served)
+        return _measured(target.history, now) if target is not None else Measured()
+
+    def credentials(self, served: Served, now: int) -> Mapping[int, Measured]:
+        """The measurements of a target's credentials, by index; those that were not used are absent."""
+        target = self._targets.get(served)
+        if target is None:
+            return {}
+        histories = target.credentials or {0: target.history}
+        return {index: _measured(history, now) for index, history in histories.items()}
 
     def mix(self, route_id: str, target_ids: Iterable[str], now: int) -> Mix:
-        """What a route is used for."""
+        """The route's typical request in slot `now`."""
         prompt = cached = completion = reported = streams = served = 0.0
         for target_id in target_ids:
-            history = self._histories.get(Served(route_id, target_id))
-            for number, slot in history.slots if history is not None else ():
+            target = self._targets.get(Served(route_id, target_id))
+            for number, slot in target.history.slots if target is not None else ():
                 if now - KEPT_SLOTS < number <= now:
                     weight = _decayed(now - number, _MIX_HALF_LIFE)
                     prompt += weight * slot.prompt_tokens
@@ -134,6 +161,22 @@ class Measurements:
         if not reported:
             return Mix(stream_share=streams / served) if served else Mix()
         return Mix(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
+
+
+def _measured(history: _History, now: int) -> Measured:
+    recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
+    last_failure = _last_failure(recent)
+    return Measured(
+        first_us=median_now(_by_age(recent, "first_us")),
+        token_us=median_now(_by_age(recent, "token_us")),
+        whole_us=median_now(_by_age(recent, "whole_us")),
+        attempts=sum(slot.served + slot.failed + slot.limited for _, slot in recent),
+        error_rate=_rate(recent, "failed"),
+        limit_rate=_rate(recent, "limited"),
+        cached_share=_cached_share(recent),
+        is_failing=last_failure is not None,
+        is_down=last_failure is not None and now - last_failure <= DOWN_SECONDS // SLOT_SECONDS,
+    )
 
 
 def _decayed(slots: int, half_life: float) -> float:

@@ -16,7 +16,7 @@ def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rank
     """The rankings of `routes`, whose strategy is one of MEASURED, at `at` (Unix seconds), given those before."""
     found: dict[tuple[str, int], Ranking] = {}
     for route in routes:
-        measured, mix = known(route, measurements, at)
+        measured, mix = measured_targets(route, measurements, at)
         for tier, targets in grouped(route):
             before = previous.get((route.id, tier))
             ranking = ranked(judge(route, targets, measured, mix, at), route, before, at)
@@ -25,8 +25,8 @@ def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rank
     return found
 
 
-def known(route: Route, measurements: Measurements, at: float) -> tuple[dict[str, Measured], Mix]:
-    """What is known at `at` of a route's targets, by id, and of what it is used for."""
+def measured_targets(route: Route, measurements: Measurements, at: float) -> tuple[dict[str, Measured], Mix]:
+    """The measurements of a route's targets at `at`, by id, and the route's typical request."""
     now = slot_of(at)
     ids = [target.id for target in route.targets]
     measured = {each: measurements.of(Served(route.id, each), now) for each in ids}

@@ -1,4 +1,7 @@
-"""What targets did for a route's requests, in slots of a few seconds. Slots add up in any order."""
+"""What targets did for a route's requests, credential by credential, in slots of a few seconds.
+
+Slots add up in any order.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _FEWEST_TOKENS = 2
 _READ = (
     "route_id", "target_id", "started_at_us", "status", "response_flags", "stream", "cache_hit", "expired",
     "estimated", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
-    "failed_attempts",
+    "failed_attempts", "credential_index",
 )  # fmt: skip
 
 
@@ -29,9 +32,16 @@ class Served(NamedTuple):
     target_id: str
 
 
+class Asked(NamedTuple):
+    """A route's target, and the index of the credential that it was asked with; 0 for machines: they have none."""
+
+    served: Served
+    credential_index: int = 0
+
+
 @dataclass(slots=True)
 class Slot:
-    """Counts, sums and histograms of one target of one route; the histograms are of microseconds.
+    """Counts, sums and histograms of one target of one route. The histograms are of microseconds.
 
     `first_us`: a stream's request to its first byte. `token_us`: a stream's time per completion token after that.
     `whole_us`: a plain request to the end of its answer. `reported` counts the answers whose tokens the target
@@ -54,7 +64,7 @@ class Slot:
     whole_us: dict[int, int] = field(default_factory=dict)
 
     def add(self, other: Slot) -> None:
-        """Adds what another slot of the same target counted."""
+        """Adds what another slot counted."""
         self.served += other.served
         self.failed += other.failed
         self.limited += other.limited
@@ -78,24 +88,26 @@ def slot_of(at: float) -> int:
     return int(at // SLOT_SECONDS)
 
 
-def summarise(batch: Columns) -> dict[Served, Slot]:
-    """What a batch of usage records says about each target that was tried.
+def summarise(batch: Columns) -> dict[Asked, Slot]:
+    """What a batch of usage records says about each target and credential that was tried.
 
     Answers from the gateway's cache and reservations that expired say nothing. A failure counts only where another
-    target served the same request: what fails everywhere may be the request's own fault, and must not turn others'
-    traffic away from a target. A 429 counts as limited, any other failure as failed. An answer that its target
-    broke off is a failure.
+    target or credential served the same request: what fails everywhere may be the request's own fault, and must
+    not turn others' traffic away from a target. A 429 counts as limited, any other failure as failed. An answer
+    that its target broke off is a failure.
     """
-    found: dict[Served, Slot] = {}
+    found: dict[Asked, Slot] = {}
     for request in _requests(batch):
         if request.cache_hit or request.expired:
             continue
         if not request.target_id or request.status >= 300:
             continue
-        for target_id, status, _ in request.failed_attempts:
-            if target_id != request.target_id:
-                _count_failure(found.setdefault(Served(request.route_id, target_id), Slot()), status, request)
-        slot = found.setdefault(Served(request.route_id, request.target_id), Slot())
+        answered = Asked(Served(request.route_id, request.target_id), request.credential_index)
+        for target_id, status, _, credential in request.failed_attempts:
+            failed = Asked(Served(request.route_id, target_id), credential)
+            if failed != answered:
+                _count_failure(found.setdefault(failed, Slot()), status, request)
+        slot = found.setdefault(answered, Slot())
         if is_broken(request.response_flags):
             _count_failure(slot, request.status, request)
         else:
@@ -120,7 +132,8 @@ class _Request(NamedTuple):
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
-    failed_attempts: Iterable[tuple[str, int, str]]
+    failed_attempts: Iterable[tuple[str, int, str, int]]
+    credential_index: int
 
 
 def _requests(batch: Columns) -> Iterator[_Request]:

@@ -331,6 +331,7 @@ class RoutingSlotRow(SQLModel, table=True):
     slot: int = Field(sa_type=BigInteger, index=True)
     route_id: str
     target_id: str
+    credential_index: int
     data: bytes = Field(sa_type=LargeBinary)
 
 

@@ -70,14 +70,15 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     async with running(tmp_path, limiter, control_token="secret") as ledger:
         ledger.reserved(reserve(limiter, "a"))
         assert used(limiter) == [1, 100, 500_000, 1]
-        log.write(request_line("a", attempts=3, failed="other/gpt=503 other/gpt=0") + b"rubbish\n")
+        log.write(request_line("a", attempts=3, failed="other/gpt=503 x/%23b#2=0") + b"rubbish\n")
         await collector.until({"a"})
         assert used(limiter) == [1, 15, 60_000, 0]
         await until(lambda: ledger.status()["records_pending"] == 0)
     (record,) = collector.records["a"]
-    assert [(each.target_id, each.status, each.reason) for each in record.failed_attempts] == [
-        ("other/gpt", 503, "refused"),
-        ("other/gpt", 0, "no answer"),
+    failed = record.failed_attempts
+    assert [(each.target_id, each.credential_index, each.status, each.reason) for each in failed] == [
+        ("other/gpt", 0, 503, "refused"),
+        ("x/#b", 1, 0, "no answer"),
     ]
     assert (record.attempts, record.cost_nano_usd, record.cost_micro_usd) == (3, 60_000, 60)
     assert record.price_version == 1

@@ -93,7 +93,9 @@ def test_export_as_json_lines(plane: ControlPlane) -> None:
     rows = [json.loads(line) for line in out(plane, "export", *RANGE).splitlines()]
     assert [row["id"] for row in rows] == [record.id for record in RECORDS]
     assert tuple(rows[0]) == RECORD_COLUMNS
-    assert rows[0]["failed_attempts"] == [{"target_id": "azure/gpt", "status": 429, "reason": "UF"}]
+    assert rows[0]["failed_attempts"] == [
+        {"target_id": "azure/gpt", "credential_index": 0, "status": 429, "reason": "UF"}
+    ]
     assert rows[2]["end_user"] == 'Zoë, "the first"'
 
 

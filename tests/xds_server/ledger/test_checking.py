@@ -33,6 +33,11 @@ FAILED = [
         ({"at": 253_402_300_800}, "started_at_us: accepted:"),
         ({"failed_attempts": FAILED * 33}, "failed_attempts: 66 items; accepted: at most 64"),
         ({"failed_attempts": [pb.FailedAttempt(reason="r" * 513)]}, "failed_attempts: accepted:"),
+        (
+            {"failed_attempts": [pb.FailedAttempt(credential_index=1_001)]},
+            "failed_attempts: credential_index 1001",
+        ),
+        ({"credential_index": 1_001}, "credential_index: "),
     ],
 )
 def test_a_bad_record_is_named_and_costs_no_other(fields: dict[str, Any], said: str) -> None:
@@ -62,5 +67,5 @@ def test_what_is_unusual_is_looked_at_and_taken() -> None:
     unusual = usage(model="é" * 512, cost_nano_usd=10**13, failed_attempts=FAILED)
     _, columns, refused = checking.sort_out([usage(), unusual])
     assert refused == []
-    assert columns["failed_attempts"] == [(), [("azure/gpt", 429, "é,UF"), ("", 0, "UT")]]
+    assert columns["failed_attempts"] == [(), [("azure/gpt", 429, "é,UF", 0), ("", 0, "UT", 0)]]
     assert columns["cost_nano_usd"] == (600_000, 10**13)

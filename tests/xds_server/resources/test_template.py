@@ -90,6 +90,7 @@ def test_provider_clusters(provider: Provider, model: str, credential: int, conn
             prefix=prefix,
             model=model,
             credential=provider.credentials[credential],
+            credential_index=credential,
             stream_usage=provider.stream_usage,
         ),
         provider.base_url,

@@ -14,7 +14,7 @@ from math import log
 from xds_server.model import Price, ProviderTarget, Route, Strategy
 from xds_server.routing.measured import Measurements
 from xds_server.routing.ranking import Ranking
-from xds_server.routing.slots import Served, Slot, slot_of, summarise
+from xds_server.routing.slots import Asked, Served, Slot, slot_of, summarise
 from xds_server.routing.strategies import judge, ranked
 
 ROUTE = "rt_m"
@@ -72,7 +72,7 @@ def simulate(of: Route, scripts: Sequence[Script], seconds: int, rate: float, se
     measurements, ranking, result = Measurements(), None, Simulated()
     ids = [target.id for target in of.targets]
     script_of = dict(zip(ids, scripts, strict=True))
-    finished: list[tuple[float, dict[Served, Slot]]] = []
+    finished: list[tuple[float, dict[Asked, Slot]]] = []
     for second in range(seconds):
         shares = _shares(ranking, ids)
         for number in range(int((second + 1) * rate) - int(second * rate)):
@@ -103,13 +103,13 @@ def _shares(ranking: Ranking | None, ids: Sequence[str]) -> dict[str, float]:
 
 def _request(
     chance: random.Random, target: str, ids: Sequence[str], script_of: dict[str, Script], begun: float
-) -> tuple[float, dict[Served, Slot]]:
+) -> tuple[float, dict[Asked, Slot]]:
     """One request, which goes on to the next target when one fails; when it ends, and what its record says."""
-    failed: list[tuple[str, int, str]] = []
+    failed: list[tuple[str, int, str, int]] = []
     for each in (target, *(other for other in ids if other != target)):
         behaviour = script_of[each](begun)
         if chance.random() < behaviour.failures:
-            failed.append((each, 500, ""))
+            failed.append((each, 500, "", 0))
             continue
         tokens = chance.randint(20, 400)
         first = chance.lognormvariate(log(behaviour.first), behaviour.noise)
@@ -126,7 +126,7 @@ def _batch(
     whole: float,
     tokens: int,
     cached: float,
-    failed: list[tuple[str, int, str]],
+    failed: list[tuple[str, int, str, int]],
 ) -> dict[str, Sequence[object]]:
     return {
         "route_id": [ROUTE],
@@ -144,4 +144,5 @@ def _batch(
         "cached_tokens": [int(1_000 * cached)],
         "completion_tokens": [tokens],
         "failed_attempts": [failed],
+        "credential_index": [0],
     }

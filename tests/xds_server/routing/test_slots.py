@@ -9,17 +9,17 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
 from xds_server.ledger.records import columns
-from xds_server.routing.slots import Served, Slot, summarise
+from xds_server.routing.slots import Asked, Served, Slot, summarise
 
-A, B = Served("rt_a", "a/m"), Served("rt_a", "b/m")
+A, B = Asked(Served("rt_a", "a/m")), Asked(Served("rt_a", "b/m"))
 
 
-def slots(**fields: Any) -> dict[Served, Slot]:
+def slots(**fields: Any) -> dict[Asked, Slot]:
     return summarise(columns([usage(target_id="a/m", **fields)]))
 
 
-def failed(status: int, target: str = "b/m") -> pb.FailedAttempt:
-    return pb.FailedAttempt(target_id=target, status=status)
+def failed(status: int, target: str = "b/m", credential: int = 0) -> pb.FailedAttempt:
+    return pb.FailedAttempt(target_id=target, status=status, credential_index=credential)
 
 
 def test_a_stream_tells_its_first_byte_and_its_pace() -> None:
@@ -55,6 +55,17 @@ def test_a_failure_counts_where_another_target_served(status: int, counted: tupl
 @pytest.mark.parametrize("status", [429, 500, 502, 504])
 def test_what_fails_everywhere_counts_against_nobody(status: int) -> None:
     assert slots(status=status, failed_attempts=[failed(500)]) == {}
+
+
+def test_credentials_of_a_target_are_told_apart() -> None:
+    found = slots(credential_index=1, failed_attempts=[failed(401, "a/m"), failed(429, "a/m", 2)])
+    assert {asked.credential_index: (each.served, each.failed, each.limited) for asked, each in found.items()} == {
+        0: (0, 1, 0), 1: (1, 0, 0), 2: (0, 0, 1),
+    }  # fmt: skip
+
+
+def test_a_machine_that_fails_before_another_of_its_pool_serves_counts_against_nobody() -> None:
+    assert slots(failed_attempts=[failed(500, "a/m")])[A].failed == 0
 
 
 def test_an_answer_that_its_target_broke_off_counts_as_failed_and_one_that_its_client_left_does_not() -> None:

@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -28,6 +29,7 @@ from trunkline_proto.admin.v1.requests_pb2 import RequestState as RequestState
 from trunkline_proto.admin.v1.requests_pb2 import RunningRequest as RunningRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsRequest as SearchRequestsRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsResponse as SearchRequestsResponse
+from trunkline_proto.admin.v1.routing_pb2 import ExplainedCredential as ExplainedCredential
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 from trunkline_proto.node.v1 import registry_pb2 as _registry_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
@@ -3172,6 +3174,7 @@ class ExplainedTarget(_message.Message):
     CACHED_PERMILLE_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DOWN_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     target_id: _builtins.str
     tier: _builtins.int
     share_permille: _builtins.int
@@ -3194,6 +3197,10 @@ class ExplainedTarget(_message.Message):
     """Attempts that these numbers are about, of a sample."""
     down: _builtins.bool
     """Only failures were seen lately."""
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[_routing_pb2.ExplainedCredential]:
+        """Of a provider with several credentials, each one."""
+
     def __init__(
         self,
         *,
@@ -3210,10 +3217,11 @@ class ExplainedTarget(_message.Message):
         cached_permille: _builtins.int = ...,
         attempts: _builtins.int = ...,
         down: _builtins.bool = ...,
+        credentials: _abc.Iterable[_routing_pb2.ExplainedCredential] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "cost_nano_usd", b"cost_nano_usd", "down", b"down", "error_permille", b"error_permille", "expected_us", b"expected_us", "first_byte_us", b"first_byte_us", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "reason", b"reason", "share_permille", b"share_permille", "target_id", b"target_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "cost_nano_usd", b"cost_nano_usd", "credentials", b"credentials", "down", b"down", "error_permille", b"error_permille", "expected_us", b"expected_us", "first_byte_us", b"first_byte_us", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "reason", b"reason", "share_permille", b"share_permille", "target_id", b"target_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

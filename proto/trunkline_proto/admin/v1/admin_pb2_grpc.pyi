@@ -27,6 +27,7 @@ from trunkline_proto.admin.v1.requests_pb2 import RequestState as RequestState
 from trunkline_proto.admin.v1.requests_pb2 import RunningRequest as RunningRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsRequest as SearchRequestsRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsResponse as SearchRequestsResponse
+from trunkline_proto.admin.v1.routing_pb2 import ExplainedCredential as ExplainedCredential
 import abc as _abc_1
 import grpc as _grpc
 import sys
