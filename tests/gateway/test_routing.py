@@ -24,10 +24,18 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         targets = [{"provider": name, "model": "m", "price": price} for name, price in prices.items()]
         return {"model": strategy, "strategy": strategy, "targets": targets}
 
+    # Of provider b, the second credential is refused.
+    two_credentials = {**provider_entry(provider_b), "name": "c"}
+    two_credentials["credentials"] = ["env:TEST_KEY_B", "env:TEST_KEY_A"]
     return {
         "version": 1,
-        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
-        "routes": [route("fastest"), route("cheapest"), route("balanced")],
+        "providers": [provider_entry(provider_a), provider_entry(provider_b), two_credentials],
+        "routes": [
+            route("fastest"),
+            route("cheapest"),
+            route("balanced"),
+            {"model": "credentials", "targets": [{"provider": "c", "model": "m"}]},
+        ],
         "organisations": [{"name": "acme", "keys": [{"name": "k", "value": KEY}]}],
     }
 
@@ -97,3 +105,19 @@ async def test_balanced_takes_the_dearer_one_where_the_other_is_much_slower(
         await until_all_go_to(gateway, session, "balanced", "a/m")
         await provider_a.abehave("slow", delay_ms=3_000)
         await until_all_go_to(gateway, session, "balanced", "b/m")
+
+
+async def test_a_refused_credential_is_shown_beside_the_one_that_serves(gateway: GatewayProcess) -> None:
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session, asyncio.timeout(60):
+        while True:
+            assert await ask(gateway, session, "credentials") == "c/m"
+            first, second = (await explained(gateway, "credentials"))["c/m"]["credentials"]
+            if second["attempts"] and first["attempts"]:
+                break
+    assert (first["target"], first["reason"]) == ("c/m#1", "")
+    assert (second["target"], second["reason"]) == ("c/m#2", "failed once since it served last")
+    done = await asyncio.to_thread(gateway.run, "usage", "export")
+    failed = [attempt for line in done.stdout.splitlines() for attempt in json.loads(line)["failed_attempts"]]
+    assert {(each["target_id"], each["credential_index"]) for each in failed if each["status"] == 401} == {
+        ("c/m", 1)
+    }

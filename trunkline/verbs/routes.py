@@ -305,7 +305,7 @@ def _credential(target_id: str, credential: routing.ExplainedCredential) -> dict
     return {
         **dict.fromkeys(_EXPLAINED, ""),
         "target": f"{target_id}#{credential.index + 1}",
-        "reason": "down: it only failed lately" if credential.down else "",
+        "reason": _failures(credential.failures_in_a_row),
         "first_byte_ms": round(credential.first_byte_us / 1e3) if credential.first_byte_us else "",
         "tokens_per_s": (
             round(credential.millitokens_per_second / 1e3, 1) if credential.millitokens_per_second else ""
@@ -314,6 +314,11 @@ def _credential(target_id: str, credential: routing.ExplainedCredential) -> dict
         "limited": f"{credential.limit_permille / 10:g} %",
         "attempts": credential.attempts,
     }
+
+
+def _failures(in_a_row: int) -> str:
+    times = {1: "once", 2: "twice"}.get(in_a_row, f"{in_a_row} times")
+    return f"failed {times} since it served last" if in_a_row else ""
 
 
 def _place(route: admin.Route, privacy: str | None, affinity: str | None) -> None:

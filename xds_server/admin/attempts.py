@@ -25,16 +25,31 @@ _FLAGS = {
 
 def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
     """Those before the last one, as Envoy's module noted them; the last one, as the record has it."""
-    for target, status, _ in row.failed_attempts:
-        yield pb.RequestAttempt(target_id=target, status=status, outcome=_why_it_moved_on(status))
+    for target, status, _, index in row.failed_attempts:
+        yield pb.RequestAttempt(
+            target_id=target,
+            credential=_credential(target, index),
+            status=status,
+            outcome=_why_it_moved_on(status),
+        )
     if row.target_id:
-        yield pb.RequestAttempt(target_id=row.target_id, status=row.status, outcome=_how_it_ended(row))
+        yield pb.RequestAttempt(
+            target_id=row.target_id,
+            credential=_credential(row.target_id, row.credential_index),
+            status=row.status,
+            outcome=_how_it_ended(row),
+        )
 
 
 def of_running(running: pb.RunningRequest) -> Iterator[pb.RequestAttempt]:
     """The attempt that is being made."""
     if running.target_id:
         yield pb.RequestAttempt(target_id=running.target_id, outcome="running")
+
+
+def _credential(target_id: str, index: int) -> int:
+    """Its number, from 1; 0 for machines, which have none."""
+    return 0 if target_id.startswith("nodes/") else index + 1
 
 
 def _why_it_moved_on(status: int) -> str:

@@ -108,7 +108,7 @@ def _credential(index: int, measured: Measured) -> routing_pb.ExplainedCredentia
         millitokens_per_second=_millitokens_per_second(measured),
         error_permille=round(1_000 * measured.error_rate),
         limit_permille=round(1_000 * measured.limit_rate),
-        down=measured.is_down,
+        failures_in_a_row=measured.failures_in_a_row,
     )
 
 

@@ -30,8 +30,8 @@ class Measured:
     attempts, 0 to 1.
 
     `cached_share` is the part of the prompt tokens that was read from the target's cache, None without any.
-    `is_failing`: several requests failed that began after the last one that was served. `is_down`: and one of them
-    began within the last DOWN_SECONDS.
+    `failures_in_a_row` are those of requests that began after the last one that was served. `is_failing`: there
+    are several. `is_down`: and one of them began within the last DOWN_SECONDS.
     """
 
     first_us: Median = UNKNOWN
@@ -41,6 +41,7 @@ class Measured:
     error_rate: float = 0.0
     limit_rate: float = 0.0
     cached_share: float | None = None
+    failures_in_a_row: int = 0
     is_failing: bool = False
     is_down: bool = False
 
@@ -165,7 +166,8 @@ class Measurements:
 
 def _measured(history: _History, now: int) -> Measured:
     recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
-    last_failure = _last_failure(recent)
+    failures = _failures_in_a_row(recent)
+    is_failing = failures.total() >= _ENOUGH_FAILURES
     return Measured(
         first_us=median_now(_by_age(recent, "first_us")),
         token_us=median_now(_by_age(recent, "token_us")),
@@ -174,8 +176,9 @@ def _measured(history: _History, now: int) -> Measured:
         error_rate=_rate(recent, "failed"),
         limit_rate=_rate(recent, "limited"),
         cached_share=_cached_share(recent),
-        is_failing=last_failure is not None,
-        is_down=last_failure is not None and now - last_failure <= DOWN_SECONDS // SLOT_SECONDS,
+        failures_in_a_row=failures.total(),
+        is_failing=is_failing,
+        is_down=is_failing and now - max(failures) <= DOWN_SECONDS // SLOT_SECONDS,
     )
 
 
@@ -209,9 +212,8 @@ def _cached_share(recent: list[tuple[int, Slot]]) -> float | None:
     return cached / prompt if prompt else None
 
 
-def _last_failure(recent: list[tuple[int, Slot]]) -> int | None:
-    """The slot in which the last failure began, if several requests failed that began after the last one that was
-    served; otherwise None.
+def _failures_in_a_row(recent: list[tuple[int, Slot]]) -> Counter[int]:
+    """The failures of requests that began after the last one that was served, by the slots in which they began.
 
     Their ends do not matter: a long answer that ends now says nothing about what would begin now.
     """
@@ -219,4 +221,4 @@ def _last_failure(recent: list[tuple[int, Slot]]) -> int | None:
     failures = Counter[int]()
     for _, slot in recent:
         failures.update({begun: count for begun, count in slot.failed_from.items() if begun > served_from})
-    return max(failures) if failures.total() >= _ENOUGH_FAILURES else None
+    return failures

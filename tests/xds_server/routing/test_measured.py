@@ -24,8 +24,8 @@ def test_a_credential_that_fails_is_seen_and_costs_its_target() -> None:
         healthy.add(NOW, {Asked(A, index): serving(10)})
     half.add(NOW, {Asked(A, 0): serving(10), Asked(A, 1): failing(10)})
     one, other = (half.credentials(A, NOW)[index] for index in (0, 1))
-    assert (one.error_rate, one.is_down) == (0.0, False)
-    assert (other.error_rate > 0.5, other.is_down) == (True, True)
+    assert (one.error_rate, one.failures_in_a_row, one.is_down) == (0.0, 0, False)
+    assert (other.error_rate > 0.5, other.failures_in_a_row, other.is_down) == (True, 10, True)
     target = half.of(A, NOW)
     assert healthy.of(A, NOW).error_rate < target.error_rate < other.error_rate
     assert not target.is_down

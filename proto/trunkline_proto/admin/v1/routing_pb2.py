@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/routing.proto\x12\x12trunkline.admin.v1\"\xab\x01\n\x13\x45xplainedCredential\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x04\x12\x15\n\rfirst_byte_us\x18\x03 \x01(\x04\x12\x1e\n\x16millitokens_per_second\x18\x04 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x05 \x01(\r\x12\x16\n\x0elimit_permille\x18\x06 \x01(\r\x12\x0c\n\x04\x64own\x18\x07 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/routing.proto\x12\x12trunkline.admin.v1\"\xb8\x01\n\x13\x45xplainedCredential\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x04\x12\x15\n\rfirst_byte_us\x18\x03 \x01(\x04\x12\x1e\n\x16millitokens_per_second\x18\x04 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x05 \x01(\r\x12\x16\n\x0elimit_permille\x18\x06 \x01(\r\x12\x19\n\x11\x66\x61ilures_in_a_row\x18\x07 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,5 +22,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.admin.v1.ro
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_EXPLAINEDCREDENTIAL']._serialized_start=63
-  _globals['_EXPLAINEDCREDENTIAL']._serialized_end=234
+  _globals['_EXPLAINEDCREDENTIAL']._serialized_end=247
 # @@protoc_insertion_point(module_scope)

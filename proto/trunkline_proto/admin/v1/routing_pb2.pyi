@@ -28,7 +28,7 @@ class ExplainedCredential(_message.Message):
     MILLITOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     ERROR_PERMILLE_FIELD_NUMBER: _builtins.int
     LIMIT_PERMILLE_FIELD_NUMBER: _builtins.int
-    DOWN_FIELD_NUMBER: _builtins.int
+    FAILURES_IN_A_ROW_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Its place among the provider's credentials, from 0."""
     attempts: _builtins.int
@@ -39,8 +39,8 @@ class ExplainedCredential(_message.Message):
     error_permille: _builtins.int
     """Shares of its attempts that failed, and that the target refused with 429."""
     limit_permille: _builtins.int
-    down: _builtins.bool
-    """Only failures were seen lately."""
+    failures_in_a_row: _builtins.int
+    """Its attempts that failed since one was served."""
     def __init__(
         self,
         *,
@@ -50,11 +50,11 @@ class ExplainedCredential(_message.Message):
         millitokens_per_second: _builtins.int = ...,
         error_permille: _builtins.int = ...,
         limit_permille: _builtins.int = ...,
-        down: _builtins.bool = ...,
+        failures_in_a_row: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "down", b"down", "error_permille", b"error_permille", "first_byte_us", b"first_byte_us", "index", b"index", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "error_permille", b"error_permille", "failures_in_a_row", b"failures_in_a_row", "first_byte_us", b"first_byte_us", "index", b"index", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
