@@ -132,7 +132,8 @@ class TargetFlag(click.ParamType[model.Target]):
     """`PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
 
     name = (
-        "PROVIDER/MODEL[,weight=N][,tier=N][,context=N][,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
+        "PROVIDER/MODEL[,weight=N][,tier=N][,context=N][,paused]"
+        "[,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
     )
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
@@ -144,7 +145,9 @@ class TargetFlag(click.ParamType[model.Target]):
         price: dict[str, Any] = {}
         for option in options:
             key, _, text = option.partition("=")
-            if key == "price":
+            if option == "paused":
+                fields["paused"] = True
+            elif key == "price":
                 paid, _, generated = text.partition(":")
                 fields["price"] = price
                 price |= {"input": self._usd(paid, param, ctx), "output": self._usd(generated, param, ctx)}
@@ -153,9 +156,8 @@ class TargetFlag(click.ParamType[model.Target]):
             elif key in _COUNTS and text.isdecimal():
                 fields[key] = int(text)
             else:
-                known = ", ".join(
-                    [*(f"{each}=N" for each in _COUNTS), "price=IN:OUT", *(f"{each}=…" for each in _PRICE_OPTIONS)]
-                )
+                counts, prices = (f"{each}=N" for each in _COUNTS), (f"{each}=…" for each in _PRICE_OPTIONS)
+                known = ", ".join([*counts, "paused", "price=IN:OUT", *prices])
                 self.fail(f"{option}: expected {known}", param, ctx)
         if price and "price" not in fields:
             self.fail(f"{', '.join(_PRICE_OPTIONS)} belong to a price: add price=IN:OUT", param, ctx)

@@ -222,7 +222,7 @@ class Provider:
 @dataclass(frozen=True, slots=True)
 class ProviderTarget:
     """A model at a provider. `prices` is its history, oldest first; none: free. `context` is the tokens that a
-    prompt and its answer may have together; 0: not known.
+    prompt and its answer may have together; 0: not known. A `paused` target keeps its place and is never tried.
     """
 
     provider: str
@@ -231,6 +231,7 @@ class ProviderTarget:
     tier: int = 0
     prices: tuple[Price, ...] = ()
     context: int = 0
+    paused: bool = False
 
     @property
     def id(self) -> str:
@@ -240,13 +241,14 @@ class ProviderTarget:
 
 @dataclass(frozen=True, slots=True)
 class NodesTarget:
-    """A model on any node that offers it. `prices` and `context` as of a ProviderTarget."""
+    """A model on any node that offers it. The fields as of a ProviderTarget."""
 
     model: str
     weight: int = 1
     tier: int = 0
     prices: tuple[Price, ...] = ()
     context: int = 0
+    paused: bool = False
 
     @property
     def id(self) -> str:

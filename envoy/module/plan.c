@@ -20,8 +20,8 @@ static bool parse_target(struct span line, struct plan_target *target) {
   target->machines = span_is(kind, SPAN("m"));
   return span_number(tier, &target->tier) && span_number(group, &target->group) &&
          span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&
-         target->tries && target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) &&
-         target->credential.size && line.size;
+         target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) && target->credential.size &&
+         line.size;
 }
 
 struct plan *plan_new(struct span text) {
@@ -58,8 +58,9 @@ struct view {
 static const size_t UNKNOWN = SIZE_MAX;
 
 static size_t healthy(struct view *view, size_t at) {
+  const struct plan_target *target = &view->plan->targets[at];
   if (view->healthy[at] == UNKNOWN) {
-    view->healthy[at] = view->living->healthy(view->living->context, &view->plan->targets[at]);
+    view->healthy[at] = target->tries ? view->living->healthy(view->living->context, target) : 0;
   }
   return view->healthy[at];
 }
@@ -72,7 +73,8 @@ static bool may_try(struct view *view, size_t at, unsigned tried) {
 }
 
 static bool askable(struct view *view, size_t at) {
-  return view->living->askable(view->living->context, &view->plan->targets[at]);
+  const struct plan_target *target = &view->plan->targets[at];
+  return target->tries && view->living->askable(view->living->context, target);
 }
 
 // The first target for which `holds`, in the failover order of the request: from its first target on through those of
@@ -177,7 +179,7 @@ static void choose_only(struct view *view, struct choice *choice, struct span on
     return;
   }
   // A second time another machine would be asked, which does not know the response.
-  unsigned tries = plan->targets[at].machines ? 1 : (unsigned)plan->targets[at].tries;
+  unsigned tries = plan->targets[at].machines || !plan->targets[at].tries ? 1 : (unsigned)plan->targets[at].tries;
   choice->verdict = choice->tries[at] < tries ? CHOICE_LAST_RESORT : CHOICE_GIVE_UP;
   choice->more = choice->tries[at] + 1u < tries;
 }

@@ -13,7 +13,7 @@ struct plan_target {
   uint64_t tier;        // 0 serves first
   uint64_t group;       // the same for the credentials of one provider's model, or for the machines of one model
   uint64_t weight;
-  uint64_t tries;  // by one request
+  uint64_t tries;  // by one request; 0: it is paused, and only asked for what it alone holds
   struct span credential;  // what stands for the one that it uses; `-` for machines
   uint64_t account;        // the same, by its number in the table of hosts
   // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second

@@ -45,7 +45,8 @@ static size_t healthy(void *context, const struct plan_target *target) {
 
 static bool is_limited(const struct look *look, const struct plan_target *target) {
   if (look->draw.only.size && !span_is(look->draw.only, target->cluster)) return false;
-  return !target->machines && state_of(look, target->name) == HOST_PAUSED && living_hosts(look, target);
+  return !target->machines && target->tries && state_of(look, target->name) == HOST_PAUSED &&
+         living_hosts(look, target);
 }
 
 // When the first target of the plan may be asked again that has said when. False if none has.

@@ -84,7 +84,8 @@ class Model:
         return None
 
     def choose(self, moment: Moment) -> tuple[int, int, bool, bool, bool]:
-        healthy = moment.healthy
+        paused = [not target.tries for target in self.targets]
+        healthy = [0 if pause else count for pause, count in zip(paused, moment.healthy, strict=True)]
         living = [count > 0 for count in healthy]
         verdict, found = LIVES, None
         if self.attempts:
@@ -93,7 +94,8 @@ class Model:
             found = self.by_weight(moment, living)
         if found is None:
             verdict = LAST_RESORT
-            dead = [ask and not alive for ask, alive in zip(moment.askable, living, strict=True)]
+            asked = [ask and not pause for ask, pause in zip(moment.askable, paused, strict=True)]
+            dead = [ask and not alive for ask, alive in zip(asked, living, strict=True)]
             if self.attempts:
                 found = next((at for at in self.order() if dead[at] and not self.tries[at]), None)
             else:
@@ -114,7 +116,7 @@ class Model:
 
 hashes = st.just(0) | st.integers(1, 2**59)
 targets = st.builds(
-    Target, st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.integers(1, 2), st.booleans()
+    Target, st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.booleans()
 )
 
 
@@ -186,6 +188,16 @@ def test_a_request_that_is_bound_goes_nowhere_else(driver: Driver) -> None:
     assert play(driver, plan, [gone]) == [(0, GONE, False, False, False)]
 
 
+def test_a_paused_target_is_asked_only_for_what_it_alone_holds(driver: Driver) -> None:
+    plan = [Target(0, 0, 80, 0, False), Target(0, 1, 20, 1, False), Target(1, 2, 1, 0, True)]
+    for random in range(100):
+        assert play(driver, plan, [Moment(random, [1, 1, 2], [True] * 3)])[0][:2] == (1, LIVES)
+    assert play(driver, plan, [Moment(7, [1, 0, 2], [True, False, True])])[0][:2] == (0, GIVE_UP)
+    for at in (0, 2):
+        bound = [Moment(7, [1, 1, 2], [False] * 3, only=f"cluster {at}")] * 2
+        assert [each[:2] for each in play(driver, plan, bound)] == [(at, LAST_RESORT), (at, GIVE_UP)]
+
+
 def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier(driver: Driver) -> None:
     plan = [Target(0, 0, 1, 1, False), Target(0, 1, 1, 1, False), Target(1, 2, 1, 1, False)]
     for random in range(4):
@@ -205,7 +217,7 @@ def test_own_machines_are_tried_as_often_as_documented(driver: Driver) -> None:
     "text",
     [
         *("", "\n", "0 0 1 1 t", "0 0 1 1 t \n", "0 0 1 1 t k\n", "0 0 1 1 t k \n", "0 0 1 1 t  a\n"),
-        *("0 0 1 0 t k a\n", "0 0 1 1 x k a\n", "0 0 -1 1 t k a\n", "0 0 1 1 t k a"),
+        *("0 0 1 255 t k a\n", "0 0 1 1 x k a\n", "0 0 -1 1 t k a\n", "0 0 1 1 t k a"),
     ],
 )
 def test_what_is_no_plan_is_refused(driver: Driver, text: str) -> None:

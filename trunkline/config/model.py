@@ -217,6 +217,7 @@ class Target(_Strict):
     tier: Count = 0
     price: Price | None = None
     context: Count = 0
+    paused: bool = False
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

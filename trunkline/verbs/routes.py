@@ -174,9 +174,9 @@ def set_route(
     """Create the route MODEL, or change what is given of it; --target replaces all its targets.
 
     A target that is given without a price or a context keeps the one it has; price=0:0 makes it free, and
-    context=0 takes the context off. Another price holds from now on, or from the date after from=; what was
-    charged before does not change. Prints what differs: also
-    targets and limits that are gone.
+    context=0 takes the context off. A paused one stays paused until `routes resume`. Another price holds from now
+    on, or from the date after from=; what was charged before does not change. Prints what differs:
+    also targets and limits that are gone.
     """
     with control.connect() as api:
         stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
@@ -221,6 +221,52 @@ def _set_cache(route: admin.Route, ttl: int | None, scope: str | None, most_byte
         route.cache_scope = CACHE_SCOPES[scope]
     if most_bytes is not None:
         route.cache_most_bytes = most_bytes
+
+
+def _pausing(help_: str, *, paused: bool) -> click.Command:
+    """The verb that pauses targets of a route, or the one that resumes them."""
+    verb = "pause" if paused else "resume"
+
+    @routes.command(
+        verb,
+        help=help_,
+        epilog=f"""\b
+Examples:
+  trunkline routes {verb} gpt-4.1 openai/gpt-4.1
+  trunkline routes {verb} gpt-4.1 nodes/llama3:70b --org acme
+""",
+    )
+    @click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
+    @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+    @click.option("--org", shell_complete=completion.ORGS, default="", help="The organisation's own route.")
+    @change_options
+    def command(*, control: Control, model_name: str, targets: tuple[str, ...], org: str) -> None:
+        with control.connect() as api:
+            stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
+            if stored is None:
+                raise UsageError(f"there is no route {names.route_label(model_name, org)}")
+            places = {_place_of(each): each for each in stored.targets}
+            for place in targets:
+                if place not in places:
+                    raise UsageError(f"the route has no target {place}: it has {', '.join(places)}")
+            route = admin.Route()
+            route.CopyFrom(stored)
+            for each in route.targets:
+                each.paused = paused if _place_of(each) in targets else each.paused
+            answer = api.PutRoute(admin.PutRouteRequest(route=route))
+        say(f"~ route {names.route_label(model_name, org)}")
+        changes.say_between(objects.ROUTE.written(stored), objects.ROUTE.written(route))
+        changes.report(answer.propagation, answer.warnings)
+
+    return command
+
+
+pause = _pausing(
+    "Take targets out of the route MODEL without forgetting their place: requests go to its other targets. "
+    "What runs there finishes, and stored responses there can still be fetched.",
+    paused=True,
+)
+resume = _pausing("Let paused targets of the route MODEL serve again.", paused=False)
 
 
 @routes.command(
@@ -337,9 +383,9 @@ def _change(message: Message, **given: int | None) -> None:
 
 
 def _with_what_is_stored(given: model.Target, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
-    """The target with the price and the context that it has, where none is given.
+    """The target with the price and the context that it has, where none is given; a paused one stays paused.
 
-    A change of weight must neither make a target free nor send it what does not fit.
+    A change of weight must not make a target free, send it what does not fit, or bring it back.
     """
     target = document.target(given)
     place = (target.provider, target.model, target.nodes)
@@ -350,6 +396,7 @@ def _with_what_is_stored(given: model.Target, stored: Sequence[admin.RouteTarget
         target.price.CopyFrom(known.price)
     if "context" not in given.model_fields_set:
         target.context = known.context
+    target.paused = target.paused or known.paused
     return target
 
 
@@ -357,8 +404,13 @@ def _find(routes: Sequence[admin.Route], model_name: str, org: str) -> admin.Rou
     return next((each for each in routes if each.model == model_name and each.organisation == org), None)
 
 
+def _place_of(target: admin.RouteTarget) -> str:
+    return f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
+
+
 def _target(target: admin.RouteTarget) -> str:
     """As in the response header x-trunkline-target, with its share and tier."""
-    place = f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
+    place = _place_of(target)
     share = f"*{target.weight}" if target.HasField("weight") else ""
-    return f"{place}{share}" + (f" (tier {target.tier})" if target.tier else "")
+    notes = [f"tier {target.tier}"] * (target.tier > 0) + ["paused"] * target.paused
+    return f"{place}{share}" + (f" ({', '.join(notes)})" if notes else "")

@@ -202,13 +202,13 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     weight = message.weight if message.HasField("weight") else 1
     values.number(weight, 0, 1_000_000, "", problems.at("weight"))
     values.number(message.tier, 0, 63, "", problems.at("tier"))
-    bounds = values.numbers(message, _TARGET, problems)
+    rest = {**values.numbers(message, _TARGET, problems), "paused": message.paused}
     prices = (price(message.price, problems.at("price")),) if message.HasField("price") else ()
     if message.nodes:
         if message.provider or message.model:
             problems.note(f"`nodes` and `{'provider' if message.provider else 'model'}` together; {_ONE_PLACE}")
         values.model(message.nodes, problems.at("nodes"))
-        return NodesTarget(message.nodes, weight, message.tier, prices, **bounds)
+        return NodesTarget(message.nodes, weight, message.tier, prices, **rest)
     if not message.provider and not message.model:
         problems.note(f"neither a provider nor nodes; {_ONE_PLACE}")
     elif not message.provider:
@@ -218,7 +218,7 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
         problems.at("provider").note(f"no provider {shown}; {known(providers, message.provider)}")
     if message.provider:
         values.model(message.model, problems.at("model"))
-    return ProviderTarget(message.provider, message.model, weight, message.tier, prices, **bounds)
+    return ProviderTarget(message.provider, message.model, weight, message.tier, prices, **rest)
 
 
 def _refuse_providers(message: pb.Route, problems: Problems, reason: str, otherwise: str) -> None:

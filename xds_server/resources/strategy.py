@@ -72,10 +72,10 @@ def plan(
         scale = lcm(*(_sharing(hops) for _, hops in hops_of if hops))
         for each, hops in hops_of:
             for hop in hops:
-                tries = 2 if isinstance(each.target, NodesTarget) else 1
+                tries = 0 if each.target.paused else 2 if isinstance(each.target, NodesTarget) else 1
                 places.append(Place(hop, number, group, each.weight * scale // _sharing(hops), tries))
             group += 1
-    if len(places) == 1:
+    if len(places) == 1 and places[0].tries:
         # Nobody stands in for it: it is asked twice.
         (place,) = places
         return (Place(place.hop, place.tier, place.group, place.weight, 2),)

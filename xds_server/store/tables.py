@@ -149,6 +149,7 @@ class TargetRow(SQLModel, table=True):
     weight: int
     tier: int
     context: int = Field(sa_type=BigInteger)
+    paused: bool
 
 
 class PriceRow(SQLModel, table=True):

@@ -128,6 +128,32 @@ def test_a_target_given_without_a_price_keeps_it(control: FakeAdmin, trunkline: 
     ]
 
 
+def test_a_target_is_paused_and_resumed_by_name(control: FakeAdmin, trunkline: Trunkline) -> None:
+    targets = [admin.RouteTarget(provider="openai", model="x"), admin.RouteTarget(nodes="x", tier=1)]
+    control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(
+        routes=[admin.Route(model="m", targets=targets)]
+    )
+
+    def paused(*arguments: str) -> list[bool]:
+        result = trunkline("routes", *arguments)
+        assert result.exit_code == 0, result.output
+        return [each.paused for each in control.last(admin.PutRouteRequest).route.targets]
+
+    assert paused("pause", "m", "openai/x") == [True, False]
+    targets[0].paused = True
+    control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(
+        routes=[admin.Route(model="m", targets=targets)]
+    )
+    assert paused("pause", "m", "nodes/x") == [True, True]
+    assert paused("set", "m", "--target", "openai/x,weight=5", "--target", "nodes/x,paused") == [True, True]
+    assert paused("resume", "m", "openai/x", "nodes/x") == [False, False]
+    assert "openai/x (paused)" in trunkline("routes", "list", "--wide").output
+    wrong = trunkline("routes", "pause", "m", "openai/y")
+    assert wrong.exit_code != 0
+    assert "the route has no target openai/y: it has openai/x, nodes/x" in wrong.output
+    assert "there is no route n" in trunkline("routes", "pause", "n", "openai/y").output
+
+
 def test_a_target_given_without_a_context_keeps_it(control: FakeAdmin, trunkline: Trunkline) -> None:
     stored = admin.Route(model="m", targets=[admin.RouteTarget(provider="openai", model="x", context=8192)])
     control.answers[admin.ListRoutesRequest] = admin.ListRoutesResponse(routes=[stored])

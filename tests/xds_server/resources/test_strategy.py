@@ -72,6 +72,13 @@ def test_a_pool_is_worth_two_attempts_and_so_is_what_stands_alone() -> None:
     assert retries(ProviderTarget("b", "m"), NodesTarget("m")) == 2
 
 
+def test_a_paused_target_keeps_its_place_and_is_not_tried() -> None:
+    b, paused = ProviderTarget("b", "m"), ProviderTarget("c", "m", paused=True)
+    assert [each.tries for each in places(b, paused)] == [1, 0]
+    assert [each.tries for each in places(paused)] == [0]
+    assert [each.tries for each in places(NodesTarget("m", paused=True), b)] == [0, 1]
+
+
 def test_every_tier_has_its_own_shares() -> None:
     assert shares(
         ProviderTarget("c", "m", weight=20),

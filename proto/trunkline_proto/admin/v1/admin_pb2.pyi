@@ -243,6 +243,7 @@ class RouteTarget(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_HISTORY_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """A provider's name, with `model` the name it knows the model by."""
     model: _builtins.str
@@ -254,6 +255,8 @@ class RouteTarget(_message.Message):
     """0 is served first; the others are fallbacks in order."""
     context: _builtins.int
     """Tokens that a prompt and its answer may have there together; 0: not known. What does not fit goes elsewhere."""
+    paused: _builtins.bool
+    """Whether it keeps its place without being tried: requests go to the route's other targets."""
     @_builtins.property
     def price(self) -> _policy_pb2.Price:
         """The price in force, or, with a `valid_from` to come, the next one. Another price than the stored one is added
@@ -275,10 +278,11 @@ class RouteTarget(_message.Message):
         price: _policy_pb2.Price | None = ...,
         price_history: _abc.Iterable[_policy_pb2.Price] | None = ...,
         context: _builtins.int = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "price", b"price", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "context", b"context", "model", b"model", "nodes", b"nodes", "price", b"price", "price_history", b"price_history", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "context", b"context", "model", b"model", "nodes", b"nodes", "paused", b"paused", "price", b"price", "price_history", b"price_history", "provider", b"provider", "tier", b"tier", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
