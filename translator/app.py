@@ -31,6 +31,7 @@ from translator.policy.subscription import Subscription
 from translator.questions.session import PROTOCOL, QuestionSession
 from translator.reading.pool import ReadingPool
 from translator.responses import Responses
+from translator.running.commander import Commander
 from translator.service import Service
 from translator.settings import Settings
 from translator.waiting import WaitingRoom
@@ -77,12 +78,14 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
-    questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log)
+    commander = Commander()
+    questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log, commander=commander)
     server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
         asyncio.create_task(ledger.run(), name="ledger"),
+        asyncio.create_task(_attend(settings, limiter, waiting, commander, log), name="requests"),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -168,3 +171,15 @@ async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLo
     )
     control = ads.ControlPlane(settings.control, settings.control_token)
     await ads.follow(control, lambda: Subscription(policy, node), log)
+
+
+async def _attend(
+    settings: Settings, limiter: Limiter, waiting: WaitingRoom, commander: Commander, log: FilteringBoundLogger
+) -> None:
+    await asyncio.to_thread(importlib.import_module, "grpc.aio")
+    from translator.policy import ads  # noqa: PLC0415
+    from translator.running import attend, listing  # noqa: PLC0415
+
+    listings = listing.Listings(settings.id, limiter, waiting, commander)
+    control = ads.ControlPlane(settings.control, settings.control_token)
+    await attend.attend(control, settings.id, listings.answer, log)

@@ -21,7 +21,7 @@ from translator.errors import NoPlace, Refusal, policy_unavailable
 from translator.estimate import Estimate
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
-from translator.metering import Meter
+from translator.metering import Meter, label
 from translator.policy.index import Key, Route
 from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.questions.waits import Waits
@@ -31,7 +31,7 @@ from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
 from translator.responses import Responses
-from translator.waiting import WaitingRoom
+from translator.waiting import About, WaitingRoom
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -39,6 +39,7 @@ _VERSION = b"/v1"
 #: Below it are responses that were made before.
 _STORED = b"/v1/responses/"
 _NO_TOKENS = Estimate(0, 0)
+_TAG = b"x-trunkline-tag"
 _LONGEST_ID = 128
 _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
@@ -218,7 +219,9 @@ class Authoriser:
             owner = self._key(request.headers)
             return self._forward(request, owner, facts, self._route(owner, endpoint, facts))
 
-        return self._waiting.join(self._policy.flow(key), route, route.queue, attempt)
+        tag = request.headers.get(_TAG, b"").decode("utf-8", "replace")
+        about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
+        return self._waiting.join(about, self._policy.flow(key), route, route.queue, attempt)
 
     def _route(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Route:
         model = facts.model or self._default_model(key, endpoint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from translator.errors import NoPlace, Refusal
@@ -28,10 +28,21 @@ QUEUED_MS = "x-trunkline-queued-ms"
 Outcome = Allowed | Exception
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an operator is told of a request that waits; `user` and `tag` are percent-encoded."""
+
+    request_id: str
+    stream: bool
+    user: str
+    tag: str
+
+
 @dataclass(eq=False, slots=True)
 class Waiter:
     """A request in a line. `attempt` lets it through or raises; NoPlace: it goes on waiting."""
 
+    about: About
     flow: Flow
     route: Route
     queue: Queue
@@ -54,14 +65,16 @@ class WaitingRoom:
         self._blocked: dict[str, dict[tuple[str, str, str], None]] = {}
         #: Routes whose lines may move, at the end of this turn of the loop.
         self._moving: dict[str, None] = {}
-        self._ended = {"served": 0, "expired": 0, "full": 0, "left": 0, "refused": 0}
+        self._ended = {"served": 0, "expired": 0, "full": 0, "left": 0, "refused": 0, "cancelled": 0}
 
     def is_waiting(self, route: Route) -> bool:
         """Whether somebody waits already, before whom nobody else may go."""
         line = self._lines.get(route.id)
         return bool(line)
 
-    def join(self, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Allowed]) -> Waits[Exception]:
+    def join(
+        self, about: About, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Allowed]
+    ) -> Waits[Exception]:
         """Lets a request wait that `attempt` lets through when its turn comes. It is tried again soon.
 
         Raises:
@@ -74,7 +87,7 @@ class WaitingRoom:
                 self._forget()
             line = self._lines[route.id] = Line()
         self._models[route.id] = route.model
-        waiter = Waiter(flow, route, queue, at, attempt)
+        waiter = Waiter(about, flow, route, queue, at, attempt)
         gone = line.join(waiter, queue.size, at)
         if gone is not None:
             self._ended["full"] += 1
@@ -108,6 +121,24 @@ class WaitingRoom:
         if self._blocked:
             self.freed(tuple(self._blocked))
 
+    def standings(self) -> Iterator[tuple[Waiter, float, Prospect]]:
+        """Yields everybody who waits, with the seconds since it began."""
+        at = self._clock()
+        for line in self._lines.values():
+            for waiter, prospect in line.standings(at):
+                yield waiter, at - waiter.since, prospect
+
+    def cancel(self, request_id: str) -> bool:
+        """Ends the wait of a request; its client gets an error. Returns whether it waited."""
+        for line in self._lines.values():
+            for waiter, _ in line.standings(0.0):
+                if waiter.about.request_id == request_id:
+                    line.remove(waiter, self._clock())
+                    self._ended["cancelled"] += 1
+                    self._finish(waiter, cancelled())
+                    return True
+        return False
+
     def samples(self) -> Iterable[Sample]:
         """For `/metrics`."""
         at = self._clock()
@@ -131,7 +162,7 @@ class WaitingRoom:
             "trunkline_translator_waits_total",
             "counter",
             "Waits that ended: served, expired, full (another one was in the line instead), left (by the client), "
-            "refused (for another reason).",
+            "cancelled (by an operator), refused (for another reason).",
             self._ended,
             "end",
         )
@@ -203,6 +234,11 @@ def _parked(holder: str, flow: Flow) -> tuple[str, str]:
     if holder == "key":
         return flow.organisation, flow.key
     return (flow.organisation, "") if holder == "organisation" else ("", "")
+
+
+def cancelled() -> Refusal:
+    """As Envoy's module words it for a request that runs."""
+    return Refusal(499, "request_cancelled", "An operator of this gateway cancelled this request.")
 
 
 def _full(waiter: Waiter, prospect: Prospect) -> Refusal:

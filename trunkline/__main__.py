@@ -28,6 +28,7 @@ _VERBS = {
     "nodes": "trunkline.verbs.nodes:nodes",
     "limits": "trunkline.verbs.limits:limits",
     "usage": "trunkline.verbs.usage:usage",
+    "requests": "trunkline.verbs.requests:requests",
     "audit": "trunkline.verbs.audit:audit",
     "completion": "trunkline.verbs.completion:completion",
 }
@@ -45,6 +46,7 @@ _SUMMARIES = {
     "nodes": "Own machines: invite, list, drain, remove, what they contributed.",
     "limits": "Upper bounds of organisations, keys and routes.",
     "usage": "What was used and what it cost: reports, top, compare, export.",
+    "requests": "Requests one by one: running, waiting, ended; explained, cancelled.",
     "audit": "Who changed what, newest first; checked against tampering.",
     "completion": "What bash, zsh or fish need to complete all this.",
 }

@@ -19,6 +19,7 @@ import structlog
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 from trunkline_proto.node.v1 import registry_pb2_grpc
+from trunkline_proto.requests.v1 import requests_pb2_grpc
 
 from xds_server import metrics
 from xds_server.admin.auth import TokenInterceptor
@@ -38,6 +39,9 @@ from xds_server.nodes.enrolment import Enrolment
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.ranker import Ranker
+from xds_server.requests import service as requests_service
+from xds_server.requests.attending import Translators
+from xds_server.requests.running import RunningRequests
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.settings import Settings
@@ -112,7 +116,8 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
 
     guard = TokenInterceptor(
-        settings.admin_token, but=[ledger_service.SERVICE, node_service.SERVICE, metrics.SERVICE]
+        settings.admin_token,
+        but=[ledger_service.SERVICE, node_service.SERVICE, metrics.SERVICE, requests_service.SERVICE],
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     admin = AdminService(
@@ -125,9 +130,13 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         certificate=certificate,
         troubles=troubles,
         ranker=ranker,
+        running=RunningRequests(async_store, translators := Translators()),
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
+    requests_pb2_grpc.add_RequestsServicer_to_server(
+        requests_service.RequestsService(translators, authorise=authorise), server
+    )
     metrics.serve(server, metrics.Source(ads, clients, ledger, live), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)

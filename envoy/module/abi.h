@@ -44,6 +44,7 @@ enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
 enum local_reply_status { LOCAL_REPLY_CONTINUE, LOCAL_REPLY_CONTINUE_AND_RESET };
 enum metadata_source { METADATA_DYNAMIC, METADATA_ROUTE, METADATA_CLUSTER, METADATA_HOST };
 enum attribute { ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS = 51 };
+enum reset_reason { RESET_LOCAL };
 enum host_health { HOST_UNHEALTHY, HOST_DEGRADED, HOST_HEALTHY };
 enum host_stat { HOST_REQUESTS_ACTIVE = 7 };
 enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_CRITICAL };
@@ -82,6 +83,8 @@ void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *
 // http_send_response sends goes straight to the client. Of an attempt that has a connection, and in no hook of it but
 // `scheduled`: Envoy crashes otherwise.
 void CALLBACK(http_send_response_headers)(envoy_filter, struct header *headers, size_t count, bool last);
+// Ends the stream as it is, whatever the client has been sent.
+void CALLBACK(http_filter_reset_stream)(envoy_filter, int reason, struct span details);
 void CALLBACK(http_clear_route_cache)(envoy_filter);
 void CALLBACK(http_filter_continue_decoding)(envoy_filter);
 

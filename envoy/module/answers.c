@@ -176,6 +176,7 @@ bool answer_events(struct answer *answer, struct request *request, struct span c
     answer->has_data = answer->passing = answer->done = false;
   }
   request->event_bytes = answer->done ? answer->seen : answer->seen - answer->size;
+  live_count(&request->live, request->events, request->event_bytes);
   if (last && answer->held.size) {
     if (!is_hidden(answer, answer->held.size)) pass(&passage, buffer_span(&answer->held));
     answer->held.size = 0;

@@ -189,11 +189,13 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   dress->asked = true;
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
-  request->attempts++;
   facts_clear(&request->facts);
   request->facts.wants_id = request_makes(request);
+  live_lock();
+  request->attempts++;
   request->target.size = 0;
   buffer_add(&request->target, dress->target.id);
+  live_unlock();
   dress_headers(dress);
   dress->edits_model = request->model_kind && !span_is(request->model.text, model_there(dress));
   dress->edits_usage = request->wants_usage && dress->target.understands_usage;

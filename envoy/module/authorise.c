@@ -44,7 +44,7 @@ enum phase {
 };
 
 // What the stream's scheduler is told.
-enum event { LOOK, ANSWERED, QUEUED };
+enum event { LOOK, ANSWERED, QUEUED, CANCELLED };
 
 struct authorise {
   struct filter filter;
@@ -65,6 +65,7 @@ struct authorise {
   size_t id_size;
   char id[LONGEST_ID];        // of the request, from the whole check on
   struct span instead;        // what the client gets in the place of Envoy's answer, if there is something
+  bool answering;             // the client is being sent an answer
 };
 
 // What the translator decides by, in the order of the question's lines; method and path come first.
@@ -319,7 +320,7 @@ static void admit(struct authorise *authorise, struct span key) {
 }
 
 // The request may pass. False if the answer makes no sense.
-static bool route(struct authorise *authorise, struct span head) {
+static bool route(struct authorise *authorise, struct span head, struct ticket *ticket) {
   struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
@@ -333,6 +334,8 @@ static bool route(struct authorise *authorise, struct span head) {
     authorise->account = account_open(key);
     if (!hold(authorise, size)) return true;
   }
+  struct span id = {authorise->id, authorise->id_size};
+  live_begin(&authorise->request->live, id, authorise->request, ticket_keep_scheduler(ticket), CANCELLED);
   // Where the body was never read on, the limit is still that of a body whose head is not checked.
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
   CALLBACK(http_clear_route_cache)(authorise->filter.envoy);
@@ -340,13 +343,14 @@ static bool route(struct authorise *authorise, struct span head) {
   return true;
 }
 
-static void answered(struct authorise *authorise, struct reply reply) {
+static void answered(struct authorise *authorise, struct ticket *ticket) {
+  struct reply reply = ticket_reply(ticket);
   envoy_filter envoy = authorise->filter.envoy;
   bool whole = authorise->phase == WHOLE_CHECK;
   give_back(authorise);
   if (!whole && reply.status == 100 && reply.head.size) {
     admit(authorise, reply.head);
-  } else if (whole && reply.status == 200 && route(authorise, reply.head)) {
+  } else if (whole && reply.status == 200 && route(authorise, reply.head, ticket)) {
     return;
   } else if (reply.status >= 400 && reply.status < 600) {
     authorise->phase = DECIDED;
@@ -375,8 +379,19 @@ static void queued(struct authorise *authorise) {
   buffer_free(&key);
 }
 
+// An operator ends the request.
+static void cancelled(struct authorise *authorise) {
+  if (!authorise->request->live.scheduler || authorise->request->cancelled) return;
+  authorise->request->cancelled = true;
+  refusal_cancel(authorise->filter.envoy, authorise->answering);
+}
+
 static void scheduled(struct filter *filter, uint64_t event) {
   struct authorise *authorise = of(filter);
+  if (event == CANCELLED) {
+    cancelled(authorise);
+    return;
+  }
   if (event == LOOK) {
     if (authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
     return;
@@ -389,7 +404,7 @@ static void scheduled(struct filter *filter, uint64_t event) {
   if (!ticket) return;
   authorise->ticket = NULL;
   // It may have been refused meanwhile, for what came of its body.
-  if (authorise->phase != DECIDED) answered(authorise, ticket_reply(ticket));
+  if (authorise->phase != DECIDED) answered(authorise, ticket);
   // The stream may be gone by now, and the filter with it.
   link_drop(ticket);
 }
@@ -414,14 +429,10 @@ static void say_last_word(struct authorise *authorise) {
 static enum headers_status response_headers(struct filter *filter, bool last) {
   struct authorise *authorise = of(filter);
   if (!authorise->request) return HEADERS_CONTINUE;
+  authorise->answering = true;
   if (is_mute(authorise)) say_last_word(authorise);
   request_restore_status(authorise->request, filter->envoy);
-  struct header_lines lines;
-  header_lines(authorise->request->client_headers, &lines);
-  for (size_t at = 0; at < lines.count; at++) {
-    header_set(filter->envoy, RESPONSE_HEADERS, lines.all[at].key, lines.all[at].value);
-  }
-  header_lines_free(&lines);
+  headers_set(filter->envoy, RESPONSE_HEADERS, authorise->request->client_headers);
   copy_headers(&authorise->copy, filter->envoy, last);
   return HEADERS_CONTINUE;
 }
@@ -450,7 +461,9 @@ static void complete(struct filter *filter) {
   struct authorise *authorise = of(filter);
   end_copy(authorise, false);
   if (authorise->counted) tell_end(authorise);
-  if (authorise->request) request_log(authorise->request, filter->envoy);
+  if (!authorise->request) return;
+  live_end(&authorise->request->live);
+  request_log(authorise->request, filter->envoy);
 }
 
 static void destroy(struct filter *filter) {
@@ -460,7 +473,10 @@ static void destroy(struct filter *filter) {
   end_copy(authorise, false);
   if (authorise->counted || (asked && whole)) tell_end(authorise);
   if (authorise->look) CALLBACK(http_filter_scheduler_delete)(authorise->look);
-  if (authorise->request) request_release(authorise->request);
+  if (authorise->request) {
+    live_end(&authorise->request->live);
+    request_release(authorise->request);
+  }
   give_back(authorise);
   if (authorise->account) {
     account_give(authorise->account, authorise->held);

@@ -52,3 +52,10 @@ void body_replace(envoy_filter filter, int type, struct span data) {
   CALLBACK(http_drain_body)(filter, type, CALLBACK(http_get_body_size)(filter, type));
   if (data.size) CALLBACK(http_append_body)(filter, type, data);
 }
+
+void headers_set(envoy_filter filter, int type, struct span text) {
+  struct header_lines lines;
+  header_lines(text, &lines);
+  for (size_t at = 0; at < lines.count; at++) header_set(filter, type, lines.all[at].key, lines.all[at].value);
+  header_lines_free(&lines);
+}

@@ -36,6 +36,8 @@ struct header_lines {
 // Splits `text`, which the headers then point into.
 void header_lines(struct span text, struct header_lines *lines);
 void header_lines_free(struct header_lines *lines);
+// Sets each header of a text of such lines.
+void headers_set(envoy_filter filter, int type, struct span text);
 
 // A body as Envoy has it, in pieces; valid until it is changed.
 struct slices {

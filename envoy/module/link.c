@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "commands.h"
 #include "complaints.h"
 #include "table.h"
+#include "tickets.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
@@ -34,27 +36,6 @@ enum {
 
 static const char UPGRADE[] =
     "GET /authorise HTTP/1.1\r\nhost: translator\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n";
-
-struct ticket {
-  struct link *link;
-  struct ticket *older, *newer;
-  uint64_t number;
-  unsigned asked;          // on so many connections
-  int64_t deadline;        // monotonic milliseconds
-  envoy_scheduler scheduler;  // NULL once nobody waits for the answer
-  uint64_t event;             // for the scheduler: there is an answer
-  uint64_t queued_event;      // and: the request waits for a place
-  bool queued;                // it does
-  bool notice;                // has no answer, and no number of its own
-  struct buffer question;
-  struct buffer answer;    // the frame behind its length
-  struct buffer key;       // on whose account a queued request waits
-  bool answered;
-};
-
-struct list {
-  struct ticket *oldest, *newest;
-};
 
 struct link {
   struct link *next;  // of all
@@ -97,25 +78,6 @@ static void wake(struct link *link) {
 // On the thread.
 static void tell(struct link *link, enum complaint cause, const char *detail) {
   complain(&link->complaints, cause, (struct span){detail, strlen(detail)}, now_ms());
-}
-
-static void ticket_free(struct ticket *ticket) {
-  buffer_free(&ticket->question);
-  buffer_free(&ticket->answer);
-  buffer_free(&ticket->key);
-  free(ticket);
-}
-
-static void list_remove(struct list *list, struct ticket *ticket) {
-  *(ticket->older ? &ticket->older->newer : &list->oldest) = ticket->newer;
-  *(ticket->newer ? &ticket->newer->older : &list->newest) = ticket->older;
-}
-
-static void list_append(struct list *list, struct ticket *ticket) {
-  ticket->older = list->newest;
-  ticket->newer = NULL;
-  *(list->newest ? &list->newest->newer : &list->oldest) = ticket;
-  list->newest = ticket;
 }
 
 static void take_out(struct link *link, struct ticket *ticket) {
@@ -216,8 +178,28 @@ static bool take_queued(struct link *link, struct ticket *ticket, struct reply r
   return true;
 }
 
+static bool enqueue(struct link *link, struct ticket *ticket);
+
+// Puts a frame without an answer behind all others. Under the lock, as enqueue.
+static bool enqueue_notice(struct link *link, uint64_t number, struct buffer frame) {
+  if (link->count >= MOST_QUESTIONS) {
+    buffer_free(&frame);
+    return false;
+  }
+  struct ticket *ticket = allocate(sizeof *ticket);
+  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
+  frame_end(&ticket->question, number);
+  return enqueue(link, ticket);
+}
+
 static void take_answer(struct link *link, struct span frame) {
   uint64_t number = frame_number(frame);
+  if (!number) {
+    struct buffer told = {0};
+    command_obey(frame_reply(frame), link->lane == LANE_SHORT, &told);
+    enqueue_notice(link, 0, told);  // the thread, which this is, sees for itself what is left to write
+    return;
+  }
   struct ticket *ticket = table_find(&link->waiting, number);
   if (!ticket) return;                 // its client has left
   if (ticket == link->unsent) return;  // an answer to half a question is none
@@ -457,14 +439,10 @@ void link_end(struct link *link, uint64_t number, struct span request_id) {
 }
 
 void link_tell(struct link *link, uint64_t number, struct buffer frame) {
-  struct ticket *ticket = allocate(sizeof *ticket);
-  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
-  frame_end(&ticket->question, number);
   pthread_mutex_lock(&link->lock);
-  bool fits = link->count < MOST_QUESTIONS, left = fits && enqueue(link, ticket);
+  bool left = enqueue_notice(link, number, frame);
   pthread_mutex_unlock(&link->lock);
   if (left) wake(link);
-  if (!fits) ticket_free(ticket);
 }
 
 uint64_t ticket_number(const struct ticket *ticket) { return ticket->number; }
@@ -482,6 +460,12 @@ struct reply ticket_reply(const struct ticket *ticket) {
   return ticket->answer.size ? frame_reply(buffer_span(&ticket->answer)) : (struct reply){0};
 }
 
+envoy_scheduler ticket_keep_scheduler(struct ticket *ticket) {
+  envoy_scheduler scheduler = ticket->scheduler;
+  ticket->scheduler = NULL;
+  return scheduler;
+}
+
 bool link_drop(struct ticket *ticket) {
   struct link *link = ticket->link;
   pthread_mutex_lock(&link->lock);
@@ -493,6 +477,6 @@ bool link_drop(struct ticket *ticket) {
   if (!ticket->answered && !half_written) take_out(link, ticket);
   pthread_mutex_unlock(&link->lock);
   if (!half_written) ticket_free(ticket);
-  CALLBACK(http_filter_scheduler_delete)(scheduler);
+  if (scheduler) CALLBACK(http_filter_scheduler_delete)(scheduler);
   return asked;
 }

@@ -15,6 +15,9 @@
 // On the wire, after an HTTP/1.1 upgrade, numbers little-endian:
 //   question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
 //   answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
+//
+// An answer with number 0 is no answer but a command, by its status: 1, to report the requests that run (live.h), or 2,
+// to end one. Its head is a token, and after a space the request's id. What comes of it is told with the token.
 
 #pragma once
 
@@ -44,6 +47,8 @@ uint64_t ticket_number(const struct ticket *ticket);
 bool ticket_queued(struct ticket *ticket, struct buffer *key);
 // What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
 struct reply ticket_reply(const struct ticket *ticket);
+// Of a ticket that is answered: gives out its scheduler, which is the caller's to delete.
+envoy_scheduler ticket_keep_scheduler(struct ticket *ticket);
 // On the stream's worker, answered or not. Returns whether the translator may have read the question.
 bool link_drop(struct ticket *ticket);
 // Tells the translator that the request with this id, which question `number` was about, is over.

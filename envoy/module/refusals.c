@@ -24,6 +24,9 @@ static const struct {
                                    ERROR("The gateway holds as many bytes of requests as it may. Send the request "
                                          "again later.",
                                          "server_error", "gateway_overloaded")},
+    [REFUSAL_CANCELLED] = {499, SPAN("trunkline_cancelled"),
+                           ERROR("An operator of this gateway cancelled this request.", "invalid_request_error",
+                                 "request_cancelled")},
 };
 
 void refusal_send(envoy_filter filter, enum refusal refusal) {
@@ -32,8 +35,20 @@ void refusal_send(envoy_filter filter, enum refusal refusal) {
                              {SPAN("retry-after-ms"), SPAN("1000")},
                              {SPAN("x-should-retry"), SPAN("true")}};
   size_t count = refusal == REFUSAL_TOO_LARGE ? 0 : sizeof headers / sizeof *headers;
+  if (refusal == REFUSAL_CANCELLED) {
+    headers[1] = (struct header){SPAN("x-should-retry"), SPAN("false")};
+    count = 2;
+  }
   CALLBACK(http_send_response)
   (filter, REFUSALS[refusal].status, headers, count, REFUSALS[refusal].body, REFUSALS[refusal].details);
+}
+
+void refusal_cancel(envoy_filter filter, bool answered) {
+  if (answered) {
+    CALLBACK(http_filter_reset_stream)(filter, RESET_LOCAL, REFUSALS[REFUSAL_CANCELLED].details);
+  } else {
+    refusal_send(filter, REFUSAL_CANCELLED);
+  }
 }
 
 static void pass_on(envoy_filter filter, unsigned status, struct span head, struct span body, struct span details) {

@@ -231,10 +231,11 @@ void request_made(struct request *request, struct span id, struct span node) {
   buffer_free(&text);
 }
 
-void request_log(const struct request *request, envoy_filter filter) {
+void request_log(struct request *request, envoy_filter filter) {
   if (request->upstream_id.size) {
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.upstream_id"), buffer_span(&request->upstream_id));
   }
+  if (request->cancelled) buffer_add(&request->failed, request->failed.size ? SPAN(" cancelled") : SPAN("cancelled"));
   if (request->failed.size) {
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.failed"), buffer_span(&request->failed));
   }

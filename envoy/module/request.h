@@ -9,6 +9,7 @@
 #include "facts.h"
 #include "hosts.h"
 #include "link.h"
+#include "live.h"
 #include "outcome.h"
 #include "plan.h"
 
@@ -64,10 +65,12 @@ struct request {
   bool made;                  // the translator knows which response
   struct buffer target;  // of the running attempt
   struct buffer upstream_id;  // by which its target calls the request
-  struct buffer failed;  // "<target>=<status> …", status 0 where nothing came back
+  struct buffer failed;  // "<target>=<status> …", status 0 where nothing came back; at last `cancelled`, if it was
   struct facts facts;  // what the target said about the cost
   bool streamed;
   uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one
+  struct live live;
+  bool cancelled;  // by an operator
 };
 
 // From the head of the translator's answer; NULL if it is none.
@@ -99,4 +102,4 @@ bool request_makes(const struct request *request);
 // Tells the translator that the running attempt makes the response `id`, at the machine `node` of a pool.
 void request_made(struct request *request, struct span id, struct span node);
 // What the access log shall know.
-void request_log(const struct request *request, envoy_filter filter);
+void request_log(struct request *request, envoy_filter filter);

@@ -66,7 +66,7 @@ def test_a_stream(driver: Driver, shape: Shape, prefix: str, line_end: str) -> N
     frame = {"prefix": prefix, "line_end": line_end}
     text = b"".join(shape.events(**frame))
     for pieces in cuts(text):
-        _, _, facts, client = driver.ask("events", 1, 1, *pieces)
+        _, _, facts, client, _ = driver.ask("events", 1, 1, *pieces)
         assert billed(shape, facts) == shape.used
         assert client == b"".join(shape.events(**frame, hidden=False))
     assert driver.ask("events", 0, 1, text)[3] == text

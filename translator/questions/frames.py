@@ -14,10 +14,12 @@ The kinds:
 - An end notice has the id of a request as its head and the number of that request's whole check. The request is
   over, or nobody waits for the answer any more. It has no answer.
 - A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
+- What came of a command has the command's token as its head, and a line of each request that it was about as its
+  body. It has no answer.
 
 An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`, and
 one with status 201 those of `Answered`. One with status 102 tells that the request waits for a place (`Queued`),
-and the answer follows. Any other one is the client's: its head is headers.
+and the answer follows. Any other one is the client's: its head is headers. One with number 0 is a `Command`.
 """
 
 from __future__ import annotations
@@ -61,11 +63,13 @@ class Kind(IntEnum):
     END = 3
     COPY = 4
     MADE = 5
+    TOLD = 6
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a question.
 _CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
 _MADE, _MADE_LINES = int(Kind.MADE), 4
+_TOLD = int(Kind.TOLD)
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -96,9 +100,36 @@ class Copied(msgspec.Struct, frozen=True):
     cut: bool = False
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What came of the command with this token: a line for each request, for `translator.running.progress`."""
+
+    token: str
+    lines: bytes
+
+
+class Order(IntEnum):
+    """What Envoy's module can be told to do."""
+
+    REPORT = 1
+    CANCEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Tells the module to report the requests that run, or to end the one with this id. `Told` follows."""
+
+    order: Order
+    token: str
+    request_id: str = ""
+
+    def encode(self) -> bytes:
+        """The frame."""
+        return _answer(0, self.order, f"{self.token} {self.request_id}" if self.request_id else self.token, b"")
+
+
 #: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
-#: or a copy.
-Question = tuple[int, int, Request | str | Copied | Made | None]
+#: a copy, or what came of a command.
+Question = tuple[int, int, Request | str | Copied | Made | Told | None]
 
 
 @dataclass(slots=True)
@@ -303,6 +334,8 @@ def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
         return number, kind, _copied(head, body)
     if kind == _MADE:
         return number, kind, _made(head)
+    if kind == _TOLD:
+        return number, kind, Told(head.decode("latin-1"), body)
     raise MalformedFrameError(f"{kind} is not a kind of question")
 
 

@@ -20,6 +20,7 @@ from translator.questions.frames import (
     Made,
     Question,
     QuestionReader,
+    Told,
     refused,
 )
 from translator.questions.waits import Waits
@@ -52,8 +53,21 @@ class Decider(Protocol):
         """Takes in the copy of an answer. Its token may be unknown."""
 
 
+class Commander(Protocol):
+    """Commands Envoy's module over every connection that is open."""
+
+    def opened(self, write: Callable[[bytes], None]) -> None: ...
+
+    def closed(self, write: Callable[[bytes], None]) -> None: ...
+
+    def told(self, write: Callable[[bytes], None], told: Told) -> None:
+        """Takes in what came of a command. Its token may be unknown."""
+
+
 class QuestionSession:
-    """`flush` writes down what was decided, before any answer leaves. Answers that come later leave by `write`."""
+    """`flush` writes down what was decided, before any answer leaves. Answers that come later leave by `write`,
+    and so do the `commander`'s commands.
+    """
 
     def __init__(
         self,
@@ -62,6 +76,8 @@ class QuestionSession:
         max_body: int,
         log: FilteringBoundLogger,
         write: Callable[[bytes], None],
+        *,
+        commander: Commander | None = None,
     ) -> None:
         self._decider = decider
         self._flush = flush
@@ -69,6 +85,9 @@ class QuestionSession:
         self._too_large = too_large(max_body)
         self._log = log
         self._write = write
+        self._commander = commander
+        if commander is not None:
+            commander.opened(write)
         #: Questions without an answer yet, by their numbers.
         self._pending: dict[int, asyncio.Task[None] | Waits[Answered | Response]] = {}
 
@@ -84,6 +103,8 @@ class QuestionSession:
 
     def close(self) -> None:
         """Gives up what has no answer yet: nobody would get it."""
+        if self._commander is not None:
+            self._commander.closed(self._write)
         for number in tuple(self._pending):
             self._take_back(number)
 
@@ -107,7 +128,7 @@ class QuestionSession:
             return b""
         return _encoded(number, answer)
 
-    def _take_in(self, number: int, notice: str | Made | Copied) -> None:
+    def _take_in(self, number: int, notice: str | Made | Copied | Told) -> None:
         if type(notice) is str:
             # The client has left: its answer would be for nobody, and what it reserved as well.
             if number in self._pending:
@@ -117,6 +138,8 @@ class QuestionSession:
             self._decider.made(notice.text)
         elif type(notice) is Copied:
             self._decider.copied(notice)
+        elif type(notice) is Told and self._commander is not None:
+            self._commander.told(self._write, notice)
 
     async def _later(self, number: int, deciding: Later) -> None:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -214,6 +214,14 @@ class FairQueue(Generic[E]):
             before = takewhile(lambda each: each is not entry, own.entries) if own is not None else ()
             position = found.keys.ahead(flow.key, flow.key_weight, sum(1 for _ in before))
         return self._organisations.ahead(flow.organisation, flow.organisation_weight, position)
+
+    def ranked(self) -> Iterator[tuple[E, int]]:
+        """Yields everything that waits, in no order, with how many are served before it if nobody else comes."""
+        for name, organisation in self._organisations.waiting.items():
+            for key_name, key in organisation.keys.waiting.items():
+                for index, entry in enumerate(key.entries):
+                    position = organisation.keys.ahead(key_name, key.weight, index)
+                    yield entry, self._organisations.ahead(name, organisation.weight, position)
 
     def greediest(self, flow: Flow) -> E | None:
         """The newest entry of whom has most waiting for its weight, if a request of `flow` joined; None: that

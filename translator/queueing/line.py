@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from translator.queueing.fair import Entry, FairQueue, Flow
@@ -71,6 +72,12 @@ class Line(Generic[W]):
     def position(self, waiter: W, at: float) -> Prospect:
         """Of one that waits."""
         return self._prospect(self._queue.ahead(waiter.flow, waiter), at)
+
+    def standings(self, at: float) -> Iterator[tuple[W, Prospect]]:
+        """Yields everybody who waits, in no order."""
+        rate = self._rate.per_second(at)
+        for waiter, ahead in self._queue.ranked():
+            yield waiter, Prospect(ahead + 1, (ahead + 1) / rate if rate else None)
 
     def clears(self, at: float) -> float | None:
         """Seconds until all that wait are served; None while nobody knows."""

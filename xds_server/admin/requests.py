@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import attempts, values
-from xds_server.admin.calls import reporting
+from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.ports import RunningRequests
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.usage import UsageMethods
@@ -20,6 +20,11 @@ from xds_server.ledger import records, search
 from xds_server.ledger.records import Columns, Row
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.search import Search
+from xds_server.store.records import Action, ObjectType
+
+if TYPE_CHECKING:
+    from xds_server.store.views import View
+    from xds_server.store.writing.transaction import Transaction
 
 _LISTED, _MOST_LISTED = 200, 10_000
 _PAGE, _LARGEST_PAGE = 100, 1_000
@@ -35,6 +40,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class RequestMethods(UsageMethods):
     """Asks translators for what runs, and the ledger for what has ended."""
 
+    _changes: Changes
     _running: RunningRequests
 
     @reporting
@@ -100,9 +106,11 @@ class RequestMethods(UsageMethods):
     async def CancelRequest(self, request: pb.CancelRequestRequest, context: Context) -> pb.CancelRequestResponse:
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
+        actor = actor_of(context)
         cancelled = await self._running.cancel(request.id)
         if cancelled is None:
             raise NotFoundError(f"no request {values.quoted(request.id)} is running or waiting")
+        await self._changes.write(actor, lambda transaction: _note(transaction, cancelled))
         return pb.CancelRequestResponse(request=cancelled)
 
     async def _finished(self, rows: list[Row]) -> list[pb.FinishedRequest]:
@@ -115,6 +123,19 @@ class RequestMethods(UsageMethods):
             )
             for row in rows
         ]
+
+
+def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
+    """An audit event, and nothing else: requests are no part of the desired state."""
+    state = pb.RequestState.Name(cancelled.state).removeprefix("REQUEST_STATE_").lower()
+    before: View = {
+        "state": state,
+        "organisation": cancelled.organisation,
+        "key": cancelled.key,
+        "model": cancelled.model,
+        "target": cancelled.target_id,
+    }
+    transaction.record(Action.CANCEL, ObjectType.REQUEST, cancelled.id, before, None)
 
 
 def _check_id(text: str, problems: Problems) -> None:
@@ -144,7 +165,7 @@ def _ended(word: str, problems: Problems) -> search.Ended:
         return lambda of, index: bool(of["expired"][index])
     if _STATUS.fullmatch(word) is None:
         problems.note(
-            f"{values.quoted(word)} is not known; accepted: failed, cancelled, expired, a status such as "
+            f"{values.quoted(word)} is not known; accepted: failed, expired, a status such as "
             "429, or a class such as 5xx"
         )
         return search.anyhow

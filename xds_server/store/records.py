@@ -19,6 +19,7 @@ class ObjectType(StrEnum):
     NODE = "node"
     GATEWAY = "gateway"
     JOIN_TOKEN = "join-token"  # noqa: S105  # the kind, not a token
+    REQUEST = "request"
 
 
 class Action(StrEnum):
@@ -29,6 +30,7 @@ class Action(StrEnum):
     DELETE = "delete"
     REVOKE = "revoke"
     ROTATE = "rotate"
+    CANCEL = "cancel"
 
 
 class Actor(NamedTuple):

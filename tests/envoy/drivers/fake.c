@@ -355,6 +355,14 @@ void CALLBACK(http_send_response)(envoy_filter filter, uint32_t status, struct h
 
 void CALLBACK(http_clear_route_cache)(envoy_filter filter) { (void)filter; }
 
+void CALLBACK(http_filter_reset_stream)(envoy_filter filter, int reason, struct span details) {
+  struct fake *fake = filter;
+  if (reason != RESET_LOCAL) abort();
+  fake->response.size = 0;
+  put_text(&fake->response, SPAN("reset"));
+  put_text(&fake->response, details);
+}
+
 void CALLBACK(http_filter_continue_decoding)(envoy_filter filter) { ((struct fake *)filter)->continued++; }
 
 envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter filter) {

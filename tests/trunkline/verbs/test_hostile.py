@@ -26,6 +26,9 @@ LISTINGS = [
     ("usage", "top"),
     ("usage", "refused"),
     ("usage", "compare", "--model", "gpt-4.1"),
+    ("requests", "list"),
+    ("requests", "list", "--finished", "--limit", "2"),
+    ("requests", "show", f"id{HOSTILE}"),
     ("audit", "list"),
     ("status",),
 ]
@@ -39,6 +42,7 @@ OTHERS = [
     ("nodes", "invite", "--org", f"acme{HOSTILE}"),
     ("nodes", "drain", f"id{HOSTILE}"),
     ("nodes", "remove", f"id{HOSTILE}"),
+    ("requests", "cancel", f"id{HOSTILE}"),
     ("audit", "verify"),
     ("audit", "export"),
     ("usage", "report", "--by", "model", "--output", "json"),

@@ -33,6 +33,7 @@ _KINDS = {
     ObjectType.NODE: "nodes",
     ObjectType.GATEWAY: "gateway",
     ObjectType.JOIN_TOKEN: "state",  # no part of the desired state
+    ObjectType.REQUEST: "state",  # likewise
 }
 
 

@@ -1916,7 +1916,7 @@ class AuditEvent(_message.Message):
     actor: _builtins.str
     """e.g. `admin`."""
     action: _builtins.str
-    """`create`, `update`, `delete`, `revoke` or `rotate`."""
+    """`create`, `update`, `delete`, `revoke`, `rotate` or `cancel`."""
     object_type: _builtins.str
     object_name: _builtins.str
     before: _builtins.str

@@ -1,0 +1,87 @@
+"""Commands to Envoys, and what is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from translator.questions.frames import Command, Order, Told
+from translator.running.commander import Commander
+from translator.running.progress import Progress, read
+
+LINE = b"2 17 900 openai/gpt-4.1%20x one 1700 org key\n"
+
+
+class Envoy:
+    """One connection; `token` is that of the last command."""
+
+    def __init__(self, commander: Commander) -> None:
+        self.commander = commander
+        self.sent: list[bytes] = []
+        self.write = self.sent.append
+        commander.opened(self.write)
+
+    @property
+    def token(self) -> str:
+        return self.sent[-1][18:].split(b" ")[0].decode()
+
+    def tell(self, lines: bytes = b"") -> None:
+        self.commander.told(self.write, Told(self.token, lines))
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_lines_are_read() -> None:
+    wanted = Progress(2, 17, 900, "openai/gpt-4.1 x", "one 1700 org key")
+    assert list(read(LINE + b"nonsense\n1 2 x t note\n\n0 0 0 - two 1\n")) == [
+        wanted,
+        Progress(0, 0, 0, "", "two 1"),
+    ]
+    assert wanted.request_id == "one"
+
+
+async def test_every_connection_is_asked_and_all_of_them_tell() -> None:
+    commander = Commander(patience=60)
+    envoys = [Envoy(commander), Envoy(commander)]
+    asking = asyncio.create_task(commander.report())
+    await settled()
+    assert envoys[0].sent == envoys[1].sent == [Command(Order.REPORT, "1").encode()]
+    envoys[0].tell(LINE)
+    envoys[0].tell(LINE)
+    await settled()
+    assert not asking.done()
+    envoys[1].tell()
+    found = await asking
+    assert found is not None
+    assert [each.request_id for each in found] == ["one"]
+
+
+async def test_one_that_is_silent_holds_nobody_up() -> None:
+    """An Envoy of an earlier version never tells."""
+    commander = Commander(patience=0.05)
+    envoys = [Envoy(commander), Envoy(commander)]
+    assert await commander.report() is None
+    asking = asyncio.create_task(commander.report())
+    await settled()
+    envoys[1].tell(LINE)
+    found = await asking
+    assert found is not None
+    assert len(found) == 1
+    envoys[0].tell(LINE)  # too late
+
+
+async def test_a_connection_that_ends_is_not_waited_for() -> None:
+    commander = Commander(patience=60)
+    envoy = Envoy(commander)
+    asking = asyncio.create_task(commander.cancel("one"))
+    await settled()
+    assert envoy.sent == [Command(Order.CANCEL, "1", "one").encode()]
+    commander.closed(envoy.write)
+    assert await asking is None
+
+
+async def test_without_an_envoy_nobody_knows() -> None:
+    assert await Commander().report() is None
+    assert await Commander().cancel("one") is None

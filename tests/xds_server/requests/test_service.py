@@ -1,0 +1,182 @@
+"""Translators that are asked through their calls, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
+from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
+
+from tests.xds_server.admin.conftest import TOKEN, Authorised, Clients
+from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from translator.policy.ads import ControlPlane
+from translator.running.attend import attend
+from xds_server.admin import AdminService, TokenInterceptor
+from xds_server.ledger.reader import LedgerReader
+from xds_server.requests.attending import Translators
+from xds_server.requests.running import RunningRequests
+from xds_server.requests.service import SERVICE, RequestsService
+from xds_server.store import AsyncStore, Store, writing
+from xds_server.store.settings import KeySettings
+from xds_server.transport.authorise import bearer_token
+
+__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+
+PATIENCE = 30.0
+
+
+class Server:
+    """The Admin service with what translators call."""
+
+    def __init__(self, address: str, stub: Any, translators: Translators, store: Store) -> None:
+        self.address = address
+        self.stub = stub
+        self.translators = translators
+        self.store = store
+        self._attending: list[asyncio.Task[None]] = []
+
+    async def join(self, name: str, answer: Any, token: str = TOKEN) -> asyncio.Task[None]:
+        """A translator that answers so, once it is connected."""
+        before = len(self.translators._attending)
+        task = asyncio.create_task(attend(ControlPlane(self.address, token), name, answer, structlog.get_logger()))
+        self._attending.append(task)
+        async with asyncio.timeout(PATIENCE):
+            while token == TOKEN and len(self.translators._attending) == before:
+                await asyncio.sleep(0.01)
+        return task
+
+    async def leave(self) -> None:
+        for task in self._attending:
+            task.cancel()
+        await asyncio.gather(*self._attending, return_exceptions=True)
+
+
+@pytest.fixture
+async def server(store: Store) -> AsyncIterator[Server]:
+    running = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[SERVICE])])
+    translators, clients, ledger = Translators(patience=0.5), Clients(), LedgerReader(store.url)
+    async_store = AsyncStore(store)
+    service = AdminService(
+        async_store, clients, clients, ledger, running=RunningRequests(async_store, translators)
+    )
+    admin_pb2_grpc.add_AdminServicer_to_server(service, running)
+    requests_pb2_grpc.add_RequestsServicer_to_server(
+        RequestsService(translators, authorise=bearer_token(TOKEN)), running
+    )
+    address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
+    await running.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        made = Server(address, Authorised(admin_pb2_grpc.AdminStub(channel)), translators, store)
+        yield made
+        await made.leave()
+    await running.stop(None)
+    ledger.close()
+
+
+def answering(*requests: admin.RunningRequest, running: int = 0, queued: int = 0) -> Any:
+    """A translator with these requests. It lists all of them, and cancels the one that is asked for."""
+    asked: list[pb.AttendResponse] = []
+
+    async def answer(inquiry: pb.AttendResponse) -> pb.AttendRequest:
+        asked.append(inquiry)
+        if inquiry.WhichOneof("inquiry") == "cancel":
+            found = [each for each in requests if each.id == inquiry.cancel]
+            return pb.AttendRequest(number=inquiry.number, requests=found)
+        return pb.AttendRequest(number=inquiry.number, requests=requests, running=running, queued=queued)
+
+    answer.asked = asked  # type: ignore[attr-defined]
+    return answer
+
+
+def request(id_: str, at: int, **more: Any) -> admin.RunningRequest:
+    return admin.RunningRequest(id=id_, started_at_us=at, state=admin.REQUEST_STATE_RUNNING, **more)
+
+
+async def test_several_translators_are_one_list(server: Server) -> None:
+    await server.join("t-1", answering(request("first", 1), request("third", 3), running=5, queued=1))
+    await server.join("t-2", answering(request("second", 2), running=1))
+    found = await server.stub.ListRequests(admin.ListRequestsRequest(limit=2))
+    assert [each.id for each in found.requests] == ["first", "second"]
+    assert (found.running, found.queued, list(found.silent)) == (6, 1, [])
+
+
+async def test_names_stand_for_ids_and_ids_for_names(server: Server) -> None:
+    def work(transaction: Any) -> tuple[str, str]:
+        organisation = writing.organisations.put(transaction, "acme", limits=(), expected=0)
+        key, _ = writing.keys.create(transaction, "acme", "ci", KeySettings())
+        return organisation.id, key.id
+
+    organisation, key = server.store.write("test", work).value
+    answer = answering(
+        request("one", 1, organisation=organisation, key_id=key), request("two", 2, organisation="org_gone")
+    )
+    await server.join("t", answer)
+    wanted = admin.RequestFilter(organisation="acme", model="m")
+    found = await server.stub.ListRequests(
+        admin.ListRequestsRequest(filter=wanted, state=admin.REQUEST_STATE_QUEUED)
+    )
+    assert [(each.organisation, each.key) for each in found.requests] == [("acme", "acme/ci"), ("org_gone", "")]
+    asked = answer.asked[-1].list
+    assert (asked.filter.organisation, asked.filter.model) == (organisation, "m")
+    assert (asked.state, asked.limit) == (admin.REQUEST_STATE_QUEUED, 200)
+    with pytest.raises(grpc.aio.AioRpcError, match='no organisation "nobody"; known: acme'):
+        await server.stub.ListRequests(
+            admin.ListRequestsRequest(filter=admin.RequestFilter(organisation="nobody"))
+        )
+
+
+async def test_one_that_does_not_answer_is_named(server: Server) -> None:
+    async def never(inquiry: pb.AttendResponse) -> pb.AttendRequest:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await server.join("silent", never)
+    await server.join("t", answering(request("one", 1), running=1))
+    found = await server.stub.ListRequests(admin.ListRequestsRequest())
+    assert ([each.id for each in found.requests], list(found.silent)) == (["one"], ["silent"])
+
+
+async def test_one_that_leaves_is_not_asked(server: Server) -> None:
+    leaving = await server.join("leaving", answering(request("one", 1), running=1))
+    leaving.cancel()
+    async with asyncio.timeout(PATIENCE):
+        while (await server.stub.ListRequests(admin.ListRequestsRequest())).running:
+            await asyncio.sleep(0.01)
+    assert not server.translators._attending
+
+
+async def test_a_cancelled_request_is_in_the_audit_log(server: Server) -> None:
+    await server.join("t-1", answering())
+    await server.join("t-2", answering(request("one-1", 1, model="m", target_id="a/m")))
+    cancelled = await server.stub.acting_for("ann").CancelRequest(admin.CancelRequestRequest(id="one-1"))
+    assert cancelled.request.id == "one-1"
+    (event,) = (await server.stub.ListAuditEvents(admin.ListAuditEventsRequest(object_type="request"))).events
+    assert (event.actor, event.action, event.object_name) == ("ann", "cancel", "one-1")
+    assert event.before == '{"state":"running","organisation":"","key":"","model":"m","target":"a/m"}'
+    with pytest.raises(grpc.aio.AioRpcError, match='no request "other" is running or waiting'):
+        await server.stub.CancelRequest(admin.CancelRequestRequest(id="other"))
+
+
+async def test_a_running_request_is_shown_by_the_beginning_of_its_id(server: Server) -> None:
+    answer = answering(request("abcd-1", 1, target_id="a/m", attempt=2))
+    await server.join("t", answer)
+    found = await server.stub.GetRequest(admin.GetRequestRequest(id="abcd"))
+    assert found.running.id == "abcd-1"
+    assert [(each.target_id, each.outcome) for each in found.attempts] == [("a/m", "running")]
+    assert answer.asked[-1].list.id_prefix == "abcd"
+    await server.join("u", answering(request("abcd-2", 2)))
+    with pytest.raises(grpc.aio.AioRpcError, match="several requests begin"):
+        await server.stub.GetRequest(admin.GetRequestRequest(id="abcd"))
+
+
+async def test_nobody_attends_without_the_token(server: Server) -> None:
+    await server.join("stranger", answering(), token="another-token-of-the-tests")
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = requests_pb2_grpc.RequestsStub(channel).Attend(iter([pb.AttendRequest(translator="x")]))
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert not server.translators._attending

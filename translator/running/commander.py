@@ -1,0 +1,87 @@
+"""Commands to Envoy's module, and what comes of them, over all connections that are open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from translator.questions.frames import Command, Order, Told
+from translator.running import progress
+from translator.running.progress import Progress
+
+Write = Callable[[bytes], None]
+
+#: Seconds for a module to tell what came of a command. One of an earlier version never does.
+_PATIENCE = 1.0
+
+
+class _Awaited:
+    """A command, and the connections that have not told yet."""
+
+    def __init__(self, silent: set[Write]) -> None:
+        self.silent = silent
+        self.told: list[Progress] = []
+        self.done = asyncio.Event()
+
+    def end(self, write: Write) -> None:
+        self.silent.discard(write)
+        if not self.silent:
+            self.done.set()
+
+
+class Commander:
+    """Commands every connection: several Envoys may be connected, each over several, of which one tells.
+
+    `patience` is how long it waits for that, in seconds.
+    """
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        self._patience = patience
+        self._connections: list[Write] = []
+        self._awaited: dict[str, _Awaited] = {}
+        self._tokens = count(1)
+
+    def opened(self, write: Write) -> None:
+        """Takes in a connection."""
+        self._connections.append(write)
+
+    def closed(self, write: Write) -> None:
+        """Forgets a connection; nothing more comes over it."""
+        self._connections.remove(write)
+        for awaited in self._awaited.values():
+            awaited.end(write)
+
+    def told(self, write: Write, told: Told) -> None:
+        """Takes in what came of a command over one connection."""
+        awaited = self._awaited.get(told.token)
+        if awaited is not None and write in awaited.silent:
+            awaited.told += progress.read(told.lines)
+            awaited.end(write)
+
+    async def report(self) -> Sequence[Progress] | None:
+        """Returns the requests that run, oldest first for each Envoy; None where no Envoy tells."""
+        return await self._command(Order.REPORT)
+
+    async def cancel(self, request_id: str) -> Progress | None:
+        """Ends a request; returns how far it was, None where no Envoy has it."""
+        found = await self._command(Order.CANCEL, request_id)
+        return found[0] if found else None
+
+    async def _command(self, order: Order, request_id: str = "") -> Sequence[Progress] | None:
+        if not self._connections:
+            return None
+        token = str(next(self._tokens))
+        awaited = self._awaited[token] = _Awaited(set(self._connections))
+        silent = len(awaited.silent)
+        try:
+            for write in tuple(awaited.silent):
+                write(Command(order, token, request_id).encode())
+            async with asyncio.timeout(self._patience):
+                await awaited.done.wait()
+        except TimeoutError:
+            if len(awaited.silent) == silent:
+                return None
+        finally:
+            del self._awaited[token]
+        return awaited.told

@@ -1,0 +1,186 @@
+"""The requests that run or wait at this gateway, as an operator is told of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from trunkline_proto.admin.v1 import requests_pb2 as admin
+from trunkline_proto.requests.v1 import requests_pb2 as pb
+
+from translator import note
+from translator.ledger.lines import decoded
+from translator.limits import Reservation
+from translator.queueing import Prospect
+from translator.running.progress import Progress
+from translator.waiting import Waiter
+
+_MICRO = 1_000_000
+_QUEUED, _RUNNING = admin.REQUEST_STATE_QUEUED, admin.REQUEST_STATE_RUNNING
+
+
+class Reservations(Protocol):
+    """What the requests that were let through may use."""
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Oldest first."""
+
+    def held(self, request_id: str) -> Reservation | None: ...
+
+
+class Room(Protocol):
+    """Who waits for a place."""
+
+    def standings(self) -> Iterator[tuple[Waiter, float, Prospect]]: ...
+
+    def cancel(self, request_id: str) -> bool: ...
+
+
+class Commander(Protocol):
+    """Knows what Envoy does."""
+
+    async def report(self) -> Sequence[Progress] | None: ...
+
+    async def cancel(self, request_id: str) -> Progress | None: ...
+
+
+class _Running(NamedTuple):
+    held: Reservation
+    progress: Progress | None
+
+
+class Listings:
+    """Answers inquiries. `name` is the translator's; `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        reservations: Reservations,
+        room: Room,
+        commander: Commander,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._reservations = reservations
+        self._room = room
+        self._commander = commander
+        self._clock = clock
+
+    async def answer(self, inquiry: pb.AttendResponse) -> pb.AttendRequest:
+        """Answers one inquiry."""
+        if inquiry.WhichOneof("inquiry") == "cancel":
+            cancelled = await self._cancel(inquiry.cancel)
+            return pb.AttendRequest(number=inquiry.number, requests=[cancelled] if cancelled is not None else ())
+        answer = await self._list(inquiry.list)
+        answer.number = inquiry.number
+        return answer
+
+    async def _list(self, wanted: pb.Listing) -> pb.AttendRequest:
+        answer = pb.AttendRequest()
+        if wanted.state != _QUEUED:
+            running = [each for each in await self._running() if _is_wanted(wanted, each)]
+            answer.running = len(running)
+            answer.requests.extend(map(self._shown, running[: wanted.limit]))
+        if wanted.state != _RUNNING:
+            waiting = [each for each in self._room.standings() if _waits_wanted(wanted, each[0])]
+            answer.queued = len(waiting)
+            waiting.sort(key=lambda each: each[1], reverse=True)
+            answer.requests.extend(self._shown_waiting(*each) for each in islice(waiting, wanted.limit))
+        return answer
+
+    async def _running(self) -> Iterable[_Running]:
+        """By what Envoy tells; by what was let through where it does not, or not yet."""
+        progress = await self._commander.report()
+        if progress is None:
+            return [_Running(each, None) for each in self._reservations.reservations]
+        found = []
+        for each in progress:
+            # A stream may run for longer than its reservation is kept.
+            held = self._reservations.held(each.request_id) or note.read(each.note)
+            if held is not None:
+                found.append(_Running(held, each))
+        return found
+
+    async def _cancel(self, request_id: str) -> admin.RunningRequest | None:
+        for waiter, seconds, prospect in self._room.standings():
+            if waiter.about.request_id == request_id:
+                self._room.cancel(request_id)
+                return self._shown_waiting(waiter, seconds, prospect)
+        progress = await self._commander.cancel(request_id)
+        if progress is None:
+            return None
+        held = self._reservations.held(request_id) or note.read(progress.note)
+        return self._shown(_Running(held, progress)) if held is not None else None
+
+    def _shown(self, running: _Running) -> admin.RunningRequest:
+        held, progress = running
+        shown = admin.RunningRequest(
+            id=held.id,
+            state=_RUNNING,
+            organisation=held.organisation,
+            key_id=held.key,
+            model=held.model,
+            stream=held.stream,
+            end_user=decoded(held.user),
+            tag=decoded(held.tag),
+            started_at_us=round(held.at * _MICRO),
+            elapsed_us=max(0, round((self._clock() - held.at) * _MICRO)),
+            reserved_prompt_tokens=held.prompt,
+            reserved_completion_tokens=max(0, held.tokens - held.prompt),
+            reserved_cost_nano_usd=held.cost,
+            translator=self._name,
+        )
+        if progress is not None:
+            shown.target_id, shown.attempt = progress.target, progress.attempts
+            shown.events, shown.event_bytes = progress.events, progress.event_bytes
+        return shown
+
+    def _shown_waiting(self, waiter: Waiter, seconds: float, prospect: Prospect) -> admin.RunningRequest:
+        about = waiter.about
+        return admin.RunningRequest(
+            id=about.request_id,
+            state=_QUEUED,
+            organisation=waiter.flow.organisation,
+            key_id=waiter.flow.key,
+            model=waiter.route.model,
+            stream=about.stream,
+            end_user=decoded(about.user),
+            tag=decoded(about.tag),
+            started_at_us=round((self._clock() - seconds) * _MICRO),
+            elapsed_us=round(seconds * _MICRO),
+            position=prospect.position,
+            expected_wait_us=round((prospect.seconds or 0.0) * _MICRO),
+            translator=self._name,
+        )
+
+
+def _is_wanted(wanted: pb.Listing, running: _Running) -> bool:
+    held, filter_ = running.held, wanted.filter
+    return (
+        held.id.startswith(wanted.id_prefix)
+        and filter_.organisation in {"", held.organisation}
+        and filter_.key_id in {"", held.key}
+        and filter_.model in {"", held.model}
+        and (
+            not filter_.target_id
+            or (running.progress is not None and filter_.target_id == running.progress.target)
+        )
+        and (not filter_.tag or filter_.tag == decoded(held.tag))
+        and (not filter_.end_user or filter_.end_user == decoded(held.user))
+    )
+
+
+def _waits_wanted(wanted: pb.Listing, waiter: Waiter) -> bool:
+    about, filter_ = waiter.about, wanted.filter
+    return (
+        about.request_id.startswith(wanted.id_prefix)
+        and filter_.organisation in {"", waiter.flow.organisation}
+        and filter_.key_id in {"", waiter.flow.key}
+        and filter_.model in {"", waiter.route.model}
+        and not filter_.target_id
+        and filter_.tag in {"", decoded(about.tag)}
+        and filter_.end_user in {"", decoded(about.user)}
+    )

@@ -1,0 +1,75 @@
+"""What all connected translators say about the requests that run or wait, as the Admin service gives it out."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.requests.v1 import requests_pb2 as pb
+
+from xds_server.errors import InvalidFieldError, NotFoundError
+from xds_server.model import State
+from xds_server.requests.attending import Answers, Translators
+from xds_server.store import AsyncStore
+
+
+class RunningRequests:
+    """Implements `xds_server.admin.ports.RunningRequests`."""
+
+    def __init__(self, store: AsyncStore, translators: Translators) -> None:
+        self._store = store
+        self._translators = translators
+
+    async def listed(
+        self, wanted: admin.RequestFilter, state: admin.RequestState.ValueType, limit: int
+    ) -> admin.ListRequestsResponse:
+        """Raises NotFoundError: no such organisation."""
+        known = await self._store.load()
+        listing = pb.Listing(filter=wanted, state=state, limit=limit)
+        if wanted.organisation:
+            listing.filter.organisation = _organisation_id(known, wanted.organisation)
+        answers = await self._translators.ask(pb.AttendResponse(list=listing))
+        return admin.ListRequestsResponse(
+            requests=_named(known, _oldest(answers, limit)),
+            running=sum(answer.running for _, answer in answers.given),
+            queued=sum(answer.queued for _, answer in answers.given),
+            silent=answers.silent,
+        )
+
+    async def find(self, id_prefix: str) -> admin.RunningRequest | None:
+        """The one whose id begins so. Raises InvalidFieldError where several do."""
+        listing = pb.Listing(id_prefix=id_prefix, limit=2)
+        found = _oldest(await self._translators.ask(pb.AttendResponse(list=listing)), 2)
+        if len({each.id for each in found}) > 1:
+            raise InvalidFieldError([f'id: several requests begin with "{id_prefix}"; send more of it'])
+        return next(iter(_named(await self._store.load(), found)), None)
+
+    async def cancel(self, request_id: str) -> admin.RunningRequest | None:
+        """Ends one and returns what it was; None where no translator has it."""
+        answers = await self._translators.ask(pb.AttendResponse(cancel=request_id))
+        return next(iter(_named(await self._store.load(), _oldest(answers, 1))), None)
+
+
+def _oldest(answers: Answers, limit: int) -> list[admin.RunningRequest]:
+    found = [each for _, answer in answers.given for each in answer.requests]
+    return heapq.nsmallest(limit, found, key=lambda each: each.started_at_us)
+
+
+def _named(known: State, requests: Iterable[admin.RunningRequest]) -> list[admin.RunningRequest]:
+    """With the names of organisations and keys in the place of their ids."""
+    named = list(requests)
+    for each in named:
+        organisation, key = known.organisations.get(each.organisation), known.keys.get(each.key_id)
+        if organisation is not None:
+            each.organisation = organisation.name
+        each.key = f"{each.organisation}/{key.name}" if key is not None else each.key_id
+    return named
+
+
+def _organisation_id(known: State, name: str) -> str:
+    for id_, organisation in known.organisations.items():
+        if organisation.name == name:
+            return id_
+    names = ", ".join(sorted(each.name for each in known.organisations.values()))
+    raise NotFoundError(f'filter.organisation: no organisation "{name}"; known: {names}')
