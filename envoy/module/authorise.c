@@ -388,16 +388,12 @@ static void cancelled(struct authorise *authorise) {
 
 static void scheduled(struct filter *filter, uint64_t event) {
   struct authorise *authorise = of(filter);
-  if (event == CANCELLED) {
-    cancelled(authorise);
-    return;
-  }
   if (event == LOOK) {
     if (authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
     return;
   }
-  if (event == QUEUED) {
-    queued(authorise);
+  if (event == QUEUED || event == CANCELLED) {
+    event == QUEUED ? queued(authorise) : cancelled(authorise);
     return;
   }
   struct ticket *ticket = authorise->ticket;

@@ -23,6 +23,7 @@ _KINDS = {
     Action.DELETE: pb.Change.KIND_DELETE,
     Action.REVOKE: pb.Change.KIND_DELETE,
     Action.ROTATE: pb.Change.KIND_UPDATE,
+    Action.CANCEL: pb.Change.KIND_DELETE,
 }
 _REASONS = {
     Reason.MANAGED_ELSEWHERE: pb.Conflict.REASON_MANAGED_ELSEWHERE,

@@ -92,7 +92,9 @@ async def test_everything_about_one() -> None:
 async def test_only_what_envoy_has_runs() -> None:
     """What ended a moment ago is reserved until its line is read; a long stream runs for longer than that."""
     ended, runs, long = reservation("ended"), reservation("runs"), reservation("long", NOW - 9_000)
-    found = await Gateway(ended, runs, envoy=[running(long), running(runs), Progress(0, 0, 0, "", "nonsense")]).list()
+    found = await Gateway(
+        ended, runs, envoy=[running(long), running(runs), Progress(0, 0, 0, "", "nonsense")]
+    ).list()
     assert [each.id for each in found.requests] == ["long", "runs"]
 
 
@@ -133,7 +135,11 @@ async def test_those_that_wait_have_a_position() -> None:
     gateway.waiting = [("w2", 1.0, Prospect(2, 4.5)), ("w1", 2.0, Prospect(1, None))]
     first, second = (await gateway.list()).requests
     assert (first.position, first.expected_wait_us, first.elapsed_us) == (1, 0, 2_000_000)
-    assert (second.position, second.expected_wait_us, second.started_at_us) == (2, 4_500_000, round((NOW - 1) * 1e6))
+    assert (second.position, second.expected_wait_us, second.started_at_us) == (
+        2,
+        4_500_000,
+        round((NOW - 1) * 1e6),
+    )
     assert (second.organisation, second.key_id, second.end_user, second.tag) == ("org_a", "key1", "u 1", "run")
 
 
