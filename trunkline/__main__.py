@@ -29,6 +29,7 @@ _VERBS = {
     "limits": "trunkline.verbs.limits:limits",
     "usage": "trunkline.verbs.usage:usage",
     "requests": "trunkline.verbs.requests:requests",
+    "users": "trunkline.verbs.users:users",
     "audit": "trunkline.verbs.audit:audit",
     "completion": "trunkline.verbs.completion:completion",
 }
@@ -47,6 +48,7 @@ _SUMMARIES = {
     "limits": "Upper bounds of organisations, keys and routes.",
     "usage": "What was used and what it cost: reports, top, compare, export.",
     "requests": "Requests one by one: running, waiting, ended; explained, cancelled.",
+    "users": "Who may sign in to the console, and a link for the first one.",
     "audit": "Who changed what, newest first; checked against tampering.",
     "completion": "What bash, zsh or fish need to complete all this.",
 }

@@ -222,6 +222,10 @@ class _Gateway:
         )
         if example := ready_example(known, layout, self._settings.tls):
             notice(f"try it: {example}")
+        if layout.setup_link.exists():
+            link = layout.setup_link.read_text().strip()
+            layout.setup_link.unlink()
+            notice(f"set up the console, within a day and once: {link}")
         notice("Ctrl-C stops the gateway")
 
     def _on_signal(self, number: signal.Signals) -> None:

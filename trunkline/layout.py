@@ -48,6 +48,11 @@ class Layout:
         return self.run / "first-key"
 
     @property
+    def setup_link(self) -> Path:
+        """The console's set-up link, until it is shown."""
+        return self.run / "setup-link"
+
+    @property
     def draining(self) -> Path:
         """There while a gateway stops: it is not ready any more."""
         return self.run / "draining"

@@ -111,6 +111,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *_retention("--rollup-retention", settings.rollup_retention),
                 *("--trouble-file", str(layout.trouble)),
                 *("--bootstrap-key-file", str(layout.first_key)),
+                *("--setup-link-file", str(layout.setup_link)),
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),
             ),

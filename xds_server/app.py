@@ -22,6 +22,8 @@ from trunkline_proto.node.v1 import registry_pb2_grpc
 from trunkline_proto.requests.v1 import requests_pb2_grpc
 
 from xds_server import metrics
+from xds_server.accounts import links
+from xds_server.accounts.links import Purpose
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
@@ -118,6 +120,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
     guard = TokenInterceptor(
         settings.admin_token,
         but=[ledger_service.SERVICE, node_service.SERVICE, metrics.SERVICE, requests_service.SERVICE],
+        store=async_store,
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     admin = AdminService(
@@ -131,6 +134,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         troubles=troubles,
         ranker=ranker,
         running=RunningRequests(async_store, translators := Translators()),
+        console=settings.console_url,
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
@@ -205,7 +209,7 @@ async def _serve_rest(listening: socket.socket | None, settings: Settings, guard
         return
     # aiohttp takes some tenths of a second to import, for which no Envoy is to wait.
     rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
-    await rest.RestServer(guard.check, f"unix:{settings.ads_socket}").run(listening)
+    await rest.RestServer(guard, f"unix:{settings.ads_socket}").run(listening)
 
 
 async def _watch(store: Store, troubles: Troubles) -> None:
@@ -227,7 +231,13 @@ def _open_store(settings: Settings) -> Store:
         store = Store.open(settings.database, key_file=settings.secret_key_file)
     key_file = settings.bootstrap_key_file
     if key_file is not None:
-        store.bootstrap(lambda value: _write_private(key_file, value))
+        link_file = settings.setup_link_file
+        store.bootstrap(
+            lambda value: _write_private(key_file, value),
+            None
+            if link_file is None
+            else lambda value: _write_private(link_file, links.url(settings.console_url, Purpose.SETUP, value)),
+        )
     return store
 
 

@@ -56,6 +56,7 @@ class Settings:
     trouble_file: Path | None = None
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
+    setup_link_file: Path | None = None
     log_level: str = "info"
     check_only: bool = False
 
@@ -63,6 +64,12 @@ class Settings:
     def running_clients(self) -> Path:
         """The file that keeps who is connected to this process."""
         return self.secret_key_file.with_name("xds-clients.json")
+
+    @property
+    def console_url(self) -> str:
+        """Of the admin listener, as a browser on this machine reaches it."""
+        scheme = "http" if self.tls_files is None else "https"
+        return _url_of(self.edge.admin_listen).replace("https", scheme, 1)
 
     @property
     def direct_addresses(self) -> DirectAddresses:
@@ -123,6 +130,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         "--trouble-file", type=Path, metavar="FILE", help="there while nothing can be stored; says why"
     )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
+    parser.add_argument(
+        "--setup-link-file", type=Path, help="gets the console's set-up link, with --bootstrap-key-file"
+    )
     parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
     for flag, default, of_what in (
         ("--max-unchecked-bytes", EdgeSettings().max_unchecked_bytes, "requests whose key is not checked yet"),
@@ -206,6 +216,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),
         trouble_file=given.trouble_file,
         bootstrap_key_file=given.bootstrap_key_file,
+        setup_link_file=given.setup_link_file,
         log_level=given.log_level,
         check_only=given.check_config,
     )

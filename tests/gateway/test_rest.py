@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -229,3 +230,30 @@ def test_without_a_control_plane(rest: Rest, gateway: GatewayProcess) -> None:
     assert rest("GET", "/healthz", token=False)[0] == 200
     while rest("GET", "/admin/v1/keys")[0] != 200:
         pass
+
+
+def test_the_first_start_prints_a_link_that_makes_the_first_admin(rest: Rest, gateway: GatewayProcess) -> None:
+    said = gateway.errors_file.read_text()
+    (link,) = re.findall(r"set up the console, within a day and once: (\S+)", said)
+    url, _, token = link.partition("#setup=")
+    assert url == f"{gateway.admin_url}/"
+    assert not (gateway.data_dir / "run" / "setup-link").exists()
+    page = {"x-trunkline-csrf": "1", "origin": gateway.admin_url, "sec-fetch-site": "same-origin"}
+    admin = {"email": "alice@example.org", "password": "correct horse battery"}
+    for status in (200, 401):
+        answer = rest("POST", "/admin/v1/setup:redeem", {"token": token, **admin}, token=False, **page)
+        assert answer[0] == status
+    status, _, headers = rest("POST", "/admin/v1/sign-in", admin, token=False, **page)
+    assert (status, "secure" in headers["set-cookie"].lower()) == (200, False)
+    cookie = headers["set-cookie"].partition(";")[0]
+    # Envoy speaks plain HTTP here, whatever a client says about itself.
+    forged = {"x-forwarded-proto": "https", "x-trunkline-client-address": "192.0.2.1"}
+    status, me, _ = rest("GET", "/admin/v1/me", token=False, cookie=cookie, **forged)
+    assert (status, me["user"]["email"]) == (200, "alice@example.org")
+    assert rest.refused("POST", "/admin/v1/sign-out", {}, token=False, cookie=cookie)[:2] == (
+        403,
+        "permission_denied",
+    )
+    logs = "".join(path.read_text() for path in (gateway.data_dir / "log").glob("*.log"))
+    for secret in (token, cookie.partition("=")[2], admin["password"]):
+        assert secret not in logs

@@ -1,64 +1,112 @@
-"""The admin token, asked of every call to a `/trunkline.*` service; other services on the server pass."""
+"""Guards every call to a `/trunkline.*` service: who calls, and whether their role allows it. Other services on
+the server pass.
+"""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any, TypeAlias
 
 import grpc
+from trunkline_proto.admin.v1 import admin_pb2
 
+from xds_server.accounts import permissions
+from xds_server.accounts.authenticate import Authenticator
+from xds_server.accounts.caller import Caller, calling
+from xds_server.accounts.permissions import Need
+from xds_server.accounts.references import Resolver
+from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin.grpc_errors import status_of
-from xds_server.errors import UnauthenticatedError
+from xds_server.store import AsyncStore
 
 _GUARDED = "/trunkline."
-_SCHEME = "bearer "
-_MIN_TOKEN = 16
+_ADMIN = f"/{admin_pb2.DESCRIPTOR.services_by_name['Admin'].full_name}/"
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Refuses with UNAUTHENTICATED whoever does not send `authorization: Bearer <token>`.
+    """Refuses with UNAUTHENTICATED callers without a valid `authorization: Bearer <token>`, and with
+    PERMISSION_DENIED those whose role does not allow the call.
 
-    `but` are services, by their full names, that decide by themselves who may call: an interceptor does not learn
-    on which socket a call came.
+    The Admin service takes the admin token and, with a store, users' sessions and personal tokens; the other
+    services take the admin token alone. `but` are services, by their full names, that decide by themselves who may
+    call: an interceptor does not learn on which socket a call came.
     """
 
-    def __init__(self, token: str, *, but: Collection[str] = ()) -> None:
-        if len(token) < _MIN_TOKEN:
-            raise ValueError(f"the admin token needs {_MIN_TOKEN} characters or more")
-        self._token = token.encode()
+    def __init__(
+        self,
+        token: str,
+        *,
+        but: Collection[str] = (),
+        store: AsyncStore | None = None,
+        lifetime: Lifetime = DEFAULT,
+    ) -> None:
+        self._authenticator = Authenticator(token, store, lifetime)
+        self._resolver = Resolver(store)
         self._unguarded = tuple(f"/{service}/" for service in but)
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> _Handler:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith(_GUARDED) or method.startswith(self._unguarded):
             return handler
+        metadata = handler_call_details.invocation_metadata
         try:
-            self.check(handler_call_details.invocation_metadata)
-        except UnauthenticatedError as error:
+            if not method.startswith(_ADMIN):
+                self._authenticator.require_admin_token(metadata)
+                return handler
+            caller = await self.authenticate(method, metadata)
+        except Exception as error:  # noqa: BLE001  # such as a database that is gone
             return _refusing(handler, *status_of(error))
-        return handler
+        return self._checking(handler, method, caller)
 
-    def check(self, metadata: Any) -> None:
-        """Raises UnauthenticatedError. The time it takes says nothing about the token."""
-        values = [value for name, value in metadata or () if name == "authorization"]
-        if len(values) != 1 or not isinstance(values[0], str) or not values[0].lower().startswith(_SCHEME):
-            raise UnauthenticatedError(
-                "send the metadata `authorization: Bearer <admin token>` (once); the token is in credentials.json "
-                "of the data directory"
-            )
-        if not hmac.compare_digest(values[0][len(_SCHEME) :].encode(), self._token):
-            raise UnauthenticatedError(
-                "this is not the admin token; it is in credentials.json of the data directory"
-            )
+    def is_open(self, method: str) -> bool:
+        """Returns whether anybody may call a method, given by its full name."""
+        return permissions.rule_of(method).need is Need.ANYBODY
+
+    async def authenticate(self, method: str, metadata: Any) -> Caller:
+        """Returns who calls; NOBODY is enough where anybody may call. `method` is empty for none that exists.
+
+        Raises UnauthenticatedError.
+        """
+        if self.is_open(method):
+            return await self._authenticator.caller_if_any(metadata)
+        return await self._authenticator.caller(metadata)
+
+    def _checking(self, handler: Any, method: str, caller: Caller) -> _Handler:
+        """`handler`, for a caller whose role allows this very request."""
+        rule = permissions.rule_of(method)
+
+        async def check(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            try:
+                permissions.require(rule, caller, request)
+                await self._resolver.resolve(rule, caller, request)
+            except Exception as error:  # noqa: BLE001  # whatever it is, nothing is done
+                code, message = status_of(error)
+            else:
+                return
+            await context.abort(code, message)
+
+        async def behave(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            await check(request, context)
+            with calling(caller):
+                return await handler.unary_unary(request, context)
+
+        async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            await check(request, context)
+            with calling(caller):
+                async for answer in handler.unary_stream(request, context):
+                    yield answer
+
+        return _like(handler, stream if handler.response_streaming else behave)
 
 
-def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> grpc.RpcMethodHandler[Any, Any]:
+def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> _Handler:
     """A handler of the same shape, so that the caller gets the status and not a broken stream."""
 
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -68,13 +116,16 @@ def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> grpc.RpcMeth
         await context.abort(code, message)
         yield  # makes it the generator that a streaming method is
 
+    return _like(handler, refuse_stream if handler.response_streaming else refuse)
+
+
+def _like(handler: Any, behaviour: Callable[[Any, Any], Any]) -> _Handler:
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    behaviour = refuse_stream if handler.response_streaming else refuse
     return make(
         behaviour,
         request_deserializer=handler.request_deserializer,

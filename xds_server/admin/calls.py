@@ -11,6 +11,8 @@ import grpc
 import structlog
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
+from xds_server.accounts.caller import current
+from xds_server.accounts.errors import TooManyGuessesError
 from xds_server.admin import status
 from xds_server.admin.grpc_errors import status_of
 from xds_server.admin.ports import Clients, Publisher
@@ -42,6 +44,8 @@ def reporting(method: Method[T]) -> Method[T]:
             return await method(service, request, context)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
             code, message = status_of(error)
+            if isinstance(error, TooManyGuessesError):
+                context.set_trailing_metadata((("retry-after", str(error.seconds)),))
         await context.abort(code, message)
         raise AssertionError("abort returns never")
 
@@ -66,16 +70,19 @@ def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
 
 
 def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:
-    """`admin`, or who the caller says it acts for, and whether it takes over what files manage.
+    """The user, or, with the admin token, `admin` or who that says it acts for; and whether it takes over what
+    files manage.
 
     Raises InvalidFieldError.
     """
-    actor, take_over = "admin", False
+    caller = current()
+    actor, take_over = caller.actor, False
     for name, value in context.invocation_metadata() or ():
         if name == _ACTOR_HEADER:
             if not isinstance(value, str) or not 1 <= len(value) <= 100 or not value.isprintable():
                 raise InvalidFieldError([f"metadata {_ACTOR_HEADER}: accepted: 1 to 100 printable characters"])
-            actor = value
+            if caller.user is None:  # nobody else acts for others
+                actor = value
         elif name == _TAKE_OVER_HEADER:
             if value not in {"true", "false"}:
                 raise InvalidFieldError([f"metadata {_TAKE_OVER_HEADER}: accepted: true, false"])

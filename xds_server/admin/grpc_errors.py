@@ -6,6 +6,7 @@ import grpc
 import structlog
 
 from xds_server import errors
+from xds_server.accounts.errors import ForbiddenError, TooManyGuessesError
 
 _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
@@ -27,6 +28,8 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.ProtocolVersionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SupersededError, grpc.StatusCode.ABORTED),
     (errors.TooManyAttemptsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooManyGuessesError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.SilentError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
+from xds_server.accounts.passwords import Passwords
+from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin import parse, render, status, values, warnings
+from xds_server.admin.accounts import AccountMethods
 from xds_server.admin.apply import Mode, apply
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
 from xds_server.admin.difference import changes, conflicts
@@ -47,7 +50,7 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(GatewayMethods, KeyMethods, NodeMethods, RequestMethods, RoutingMethods):
+class AdminService(AccountMethods, GatewayMethods, KeyMethods, NodeMethods, RequestMethods, RoutingMethods):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(
@@ -63,12 +66,17 @@ class AdminService(GatewayMethods, KeyMethods, NodeMethods, RequestMethods, Rout
         troubles: Troubles | None = None,
         ranker: Explains | None = None,
         running: RunningRequests | None = None,
+        console: str = "http://127.0.0.1:8081",
+        lifetime: Lifetime = DEFAULT,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._clients = clients
         self._changes = Changes(store, publisher, clients)
         self._tunnel = tunnel
+        self._console = console
+        self._lifetime = lifetime
+        self._passwords = Passwords()
         self._certificate = certificate
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()

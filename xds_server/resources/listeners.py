@@ -11,6 +11,9 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
     HttpProtocolOptions,
@@ -86,6 +89,11 @@ _DIRECTIONS = {
     names.ADMIN_LISTENER: TrafficDirection.UNSPECIFIED,
 }
 
+#: Whom failed attempts to sign in are held against; what a client says about itself is overwritten.
+_CLIENT_ADDRESS = HeaderValueOption(
+    header=HeaderValue(key="x-trunkline-client-address", value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+    append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+)
 #: Of the admin listener, where `trunkline up` sends people.
 _WELCOME = (
     "This is Trunkline's admin listener. It has /healthz, /readyz, /metrics, /metrics/translator and, with the "
@@ -123,6 +131,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
             VirtualHost(
                 name="admin",
                 domains=["*"],
+                request_headers_to_add=[_CLIENT_ADDRESS],
                 routes=[
                     *_health_routes(verified=verified),
                     Route(

@@ -1,5 +1,5 @@
 """The HTTP server behind Envoy's admin listener, on a Unix socket. Each request becomes one gRPC call to our own
-Admin service, so that token, roles and audit have one place.
+Admin service, so that sign-in, roles and audit have one place. A browser's cookie becomes the call's token here.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -20,7 +20,7 @@ from trunkline_proto.metrics.v1 import metrics_pb2
 
 from xds_server.admin.values import quoted
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
-from xds_server.rest import request as requests
+from xds_server.rest import browser, request as requests
 from xds_server.rest.bindings import Binding, Found, Table
 from xds_server.rest.errors import RestError
 
@@ -38,18 +38,31 @@ _MAX_HEADERS = 128 * 1024
 _KEEP_ALIVE = 7_200
 #: Bytes of a body, or of a message, that are read and written on the loop.
 _LIGHT = 64 * 1024
-_PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over")
+_PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over", "x-trunkline-client-address")
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _JSON = "application/json"
 
 _log = structlog.get_logger(__name__)
 
 
-class RestServer:
-    """`check` raises UnauthenticatedError for metadata without the admin token; gRPC is served at `target`."""
+class Guard(Protocol):
+    """Who may call; the gRPC server asks it too."""
 
-    def __init__(self, check: Callable[[Any], None], target: str) -> None:
-        self._check = check
+    def is_open(self, method: str) -> bool:
+        """Returns whether anybody may call a method, given by its full name."""
+        ...
+
+    async def authenticate(self, method: str, metadata: Any) -> object:
+        """Raises UnauthenticatedError. `method` is empty for what is not served."""
+        ...
+
+
+class RestServer:
+    """gRPC is served at `target`. `is_secure`: browsers reach the console by https, whatever speaks to Envoy."""
+
+    def __init__(self, guard: Guard, target: str, *, is_secure: bool = False) -> None:
+        self._guard = guard
+        self._is_secure = is_secure
         self._table = Table(admin_pb2.DESCRIPTOR.services_by_name["Admin"], OTHER_PATHS)
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(target, options=options)
@@ -106,7 +119,10 @@ class RestServer:
         except UnauthenticatedError as error:
             return _refusal(RestError.of(grpc.StatusCode.UNAUTHENTICATED, str(error)))
         except grpc.aio.AioRpcError as error:
-            return _refusal(RestError.of(error.code(), error.details() or ""))
+            refused = RestError.of(error.code(), error.details() or "")
+            if (seconds := browser.metadatum(error.trailing_metadata(), "retry-after")) is not None:
+                refused.headers["retry-after"] = seconds
+            return _refusal(refused)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets the documented shape
             _log.error("rest.unexpected_error", exc_info=error)
             what = f"internal error ({type(error).__name__}); the control plane's log has more"
@@ -117,27 +133,34 @@ class RestServer:
         if request.raw_path == _METRICS and request.method in {"GET", "HEAD"}:
             page = await self._scrape(metrics_pb2.ScrapeRequest())
             return web.Response(body=page.data, headers={**_HEADERS, "content-type": page.content_type})
+        path, _, query = request.raw_path.partition("?")
+        found = self._table.find(path)
+        binding = found.bindings.get("GET" if request.method == "HEAD" else request.method) if found else None
+        method = binding.full_name if binding else ""
+        secure = browser.is_secure(request, self._is_secure)
         metadata = [(name, value) for name in _PASSED_ON for value in request.headers.getall(name, ())]
-        self._check(metadata)
+        if "authorization" not in request.headers:
+            metadata += browser.credentials(request, is_open=self._guard.is_open(method), secure=secure)
+        await self._guard.authenticate(method, metadata)
         for name, value in metadata:
             if not (value.isascii() and value.isprintable()):  # gRPC takes no other
                 raise RestError(400, "invalid_argument", f"header {name}: accepted: printable ASCII")
-        path, _, query = request.raw_path.partition("?")
-        found = self._table.find(path)
         if found is None:
             raise self._nothing_at(path)
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={**_HEADERS, "allow": _allow(self._table, path, found)})
-        binding = found.bindings.get("GET" if request.method == "HEAD" else request.method)
         if binding is None:
             allow = _allow(self._table, path, found)
             message = f"{request.method[:20]} is not served at this path; accepted: {allow}"
             raise RestError(405, "method_not_allowed", message, {"allow": allow})
         content = await _content(request, binding)
         message = await _apart(len(content), requests.message, binding, found.values, query, content)
-        answer: Message = await self._calls[binding.full_name](message, metadata=metadata)
+        call = self._calls[binding.full_name](message, metadata=metadata)
+        answer: Message = await call
         text = await _apart(answer.ByteSize(), _json, answer)
-        return web.Response(body=text, content_type=_JSON, headers=_HEADERS)
+        response = web.Response(body=text, content_type=_JSON, headers=_HEADERS)
+        browser.keep(response, await call.trailing_metadata(), secure=secure)
+        return response
 
     def _nothing_at(self, path: str) -> RestError:
         near = self._table.nearest(path)

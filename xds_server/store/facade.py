@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.model import State
 from xds_server.store.audit_chain import Verdict
+from xds_server.store.connection import Snapshot
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.store import Committed, Store
 
@@ -22,6 +23,10 @@ class AsyncStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    async def read(self, work: Callable[[Snapshot], T]) -> T:
+        """Runs `work` on one consistent view of the database."""
+        return await asyncio.to_thread(self._store.read, work)
 
     async def load(self) -> State:
         return await asyncio.to_thread(self._store.load)

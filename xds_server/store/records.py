@@ -20,6 +20,7 @@ class ObjectType(StrEnum):
     GATEWAY = "gateway"
     JOIN_TOKEN = "join-token"  # noqa: S105  # the kind, not a token
     REQUEST = "request"
+    USER = "user"
 
 
 class Action(StrEnum):

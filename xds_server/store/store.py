@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from xds_server.accounts.links import LIFETIMES, Link, Purpose
 from xds_server.model import State
 from xds_server.store import audit_chain, reading, schema, writing
-from xds_server.store.connection import Reader, open_reader
+from xds_server.store.connection import Reader, Snapshot, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.settings import KeySettings
@@ -96,6 +97,11 @@ class Store:
                 self._loaded = reading.load(snapshot, self._cipher, self._loaded)
             return self._loaded.state
 
+    def read(self, work: Callable[[Snapshot], T]) -> T:
+        """Runs `work` on one consistent view of the database."""
+        with self._reader.snapshot() as snapshot:
+            return work(snapshot)
+
     def require(self) -> None:
         """Raises DatabaseReplacedError if the database is no longer where it was opened."""
         self._reader.require()
@@ -177,11 +183,16 @@ class Store:
 
         self.write("warm", work, dry_run=True)
 
-    def bootstrap(self, deliver: Callable[[str], None] = lambda _: None) -> str | None:
+    def bootstrap(
+        self,
+        deliver: Callable[[str], None] = lambda _: None,
+        deliver_setup: Callable[[str], None] | None = None,
+    ) -> str | None:
         """On the first start, makes the organisation `default` with one API key and returns the key's value.
 
         `deliver` gets the value before it is stored, so that a crash between the two costs nothing: the next start
-        makes another. None if the database was bootstrapped before.
+        makes another. `deliver_setup` gets that of a set-up link likewise. None if the database was bootstrapped
+        before.
         """
         with self._reader.snapshot() as snapshot:
             if snapshot.rows("SELECT 1 FROM setting WHERE name = ?", _BOOTSTRAP_SETTING):
@@ -195,6 +206,10 @@ class Store:
             writing.organisations.put(transaction, DEFAULT_ORGANISATION, limits=(), expected=None)
             _, value = writing.keys.create(transaction, DEFAULT_ORGANISATION, "first", KeySettings())
             deliver(value)
+            if deliver_setup is not None:
+                ttl, _ = LIFETIMES[Purpose.SETUP]
+                _, link = writing.account_links.create(transaction, Link(Purpose.SETUP, admin=True), ttl)
+                deliver_setup(link)
             return value
 
         return self.write("bootstrap", work).value

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from xds_server.accounts.model import User
 from xds_server.model import (
     Gateway,
     Key,
@@ -54,6 +55,12 @@ def node(value: Node) -> View:
 def join_token(value: JoinToken) -> View:
     """`id` is the public part of its value."""
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name, "value": MASK}
+
+
+def user(value: User) -> View:
+    """The id tells which user of this address it was."""
+    shown = _fields(value, without=("password_hash", *_OF_THE_EVENT))
+    return {**shown, "name": value.name, "password": MASK if value.password_hash else ""}
 
 
 def gateway(value: Gateway) -> View:

@@ -106,7 +106,7 @@ async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
     target = f"unix:{tmp_path}/grpc.sock"
     server.add_insecure_port(target)
     await server.start()
-    under_test = RestServer(TokenInterceptor(TOKEN).check, target)
+    under_test = RestServer(TokenInterceptor(TOKEN), target)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "rest.sock"))
     await under_test.start(listening)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xds_server.store.writing import (
+        account_links,
         gateway,
         join_tokens,
         keys,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         providers,
         rotation,
         routes,
+        sessions,
+        users,
     )
     from xds_server.store.writing.transaction import Event, Transaction
 
@@ -27,6 +30,7 @@ __all__ = [
     "MODULES",
     "Event",
     "Transaction",
+    "account_links",
     "gateway",
     "join_tokens",
     "keys",
@@ -36,10 +40,13 @@ __all__ = [
     "providers",
     "rotation",
     "routes",
+    "sessions",
+    "users",
 ]
 
 #: What is imported when first used.
 MODULES = (
+    "account_links",
     "gateway",
     "join_tokens",
     "keys",
@@ -49,6 +56,8 @@ MODULES = (
     "providers",
     "rotation",
     "routes",
+    "sessions",
+    "users",
 )
 
 

@@ -32,8 +32,10 @@ _KINDS = {
     ObjectType.KEY: "keys",
     ObjectType.NODE: "nodes",
     ObjectType.GATEWAY: "gateway",
-    ObjectType.JOIN_TOKEN: "state",  # no part of the desired state
-    ObjectType.REQUEST: "state",  # likewise
+    # No part of the desired state:
+    ObjectType.JOIN_TOKEN: "state",
+    ObjectType.REQUEST: "state",
+    ObjectType.USER: "state",
 }
 
 

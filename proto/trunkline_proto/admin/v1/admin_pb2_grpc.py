@@ -2,6 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
+from trunkline_proto.admin.v1 import accounts_pb2 as trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
 from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
 
@@ -194,6 +195,41 @@ class AdminStub(object):
                 '/trunkline.admin.v1.Admin/GetStatus',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
+                )
+        self.GetSignInOptions = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/GetSignInOptions',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsResponse.FromString,
+                )
+        self.CreateSetupLink = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/CreateSetupLink',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkResponse.FromString,
+                )
+        self.RedeemSetupLink = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RedeemSetupLink',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemSetupLinkRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+                )
+        self.SignIn = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/SignIn',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+                )
+        self.SignOut = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/SignOut',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutResponse.FromString,
+                )
+        self.GetMe = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/GetMe',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeResponse.FromString,
+                )
+        self.ChangePassword = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ChangePassword',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.FromString,
                 )
 
 
@@ -454,6 +490,55 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSignInOptions(self, request, context):
+        """How one can sign in. For everybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSetupLink(self, request, context):
+        """Makes a link with which one person becomes the installation's admin; earlier ones end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemSetupLink(self, request, context):
+        """Makes the installation's admin, and signs them in. For whoever holds the link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignIn(self, request, context):
+        """RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For everybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignOut(self, request, context):
+        """Ends the session, or all of the user's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMe(self, request, context):
+        """Who the caller is, and what they belong to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Ends the user's other sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -636,6 +721,41 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetSignInOptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSignInOptions,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsResponse.SerializeToString,
+            ),
+            'CreateSetupLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSetupLink,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkResponse.SerializeToString,
+            ),
+            'RedeemSetupLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemSetupLink,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemSetupLinkRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.SerializeToString,
+            ),
+            'SignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignIn,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.SerializeToString,
+            ),
+            'SignOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignOut,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutResponse.SerializeToString,
+            ),
+            'GetMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMe,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1256,5 +1376,124 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/GetStatus',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetSignInOptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/GetSignInOptions',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetSignInOptionsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateSetupLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/CreateSetupLink',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateSetupLinkResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RedeemSetupLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RedeemSetupLink',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemSetupLinkRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/SignIn',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SignOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/SignOut',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/GetMe',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.GetMeResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ChangePassword',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -1,0 +1,27 @@
+"""The one table of roles: complete, and kept to."""
+
+from __future__ import annotations
+
+from trunkline_proto.admin.v1 import admin_pb2
+
+from xds_server.accounts.permissions import RULES, Need, rule_of
+from xds_server.rest import fields
+
+METHODS = {each.name: each for each in admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods}
+
+
+def test_every_method_has_an_entry_and_every_entry_a_method() -> None:
+    missing, gone = set(METHODS) - set(RULES), set(RULES) - set(METHODS)
+    assert not missing, f"xds_server/accounts/permissions.py: say who may call {', '.join(sorted(missing))}"
+    assert not gone, f"xds_server/accounts/permissions.py: there is no {', '.join(sorted(gone))}"
+
+
+def test_what_is_not_in_the_table_needs_an_admin() -> None:
+    assert rule_of("/trunkline.admin.v1.Admin/OfTheFuture").need is Need.ADMIN
+
+
+def test_the_table_names_fields_that_there_are() -> None:
+    for name, rule in RULES.items():
+        request = METHODS[name].input_type
+        for path in (rule.organisation, rule.key, rule.node, *sorted(rule.members or ())):
+            assert not path or fields.canonical(request, path) == path, f"{name}: no field {path}"

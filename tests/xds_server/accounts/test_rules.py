@@ -1,0 +1,74 @@
+"""The rules that have no store: guesses, passwords, sessions, links."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+
+import pytest
+
+from xds_server.accounts import guesses, links, passwords, tokens
+from xds_server.accounts.errors import TooManyGuessesError
+from xds_server.accounts.guesses import Attempts, Bound
+from xds_server.accounts.model import Session
+from xds_server.accounts.sessions import Lifetime
+
+BOUND = Bound(free=3, first=2, longest=30)
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    assert [BOUND.wait(each) for each in range(9)] == [0, 0, 0, 2, 4, 8, 16, 30, 30]
+    assert BOUND.wait(10**6) == 30
+
+
+def test_what_was_long_ago_counts_no_more() -> None:
+    known = Attempts(5, last_at=1_000)
+    assert known.remaining(BOUND, 1_000) == 8
+    assert known.remaining(BOUND, 1_007) == 1
+    assert known.remaining(BOUND, 1_008) == 0
+    assert (
+        known.current(1_000 + guesses.FORGOTTEN_AFTER - 1),
+        known.current(1_000 + guesses.FORGOTTEN_AFTER),
+    ) == (5, 0)
+
+
+def test_subjects_tell_nothing() -> None:
+    assert guesses.account("a@b.example") != guesses.address("a@b.example")
+    assert "a@b" not in guesses.account("a@b.example")
+
+
+def test_sessions_end_when_idle_and_in_any_case() -> None:
+    lifetime = Lifetime(idle=100, absolute=1_000)
+    session = Session(b"", "usr_1", created_at=0, seen_at=500, expires_at=1_000)
+    assert [lifetime.is_alive(session, at) for at in (500, 599, 600)] == [True, True, False]
+    used = Session(b"", "usr_1", created_at=0, seen_at=990, expires_at=1_000)
+    assert [lifetime.is_alive(used, at) for at in (999, 1_000)] == [True, False]
+
+
+def test_a_link_has_its_value_in_the_fragment() -> None:
+    value = tokens.new(tokens.Kind.LINK)
+    assert links.url("https://gw.example/", links.Purpose.RESET, value) == f"https://gw.example/#reset={value}"
+
+
+async def test_passwords_are_argon2id_and_nobodys_costs_as_much() -> None:
+    fresh = importlib.reload(passwords)
+    hashed = await fresh.Passwords().hash("correct horse battery")
+    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert fresh._NOBODYS.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert len(fresh._NOBODYS) == len(hashed)
+    assert await fresh.Passwords().matches("correct horse battery", hashed)
+    assert not await fresh.Passwords().matches("correct horse batterx", hashed)
+    assert not await fresh.Passwords().matches("correct horse battery", "")
+    assert not await fresh.Passwords().matches("correct horse battery", "not a hash")
+
+
+async def test_the_same_password_typed_on_another_system() -> None:
+    known = passwords.Passwords()
+    assert await known.matches("cafe\u0301 au lait 1", await known.hash("caf\u00e9 au lait 1"))
+
+
+async def test_only_so_many_wait_to_be_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_MOST_WAITING", 3)
+    known = passwords.Passwords()
+    tried = await asyncio.gather(*(known.hash("correct horse") for _ in range(6)), return_exceptions=True)
+    assert sum(isinstance(each, TooManyGuessesError) for each in tried) == 3

@@ -1,0 +1,106 @@
+"""The value that a caller sends → who calls."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from typing import TYPE_CHECKING, Any
+
+from xds_server.accounts import tokens
+from xds_server.accounts.caller import MACHINE, NOBODY, Caller
+from xds_server.accounts.errors import SignInError
+from xds_server.accounts.model import Session
+from xds_server.accounts.sessions import DEFAULT, Lifetime
+from xds_server.errors import UnauthenticatedError
+from xds_server.store import AsyncStore, accounts, writing
+from xds_server.store.accounts import Account
+from xds_server.store.connection import Snapshot
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+_SCHEME = "bearer "
+_MIN_TOKEN = 16
+
+
+class Authenticator:
+    """Knows the admin token, and, with a store, users' sessions and personal tokens."""
+
+    def __init__(self, token: str, store: AsyncStore | None = None, lifetime: Lifetime = DEFAULT) -> None:
+        if len(token) < _MIN_TOKEN:
+            raise ValueError(f"the admin token needs {_MIN_TOKEN} characters or more")
+        self._token = token.encode()
+        self._store = store
+        self._lifetime = lifetime
+        self._noting: set[asyncio.Task[Any]] = set()
+
+    def require_admin_token(self, metadata: Any) -> None:
+        """Raises UnauthenticatedError. The time it takes says nothing about the token."""
+        if not self._is_admin_token(_bearer(metadata)):
+            raise _WRONG_TOKEN
+
+    async def caller(self, metadata: Any) -> Caller:
+        """Returns who calls. Raises UnauthenticatedError."""
+        value = _bearer(metadata)
+        if self._is_admin_token(value):
+            return MACHINE
+        if self._store is None or tokens.kind_of(value) is not tokens.Kind.SESSION:
+            raise _WRONG_TOKEN
+        return await self._of_session(tokens.hash_of(value), self._store)
+
+    async def caller_if_any(self, metadata: Any) -> Caller:
+        """As `caller`, for calls that anybody may make: NOBODY where a value is missing, wrong or over."""
+        try:
+            return await self.caller(metadata)
+        except UnauthenticatedError:
+            return NOBODY
+
+    def _is_admin_token(self, value: str) -> bool:
+        return hmac.compare_digest(value.encode(), self._token)
+
+    async def _of_session(self, hash_: bytes, store: AsyncStore) -> Caller:
+        def read(snapshot: Snapshot) -> tuple[Session, Account] | None:
+            session = accounts.session(snapshot, hash_)
+            account = accounts.account(snapshot, session.user_id) if session is not None else None
+            return (session, account) if session is not None and account is not None else None
+
+        found, now = await store.read(read), int(time.time())
+        if found is None or found[1].user.disabled or not self._lifetime.is_alive(found[0], now):
+            raise SignInError("this session has ended: sign in again")
+        session, account = found
+        if self._lifetime.is_worth_noting(session, now):
+            self._note_use(hash_, store)
+        return Caller(
+            user=account.user,
+            memberships=account.memberships,
+            session_hash=hash_,
+            expires_at=session.expires_at,
+            own_keys=account.own_keys,
+        )
+
+    def _note_use(self, hash_: bytes, store: AsyncStore) -> None:
+        """Beside the call, which need not wait for the disk."""
+
+        def work(transaction: Transaction) -> None:
+            writing.sessions.note_use(transaction, hash_)
+
+        task = asyncio.create_task(store.write("session", work))
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+
+_WRONG_TOKEN = UnauthenticatedError(
+    "this is no personal token, and not the admin token, which is in credentials.json of the data directory"
+)
+
+
+def _bearer(metadata: Any) -> str:
+    """Raises UnauthenticatedError unless there is exactly one."""
+    values = [value for name, value in metadata or () if name == "authorization"]
+    if len(values) != 1 or not isinstance(values[0], str) or not values[0].lower().startswith(_SCHEME):
+        raise UnauthenticatedError(
+            "send the metadata `authorization: Bearer <token>` (once): a personal token, or the admin token, "
+            "which is in credentials.json of the data directory"
+        )
+    return values[0][len(_SCHEME) :]

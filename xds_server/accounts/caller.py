@@ -1,0 +1,68 @@
+"""Who makes the running call. The guard of the server sets it; everything below reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from xds_server.accounts.model import Membership, Role, User
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The admin token (`machine`), a user, or nobody.
+
+    `session_hash` is that of the browser's session, empty for a personal token. `expires_at` is Unix seconds, 0
+    for never.
+    """
+
+    machine: bool = False
+    user: User | None = None
+    memberships: tuple[Membership, ...] = ()
+    session_hash: bytes = field(default=b"", repr=False)
+    expires_at: int = 0
+    #: Ids of the API keys that are the user's own.
+    own_keys: frozenset[str] = frozenset()
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether every organisation is open to it."""
+        return self.machine or (self.user is not None and self.user.admin)
+
+    @property
+    def is_somebody(self) -> bool:
+        return self.machine or self.user is not None
+
+    def role_in(self, organisation: str) -> Role | None:
+        """By the organisation's name; an admin's is that of an owner."""
+        if self.is_admin:
+            return Role.OWNER
+        return next((each.role for each in self.memberships if each.organisation == organisation), None)
+
+    @property
+    def actor(self) -> str:
+        """As the audit log shows it."""
+        return f"user:{self.user.email}" if self.user is not None else "admin"
+
+
+NOBODY = Caller()
+MACHINE = Caller(machine=True)
+
+_current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+
+
+def current() -> Caller:
+    """Returns who makes the running call; NOBODY outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def calling(caller: Caller) -> Iterator[None]:
+    """Makes `caller` the current one inside of the block."""
+    token = _current.set(caller)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,33 @@
+"""Why an account may not do something.
+
+XdsServerError
+├── ForbiddenError          the caller's role does not allow it
+├── TooManyGuessesError     too many wrong passwords lately; says when to try again
+└── UnauthenticatedError
+    ├── SignInError         the e-mail address or the password is wrong
+    └── LinkError           a link is unknown, used or expired
+"""
+
+from __future__ import annotations
+
+from xds_server.errors import UnauthenticatedError, XdsServerError
+
+
+class ForbiddenError(XdsServerError):
+    """The caller's role does not allow the call; names the role that is needed."""
+
+
+class TooManyGuessesError(XdsServerError):
+    """Too many attempts failed, for an account or from an address. `seconds` is how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many attempts failed: try again in {seconds} s")
+        self.seconds = seconds
+
+
+class SignInError(UnauthenticatedError):
+    """Nobody is signed in. Never says whether the account exists."""
+
+
+class LinkError(UnauthenticatedError):
+    """A link for setting up, joining or a new password opens nothing."""

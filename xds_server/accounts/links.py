@@ -1,0 +1,61 @@
+"""Links of one use: for setting up a gateway, for joining, for a new password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from urllib.parse import quote
+
+_DAY = 86_400
+
+
+class Purpose(StrEnum):
+    """What a link is for; the word also begins the fragment of its URL."""
+
+    SETUP = "setup"
+    INVITE = "invite"
+    RESET = "reset"
+
+    @property
+    def another(self) -> str:
+        """Where one gets another link."""
+        return {
+            Purpose.SETUP: "`trunkline users setup-link` prints another",
+            Purpose.INVITE: "ask whoever invited you for another",
+            Purpose.RESET: "ask an admin for another (`trunkline users reset`)",
+        }[self]
+
+
+#: Seconds: the default, and the longest.
+LIFETIMES = {
+    Purpose.SETUP: (_DAY, 7 * _DAY),
+    Purpose.INVITE: (7 * _DAY, 30 * _DAY),
+    Purpose.RESET: (_DAY, 7 * _DAY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`email`, `organisation_id`, `role` and `admin` are of an invitation; `user_id` is whose password it renews.
+
+    Times are Unix seconds; empty is none.
+    """
+
+    purpose: Purpose
+    email: str = ""
+    organisation_id: str = ""
+    role: str = ""
+    admin: bool = False
+    user_id: str = ""
+    id: str = ""
+    created_at: int = 0
+    expires_at: int = 0
+
+    def made(self, id_: str, created_at: int, expires_at: int) -> Link:
+        """Returns it as it is stored."""
+        return replace(self, id=id_, created_at=created_at, expires_at=expires_at)
+
+
+def url(console: str, purpose: Purpose, value: str) -> str:
+    """Returns the console's URL with the value in the fragment, which no server and no log ever sees."""
+    return f"{console.rstrip('/')}/#{purpose.value}={quote(value, safe='')}"

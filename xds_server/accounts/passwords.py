@@ -1,0 +1,84 @@
+"""Passwords: what is accepted, and argon2id, a few at a time because each takes 64 MiB and some 50 ms of CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from xds_server.accounts.errors import TooManyGuessesError
+from xds_server.admin.problems import Problems
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+T = TypeVar("T")
+
+SHORTEST, LONGEST = 12, 1_024
+RULE = f"{SHORTEST} to {LONGEST:,} characters, other than the e-mail address"
+#: Of a password that nobody knows: what is verified where there is no account takes the same time.
+_NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$0cJlDLVEKDGcoCFGqBb9Zw$/k+AZJMIJwrJ9dSJeftcsAKHhUowLGzN/3yUhssV6sI"
+_AT_A_TIME, _MOST_WAITING = 2, 32
+
+
+def check(password: str, email: str, problems: Problems) -> None:
+    """Notes why a new password is not accepted."""
+    if not SHORTEST <= len(password) <= LONGEST or password.strip().lower() == email:
+        problems.note(f"this password is not accepted (not shown); accepted: {RULE}")
+
+
+class Passwords:
+    """Hashes and verifies, in threads."""
+
+    def __init__(self) -> None:
+        self._running = asyncio.Semaphore(_AT_A_TIME)
+        self._waiting = 0
+
+    async def hash(self, password: str) -> str:
+        """Returns argon2id's encoded hash. Raises TooManyGuessesError if too many wait already."""
+        return await self._in_turn(_hash, password)
+
+    async def matches(self, password: str, hash_: str) -> bool:
+        """Returns whether it is the password of `hash_`, which is empty for an account that has none, or that is
+        not there: that takes as long.
+
+        Raises TooManyGuessesError if too many wait already.
+        """
+        return await self._in_turn(_verify, password, hash_ or _NOBODYS) and bool(hash_)
+
+    async def _in_turn(self, work: Callable[..., T], *arguments: str) -> T:
+        if self._waiting >= _MOST_WAITING:
+            raise TooManyGuessesError(1)
+        self._waiting += 1
+        try:
+            async with self._running:
+                return await asyncio.to_thread(work, *arguments)
+        finally:
+            self._waiting -= 1
+
+
+def _hash(password: str) -> str:
+    return _hasher().hash(_normal(password))
+
+
+def _verify(password: str, hash_: str) -> bool:
+    from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+
+    try:
+        return _hasher().verify(hash_, _normal(password))
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _normal(password: str) -> str:
+    """The same characters may be typed as other code points on another system (NIST SP 800-63B, 5.1.1.2)."""
+    return unicodedata.normalize("NFKC", password[:LONGEST])
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher  # noqa: PLC0415  # only where passwords are used
+
+    return PasswordHasher()

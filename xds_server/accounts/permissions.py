@@ -1,0 +1,168 @@
+"""Which role each call needs: the one table, for gRPC, REST and console alike.
+
+A call that is not in it needs an admin. What a caller sees of the answer is filtered by `Caller` where it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from google.protobuf.message import Message
+
+from xds_server.accounts.caller import Caller
+from xds_server.accounts.errors import ForbiddenError
+from xds_server.accounts.model import Role
+from xds_server.admin.values import quoted
+from xds_server.errors import NotFoundError, UnauthenticatedError
+
+
+class Need(Enum):
+    """What a call asks for, beginning with the least."""
+
+    ANYBODY = "anybody"
+    SIGNED_IN = "a user or the admin token"
+    #: In an organisation; the answer holds what the role may see.
+    READ = "viewer, member, operator or owner"
+    #: As OPERATE, and for members where the object is their own.
+    OWN = "member (of what is their own), operator or owner"
+    OPERATE = "operator or owner"
+    MANAGE = "owner"
+    ADMIN = "installation admin"
+
+
+_ROLES: Mapping[Need, frozenset[Role]] = {
+    Need.READ: frozenset(Role),
+    Need.OWN: frozenset({Role.MEMBER, Role.OPERATOR, Role.OWNER}),
+    Need.OPERATE: frozenset({Role.OPERATOR, Role.OWNER}),
+    Need.MANAGE: frozenset({Role.OWNER}),
+    Need.ADMIN: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`organisation`, `key` and `node` are paths of the request's fields that say what it is about.
+
+    `members` are the fields that a member may give, where not all.
+    """
+
+    need: Need
+    organisation: str = ""
+    key: str = ""
+    node: str = ""
+    members: frozenset[str] | None = None
+
+
+def _own(*, members: str, organisation: str = "", key: str = "", node: str = "") -> Rule:
+    return Rule(Need.OWN, organisation, key, node, frozenset(members.split()))
+
+
+_USAGE = Rule(Need.READ, organisation="filter.organisation")
+
+#: By the method's name.
+RULES: Mapping[str, Rule] = {
+    "GetSignInOptions": Rule(Need.ANYBODY),
+    "RedeemSetupLink": Rule(Need.ANYBODY),
+    "SignIn": Rule(Need.ANYBODY),
+    "SignOut": Rule(Need.SIGNED_IN),
+    "GetMe": Rule(Need.SIGNED_IN),
+    "ChangePassword": Rule(Need.SIGNED_IN),
+    "CreateSetupLink": Rule(Need.ADMIN),
+    # What belongs to an organisation.
+    "ListOrganisations": Rule(Need.READ),
+    "ListRoutes": Rule(Need.READ),
+    "ExplainRoute": Rule(Need.READ, organisation="organisation"),
+    "ListKeys": Rule(Need.READ, organisation="organisation"),
+    "CreateKey": _own(
+        organisation="key.organisation", members="key.organisation key.name key.models key.expires_at"
+    ),
+    "UpdateKey": _own(key="id", members="id version name expires_at end_grace"),
+    "RotateKey": _own(key="id", members="id version grace_seconds ends"),
+    "RevokeKey": _own(key="id", members="id"),
+    "ListNodes": Rule(Need.READ, organisation="organisation"),
+    "InviteNode": _own(
+        organisation="organisation",
+        key="owner_key",
+        members="organisation owner_key visibility ttl_seconds require_approval name",
+    ),
+    "UpdateNode": _own(node="node_id", members="node_id version name visibility drained"),
+    "RemoveNode": _own(node="node_id", members="node_id version"),
+    "ReportContributions": Rule(Need.READ, organisation="organisation"),
+    "ReportUsage": _USAGE,
+    "TopRequests": _USAGE,
+    "CompareTargets": _USAGE,
+    "ExportUsage": _USAGE,
+    # What belongs to the installation. An organisation's own routes too: their targets spend the installation's
+    # credentials, and their prices decide what its limits count.
+    **dict.fromkeys(
+        (
+            *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus"),
+            *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute"),
+            *("PutOrganisation", "DeleteOrganisation"),
+            *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),
+            *("ListRequests", "SearchRequests", "GetRequest", "CancelRequest"),
+        ),
+        Rule(Need.ADMIN),
+    ),
+}
+_DEFAULT = Rule(Need.ADMIN)
+
+
+def rule_of(method: str) -> Rule:
+    """Returns the rule for a method by its name, or by its full name."""
+    return RULES.get(method.rpartition("/")[2], _DEFAULT)
+
+
+def require(rule: Rule, caller: Caller, request: Message) -> None:
+    """Checks the role, in the organisation that the request names, if it names one.
+
+    Raises:
+        UnauthenticatedError: nobody calls.
+        NotFoundError: the organisation is none of the caller's; it is answered as if it did not exist.
+        ForbiddenError: the role does not allow it.
+    """
+    if rule.need is Need.ANYBODY:
+        return
+    if not caller.is_somebody:
+        raise UnauthenticatedError("sign in first, or send `authorization: Bearer <token>`")
+    if rule.need is Need.SIGNED_IN or caller.is_admin:
+        return
+    organisation = _value(request, rule.organisation) if rule.organisation else ""
+    allowed = _ROLES[rule.need]
+    roles = {each.organisation: each.role for each in caller.memberships}
+    if organisation:
+        role = roles.get(organisation)
+        if role is None:
+            raise NotFoundError(f"{rule.organisation}: no organisation {quoted(organisation)}")
+        roles = {organisation: role}
+    if not allowed.intersection(roles.values()):
+        where = f" in {organisation}" if organisation else ""
+        raise ForbiddenError(f"your role does not allow this; it needs the role {rule.need.value}{where}")
+    if rule.members is not None and organisation and roles[organisation] is Role.MEMBER:
+        require_own_fields(rule, request)
+
+
+def require_own_fields(rule: Rule, request: Message) -> None:
+    """Checks that a request holds only what a member may decide. Raises ForbiddenError."""
+    forbidden = sorted(set(_given(request)) - (rule.members or frozenset()))
+    if forbidden:
+        raise ForbiddenError(f"{forbidden[0]}: a member may not set it; it needs the role {Need.OPERATE.value}")
+
+
+def _given(message: Message, before: str = "") -> list[str]:
+    """Paths of the fields that are set; of a message, those inside."""
+    found: list[str] = []
+    for field, value in message.ListFields():
+        path = f"{before}{field.name}"
+        is_object = field.message_type is not None and not field.is_repeated
+        found += _given(value, f"{path}.") if is_object else [path]
+    return found
+
+
+def _value(request: Message, path: str) -> str:
+    found: object = request
+    for name in path.split("."):
+        found = getattr(found, name)
+    return str(found)

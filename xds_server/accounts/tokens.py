@@ -1,0 +1,35 @@
+"""Values of sessions, personal tokens and links. Each kind has a prefix of its own; only hashes are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from enum import StrEnum
+
+#: Bytes of randomness; a value of 256 random bits needs no salt and no stretching.
+_BYTES = 32
+
+
+class Kind(StrEnum):
+    """What a value opens, by how it begins."""
+
+    SESSION = "tl-ses-"
+    PERSONAL = "tl-pat-"
+    LINK = "tl-lnk-"
+    DEVICE = "tl-dev-"
+    FLOW = "tl-flw-"
+
+
+def new(kind: Kind) -> str:
+    """Returns a value that nobody can guess."""
+    return f"{kind}{secrets.token_urlsafe(_BYTES)}"
+
+
+def hash_of(value: str) -> bytes:
+    """Returns the SHA-256, by which a value is looked up."""
+    return hashlib.sha256(value.encode()).digest()
+
+
+def kind_of(value: str) -> Kind | None:
+    """Returns what a value claims to be; None for an admin token, or for anything else."""
+    return next((kind for kind in Kind if value.startswith(kind)), None)

@@ -1,0 +1,58 @@
+"""Rules for what people say about themselves, and how they are shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import grpc
+from trunkline_proto.admin.v1 import accounts_pb2 as pb
+
+from xds_server.accounts.model import Membership, User
+from xds_server.admin.problems import Problems
+from xds_server.admin.values import quoted
+from xds_server.messages import Encoder
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,188}[a-z0-9])?")
+_LONGEST_NAME = 100
+_ADDRESS_HEADER = "x-trunkline-client-address"
+
+_MEMBERSHIP = Encoder(Membership, pb.Membership, unsaid=["organisation_id"])
+_USER = Encoder(User, pb.User, given=["has_password", "memberships"], unsaid=["password_hash", "version"])
+
+
+def user(value: User, memberships: Iterable[Membership]) -> pb.User:
+    """Without the password."""
+    return _USER(value, has_password=bool(value.password_hash), memberships=map(_MEMBERSHIP, memberships))
+
+
+def email(text: str) -> str:
+    """As addresses are compared and stored. Some characters that are not ASCII become ASCII in lower case."""
+    return text.strip().lower() if text.isascii() else text
+
+
+def check_email(text: str, problems: Problems) -> None:
+    """Of one in lower case. Only ASCII: two addresses that look alike would be two people."""
+    if not _EMAIL.fullmatch(text) or ".." in text:
+        problems.note(f"{quoted(text)} is not an e-mail address; accepted: name@example.com, in ASCII")
+
+
+def check_name(text: str, problems: Problems) -> None:
+    """A person's; may be empty."""
+    if len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
+        problems.note(f"accepted: at most {_LONGEST_NAME} printable characters without blanks around them")
+
+
+def address_of(context: Context) -> str:
+    """The client's address. Envoy, which is on our Unix socket, says it in a header; others are the peer."""
+    peer = unquote(context.peer() or "")
+    if peer.startswith("unix:"):
+        for name, value in context.invocation_metadata() or ():
+            if name == _ADDRESS_HEADER and isinstance(value, str):
+                return value[:64]
+        return "unix"
+    return peer.partition(":")[2].rpartition(":")[0]

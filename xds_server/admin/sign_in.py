@@ -1,0 +1,204 @@
+"""The Admin service's methods about signing in and out."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import grpc
+from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc
+
+from xds_server.accounts import guesses, links, passwords
+from xds_server.accounts.caller import Caller, current
+from xds_server.accounts.errors import SignInError, TooManyGuessesError
+from xds_server.accounts.links import Link, Purpose
+from xds_server.accounts.model import User
+from xds_server.accounts.passwords import Passwords
+from xds_server.accounts.sessions import Lifetime
+from xds_server.admin import people, values
+from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.problems import checking
+from xds_server.errors import InUseError, InvalidFieldError, UnauthenticatedError
+from xds_server.store import AsyncStore, accounts, writing
+from xds_server.store.records import Actor
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+#: Trailing metadata with which the REST server sets or ends the browser's cookie: the value and its seconds.
+SET_SESSION = "x-trunkline-set-session"
+
+
+class SignInMethods(admin_pb2_grpc.AdminServicer):
+    """The part of the service that is about signing in and out."""
+
+    _store: AsyncStore
+    _changes: Changes
+    _passwords: Passwords
+    _lifetime: Lifetime
+    _console: str
+
+    @reporting
+    async def GetSignInOptions(
+        self, request: pb.GetSignInOptionsRequest, context: Context
+    ) -> pb.GetSignInOptionsResponse:
+        has_users = await self._store.read(accounts.has_users)
+        return pb.GetSignInOptionsResponse(needs_setup=not has_users, password=True)
+
+    @reporting
+    async def CreateSetupLink(
+        self, request: pb.CreateSetupLinkRequest, context: Context
+    ) -> pb.CreateSetupLinkResponse:
+        default, longest = links.LIFETIMES[Purpose.SETUP]
+        with checking() as problems:
+            values.number(
+                request.ttl_seconds, 0, longest, f"seconds (0 = {default:,})", problems.at("ttl_seconds")
+            )
+
+        def work(transaction: Transaction) -> tuple[Link, str]:
+            writing.account_links.remove_all(transaction, Purpose.SETUP)
+            ttl = request.ttl_seconds or default
+            return writing.account_links.create(transaction, Link(Purpose.SETUP, admin=True), ttl)
+
+        link, value = (await self._changes.write(actor_of(context), work)).value
+        url = links.url(self._console, Purpose.SETUP, value)
+        return pb.CreateSetupLinkResponse(url=url, expires_at=link.expires_at)
+
+    @reporting
+    async def RedeemSetupLink(self, request: pb.RedeemSetupLinkRequest, context: Context) -> pb.SignInResponse:
+        email = people.email(request.email)
+        with checking() as problems:
+            people.check_email(email, problems.at("email"))
+            people.check_name(request.name, problems.at("name"))
+            passwords.check(request.password, email, problems.at("password"))
+        # Whoever has no link makes the gateway hash nothing.
+        await self._store.write("setup", lambda tx: writing.account_links.find(tx, Purpose.SETUP, request.token))
+        hashed = await self._passwords.hash(request.password)
+
+        def work(transaction: Transaction) -> tuple[User, str]:
+            writing.account_links.use(transaction, Purpose.SETUP, request.token)
+            wanted = User("", email, request.name, admin=True, password_hash=hashed)
+            user = writing.users.create(transaction, wanted)
+            return user, self._begin(transaction, user)
+
+        user, value = (await self._changes.write(Actor(f"user:{email}"), work)).value
+        return await self._signed_in(user, value, context)
+
+    @reporting
+    async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
+        email = people.email(request.email)
+        user = await self.check_password(email, request.password, context)
+
+        def work(transaction: Transaction) -> tuple[User, str]:
+            writing.sessions.forget_attempts(transaction, guesses.account(email))
+            writing.sessions.take_attempt_back(transaction, guesses.address(people.address_of(context)))
+            known = writing.users.get(transaction, user.id)
+            if known.disabled or known.password_hash != user.password_hash:
+                raise _WRONG
+            return known, self._begin(transaction, known)
+
+        user, value = (await self._store.write(Actor(f"user:{email}"), work)).value
+        return await self._signed_in(user, value, context)
+
+    @reporting
+    async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
+        caller = current()
+
+        def work(transaction: Transaction) -> int:
+            if caller.user is not None and request.everywhere:
+                return writing.sessions.end_all(transaction, caller.user.id)
+            return writing.sessions.end(transaction, caller.session_hash)
+
+        ended = (await self._store.write(actor_of(context), work)).value
+        set_session(context, "", 0)
+        return pb.SignOutResponse(ended=ended)
+
+    @reporting
+    async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
+        caller = current()
+        shown = people.user(caller.user, caller.memberships) if caller.user is not None else None
+        return pb.GetMeResponse(user=shown, machine=caller.machine, expires_at=caller.expires_at)
+
+    @reporting
+    async def ChangePassword(
+        self, request: pb.ChangePasswordRequest, context: Context
+    ) -> pb.ChangePasswordResponse:
+        user, session = require_session(current())
+        with checking() as problems:
+            passwords.check(request.password, user.email, problems.at("password"))
+        if user.password_hash:
+            try:
+                await self.check_password(user.email, request.current, context)
+            except SignInError:
+                raise InvalidFieldError(["current: this is not your password"]) from None
+        hashed = await self._passwords.hash(request.password)
+
+        def work(transaction: Transaction) -> int:
+            known = writing.users.get(transaction, user.id)
+            if known.password_hash != user.password_hash:
+                raise InUseError("the password was changed meanwhile: sign in again")
+            writing.users.set_password(transaction, known, hashed)
+            writing.sessions.forget_attempts(transaction, guesses.account(user.email))
+            return writing.sessions.end_all(transaction, user.id, but=session)
+
+        ended = (await self._changes.write(actor_of(context), work)).value
+        return pb.ChangePasswordResponse(ended=ended)
+
+    async def check_password(self, email: str, password: str, context: Context) -> User:
+        """Returns the user. The same, and as slow, for an account that is not there, is disabled or has no
+        password.
+
+        Raises SignInError, TooManyGuessesError.
+        """
+        subjects = {
+            guesses.account(email): guesses.ACCOUNT,
+            guesses.address(people.address_of(context)): guesses.ADDRESS,
+        }
+
+        def count(transaction: Transaction) -> int:
+            for subject, bound in subjects.items():
+                wait = writing.sessions.count_attempt(transaction, subject, bound)
+                if wait:
+                    return wait
+            return 0
+
+        wait = (await self._store.write("sign-in", count)).value
+        if wait:
+            raise TooManyGuessesError(wait)
+        user = await self._store.read(lambda snapshot: accounts.user_of_email(snapshot, email))
+        known = user.password_hash if user is not None and not user.disabled else ""
+        if not await self._passwords.matches(password, known) or user is None:
+            raise _WRONG
+        return user
+
+    def _begin(self, transaction: Transaction, user: User) -> str:
+        """Returns the value of a new session, in place of the one that the browser had."""
+        return writing.sessions.begin(transaction, user, self._lifetime, instead_of=current().session_hash)
+
+    async def _signed_in(self, user: User, value: str, context: Context) -> pb.SignInResponse:
+        """The answer to everything that begins a session."""
+        set_session(context, value, self._lifetime.absolute)
+        memberships = await self._store.read(lambda snapshot: accounts.memberships(snapshot, user.id))
+        expires_at = int(time.time()) + self._lifetime.absolute
+        return pb.SignInResponse(user=people.user(user, memberships), expires_at=expires_at)
+
+
+_WRONG = SignInError("the e-mail address or the password is wrong")
+
+
+def set_session(context: Context, value: str, seconds: int) -> None:
+    """Has the REST server set the browser's cookie; an empty value ends it."""
+    context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"),))
+
+
+def require_session(caller: Caller) -> tuple[User, bytes]:
+    """Returns the user and the hash of their session. Raises UnauthenticatedError for a token: one that leaked
+    must not become more than it is.
+    """
+    if caller.user is None or not caller.session_hash:
+        raise UnauthenticatedError("this needs a user who is signed in; no token is enough")
+    return caller.user, caller.session_hash

@@ -1,0 +1,99 @@
+"""What is special about browsers: their cookie, and that other sites' pages make them send it.
+
+A call that comes without `authorization`, with a cookie or not, changes something only where our own page sent it:
+with the header `x-trunkline-csrf`, which other sites' pages cannot set without our leave, from our own origin.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from xds_server.accounts import tokens
+from xds_server.admin.sign_in import SET_SESSION
+from xds_server.rest.errors import RestError
+
+#: Browsers take a cookie of the first name from https alone, for this host alone, and let no subdomain set it.
+_SECURE_NAME, _PLAIN_NAME = "__Host-trunkline_session", "trunkline_session"
+CSRF_HEADER = "x-trunkline-csrf"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_secure(request: web.BaseRequest, always: bool) -> bool:
+    """Returns whether the browser speaks https. Envoy sets the header on every request."""
+    return always or request.headers.get("x-forwarded-proto") == "https"
+
+
+def credentials(request: web.BaseRequest, *, is_open: bool, secure: bool) -> list[tuple[str, str]]:
+    """Returns the metadata that stands for the browser's cookie; none without one.
+
+    `is_open`: anybody may make this call. Raises RestError for a call that another site's page may have caused.
+    """
+    value = request.cookies.get(_SECURE_NAME if secure else _PLAIN_NAME, "")
+    if value or is_open:
+        _require_own_page(request)
+    return [("authorization", f"Bearer {value}")] if tokens.kind_of(value) is tokens.Kind.SESSION else []
+
+
+def keep(response: web.StreamResponse, metadata: Any, *, secure: bool) -> None:
+    """Sets or ends the cookie as a call's trailing metadata say."""
+    said = metadatum(metadata, SET_SESSION)
+    if said is None:
+        return
+    value, _, seconds = said.partition(" ")
+    response.set_cookie(
+        _SECURE_NAME if secure else _PLAIN_NAME,
+        value,
+        max_age=int(seconds),
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def metadatum(metadata: Any, name: str) -> str | None:
+    """Returns a text of a call's trailing metadata."""
+    found = dict(metadata or ()).get(name)
+    return found if isinstance(found, str) else None
+
+
+def _require_own_page(request: web.BaseRequest) -> None:
+    headers = request.headers
+    site = headers.get("sec-fetch-site", "same-origin")
+    if request.method in _READING:
+        if site not in {"same-origin", "none"}:
+            raise _forbidden("it comes from another site's page (Sec-Fetch-Site)")
+        return
+    if headers.get(CSRF_HEADER) != "1":
+        raise _forbidden(f"send the header {CSRF_HEADER}: 1, or `authorization: Bearer <token>`")
+    if site != "same-origin":
+        raise _forbidden("it comes from another site's page (Sec-Fetch-Site)")
+    origin = headers.get("origin")
+    if origin is not None and not _is_own(origin, request.host):
+        raise _forbidden("it comes from another site's page (Origin)")
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Returns whether `origin`, which may be `null`, has the host and port that the browser asked for. What ends
+    TLS before us may have changed the scheme alone.
+    """
+    scheme = origin.partition("://")[0]
+    found, own = _host_and_port(origin), _host_and_port(f"{scheme}://{host}")
+    return found is not None and found == own
+
+
+def _host_and_port(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
+
+
+def _forbidden(why: str) -> RestError:
+    return RestError(403, "permission_denied", f"this call is refused: {why}")

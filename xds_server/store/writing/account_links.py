@@ -1,0 +1,59 @@
+"""Links of one use. Of their values only hashes are kept, and a link that was used is gone."""
+
+from __future__ import annotations
+
+from sqlmodel import col, delete, select
+
+from xds_server.accounts import tokens
+from xds_server.accounts.errors import LinkError
+from xds_server.accounts.links import Link, Purpose
+from xds_server.store import accounts, api_keys
+from xds_server.store.account_tables import AccountLinkRow
+from xds_server.store.writing.transaction import Transaction
+
+
+def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link, str]:
+    """Returns the link with its id, and its value, which is kept nowhere."""
+    value = tokens.new(tokens.Kind.LINK)
+    now = transaction.now
+    made = link.made(api_keys.new_id(), now, now + ttl_seconds)
+    transaction.session.exec(delete(AccountLinkRow).where(col(AccountLinkRow.expires_at) <= now))
+    transaction.session.add(AccountLinkRow(**accounts.LINK.encode(made), hash=tokens.hash_of(value)))
+    transaction.session.flush()
+    return made, value
+
+
+def find(transaction: Transaction, purpose: Purpose, value: str) -> Link:
+    """Returns what a value opens. Raises LinkError."""
+    row = transaction.session.exec(
+        select(AccountLinkRow).where(AccountLinkRow.hash == tokens.hash_of(value))
+    ).first()
+    if row is None or row.purpose != purpose or row.expires_at <= transaction.now:
+        raise LinkError(f"this link was used, has expired or is another gateway's: {purpose.another}")
+    return accounts.LINK.decode_row(row)
+
+
+def use(transaction: Transaction, purpose: Purpose, value: str) -> Link:
+    """Returns what a value opens, this once: of two who use it at once, the second finds it gone.
+
+    Raises LinkError.
+    """
+    link = find(transaction, purpose, value)
+    remove(transaction, link.id)
+    return link
+
+
+def remove(transaction: Transaction, link_id: str) -> bool:
+    """Returns whether it was there."""
+    row = transaction.session.get(AccountLinkRow, link_id)
+    if row is None:
+        return False
+    transaction.session.delete(row)
+    transaction.session.flush()
+    return True
+
+
+def remove_all(transaction: Transaction, purpose: Purpose, *, user_id: str = "") -> None:
+    """Of one purpose, and of one user where a user is given."""
+    of_purpose = delete(AccountLinkRow).where(col(AccountLinkRow.purpose) == purpose.value)
+    transaction.session.exec(of_purpose.where(col(AccountLinkRow.user_id) == user_id) if user_id else of_purpose)
