@@ -13,6 +13,27 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
+from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
+from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkResponse as CreateSetupLinkResponse
+from trunkline_proto.admin.v1.accounts_pb2 import GetMeRequest as GetMeRequest
+from trunkline_proto.admin.v1.accounts_pb2 import GetMeResponse as GetMeResponse
+from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsRequest as GetSignInOptionsRequest
+from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsResponse as GetSignInOptionsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import Membership as Membership
+from trunkline_proto.admin.v1.accounts_pb2 import ROLE_MEMBER as ROLE_MEMBER
+from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OPERATOR as ROLE_OPERATOR
+from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OWNER as ROLE_OWNER
+from trunkline_proto.admin.v1.accounts_pb2 import ROLE_UNSPECIFIED as ROLE_UNSPECIFIED
+from trunkline_proto.admin.v1.accounts_pb2 import ROLE_VIEWER as ROLE_VIEWER
+from trunkline_proto.admin.v1.accounts_pb2 import RedeemSetupLinkRequest as RedeemSetupLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import Role as Role
+from trunkline_proto.admin.v1.accounts_pb2 import SignInRequest as SignInRequest
+from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInResponse
+from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
+from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
+from trunkline_proto.admin.v1.accounts_pb2 import User as User
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -889,7 +910,7 @@ class Change(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     kind: Global___Change.Kind.ValueType
     object_type: _builtins.str
-    """`provider`, `route`, `organisation`, `key`, `node` or `join-token`."""
+    """`provider`, `route`, `organisation`, `key`, `node`, `gateway`, `join-token`, `user`."""
     object_name: _builtins.str
     """The object's name; a route's model, with `organisation/` before it where it has one."""
     @_builtins.property
@@ -1858,7 +1879,7 @@ class ListAuditEventsRequest(_message.Message):
     before_id: _builtins.int
     """Only events older than this id; 0: from the newest."""
     object_type: _builtins.str
-    """`provider`, `route`, `organisation`, `key`, `node`, `join-token`; empty: all."""
+    """`provider`, `route`, `organisation`, `key`, `node`, `gateway`, `join-token`, `user`; empty: all."""
     object_name: _builtins.str
     def __init__(
         self,
