@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.accounts.errors import TooManyGuessesError
-from xds_server.admin.problems import Problems
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -23,10 +22,9 @@ _NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$0cJlDLVEKDGcoCFGqBb9Zw$/k+AZJMIJwrJ9d
 _AT_A_TIME, _MOST_WAITING = 2, 32
 
 
-def check(password: str, email: str, problems: Problems) -> None:
-    """Notes why a new password is not accepted."""
-    if not SHORTEST <= len(password) <= LONGEST or password.strip().lower() == email:
-        problems.note(f"this password is not accepted (not shown); accepted: {RULE}")
+def is_accepted(password: str, email: str) -> bool:
+    """Returns whether RULE allows a new password."""
+    return SHORTEST <= len(password) <= LONGEST and password.strip().lower() != email
 
 
 class Passwords:

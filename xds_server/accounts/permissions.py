@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 from xds_server.accounts.caller import Caller
 from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Role
-from xds_server.admin.values import quoted
 from xds_server.errors import NotFoundError, UnauthenticatedError
+from xds_server.quoting import quoted
 
 
 class Need(Enum):

@@ -14,9 +14,9 @@ from xds_server.accounts.caller import Caller
 from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Role
 from xds_server.accounts.permissions import Rule, require_own_fields
-from xds_server.admin.values import quoted
 from xds_server.errors import InvalidFieldError, NotFoundError
 from xds_server.model import State
+from xds_server.quoting import quoted
 from xds_server.store import AsyncStore
 
 _OPERATING = frozenset({Role.OPERATOR, Role.OWNER})

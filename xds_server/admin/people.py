@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import grpc
 from trunkline_proto.admin.v1 import accounts_pb2 as pb
 
+from xds_server.accounts import passwords
 from xds_server.accounts.model import Membership, User
 from xds_server.admin.problems import Problems
 from xds_server.admin.values import quoted
@@ -39,6 +40,12 @@ def check_email(text: str, problems: Problems) -> None:
     """Of one in lower case. Only ASCII: two addresses that look alike would be two people."""
     if not _EMAIL.fullmatch(text) or ".." in text:
         problems.note(f"{quoted(text)} is not an e-mail address; accepted: name@example.com, in ASCII")
+
+
+def check_password(password: str, email: str, problems: Problems) -> None:
+    """Of a new one, for the user with this address."""
+    if not passwords.is_accepted(password, email):
+        problems.note(f"this password is not accepted (not shown); accepted: {passwords.RULE}")
 
 
 def check_name(text: str, problems: Problems) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc
 
-from xds_server.accounts import guesses, links, passwords
+from xds_server.accounts import guesses, links
 from xds_server.accounts.caller import Caller, current
 from xds_server.accounts.errors import SignInError, TooManyGuessesError
 from xds_server.accounts.links import Link, Purpose
@@ -74,7 +74,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         with checking() as problems:
             people.check_email(email, problems.at("email"))
             people.check_name(request.name, problems.at("name"))
-            passwords.check(request.password, email, problems.at("password"))
+            people.check_password(request.password, email, problems.at("password"))
         # Whoever has no link makes the gateway hash nothing.
         await self._store.write("setup", lambda tx: writing.account_links.find(tx, Purpose.SETUP, request.token))
         hashed = await self._passwords.hash(request.password)
@@ -129,7 +129,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     ) -> pb.ChangePasswordResponse:
         user, session = require_session(current())
         with checking() as problems:
-            passwords.check(request.password, user.email, problems.at("password"))
+            people.check_password(request.password, user.email, problems.at("password"))
         if user.password_hash:
             try:
                 await self.check_password(user.email, request.current, context)

@@ -10,7 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from google.protobuf.message import Message
 
+from xds_server import quoting
 from xds_server.admin.problems import Problems
+
+#: For those who check values.
+quoted = quoting.quoted
 
 NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`"
 MODEL_RULE = "1 to 200 printable characters without blanks around them"
@@ -114,9 +118,3 @@ def time_zone(text: str, problems: Problems) -> None:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # also for what is a path, or a folder of zones
         problems.note(f"{quoted(text)} is not a time zone; accepted: an IANA name such as Europe/Berlin, or UTC")
-
-
-def quoted(text: str) -> str:
-    """Bounded, so that a message cannot be made of somebody else's megabyte."""
-    shown = text if len(text) <= 80 else text[:80] + "…"
-    return '"' + shown.encode("unicode_escape").decode() + '"'
