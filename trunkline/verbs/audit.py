@@ -25,7 +25,9 @@ _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
 #: Those that a narrow terminal keeps longest.
 _IMPORTANT = ("at", "action", "name", "object", "actor")
 _NODE = "node:"
-_TYPES = click.Choice(["provider", "route", "organisation", "key", "node", "gateway", "join-token", "user", "request"])
+_TYPES = click.Choice(
+    ["provider", "route", "organisation", "key", "node", "gateway", "join-token", "user", "request"]
+)
 _PAGE = 1_000
 
 
