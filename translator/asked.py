@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from translator import audio
-from translator.endpoints import Endpoint
 from translator.form import FormBody
 
 IMAGES, SPEECH, TRANSCRIPTION, RERANK = "i", "s", "t", "r"
 #: Stands for the size of a sound whose length was only guessed from its bytes.
 ABOUT = "about"
-_KINDS = {
+#: By the paths of the endpoints that ask for something beside text.
+KINDS = {
     "/v1/images/generations": IMAGES,
     "/v1/images/edits": IMAGES,
     "/v1/images/variations": IMAGES,
@@ -28,7 +28,7 @@ _KINDS = {
     "/v1/audio/translations": TRANSCRIPTION,
     "/v1/rerank": RERANK,
 }
-_KNOWN = frozenset(_KINDS.values())
+_KNOWN = frozenset(KINDS.values())
 #: What is compared with the names of prices, and stands between the colons of the word.
 _NAME = re.compile(r"[0-9A-Za-z._+\-]{1,32}")
 _MOST_IMAGES = 1_000
@@ -48,11 +48,9 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     quality: str = ""
 
 
-def of_json(endpoint: Endpoint, values: Mapping[str, Any], answers: int) -> str:
-    """The word for a request whose body is the JSON object `values`; empty where text is all it asks for."""
-    kind = _KINDS.get(endpoint.path)
-    if kind is None:
-        return ""
+def of_json(path: str, values: Mapping[str, Any], answers: int) -> str:
+    """The word for a request to the endpoint `path`, one of `KINDS`, whose body is the JSON object `values`."""
+    kind = KINDS[path]
     if kind == SPEECH:
         spoken = values.get("input")
         return f"{kind}{len(spoken) if type(spoken) is str else 0}:{_name(values.get('response_format'))}"
@@ -62,11 +60,9 @@ def of_json(endpoint: Endpoint, values: Mapping[str, Any], answers: int) -> str:
     return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(values.get('size'))}:{_name(values.get('quality'))}"
 
 
-def of_form(endpoint: Endpoint, form: FormBody, answers: int) -> str:
+def of_form(path: str, form: FormBody, answers: int) -> str:
     """The same for a form."""
-    kind = _KINDS.get(endpoint.path)
-    if kind is None:
-        return ""
+    kind = KINDS[path]
     if kind == TRANSCRIPTION:
         length, exact = audio.milliseconds(form.file("file"))
         return f"{kind}{length}:{'' if exact else ABOUT}"

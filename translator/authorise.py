@@ -4,6 +4,7 @@ request, and may ask again about the same one.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -35,12 +36,13 @@ from translator.waiting import About, WaitingRoom
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
-_VERSION = b"/v1"
+_VERSION = len("/v1")
 #: Below it are responses that were made before.
 _STORED = b"/v1/responses/"
 _NO_TOKENS = Estimate(0, 0)
 _TAG = b"x-trunkline-tag"
-_LONGEST_ID = 128
+#: What may stand in logs and frames as it is.
+_USABLE_ID = re.compile(rb"[!-~]{1,128}")
 _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
@@ -201,6 +203,8 @@ class Authoriser:
         members of a JSON body, are None.
         """
         route = self._route(key, endpoint, facts)
+        if route.plain:
+            return self._forward(request, key, facts, route)
         if route.affinity and values is not None:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.queue is None or self._waiting is None:
@@ -253,7 +257,7 @@ class Authoriser:
 
         def from_kept(kept: Kept, content_type: str, content: bytes) -> Answered:
             answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
-            self._meter.reserve(request_id, request.headers, facts, key, route, answered, kept.saved)
+            self._meter.reserve_kept(request_id, request.headers, facts, key, route, answered, kept.saved)
             return answered
 
         def again() -> None:
@@ -295,22 +299,24 @@ class Authoriser:
         shape, request_id = route.shape(key), _id(request.headers)
         allowed = Allowed(
             f"{shape}:stream" if facts.streams else shape,
-            path=request.target[len(_VERSION) :].decode("latin-1"),
+            path=request.target[_VERSION:].decode("latin-1"),
             usage=facts.usage,
             model=facts.place,
             headers={"x-request-id": request_id},
             account=key.id,
         )
-        if bound:
-            allowed.affinity = bound
-        elif facts.previous and self._responses is not None:
-            place = self._responses.find(key.organisation_id, facts.previous)
-            allowed.affinity = f"={place.machine} {place.cluster}"
-        elif route.affinity:
-            allowed.affinity = affinity.word(key, route, facts)
+        if bound or facts.previous or route.affinity:
+            allowed.affinity = bound or self._affinity(key, facts, route)
         # Last: what is refused for another reason takes nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
         return allowed
+
+    def _affinity(self, key: Key, facts: BodyFacts, route: Route) -> str:
+        """The place of a request, as in `Allowed`."""
+        if facts.previous and self._responses is not None:
+            place = self._responses.find(key.organisation_id, facts.previous)
+            return f"={place.machine} {place.cluster}"
+        return affinity.word(key, route, facts) if route.affinity else ""
 
     def _default_model(self, key: Key, endpoint: Endpoint) -> str:
         model = self._policy.default_model(key, endpoint.path)
@@ -332,7 +338,7 @@ def _expired(key: Key) -> Refusal:
 
 
 def _endpoint(request: Request) -> Endpoint:
-    path = request.target.partition(b"?")[0]
+    path = request.target.partition(b"?")[0] if b"?" in request.target else request.target
     endpoint = endpoints.find(path)
     if endpoint is None:
         raise unserved.refusal(request.method, path)
@@ -349,16 +355,15 @@ def _stored(request: Request) -> str:
 def _check_content(request: Request, endpoint: Endpoint) -> None:
     """Refuses, by the headers alone, a body that could not be read."""
     encoding = request.headers.get(b"content-encoding")
-    if encoding is not None and encoding.lower() not in {b"", b"identity"}:
+    if encoding and encoding.lower() != b"identity":
         message = "The request body must not be compressed: send it without content-encoding."
         raise Refusal(400, "unsupported_content_encoding", message)
 
 
 def _id(headers: Mapping[bytes, bytes]) -> str:
     """Envoy's id of the request, which no client chooses; one of our own where it sent none to be written."""
-    sent = headers.get(b"x-request-id", b"").decode("latin-1")
-    usable = 0 < len(sent) <= _LONGEST_ID and sent.isascii() and sent.isprintable() and " " not in sent
-    return sent if usable else secrets.token_hex(16)
+    sent = headers.get(b"x-request-id", b"")
+    return sent.decode("ascii") if _USABLE_ID.fullmatch(sent) else secrets.token_hex(16)
 
 
 def model_not_found(model: str) -> Refusal:

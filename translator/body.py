@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -62,6 +63,7 @@ _MAX_VALUES = 1_000_000
 _LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 #: More than any real request has in its top level.
 _MAX_MEMBERS = 1_000
+_NO_OPTIONS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,13 @@ class JsonBody:
         if not values.keys() <= FAMILIAR:
             _check_names(values)
         options = values.get("stream_options")
-        if type(options) is dict and options:
-            _check_names(options)
+        inner = options if options and type(options) is dict else _NO_OPTIONS
+        if inner:
+            _check_names(inner)
         # Looking for one byte is much cheaper, and most short bodies have no escape at all.
         escape = _ESCAPE.search(body) if _BACKSLASH in body else None
         escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
-        self._keys = _located(body) if escaped or not _is_obvious(body, values) else None
+        self._keys = _located(body) if escaped or not _is_obvious(body, values, inner) else None
         if not values:
             raise _wrong("model", "missing_model", "a non-empty string")
         model = values.get("model")
@@ -121,8 +124,8 @@ class JsonBody:
 
     def model_value(self) -> tuple[int, int]:
         """Offset and length in bytes of the model's JSON string, quotes included, or of the null in its place."""
-        keys, body = self._keys, self._body
-        value = _MODEL.search(body) if keys is None else _STRING.match(body, keys["model"])
+        keys = self._keys
+        value = _MODEL.search(self._body) if keys is None else _STRING.match(self._body, keys["model"])
         assert value is not None  # noqa: S101 - orjson has seen it
         start, end = value.span(1)
         return start, end - start
@@ -184,7 +187,7 @@ def _marks(body: bytes) -> int:
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
-def _check_names(members: dict[str, Any]) -> None:
+def _check_names(members: Mapping[str, Any]) -> None:
     """Raises Refusal (400) for a name that another parser reads as an interpreted one."""
     for name in members:
         meant = taken_for(name)
@@ -192,17 +195,16 @@ def _check_names(members: dict[str, Any]) -> None:
             raise ambiguous(name, meant)
 
 
-def _is_obvious(body: bytes, values: dict[str, Any]) -> bool:
-    """Whether no interpreted key that exists has a duplicate, and each is found where it first stands.
+def _is_obvious(body: bytes, values: dict[str, Any], inner: Mapping[str, Any]) -> bool:
+    """Whether no interpreted key that exists has a duplicate, and each is found where it first stands. `inner` are
+    the members of the stream's options.
 
     Sound because they are known to exist, and because no letter of `body` is escaped: one that stands in the body
     only once is found there and nowhere else. Keys that are deeper in the document only may stand there more
     often.
     """
-    options = values.get("stream_options")
-    inner = options if type(options) is dict else ()
     # Counting the few that exist is a tenth of the work of finding all, and enough for most bodies.
-    for name in (*values, *inner):
+    for name in (*values, *inner) if inner else values:
         if name in _QUOTED and body.count(_QUOTED[name]) > 1:
             break
     else:

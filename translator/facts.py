@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -17,10 +18,15 @@ from translator.form import FormBody
 
 #: Python 3.11 takes as long to look up a member of an enum as to measure a small body.
 _JSON = BodyKind.JSON
+#: Members that name whom a request is sent for, the first of them first.
+_NAMING = ("user", "safety_identifier")
+_NAMED = frozenset(_NAMING)
 #: Of a user's name: more does not fit into a label.
 _LONGEST_USER = 200
 #: Characters of a model's name; those of routes are shorter.
 _LONGEST_MODEL = 400
+#: What an answer can show of a body.
+_SHOWN = re.compile(rb"[ -~]{0,%d}" % _LONGEST_MODEL)
 
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -51,7 +57,7 @@ def end_user(values: Mapping[str, Any]) -> str:
     """Returns whom a request is sent for: its `user`, or else the `safety_identifier` by which OpenAI replaces it.
     Empty where it names nobody.
     """
-    for name in ("user", "safety_identifier"):
+    for name in _NAMING:
         named = values.get(name)
         if type(named) is str and named:
             return named
@@ -72,29 +78,31 @@ def _named(user: str) -> str:
 
 def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
     parsed = JsonBody(body)
-    if endpoint.background and parsed.values.get("background") not in (None, False):
-        raise _no_background()
-    streams = endpoint.streams and parsed.streams
-    usage = "-"
-    if streams and endpoint.stream_usage:
-        edit = parsed.usage_edit()
+    values = parsed.values
+    previous = None
+    if endpoint.background:
+        if values.get("background") not in (None, False):
+            raise _no_background()
+        previous = values.get("previous_response_id")
+    streams, usage = False, "-"
+    if parsed.streams and endpoint.streams:
+        streams = True
+        edit = parsed.usage_edit() if endpoint.stream_usage else None
         if edit is not None:
             usage = f"{edit.offset}:{edit.length}:{edit.text}"
-    estimated = estimate.of_json(endpoint.path, body, parsed.values, escapes=parsed.escapes)
-    previous = parsed.values.get("previous_response_id") if endpoint.background else None
+    estimated = estimate.of_json(endpoint.path, body, values, escapes=parsed.escapes)
     facts = BodyFacts(
         parsed.model[:_LONGEST_MODEL],
         streams,
-        _place("j", body, parsed.model_value())
-        if "model" in parsed.values
-        else _place("o", body, parsed.opening()),
+        _place("j", body, parsed.model_value()) if "model" in values else _place("o", body, parsed.opening()),
         usage,
-        _named(end_user(parsed.values)),
+        "" if _NAMED.isdisjoint(values) else _named(end_user(values)),
         estimated,
-        asked.of_json(endpoint, parsed.values, estimated.answers),
-        previous=previous if type(previous) is str else "",
+        asked.of_json(endpoint.path, values, estimated.answers) if endpoint.path in asked.KINDS else "",
+        0,
+        previous if type(previous) is str else "",
     )
-    return facts, parsed.values
+    return facts, values
 
 
 def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
@@ -107,16 +115,15 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
         "-",
         _named(parsed.field("user") or ""),
         estimated,
-        asked.of_form(endpoint, parsed, estimated.answers),
+        asked.of_form(endpoint.path, parsed, estimated.answers) if endpoint.path in asked.KINDS else "",
     )
 
 
 def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     offset, length = place
     # A target that knows the model by this very name gets the body as it is.
-    name = body[offset : offset + length] if length <= _LONGEST_MODEL else b""
-    shown = name.decode() if name.isascii() else ""
-    return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"
+    shown = _SHOWN.fullmatch(body, offset, offset + length)
+    return f"{offset}:{length}:{kind}:{shown[0].decode() if shown is not None else ''}"
 
 
 def _no_background() -> Refusal:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
 from translator import guards, note
-from translator.estimate import Estimate
 from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
-from translator.limits import Applicable, Limiter, Reservation, wire
+from translator.limits import Applicable, Limit, Limiter, Reservation, wire
 from translator.policy.index import Key, Route
 from translator.questions.frames import Allowed, Answered
 
@@ -20,9 +19,6 @@ from translator.questions.frames import Allowed, Answered
 _LABEL = 200
 #: Stands in a header and in Envoy's log as it is; there, a single `-` is what is absent.
 _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
-
-#: Of a kept answer: no target reads the prompt.
-_NOTHING = Estimate(0, 0)
 
 
 class Policy(Protocol):
@@ -59,53 +55,39 @@ class Meter:
         self._journal = journal
         self._clock = clock
 
-    def reserve(  # noqa: PLR0912, PLR0917 - the hot path, where keywords and calls cost time
+    def reserve(  # noqa: PLR0917 - the hot path, where keywords and calls cost time
         self,
         request_id: str,
         asked: Mapping[bytes, bytes],
         facts: BodyFacts,
         key: Key,
         route: Route,
-        allowed: Allowed | Answered,
-        saved: int = -1,
+        allowed: Allowed,
     ) -> None:
         """Adds to the answer the note of what was reserved for whom, headers that tell the client how much is
         left, and whether the end of the request frees anything. `asked` are the request's own headers.
 
-        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer. One
-        that gets a kept answer, which `saved` so many nano-USD, counts as a request and uses nothing else.
+        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
         Raises:
             Refusal: 429, or 400 where no target fits; and nothing is reserved.
         """
-        user = tag = ""
-        if facts.user:
-            user = label(facts.user)
-        sent = asked.get(b"x-trunkline-tag")
-        if sent:
-            tag = label(sent.decode("utf-8", "replace"))
-        at = self._clock()
+        at, cost = _to_microsecond(self._clock()), -1
+        user, tag = label(facts.user) if facts.user else "", _tag(asked)
         limits, ids, told, concurrent, each, _ = self._policy.limits(key, route)
         if each:
-            limits, ids, told, concurrent, each, _ = self._limiter.applied(
-                limits, key.organisation_id, user, tag, at
-            )
-        cost = -1
-        # A kept answer costs nothing, and no target reads the prompt.
-        if (route.bounded or key.max_price or MAX_PRICE in asked) and type(allowed) is Allowed:
-            allowed.unfit, cost = guards.narrowed(facts, key, route, asked.get(MAX_PRICE), at)
+            limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
+        max_price = asked.get(MAX_PRICE)
+        if max_price or route.bounded or key.max_price:
+            allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
         held = self._limiter.held(request_id)
         if held is None:
-            estimate = facts.estimate if saved < 0 else _NOTHING
-            prompt, output, beside = estimate.prompt, 0, ""
-            if saved >= 0:
-                cost = 0
-            else:
-                output, beside = estimate.output(route.reserved_output), facts.asked
-                if cost < 0:
-                    cost = route.ceiling.cost(prompt, output, at)
-                    if beside:
-                        cost += route.ceiling.cost_beside(beside, at)
+            estimate = facts.estimate
+            output = estimate.output(route.reserved_output)
+            if cost < 0:
+                cost = route.ceiling.cost(estimate.prompt, output, at)
+                if facts.asked:
+                    cost += route.ceiling.cost_beside(facts.asked, at)
             held = Reservation(
                 request_id,
                 at,
@@ -113,31 +95,77 @@ class Meter:
                 key.id,
                 route.id,
                 route.model,
-                prompt + output,
+                estimate.prompt + output,
                 cost,
-                prompt,
+                estimate.prompt,
                 facts.streams,
                 user,
                 tag,
                 ids,
                 estimate.most,
                 estimate.outside,
-                beside,
-                saved,
+                facts.asked,
             )
-            refused = self._limiter.reserve(held, limits)
-            if refused is not None:
-                raise wire.refusal(refused, wire.headers(self._limiter, told, at), at)
-            if self._journal is not None:
-                self._journal.reserved(held)
+            self._take(held, limits, told)
         if told:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
-            if type(allowed) is Allowed:
-                allowed.end = request_id
-            else:
-                self.end(request_id)
+            allowed.end = request_id
         allowed.note = note.written(held, route.shown)
+
+    def reserve_kept(  # noqa: PLR0917 - as `reserve`
+        self,
+        request_id: str,
+        asked: Mapping[bytes, bytes],
+        facts: BodyFacts,
+        key: Key,
+        route: Route,
+        answered: Answered,
+        saved: int,
+    ) -> None:
+        """The same for a request that gets a kept answer, which `saved` so many nano-USD: it counts as a request
+        and uses nothing else, because no target reads the prompt.
+
+        Raises:
+            Refusal: 429; and nothing is reserved.
+        """
+        at = _to_microsecond(self._clock())
+        user, tag = label(facts.user) if facts.user else "", _tag(asked)
+        limits, ids, told, concurrent, each, _ = self._policy.limits(key, route)
+        if each:
+            limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
+        held = self._limiter.held(request_id)
+        if held is None:
+            held = Reservation(
+                request_id,
+                at,
+                key.organisation_id,
+                key.id,
+                route.id,
+                route.model,
+                tokens=0,
+                cost=0,
+                prompt=0,
+                stream=facts.streams,
+                user=user,
+                tag=tag,
+                limits=ids,
+                saved=saved,
+            )
+            self._take(held, limits, told)
+        if told:
+            answered.headers.update(wire.headers(self._limiter, told, at))
+        if concurrent:
+            self.end(request_id)
+        answered.note = note.written(held, route.shown)
+
+    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit]) -> None:
+        """Raises Refusal (429) if a limit has too little left."""
+        refused = self._limiter.reserve(held, limits)
+        if refused is not None:
+            raise wire.refusal(refused, wire.headers(self._limiter, told, held.at), held.at)
+        if self._journal is not None:
+            self._journal.reserved(held)
 
     def held(self, request_id: str) -> Reservation | None:
         """Returns the outstanding reservation of a request."""
@@ -147,6 +175,17 @@ class Meter:
         """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""
         if self._limiter.end(request_id) and self._journal is not None:
             self._journal.ended(request_id)
+
+
+def _to_microsecond(at: float) -> float:
+    """As precise as the log: a reservation is the same whether it is remembered or read from its note."""
+    return round(at * 1e6) / 1e6
+
+
+def _tag(asked: Mapping[bytes, bytes]) -> str:
+    """The client's own label for the request; empty where it has none."""
+    sent = asked.get(b"x-trunkline-tag")
+    return label(sent.decode("utf-8", "replace")) if sent else ""
 
 
 def label(text: str) -> str:

@@ -33,15 +33,15 @@ def written(held: Reservation, model: str) -> str:
     request.
     """
     kind = _STREAM if held.stream else _PLAIN
-    if held.stated or held.outside:
-        kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
     if held.saved >= 0:
-        kind = f"{kind[0]}{_SAVED}{held.saved}"
-    return (
+        kind = f"{kind}{_SAVED}{held.saved}"
+    elif held.stated or held.outside:
+        kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
+    text = (
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
-        f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} "
-        f"{held.user or _ABSENT} {held.tag or _ABSENT}{' ' if held.asked else ''}{held.asked}"
+        f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} {held.user or _ABSENT} {held.tag or _ABSENT}"
     )
+    return f"{text} {held.asked}" if held.asked else text
 
 
 def read(text: str) -> Reservation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -76,8 +77,8 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _usual = msgspec.json.Decoder(_Usual).decode
 
 
-def parse(line: bytes) -> RequestLine | None:
-    """None for a line that is not of this format.
+def parse(line: bytes, held_of: Callable[[str], Reservation | None] = note.read) -> RequestLine | None:
+    """None for a line that is not of this format. `held_of` gives the reservation that a note tells of.
 
     A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
     is larger than a record can have is made to fit.
@@ -98,7 +99,7 @@ def parse(line: bytes) -> RequestLine | None:
         return _parse_any(line)
     events, event_bytes = _events(found.events) if found.events else (None, 0)
     return RequestLine(
-        note.read(noted) if noted else None,
+        held_of(noted) if noted else None,
         target if target and target != "-" else "",
         node if node and node != "-" else "",
         failed if failed and failed != "-" else "",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from translator import note
 from translator.ledger import records
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
@@ -110,6 +111,14 @@ class Settlement:
             self._outstanding[reservation.id] = reservation
             return reservation
         return None
+
+    def held(self, noted: str) -> Reservation | None:
+        """Returns the reservation that a note of the log tells of; None for what is no note.
+
+        A note was made of the reservation with its id, so it need not be read while that one is outstanding.
+        """
+        known = self._outstanding.get(noted.partition(" ")[0])
+        return known if known is not None else note.read(noted)
 
     def settle(self, held: Reservation, billed: Bill) -> None:
         """The reservation of a request that ended, as its line in the log has it; once per line."""

@@ -47,8 +47,9 @@ class SetAside(Protocol):
 
 
 class Tail:
-    """`settle` gets the reservation of every line from `head` on, in order; `at_end` is called whenever all is
-    read; `set_aside` gets a line that nothing can be made of, through a defect of ours.
+    """`held_of` gives the reservation that a line's note tells of, and `settle` gets it for every line from `head`
+    on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing can be made of,
+    through a defect of ours.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Tail:
         head: Position,
         outbox: Outbox,
         prices: PriceBook,
+        held_of: Callable[[str], Reservation | None],
         settle: Settle,
         at_end: Callable[[], None],
         set_aside: SetAside,
@@ -69,6 +71,7 @@ class Tail:
         self._behind = LogReader(segments, outbox.next)
         self._outbox = outbox
         self._prices = prices
+        self._held_of = held_of
         self._settle = settle
         self._at_end = at_end
         self._set_aside = set_aside
@@ -139,7 +142,7 @@ class Tail:
             follows = follows or outbox.next == (file, start)
             if follows and not outbox.room:
                 outbox.next, follows = Position(file, start), False
-            line = lines.parse(raw)
+            line = lines.parse(raw, self._held_of)
             if line is None:
                 self._skip(len(raw))
             elif line.held is not None:

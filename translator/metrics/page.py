@@ -24,7 +24,10 @@ class Metrics:
         self._writing: asyncio.Task[Response] | None = None
 
     def decided(self, outcome: str) -> None:
-        self.decisions[outcome] = self.decisions.get(outcome, 0) + 1
+        try:
+            self.decisions[outcome] += 1
+        except KeyError:
+            self.decisions[outcome] = 1
 
     async def response(self) -> Response:
         """Returns the page. Other tasks run between its parts; scrapes at the same time share one page."""

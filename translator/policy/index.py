@@ -153,6 +153,12 @@ class Route:
     targets: tuple[Target, ...] = ()
     bounded: bool = False
     queue: Queue | None = None
+    #: Its requests have no place, never wait for one, and no answer to them is kept: what most routes are, decided
+    #: once.
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", not self.affinity and self.cache is None and self.queue is None)
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:

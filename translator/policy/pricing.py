@@ -41,7 +41,8 @@ class Ceiling:
         for above, by_prompt, by_completion, by_request in self._rates:
             if prompt > above and (cost := prompt * by_prompt + completion * by_completion + by_request) > most:
                 most = cost
-        return min(money.nano_usd(most), money.MOST)
+        nano = money.nano_usd(most)
+        return nano if nano < money.MOST else money.MOST  # noqa: FURB136 - a call of `min` takes five times as long
 
     def request_cost(self, facts: BodyFacts, default_output: int, at: float) -> int:
         """Nano-USD at `at` for all that a request may use, `default_output` as of `Estimate.output`."""

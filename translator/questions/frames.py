@@ -34,7 +34,7 @@ import msgspec
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 
-#: The request headers that are asked about.
+#: The request headers that are asked about. One that the client did not send is empty.
 ASKED = (
     b"authorization",
     b"x-api-key",
@@ -49,6 +49,8 @@ ASKED = (
 _QUESTION = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
+#: Bytes of a question before its head, and those of them that its first field counts.
+_FIXED, _COUNTED = _QUESTION.size, _QUESTION.size - _SIZE
 #: Envoy's limit for a client's headers is 60 KiB.
 _MAX_HEAD = 96 * 1024
 #: Bytes of a question whose body is never copied as a whole: that would hold up others.
@@ -256,6 +258,8 @@ class QuestionReader:
 
     def __init__(self, max_body: int) -> None:
         self._longest = max_body + _MAX_HEAD
+        #: Bytes of a question that is taken as a whole; nearly all are shorter.
+        self._usual = min(_LONG, self._longest)
         self._pieces: list[bytes] = []
         self._missing = 0  # bytes until the next question is whole, as far as is known
         self._skipped = 0  # bytes to come of a question that is too long
@@ -266,7 +270,7 @@ class QuestionReader:
 
         Raises MalformedFrameError; after that the connection must be closed.
         """
-        start = self._rest(data)
+        start = self._rest(data) if self._skipped or self._long is not None else 0
         if self._long is not None:
             if self._long.missing:
                 return
@@ -275,34 +279,35 @@ class QuestionReader:
         elif self._pieces:
             data = self._joined(data)
         end = len(data)
-        needed = _QUESTION.size
-        while end - start >= _QUESTION.size:
+        needed = _FIXED
+        while end - start >= _FIXED:
             size, number, kind, head_size = _QUESTION.unpack_from(data, start)
-            if head_size > size - (_QUESTION.size - _SIZE):
+            if head_size > size - _COUNTED:
                 raise MalformedFrameError("its sizes are impossible")
             needed = _SIZE + size
-            body = start + _QUESTION.size + head_size
-            if size > self._longest:
+            head = start + _FIXED
+            body = head + head_size
+            if size <= self._usual or (size <= self._longest and kind not in _CHECKS):
+                if end - start < needed:
+                    break
+                start += needed
+                yield _question(number, kind, data[head:body], data[body:start])
+            elif size > self._longest:
                 yield number, kind, None
                 self._skipped = needed
                 start += self._rest(data[start:])
-            elif size > _LONG and kind in _CHECKS:
+            else:
                 if body > end:
                     needed = body - start
                     break
-                request = _request(data[start + _QUESTION.size : body], b"")
+                request = _request(data[head:body], b"")
                 long = _Long(number, kind, request, start + needed - body)
                 start = long.add(data, body)
                 if long.missing:
                     self._long = long
                     return
                 yield long.question()
-            elif end - start < needed:
-                break
-            else:
-                yield _question(number, kind, data[start + _QUESTION.size : body], data[body : start + needed])
-                start += needed
-            needed = _QUESTION.size
+            needed = _FIXED
         if start < end:
             self._pieces = [data[start:]]
             self._missing = needed - (end - start)
@@ -343,9 +348,8 @@ def _request(head: bytes, body: bytes) -> Request:
     lines = head.split(b"\n")
     if len(lines) != 2 + len(ASKED):
         raise MalformedFrameError(f"its head has {len(lines)} lines")
-    method, target, *values = lines
-    headers = {name: value for name, value in zip(ASKED, values, strict=True) if value}
-    return Request(method.decode("latin-1"), target, headers, body)
+    headers = dict(zip(ASKED, lines[2:], strict=True))
+    return Request(lines[0].decode("latin-1"), lines[1], headers, body)
 
 
 def _made(head: bytes) -> Made:

@@ -111,16 +111,14 @@ class QuestionSession:
     def _answer(self, question: Question) -> bytes:
         number, kind, content = question
         if isinstance(content, Request):
-            return self._checked(number, kind, content)
+            answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
+            return answer.encode(number) if type(answer) is Allowed else self._checked(number, answer)
         if content is None:
             return _encoded(number, self._too_large.response())
         self._take_in(number, content)
         return b""
 
-    def _checked(self, number: int, kind: int, request: Request) -> bytes:
-        answer = self._decider.decide(request) if kind == _WHOLE else self._decider.admit(request)
-        if type(answer) is Allowed:  # nearly all
-            return answer.encode(number)
+    def _checked(self, number: int, answer: Answer | Waits[Answered | Response] | Later) -> bytes:
         if isinstance(answer, Waits):
             return self._queued(number, answer)
         if isinstance(answer, Coroutine):

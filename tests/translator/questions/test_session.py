@@ -35,7 +35,7 @@ class Decider:
 
     def admit(self, head: Request) -> Admitted | Response:
         self.done.append(head.target)
-        return Admitted("key-1") if b"x-trunkline-tag" in head.headers else Response(401, body=b"who?")
+        return Admitted("key-1") if head.headers.get(b"x-trunkline-tag") else Response(401, body=b"who?")
 
     def end(self, request_id: str) -> None:
         self.done.append(request_id)
