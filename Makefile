@@ -29,9 +29,11 @@ check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generate_proto --check
+	$(BIN)/python -m scripts.generate_console_api --check
 
-proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py
+proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py, and what the console knows of them
 	$(BIN)/python -m scripts.generate_proto
+	$(BIN)/python -m scripts.generate_console_api
 
 golden: $(STAMP)        ## renew tests/golden/*.envoy.yaml, the configuration that each case becomes
 	$(BIN)/python -m tests.golden

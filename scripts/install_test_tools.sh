@@ -1,6 +1,6 @@
 #!/usr/bin/env sh
-# The tests drive curl and npm, the clients people have, put a node behind NAT with ip and nft, and compile Envoy's
-# module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need
+# The tests drive curl and npm, the clients people have, and the console in Chromium; they put a node behind NAT with
+# ip and nft, and compile Envoy's module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need
 # them fail with the command to run.
 set -eu
 missing=""
@@ -8,6 +8,7 @@ command -v curl >/dev/null || missing="$missing curl"
 command -v npm >/dev/null || missing="$missing nodejs npm"
 command -v ip >/dev/null || missing="$missing iproute2"
 command -v nft >/dev/null || missing="$missing nftables"
+command -v chromium >/dev/null || missing="$missing chromium fonts-noto-core"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v "${CC:-cc}" >/dev/null || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0

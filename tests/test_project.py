@@ -22,6 +22,8 @@ CHECKS = {
     "types": [BIN / "mypy"],
     "imports": [BIN / "lint-imports"],
     "generated code": [sys.executable, "-m", "scripts.generate_proto", "--check"],
+    "generated code of the console": [sys.executable, "-m", "scripts.generate_console_api", "--check"],
+    "libraries of the console": [sys.executable, "-m", "scripts.vendor_console", "--check"],
 }
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import grpc
 import grpc.aio
 import structlog
-from trunkline_proto.admin.v1 import admin_pb2_grpc
+from trunkline_proto.admin.v1 import admin_pb2_grpc, console_pb2_grpc
 from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 from trunkline_proto.node.v1 import registry_pb2_grpc
 from trunkline_proto.requests.v1 import requests_pb2_grpc
@@ -28,6 +28,7 @@ from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
 from xds_server.clients import ClientRegistry
+from xds_server.console.service import ConsoleService
 from xds_server.control_plane import ControlPlane
 from xds_server.errors import DatabaseReplacedError, ListenError
 from xds_server.expected import RETURN_SECONDS, RunningClients
@@ -137,6 +138,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         console=settings.console_url,
     )
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
+    console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleService(admin, edge, nodes=tunnel is not None), server)
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     requests_pb2_grpc.add_RequestsServicer_to_server(
         requests_service.RequestsService(translators, authorise=authorise), server

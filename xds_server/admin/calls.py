@@ -42,6 +42,8 @@ def reporting(method: Method[T]) -> Method[T]:
     async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
         try:
             return await method(service, request, context)
+        except grpc.aio.AbortError:
+            raise  # a call that is made of others: one of them has told it
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
             code, message = status_of(error)
             if isinstance(error, TooManyGuessesError):

@@ -6,7 +6,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, SECRET, Resource
-from xds_server.resources import listeners, tunnels
+from xds_server.resources import listeners, playground, tunnels
 from xds_server.resources.secrets import listener_secrets, secrets
 from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
 from xds_server.resources.tunnel_listener import tunnel_listener
@@ -24,9 +24,10 @@ def edge_resources(
     every_listener = [
         listeners.openai_listener(edge, listener_tls),
         listeners.admin_listener(edge, listener_tls),
+        listeners.playground_listener(edge),
     ]
     every_secret = listener_secrets(listener_tls) if listener_tls is not None else {}
-    clusters: list[Cluster] = []
+    clusters: list[Cluster] = [playground.cluster()]
     if tls is not None and edge.tunnel_listen is not None:
         if not edge.tunnel_secret:
             raise ValueError("a tunnel listener needs a tunnel_secret")

@@ -1,4 +1,6 @@
-"""The two listeners: `openai` for clients, `admin` for operators. Both are the same on every Envoy."""
+"""The listeners `openai` for clients, `admin` for operators, and `playground` between the two. They are the same
+on every Envoy.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,6 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
     HeaderValue,
     HeaderValueOption,
     HeaderValueOptionHeaderAppendAction,
@@ -21,7 +22,12 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TrafficDirection,
     TypedExtensionConfig,
 )
-from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.config.listener.v3 import (
+    Filter,
+    FilterChain,
+    Listener,
+    ListenerInternalListenerConfig,
+)
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     HeaderMatcher,
@@ -45,7 +51,7 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
-from xds_server.resources import listener_tls, names
+from xds_server.resources import listener_tls, names, playground
 from xds_server.resources.access_log import request_log
 from xds_server.resources.cors import cors_filter
 from xds_server.resources.dressing import dressing_filters
@@ -94,16 +100,28 @@ _CLIENT_ADDRESS = HeaderValueOption(
     header=HeaderValue(key="x-trunkline-client-address", value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
 )
-#: Of the admin listener, where `trunkline up` sends people.
-_WELCOME = (
-    "This is Trunkline's admin listener. It has /healthz, /readyz, /metrics, /metrics/translator and, with the "
-    "admin token, the REST API below /admin/v1/. The console is not in this version.\n"
-)
 
 
 def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
     """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
-    manager = _manager("openai", edge, local_replies(edge.max_body_bytes))
+    return _listener(names.OPENAI_LISTENER, edge.openai_listen, _clients_manager("openai", edge), tls)
+
+
+def playground_listener(edge: EdgeSettings) -> Listener:
+    """The clients' listener once more, for requests that have come in by the admin listener."""
+    manager = _clients_manager("playground", edge)
+    manager.use_remote_address = False  # its connections have none
+    return Listener(
+        name=names.PLAYGROUND_LISTENER,
+        internal_listener=ListenerInternalListenerConfig(),
+        filter_chains=[FilterChain(filters=[http_listener_filter(manager)])],
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
+        ignore_global_conn_limit=True,
+    )
+
+
+def _clients_manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
+    manager = _manager(name, edge, local_replies(edge.max_body_bytes))
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
     bounds = (edge.max_body_bytes, edge.max_unchecked_bytes, edge.max_key_bytes, edge.max_total_bytes)
     settings = (AUTHORISE_TIMEOUT // timedelta(milliseconds=1), *bounds)
@@ -114,7 +132,7 @@ def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Liste
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]
-    return _listener(names.OPENAI_LISTENER, edge.openai_listen, manager, tls)
+    return manager
 
 
 def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
@@ -134,16 +152,14 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                 request_headers_to_add=[_CLIENT_ADDRESS],
                 routes=[
                     *_health_routes(verified=verified),
-                    Route(
-                        match=_reading("/"),
-                        direct_response=DirectResponseAction(status=200, body=DataSource(inline_string=_WELCOME)),
-                    ),
                     _to(_reading("/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
                     # Apart: neither is lost with the other process, and neither is copied through Python.
                     _to(_reading("/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
                     Route(match=_GRPC, route=streams),
-                    # Also /metrics/control; and the rest, so that only the token shows which paths there are.
+                    # To the clients' listener: of one origin with the console, and with an API key.
+                    playground.route(),
+                    # The console, /metrics/control, and the rest: only the token shows which paths there are.
                     _to(RouteMatch(prefix="/"), names.REST_CLUSTER, timeout=REST_TIMEOUT),
                 ],
             )

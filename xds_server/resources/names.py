@@ -12,6 +12,10 @@ TUNNEL_LISTENER = "tunnel"
 TUNNEL_HANDSHAKE_LISTENER = "tunnel-handshake"
 TUNNEL_EGRESS_LISTENER = "tunnel-egress"
 
+#: What is the clients' listener for the console's playground; and the cluster that leads there.
+PLAYGROUND_LISTENER = "playground"
+PLAYGROUND_CLUSTER = "playground"
+
 #: Clusters of nodes: the handshake's listener, and the tunnels themselves, by NODE_HEADER.
 TUNNEL_HANDSHAKE_CLUSTER = "tunnel-handshake"
 TUNNELS_CLUSTER = "tunnels"

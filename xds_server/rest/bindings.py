@@ -74,10 +74,10 @@ class Found:
 
 
 class Table:
-    """All bindings of a service. `others` are paths that somebody else serves to GET and HEAD."""
+    """All bindings of some services. `others` are paths that somebody else serves to GET and HEAD."""
 
-    def __init__(self, service: ServiceDescriptor, others: Sequence[str] = ()) -> None:
-        self.bindings = tuple(_bindings(service))
+    def __init__(self, services: Sequence[ServiceDescriptor], others: Sequence[str] = ()) -> None:
+        self.bindings = tuple(each for service in services for each in _bindings(service))
         self._others = frozenset(others)
         self._paths: dict[str, dict[str, Binding]] = {}
         for each in self.bindings:

@@ -15,10 +15,11 @@ from aiohttp import web
 from google.api import httpbody_pb2
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
-from trunkline_proto.admin.v1 import admin_pb2
+from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 from trunkline_proto.metrics.v1 import metrics_pb2
 
 from xds_server.admin.values import quoted
+from xds_server.console.answers import Console
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
 from xds_server.rest import browser, request as requests
 from xds_server.rest.bindings import Binding, Found, Table
@@ -29,9 +30,15 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 #: Bytes of a body that is too large, up to which it is read to its end: clients that are still sending when the
 #: answer comes lose it.
 _MOST_DISCARDED = 256 * 1024 * 1024
-#: Served to GET and HEAD without a token; all but the last one by Envoy and the translator.
+#: Served to GET and HEAD without a token; the first is the console's page, whose other files are below /console/,
+#: the last is served here, and the others by Envoy and the translator.
 OTHER_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control")
 _METRICS = "/metrics/control"
+#: Whose methods are served.
+SERVICES = (
+    admin_pb2.DESCRIPTOR.services_by_name["Admin"],
+    console_pb2.DESCRIPTOR.services_by_name["Console"],
+)
 #: Bytes of the request's line and of its headers, of which Envoy passes on 60 KiB in all.
 _MAX_HEADERS = 128 * 1024
 #: Seconds; longer than Envoy keeps an idle connection, so that it never sends into one that closes.
@@ -63,7 +70,7 @@ class RestServer:
     def __init__(self, guard: Guard, target: str, *, is_secure: bool = False) -> None:
         self._guard = guard
         self._is_secure = is_secure
-        self._table = Table(admin_pb2.DESCRIPTOR.services_by_name["Admin"], OTHER_PATHS)
+        self._table = Table(SERVICES, OTHER_PATHS)
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(target, options=options)
         self._calls = {
@@ -79,6 +86,7 @@ class RestServer:
             request_serializer=metrics_pb2.ScrapeRequest.SerializeToString,
             response_deserializer=httpbody_pb2.HttpBody.FromString,
         )
+        self._console = Console()
         self._runner: web.ServerRunner | None = None
 
     async def run(self, listening: socket.socket) -> None:
@@ -133,6 +141,9 @@ class RestServer:
         if request.raw_path == _METRICS and request.method in {"GET", "HEAD"}:
             page = await self._scrape(metrics_pb2.ScrapeRequest())
             return web.Response(body=page.data, headers={**_HEADERS, "content-type": page.content_type})
+        file = await self._console.answer(request)
+        if file is not None:
+            return file
         path, _, query = request.raw_path.partition("?")
         found = self._table.find(path)
         binding = found.bindings.get("GET" if request.method == "HEAD" else request.method) if found else None

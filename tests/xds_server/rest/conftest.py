@@ -14,14 +14,14 @@ import aiohttp
 import grpc
 import pytest
 from google.protobuf.message import Message
-from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import TokenInterceptor
 from xds_server.rest import RestServer
 from xds_server.rest.bindings import Table
+from xds_server.rest.server import SERVICES
 
 TOKEN = "admin-token-of-the-tests-0123456789"
-TABLE = Table(pb.DESCRIPTOR.services_by_name["Admin"])
+TABLE = Table(SERVICES)
 
 
 @dataclass

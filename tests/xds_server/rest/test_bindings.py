@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
-from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.rest import examples
 from tests.xds_server.rest.conftest import TABLE, Rest
 from xds_server.accounts.permissions import Need, rule_of
 from xds_server.rest import fields
 from xds_server.rest.bindings import Binding
+from xds_server.rest.server import SERVICES
 
 BINDINGS = [pytest.param(each, id=each.method.name) for each in TABLE.bindings]
 WITH_BODY = [pytest.param(each, id=each.method.name) for each in TABLE.bindings if each.has_body]
@@ -22,7 +22,7 @@ METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "TRACE", "PROPFIND"]
 
 
 def test_every_unary_method_has_a_binding_and_every_path_is_found() -> None:
-    methods = pb.DESCRIPTOR.services_by_name["Admin"].methods
+    methods = [method for service in SERVICES for method in service.methods]
     assert {each.method.name for each in TABLE.bindings} == {
         each.name for each in methods if not each.server_streaming
     }

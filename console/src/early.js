@@ -1,0 +1,12 @@
+// Runs before the first paint: the page appears in the theme and the language it will have.
+(() => {
+  const root = document.documentElement;
+  try {
+    const theme = localStorage.getItem("trunkline.theme");
+    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+    const language = localStorage.getItem("trunkline.language") || navigator.language;
+    root.lang = language.toLowerCase().startsWith("ru") ? "ru" : "en";
+  } catch {
+    root.lang = "en"; // storage is blocked: the defaults serve
+  }
+})();

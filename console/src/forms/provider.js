@@ -1,0 +1,67 @@
+// A provider is created, or replaced.
+import { html, useState } from "../html.js";
+import { call } from "../api.js";
+import { t } from "../i18n.js";
+import { CheckField, Field, Form, SelectField, TextField } from "../ui/controls.js";
+import { Dialog } from "../ui/dialog.js";
+import { announceChange } from "../ui/feedback.js";
+
+/** Where known providers are. */
+const KNOWN = {
+  openai: "https://api.openai.com/v1",
+  anthropic: "https://api.anthropic.com/v1",
+  gemini: "https://generativelanguage.googleapis.com/v1beta/openai",
+  openrouter: "https://openrouter.ai/api/v1",
+  mistral: "https://api.mistral.ai/v1",
+  groq: "https://api.groq.com/openai/v1",
+  deepseek: "https://api.deepseek.com/v1",
+  ollama: "http://127.0.0.1:11434/v1",
+  vllm: "http://127.0.0.1:8000/v1",
+};
+
+/** @param {{provider?: import("../generated/types.d.ts").Provider, onClose: () => void, onDone: () => any}} props */
+export function ProviderDialog({ provider, onClose, onDone }) {
+  const [name, setName] = useState(provider?.name ?? "");
+  const [url, setUrl] = useState(provider?.base_url ?? "");
+  const [keys, setKeys] = useState("");
+  const [usage, setUsage] = useState(provider?.stream_usage ?? true);
+  const [clear, setClear] = useState(false);
+  const choose = (known) => {
+    if (!known) return;
+    setName(known);
+    setUrl(KNOWN[known]);
+  };
+  const send = async () => {
+    const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
+    const kept = provider ? { version: provider.version, ca_file: provider.ca_file, dialect: provider.dialect } : {};
+    const answer = await call("PutProvider", {
+      provider: { ...kept, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear },
+    });
+    announceChange(t("provider.saved", { name }), answer.propagation);
+    await onDone();
+    onClose();
+  };
+  return html`
+    <${Dialog} title=${provider ? t("provider.edit", { name: provider.name }) : t("provider.new")} onClose=${onClose}>
+      <${Form} onSend=${send} action=${t("form.save")} onCancel=${onClose} disabled=${!name || !url}>
+        ${!provider &&
+        html`
+          <${SelectField} label=${t("provider.known")} value=${name in KNOWN ? name : ""} onValue=${choose}
+            options=${[["", t("provider.another")], ...Object.keys(KNOWN).map((each) => [each, each])]} />
+          <${TextField} label=${t("provider.name")} hint=${t("form.name_hint")} value=${name} onValue=${setName} name="name" />
+        `}
+        <${TextField} label=${t("provider.url")} hint=${t("provider.url_hint")} value=${url} onValue=${setUrl} type="url" name="url" />
+        <${Field} label=${t("provider.credentials")} optional
+          hint=${provider ? t("provider.credentials_kept", { n: provider.credential_count ?? 0 }) : t("provider.credentials_hint")}>
+          ${(attributes) => html`
+            <textarea class="hidden-text" rows="2" value=${keys} autocomplete="off" spellcheck=${false} name="credentials"
+              onInput=${(event) => setKeys(event.currentTarget.value)} ...${attributes}></textarea>
+          `}
+        <//>
+        ${Boolean(provider?.credential_count) &&
+        html`<${CheckField} label=${t("provider.clear")} checked=${clear} onValue=${setClear} />`}
+        <${CheckField} label=${t("provider.stream_usage")} hint=${t("provider.stream_usage_hint")} checked=${usage} onValue=${setUsage} />
+      <//>
+    <//>
+  `;
+}

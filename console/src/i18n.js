@@ -1,0 +1,47 @@
+// Texts by key, in the language that was chosen. Both dictionaries have the same keys, which a test checks.
+import { html, signal } from "./html.js";
+import { keep } from "./storage.js";
+
+export const LANGUAGES = { en: "English", ru: "Русский" };
+export const language = signal(document.documentElement.lang === "ru" ? "ru" : "en");
+const texts = signal(/** @type {Record<string, any>} */ ({}));
+const loaders = { en: () => import("./i18n/en.js"), ru: () => import("./i18n/ru.js") };
+
+/** Loads a language and shows everything in it. @param {string} next a key of LANGUAGES */
+export async function setLanguage(next) {
+  texts.value = (await loaders[next]()).default;
+  language.value = next;
+  document.documentElement.lang = next;
+}
+
+/** As setLanguage, and remembers the choice. @param {string} next */
+export async function chooseLanguage(next) {
+  keep("local", "language", next);
+  await setLanguage(next);
+}
+
+/** The text as it is written, of the plural form that `values.n` asks for. */
+function raw(key, values) {
+  const found = texts.value[key] ?? key;
+  if (typeof found === "string") return found;
+  const form = new Intl.PluralRules(language.value).select(Number(values?.n ?? 0));
+  return found[form] ?? found.other;
+}
+
+/**
+ * A text with `{name}` replaced by `values.name`.
+ * @param {string} key @param {Record<string, any>} [values]
+ */
+export function t(key, values) {
+  const text = raw(key, values);
+  return values ? text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all)) : text;
+}
+
+/** As `t`, where values may be elements. @param {string} key @param {Record<string, any>} values */
+export function rich(key, values) {
+  const parts = raw(key, values).split(/\{(\w+)\}/);
+  return html`${parts.map((part, index) => (index % 2 ? values[part] : part))}`;
+}
+
+/** Whether there is such a text. @param {string} key */
+export const has = (key) => key in texts.value;

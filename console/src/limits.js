@@ -1,0 +1,95 @@
+// Limits, in words and in forms.
+import { html, useState } from "./html.js";
+import { count, micro, num } from "./format.js";
+import { has, t } from "./i18n.js";
+import { Button, IconButton, SelectField, TextField } from "./ui/controls.js";
+import { Badge } from "./ui/feedback.js";
+
+/** @typedef {import("./generated/types.d.ts").Limit} Limit */
+
+const METRICS = ["METRIC_REQUESTS", "METRIC_TOKENS", "METRIC_COST_USD", "METRIC_CONCURRENCY"];
+/** Windows by the word of the form: seconds, or a calendar. */
+const WINDOWS = {
+  minute: { per_seconds: "60" },
+  hour: { per_seconds: "3600" },
+  day: { calendar: "CALENDAR_DAY" },
+  week: { calendar: "CALENDAR_WEEK" },
+  month: { calendar: "CALENDAR_MONTH" },
+};
+
+/** `600 requests per minute`. @param {Limit} limit */
+export function limitText(limit) {
+  const amount = limit.metric === "METRIC_COST_USD" ? micro(limit.amount) : count(limit.amount);
+  const what = t(`metric.${limit.metric}`, { amount, n: num(limit.amount) });
+  const window = windowText(limit);
+  const model = limit.model ? ` · ${limit.model}` : "";
+  return window ? `${what} ${window}${model}` : `${what}${model}`;
+}
+
+function windowText(limit) {
+  if (limit.metric === "METRIC_CONCURRENCY") return "";
+  const calendar = limit.calendar && limit.calendar !== "CALENDAR_UNSPECIFIED";
+  if (calendar) return t(`per.${limit.calendar}`) + (limit.time_zone ? ` (${limit.time_zone})` : "");
+  const seconds = num(limit.per_seconds);
+  return has(`per.${seconds}`) ? t(`per.${seconds}`) : t("per.seconds", { n: seconds });
+}
+
+/** @param {{limits: Limit[] | undefined}} props */
+export const Limits = ({ limits = [] }) =>
+  limits.length
+    ? html`<span class="limits">${limits.map((each) => html`<${Badge}>${limitText(each)}<//>`)}</span>`
+    : html`<span class="muted">${t("limits.none")}</span>`;
+
+const isEditable = (limit) =>
+  limit.metric === "METRIC_CONCURRENCY" || Boolean(limit.calendar) || num(limit.per_seconds) in { 60: 1, 3600: 1 };
+
+/** Rows to change; what the form has no words for stays as it is. @param {{value: Limit[], onValue: (next: Limit[]) => void}} props */
+export function LimitsEditor({ value, onValue }) {
+  const change = (index, next) => onValue(value.map((each, at) => (at === index ? next : each)));
+  const add = () => onValue([...value, { metric: "METRIC_REQUESTS", per_seconds: "60", amount: "60" }]);
+  return html`
+    <fieldset class="stack">
+      <legend><strong>${t("limits.title")}</strong></legend>
+      ${value.map(
+        (limit, index) => html`
+          <div class="limit-row" key=${index}>
+            ${isEditable(limit)
+              ? html`<${LimitFields} limit=${limit} onLimit=${(next) => change(index, next)} />`
+              : html`<${Badge}>${limitText(limit)}<//>`}
+            <${IconButton} icon="close" label=${t("limits.remove")}
+              onClick=${() => onValue(value.filter((_, at) => at !== index))} />
+          </div>
+        `,
+      )}
+      <div><${Button} icon="plus" onClick=${add}>${t("limits.add")}<//></div>
+    </fieldset>
+  `;
+}
+
+function LimitFields({ limit, onLimit }) {
+  const isMoney = limit.metric === "METRIC_COST_USD";
+  const [amount, setAmount] = useState(String(isMoney ? num(limit.amount) / 1e6 : limit.amount ?? ""));
+  const window =
+    Object.keys(WINDOWS).find((each) =>
+      limit.calendar ? WINDOWS[each].calendar === limit.calendar : WINDOWS[each].per_seconds === String(limit.per_seconds),
+    ) ?? "minute";
+  const write = (metric, text, per) => {
+    const whole = metric === "METRIC_COST_USD" ? Math.round(Number(text) * 1e6) : Math.round(Number(text));
+    const { per_seconds, calendar, time_zone, ...rest } = limit;
+    const zone = WINDOWS[per].calendar && time_zone ? { time_zone } : {};
+    const times = metric === "METRIC_CONCURRENCY" ? {} : { ...WINDOWS[per], ...zone };
+    onLimit({ ...rest, metric, amount: String(whole || 0), ...times });
+  };
+  return html`
+    <${SelectField} label=${t("limits.metric")} value=${limit.metric} options=${METRICS.map((each) => [each, t(`metric.name.${each}`)])}
+      onValue=${(metric) => write(metric, amount, window)} />
+    <${TextField} label=${isMoney ? t("limits.amount_usd") : t("limits.amount")} value=${amount} inputmode="decimal"
+      onValue=${(text) => (setAmount(text), write(limit.metric, text, window))} />
+    ${limit.metric !== "METRIC_CONCURRENCY" &&
+    html`<${SelectField} label=${t("limits.window")} value=${window} options=${Object.keys(WINDOWS).map((each) => [each, t(`window.${each}`)])}
+      onValue=${(per) => write(limit.metric, amount, per)} />`}
+  `;
+}
+
+/** A stored limit as it is sent back. @param {Limit} limit */
+export const sent = ({ managed_by, ...rest }) => rest;

@@ -1,0 +1,76 @@
+// The frame around every page: navigation, and the page itself.
+import { html, useEffect, useState } from "./html.js";
+import { t } from "./i18n.js";
+import { GROUPS, PAGES } from "./pages.js";
+import { Preferences } from "./preferences.js";
+import { address, place } from "./router.js";
+import { signOut } from "./session.js";
+import { Button, IconButton } from "./ui/controls.js";
+import { Failure, Skeleton } from "./ui/feedback.js";
+import { Icon, Logo } from "./ui/icons.js";
+
+export function Shell() {
+  const [open, setOpen] = useState(false);
+  const { path } = place.value;
+  const page = PAGES.find((each) => each.id === (path[0] ?? "start"));
+  useEffect(() => setOpen(false), [path.join("/")]);
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>${t("shell.skip")}</a>
+    <header class="bar">
+      <${IconButton} icon=${open ? "close" : "menu"} label=${t("shell.menu")} aria-expanded=${open ? "true" : "false"}
+        aria-controls="navigation" onClick=${() => setOpen(!open)} />
+      <a class="brand" href=${address(["start"])}><${Logo} /><span>Trunkline</span></a>
+    </header>
+    <div class="frame">
+      <nav id="navigation" class=${`nav ${open ? "open" : ""}`} aria-label=${t("shell.navigation")}>
+        <a class="brand" href=${address(["start"])}><${Logo} /><span>Trunkline</span></a>
+        ${GROUPS.map((group) => html`<${Group} group=${group} current=${page?.id} />`)}
+        <div class="nav-foot">
+          <${Preferences} />
+          <${Button} kind="quiet" icon="out" onClick=${() => signOut()}>${t("signin.out")}<//>
+        </div>
+      </nav>
+      <main id="main" tabindex="-1">
+        ${page ? html`<${Loading} key=${page.id} page=${page} />` : html`<${Unknown} />`}
+      </main>
+    </div>
+  `;
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+const Group = ({ group, current }) => html`
+  <div class="nav-group" role="group" aria-labelledby=${`nav-${group.id}`}>
+    <h2 id=${`nav-${group.id}`}>${t(`nav.group.${group.id}`)}</h2>
+    <ul>
+      ${group.pages.map(
+        ({ id, icon }) => html`
+          <li>
+            <a href=${address([id])} aria-current=${id === current ? "page" : undefined}>
+              <${Icon} name=${icon} /><span>${t(`nav.${id}`)}</span>
+            </a>
+          </li>
+        `,
+      )}
+    </ul>
+  </div>
+`;
+
+/** A page, from when it is asked for. A file that is gone belongs to a version that was replaced. */
+function Loading({ page }) {
+  const [loaded, setLoaded] = useState(/** @type {any} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    page.load().then(setLoaded, () => setError({ code: "replaced", message: t("error.replaced") }));
+  }, []);
+  if (error) return html`<${Failure} error=${error} onRetry=${() => location.reload()} />`;
+  return loaded ? html`<${loaded.default} />` : html`<${Skeleton} lines=${8} />`;
+}
+
+const Unknown = () => html`
+  <h1>${t("shell.unknown")}</h1>
+  <p><a href=${address(["start"])}>${t("nav.start")}</a></p>
+`;

@@ -1,0 +1,50 @@
+// Dialogs: the browser's own, which keeps the focus inside and gives it back.
+import { html, signal, useEffect, useId, useRef } from "../html.js";
+import { t } from "../i18n.js";
+import { Form, IconButton } from "./controls.js";
+
+/** @param {{title: string, onClose: () => void, wide?: boolean, children?: any}} props */
+export function Dialog({ title, onClose, wide = false, children }) {
+  const id = useId();
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+  return html`
+    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${onClose}>
+      <header>
+        <h2 id=${id}>${title}</h2>
+        <${IconButton} icon="close" label=${t("form.close")} onClick=${() => dialog.current?.close()} />
+      </header>
+      <div class="dialog-body">${children}</div>
+    </dialog>
+  `;
+}
+
+const asked = signal(/** @type {any} */ (null));
+
+/**
+ * Asks before something that cannot be taken back. `work` is awaited in the dialog, which shows what it throws.
+ * @param {{title: string, text: any, action: string, danger?: boolean, work: () => Promise<any>}} question
+ */
+export function confirm(question) {
+  asked.value = question;
+}
+
+/** Where `confirm` is shown; there once. */
+export function Confirmation() {
+  const question = asked.value;
+  if (!question) return null;
+  const close = () => (asked.value = null);
+  const send = async () => {
+    await question.work();
+    close();
+  };
+  return html`
+    <${Dialog} title=${question.title} onClose=${close}>
+      <${Form} onSend=${send} action=${question.action} danger=${question.danger ?? true} onCancel=${close}>
+        <p>${question.text}</p>
+      <//>
+    <//>
+  `;
+}

@@ -1,0 +1,46 @@
+// A page's frame: its heading takes the focus when the reader comes, so that it is read first.
+import { html, useEffect, useRef } from "../html.js";
+import { t } from "../i18n.js";
+
+/** @param {{title: string, lead?: any, actions?: any, children?: any}} props */
+export function Page({ title, lead, actions, children }) {
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    document.title = `${title} · Trunkline`;
+  }, [title]);
+  useEffect(() => {
+    if (document.activeElement === document.body || document.activeElement?.closest(".nav")) heading.current?.focus();
+  }, []);
+  return html`
+    <header class="page-head">
+      <div>
+        <h1 ref=${heading} tabindex="-1">${title}</h1>
+        ${lead && html`<p class="lead">${lead}</p>`}
+      </div>
+      ${actions && html`<div class="page-actions">${actions}</div>`}
+    </header>
+    ${children}
+  `;
+}
+
+/** @param {{title?: any, actions?: any, children?: any, class?: string}} props */
+export const Card = ({ title, actions, children, class: classes = "" }) => html`
+  <section class=${`card ${classes}`}>
+    ${title && html`<header class="card-head"><h2>${title}</h2>${actions}</header>`}
+    ${children}
+  </section>
+`;
+
+/** A number with what it is, and how it was before. @param {{label: string, value: any, note?: any}} props */
+export const Figure = ({ label, value, note }) => html`
+  <div class="figure"><dt>${label}</dt><dd>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>
+`;
+
+/** Who manages an object: what a file manages is changed there. @param {string | undefined} manager */
+export const isFiles = (manager) => (manager ?? "").startsWith("file:");
+
+/** @param {{manager: string | undefined}} props */
+export const Manager = ({ manager }) =>
+  isFiles(manager)
+    ? html`<span class="badge plain" title=${t("managed.hint")}>${t("managed.file", { name: (manager ?? "").slice(5) })}</span>`
+    : null;

@@ -1,0 +1,133 @@
+"""One gateway and one browser for all tests of the console; a window of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.console.tools import chromium
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.process import GatewayProcess
+
+#: Of everything that a test waits for, milliseconds: the machine may be busy.
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="package")
+def provider() -> Iterator[ProviderProcess]:
+    with ProviderProcess("a", api_keys=["sk-provider-a"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess) -> Iterator[GatewayProcess]:
+    """A file manages a provider, a route, an organisation and its key; the rest is made through the API."""
+    target = {"provider": "a", "model": "gpt-4.1", "price": {"input": 2.0, "output": 8.0}}
+    config = {
+        "version": 1,
+        "providers": [provider_entry(provider)],
+        "routes": [{"model": "gpt-4.1", "targets": [target]}],
+        "organisations": [
+            {
+                "name": "acme",
+                "limits": [{"metric": "cost_usd", "per": "month", "amount": 500}],
+                "keys": [{"name": "ci", "value": "sk-acme-ci-0123456789"}],
+            }
+        ],
+    }
+    data_dir = tmp_path_factory.mktemp("console") / "data"
+    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root, in containers too.
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass
+class Window:
+    """A page of the browser, and everything that it should not have said or asked for."""
+
+    page: Page
+    gateway: GatewayProcess
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    #: Parts of complaints that a test provokes.
+    expected: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _request(self, request: Request) -> None:
+        self.requests.append(request.url)
+        if not request.url.startswith((f"{self.gateway.admin_url}/", "data:", "blob:")):
+            self.complaints.append(f"a request outside the gateway: {request.url}")
+
+    def check(self) -> None:
+        """Raises AssertionError for a console error, and for a request outside the gateway."""
+        assert [each for each in self.complaints if not any(part in each for part in self.expected)] == []
+
+    def open(self, address: str = "") -> Page:
+        """Opens a view, `keys` or `models/gpt-4.1`, and waits for its heading."""
+        self.page.goto(f"{self.gateway.admin_url}/#/{address}")
+        self.page.wait_for_selector("h1")
+        return self.page
+
+    def settled(self) -> Page:
+        """Waits until the view has its answer."""
+        self.page.wait_for_selector(".skeleton", state="detached")
+        return self.page
+
+    def sign_in(self) -> Page:
+        """With the admin token, by the form."""
+        page = self.open()
+        page.get_by_label("Admin token").fill(self.gateway.credentials["admin_token"])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Start", level=1).wait_for()
+        return self.settled()
+
+    @property
+    def calls(self) -> list[str]:
+        """Paths of the Admin API that were asked for, in order."""
+        before = f"{self.gateway.admin_url}/admin/v1/"
+        return [each.removeprefix(before) for each in self.requests if each.startswith(before)]
+
+
+@pytest.fixture
+def options() -> Mapping[str, Any]:
+    """Of the window; tests override it by `pytest.mark.parametrize("options", …)`."""
+    return {}
+
+
+@pytest.fixture
+def window(browser: Browser, gateway: GatewayProcess, options: Mapping[str, Any]) -> Iterator[Window]:
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en", **options})
+    context.set_default_timeout(PATIENCE_MS)
+    opened = Window(context.new_page(), gateway)
+    opened.listen()
+    yield opened
+    context.close()
+    opened.check()
+
+
+@pytest.fixture
+def admin(window: Window) -> Window:
+    """A window in which the admin has signed in."""
+    window.sign_in()
+    return window

@@ -1,0 +1,60 @@
+"""Both languages say everything, and every text that a page asks for is there."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.console.tools import CONSOLE
+
+LANGUAGES = {"en": {"one", "other"}, "ru": {"one", "few", "many", "other"}}
+_ENTRY = re.compile(r'^  "([^"]+)": (.+),$', re.MULTILINE)
+
+
+def _texts(language: str) -> dict[str, dict[str, str]]:
+    """By key, the forms; a text without forms has one, ``."""
+    source = (CONSOLE / "src/i18n" / f"{language}.js").read_text()
+    found: dict[str, dict[str, str]] = {}
+    for key, value in _ENTRY.findall(source):
+        assert key not in found, key
+        forms = json.loads(re.sub(r'(?<=[{,] )(\w+): (?=")', r'"\1": ', value))
+        found[key] = {"": forms} if isinstance(forms, str) else forms
+    assert len(found) == len(re.findall(r'^  "', source, re.MULTILINE))
+    return found
+
+
+def _names(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def test_both_languages_have_the_same_texts() -> None:
+    english, russian = _texts("en"), _texts("ru")
+    assert english.keys() == russian.keys()
+    for key, forms in english.items():
+        names = {name for text in forms.values() for name in _names(text)} - {"n"}
+        for text in [*forms.values(), *russian[key].values()]:
+            assert text.strip(), key
+            assert _names(text) - {"n"} == names, key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_plural_has_its_forms(language: str) -> None:
+    for key, forms in _texts(language).items():
+        assert set(forms) in ({""}, LANGUAGES[language]), key
+
+
+def test_every_text_that_is_asked_for_is_there() -> None:
+    known, used = _texts("en").keys(), set()
+    sources = [file.read_text() for file in (CONSOLE / "src").rglob("*.js") if file.parent.name != "i18n"]
+    for source in sources:
+        for key in re.findall(r"""\b(?:t|rich|has)\(\s*"([^"]+)\"""", source):
+            assert key in known, key
+            used.add(key)
+        for begin, end in re.findall(r"""\b(?:t|rich|has)\(\s*`([^`$]*)\$\{[^}]*\}([^`]*)`""", source):
+            matching = {key for key in known if key.startswith(begin) and ("$" in end or key.endswith(end))}
+            assert matching, begin
+            used |= matching
+        used |= {key for key in known if f'"{key}"' in source}
+    assert known - used == set()

@@ -1,0 +1,81 @@
+"""Every page, in light and dark, on a desk and on a phone: opened, looked at by axe, without a complaint."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import Window
+from tests.console.tools import CONSOLE, packages
+
+PAGES = re.findall(r'id: "(\w+)", icon:', (CONSOLE / "src/pages.js").read_text())
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+SEEN = {
+    "light": {**DESK, "color_scheme": "light"},
+    "dark": {**DESK, "color_scheme": "dark"},
+    "phone": {**PHONE, "color_scheme": "light"},
+}
+#: Serious and critical ones alone are counted.
+_AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
+    .filter(each => ["serious", "critical"].includes(each.impact))
+    .map(each => each.id + ": " + each.nodes.map(node => node.html.slice(0, 200)).join(" | ")))"""
+
+
+@cache
+def _axe() -> str:
+    return (packages() / "axe-core/axe.min.js").read_text()
+
+
+def findings(window: Window) -> list[str]:
+    """What axe finds serious in the view as it is."""
+    if not window.page.evaluate("'axe' in window"):
+        window.page.evaluate(_axe())
+    found: list[str] = window.page.evaluate(_AXE)
+    return found
+
+
+@pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)
+def test_every_page_is_accessible_and_fits(admin: Window) -> None:
+    width = admin.page.viewport_size["width"] if admin.page.viewport_size else 0
+    for name in PAGES:
+        admin.open(name)
+        admin.settled()
+        assert findings(admin) == [], name
+        assert admin.page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert not admin.page.locator(".notice.bad").count(), name
+
+
+@pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)
+def test_the_door_is_accessible_and_fits(window: Window) -> None:
+    window.open()
+    assert findings(window) == []
+    assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_view_is_one_request(admin: Window) -> None:
+    for name in PAGES:
+        admin.open("nothing")
+        admin.requests.clear()
+        admin.open(name)
+        admin.settled()
+        admin.page.wait_for_load_state("networkidle")
+        assert len(admin.calls) <= 1, (name, admin.calls)
+
+
+@pytest.mark.parametrize("options", [{"locale": "ru"}], ids=["ru"])
+def test_every_page_speaks_russian(window: Window) -> None:
+    page = window.open()
+    assert page.locator("html").get_attribute("lang") == "ru"
+    page.get_by_label("Токен администратора").fill(window.gateway.credentials["admin_token"])
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Начало", level=1).wait_for()
+    for name in PAGES:
+        window.open(name)
+        window.settled()
+        heading = page.locator("h1").inner_text()
+        assert not heading.isascii(), heading
+        assert not re.search(r"\b[a-z]+\.[a-z_]+\b(?<!\.json)", page.locator(".nav").inner_text())

@@ -1,0 +1,39 @@
+"""The door."""
+
+from __future__ import annotations
+
+from tests.console.conftest import Window
+
+
+def test_another_token_is_refused_in_words(window: Window) -> None:
+    window.expected.append("401")
+    page = window.open()
+    page.get_by_label("Admin token").fill("not-the-admin-token-of-this-gateway")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").get_by_text("This is not the admin token").wait_for()
+    assert page.locator("nav").count() == 0
+
+
+def test_the_token_is_this_tabs_alone_and_goes_when_its_owner_does(admin: Window) -> None:
+    page = admin.page
+    page.reload()
+    page.get_by_role("heading", name="Start", level=1).wait_for()
+    token = admin.gateway.credentials["admin_token"]
+    assert token not in page.content()
+    assert page.evaluate("JSON.stringify({...localStorage})").count(token) == 0
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    assert page.evaluate("sessionStorage.length") == 0
+    page.reload()
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
+def test_theme_and_language_are_chosen_and_stay(admin: Window) -> None:
+    page = admin.page
+    page.get_by_role("radio", name="Dark").check()
+    page.get_by_role("radio", name="Русский").check()
+    page.get_by_role("heading", name="Начало", level=1).wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Начало", level=1).wait_for()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 23)"

@@ -1,0 +1,80 @@
+"""Answers to requests for the console's files."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from xds_server.console.files import File, Files, directory, load
+
+#: The page takes scripts, styles and data from its own origin alone, runs no text as code, makes no element of
+#: text, and is shown inside no other page. Images are those that a user puts into the playground.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "vary": "accept-encoding",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class Console:
+    """Reads the files when the first one is asked for."""
+
+    def __init__(self) -> None:
+        self._files: asyncio.Task[Files] | None = None
+
+    async def answer(self, request: web.BaseRequest) -> web.Response | None:
+        """Returns None for what is no GET or HEAD of one of the files. A query changes nothing."""
+        path = request.raw_path.partition("?")[0]
+        if request.method not in {"GET", "HEAD"} or not (path == "/" or path.startswith("/console/")):
+            return None
+        if self._files is None:
+            self._files = asyncio.create_task(asyncio.to_thread(load, directory()))
+        file = (await asyncio.shield(self._files)).by_path.get(path)
+        return None if file is None else _answer(file, request)
+
+
+def _answer(file: File, request: web.BaseRequest) -> web.Response:
+    compressed = _takes_gzip(request.headers.get("accept-encoding", ""))
+    etag = file.etag(compressed=compressed)
+    headers = {**_HEADERS, "etag": etag, "cache-control": file.cache_control}
+    if _is_known(etag, request.headers.get("if-none-match", "")):
+        return web.Response(status=304, headers=headers)
+    headers["content-type"] = file.content_type
+    if compressed:
+        headers["content-encoding"] = "gzip"
+    return web.Response(body=file.compressed if compressed else file.content, headers=headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether the header `accept-encoding` has gzip, with another weight than 0 (RFC 9110 section 12.5.3)."""
+    for each in accepted.lower().split(","):
+        coding, _, weight = each.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False
+
+
+def _is_known(etag: str, given: str) -> bool:
+    """Whether `if-none-match` has the tag, by the weak comparison that it asks for (RFC 9110 section 13.1.2)."""
+    tags = {each.strip().removeprefix("W/") for each in given.split(",")}
+    return etag in tags or "*" in tags
