@@ -3,6 +3,7 @@
 /** Verb and path. */
 export const METHODS = {
   Apply: ["POST", "/admin/v1/apply"],
+  CancelRequest: ["POST", "/admin/v1/requests/{id}:cancel"],
   CompareTargets: ["GET", "/admin/v1/usage:compare"],
   CreateKey: ["POST", "/admin/v1/keys"],
   DeleteOrganisation: ["DELETE", "/admin/v1/organisations/{name}"],
@@ -16,6 +17,7 @@ export const METHODS = {
   GetNodesView: ["GET", "/admin/v1/console/nodes"],
   GetOverview: ["GET", "/admin/v1/console/overview"],
   GetProvidersView: ["GET", "/admin/v1/console/providers"],
+  GetRequest: ["GET", "/admin/v1/requests/{id}"],
   GetStatus: ["GET", "/admin/v1/status"],
   GetUsageView: ["GET", "/admin/v1/console/usage"],
   InviteNode: ["POST", "/admin/v1/nodes:invite"],
@@ -25,6 +27,7 @@ export const METHODS = {
   ListOrganisations: ["GET", "/admin/v1/organisations"],
   ListProviders: ["GET", "/admin/v1/providers"],
   ListRefusedUsage: ["GET", "/admin/v1/usage:refused"],
+  ListRequests: ["GET", "/admin/v1/requests"],
   ListRoutes: ["GET", "/admin/v1/routes"],
   PutGateway: ["PUT", "/admin/v1/gateway"],
   PutOrganisation: ["PUT", "/admin/v1/organisations/{organisation.name}"],
@@ -35,6 +38,7 @@ export const METHODS = {
   ReportUsage: ["GET", "/admin/v1/usage:report"],
   RevokeKey: ["POST", "/admin/v1/keys/{id}:revoke"],
   RotateKey: ["POST", "/admin/v1/keys/{id}:rotate"],
+  SearchRequests: ["GET", "/admin/v1/requests:search"],
   TopRequests: ["GET", "/admin/v1/usage:top"],
   UpdateKey: ["PATCH", "/admin/v1/keys/{id}"],
   UpdateNode: ["PATCH", "/admin/v1/nodes/{node_id}"],

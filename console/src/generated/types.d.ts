@@ -8,6 +8,8 @@ export type Dimension = "DIMENSION_UNSPECIFIED" | "DIMENSION_MODEL" | "DIMENSION
 
 export type Privacy = "PRIVACY_UNSPECIFIED" | "PRIVACY_ANY" | "PRIVACY_OWN_NODES";
 
+export type RequestState = "REQUEST_STATE_UNSPECIFIED" | "REQUEST_STATE_QUEUED" | "REQUEST_STATE_RUNNING";
+
 export type RotateKeyRequest_Ends = "ENDS_UNSPECIFIED" | "ENDS_FORMER" | "ENDS_NEWEST";
 
 export type Strategy = "STRATEGY_UNSPECIFIED" | "STRATEGY_WEIGHTED" | "STRATEGY_PRIORITY" | "STRATEGY_CHEAPEST" | "STRATEGY_FASTEST" | "STRATEGY_OWN_FIRST" | "STRATEGY_BALANCED" | "STRATEGY_OWN_ONLY";
@@ -21,6 +23,8 @@ export type Affinity = "AFFINITY_UNSPECIFIED" | "AFFINITY_POOL" | "AFFINITY_CONV
 export type CacheScope = "CACHE_SCOPE_UNSPECIFIED" | "CACHE_SCOPE_ORGANISATION" | "CACHE_SCOPE_KEY" | "CACHE_SCOPE_USER";
 
 export type Calendar = "CALENDAR_UNSPECIFIED" | "CALENDAR_DAY" | "CALENDAR_WEEK" | "CALENDAR_MONTH";
+
+export type Each = "EACH_UNSPECIFIED" | "EACH_USER" | "EACH_TAG";
 
 export type Metric = "METRIC_UNSPECIFIED" | "METRIC_REQUESTS" | "METRIC_TOKENS" | "METRIC_COST_USD" | "METRIC_CONCURRENCY";
 
@@ -53,6 +57,14 @@ export interface AuditEvent {
   before?: string;
   after?: string;
   revision?: string;
+}
+
+export interface CancelRequestRequest {
+  id?: string;
+}
+
+export interface CancelRequestResponse {
+  request?: RunningRequest;
 }
 
 export interface Change {
@@ -208,6 +220,12 @@ export interface FieldChange {
   after?: string;
 }
 
+export interface FinishedRequest {
+  record?: UsageRecord;
+  organisation?: string;
+  key?: string;
+}
+
 export interface Gateway {
   cors?: Cors;
   defaults?: DefaultModel[];
@@ -281,6 +299,17 @@ export interface GetProvidersViewResponse {
   providers?: Provider[];
   usage?: UsageRow[];
   routes?: Route[];
+}
+
+export interface GetRequestRequest {
+  id?: string;
+}
+
+export interface GetRequestResponse {
+  running?: RunningRequest;
+  finished?: FinishedRequest;
+  attempts?: RequestAttempt[];
+  costs?: RequestCost[];
 }
 
 export interface GetStatusRequest {
@@ -401,6 +430,19 @@ export interface ListRefusedUsageRequest {
 export interface ListRefusedUsageResponse {
   records?: RefusedUsage[];
   total?: string;
+}
+
+export interface ListRequestsRequest {
+  filter?: RequestFilter;
+  state?: RequestState;
+  limit?: number;
+}
+
+export interface ListRequestsResponse {
+  requests?: RunningRequest[];
+  running?: number;
+  queued?: number;
+  silent?: string[];
 }
 
 export interface ListRoutesRequest {
@@ -562,6 +604,30 @@ export interface ReportUsageResponse {
   refused_records?: string;
 }
 
+export interface RequestAttempt {
+  target_id?: string;
+  credential?: number;
+  status?: number;
+  outcome?: string;
+  duration_us?: string;
+}
+
+export interface RequestCost {
+  target_id?: string;
+  cost_nano_usd?: string;
+  price_version?: number;
+  served?: boolean;
+}
+
+export interface RequestFilter {
+  organisation?: string;
+  key_id?: string;
+  model?: string;
+  target_id?: string;
+  tag?: string;
+  end_user?: string;
+}
+
 export interface RevokeKeyRequest {
   id?: string;
 }
@@ -616,6 +682,45 @@ export interface RouteTarget {
   price?: Price;
   price_history?: Price[];
   context?: number;
+}
+
+export interface RunningRequest {
+  id?: string;
+  state?: RequestState;
+  organisation?: string;
+  key?: string;
+  key_id?: string;
+  model?: string;
+  stream?: boolean;
+  end_user?: string;
+  tag?: string;
+  started_at_us?: string;
+  elapsed_us?: string;
+  target_id?: string;
+  attempt?: number;
+  events?: string;
+  event_bytes?: string;
+  position?: number;
+  expected_wait_us?: string;
+  reserved_prompt_tokens?: string;
+  reserved_completion_tokens?: string;
+  reserved_cost_nano_usd?: string;
+  translator?: string;
+}
+
+export interface SearchRequestsRequest {
+  filter?: RequestFilter;
+  since?: string;
+  until?: string;
+  id?: string;
+  status?: string;
+  page_size?: number;
+  page_token?: string;
+}
+
+export interface SearchRequestsResponse {
+  requests?: FinishedRequest[];
+  next_page_token?: string;
 }
 
 export interface SharedCache {
@@ -868,6 +973,9 @@ export interface Limit {
   time_zone?: string;
   model?: string;
   managed_by?: string;
+  each?: Each;
+  alerts_permille?: number[];
+  soft?: boolean;
 }
 
 export interface Price {
@@ -910,6 +1018,7 @@ export interface ServiceTier {
 
 export interface Methods {
   Apply: { request: ApplyRequest; response: ApplyResponse };
+  CancelRequest: { request: CancelRequestRequest; response: CancelRequestResponse };
   CompareTargets: { request: CompareTargetsRequest; response: CompareTargetsResponse };
   CreateKey: { request: CreateKeyRequest; response: CreateKeyResponse };
   DeleteOrganisation: { request: DeleteOrganisationRequest; response: DeleteOrganisationResponse };
@@ -923,6 +1032,7 @@ export interface Methods {
   GetNodesView: { request: GetNodesViewRequest; response: GetNodesViewResponse };
   GetOverview: { request: GetOverviewRequest; response: GetOverviewResponse };
   GetProvidersView: { request: GetProvidersViewRequest; response: GetProvidersViewResponse };
+  GetRequest: { request: GetRequestRequest; response: GetRequestResponse };
   GetStatus: { request: GetStatusRequest; response: GetStatusResponse };
   GetUsageView: { request: GetUsageViewRequest; response: GetUsageViewResponse };
   InviteNode: { request: InviteNodeRequest; response: InviteNodeResponse };
@@ -932,6 +1042,7 @@ export interface Methods {
   ListOrganisations: { request: ListOrganisationsRequest; response: ListOrganisationsResponse };
   ListProviders: { request: ListProvidersRequest; response: ListProvidersResponse };
   ListRefusedUsage: { request: ListRefusedUsageRequest; response: ListRefusedUsageResponse };
+  ListRequests: { request: ListRequestsRequest; response: ListRequestsResponse };
   ListRoutes: { request: ListRoutesRequest; response: ListRoutesResponse };
   PutGateway: { request: PutGatewayRequest; response: PutGatewayResponse };
   PutOrganisation: { request: PutOrganisationRequest; response: PutOrganisationResponse };
@@ -942,6 +1053,7 @@ export interface Methods {
   ReportUsage: { request: ReportUsageRequest; response: ReportUsageResponse };
   RevokeKey: { request: RevokeKeyRequest; response: RevokeKeyResponse };
   RotateKey: { request: RotateKeyRequest; response: RotateKeyResponse };
+  SearchRequests: { request: SearchRequestsRequest; response: SearchRequestsResponse };
   TopRequests: { request: TopRequestsRequest; response: TopRequestsResponse };
   UpdateKey: { request: UpdateKeyRequest; response: UpdateKeyResponse };
   UpdateNode: { request: UpdateNodeRequest; response: UpdateNodeResponse };

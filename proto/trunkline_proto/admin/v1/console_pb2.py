@@ -14,6 +14,10 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
+try:
+  trunkline__proto_dot_admin_dot_v1_dot_requests__pb2 = trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
+except AttributeError:
+  trunkline__proto_dot_admin_dot_v1_dot_requests__pb2 = trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.trunkline_proto.admin.v1.requests_pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as trunkline__proto_dot_ledger_dot_v1_dot_ledger__pb2
 
 
