@@ -49,9 +49,10 @@ def test_a_snapshot_names_every_target_pool_and_policy(builder: Builder) -> None
         "a/gpt",
         "a/llama",
         "nodes/llama",
+        "playground",
     }
     assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama"}
-    assert set(snapshot.of_type(types.LISTENER)) == {"openai", "admin"}
+    assert set(snapshot.of_type(types.LISTENER)) == {"openai", "admin", "playground"}
     assert set(snapshot.of_type(types.POLICY_KEY)) == {"k1"}
 
 
@@ -134,7 +135,7 @@ def test_a_renewed_certificate_changes_its_secret_alone() -> None:
 
 def test_certificates_may_come_later() -> None:
     builder = Builder(EdgeSettings(tunnel_listen=("127.0.0.1", 1), tunnel_secret="word"))
-    assert set(builder.build(1, STATE, LIVE).of_type(types.LISTENER)) == {"openai", "admin"}
+    assert set(builder.build(1, STATE, LIVE).of_type(types.LISTENER)) == {"openai", "admin", "playground"}
     builder.renew(GatewayTls("ca", "certificate", "key"))
     snapshot = builder.build(1, STATE, LIVE)
     assert "tunnel" in snapshot.of_type(types.LISTENER)
@@ -155,7 +156,7 @@ def test_resources_of_one_shape_are_encoded_once(builder: Builder, monkeypatch: 
     provider = Provider("b", "https://encoded-once.example/v1")
     routes = [Route(f"rt_{number}", f"m{number}", (ProviderTarget("b", f"m{number}"),)) for number in range(20)]
     snapshot = builder.build(1, State(1, {"b": provider}, {each.id: each for each in routes}), {})
-    assert len(snapshot.of_type(types.CLUSTER)) == 20
+    assert len(snapshot.of_type(types.CLUSTER)) == 20 + len({"playground"})
     assert len(encoded) == 1
 
 

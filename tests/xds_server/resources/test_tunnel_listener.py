@@ -91,11 +91,13 @@ def test_the_private_key_is_in_its_secret_and_nowhere_else() -> None:
 
 def test_without_certificates_or_a_place_to_listen_there_are_no_tunnels() -> None:
     plain = edge_resources(EdgeSettings(), None)
-    assert (set(plain[LISTENER]), plain[CLUSTER], plain[SECRET]) == ({"openai", "admin"}, {}, {})
-    assert set(edge_resources(EdgeSettings(), TLS)[LISTENER]) == {"openai", "admin"}
+    assert set(plain[LISTENER]) == {"openai", "admin", "playground"}
+    assert (set(plain[CLUSTER]), plain[SECRET]) == ({"playground"}, {})
+    assert set(edge_resources(EdgeSettings(), TLS)[LISTENER]) == {"openai", "admin", "playground"}
     assert set(edge_resources(EDGE, TLS)[LISTENER]) == {
         "openai",
         "admin",
+        "playground",
         "tunnel",
         "tunnel-handshake",
         "tunnel-egress",
