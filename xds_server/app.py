@@ -137,8 +137,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         running=RunningRequests(async_store, translators := Translators()),
         console=settings.console_url,
     )
-    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
-    console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleService(admin, edge, nodes=tunnel is not None), server)
+    _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
     ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     requests_pb2_grpc.add_RequestsServicer_to_server(
         requests_service.RequestsService(translators, authorise=authorise), server
@@ -179,6 +178,11 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         for task in background:
             task.cancel()
     await nodes.flush()
+
+
+def _add_operators_services(server: grpc.aio.Server, admin: AdminService, console: ConsoleService) -> None:
+    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
+    console_pb2_grpc.add_ConsoleServicer_to_server(console, server)
 
 
 def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:

@@ -94,12 +94,18 @@ RULES: Mapping[str, Rule] = {
     "TopRequests": _USAGE,
     "CompareTargets": _USAGE,
     "ExportUsage": _USAGE,
+    # Views of the console: each is made of the calls above, whose rules hold inside it as well.
+    "GetOverview": Rule(Need.READ),
+    "GetKeysView": Rule(Need.READ),
+    "GetModelsView": Rule(Need.READ),
+    "GetNodesView": Rule(Need.READ),
+    "GetUsageView": _USAGE,
     # What belongs to the installation. An organisation's own routes too: their targets spend the installation's
     # credentials, and their prices decide what its limits count.
     **dict.fromkeys(
         (
             *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus"),
-            *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute"),
+            *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute", "GetProvidersView"),
             *("PutOrganisation", "DeleteOrganisation"),
             *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),
             *("ListRequests", "SearchRequests", "GetRequest", "CancelRequest"),

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeAlias
 
 import grpc
-from trunkline_proto.admin.v1 import admin_pb2
+from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 
 from xds_server.accounts import permissions
 from xds_server.accounts.authenticate import Authenticator
@@ -20,7 +20,9 @@ from xds_server.admin.grpc_errors import status_of
 from xds_server.store import AsyncStore
 
 _GUARDED = "/trunkline."
-_ADMIN = f"/{admin_pb2.DESCRIPTOR.services_by_name['Admin'].full_name}/"
+_SERVICES = (admin_pb2.DESCRIPTOR.services_by_name["Admin"], console_pb2.DESCRIPTOR.services_by_name["Console"])
+#: Methods that users may call too.
+_BY_ROLE = tuple(f"/{each.full_name}/" for each in _SERVICES)
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -29,9 +31,9 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses with UNAUTHENTICATED callers without a valid `authorization: Bearer <token>`, and with
     PERMISSION_DENIED those whose role does not allow the call.
 
-    The Admin service takes the admin token and, with a store, users' sessions and personal tokens; the other
-    services take the admin token alone. `but` are services, by their full names, that decide by themselves who may
-    call: an interceptor does not learn on which socket a call came.
+    The Admin and Console services take the admin token and, with a store, users' sessions and personal tokens; the
+    other services take the admin token alone. `but` are services, by their full names, that decide by themselves
+    who may call: an interceptor does not learn on which socket a call came.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return handler
         metadata = handler_call_details.invocation_metadata
         try:
-            if not method.startswith(_ADMIN):
+            if not method.startswith(_BY_ROLE):
                 self._authenticator.require_admin_token(metadata)
                 return handler
             caller = await self.authenticate(method, metadata)

@@ -1,4 +1,6 @@
-"""trunkline.admin.v1.Console: each view in one call, made of calls of the Admin service in the caller's name."""
+"""trunkline.admin.v1.Console: each view in one call, made of calls of the Admin service in the caller's name, and
+only of those that the caller's role allows.
+"""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -9,8 +11,11 @@ from importlib import metadata
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, console_pb2 as views, console_pb2_grpc
 
+from xds_server.accounts import permissions
+from xds_server.accounts.caller import current
 from xds_server.admin.calls import reporting
 from xds_server.admin.problems import checking
 from xds_server.resources.settings import EdgeSettings
@@ -31,47 +36,45 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     """Reads what `admin` gives this caller; `edge` says where clients call."""
 
     def __init__(self, admin: admin_pb2_grpc.AdminServicer, edge: EdgeSettings, *, nodes: bool) -> None:
-        self._admin: Any = admin
+        self._admin = admin
         self._edge = edge
         self._nodes = nodes
 
     @reporting
     async def GetOverview(self, request: views.GetOverviewRequest, context: Context) -> views.GetOverviewResponse:
-        admin, now = self._admin, int(time.time())
-        providers = (await admin.ListProviders(pb.ListProvidersRequest(), context)).providers
-        routes = (await admin.ListRoutes(pb.ListRoutesRequest(), context)).routes
-        nodes = (await admin.ListNodes(pb.ListNodesRequest(), context)).nodes
-        keys = (await admin.ListKeys(pb.ListKeysRequest(), context)).keys
-        organisations = (await admin.ListOrganisations(pb.ListOrganisationsRequest(), context)).organisations
-        status = await admin.GetStatus(pb.GetStatusRequest(), context)
+        ask, now = _Asking(self._admin, context), int(time.time())
         lately = pb.UsageFilter(since=now - now % _DAY - (_OVERVIEW_DAYS - 1) * _DAY)
-        days = await admin.ReportUsage(pb.ReportUsageRequest(filter=lately, by=[pb.DIMENSION_DAY]), context)
-        return views.GetOverviewResponse(
+        routes = (await ask(pb.ListRoutesRequest())).routes
+        nodes = (await ask(pb.ListNodesRequest())).nodes
+        overview = views.GetOverviewResponse(
             clients=self._clients(),
-            providers=len(providers),
-            credentials=sum(each.credential_count for each in providers),
-            organisations=len(organisations),
-            keys=len(keys),
+            organisations=len((await ask(pb.ListOrganisationsRequest())).organisations),
+            keys=len((await ask(pb.ListKeysRequest())).keys),
             models=sorted({each.model for each in routes}),
             nodes=len(nodes),
             nodes_online=sum(each.state in {"online", "owner-only"} for each in nodes),
             nodes_invited=self._nodes,
-            days=days.rows,
-            problems=status.problems,
-            revision=status.revision,
+            days=(await ask(pb.ReportUsageRequest(filter=lately, by=[pb.DIMENSION_DAY]))).rows,
             version=metadata.version("trunkline"),
         )
+        if current().is_admin:
+            providers = (await ask(pb.ListProvidersRequest())).providers
+            status = await ask(pb.GetStatusRequest())
+            overview.providers = len(providers)
+            overview.credentials = sum(each.credential_count for each in providers)
+            overview.revision = status.revision
+            overview.problems.extend(status.problems)
+        return overview
 
     @reporting
     async def GetKeysView(self, request: views.GetKeysViewRequest, context: Context) -> views.GetKeysViewResponse:
-        admin = self._admin
-        wanted = pb.ListKeysRequest(include_revoked=request.include_revoked)
-        routes = (await admin.ListRoutes(pb.ListRoutesRequest(), context)).routes
+        ask = _Asking(self._admin, context)
+        routes = (await ask(pb.ListRoutesRequest())).routes
         return views.GetKeysViewResponse(
-            keys=(await admin.ListKeys(wanted, context)).keys,
-            organisations=(await admin.ListOrganisations(pb.ListOrganisationsRequest(), context)).organisations,
+            keys=(await ask(pb.ListKeysRequest(include_revoked=request.include_revoked))).keys,
+            organisations=(await ask(pb.ListOrganisationsRequest())).organisations,
             models=sorted({each.model for each in routes}),
-            usage=(await admin.ReportUsage(_lately(_MONTH, pb.DIMENSION_KEY), context)).rows,
+            usage=(await ask(_lately(_MONTH, pb.DIMENSION_KEY))).rows,
             clients=self._clients(),
         )
 
@@ -79,17 +82,16 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetModelsView(
         self, request: views.GetModelsViewRequest, context: Context
     ) -> views.GetModelsViewResponse:
-        admin = self._admin
-        routes = (await admin.ListRoutes(pb.ListRoutesRequest(), context)).routes
+        ask = _Asking(self._admin, context)
+        routes = sorted(
+            (await ask(pb.ListRoutesRequest())).routes, key=lambda each: (each.model, each.organisation)
+        )
         explained = [
-            await admin.ExplainRoute(
-                pb.ExplainRouteRequest(model=each.model, organisation=each.organisation), context
-            )
-            for each in sorted(routes, key=lambda each: (each.model, each.organisation))
+            await ask(pb.ExplainRouteRequest(model=each.model, organisation=each.organisation)) for each in routes
         ]
-        nodes = (await admin.ListNodes(pb.ListNodesRequest(), context)).nodes
-        organisations = (await admin.ListOrganisations(pb.ListOrganisationsRequest(), context)).organisations
-        providers = (await admin.ListProviders(pb.ListProvidersRequest(), context)).providers
+        nodes = (await ask(pb.ListNodesRequest())).nodes
+        organisations = (await ask(pb.ListOrganisationsRequest())).organisations
+        providers = (await ask(pb.ListProvidersRequest())).providers if current().is_admin else []
         return views.GetModelsViewResponse(
             routes=explained,
             providers=[each.name for each in providers],
@@ -101,24 +103,24 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetProvidersView(
         self, request: views.GetProvidersViewRequest, context: Context
     ) -> views.GetProvidersViewResponse:
-        admin = self._admin
+        ask = _Asking(self._admin, context)
         return views.GetProvidersViewResponse(
-            providers=(await admin.ListProviders(pb.ListProvidersRequest(), context)).providers,
-            usage=(await admin.ReportUsage(_lately(_DAY, pb.DIMENSION_PROVIDER), context)).rows,
-            routes=(await admin.ListRoutes(pb.ListRoutesRequest(), context)).routes,
+            providers=(await ask(pb.ListProvidersRequest())).providers,
+            usage=(await ask(_lately(_DAY, pb.DIMENSION_PROVIDER))).rows,
+            routes=(await ask(pb.ListRoutesRequest())).routes,
         )
 
     @reporting
     async def GetNodesView(
         self, request: views.GetNodesViewRequest, context: Context
     ) -> views.GetNodesViewResponse:
-        admin = self._admin
+        ask = _Asking(self._admin, context)
         lately = pb.ReportContributionsRequest(since=int(time.time()) - _MONTH, by=["node"])
-        organisations = (await admin.ListOrganisations(pb.ListOrganisationsRequest(), context)).organisations
+        organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetNodesViewResponse(
-            nodes=(await admin.ListNodes(pb.ListNodesRequest(), context)).nodes,
+            nodes=(await ask(pb.ListNodesRequest())).nodes,
             organisations=[each.name for each in organisations],
-            contributions=(await admin.ReportContributions(lately, context)).rows,
+            contributions=(await ask(lately)).rows,
             nodes_invited=self._nodes,
         )
 
@@ -131,31 +133,27 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
                 problems.at("filter.since").note("missing")
             if not 1 <= len(request.by) <= _MOST_DIMENSIONS:
                 problems.at("by").note(f"{len(request.by)} are not accepted; accepted: one or two")
-        now = _copy(request.filter)
-        now.until = now.until or int(time.time())
-        before = _copy(now)
-        before.since, before.until = max(0, 2 * now.since - now.until), now.since
+        ask = _Asking(self._admin, context)
+        now, before = _periods(request.filter)
         moment = pb.DIMENSION_HOUR if now.until - now.since <= _HOURLY else pb.DIMENSION_DAY
 
-        async def rows(wanted: pb.UsageFilter, by: list[pb.Dimension.ValueType]) -> list[pb.UsageRow]:
-            answer = await self._admin.ReportUsage(pb.ReportUsageRequest(filter=wanted, by=by), context)
-            return list(answer.rows)
+        async def rows(wanted: pb.UsageFilter, *by: pb.Dimension.ValueType) -> list[pb.UsageRow]:
+            return list((await ask(pb.ReportUsageRequest(filter=wanted, by=by))).rows)
 
-        groups = sorted(await rows(now, list(request.by)), key=lambda each: -each.cost_nano_usd)
+        groups = sorted(await rows(now, *request.by), key=lambda each: -each.cost_nano_usd)
         shown = groups[:_MOST_GROUPS]
         values = {tuple(each.values) for each in shown}
-        top = pb.TopRequestsRequest(filter=now, limit=_HEAVIEST)
-        totals = await self._admin.ReportUsage(pb.ReportUsageRequest(filter=now), context)
+        totals = await ask(pb.ReportUsageRequest(filter=now))
         return views.GetUsageViewResponse(
             total=next(iter(totals.rows), None),
-            total_before=next(iter(await rows(before, [])), None),
+            total_before=next(iter(await rows(before)), None),
             rows=shown,
-            rows_before=[each for each in await rows(before, list(request.by)) if tuple(each.values) in values],
+            rows_before=[each for each in await rows(before, *request.by) if tuple(each.values) in values],
             groups=len(groups),
-            times=await rows(now, [moment]),
-            times_before=await rows(before, [moment]),
-            heaviest=(await self._admin.TopRequests(top, context)).records,
-            targets=(await self._admin.CompareTargets(pb.CompareTargetsRequest(filter=now), context)).targets,
+            times=await rows(now, moment),
+            times_before=await rows(before, moment),
+            heaviest=(await ask(pb.TopRequestsRequest(filter=now, limit=_HEAVIEST))).records,
+            targets=(await ask(pb.CompareTargetsRequest(filter=now))).targets,
             refused_records=totals.refused_records,
             since=now.since,
             until=now.until,
@@ -167,11 +165,29 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         return views.ClientsAddress(scheme=scheme, host=host, port=port)
 
 
+class _Asking:
+    """Calls methods of the Admin service by their requests, as the caller of the view might."""
+
+    def __init__(self, admin: admin_pb2_grpc.AdminServicer, context: Context) -> None:
+        self._admin = admin
+        self._context = context
+
+    async def __call__(self, request: Message) -> Any:
+        """Returns the answer. Raises as permissions.require does, and what ends the call."""
+        method = request.DESCRIPTOR.name.removesuffix("Request")
+        permissions.require(permissions.rule_of(method), current(), request)
+        return await getattr(self._admin, method)(request, self._context)
+
+
 def _lately(seconds: int, by: pb.Dimension.ValueType) -> pb.ReportUsageRequest:
     return pb.ReportUsageRequest(filter=pb.UsageFilter(since=int(time.time()) - seconds), by=[by])
 
 
-def _copy(wanted: pb.UsageFilter) -> pb.UsageFilter:
-    copy = pb.UsageFilter()
-    copy.CopyFrom(wanted)
-    return copy
+def _periods(wanted: pb.UsageFilter) -> tuple[pb.UsageFilter, pb.UsageFilter]:
+    """The time that is asked for, with its end, and the time of the same length before it."""
+    now, before = pb.UsageFilter(), pb.UsageFilter()
+    now.CopyFrom(wanted)
+    now.until = now.until or int(time.time())
+    before.CopyFrom(now)
+    before.since, before.until = max(0, 2 * now.since - now.until), now.since
+    return now, before

@@ -10,6 +10,8 @@ export type Privacy = "PRIVACY_UNSPECIFIED" | "PRIVACY_ANY" | "PRIVACY_OWN_NODES
 
 export type RequestState = "REQUEST_STATE_UNSPECIFIED" | "REQUEST_STATE_QUEUED" | "REQUEST_STATE_RUNNING";
 
+export type Role = "ROLE_UNSPECIFIED" | "ROLE_VIEWER" | "ROLE_MEMBER" | "ROLE_OPERATOR" | "ROLE_OWNER";
+
 export type RotateKeyRequest_Ends = "ENDS_UNSPECIFIED" | "ENDS_FORMER" | "ENDS_NEWEST";
 
 export type Strategy = "STRATEGY_UNSPECIFIED" | "STRATEGY_WEIGHTED" | "STRATEGY_PRIORITY" | "STRATEGY_CHEAPEST" | "STRATEGY_FASTEST" | "STRATEGY_OWN_FIRST" | "STRATEGY_BALANCED" | "STRATEGY_OWN_ONLY";
@@ -72,6 +74,15 @@ export interface Change {
   object_type?: string;
   object_name?: string;
   fields?: FieldChange[];
+}
+
+export interface ChangePasswordRequest {
+  current?: string;
+  password?: string;
+}
+
+export interface ChangePasswordResponse {
+  ended?: number;
 }
 
 export interface ClientStatus {
@@ -141,6 +152,15 @@ export interface CreateKeyResponse {
   warnings?: string[];
 }
 
+export interface CreateSetupLinkRequest {
+  ttl_seconds?: number;
+}
+
+export interface CreateSetupLinkResponse {
+  url?: string;
+  expires_at?: string;
+}
+
 export interface DeleteOrganisationRequest {
   name?: string;
   version?: string;
@@ -190,6 +210,16 @@ export interface ExplainRouteResponse {
   targets?: ExplainedTarget[];
 }
 
+export interface ExplainedCredential {
+  index?: number;
+  attempts?: string;
+  first_byte_us?: string;
+  millitokens_per_second?: string;
+  error_permille?: number;
+  limit_permille?: number;
+  failures_in_a_row?: string;
+}
+
 export interface ExplainedTarget {
   target_id?: string;
   tier?: number;
@@ -204,6 +234,7 @@ export interface ExplainedTarget {
   cached_permille?: number;
   attempts?: string;
   down?: boolean;
+  credentials?: ExplainedCredential[];
 }
 
 export interface ExportRequest {
@@ -251,6 +282,15 @@ export interface GetKeysViewResponse {
   models?: string[];
   usage?: UsageRow[];
   clients?: ClientsAddress;
+}
+
+export interface GetMeRequest {
+}
+
+export interface GetMeResponse {
+  user?: User;
+  machine?: boolean;
+  expires_at?: string;
 }
 
 export interface GetModelsViewRequest {
@@ -310,6 +350,14 @@ export interface GetRequestResponse {
   finished?: FinishedRequest;
   attempts?: RequestAttempt[];
   costs?: RequestCost[];
+}
+
+export interface GetSignInOptionsRequest {
+}
+
+export interface GetSignInOptionsResponse {
+  needs_setup?: boolean;
+  password?: boolean;
 }
 
 export interface GetStatusRequest {
@@ -458,6 +506,11 @@ export interface ListenerCertificate {
   problem?: string;
 }
 
+export interface Membership {
+  organisation?: string;
+  role?: Role;
+}
+
 export interface Node {
   id?: string;
   name?: string;
@@ -549,6 +602,13 @@ export interface PutRouteResponse {
   route?: Route;
   propagation?: Propagation;
   warnings?: string[];
+}
+
+export interface RedeemSetupLinkRequest {
+  token?: string;
+  email?: string;
+  name?: string;
+  password?: string;
 }
 
 export interface RefusedPeer {
@@ -682,6 +742,7 @@ export interface RouteTarget {
   price?: Price;
   price_history?: Price[];
   context?: number;
+  paused?: boolean;
 }
 
 export interface RunningRequest {
@@ -726,6 +787,24 @@ export interface SearchRequestsResponse {
 export interface SharedCache {
   store?: string;
   most_bytes?: string;
+}
+
+export interface SignInRequest {
+  email?: string;
+  password?: string;
+}
+
+export interface SignInResponse {
+  user?: User;
+  expires_at?: string;
+}
+
+export interface SignOutRequest {
+  everywhere?: boolean;
+}
+
+export interface SignOutResponse {
+  ended?: number;
 }
 
 export interface TargetComparison {
@@ -834,6 +913,17 @@ export interface UsageRow {
   saved_nano_usd?: string;
 }
 
+export interface User {
+  id?: string;
+  email?: string;
+  name?: string;
+  admin?: boolean;
+  disabled?: boolean;
+  has_password?: boolean;
+  created_at?: string;
+  memberships?: Membership[];
+}
+
 export interface VerifyAuditRequest {
 }
 
@@ -848,6 +938,7 @@ export interface FailedAttempt {
   target_id?: string;
   status?: number;
   reason?: string;
+  credential_index?: number;
 }
 
 export interface UsageRecord {
@@ -900,6 +991,7 @@ export interface UsageRecord {
   service_tier?: string;
   plain?: boolean;
   saved_nano_usd?: string;
+  credential_index?: number;
 }
 
 export interface Gpu {
@@ -1019,8 +1111,10 @@ export interface ServiceTier {
 export interface Methods {
   Apply: { request: ApplyRequest; response: ApplyResponse };
   CancelRequest: { request: CancelRequestRequest; response: CancelRequestResponse };
+  ChangePassword: { request: ChangePasswordRequest; response: ChangePasswordResponse };
   CompareTargets: { request: CompareTargetsRequest; response: CompareTargetsResponse };
   CreateKey: { request: CreateKeyRequest; response: CreateKeyResponse };
+  CreateSetupLink: { request: CreateSetupLinkRequest; response: CreateSetupLinkResponse };
   DeleteOrganisation: { request: DeleteOrganisationRequest; response: DeleteOrganisationResponse };
   DeleteProvider: { request: DeleteProviderRequest; response: DeleteProviderResponse };
   DeleteRoute: { request: DeleteRouteRequest; response: DeleteRouteResponse };
@@ -1028,11 +1122,13 @@ export interface Methods {
   Export: { request: ExportRequest; response: ExportResponse };
   GetGateway: { request: GetGatewayRequest; response: GetGatewayResponse };
   GetKeysView: { request: GetKeysViewRequest; response: GetKeysViewResponse };
+  GetMe: { request: GetMeRequest; response: GetMeResponse };
   GetModelsView: { request: GetModelsViewRequest; response: GetModelsViewResponse };
   GetNodesView: { request: GetNodesViewRequest; response: GetNodesViewResponse };
   GetOverview: { request: GetOverviewRequest; response: GetOverviewResponse };
   GetProvidersView: { request: GetProvidersViewRequest; response: GetProvidersViewResponse };
   GetRequest: { request: GetRequestRequest; response: GetRequestResponse };
+  GetSignInOptions: { request: GetSignInOptionsRequest; response: GetSignInOptionsResponse };
   GetStatus: { request: GetStatusRequest; response: GetStatusResponse };
   GetUsageView: { request: GetUsageViewRequest; response: GetUsageViewResponse };
   InviteNode: { request: InviteNodeRequest; response: InviteNodeResponse };
@@ -1048,12 +1144,15 @@ export interface Methods {
   PutOrganisation: { request: PutOrganisationRequest; response: PutOrganisationResponse };
   PutProvider: { request: PutProviderRequest; response: PutProviderResponse };
   PutRoute: { request: PutRouteRequest; response: PutRouteResponse };
+  RedeemSetupLink: { request: RedeemSetupLinkRequest; response: SignInResponse };
   RemoveNode: { request: RemoveNodeRequest; response: RemoveNodeResponse };
   ReportContributions: { request: ReportContributionsRequest; response: ReportContributionsResponse };
   ReportUsage: { request: ReportUsageRequest; response: ReportUsageResponse };
   RevokeKey: { request: RevokeKeyRequest; response: RevokeKeyResponse };
   RotateKey: { request: RotateKeyRequest; response: RotateKeyResponse };
   SearchRequests: { request: SearchRequestsRequest; response: SearchRequestsResponse };
+  SignIn: { request: SignInRequest; response: SignInResponse };
+  SignOut: { request: SignOutRequest; response: SignOutResponse };
   TopRequests: { request: TopRequestsRequest; response: TopRequestsResponse };
   UpdateKey: { request: UpdateKeyRequest; response: UpdateKeyResponse };
   UpdateNode: { request: UpdateNodeRequest; response: UpdateNodeResponse };

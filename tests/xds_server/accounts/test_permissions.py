@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from trunkline_proto.admin.v1 import admin_pb2
-
 from xds_server.accounts.permissions import RULES, Need, rule_of
 from xds_server.rest import fields
+from xds_server.rest.server import SERVICES
 
-METHODS = {each.name: each for each in admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods}
+METHODS = {each.name: each for service in SERVICES for each in service.methods}
 
 
 def test_every_method_has_an_entry_and_every_entry_a_method() -> None:

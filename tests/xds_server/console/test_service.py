@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -13,6 +13,8 @@ from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.xds_server.admin.conftest import Clients, Nodes
 from tests.xds_server.ledger.conftest import database, key_file, ledger, open_store, postgres_url, reader, store
+from xds_server.accounts.caller import MACHINE, Caller, calling
+from xds_server.accounts.model import Membership, Role, User
 from xds_server.admin import AdminService
 from xds_server.console.service import ConsoleService
 from xds_server.ledger.ledger import Ledger
@@ -41,6 +43,12 @@ class Context:
 
 
 CONTEXT: Any = Context()
+
+
+@pytest.fixture(autouse=True)
+def caller() -> Iterator[None]:
+    with calling(MACHINE):
+        yield
 
 
 @pytest.fixture
@@ -176,3 +184,20 @@ async def test_a_view_of_usage_says_what_it_needs(
     code, message = raised.value.args
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert said in message
+
+
+async def test_who_is_no_admin_sees_what_the_role_may(console: Any, admin: Any) -> None:
+    await _set_up(admin)
+    viewer = Caller(user=User("usr_1", "v@example.org"), memberships=(Membership("org_1", "acme", Role.VIEWER),))
+    with calling(viewer):
+        overview = await console.GetOverview(views.GetOverviewRequest(), CONTEXT)
+        assert (overview.providers, overview.credentials, overview.revision, list(overview.problems)) == (
+            0,
+            0,
+            0,
+            [],
+        )
+        assert not (await console.GetModelsView(views.GetModelsViewRequest(), CONTEXT)).providers
+        with pytest.raises(AbortedError) as raised:
+            await console.GetProvidersView(views.GetProvidersViewRequest(), CONTEXT)
+    assert raised.value.args[0] is grpc.StatusCode.PERMISSION_DENIED
