@@ -31,6 +31,7 @@ _VERBS = {
     "requests": "trunkline.verbs.requests:requests",
     "users": "trunkline.verbs.users:users",
     "audit": "trunkline.verbs.audit:audit",
+    "smoke": "trunkline.verbs.smoke:smoke",
     "completion": "trunkline.verbs.completion:completion",
 }
 _SUMMARIES = {
@@ -50,6 +51,7 @@ _SUMMARIES = {
     "requests": "Requests one by one: running, waiting, ended; explained, cancelled.",
     "users": "Who may sign in to the console, and a link for the first one.",
     "audit": "Who changed what, newest first; checked against tampering.",
+    "smoke": "Try every target, failover, costs, cache and limits of a running gateway.",
     "completion": "What bash, zsh or fish need to complete all this.",
 }
 

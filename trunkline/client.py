@@ -40,7 +40,8 @@ class Control:
     """Where the control plane is (host:port, unix:PATH, or a URL) and the token that opens it.
 
     `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once. `limit` is how
-    many seconds a call may take. `take_over`: also change what a file manages.
+    many seconds a call may take. `take_over`: also change what a file manages. `base_url` is where clients call
+    the gateway of the data directory; empty if it is not known.
     """
 
     address: str
@@ -49,6 +50,7 @@ class Control:
     trust: Trust = field(default_factory=Trust)
     limit: float = _CALL_SECONDS
     take_over: bool = False
+    base_url: str = ""
 
     @classmethod
     def find(
@@ -77,7 +79,8 @@ class Control:
             )
         if not (token.isascii() and token.isprintable()):
             raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
-        return cls(address, token, trust=Trust.of(environment, ca_file), limit=limit)
+        base_url = stored.base_url if address == stored.control else ""
+        return cls(address, token, trust=Trust.of(environment, ca_file), limit=limit, base_url=base_url)
 
     @contextmanager
     def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:

@@ -1,0 +1,1 @@
+"""The smoke test: tries what a running gateway promises, and leaves nothing behind."""
