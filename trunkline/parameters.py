@@ -107,6 +107,33 @@ class LimitFlag(click.ParamType[model.Limit]):
         return _validate(self, model.Limit, given, param, ctx)
 
 
+class QuotaFlag(click.ParamType[model.Quota]):
+    """`requests/60s=600` or `tokens/1d=1000000`."""
+
+    name = "METRIC/WINDOW=AMOUNT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Quota:
+        try:
+            given = limit_syntax.whole(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return _validate(self, model.Quota, given, param, ctx)
+
+
+class CredentialQuotaFlag(click.ParamType[tuple[int, model.Quota]]):
+    """`2:requests/60s=600`, of the second credential."""
+
+    name = "POSITION:METRIC/WINDOW=AMOUNT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, model.Quota]:
+        position, colon, text = str(value).partition(":")
+        if not colon or not position.isdecimal() or int(position) < 1:
+            self.fail("expected POSITION:METRIC/WINDOW=AMOUNT, such as 1:requests/60s=600", param, ctx)
+        return int(position), QuotaFlag().convert(text, param, ctx)
+
+
 class LimitName(click.ParamType[model.Limit]):
     """As LimitFlag, without the amount."""
 

@@ -201,8 +201,28 @@ def price_in_force(prices: Sequence[Price], at: float) -> Price | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """An upper bound on the requests or tokens that one credential is used for in any window of this length."""
+
+    metric: Metric
+    per_seconds: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialQuota:
+    """The quota of one credential, instead of its provider's. `credential` is its position, from 1."""
+
+    credential: int
+    quota: tuple[Quota, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One base URL. `credentials` are in the clear here and nowhere else: never log or export this object.
+
+    `quota` holds for each credential that has none of its own. `health_path` is what Envoy asks every
+    `health_every_seconds` (0: the default) to find out whether the server lives; empty: nothing.
 
     `managed_by` is `api`, `file:NAME`, or empty for an object from before there were managers. Its credentials
     have a manager of their own, since a file may leave them out.
@@ -217,6 +237,16 @@ class Provider:
     version: int = 0
     managed_by: str = ""
     credentials_managed_by: str = ""
+    quota: tuple[Quota, ...] = ()
+    credential_quotas: tuple[CredentialQuota, ...] = ()
+    health_path: str = ""
+    health_every_seconds: int = 0
+    health_statuses: tuple[int, ...] = ()
+
+    def quota_of(self, credential: int) -> tuple[Quota, ...]:
+        """Returns the quota of the credential at this index."""
+        own = (each.quota for each in self.credential_quotas if each.credential == credential + 1)
+        return next(own, self.quota)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 #include "advice.h"
 
-static const struct span REMAINING = SPAN("remaining"), RESET = SPAN("reset"), RATELIMIT = SPAN("ratelimit");
+static const struct span REMAINING = SPAN("remaining"), RESET = SPAN("reset"), LIMIT = SPAN("limit");
+static const struct span TOKENS = SPAN("token"), RATELIMIT = SPAN("ratelimit");
+static const struct span PREFIXES[] = {SPAN("x-ratelimit-"), SPAN("anthropic-ratelimit-"), SPAN("ratelimit-")};
 static const uint64_t DAY_MS = 86400000;
 
 static const struct header *find(const struct header *headers, size_t count, struct span key) {
@@ -129,31 +131,46 @@ static bool wait_of(struct span text, uint64_t unix_ms, uint64_t *ms) {
   return true;
 }
 
-static bool is_zero(struct span text) {
-  uint64_t number;
-  return take_decimal(&text, &number) && !number && !text.size;
+static bool is_number(struct span text, uint64_t *thousandths) {
+  return take_decimal(&text, thousandths) && !text.size;
 }
 
-// The value of the header that is called like `key`, with `reset` for `remaining`.
-static struct span reset_of(const struct header *headers, size_t count, struct span key, size_t place) {
+// The value of the header that is called like `key`, with `word` for `remaining`.
+static struct span beside(const struct header *headers, size_t count, struct span key, size_t place, struct span word) {
   struct buffer name = {0};
   buffer_add(&name, span_between(key, 0, place));
-  buffer_add(&name, RESET);
+  buffer_add(&name, word);
   buffer_add(&name, span_from(key, place + REMAINING.size));
   const struct header *found = find(headers, count, buffer_span(&name));
   buffer_free(&name);
   return found ? found->value : NO_SPAN;
 }
 
-struct advice advice_of(const struct header *headers, size_t count, uint64_t unix_ms) {
+bool advice_is_of_quota(struct span key) {
+  for (size_t at = 0; at < sizeof PREFIXES / sizeof *PREFIXES; at++) {
+    if (span_begins(key, PREFIXES[at])) return true;
+  }
+  return false;
+}
+
+// Whether so much remains of a quota, in thousandths, that it may be counted on. `limit` is 0 where it is not known.
+static bool suffices(struct span key, uint64_t remaining, uint64_t limit, struct need need) {
+  if (span_find(key, TOKENS, 0) < 0) return remaining >= need.requests * 1000;
+  return remaining / 1000 >= need.tokens || (remaining && (!limit || remaining >= limit / 20));
+}
+
+struct advice advice_of(const struct header *headers, size_t count, struct need need, uint64_t unix_ms) {
   struct advice advice = {0};
   uint64_t until_reset = 0, ms;
   for (size_t at = 0; at < count; at++) {
     struct span key = headers[at].key;
     ptrdiff_t place = span_find(key, RATELIMIT, 0) < 0 ? -1 : span_find(key, REMAINING, 0);
-    if (place < 0 || !is_zero(headers[at].value)) continue;
+    uint64_t remaining, limit = 0;
+    if (place < 0 || !is_number(headers[at].value, &remaining)) continue;
+    if (is_number(beside(headers, count, key, (size_t)place, LIMIT), &limit) && !limit) continue;
+    if (suffices(key, remaining, limit, need)) continue;
     advice.exhausted = true;
-    if (wait_of(reset_of(headers, count, key, (size_t)place), unix_ms, &ms) && ms > until_reset) until_reset = ms;
+    if (wait_of(beside(headers, count, key, (size_t)place, RESET), unix_ms, &ms) && ms > until_reset) until_reset = ms;
   }
   const struct header *exact = find(headers, count, SPAN("retry-after-ms"));
   const struct header *after = find(headers, count, SPAN("retry-after"));

@@ -8,9 +8,19 @@ enum { SHORTEST_WAIT_MS = 1000, LONGEST_WAIT_MS = 600000 };
 
 struct advice {
   uint64_t wait_ms;  // within the two bounds; 0 where nothing was said
-  bool exhausted;    // a quota of the whole account is used up
+  bool exhausted;    // a quota of the whole account is used up, or nearly
 };
 
-// By `retry-after-ms`, `retry-after` (seconds or a date), or else by the reset of a quota of which nothing remains,
-// such as `x-ratelimit-remaining-tokens: 0` with `x-ratelimit-reset-tokens: 6m0s`. `unix_ms` is now.
-struct advice advice_of(const struct header *headers, size_t count, uint64_t unix_ms);
+// What has to be left of a quota, or it counts as used up.
+struct need {
+  uint64_t requests;
+  uint64_t tokens;  // where less than a twentieth of the limit is left as well
+};
+
+// Whether a header is about a quota, such as `x-ratelimit-remaining-tokens`.
+bool advice_is_of_quota(struct span key);
+
+// By `retry-after-ms`, `retry-after` (seconds or a date), or else by the reset of a quota of which less remains than
+// `need`, such as `x-ratelimit-remaining-tokens: 0` with `x-ratelimit-reset-tokens: 6m0s`. A quota whose limit is 0 or
+// whose rest is no number says nothing. `unix_ms` is now.
+struct advice advice_of(const struct header *headers, size_t count, struct need need, uint64_t unix_ms);

@@ -6,6 +6,7 @@
 #include "headers.h"
 #include "hosts.h"
 #include "hygiene.h"
+#include "running.h"
 #include "verdict.h"
 
 static const struct span NONE = SPAN("-");
@@ -187,6 +188,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
     }
   }
   dress->asked = true;
+  dress->runs = !dress->target.node && running_begin(dress->host);
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   facts_clear(&request->facts);
@@ -265,6 +267,7 @@ static enum trailers_status request_trailers(struct filter *filter) {
 static void destroy(struct filter *filter) {
   struct dress *dress = (struct dress *)filter;
   if (dress->asked && !dress->answered) dress->request->missed = dress->host;
+  if (dress->runs) running_end(dress->host);
   buffer_free(&dress->metadata);
   buffer_free(&dress->model);
   buffer_free(&dress->held);

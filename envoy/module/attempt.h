@@ -26,6 +26,7 @@ struct dress {
   bool asked;     // the target, and not only the module
   bool answered;  // it is clear what comes of the attempt
   bool paused;    // the target has said that it takes no more for a while
+  bool runs;      // counts among the attempts at the host that have no answer yet
   bool edits_model, edits_usage;
   struct buffer model;  // its name at the target, where that is more or less than a JSON string
 

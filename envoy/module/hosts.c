@@ -100,6 +100,20 @@ bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now) {
   return begins;
 }
 
+void hosts_away(uint64_t host) {
+  pthread_mutex_lock(&lock);
+  rest_away(&find_or_make(host)->rest);
+  pthread_mutex_unlock(&lock);
+}
+
+void hosts_back(uint64_t host, uint64_t now) {
+  if (!known) return;
+  pthread_mutex_lock(&lock);
+  struct record *record = find(host);
+  if (record) rest_back(&record->rest, now);
+  pthread_mutex_unlock(&lock);
+}
+
 bool hosts_are_open(void) { return !known; }
 
 enum host_state hosts_state(uint64_t host, struct caller caller, uint64_t random, uint64_t now) {

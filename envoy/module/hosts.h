@@ -30,6 +30,10 @@ void hosts_served(uint64_t host, struct caller caller, bool probe, uint64_t now)
 // The host said that it takes nothing for a while. Returns whether a pause begins with it.
 bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now);
 
+// Envoy's health checks find the host dead, and alive again.
+void hosts_away(uint64_t host);
+void hosts_back(uint64_t host, uint64_t now);
+
 // Whether the table is empty, as it nearly always is: then every host is open.
 bool hosts_are_open(void);
 enum host_state hosts_state(uint64_t host, struct caller caller, uint64_t random, uint64_t now);

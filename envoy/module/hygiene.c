@@ -156,13 +156,14 @@ static void complete_advice(const struct span *values, struct span after, struct
 
 // Reads when the target wants to be asked again, and tells the client where the target did so in other words than
 // those that clients know. Returns whether it did.
-static bool read_advice(const struct header_list *list, struct head *head, const struct span *values,
+static bool read_advice(const struct header_list *list, struct need need, struct head *head, const struct span *values,
                         struct changes *changes) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   uint64_t unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-  head->advice = advice_of(list->all, list->count, unix_ms);
-  if (!head->advice.wait_ms || head->retry_after[0] || values[RETRY_AFTER_MS].data) return false;
+  if (head->status == 429) need = (struct need){1, 1};
+  head->advice = advice_of(list->all, list->count, need, unix_ms);
+  if (head->status != 429 || !head->advice.wait_ms || head->retry_after[0] || values[RETRY_AFTER_MS].data) return false;
   struct buffer seconds = {0};
   buffer_add_number(&seconds, (head->advice.wait_ms + 999) / 1000);
   keep_text(buffer_span(&seconds), head->retry_after, sizeof head->retry_after);
@@ -171,7 +172,7 @@ static bool read_advice(const struct header_list *list, struct head *head, const
   return true;
 }
 
-void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, struct head *head) {
+void clean_headers(envoy_filter envoy, struct span secret, struct need need, struct buffer *id, struct head *head) {
   struct header_list list;
   struct changes changes = {0};
   struct buffer clean = {0};
@@ -187,6 +188,7 @@ void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, st
         best = found;
         target_id = header.value;
       }
+      if (advice_is_of_quota(header.key)) head->tells_quota = true;
       add_line(&changes.removed, header.key);
       continue;
     }
@@ -197,7 +199,8 @@ void clean_headers(envoy_filter envoy, struct span secret, struct buffer *id, st
     }
   }
   bool useless = read_head(values, head);
-  if (head->status == 429 && read_advice(&list, head, values, &changes)) useless = false;
+  bool advised = head->status == 429 || head->tells_quota;
+  if (advised && read_advice(&list, need, head, values, &changes)) useless = false;
   if (useless) add_line(&changes.removed, KEPT[RETRY_AFTER]);
   complete_advice(values, (struct span){head->retry_after, strlen(head->retry_after)}, &changes);
   keep_visible(target_id, id);

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "hosts.h"
+#include "running.h"
 
 enum {
   // Of a 429 that says nothing.
@@ -58,6 +59,17 @@ static bool pause_refused(struct dress *dress) {
     log_pause(dress, SPAN(" refuses its credential ("), pause.ms);
   }
   return true;
+}
+
+void pause_ahead(const struct dress *dress) {
+  const struct advice *advice = &dress->head.advice;
+  running_watch();
+  if (dress->target.node || dress->head.status == 429 || !advice->exhausted) return;
+  struct pause pause = {.for_all = true, .stated = true, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
+  if (!pause.ms) pause.stated = false, pause.ms = pause.most_ms = LIMITED_MS;
+  if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
+    log_pause(dress, SPAN(" has used up its quota ("), pause.ms);
+  }
 }
 
 bool pause_after(struct dress *dress, enum fate fate) {

@@ -13,15 +13,21 @@ enum { MOST_TARGETS = 4096 };
 static bool parse_target(struct span line, struct plan_target *target) {
   struct span tier = span_next(&line, ' '), group = span_next(&line, ' '), weight = span_next(&line, ' ');
   struct span tries = span_next(&line, ' '), kind = span_next(&line, ' ');
-  target->credential = span_next(&line, ' ');
+  struct span quotas = span_next(&line, ' ');
+  target->credential = span_next(&quotas, ';');
   target->cluster = line;
   target->name = host_of_cluster(line);
   target->account = host_of_credential(target->credential);
   target->machines = span_is(kind, SPAN("m"));
+  target->checked = span_is(kind, SPAN("h"));
+  if (quotas.size) {
+    target->quotas = allocate(sizeof *target->quotas);
+    if (!quotas_parse(quotas, target->account, target->quotas)) return false;
+  }
   return span_number(tier, &target->tier) && span_number(group, &target->group) &&
          span_number(weight, &target->weight) && span_number(tries, &target->tries) && target->weight <= UINT32_MAX &&
-         target->tries < UINT8_MAX && (target->machines || span_is(kind, SPAN("t"))) && target->credential.size &&
-         line.size;
+         target->tries < UINT8_MAX && (target->machines || target->checked || span_is(kind, SPAN("t"))) &&
+         target->credential.size && line.size;
 }
 
 struct plan *plan_new(struct span text) {
@@ -32,16 +38,20 @@ struct plan *plan_new(struct span text) {
   for (size_t at = 0; at < text.size; at++) plan->count += text.data[at] == '\n';
   bool sound = plan->count && plan->count <= MOST_TARGETS;
   plan->targets = allocate(sizeof *plan->targets * (sound ? plan->count : 1));
+  memset(plan->targets, 0, sizeof *plan->targets * (sound ? plan->count : 1));
   struct span rest = buffer_span(&plan->text);
   for (size_t at = 0; sound && at < plan->count; at++) {
     sound = parse_target(span_next(&rest, '\n'), &plan->targets[at]);
+    plan->has_quotas = plan->has_quotas || plan->targets[at].quotas;
   }
   if (sound && !rest.size) return plan;
+  if (plan->count > MOST_TARGETS) plan->count = 0;  // nothing is there
   plan_free(plan);
   return NULL;
 }
 
 void plan_free(struct plan *plan) {
+  for (size_t at = 0; at < plan->count; at++) free(plan->targets[at].quotas);
   buffer_free(&plan->text);
   free(plan->targets);
   free(plan);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "bytes.h"
+#include "quota.h"
 
 struct plan_target {
   struct span cluster;  // the name of its Envoy cluster
@@ -16,6 +17,8 @@ struct plan_target {
   uint64_t tries;  // by one request; 0: it is paused, and only asked for what it alone holds
   struct span credential;  // what stands for the one that it uses; `-` for machines
   uint64_t account;        // the same, by its number in the table of hosts
+  struct quotas *quotas;   // of the credential; NULL if it has none
+  bool checked;            // Envoy's health checks tell whether it lives
   // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second
   // try is for a second machine.
   bool machines;
@@ -25,11 +28,13 @@ struct plan {
   uint64_t id;  // of all plans that ever were; never 0
   size_t count;
   struct plan_target *targets;
+  bool has_quotas;
   struct buffer text;  // what the names point into
 };
 
-// From its text: a line `<tier> <group> <weight> <tries> <t or m> <credential> <cluster>` for each target, `m` for
-// machines. NULL if it is not that, or names no target.
+// From its text: a line `<tier> <group> <weight> <tries> <kind> <credential> <cluster>` for each target. The kind is m
+// for machines, h for a target with health checks and t for any other; quotas follow a credential behind a semicolon.
+// NULL if it is not that, or names no target.
 struct plan *plan_new(struct span text);
 void plan_free(struct plan *plan);
 

@@ -5,6 +5,7 @@
 
 #include "headers.h"
 #include "hosts.h"
+#include "usage.h"
 
 static const struct span OWN = SPAN("trunkline.request");
 static const struct span SPACE = SPAN("trunkline"), KEY = SPAN("request");
@@ -150,6 +151,14 @@ struct caller request_caller(const struct request *request) {
   return caller;
 }
 
+uint64_t request_tokens(const struct request *request) {
+  enum { TOKENS_WORD = 6 };
+  uint64_t tokens = 0;
+  struct span words = request->note;
+  for (int at = 0; at < TOKENS_WORD; at++) span_next(&words, ' ');
+  return span_number(span_next(&words, ' '), &tokens) ? tokens : 0;
+}
+
 void request_failed(struct request *request, struct span status) {
   if (request->failed.size) buffer_add(&request->failed, SPAN(" "));
   buffer_add(&request->failed, request->target.size ? buffer_span(&request->target) : NONE);
@@ -232,6 +241,11 @@ void request_made(struct request *request, struct span id, struct span node) {
 }
 
 void request_log(struct request *request, envoy_filter filter) {
+  uint64_t tokens;
+  // Without a report, as where the client left, what was reserved counts.
+  if (request->charge.account && usage_tokens(&request->facts, &tokens)) {
+    charge_settle(&request->charge, tokens, hosts_now());
+  }
   if (request->upstream_id.size) {
     CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.upstream_id"), buffer_span(&request->upstream_id));
   }

@@ -12,6 +12,7 @@
 #include "live.h"
 #include "outcome.h"
 #include "plan.h"
+#include "quota.h"
 
 // Bytes of the body that are replaced.
 struct edit {
@@ -52,6 +53,7 @@ struct request {
   struct choice choice;
   uint64_t cluster, credential;  // the chosen ones, by their numbers in the table of hosts
   bool probes, proves;           // whether this request is to find out about the cluster, about the credential
+  struct charge charge;          // what the running attempt took from the credential's quotas
 
   // From the attempts.
   unsigned attempts, failures;
@@ -83,6 +85,8 @@ struct request *request_of_choice(envoy_specifier specifier);
 bool request_fits(const struct request *request, struct span cluster);
 void request_release(struct request *request);
 struct caller request_caller(const struct request *request);
+// The tokens that the translator reserved for it.
+uint64_t request_tokens(const struct request *request);
 void request_failed(struct request *request, struct span status);
 // All targets that live are limited, the first for `ms` more.
 void request_limited(struct request *request, uint64_t ms);
@@ -101,5 +105,5 @@ void request_restore_status(const struct request *request, envoy_filter filter);
 bool request_makes(const struct request *request);
 // Tells the translator that the running attempt makes the response `id`, at the machine `node` of a pool.
 void request_made(struct request *request, struct span id, struct span node);
-// What the access log shall know.
+// Tells the access log what it shall know, and settles what was taken from quotas.
 void request_log(struct request *request, envoy_filter filter);

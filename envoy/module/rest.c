@@ -45,7 +45,8 @@ enum host_state rest_state(const struct rest *rest, struct caller caller, uint64
 }
 
 bool rest_is_over(const struct rest *rest, uint64_t now) {
-  if (rest->confirmed || rest->unreachable || now < rest->paused_until || now < rest->rests_until) return false;
+  if (rest->away || rest->confirmed || rest->unreachable || now < rest->paused_until || now < rest->rests_until)
+    return false;
   return rest->recovers_since ? now - rest->recovers_since >= RECOVERY_MS : !has_rested(rest);
 }
 
@@ -111,6 +112,14 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   if (!running || now + ms > rest->paused_until) rest->paused_until = now + ms;
   rest->recovers_since = rest->probed_until = 0;
   return begins || (confirms && rest->reach == REACH_ALL);
+}
+
+void rest_away(struct rest *rest) { rest->away = true; }
+
+void rest_back(struct rest *rest, uint64_t now) {
+  if (!rest->away) return;
+  rest->away = false;
+  rest->recovers_since = now;
 }
 
 bool rest_suspects(const struct rest *rest) { return rest->confirmed >= ENOUGH; }

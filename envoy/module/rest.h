@@ -42,6 +42,7 @@ struct rest {
   unsigned confirmed, unreachable, rests;
   uint64_t rests_until;
   uint64_t asked;  // the last time that it was asked although it rested
+  bool away;       // Envoy's health checks have found it dead
   // The pause; `paused_until` is 0 if there was none.
   uint64_t paused_until;
   struct caller caller;
@@ -77,6 +78,9 @@ void rest_answered(struct rest *rest, uint64_t now);
 void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now);
 // Returns whether a pause begins with it.
 bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now);
+// Envoy's health checks find the host dead, and alive again: then its share grows back.
+void rest_away(struct rest *rest);
+void rest_back(struct rest *rest, uint64_t now);
 // Whether enough failures in a row were confirmed, so that one more is the host's fault too.
 bool rest_suspects(const struct rest *rest);
 // Whether to ask a host that rests, for want of another one. What cannot be reached is asked once a second.

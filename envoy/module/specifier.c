@@ -16,9 +16,19 @@ struct look {
   struct caller caller;
   struct draw draw;
   uint64_t now;
+  uint64_t tokens;  // that the request reserved, where a target of the plan has quotas
   bool any_limited, limits_known;  // whether a target of the plan is limited; looked at once
   uint64_t first_limit;            // and when the first limit ends
 };
+
+// Has a target that Envoy's health checks bring back take its share by and by.
+static void watch(const struct look *look, const struct plan_target *target, bool lives) {
+  if (!lives) {
+    hosts_away(target->name);
+  } else if (look->now) {  // otherwise nothing was away
+    hosts_back(target->name, look->now);
+  }
+}
 
 // Of a target that the request fits in.
 static size_t living_hosts(const struct look *look, const struct plan_target *target) {
@@ -28,6 +38,7 @@ static size_t living_hosts(const struct look *look, const struct plan_target *ta
   // Not a cluster yet, or not any more: nothing lives there.
   if (!CALLBACK(cluster_specifier_get_cluster_host_count)(look->specifier, target->cluster, 0, NULL, &count, NULL))
     return 0;
+  if (target->checked) watch(look, target, count > 0);
   return count;
 }
 
@@ -35,18 +46,30 @@ static enum host_state state_of(const struct look *look, uint64_t host) {
   return hosts_state(host, look->caller, look->draw.random, look->now);
 }
 
+// How long until the credential's quotas have room for the request.
+static uint64_t quota_wait(const struct look *look, const struct plan_target *target) {
+  return target->quotas ? quotas_wait(target->quotas, look->tokens, look->now) : 0;
+}
+
 // Of machines, Envoy passes over those that rest by itself.
 static size_t healthy(void *context, const struct plan_target *target) {
   const struct look *look = context;
+  if (quota_wait(look, target)) return 0;
+  // First, for its answer may end a rest, or begin a recovery.
+  size_t count = living_hosts(look, target);
   bool open = hosts_are_open() || target->machines ||
               (state_of(look, target->name) <= HOST_TRICKLES && state_of(look, target->account) <= HOST_TRICKLES);
-  return open ? living_hosts(look, target) : 0;
+  return open ? count : 0;
 }
 
-static bool is_limited(const struct look *look, const struct plan_target *target) {
-  if (look->draw.only.size && !span_is(look->draw.only, target->cluster)) return false;
-  return !target->machines && target->tries && state_of(look, target->name) == HOST_PAUSED &&
-         living_hosts(look, target);
+// When the target may be asked again, by what it said or by its credential's quotas. 0 where it is not limited.
+static uint64_t limited_until(const struct look *look, const struct plan_target *target) {
+  if (look->draw.only.size && !span_is(look->draw.only, target->cluster)) return 0;
+  if (target->machines || !target->tries) return 0;
+  uint64_t until = state_of(look, target->name) == HOST_PAUSED ? hosts_paused_until(target->name) : 0;
+  uint64_t wait = quota_wait(look, target);
+  if (wait && look->now + wait > until) until = look->now + wait;
+  return until && living_hosts(look, target) ? until : 0;
 }
 
 // When the first target of the plan may be asked again that has said when. False if none has.
@@ -55,8 +78,8 @@ static bool find_limits(struct look *look) {
   look->limits_known = true;
   for (size_t at = 0; at < look->plan->count; at++) {
     const struct plan_target *target = &look->plan->targets[at];
-    if (!is_limited(look, target)) continue;
-    uint64_t until = hosts_paused_until(target->name);
+    uint64_t until = limited_until(look, target);
+    if (!until) continue;
     if (!look->any_limited || until < look->first_limit) look->first_limit = until;
     look->any_limited = true;
   }
@@ -67,7 +90,7 @@ static bool find_limits(struct look *look) {
 // is only worth trying where no target has said when to come back.
 static bool askable(void *context, const struct plan_target *target) {
   struct look *look = context;
-  if (target->machines || !living_hosts(look, target) || is_limited(look, target)) return false;
+  if (target->machines || !living_hosts(look, target) || limited_until(look, target)) return false;
   bool refused = state_of(look, target->account) == HOST_PAUSED;
   if (refused && find_limits(look)) return false;
   return hosts_may_ask(target->name, look->now);
@@ -81,6 +104,14 @@ static bool enter(const struct look *look, const struct plan_target *target) {
          hosts_enter(request->credential, look->caller, look->draw.random, look->now, &request->proves);
 }
 
+// Takes from the quotas of the chosen target's credential. False if another request was faster. A request that may go
+// nowhere else takes whatever is left.
+static bool take_quota(const struct look *look, const struct plan_target *target) {
+  struct request *request = look->request;
+  if (!target->quotas || request->choice.verdict >= CHOICE_GIVE_UP) return true;
+  return quotas_take(target->quotas, look->tokens, look->now, look->draw.only.size > 0, &request->charge);
+}
+
 static void choose_and_enter(struct look *look) {
   // At most one round for each target that was closed meanwhile.
   const struct living living = {look, healthy, askable};
@@ -91,7 +122,9 @@ static void choose_and_enter(struct look *look) {
     request->cluster = target->name;
     request->credential = target->machines ? 0 : target->account;
     request->probes = request->proves = false;
+    if (!take_quota(look, target)) continue;
     if (hosts_are_open() || enter(look, target)) return;
+    charge_return(&request->charge, look->now);
   }
 }
 
@@ -125,8 +158,11 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
               .hash = request ? request->hash : 0,
               .only = request ? request->bound : NO_SPAN,
           },
-      .now = hosts_are_open() ? 0 : hosts_now(),
+      .now = hosts_are_open() && !plan->has_quotas ? 0 : hosts_now(),
+      .tokens = request && plan->has_quotas ? request_tokens(request) : 0,
   };
+  // Nothing came of the attempt before.
+  if (request && request->charge.account) charge_settle(&request->charge, 0, hosts_now());
   if (request && !hosts_are_open()) look.caller = request_caller(request);
   if (request) {
     choose_and_enter(&look);
@@ -144,7 +180,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
       buffer_add(&request->place, nowhere ? NOWHERE : plan->targets[choice->current].cluster);
     }
     request->outcome.gone = gone;
-    bool limited = nowhere && !gone && !hosts_are_open() && find_limits(&look);
+    bool limited = nowhere && !gone && (plan->has_quotas || !hosts_are_open()) && find_limits(&look);
     if (limited) request_limited(request, look.first_limit - look.now);
   } else {
     choice_free(choice);

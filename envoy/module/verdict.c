@@ -7,6 +7,7 @@
 #include "hosts.h"
 #include "pauses.h"
 #include "peek.h"
+#include "running.h"
 
 static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
 
@@ -73,6 +74,7 @@ static void reject(struct dress *dress, enum fate fate) {
   buffer_add_number(&status, head->status);
   request_failed(request, buffer_span(&status));
   buffer_free(&status);
+  if (request->charge.account) charge_settle(&request->charge, 0, hosts_now());
   dress->answered = true;
   dress->answer.kind = ANSWER_IGNORED;
   dress->paused = pause_after(dress, fate);
@@ -116,19 +118,30 @@ static void follow_as(struct dress *dress) {
                                                       : HELD_NOTHING;
 }
 
+// What has to be left of the target's quotas: for the requests that it may not have counted yet, and for another one
+// like this.
+static struct need need_after(struct dress *dress) {
+  if (dress->runs) running_end(dress->host);
+  dress->runs = false;
+  if (!running_is_watched()) return (struct need){1, 1};
+  uint64_t running = running_count(dress->host);
+  return (struct need){.requests = running ? running : 1, .tokens = request_tokens(dress->request)};
+}
+
 enum headers_status verdict_headers(struct filter *filter, bool last) {
   struct dress *dress = of(filter);
   struct request *request = dress->request;
   envoy_filter envoy = filter->envoy;
   if (!request || dress->answered) return HEADERS_CONTINUE;
   const struct head *head = &dress->head;
-  clean_headers(envoy, dress->redactor.secret, &request->upstream_id, &dress->head);
+  clean_headers(envoy, dress->redactor.secret, need_after(dress), &request->upstream_id, &dress->head);
   if (request->upstream_id.size) {
     header_set(envoy, RESPONSE_HEADERS, SPAN("x-trunkline-upstream-request-id"), buffer_span(&request->upstream_id));
   }
   bool empty = last || head->empty;
   enum fate fate = fate_of(head->status, head->page, empty);
   if (!hosts_are_open()) hosts_answered(dress->host, hosts_now());
+  if (head->tells_quota) pause_ahead(dress);
   if (fate == FATE_SERVED) {
     follow_as(dress);
     if (dress->holds) return HEADERS_STOP;

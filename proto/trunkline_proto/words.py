@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -16,10 +16,13 @@ _UNSPECIFIED = "UNSPECIFIED"
 class Words(Mapping[str, V]):
     """Word → number, in the order of the numbers. UNSPECIFIED has no word.
 
-    A word is the member's name without the enumeration's prefix, in small letters, with `separator` for `_`.
+    A word is the member's name without the enumeration's prefix, in small letters, with `separator` for `_`. With
+    `only`, the other words are not known.
     """
 
-    def __init__(self, enum: _EnumTypeWrapper[V], *, separator: str = "-") -> None:
+    def __init__(
+        self, enum: _EnumTypeWrapper[V], *, separator: str = "-", only: Collection[str] | None = None
+    ) -> None:
         (unspecified,) = (name for name in enum.keys() if name.endswith(_UNSPECIFIED))  # noqa: SIM118 - no mapping
         prefix = unspecified.removesuffix(_UNSPECIFIED)
         self._numbers: dict[str, V] = {
@@ -27,6 +30,8 @@ class Words(Mapping[str, V]):
             for name, number in enum.items()
             if name != unspecified
         }
+        if only is not None:
+            self._numbers = {word: number for word, number in self._numbers.items() if word in only}
         self._words: dict[int, str] = {number: word for word, number in self._numbers.items()}
 
     #: Each is equal to itself; annotations with one are hashed.

@@ -21,9 +21,11 @@ def driver() -> Iterator[Driver]:
         yield running
 
 
-def advice(driver: Driver, *headers: tuple[str, str | bytes], now: datetime = NOW) -> tuple[int, bool]:
+def advice(
+    driver: Driver, *headers: tuple[str, str | bytes], now: datetime = NOW, need: tuple[int, int] = (1, 1)
+) -> tuple[int, bool]:
     command = [text for header in headers for text in header]
-    wait, exhausted = driver.ask(round(now.timestamp() * 1000), *command)
+    wait, exhausted = driver.ask(round(now.timestamp() * 1000), *need, *command)
     return int(wait), exhausted == b"1"
 
 
@@ -88,6 +90,32 @@ def test_of_two_the_later_one(driver: Driver) -> None:
         ("tokens", "remaining", "0"), ("tokens", "reset", "9s"),
     )]  # fmt: skip
     assert advice(driver, *told) == (9_000, True)
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "remaining", "exhausted"),
+    [
+        ("requests", "500", "7", True),
+        ("requests", "500", "8", False),
+        ("tokens", "30000", "900", True),
+        ("tokens", "30000", "1600", False),
+        ("tokens", "1000", "900", False),
+        ("tokens", "0", "0", False),
+        ("tokens", "x", "0", True),
+        ("requests", "500", "-1", False),
+        ("requests", "500", "99999999999999999999999", False),
+    ],
+)
+def test_what_is_left_has_to_suffice(
+    driver: Driver, metric: str, limit: str, remaining: str, *, exhausted: bool
+) -> None:
+    """For eight requests that run, and a request of a thousand tokens if less than a twentieth is left."""
+    told = {"limit": limit, "remaining": remaining, "reset": "12s"}
+    for headers in (
+        [(f"x-ratelimit-{word}-{metric}", value) for word, value in told.items()],
+        [(f"anthropic-ratelimit-{metric}-{word}", value) for word, value in told.items()],
+    ):
+        assert advice(driver, *headers, need=(8, 1_000)) == (12_000 if exhausted else 0, exhausted)
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1)), st.integers(-100, 900))

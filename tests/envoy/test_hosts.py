@@ -186,6 +186,21 @@ class TestPause:
         assert shares == [4, 16, 29, 42, 55, 64]
 
 
+def test_what_health_checks_bring_back_has_a_growing_share(driver: Driver) -> None:
+    told = Told(driver)
+    told("back")
+    assert told.state(1) == OPEN, "it never was away"
+    told("away")
+    told.now += 60_000
+    told("back")
+    shares = []
+    for _ in range(6):
+        told("back")
+        shares.append(sum(told.state(1, 0, part << 32) == OPEN for part in range(64)))
+        told.now += RECOVERY // 5
+    assert shares == [4, 16, 29, 42, 55, 64]
+
+
 def test_it_is_bounded_and_forgets_the_longest_unused_first(driver: Driver) -> None:
     """Hosts that share a place of the table."""
     same = [7 + 1024 * number for number in range(1, 6)]

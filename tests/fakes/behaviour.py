@@ -31,6 +31,7 @@ class Behaviour:
 
     `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
     size of each piece, `interval_ms` the time between events of a stream. `numbered` pieces are their own numbers.
+    `headers` are more of an answer's headers.
     """
 
     mode: str = "ok"
@@ -45,6 +46,7 @@ class Behaviour:
     numbered: bool = False
     raw: str = ""
     pieces: int = 1
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Self:

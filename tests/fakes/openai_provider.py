@@ -231,7 +231,8 @@ class Connection(asyncio.Protocol):
             self.drop()
         else:
             record.status = answered.status
-            self._send(answered)
+            more = tuple(behaviour.headers.items())
+            self._send(dataclasses.replace(answered, headers=(*answered.headers, *more)))
 
     def _checked(self, request: Request, behaviour: Behaviour) -> Answer | EventStream:
         key = request.header("authorization").removeprefix("Bearer ")
@@ -243,7 +244,8 @@ class Connection(asyncio.Protocol):
         self, request: Request, stream: EventStream, behaviour: Behaviour, record: Record, dies_after: int | None
     ) -> None:
         interval = behaviour.paced_by(_member_of(request, "model")).interval_ms / 1000
-        self._transport.write(head(200, (*STREAM_HEADERS, *_identity(self._provider.name))))
+        more = behaviour.headers.items()
+        self._transport.write(head(200, (*STREAM_HEADERS, *_identity(self._provider.name), *more)))
         due = time.monotonic()
         for event in stream.events:
             if dies_after is not None and record.events_sent >= dies_after:

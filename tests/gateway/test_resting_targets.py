@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.fakes.provider_process import ProviderProcess
+from tests.fakes.provider_process import ProviderProcess, SeenRequest
 from tests.gateway.conftest import provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
 #: Of Envoy's workers, at most; each may be in the middle of an attempt when another one hears of the limit.
 WORKERS = 8
+#: Requests of one credential in an hour.
+QUOTA = 5
 ENTERED = {"key-one": "sk-resting-key-number-one", "key-two": "sk-resting-key-number-two"}
 
 
@@ -27,10 +30,23 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         return {"model": model, "targets": targets}
 
     models = ("limited", "lone", "alone", "own", "spare", "revoked", "revoked-too")
+    metered = {**provider_entry(provider_a), "name": "metered", "quota": [f"requests/1h={QUOTA}"]}
+    budget = {**metered, "name": "budget", "quota": ["tokens/1h=1000000"]}
+    budget["credentials"] = [{"value": "env:TEST_KEY_A", "quota": ["tokens/1h=2000"]}]
+    teller = {**provider_entry(provider_a), "name": "teller"}
+    checked = {**provider_entry(provider_a), "name": "checked", "health": {"path": "/models", "every": "1s"}}
     return {
         "version": 1,
-        "providers": [provider_entry(provider_a), provider_entry(provider_b)],
-        "routes": [route(model, "a", *(() if model in {"lone", "alone"} else ("b",))) for model in models],
+        "providers": [provider_entry(provider_a), provider_entry(provider_b), metered, budget, teller, checked],
+        "routes": [
+            *(route(model, "a", *(() if model in {"lone", "alone"} else ("b",))) for model in models),
+            route("metered", "metered", "b"),
+            route("metered-lone", "metered"),
+            route("budget", "budget", "b"),
+            route("told", "teller", "b"),
+            route("told-before", "teller", "b"),
+            route("checked", "checked", "b"),
+        ],
         "organisations": [
             {"name": "acme", "keys": [{"name": name, "value": value} for name, value in ENTERED.items()]}
         ],
@@ -61,6 +77,11 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "key-one", user
         return Answer(answer.status, answer.headers, await answer.read())
 
 
+async def questions(provider: ProviderProcess) -> list[SeenRequest]:
+    """What it was asked, apart from how it is."""
+    return [each for each in await provider.arequests() if each.method == "POST"]
+
+
 async def served_by(gateway: GatewayProcess, model: str, *, key: str = "key-one", user: str = "") -> str:
     answer = await ask(gateway, model, key=key, user=user)
     assert answer.status == 200
@@ -75,7 +96,7 @@ async def test_a_limited_target_sees_next_to_nothing_under_load(
         await load.wait_for(500, within=60)
     assert not load.problems
     assert set(load.targets()) == {"b/limited"}
-    assert 1 <= len(await provider_a.arequests()) <= 2 * WORKERS
+    assert 1 <= len(await questions(provider_a)) <= 2 * WORKERS
 
 
 async def test_it_comes_back_by_a_trickle(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
@@ -92,7 +113,7 @@ async def test_where_all_are_limited_the_client_hears_when_and_no_target_hears_a
     await provider_a.abehave("status:429", retry_after="300")
     first = await ask(gateway, "lone")
     assert (first.status, first.headers["retry-after"]) == (429, "300")
-    asked = len(await provider_a.arequests())
+    asked = len(await questions(provider_a))
     connections = (await provider_a.acounters())["connections"]
     for _ in range(5):
         answer = await ask(gateway, "lone")
@@ -101,7 +122,7 @@ async def test_where_all_are_limited_the_client_hears_when_and_no_target_hears_a
         assert int(answer.headers["retry-after-ms"]) == 1000 * int(answer.headers["retry-after"])
         error = json.loads(answer.body)["error"]
         assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-    assert len(await provider_a.arequests()) == asked == 1
+    assert len(await questions(provider_a)) == asked == 1
     assert (await provider_a.acounters())["connections"] == connections
 
 
@@ -126,5 +147,72 @@ async def test_a_revoked_credential_is_tried_once_for_all_models(
     async with Load(gateway.base_url, gateway.api_key, "revoked-too", rate=50) as load:
         await load.wait_for(100, within=60)
     assert not load.problems
-    assert len(await provider_a.arequests()) == 1
+    assert len(await questions(provider_a)) == 1
     assert "refuses its credential (401)" in (gateway.data_dir / "log" / "envoy.log").read_text()
+
+
+async def test_a_configured_quota_is_kept_to_under_load(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    async with Load(gateway.base_url, gateway.api_key, "metered", rate=100) as load:
+        await load.wait_for(500, within=60)
+    assert not load.problems
+    assert load.targets()["metered/metered"] == QUOTA
+    assert len(await questions(provider_a)) == QUOTA
+    # Another route with this credential alone: nobody is asked, and the client hears when.
+    answer = await ask(gateway, "metered-lone")
+    assert (answer.status, len(await questions(provider_a))) == (429, QUOTA)
+    assert 3_000 < int(answer.headers["retry-after"]) <= 3_700
+
+
+async def test_tokens_count_as_the_provider_reports_them(gateway: GatewayProcess) -> None:
+    """A request reserves some thousand tokens, and uses a few: many fit one after the other, no two at once."""
+    for _ in range(10):
+        assert await served_by(gateway, "budget") == "budget/budget"
+    async with Load(gateway.base_url, gateway.api_key, "budget", rate=50) as load:
+        await load.wait_for(100, within=60)
+    assert not load.problems
+
+
+@pytest.mark.parametrize("status", ["ok", "status:400"])
+async def test_a_target_that_says_that_nothing_is_left_rests_before_it_refuses(
+    gateway: GatewayProcess, provider_a: ProviderProcess, status: str
+) -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "20s",
+    }
+    await provider_a.abehave(status, headers=headers)
+    model = "told" if status == "ok" else "told-before"
+    first = await ask(gateway, model)
+    assert (first.status, first.headers["x-trunkline-target"]) == (
+        200 if status == "ok" else 400,
+        f"teller/{model}",
+    )
+    async with Load(gateway.base_url, gateway.api_key, model, rate=100) as load:
+        await load.wait_for(300, within=60)
+    assert not load.problems
+    assert set(load.targets()) == {f"b/{model}"}
+    assert len(await questions(provider_a)) == 1
+
+
+async def test_health_checks_find_a_dead_server_and_bring_it_back_by_a_trickle(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    assert await served_by(gateway, "checked") == "checked/checked"
+    checks = [each for each in await provider_a.arequests() if each.method == "GET"]
+    assert {(each.path, each.header("authorization")) for each in checks} <= {
+        ("/v1/models", "Bearer sk-provider-a")
+    }
+    async with Load(gateway.base_url, gateway.api_key, "checked", rate=50) as load:
+        await load.wait_for(20, target="checked/checked", within=60)
+        await provider_a.abehave("status:503")
+        await load.wait_for(100, target="b/checked", within=60)
+        # By now nothing but its health is asked.
+        await asyncio.to_thread(provider_a.clear)
+        await load.wait_for(100, target="b/checked", within=60)
+        assert not await questions(provider_a)
+        await provider_a.abehave("ok")
+        await load.wait_for(50, target="checked/checked", within=60)
+    assert not load.problems

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1 import admin_pb2 as admin, quota_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.parity import fields
@@ -17,6 +17,9 @@ KEY_VALUE = "sk-a-key-of-the-parity-tests"
 #: Where a message of each type stands in the document of `base`.
 PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Provider": lambda document: document.providers[0],
+    "Quota of a provider": lambda document: document.providers[0].quota[0],
+    "CredentialQuota": lambda document: document.providers[1].credential_quotas[0],
+    "Quota of a credential": lambda document: document.providers[1].credential_quotas[0].quota[0],
     "Route": lambda document: document.routes[0],
     "RouteTarget": lambda document: document.routes[0].targets[0],
     "RouteTarget of nodes": lambda document: document.routes[0].targets[1],
@@ -64,6 +67,9 @@ VALUES: Mapping[str, list[Any]] = {
     "Provider.base_url": ["https://other.example/v2"],
     "Provider.ca_file": ["/etc/ca.pem"],
     "Provider.stream_usage": [False],
+    "Provider.health_path": ["/models"],
+    "Provider.health_statuses": [[204]],
+    "Quota.metric": [policy.METRIC_REQUESTS, policy.METRIC_TOKENS],
     "Route.organisation": [""],
     "Route.strategy": [each for each in admin.Strategy.values() if each not in {0, admin.STRATEGY_OWN_ONLY}],
     "RouteTarget.provider": ["q"],
@@ -82,7 +88,7 @@ def _calendar(limit: Any) -> None:
 
 
 def _own_nodes(route: Any) -> None:
-    del route.targets[0]
+    del route.targets[2], route.targets[0]
 
 
 #: What has to be so beside the field.
@@ -146,10 +152,21 @@ def base() -> admin.Document:
             ],
         )
 
+    def quota(amount: int) -> list[quota_pb2.Quota]:
+        return [quota_pb2.Quota(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=amount)]
+
     return admin.Document(
         providers=[
-            admin.Provider(name=name, dialect="openai", base_url="https://api.example/v1", stream_usage=True)
-            for name in ("p", "q")
+            admin.Provider(
+                name=name,
+                dialect="openai",
+                base_url="https://api.example/v1",
+                stream_usage=True,
+                quota=quota(600),
+                credential_quotas=own,
+                health_path="/healthz",
+            )
+            for name, own in (("p", []), ("q", [quota_pb2.CredentialQuota(credential=1, quota=quota(300))]))
         ],
         routes=[
             admin.Route(
@@ -165,6 +182,7 @@ def base() -> admin.Document:
                 targets=[
                     admin.RouteTarget(provider="p", model="x", weight=2, price=price()),
                     admin.RouteTarget(nodes="n", weight=1, price=policy.Price(input=1_000, output=1_000)),
+                    admin.RouteTarget(provider="q", model="y", weight=1, price=policy.Price(input=1, output=1)),
                 ],
                 limits=[limit()],
             )

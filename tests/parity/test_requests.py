@@ -39,6 +39,7 @@ _VALUES: dict[str, list[Any]] = {
 #: The flag for a field, where it is called otherwise.
 _FLAGS = {
     "Provider.credentials": "given",
+    "Provider.health": "health_path",
     "Route.model": "model_name",
     "Route.organisation": "org",
     "Key.limits": "given",

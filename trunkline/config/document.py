@@ -49,7 +49,6 @@ def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:
 
 def provider(given: model.Provider) -> admin.Provider:
     message = objects.PROVIDER.message(given)
-    message.credentials.extend(given.credentials or ())
     message.clear_credentials = given.credentials == []
     return message
 

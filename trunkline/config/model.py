@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, CALENDARS, EACHES, METRICS, PRIORITIES
+from trunkline_proto.policy.words import (
+    AFFINITIES,
+    CACHE_SCOPES,
+    CALENDARS,
+    EACHES,
+    METRICS,
+    PRIORITIES,
+    QUOTA_METRICS,
+)
 from trunkline_proto.words import Words
 
 from trunkline.config import limit_syntax, units
@@ -43,6 +51,21 @@ def _window(value: Any) -> int | str:
     if not seconds:
         raise ValueError("expected a duration of 1s or more, such as 60s, 1h or 30d, or day, week or month")
     return seconds
+
+
+def _quota_window(value: Any) -> int:
+    seconds = units.seconds(value) if isinstance(value, str) else 0
+    if not seconds:
+        raise ValueError("expected a duration of 1s or more, such as 60s or 1d")
+    return seconds
+
+
+def _whole_number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _written_seconds(value: int) -> str:
+    return units.duration(value * 1000)
 
 
 def moment(value: Any) -> int:
@@ -87,7 +110,7 @@ def _secrets(info: ValidationInfo) -> Secrets:
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, _from_text(units.milliseconds), Unit("_ms", units.duration)]
-Seconds = Annotated[int, _from_text(units.seconds), Unit("_seconds", lambda value: units.duration(value * 1000))]
+Seconds = Annotated[int, _from_text(units.seconds), Unit("_seconds", _written_seconds)]
 Window = Annotated[int | str, BeforeValidator(_window)]
 UnixSeconds = Annotated[int, BeforeValidator(moment), Unit(written=_written_moment)]
 MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
@@ -95,6 +118,7 @@ MicroUsd = Annotated[int, _in_usd(units.micro_usd), Unit(written=units.usd)]
 PerSecond = Annotated[int, _in_usd(units.micro_usd_per_million), Unit(written=units.usd_per_unit)]
 Metric = Annotated[str, _one_of(METRICS), METRICS]
 Each = Annotated[str, _one_of(EACHES), EACHES]
+QuotaMetric = Annotated[str, _one_of(QUOTA_METRICS), QUOTA_METRICS]
 Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Priority = Annotated[str, _one_of(PRIORITIES), PRIORITIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
@@ -260,15 +284,64 @@ class Route(_Strict):
     balance: Annotated[int, Field(ge=0, le=99)] = 0
 
 
+class Quota(_Strict):
+    """What one credential may be used for in a window; in the file it may be one word: `requests/60s=600`."""
+
+    metric: QuotaMetric
+    per: Annotated[int, BeforeValidator(_quota_window), Unit("_seconds", _written_seconds)]
+    amount: Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_word(cls, given: Any) -> Any:
+        return limit_syntax.whole(given) if isinstance(given, str) else given
+
+
+class Credential(_Strict):
+    """A credential with a quota of its own. In the file, one without may stand as its value alone: `env:NAME`.
+
+    `value` None keeps the stored one at its place in the list.
+    """
+
+    value: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
+    quota: list[Quota] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _value_alone(cls, given: Any) -> Any:
+        return {"value": given} if isinstance(given, str) else given
+
+
+class Health(_Strict):
+    """A call that costs nothing, by which Envoy finds out whether the server lives."""
+
+    path: Text | None = None
+    every: Seconds = 0
+    statuses: list[Count] = []
+
+
 class Provider(_Strict):
-    """`credentials` None (left out) keeps the stored ones; an empty list removes them."""
+    """`credentials` None (left out) keeps the stored ones; an empty list removes them. `quota` holds for each of
+    them that has none of its own.
+    """
 
     name: Text
     dialect: Text = "openai"
     base_url: Text
-    credentials: list[Annotated[Text, AfterValidator(_credential)]] | None = Field(default=None, repr=False)
+    credentials: list[Credential] | None = Field(default=None, repr=False)
     ca_file: Text | None = None
     stream_usage: bool | None = None
+    quota: list[Quota] = []
+    health: Health = Health()
+
+    @model_validator(mode="after")
+    def _all_or_no_values(self) -> Self:
+        given = {each.value is not None for each in self.credentials or ()}
+        if len(given) > 1:
+            raise ValueError(
+                "`credentials` with and without a `value`: give all values, or none to keep the stored ones"
+            )
+        return self
 
 
 class Key(_Strict):

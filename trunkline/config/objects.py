@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1 import admin_pb2 as admin, quota_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import CALENDARS
 
@@ -116,13 +116,41 @@ ROUTE = Mapping(
     beside=["id", "version", "managed_by"],
     parts={model.Target: TARGET, model.Limit: LIMIT},
 )
-#: Secrets go in and do not come out.
-PROVIDER = Mapping(
+QUOTA = Mapping(model.Quota, quota_pb2.Quota)
+
+
+class Providers(Mapping[model.Provider, admin.Provider]):
+    """Secrets go in and do not come out. Credentials stand in the file with the quotas that are theirs alone."""
+
+    def message(self, given: model.Provider) -> admin.Provider:
+        message = super().message(given)
+        credentials = given.credentials or ()
+        message.credentials.extend(each.value for each in credentials if each.value is not None)
+        message.credential_quotas.extend(
+            quota_pb2.CredentialQuota(credential=position, quota=map(QUOTA.message, each.quota))
+            for position, each in enumerate(credentials, 1)
+            if each.quota
+        )
+        return message
+
+    def written(self, stored: admin.Provider) -> dict[str, Any]:
+        """Without values, which keeps the stored ones."""
+        found = super().written(stored)
+        own = {each.credential: list(map(QUOTA.written, each.quota)) for each in stored.credential_quotas}
+        if own:
+            found["credentials"] = [
+                {"quota": own[position]} if position in own else {} for position in range(1, max(own) + 1)
+            ]
+        return found
+
+
+PROVIDER = Providers(
     model.Provider,
     admin.Provider,
     apart=["credentials"],
     beside=[
         "credentials",
+        "credential_quotas",
         "credential_count",
         "clear_credentials",
         "version",

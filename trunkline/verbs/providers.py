@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
@@ -19,6 +20,7 @@ from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
+from trunkline.verbs.providers_flags import Given, quota_options
 
 _COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage", "managed_by")
 
@@ -71,7 +73,8 @@ def list_providers(*, control: Control, output: str) -> None:
     epilog="""\b
 Examples:
   trunkline providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
-  trunkline providers add local --base-url http://127.0.0.1:8000/v1
+  trunkline providers add local --base-url http://127.0.0.1:8000/v1 --health-path /models
+  trunkline providers add groq --base-url https://api.groq.com/openai/v1 --quota requests/60s=30
 """
 )
 @click.argument("name")
@@ -80,6 +83,7 @@ Examples:
 @_dialect
 @_ca_file
 @_stream_usage
+@quota_options
 @control_options
 def add(
     *,
@@ -90,12 +94,14 @@ def add(
     dialect: str | None,
     ca_file: str | None,
     stream_usage: bool | None,
+    **more: Any,
 ) -> None:
     """Add the provider NAME."""
     if base_url is None:
         raise click.UsageError("--base-url is required, such as --base-url https://api.openai.com/v1")
     provider = admin.Provider(name=name, dialect="openai")
     _fill(provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage)
+    Given(**more).fill(provider)
     with control.connect() as api:
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"+ provider {name}")
@@ -107,6 +113,7 @@ def add(
 Examples:
   trunkline providers update openai --credential file:/run/secrets/openai-1 --credential file:/run/secrets/openai-2
   trunkline providers update local --no-stream-usage
+  trunkline providers update openai --credential-quota 2:tokens/60s=30000
 """
 )
 @click.argument("name", shell_complete=completion.PROVIDERS)
@@ -116,6 +123,7 @@ Examples:
 @_dialect
 @_ca_file
 @_stream_usage
+@quota_options
 @change_options
 def update(
     *,
@@ -127,6 +135,7 @@ def update(
     dialect: str | None,
     ca_file: str | None,
     stream_usage: bool | None,
+    **more: Any,
 ) -> None:
     """Change what is given of the provider NAME; --credential replaces all its credentials."""
     with control.connect() as api:
@@ -138,6 +147,7 @@ def update(
         _fill(
             provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage
         )
+        Given(**more).fill(provider)
         provider.clear_credentials = clear_credentials
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"~ provider {name}")

@@ -11,6 +11,7 @@ from xds_server.admin import enums, values
 from xds_server.admin.limits import limits
 from xds_server.admin.prices import price
 from xds_server.admin.problems import Problems, known
+from xds_server.admin.quotas import credential_quotas, quota
 from xds_server.model import (
     Affinity,
     CacheScope,
@@ -41,6 +42,8 @@ _ROUTE: values.Ranges = {
     "queue_size": (0, 10_000, "requests (0 = the default of 200)"),
 }
 _TARGET: values.Ranges = {"context": (0, 1_000_000_000, "tokens (0 = not known)")}
+_PROVIDER: values.Ranges = {"health_every_seconds": (0, 3_600, "seconds (0 = the default of 10)")}
+_STATUSES = 16
 KEY: values.Ranges = {"max_price": (0, values.LARGEST_AMOUNT, "micro-USD (0 = any amount)")}
 _TIMEOUTS: values.Ranges = {
     "first_byte_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
@@ -109,6 +112,11 @@ def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
             credentials=tuple(message.credentials),
             ca_file=message.ca_file,
             stream_usage=message.stream_usage if message.HasField("stream_usage") else True,
+            quota=quota(message.quota, problems),
+            credential_quotas=credential_quotas(message, problems),
+            health_path=_health_path(message, problems.at("health_path")),
+            health_statuses=_health_statuses(message, problems),
+            **values.numbers(message, _PROVIDER, problems),
         ),
         keep_credentials=not message.credentials and not message.clear_credentials,
         version=message.version,
@@ -227,6 +235,20 @@ def _refuse_providers(message: pb.Route, problems: Problems, reason: str, otherw
             problems.at("targets", index).at("provider").note(
                 f"a provider is not an own node, and {reason}; accepted: `nodes`, or {otherwise}"
             )
+
+
+def _health_path(message: pb.Provider, problems: Problems) -> str:
+    values.path(message.health_path, problems)
+    if not message.health_path and (message.health_every_seconds or message.health_statuses):
+        problems.note("missing; accepted: the path of a call that costs nothing, such as /models")
+    return message.health_path
+
+
+def _health_statuses(message: pb.Provider, problems: Problems) -> tuple[int, ...]:
+    values.at_most(message.health_statuses, _STATUSES, problems.at("health_statuses"))
+    for index, status in enumerate(message.health_statuses):
+        values.number(status, 100, 599, "", problems.at("health_statuses", index))
+    return tuple(dict.fromkeys(message.health_statuses))
 
 
 def _ca_file(path: str, base_url: str, problems: Problems) -> None:

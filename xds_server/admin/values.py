@@ -74,6 +74,14 @@ def base_url(text: str, problems: Problems) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+def path(text: str, problems: Problems) -> None:
+    """Of a URL, below another one; empty for none."""
+    if len(text) > 1024 or not _PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        problems.note(
+            f"{quoted(text)} is not accepted; accepted: a path such as /models, without query and fragment"
+        )
+
+
 def credential(text: str, problems: Problems) -> None:
     if not _CREDENTIAL.fullmatch(text):
         problems.note(f"this value is not accepted (not shown); accepted: {CREDENTIAL_RULE}")

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 
-from xds_server.model import NodesTarget, Privacy, Provider, Route, Target, pool_name
+from xds_server.model import Metric, NodesTarget, Privacy, Provider, Quota, Route, Target, pool_name
 from xds_server.resources.names import target_cluster
 from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
+
+#: As the module reads them (envoy/module/quota.h).
+_METRICS = {Metric.REQUESTS: "r", Metric.TOKENS: "t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,15 @@ class Hop:
     """One target cluster: the target, and which of its provider's credentials it uses, or whose pool of nodes.
 
     `mark` stands for that credential in the module's table of what rests, which every target with it shares.
+    `quota` is what it may be used for; `checked`: Envoy's health checks tell whether the target lives.
     """
 
     target: Target
     credential: int = 0
     audience: str = ""
     mark: str = "-"
+    quota: tuple[Quota, ...] = ()
+    checked: bool = False
 
     @property
     def cluster(self) -> str:
@@ -47,8 +53,10 @@ class Place:
     @property
     def line(self) -> str:
         """As the module reads it (envoy/module/plan.h)."""
-        kind = "m" if isinstance(self.hop.target, NodesTarget) else "t"
-        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {self.hop.mark} {self.hop.cluster}\n"
+        hop = self.hop
+        kind = "m" if isinstance(hop.target, NodesTarget) else "h" if hop.checked else "t"
+        quota = "".join(f";{_METRICS[each.metric]}{each.per_seconds}:{each.amount}" for each in hop.quota)
+        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {hop.mark}{quota} {hop.cluster}\n"
 
 
 def plan(
@@ -95,12 +103,12 @@ def _hops_of(
         return [Hop(target, audience=owner) for owner in (*owners, *(() if private else ("",)))]
     provider = providers[target.provider]
     return [
-        Hop(target, index, mark=_mark(provider, credential))
+        Hop(target, index, "", mark(provider, credential), provider.quota_of(index), bool(provider.health_path))
         for index, credential in enumerate(provider.credentials or ("",))
     ]
 
 
-def _mark(provider: Provider, credential: str) -> str:
-    """Says nothing of the credential to those who read it, and differs as soon as the credential does."""
+def mark(provider: Provider, credential: str) -> str:
+    """Returns what stands for a credential: it says nothing of it, and differs as soon as the credential does."""
     text = f"{provider.name}\n{provider.base_url}\n{credential}"
     return hashlib.blake2b(text.encode(), digest_size=8, person=b"credential").hexdigest()

@@ -50,6 +50,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from xds_server.model import Provider, ProviderTarget
 from xds_server.resources.encoding import metadata, pack, tcp
+from xds_server.resources.health import Check, authorization, health_checks
 from xds_server.resources.names import METADATA, target_cluster
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.template import Template, text_hole
@@ -76,11 +77,20 @@ ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion
 IDLE = timedelta(seconds=50)
 
 
-def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file: str, connect_ms: int) -> Cluster:
+def provider_cluster(  # noqa: PLR0917 - what a cluster is made of
+    name: str,
+    dress: Mapping[str, str],
+    base_url: str,
+    ca_file: str,
+    connect_ms: int,
+    check: Check | None = None,
+    authorized: str = "",
+) -> Cluster:
     """The cluster `name`: one logical host by DNS or address, with `dress` as its metadata.
 
     Envoy never ejects its host: the module knows which targets rest. `ca_file` is what https is verified with;
-    `connect_ms` 0 is the default.
+    `connect_ms` 0 is the default. `check` is how Envoy finds out whether it lives, with `authorized` as the
+    header's value.
     """
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
@@ -100,6 +110,7 @@ def provider_cluster(name: str, dress: Mapping[str, str], base_url: str, ca_file
         typed_extension_protocol_options={PROTOCOL_OPTIONS: _protocol(negotiate=tls)},
         circuit_breakers=UNLIMITED,
         upstream_connection_options=keepalive(),
+        health_checks=health_checks(check, base_url, authorized),
     )
 
 
@@ -107,25 +118,36 @@ def encoded_provider_cluster(
     target: ProviderTarget, provider: Provider, credential: int, connect_ms: int, edge: EdgeSettings
 ) -> bytes:
     """The cluster `provider/model` (`#2` for the second credential)."""
+    secret = provider.credentials[credential] if provider.credentials else ""
     dress = dressing(
         target.id,
         prefix=urlsplit(provider.base_url).path.rstrip("/"),
         model=target.model,
-        credential=provider.credentials[credential] if provider.credentials else "",
+        credential=secret,
         credential_index=credential,
         stream_usage=provider.stream_usage,
     )
+    check, authorized = Check.of(provider), authorization(secret)
     template = _provider_template(
-        provider.base_url, provider.ca_file or edge.ca_file, connect_ms, is_first=not credential
+        provider.base_url,
+        provider.ca_file or edge.ca_file,
+        connect_ms,
+        check,
+        is_first=not credential,
+        authorized=bool(authorized),
     )
-    return template.fill({"name": target_cluster(target, credential), **dress})
+    return template.fill({"name": target_cluster(target, credential), "authorization": authorized, **dress})
 
 
 @lru_cache(maxsize=1024)
-def _provider_template(base_url: str, ca_file: str, connect_ms: int, *, is_first: bool) -> Template:
+def _provider_template(  # noqa: PLR0913 - what a cluster's shape depends on
+    base_url: str, ca_file: str, connect_ms: int, check: Check | None, *, is_first: bool, authorized: bool
+) -> Template:
     keys = ("target", "dress") if is_first else ("target", "credential", "dress")
     dress = {key: text_hole(key) for key in keys}
-    return Template(bytes(provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms)))
+    secret = text_hole("authorization") if authorized else ""
+    cluster = provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms, check, secret)
+    return Template(bytes(cluster))
 
 
 def dressing(

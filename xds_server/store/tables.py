@@ -92,7 +92,7 @@ class KeyRow(SQLModel, table=True):
 
 
 class ProviderRow(SQLModel, table=True):
-    """`credentials` is the sealed JSON list, tied to the provider's name."""
+    """`credentials` is the sealed JSON list, tied to the provider's name; quotas and statuses are JSON."""
 
     __tablename__ = "provider"
     name: str = Field(primary_key=True)
@@ -104,6 +104,11 @@ class ProviderRow(SQLModel, table=True):
     version: int = Field(sa_type=BigInteger)
     managed_by: str
     credentials_managed_by: str
+    quota: str = Field(sa_type=Text)
+    credential_quotas: str = Field(sa_type=Text)
+    health_path: str
+    health_every_seconds: int
+    health_statuses: str = Field(sa_type=Text)
 
 
 class RouteRow(SQLModel, table=True):

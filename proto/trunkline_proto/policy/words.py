@@ -8,6 +8,8 @@ from trunkline_proto.words import Words
 CACHE_SCOPES = Words(policy.CacheScope)
 EACHES = Words(policy.Each)
 METRICS = Words(policy.Metric, separator="_")
+#: What quotas of credentials count.
+QUOTA_METRICS = Words(policy.Metric, only=("requests", "tokens"))
 PRIORITIES = Words(policy.Priority)
 CALENDARS = Words(policy.Calendar)
 AFFINITIES = Words(policy.Affinity)

@@ -26,5 +26,6 @@ void hosts_driver(struct span command, struct buffer *answer);
 void advice_driver(struct span command, struct buffer *answer);
 void held_driver(struct span command, struct buffer *answer);
 void peek_driver(struct span command, struct buffer *answer);
+void quota_driver(struct span command, struct buffer *answer);
 void pool_driver(struct span command, struct buffer *answer);
 void redact_driver(struct span command, struct buffer *answer);

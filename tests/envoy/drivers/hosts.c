@@ -12,7 +12,7 @@ static struct caller next_caller(struct span *command) {
 }
 
 // Operations on hosts that are numbers: confirm <now> <count> <host …> | unreachable <host> <now> |
-// answered <host> <now> | served <host> <now> <caller> <probe> | pause <host> <now> <caller> <for all> <stated> <ms>
+// away <host> <now> | back <host> <now> | answered <host> <now> | served <host> <now> <caller> <probe> | pause <host> <now> <caller> <for all> <stated> <ms>
 // <most ms> | state <host> <now> <caller> <random> | enter <host> <now> <caller> <random> | suspects <host> | ask <host> <now>.
 // From `pause` on they answer: whether one begins; the state; whether it entered, and as a probe; whether.
 void hosts_driver(struct span command, struct buffer *answer) {
@@ -27,6 +27,11 @@ void hosts_driver(struct span command, struct buffer *answer) {
       free(hosts);
     } else if (span_is(what, SPAN("unreachable"))) {
       hosts_unreachable(host, next_number(&command));
+    } else if (span_is(what, SPAN("away"))) {
+      next_number(&command);
+      hosts_away(host);
+    } else if (span_is(what, SPAN("back"))) {
+      hosts_back(host, next_number(&command));
     } else if (span_is(what, SPAN("answered"))) {
       hosts_answered(host, next_number(&command));
     } else if (span_is(what, SPAN("served"))) {

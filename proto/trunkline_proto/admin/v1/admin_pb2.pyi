@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
@@ -34,6 +35,8 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInRespon
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
+from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -201,6 +204,11 @@ class Provider(_message.Message):
     CLEAR_CREDENTIALS_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     CREDENTIALS_MANAGED_BY_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_QUOTAS_FIELD_NUMBER: _builtins.int
+    HEALTH_PATH_FIELD_NUMBER: _builtins.int
+    HEALTH_EVERY_SECONDS_FIELD_NUMBER: _builtins.int
+    HEALTH_STATUSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; unique and final."""
     dialect: _builtins.str
@@ -221,12 +229,32 @@ class Provider(_message.Message):
     """Who manages it: `api`, `file:NAME`, or empty for what is older than managers and was claimed by nobody since."""
     credentials_managed_by: _builtins.str
     """Who manages its credentials: a file that leaves them out does not."""
+    health_path: _builtins.str
+    """The path below `base_url` that Envoy asks, with the credential, to find out whether the server lives. It must cost
+    nothing, such as `/models`. Empty: no active health checks.
+    """
+    health_every_seconds: _builtins.int
+    """Seconds between two of these checks; 0: 10."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The provider's API keys, tried in turn on 401 and 429. Input only, never returned. None: no authorization
         is sent. On a replace, an empty list keeps the stored ones, unless `base_url` gets another scheme, host or port:
         then they have to be given again, or cleared.
         """
+
+    @_builtins.property
+    def quota(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.Quota]:
+        """What each credential may be used for, at most one for a metric and window. A credential whose quota is used up rests
+        until there is room again.
+        """
+
+    @_builtins.property
+    def credential_quotas(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.CredentialQuota]:
+        """By position, each at most once; what has none here has `quota`."""
+
+    @_builtins.property
+    def health_statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Statuses of a server that lives; none: 200."""
 
     def __init__(
         self,
@@ -242,10 +270,15 @@ class Provider(_message.Message):
         clear_credentials: _builtins.bool = ...,
         managed_by: _builtins.str = ...,
         credentials_managed_by: _builtins.str = ...,
+        quota: _abc.Iterable[_quota_pb2.Quota] | None = ...,
+        credential_quotas: _abc.Iterable[_quota_pb2.CredentialQuota] | None = ...,
+        health_path: _builtins.str = ...,
+        health_every_seconds: _builtins.int = ...,
+        health_statuses: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "stream_usage", b"stream_usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "base_url", b"base_url", "ca_file", b"ca_file", "clear_credentials", b"clear_credentials", "credential_count", b"credential_count", "credentials", b"credentials", "credentials_managed_by", b"credentials_managed_by", "dialect", b"dialect", "managed_by", b"managed_by", "name", b"name", "stream_usage", b"stream_usage", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage", "base_url", b"base_url", "ca_file", b"ca_file", "clear_credentials", b"clear_credentials", "credential_count", b"credential_count", "credential_quotas", b"credential_quotas", "credentials", b"credentials", "credentials_managed_by", b"credentials_managed_by", "dialect", b"dialect", "health_every_seconds", b"health_every_seconds", "health_path", b"health_path", "health_statuses", b"health_statuses", "managed_by", b"managed_by", "name", b"name", "quota", b"quota", "stream_usage", b"stream_usage", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stream_usage: _TypeAlias = _typing.Literal["stream_usage"]  # noqa: Y015
     _WhichOneofArgType__stream_usage: _TypeAlias = _typing.Literal["_stream_usage", b"_stream_usage"]  # noqa: Y015

@@ -33,6 +33,8 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInRespon
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
+from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest

@@ -1,0 +1,164 @@
+#include "quota.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "table.h"
+
+enum { PARTS = 60, KEPT = PARTS + 1 };
+
+static const uint64_t MOST_SECONDS = 31 * 86400, MOST_AMOUNT = 1000000000000000;
+
+struct counter {
+  enum quota_metric metric;
+  uint64_t seconds;  // 0: free
+  uint64_t looked;   // the last time that its quota was asked about
+  uint64_t part;     // the newest
+  uint64_t total, used[KEPT];
+};
+
+struct account {
+  struct counter counters[MOST_QUOTAS];
+};
+
+// A credential has an account from its first request on, for good: operators give few.
+static struct table accounts;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool parse_quota(struct span text, struct quota *quota) {
+  struct span seconds = span_next(&text, ':');
+  if (!seconds.size || (seconds.data[0] != 'r' && seconds.data[0] != 't')) return false;
+  quota->metric = seconds.data[0] == 'r' ? QUOTA_REQUESTS : QUOTA_TOKENS;
+  return span_number(span_from(seconds, 1), &quota->seconds) && span_number(text, &quota->amount) && quota->seconds &&
+         quota->seconds <= MOST_SECONDS && quota->amount && quota->amount <= MOST_AMOUNT;
+}
+
+bool quotas_parse(struct span text, uint64_t account, struct quotas *quotas) {
+  *quotas = (struct quotas){.account = account};
+  while (text.size) {
+    if (quotas->count == MOST_QUOTAS || !parse_quota(span_next(&text, ';'), &quotas->all[quotas->count])) return false;
+    quotas->count++;
+  }
+  return quotas->count > 0;
+}
+
+static uint64_t part_ms(const struct counter *counter) { return (counter->seconds * 1000 + PARTS - 1) / PARTS; }
+
+// Forgets what has left the window.
+static void advance(struct counter *counter, uint64_t now) {
+  uint64_t part = now / part_ms(counter);
+  for (uint64_t passed = 0; counter->part < part && passed < KEPT; passed++) {
+    counter->part++;
+    counter->total -= counter->used[counter->part % KEPT];
+    counter->used[counter->part % KEPT] = 0;
+  }
+  if (counter->part < part) counter->part = part;
+}
+
+// The counter of a quota, made if there is none: in the place of the one that was not asked about for the longest time.
+static struct counter *find(struct account *account, const struct quota *quota, uint64_t now) {
+  struct counter *found = account->counters;
+  for (size_t at = 0; at < MOST_QUOTAS; at++) {
+    struct counter *counter = &account->counters[at];
+    if (counter->seconds == quota->seconds && counter->metric == quota->metric) {
+      found = counter;
+      break;
+    }
+    if (counter->looked < found->looked) found = counter;
+  }
+  if (found->seconds != quota->seconds || found->metric != quota->metric) {
+    *found = (struct counter){.metric = quota->metric, .seconds = quota->seconds};
+    found->part = now / part_ms(found);
+  }
+  found->looked = now;
+  advance(found, now);
+  return found;
+}
+
+static struct account *account_of(uint64_t number) {
+  struct account *account = table_find(&accounts, number);
+  if (account) return account;
+  account = allocate(sizeof *account);
+  memset(account, 0, sizeof *account);
+  table_put(&accounts, number, account);
+  return account;
+}
+
+static uint64_t taken(const struct quota *quota, uint64_t tokens) {
+  return quota->metric == QUOTA_REQUESTS ? 1 : tokens;
+}
+
+// When enough has left the window.
+static uint64_t wait(const struct counter *counter, uint64_t amount, uint64_t more, uint64_t now) {
+  uint64_t left = counter->total;
+  uint64_t oldest = counter->part < PARTS ? 0 : counter->part - PARTS;
+  if (!left || left + more <= amount) return 0;
+  for (uint64_t part = oldest; part <= counter->part; part++) {
+    left -= counter->used[part % KEPT];
+    if (!left || left + more <= amount) return (part + KEPT) * part_ms(counter) - now;
+  }
+  return 0;
+}
+
+static uint64_t longest_wait(struct account *account, const struct quotas *quotas, uint64_t tokens, uint64_t now) {
+  uint64_t longest = 0;
+  for (size_t at = 0; at < quotas->count; at++) {
+    const struct quota *quota = &quotas->all[at];
+    uint64_t ms = wait(find(account, quota, now), quota->amount, taken(quota, tokens), now);
+    if (ms > longest) longest = ms;
+  }
+  return longest;
+}
+
+uint64_t quotas_wait(const struct quotas *quotas, uint64_t tokens, uint64_t now) {
+  pthread_mutex_lock(&lock);
+  uint64_t longest = longest_wait(account_of(quotas->account), quotas, tokens, now);
+  pthread_mutex_unlock(&lock);
+  return longest;
+}
+
+bool quotas_take(const struct quotas *quotas, uint64_t tokens, uint64_t now, bool forced, struct charge *charge) {
+  pthread_mutex_lock(&lock);
+  struct account *account = account_of(quotas->account);
+  bool takes = forced || !longest_wait(account, quotas, tokens, now);
+  for (size_t at = 0; takes && at < quotas->count; at++) {
+    struct counter *counter = find(account, &quotas->all[at], now);
+    uint64_t more = taken(&quotas->all[at], tokens);
+    counter->used[counter->part % KEPT] += more;
+    counter->total += more;
+  }
+  pthread_mutex_unlock(&lock);
+  if (takes) *charge = (struct charge){quotas->account, tokens, now};
+  return takes;
+}
+
+// Changes what was taken at a moment, as far as it is still counted.
+static void change(struct counter *counter, uint64_t at, uint64_t less, uint64_t more, uint64_t now) {
+  advance(counter, now);
+  uint64_t part = at / part_ms(counter);
+  if (part + PARTS < counter->part || part > counter->part) return;
+  uint64_t *used = &counter->used[part % KEPT];
+  if (less > *used) less = *used;
+  *used += more - less;
+  counter->total += more - less;
+}
+
+static void correct(struct charge *charge, uint64_t requests, uint64_t tokens, uint64_t now) {
+  if (!charge->account) return;
+  if (tokens > MOST_AMOUNT) tokens = MOST_AMOUNT;
+  pthread_mutex_lock(&lock);
+  struct account *account = account_of(charge->account);
+  for (size_t at = 0; at < MOST_QUOTAS; at++) {
+    struct counter *counter = &account->counters[at];
+    if (!counter->seconds) continue;
+    bool counts_tokens = counter->metric == QUOTA_TOKENS;
+    change(counter, charge->at, counts_tokens ? charge->tokens : 1, counts_tokens ? tokens : requests, now);
+  }
+  pthread_mutex_unlock(&lock);
+  charge->account = 0;
+}
+
+void charge_return(struct charge *charge, uint64_t now) { correct(charge, 0, 0, now); }
+
+void charge_settle(struct charge *charge, uint64_t tokens, uint64_t now) { correct(charge, 1, tokens, now); }

@@ -1,0 +1,48 @@
+#include "quota.h"
+
+#include "driver.h"
+#include "usage.h"
+
+enum { MOST_CHARGES = 4096 };
+
+// Operations on the quotas of accounts that are numbers: wait <account> <quotas> <tokens> <now> |
+// take <account> <quotas> <tokens> <now> <forced> <charge> | return <charge> <now> | settle <charge> <tokens> <now> |
+// usage <report> <report at the start>. Answers: the wait in ms; whether it took; whether a report says, and how many.
+// Charges are numbers too. What are no quotas answers `no`.
+void quota_driver(struct span command, struct buffer *answer) {
+  static struct charge charges[MOST_CHARGES];
+  while (has_next(&command)) {
+    struct span what = next_text(&command);
+    if (span_is(what, SPAN("usage"))) {
+      struct facts facts = {0};
+      facts_report(&facts, REPORT_USAGE, next_text(&command));
+      facts_report(&facts, REPORT_START, next_text(&command));
+      uint64_t tokens = 0;
+      put_number(answer, usage_tokens(&facts, &tokens));
+      put_number(answer, tokens);
+      facts_free(&facts);
+      continue;
+    }
+    uint64_t number = next_number(&command);
+    if (span_is(what, SPAN("return"))) {
+      charge_return(&charges[number], next_number(&command));
+      continue;
+    }
+    if (span_is(what, SPAN("settle"))) {
+      uint64_t tokens = next_number(&command);
+      charge_settle(&charges[number], tokens, next_number(&command));
+      continue;
+    }
+    struct quotas quotas;
+    bool sound = quotas_parse(next_text(&command), number, &quotas);
+    uint64_t tokens = next_number(&command), now = next_number(&command);
+    if (!sound) {
+      put_text(answer, SPAN("no"));
+    } else if (span_is(what, SPAN("wait"))) {
+      put_number(answer, quotas_wait(&quotas, tokens, now));
+    } else {
+      bool forced = next_number(&command);
+      put_number(answer, quotas_take(&quotas, tokens, now, forced, &charges[next_number(&command)]));
+    }
+  }
+}

@@ -1,0 +1,89 @@
+"""Flags of `trunkline providers add` and `update` about quotas and health checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+from trunkline_proto.admin.v1 import admin_pb2 as admin, quota_pb2
+
+from trunkline.config import model, objects
+from trunkline.errors import UsageError
+from trunkline.parameters import CredentialQuotaFlag, QuotaFlag, Seconds
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--quota",
+        type=QuotaFlag(),
+        multiple=True,
+        help="What each credential may be used for; may be repeated. Replaces those there are.",
+    ),
+    click.option(
+        "--credential-quota",
+        "own_quota",
+        type=CredentialQuotaFlag(),
+        multiple=True,
+        help="The same for one credential, by its position, instead of --quota; may be repeated.",
+    ),
+    click.option("--no-quota", is_flag=True, help="Remove all quotas."),
+    click.option(
+        "--health-path",
+        metavar="PATH",
+        default=None,
+        help='A path that Envoy asks to see whether the server lives; it must cost nothing. "": none.',
+    ),
+    click.option("--health-every", type=Seconds(), default=None, help="How often; 0s: every 10s."),
+    click.option(
+        "--health-status",
+        "health_statuses",
+        type=click.IntRange(100, 599),
+        multiple=True,
+        help="A status of a server that lives; may be repeated.  [default: 200]",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the flags say."""
+
+    quota: Sequence[model.Quota]
+    own_quota: Sequence[tuple[int, model.Quota]]
+    no_quota: bool
+    health_path: str | None
+    health_every: int | None
+    health_statuses: Sequence[int]
+
+    def fill(self, provider: admin.Provider) -> None:
+        """Sets what was given. Raises UsageError."""
+        if self.no_quota and (self.quota or self.own_quota):
+            raise UsageError("--no-quota goes without --quota and --credential-quota")
+        if self.quota or self.no_quota:
+            del provider.quota[:]
+            provider.quota.extend(map(objects.QUOTA.message, self.quota))
+        if self.own_quota or self.no_quota:
+            del provider.credential_quotas[:]
+            for position in sorted({position for position, _ in self.own_quota}):
+                own = (objects.QUOTA.message(each) for at, each in self.own_quota if at == position)
+                provider.credential_quotas.append(quota_pb2.CredentialQuota(credential=position, quota=own))
+        if self.health_path is not None:
+            provider.health_path = self.health_path
+        if self.health_path == "":
+            provider.health_every_seconds = 0
+            del provider.health_statuses[:]
+        if self.health_every is not None:
+            provider.health_every_seconds = self.health_every
+        if self.health_statuses:
+            del provider.health_statuses[:]
+            provider.health_statuses.extend(self.health_statuses)
+
+
+def quota_options(command: F) -> F:
+    """Adds the flags, whose values are the fields of Given."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,85 @@
+"""Active health checks by Envoy, of servers that say at no cost whether they live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import SplitResult, urlsplit
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    HealthCheck,
+    HealthCheckHttpHealthCheck,
+    HealthCheckTlsOptions,
+)
+from envoy_data_plane.envoy.type.v3 import Int64Range
+
+from xds_server.model import Provider
+
+_DEFAULT_SECONDS = 10
+_LONGEST_ANSWER_SECONDS = 5
+#: Of checks without an answer. A wrong status is enough by itself.
+_UNHEALTHY_AFTER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is asked, how often, and which statuses are those of a server that lives."""
+
+    path: str
+    seconds: int
+    statuses: tuple[int, ...]
+
+    @classmethod
+    def of(cls, provider: Provider) -> Check | None:
+        if not provider.health_path:
+            return None
+        seconds = provider.health_every_seconds or _DEFAULT_SECONDS
+        return cls(provider.health_path, seconds, provider.health_statuses or (200,))
+
+
+def health_checks(check: Check | None, base_url: str, authorization: str) -> list[HealthCheck]:
+    """The checks of a cluster at `base_url`; `authorization` is empty where none is sent."""
+    if check is None:
+        return []
+    url, every = urlsplit(base_url), timedelta(seconds=check.seconds)
+    return [
+        HealthCheck(
+            timeout=timedelta(seconds=min(check.seconds, _LONGEST_ANSWER_SECONDS)),
+            interval=every,
+            # Otherwise a server without traffic is checked once a minute only.
+            no_traffic_interval=every,
+            unhealthy_threshold=_UNHEALTHY_AFTER,
+            healthy_threshold=1,
+            http_health_check=_question(check, url, authorization),
+            tls_options=HealthCheckTlsOptions(alpn_protocols=["http/1.1"]) if url.scheme == "https" else None,
+        )
+    ]
+
+
+def authorization(credential: str) -> str:
+    """The header's value as Envoy's format string, in which a percent sign stands twice."""
+    return f"Bearer {credential}".replace("%", "%%") if credential else ""
+
+
+def _question(check: Check, url: SplitResult, authorization: str) -> HealthCheckHttpHealthCheck:
+    return HealthCheckHttpHealthCheck(
+        host=url.netloc,
+        path=url.path.rstrip("/") + check.path,
+        request_headers_to_add=[_header("authorization", authorization)] if authorization else [],
+        expected_statuses=list(_ranges(check.statuses)),
+    )
+
+
+def _ranges(statuses: Sequence[int]) -> list[Int64Range]:
+    return [Int64Range(start=status, end=status + 1) for status in sorted(statuses)]
+
+
+def _header(key: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=key, value=value),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
