@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.envoy.native import Driver
+from tests.envoy.native import Driver, program
 from tests.envoy.peer import Peer, admitted, allowed, denied, serving
 from translator.http.message import Request, Response
 from translator.questions.frames import Allowed, Answered, Copied, refused
@@ -76,6 +76,7 @@ def driver(
     copies: queue.Queue[Copied],
 ) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
+    program("address")  # first, for it may take longer to build than the peer waits for a connection
 
     def decide(number: int, question: Request) -> bytes:
         asked.append(question)

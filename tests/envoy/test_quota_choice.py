@@ -167,3 +167,19 @@ def test_a_used_up_quota_without_a_time_is_only_a_preference(driver: Driver, dec
     lines, a, _ = plan("r3600:100", alone=True)
     send = Sent(driver, decisions, lines)
     assert [send("200", x_ratelimit_remaining_requests="0") for _ in range(3)] == [[a]] * 3
+
+
+def test_a_target_that_health_checks_bring_back_has_a_growing_share(driver: Driver, decisions: Decisions) -> None:
+    number = next(names)
+    a, b = f"ha{number}", f"hb{number}"
+    lines = f"0 0 1 1 h key-{a} {a}\n1 1 1 1 t key-{b} {b}\n"
+    decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+
+    def chosen(living: int, part: int) -> str:
+        with authorised(driver, decisions, decision) as request, Attempts(request, lines) as attempts:
+            (cluster,) = driver.ask("choose", request.slot, attempts.plan, part << 32, 1, f"{a}={living}\n{b}=1")
+        return cluster.decode()
+
+    assert [chosen(1, part) for part in (0, 63)] == [a, a]
+    assert chosen(0, 0) == b
+    assert [chosen(1, part) for part in (0, 63)] == [a, b]

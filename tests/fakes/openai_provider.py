@@ -282,9 +282,8 @@ def _refusal(behaviour: Behaviour) -> Answer:
     message, code = STATUS_ERRORS.get(behaviour.status, ("The provider refused.", None))
     refusal = error(behaviour.status, message, code)
     retry_after = behaviour.retry_after or ("1" if behaviour.status == 429 else "")
-    if not retry_after:
-        return refusal
-    return dataclasses.replace(refusal, headers=(("retry-after", retry_after),))
+    headers = (("retry-after", retry_after),) if retry_after else ()
+    return dataclasses.replace(refusal, headers=(*headers, *behaviour.headers.items()))
 
 
 def _member_of(request: Request, name: str) -> object:
