@@ -317,7 +317,7 @@ def test_all_mistakes_are_named_at_once() -> None:
 def test_a_credential_is_a_reference_that_resolves(credential: str, expected: str) -> None:
     text = f"version: 1\nproviders:\n  - name: a\n    base_url: http://a\n    credentials:\n      - {credential}\n"
     found = mistakes(text, EMPTY="")
-    assert found[0].startswith(f"trunkline.yaml:6: providers[0].credentials[0]: {expected}")
+    assert found[0].startswith(f"trunkline.yaml:6: providers[0].credentials[0].value: {expected}")
     assert "sk-a-real-secret" not in found[0]
 
 
