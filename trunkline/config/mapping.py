@@ -25,8 +25,11 @@ from typing import (
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 from trunkline_proto.words import Words
 
+#: The word of a required field for a number of a later version.
+_UNKNOWN = "unknown"
 G = TypeVar("G", bound=BaseModel)
 M = TypeVar("M", bound=Message)
 
@@ -152,7 +155,7 @@ class Mapping(Generic[G, M]):
                 (self._parts[inner].written(value) or None) if inner is not None else _with_unit(field.kind, value)
             )
         if words is not None:
-            word = words.word(value, field.default)
+            word = words.word(value, _UNKNOWN if field.default is PydanticUndefined else field.default)
             return None if word == field.default and field.name in self._quiet else word
         if descriptor.is_repeated:
             shown = [self._parts[inner].written(each) if inner is not None else each for each in value]

@@ -140,7 +140,7 @@ def encoded_provider_cluster(
 
 
 @lru_cache(maxsize=1024)
-def _provider_template(  # noqa: PLR0913 - what a cluster's shape depends on
+def _provider_template(
     base_url: str, ca_file: str, connect_ms: int, check: Check | None, *, is_first: bool, authorized: bool
 ) -> Template:
     keys = ("target", "dress") if is_first else ("target", "credential", "dress")
