@@ -161,6 +161,11 @@ export interface CreateSetupLinkResponse {
   expires_at?: string;
 }
 
+export interface CredentialQuota {
+  credential?: number;
+  quota?: Quota[];
+}
+
 export interface DeleteOrganisationRequest {
   name?: string;
   version?: string;
@@ -564,6 +569,11 @@ export interface Provider {
   clear_credentials?: boolean;
   managed_by?: string;
   credentials_managed_by?: string;
+  quota?: Quota[];
+  credential_quotas?: CredentialQuota[];
+  health_path?: string;
+  health_every_seconds?: number;
+  health_statuses?: number[];
 }
 
 export interface PutGatewayRequest {
@@ -602,6 +612,12 @@ export interface PutRouteResponse {
   route?: Route;
   propagation?: Propagation;
   warnings?: string[];
+}
+
+export interface Quota {
+  metric?: Metric;
+  per_seconds?: string;
+  amount?: string;
 }
 
 export interface RedeemSetupLinkRequest {

@@ -117,7 +117,8 @@ def test_a_mistake_in_the_file_reaches_nobody(tmp_path: Path, control: FakeAdmin
     path = _file(tmp_path)
     result = trunkline("apply", "-f", path)
     assert result.exit_code == 1
-    assert f"{path}:3: providers[0].credentials[0].value: the environment variable SOME_KEY is not set" in result.stderr
+    place = f"{path}:3: providers[0].credentials[0].value"
+    assert f"{place}: the environment variable SOME_KEY is not set" in result.stderr
     assert control.asked == []
 
 
