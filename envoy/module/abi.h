@@ -17,6 +17,7 @@
 typedef void *envoy_filter;     // one stream's filter in Envoy
 typedef void *envoy_config;     // a filter's configuration in Envoy
 typedef void *envoy_specifier;  // one choice of a cluster
+typedef void *envoy_mutation;   // one request's headers, before anything looks at them
 typedef void *envoy_balancer;   // one pool of hosts, of one worker
 typedef void *envoy_selection;  // one choice of a host; NULL where it is for no request
 typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; ours to delete
@@ -92,6 +93,10 @@ envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter);
 // From any thread. Nothing happens once the filter is gone.
 void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler, uint64_t event);
 void CALLBACK(http_filter_scheduler_delete)(envoy_scheduler);
+
+size_t CALLBACK(early_header_mutation_get_headers_size)(envoy_mutation);
+bool CALLBACK(early_header_mutation_get_headers)(envoy_mutation, struct header *into);
+bool CALLBACK(early_header_mutation_remove_header)(envoy_mutation, struct span key);
 
 bool CALLBACK(cluster_specifier_get_dynamic_metadata_number)(envoy_specifier, struct span space, struct span key,
                                                              double *value);

@@ -9,6 +9,13 @@ void header_list(envoy_filter filter, int type, struct header_list *list) {
   if (list->count && !CALLBACK(http_get_headers)(filter, type, list->all)) list->count = 0;
 }
 
+struct span header_of(const struct header_list *list, struct span key) {
+  for (size_t at = 0; at < list->count; at++) {
+    if (span_is(list->all[at].key, key)) return list->all[at].value;
+  }
+  return NO_SPAN;
+}
+
 void header_list_free(struct header_list *list) {
   if (list->all != list->few) free(list->all);
 }

@@ -25,6 +25,8 @@ struct header_list {
 };
 
 void header_list(envoy_filter filter, int type, struct header_list *list);
+// The first value of a header; nothing if it is not there.
+struct span header_of(const struct header_list *list, struct span key);
 void header_list_free(struct header_list *list);
 
 // Headers that stand in lines of `name: value`.

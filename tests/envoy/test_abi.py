@@ -38,6 +38,12 @@ static_resources:
         typed_config:
           "@type": $network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: http
+          early_header_mutation_extensions:
+          - name: ingress
+            typed_config:
+              "@type": type.googleapis.com/$MUTATION
+              dynamic_module_config: {name: trunkline}
+              early_header_mutation_name: ingress
           route_config:
             virtual_hosts:
             - name: all
@@ -66,6 +72,10 @@ static_resources:
 """.replace(
         "$SPECIFIER",
         "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3.DynamicModuleClusterSpecifier",
+    )
+    .replace(
+        "$MUTATION",
+        "envoy.extensions.http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation",
     )
     .replace(
         "$POLICY",

@@ -78,6 +78,6 @@ def test_a_stream_in_which_an_events_data_has_several_lines(driver: Driver, shap
         return event if b"[DONE]" in event else event.replace(b',"', b',\ndata: "')
 
     text = b"".join(map(spread, shape.events()))
-    _, _, facts, client = driver.ask("events", 1, 1, text)
+    _, _, facts, client, _ = driver.ask("events", 1, 1, text)
     assert billed(shape, facts) == shape.used
     assert client == b"".join(map(spread, shape.events(hidden=False)))

@@ -57,25 +57,12 @@ from xds_server.resources.cors import cors_filter
 from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import admin_replies, local_replies
-from xds_server.resources.module import module_filter
+from xds_server.resources.module import module_filter, module_ingress
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
 
-
-def _other_than(name: str) -> str:
-    """A pattern for everything but `name`. RE2 has no look-ahead, hence the spelling out, letter by letter."""
-    return f"(|[^{name[0]}].*|{name[0]}{_other_than(name[1:])})" if name else ".+"
-
-
-#: Everything a client might send in the gateway's own namespaces, except `x-trunkline-tag` and
-#: `x-trunkline-max-price`; and an id of its own, which would share another request's reservation. In two patterns,
-#: because Envoy refuses longer ones.
-FORGED_HEADERS = (
-    rf"x-request-id|x-envoy-.*|x-trunkline-([^mt].*|t{_other_than('ag')})?",
-    f"x-trunkline-m{_other_than('ax-price')}",
-)
 #: On the operators' listener, where whoever has the token may say whom it acts for, and take over from a file.
-_FORGED_BY_OPERATORS = ("x-request-id|x-envoy-.*",)
+_FORGED_BY_OPERATORS = "x-request-id|x-envoy-.*"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 #: gRPC calls of the Admin API; REST has other paths.
 _GRPC = RouteMatch(prefix="/trunkline.admin.v1.Admin/", grpc=RouteMatchGrpcRouteMatchOptions())
@@ -121,7 +108,7 @@ def playground_listener(edge: EdgeSettings) -> Listener:
 
 
 def _clients_manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
-    manager = _manager(name, edge, local_replies(edge.max_body_bytes))
+    manager = _manager(name, edge, local_replies(edge.max_body_bytes), module_ingress())
     manager.rds = Rds(route_config_name=names.ROUTE_CONFIGURATION, config_source=ADS)
     bounds = (edge.max_body_bytes, edge.max_unchecked_bytes, edge.max_key_bytes, edge.max_total_bytes)
     settings = (AUTHORISE_TIMEOUT // timedelta(milliseconds=1), *bounds)
@@ -142,7 +129,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
     """
     verified = tls is not None and bool(tls.client_ca_pem)
     streams = RouteAction(cluster=names.XDS_CLUSTER, timeout=timedelta(), idle_timeout=timedelta())
-    manager = _manager("admin", edge, admin_replies(), forged=_FORGED_BY_OPERATORS)
+    manager = _manager("admin", edge, admin_replies(), early_removal(_FORGED_BY_OPERATORS))
     manager.route_config = RouteConfiguration(
         name="admin",
         virtual_hosts=[
@@ -184,9 +171,9 @@ def _health_routes(*, verified: bool) -> list[Route]:
 
 
 def _manager(
-    name: str, edge: EdgeSettings, replies: LocalReplyConfig, *, forged: Sequence[str] = FORGED_HEADERS
+    name: str, edge: EdgeSettings, replies: LocalReplyConfig, removal: TypedExtensionConfig
 ) -> HttpConnectionManager:
-    """`forged` are headers that are taken off every request."""
+    """`removal` takes headers that nobody may send off every request."""
     return HttpConnectionManager(
         stat_prefix=name,
         server_name="trunkline",
@@ -213,7 +200,7 @@ def _manager(
         # Slow senders are bounded here; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
-        early_header_mutation_extensions=[early_removal(*forged)],
+        early_header_mutation_extensions=[removal],
         local_reply_config=replies,
     )
 
@@ -255,14 +242,14 @@ def router(*, upstream: Sequence[HttpFilter] = ()) -> HttpFilter:
     )
 
 
-def early_removal(*patterns: str) -> TypedExtensionConfig:
-    """Takes the headers that match a pattern off every request, before anything else looks at them."""
-    matchers = [StringMatcher(safe_regex=RegexMatcher(regex=pattern)) for pattern in patterns]
-    removals = [Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=each)) for each in matchers]
+def early_removal(pattern: str) -> TypedExtensionConfig:
+    """Takes the headers that match off every request, before anything else looks at them."""
+    matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
+    removal = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        EarlyHeaderMutation(mutations=removals),
+        EarlyHeaderMutation(mutations=[removal]),
     )
 
 

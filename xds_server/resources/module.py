@@ -1,4 +1,6 @@
-"""What Envoy runs of our module, `envoy/module`: HTTP filters, cluster specifier, load balancing policy."""
+"""What Envoy runs of our module, `envoy/module`: HTTP filters, early header mutation, cluster specifier, load
+balancing policy.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,34 @@ class DynamicModuleClusterSpecifier(betterproto2.Message):
     )
 
 
+@dataclass(eq=False, repr=False)
+class DynamicModuleEarlyHeaderMutation(betterproto2.Message):
+    """The same."""
+
+    dynamic_module_config: DynamicModuleConfig | None = betterproto2.field(  # noqa: RUF009  # likewise
+        1, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    early_header_mutation_name: str = betterproto2.field(2, betterproto2.TYPE_STRING)  # likewise
+
+
 _SPECIFIER_PACKAGE = "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3"
-default_message_pool.register_message(
-    _SPECIFIER_PACKAGE, DynamicModuleClusterSpecifier.__name__, DynamicModuleClusterSpecifier
-)
+_MUTATION_PACKAGE = "envoy.extensions.http.early_header_mutation.dynamic_modules.v3"
+for _package, _message in (
+    (_SPECIFIER_PACKAGE, DynamicModuleClusterSpecifier),
+    (_MUTATION_PACKAGE, DynamicModuleEarlyHeaderMutation),
+):
+    default_message_pool.register_message(_package, _message.__name__, _message)
+
+
+def module_ingress() -> TypedExtensionConfig:
+    """Takes the headers that only the gateway may set off every request of a client, before anything else looks at
+    them: its own, Envoy's, and `x-request-id`. Clients keep `x-trunkline-tag` and `x-trunkline-max-price`.
+    """
+    return extension(
+        "trunkline.ingress",
+        f"{_MUTATION_PACKAGE}.{DynamicModuleEarlyHeaderMutation.__name__}",
+        DynamicModuleEarlyHeaderMutation(dynamic_module_config=_library(), early_header_mutation_name="ingress"),
+    )
 
 
 def module_specifier(plan: str) -> TypedExtensionConfig:

@@ -216,6 +216,18 @@ bool CALLBACK(http_get_headers)(envoy_filter filter, int type, struct header *in
   return true;
 }
 
+size_t CALLBACK(early_header_mutation_get_headers_size)(envoy_mutation mutation) {
+  return CALLBACK(http_get_headers_size)(mutation, REQUEST_HEADERS);
+}
+
+bool CALLBACK(early_header_mutation_get_headers)(envoy_mutation mutation, struct header *into) {
+  return CALLBACK(http_get_headers)(mutation, REQUEST_HEADERS, into);
+}
+
+bool CALLBACK(early_header_mutation_remove_header)(envoy_mutation mutation, struct span key) {
+  return CALLBACK(http_set_header)(mutation, REQUEST_HEADERS, key, NO_SPAN);
+}
+
 bool CALLBACK(http_set_header)(envoy_filter filter, int type, struct span key, struct span value) {
   struct headers *headers = headers_of(filter, type), old = *headers;
   headers->count = 0;

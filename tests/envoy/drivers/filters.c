@@ -24,6 +24,10 @@ void HOOK(http_filter_destroy)(const void *filter);
 const void *HOOK(cluster_specifier_config_new)(envoy_config, struct span name, struct span text);
 void HOOK(cluster_specifier_config_destroy)(const void *plan);
 
+const void *HOOK(early_header_mutation_config_new)(envoy_config, struct span name, struct span text);
+void HOOK(early_header_mutation_config_destroy)(const void *config);
+bool HOOK(early_header_mutation_mutate)(const void *config, envoy_mutation);
+
 enum { MOST = 64, AWAIT_MS = 20000 };
 
 static const void *configs[MOST];
@@ -76,6 +80,17 @@ static void new(size_t slot, struct span command) {
   filters[slot].filter = HOOK(http_filter_new)(config, filters[slot].fake);
 }
 
+// <name of a header>… → the names that are left
+static void ingress(struct span command, struct buffer *answer) {
+  const void *config = HOOK(early_header_mutation_config_new)(NULL, SPAN("ingress"), NO_SPAN);
+  struct fake *fake = fake_new(NULL);
+  while (has_next(&command)) fake_add_header(fake, REQUEST_HEADERS, next_text(&command), SPAN("value"));
+  put_number(answer, config && HOOK(early_header_mutation_mutate)(config, fake));
+  fake_put_headers(fake, REQUEST_HEADERS, answer);
+  fake_free(fake);
+  HOOK(early_header_mutation_config_destroy)(config);
+}
+
 static void destroy(size_t slot) {
   HOOK(http_filter_destroy)(filters[slot].filter);
   fake_free(filters[slot].fake);
@@ -84,6 +99,10 @@ static void destroy(size_t slot) {
 // <what> <slot of a configuration or filter> <more>
 void filters_driver(struct span command, struct buffer *answer) {
   struct span what = next_text(&command);
+  if (span_is(what, SPAN("ingress"))) {
+    ingress(command, answer);
+    return;
+  }
   size_t slot = next_number(&command);
   struct fake *fake = filters[slot].fake;
   const void *filter = filters[slot].filter;
