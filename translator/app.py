@@ -22,7 +22,8 @@ from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
-from translator.limits import Limiter, values
+from translator.limits import Limit, Limiter, Metric, values
+from translator.limits.alerts import Alert
 from translator.metering import Meter
 from translator.metrics import Metrics
 from translator.policy import snapshot
@@ -86,6 +87,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
         asyncio.create_task(ledger.run(), name="ledger"),
         asyncio.create_task(_attend(settings, limiter, waiting, commander, log), name="requests"),
+        asyncio.create_task(_report_limits(limiter, settings, log), name="limits"),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -124,9 +126,31 @@ def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLo
     limiter.on_freed = waiting.freed
     limiter.on_overflow = lambda each: log.warning(
         "a limit has more values than are counted apart: the others share one amount",
-        limit=each.id,
+        **_named(each),
         counted_apart=values.MOST,
     )
+    limiter.alerts.on_alert = lambda alert: log.warning(
+        "a limit has refused a request" if alert.refused else "a limit has reached a share of its amount",
+        **_named(alert),
+        share=alert.share / 1_000,
+        taken=alert.taken,
+        amount=alert.amount,
+    )
+
+
+def _named(limit: Limit | Alert) -> dict[str, str]:
+    """What a log may say of a limit: the names of models and end users are not in it."""
+    metric = Metric(limit.metric).text
+    return {"holder": limit.holder, "holder_id": limit.holder_id, "metric": metric, "window": limit.window}
+
+
+async def _report_limits(limiter: Limiter, settings: Settings, log: FilteringBoundLogger) -> None:
+    await asyncio.to_thread(importlib.import_module, "translator.reporting")
+    from translator.ledger.shipper import channel  # noqa: PLC0415
+    from translator.reporting import LimitReporter  # noqa: PLC0415
+
+    async with channel(settings.control) as opened:
+        await LimitReporter(limiter, settings.id, settings.control_token, log).run(opened)
 
 
 def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:

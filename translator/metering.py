@@ -74,7 +74,7 @@ class Meter:
         """
         at, cost = _to_microsecond(self._clock()), -1
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
-        limits, ids, told, concurrent, each, _ = self._policy.limits(key, route)
+        limits, ids, told, concurrent, each, watched = self._policy.limits(key, route)
         if each:
             limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
         max_price = asked.get(MAX_PRICE)
@@ -106,7 +106,7 @@ class Meter:
                 estimate.outside,
                 facts.asked,
             )
-            self._take(held, limits, told)
+            self._take(held, limits, told, watched=watched)
         if told:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
@@ -131,7 +131,7 @@ class Meter:
         """
         at = _to_microsecond(self._clock())
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
-        limits, ids, told, concurrent, each, _ = self._policy.limits(key, route)
+        limits, ids, told, concurrent, each, watched = self._policy.limits(key, route)
         if each:
             limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
         held = self._limiter.held(request_id)
@@ -152,16 +152,18 @@ class Meter:
                 limits=ids,
                 saved=saved,
             )
-            self._take(held, limits, told)
+            self._take(held, limits, told, watched=watched)
         if told:
             answered.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
             self.end(request_id)
         answered.note = note.written(held, route.shown)
 
-    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit]) -> None:
+    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit], *, watched: bool) -> None:
         """Raises Refusal (429) if a limit has too little left."""
         refused = self._limiter.reserve(held, limits)
+        if watched:
+            self._limiter.watch(limits, refused)
         if refused is not None:
             raise wire.refusal(refused, wire.headers(self._limiter, told, held.at), held.at)
         if self._journal is not None:

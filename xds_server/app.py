@@ -27,6 +27,10 @@ from xds_server.accounts.links import Purpose
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
+from xds_server.alerts import service as alert_service
+from xds_server.alerts.sender import AlertSender
+from xds_server.alerts.standings import Standings
+from xds_server.alerts.webhook import Webhook
 from xds_server.clients import ClientRegistry
 from xds_server.console.service import ConsoleService
 from xds_server.control_plane import ControlPlane
@@ -52,7 +56,7 @@ from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
-from xds_server.transport.authorise import bearer_token
+from xds_server.transport.authorise import Authorise, bearer_token
 from xds_server.troubles import Troubles
 
 #: Connections that wait at the REST server's socket.
@@ -79,7 +83,8 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store = await asyncio.to_thread(_open_store, settings)
     ledger = Ledger(settings.database, store.write_lock)
-    books = _Books(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger))
+    alerts = AlertSender(ledger, AsyncStore(store), Webhook(settings.edge.ca_file))
+    books = _Books(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger), alerts)
     try:
         await _serve(settings, store, books, stopping)
     finally:
@@ -88,15 +93,16 @@ async def run(settings: Settings) -> None:
 
 
 class _Books(NamedTuple):
-    """Who writes usage records, reports on them, and ranks targets by them."""
+    """Who writes usage records, reports on them, ranks targets by them, and sends the alerts of limits."""
 
     ledger: Ledger
     reports: LedgerReader
     ranker: Ranker
+    alerts: AlertSender
 
 
 async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyncio.Event) -> None:
-    ledger, reports, ranker = books
+    ledger, reports, ranker, alerts = books
     clients = ClientRegistry(return_seconds=RETURN_SECONDS)
     running = RunningClients(settings.running_clients, clients)
     await asyncio.to_thread(running.restore)
@@ -120,10 +126,17 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
 
     guard = TokenInterceptor(
         settings.admin_token,
-        but=[ledger_service.SERVICE, node_service.SERVICE, metrics.SERVICE, requests_service.SERVICE],
+        but=[
+            ledger_service.SERVICE,
+            alert_service.SERVICE,
+            node_service.SERVICE,
+            metrics.SERVICE,
+            requests_service.SERVICE,
+        ],
         store=async_store,
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
+    _serve_translators(server, books, standings := Standings(), authorise)
     admin = AdminService(
         async_store,
         control_plane,
@@ -136,13 +149,13 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         ranker=ranker,
         running=RunningRequests(async_store, translators := Translators()),
         console=settings.console_url,
+        standings=standings,
     )
     _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
-    ledger_pb2_grpc.add_LedgerServicer_to_server(ledger_service.LedgerService(ledger, authorise=authorise), server)
     requests_pb2_grpc.add_RequestsServicer_to_server(
         requests_service.RequestsService(translators, authorise=authorise), server
     )
-    metrics.serve(server, metrics.Source(ads, clients, ledger, live), authorise)
+    metrics.serve(server, metrics.Source(ads, clients, ledger, live, alerts), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
         registry_pb2_grpc.add_NodeRegistryServicer_to_server(
@@ -161,6 +174,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
             tasks.create_task(_watch(store, troubles), name="database"),
             tasks.create_task(ranker.run(control_plane), name="ranker"),
             tasks.create_task(running.run(), name="running clients"),
+            tasks.create_task(alerts.run(), name="alerts"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
             tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
@@ -183,6 +197,13 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
 def _add_operators_services(server: grpc.aio.Server, admin: AdminService, console: ConsoleService) -> None:
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     console_pb2_grpc.add_ConsoleServicer_to_server(console, server)
+
+
+def _serve_translators(server: grpc.aio.Server, books: _Books, standings: Standings, authorise: Authorise) -> None:
+    """Adds what takes in translators' records and what their limits have counted."""
+    service = ledger_service.LedgerService(books.ledger, authorise=authorise)
+    ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
+    alert_service.serve(server, standings, books.alerts, authorise)
 
 
 def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:

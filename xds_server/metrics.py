@@ -12,6 +12,7 @@ import grpc
 from google.api import httpbody_pb2
 from trunkline_proto.metrics.v1 import metrics_pb2, metrics_pb2_grpc
 
+from xds_server.alerts.sender import AlertSender
 from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
@@ -36,7 +37,10 @@ class Sample(NamedTuple):
 class Source:
     """Reads the parts of a control plane. Labels have fixed words only."""
 
-    def __init__(self, ads: AdsServer, clients: ClientRegistry, ledger: Ledger, live: LiveNodes) -> None:
+    def __init__(
+        self, ads: AdsServer, clients: ClientRegistry, ledger: Ledger, live: LiveNodes, alerts: AlertSender
+    ) -> None:
+        self._alerts = alerts
         self._ads = ads
         self._clients = clients
         self._ledger = ledger
@@ -68,6 +72,13 @@ class Source:
             ),
             ("records_refused_total", "counter", "Usage records set aside.", self._ledger.refused),
         ]
+        yield Sample(
+            f"{_PREFIX}limit_alerts_total",
+            "counter",
+            "Alerts of limits: new, known already, sent, to be sent again, given up.",
+            self._alerts.counts,
+            "outcome",
+        )
         yield Sample(f"{_PREFIX}clients", "gauge", "Connected xDS streams, by kind of client.", connected, "kind")
         for name, kind, text, value in told:
             yield Sample(_PREFIX + name, kind, text, value)

@@ -393,6 +393,16 @@ class SharedCache:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerting:
+    """Where alerts of limits are sent, and the secret that signs them: sealed where it comes from the store, as it
+    was given where it goes there. Both are empty where nothing is sent.
+    """
+
+    webhook: str = ""
+    secret: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written."""
 
@@ -401,6 +411,7 @@ class Gateway:
     version: int = 0
     managed_by: str = ""
     cache: SharedCache = SharedCache()
+    alerts: Alerting = Alerting()
 
 
 class Visibility(StrEnum):

@@ -87,6 +87,11 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             organisation("poor", of_key=(MONTHLY,)),
             organisation("changed"),
             organisation("kept", {"metric": "requests", "per": "366d", "amount": 10}),
+            organisation(
+                "users",
+                {"metric": "requests", "per": "366d", "amount": 2, "each": "user", "alerts": [1]},
+                {"metric": "tokens", "per": "366d", "amount": 1, "soft": True, "alerts": [1]},
+            ),
         ],
     }
 
@@ -251,6 +256,33 @@ async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(
     assert len(named) == 1
     seconds = (named.pop() - datetime.now(UTC)).total_seconds()
     assert 0 <= int(headers["retry-after"]) - math.floor(seconds) <= 60
+
+
+async def test_every_end_user_has_a_budget_and_its_end_is_told(gateway: GatewayProcess) -> None:
+    for user in ("alice", "bob", ""):
+        named = {"user": user} if user else {}
+        answers = [await ask(gateway, "users", body(**named)) for _ in range(3)]
+        assert [status for status, _, _ in answers] == [200, 200, REFUSED]
+    assert (
+        "for the end user 'bob'"
+        in (await ask(gateway, "users", body(safety_identifier="bob")))[1]["error"]["message"]
+    )
+
+    told: dict[str, Any] = {}
+    deadline = time.monotonic() + GENEROUS_SECONDS
+    while len(told) < 4 and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        found = json.loads(gateway.run("status", "--output", "json").stdout)["alerts"]
+        told = {f"{each['limit']} {each['value']}": each for each in found}
+    assert sorted(told) == [
+        "requests/366d:user ", "requests/366d:user alice", "requests/366d:user bob", "tokens/366d ",
+    ]  # fmt: skip
+    assert {each["holder"] for each in told.values()} == {"org:users"}
+    listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
+    while not any(row["values"] == 3 for row in listed) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
+    assert [row["used"] for row in listed if row["values"] == 3] == ["2"]
 
 
 async def test_a_changed_limit_acts_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.parity import fields
 
 KEY_VALUE = "sk-a-key-of-the-parity-tests"
+WEBHOOK_SECRET = "a-secret-of-the-parity-tests"
 
 #: Where a message of each type stands in the document of `base`.
 PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
@@ -38,6 +39,7 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Gateway": lambda document: document.gateway,
     "Cors": lambda document: document.gateway.cors,
     "SharedCache": lambda document: document.gateway.cache,
+    "Alerting": lambda document: document.gateway.alerts,
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
@@ -53,6 +55,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "Gateway.version": "of the stored object, for optimistic concurrency",
     "Price.version": "the store numbers a target's prices",
     "Provider.credentials": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
+    "Alerting.secret": "a secret goes in and never comes out; see tests/xds_server/alerts/test_sender.py",
     "KeyDocument.value": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
     "Provider.clear_credentials": "an order, not a state",
     "Provider.dialect": "this version speaks one",
@@ -79,6 +82,7 @@ VALUES: Mapping[str, list[Any]] = {
     "DefaultModel.endpoint": ["images/edits"],
     "SharedCache.store": ["redis://127.0.0.1:6379/1"],
     "Key.expires_at": [4_000_000_000],
+    "Alerting.webhook": ["https://hooks.example/b"],
 }
 
 
@@ -208,6 +212,7 @@ def base() -> admin.Document:
             cors=admin.Cors(origins=["*"]),
             defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
             cache=admin.SharedCache(store="memory", most_bytes=1),
+            alerts=admin.Alerting(webhook="https://hooks.example/a", secret=WEBHOOK_SECRET),
         ),
     )
 

@@ -16,11 +16,13 @@ from trunkline_proto.metrics.v1 import metrics_pb2, metrics_pb2_grpc
 from tests.xds_server.test_clients import Client
 from xds_server import metrics
 from xds_server.admin.auth import TokenInterceptor
+from xds_server.alerts.sender import AlertSender
+from xds_server.alerts.webhook import Webhook
 from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
 from xds_server.protocol.snapshot import Snapshot
-from xds_server.store import DatabaseUrl, Store
+from xds_server.store import AsyncStore, DatabaseUrl, Store
 from xds_server.transport.ads import AdsServer
 from xds_server.transport.authorise import bearer_token
 
@@ -37,7 +39,8 @@ class Served:
         self.socket = directory / "s"
         self.server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[metrics.SERVICE])])
         ads = AdsServer(Snapshot(2**53 - 1), self.clients)
-        source = metrics.Source(ads, self.clients, self.ledger, LiveNodes())
+        alerts = AlertSender(self.ledger, AsyncStore(self.store), Webhook(""))
+        source = metrics.Source(ads, self.clients, self.ledger, LiveNodes(), alerts)
         metrics.serve(self.server, source, bearer_token(TOKEN))
         self.server.add_insecure_port(f"unix:{self.socket}")
         self.port = self.server.add_insecure_port("127.0.0.1:0")

@@ -34,11 +34,12 @@ class SlidingCounter:
     set back further takes what is counted with it. Neither frees anything.
     """
 
-    __slots__ = ("_buckets", "_head", "_rate", "metric", "total")
+    __slots__ = ("_buckets", "_head", "_rate", "_seconds", "metric", "total")
 
     def __init__(self, metric: Metric, seconds: int) -> None:
         self.metric = metric
         self.total = 0
+        self._seconds = seconds
         self._rate = SUBDIVISIONS / seconds
         self._head = -1
         self._buckets: deque[Bucket] = deque()
@@ -110,6 +111,10 @@ class SlidingCounter:
         """When all that is taken will be free, in Unix seconds; 0 if nothing is."""
         return (self._buckets[-1].step + SUBDIVISIONS + 1) / self._rate if self._buckets else 0.0
 
+    def lasts_until(self, at: float) -> float:
+        """When the window that began at `at` ends."""
+        return at + self._seconds
+
     def state(self) -> list[int]:
         """For `load`: the head, then step and amount of every bucket."""
         flat = [self._head]
@@ -174,6 +179,9 @@ class WindowCounter:
     def cleared(self) -> float:
         return self._end if self._bucket.live else 0.0
 
+    def lasts_until(self, at: float) -> float:
+        return self._end
+
     def state(self) -> list[int]:
         return [self._bucket.step, self._bucket.amount] if self._bucket.live else []
 
@@ -216,6 +224,10 @@ class InFlightCounter:
 
     def cleared(self) -> float:
         return 0.0
+
+    def lasts_until(self, at: float) -> float:
+        """There is no window: an hour."""
+        return at + windows.FIXED_FROM_SECONDS
 
     def state(self) -> list[int]:
         return []

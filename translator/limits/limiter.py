@@ -25,6 +25,7 @@ import msgspec
 
 from translator.errors import LimitError
 from translator.limits import earlier
+from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
 from translator.limits.limit import Applicable, Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
@@ -45,8 +46,11 @@ _EXAMINED_AT_MOST = 32
 class Limiter:
     """The counters of every limit and the outstanding reservations. Times are Unix seconds of one clock."""
 
-    def __init__(self, limits_of: LimitsOf) -> None:
+    def __init__(self, limits_of: LimitsOf, alerts: Alerts | None = None) -> None:
         self._limits_of = limits_of
+        self.alerts = alerts if alerts is not None else Alerts()
+        #: Some limit has alerts: what is settled is judged.
+        self._watching = False
         self._counters: dict[str, Counter] = {}
         self._held: dict[str, tuple[Reservation, Places]] = {}
         #: The counters' ids, in the order in which `_forget_idle` looks at them.
@@ -79,6 +83,12 @@ class Limiter:
         yield Sample(f"{prefix}_values", "gauge", help_text, len(self._values))
         help_text = "Requests counted in a limit that end users or tags share, as there are too many of them."
         yield Sample(f"{prefix}_overflows_total", "counter", help_text, self._values.overflows)
+        help_text = "Alerts of limits, by whose the limit is."
+        yield Sample(f"{prefix}_alerts_total", "counter", help_text, self.alerts.raised, "holder")
+        help_text = "Alerts that the control plane has not taken yet."
+        yield Sample(f"{prefix}_alerts_pending", "gauge", help_text, len(self.alerts.pending))
+        help_text = "Alerts that there was no room for until the control plane would have taken them."
+        yield Sample(f"{prefix}_alerts_dropped_total", "counter", help_text, self.alerts.dropped)
 
     def held(self, request_id: str) -> Reservation | None:
         """The outstanding reservation of a request."""
@@ -149,6 +159,32 @@ class Limiter:
             self._forget_idle(at)
         return refused
 
+    def watch(self, limits: Sequence[Limit], refused: Refused | None) -> None:
+        """Judges limits that have alerts after a `reserve`. From now on, what is settled is judged too."""
+        self._watching = True
+        for limit in limits:
+            if limit.alerts and refused is None:
+                self.alerts.reserved(limit, self._counters[limit.id])
+        # What never fits says nothing of what is used.
+        if refused is not None and refused.limit.alerts and refused.renews is not None:
+            found = self._counters.get(refused.limit.id)
+            if found is not None:
+                self.alerts.refused(refused.limit, found)
+
+    def _judge_settled(self, reservation: Reservation) -> None:
+        limits = self._limits_of(reservation.organisation, reservation.key, reservation.route, reservation.model)
+        if any(limit.alerts for limit in limits):
+            counted = set(reservation.limits)
+            for limit in self._applied_to(reservation, limits):
+                found = self._counters.get(limit.id)
+                if limit.alerts and limit.id in counted and found is not None:
+                    self.alerts.settled(limit, found)
+
+    def _applied_to(self, held: Reservation, limits: Sequence[Limit]) -> Sequence[Limit]:
+        if any(limit.each for limit in limits):
+            return self.applied(limits, held.organisation, held.user, held.tag, held.at).limits
+        return limits
+
     def replay(self, reservation: Reservation) -> None:
         """Takes back, unchecked, what was reserved before; nothing if it is outstanding already.
 
@@ -181,6 +217,8 @@ class Limiter:
             elif bucket.live:
                 bucket.amount += changes[metric]
                 found.total += changes[metric]
+        if self._watching:
+            self._judge_settled(reservation)
         if freed and self.on_freed is not None:
             self.on_freed(reservation.limits)
         return True
@@ -214,12 +252,12 @@ class Limiter:
         they still count, of the limits there are now. `held` is what is known of it, without its limits. The
         caller sees to it that it is counted once.
         """
-        at = held.at
         limits = self._limits_of(held.organisation, held.key, held.route, held.model)
-        if any(limit.each for limit in limits):
-            limits = self.applied(limits, held.organisation, held.user, held.tag, at).limits
+        limits = self._applied_to(held, limits)
         ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
-        self._add_at(ids, tokens, cost, at)
+        self._add_at(ids, tokens, cost, held.at)
+        if self._watching:
+            self._judge_settled(msgspec.structs.replace(held, limits=tuple(ids)))
 
     def expire(self, request_id: str) -> bool:
         """Takes what was reserved for used, and ends the request's place among the concurrent ones.
@@ -249,6 +287,14 @@ class Limiter:
         requests, tokens = tightest
         return requests, tokens
 
+    def totals(self, at: float) -> Iterator[tuple[str, int]]:
+        """Ids of counters and what is taken; between two of them, whatever is called here may be called."""
+        for name in list(self._counters):
+            found = self._counters.get(name)
+            if found is not None:
+                found.advance(at)
+                yield name, found.total
+
     @property
     def reservations(self) -> list[Reservation]:
         """Those outstanding, oldest first."""
@@ -259,7 +305,8 @@ class Limiter:
         """Everything at this moment, as JSON values in parts, for `restore`. Between two parts, whatever is called
         here may be called; there is one snapshot at a time.
         """
-        self._saving = Saving(self._counters, self._held.values())
+        alerts = {"alerts": self.alerts.state()} if self._watching else {}
+        self._saving = Saving(self._counters, self._held.values(), alerts)
         try:
             yield self._saving.parts()
         finally:
@@ -271,20 +318,23 @@ class Limiter:
         Raises:
             LimitError: it is nothing of the kind, and nothing has changed.
         """
-        restored = Limiter(self._limits_of)
+        restored = Limiter(self._limits_of, self.alerts)
         try:
             for part in parts:
                 if part.get("money") != NANO_USD:
                     part = earlier.part(part)  # noqa: PLW2901
                 for name, state in part.get("counters", {}).items():
                     restored._new(name).load(state)
+                if "alerts" in part:
+                    restored.alerts.load(part["alerts"])
+                    restored._watching = True
                 for fields, steps in part.get("held", ()):
                     restored._take(Reservation.of(fields), steps)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
         self._held = restored._held
-        self._values = restored._values
+        self._values, self._watching = restored._values, restored._watching
 
     def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
         """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""

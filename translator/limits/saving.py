@@ -20,9 +20,15 @@ _PART = 250
 
 
 class Saving:
-    """Of the `counters` by id and the reservations `held`, as they are now."""
+    """Of the `counters` by id and the reservations `held`, as they are now. `beside` is a part that is ready."""
 
-    def __init__(self, counters: Mapping[str, Counter], held: Iterable[tuple[Reservation, Places]]) -> None:
+    def __init__(
+        self,
+        counters: Mapping[str, Counter],
+        held: Iterable[tuple[Reservation, Places]],
+        beside: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._beside = beside
         self._names, self._counters = list(counters), list(counters.values())
         self._held = list(held)
         self._kept: dict[Counter, list[int]] = {}
@@ -37,6 +43,8 @@ class Saving:
         """JSON values with the unit of their `money`: `counters`, states by id, or `held`, reservations with the
         steps of their buckets.
         """
+        if self._beside:
+            yield {"money": NANO_USD, **self._beside}
         for begin in range(0, len(self._counters), _PART):
             part = slice(begin, begin + _PART)
             chosen = zip(self._names[part], self._counters[part], strict=True)

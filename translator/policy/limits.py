@@ -36,6 +36,27 @@ def limits(
     )
 
 
+def message(
+    metric: Metric, window: str, model: str, each: str, *, amount: int = 0, soft: bool = False
+) -> policy.Limit:
+    """Returns the message of a limit, without its alerts. The amount is nano-USD for cost."""
+    made = policy.Limit(
+        metric=METRICS[metric.text], model=model, soft=soft, each=EACHES[each] if each else policy.EACH_UNSPECIFIED
+    )
+    made.amount = counted(metric, amount)
+    unit, calendar, zone = window.partition("@")
+    if calendar:
+        made.calendar, made.time_zone = CALENDARS[unit], "" if zone == "UTC" else zone
+    elif window != windows.NO_WINDOW:
+        made.per_seconds = int(window)
+    return made
+
+
+def counted(metric: Metric, amount: int) -> int:
+    """An amount as the policy has it: micro-USD for cost, rounded up."""
+    return -(-amount // money.MICRO) if metric is Metric.COST_USD else amount
+
+
 def _metric(message: policy.Limit) -> Metric:
     metric = BY_TEXT.get(METRICS.word(message.metric))
     if metric is None:

@@ -33,11 +33,18 @@ def request(file: model.File) -> admin.ApplyRequest:
 
 def _gateway(file: model.File) -> admin.Gateway | None:
     """These sections are one object: with one of them, the others are what the file says too, be it nothing."""
-    if file.cors is None and file.defaults is None and file.cache is None:
+    if file.cors is None and file.defaults is None and file.cache is None and file.alerts is None:
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
     cache = objects.SHARED_CACHE.message(file.cache) if file.cache is not None else None
-    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}), cache=cache)
+    alerts = _alerting(file.alerts) if file.alerts is not None else None
+    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}), cache=cache, alerts=alerts)
+
+
+def _alerting(given: model.Alerting) -> admin.Alerting:
+    message = objects.ALERTING.message(given)
+    message.secret = given.secret or ""
+    return message
 
 
 def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:

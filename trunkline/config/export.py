@@ -50,8 +50,11 @@ def gateway(stored: admin.Gateway) -> dict[str, Any]:
     cache = objects.SHARED_CACHE.written(stored.cache)
     if cache.get("store") == "memory":
         del cache["store"]
+    alerts = objects.ALERTING.written(stored.alerts)
     return {
-        name: section for name, section in (("cors", cors), ("defaults", defaults), ("cache", cache)) if section
+        name: section
+        for name, section in (("cors", cors), ("defaults", defaults), ("cache", cache), ("alerts", alerts))
+        if section
     }
 
 
@@ -61,8 +64,10 @@ def gateway_text(stored: admin.Gateway) -> str:
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = (f"# cors, defaults and cache: {visible(comment)}\n" for comment in _managed_by(stored))
-    return visible(dumped + "".join(comments), lines=True)
+    comments = [f"cors, defaults, cache and alerts: {comment}" for comment in _managed_by(stored)]
+    if stored.alerts.signed:
+        comments.insert(0, "alerts.secret: stored; left out here, which keeps it")
+    return visible(dumped + "".join(f"# {visible(comment)}\n" for comment in comments), lines=True)
 
 
 def inline(value: Any) -> str:

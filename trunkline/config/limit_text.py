@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from trunkline.config import export
+from trunkline.config import export, units
 
 
 def name(stored: policy.Limit) -> str:
@@ -16,6 +16,11 @@ def name(stored: policy.Limit) -> str:
     each = f":{shown['each']}" if "each" in shown else ""
     model = f"@{shown['model']}" if "model" in shown else ""
     return f"{shown['metric']}{window}{each}{model}"
+
+
+def amount(stored: policy.Limit, number: int) -> str:
+    """A number in the limit's own unit: USD for cost."""
+    return f"{units.usd(number):f}" if stored.metric == policy.METRIC_COST_USD else str(number)
 
 
 def text(stored: policy.Limit) -> str:

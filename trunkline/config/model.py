@@ -378,6 +378,13 @@ class SharedCache(_Strict):
     most_bytes: Count = 0
 
 
+class Alerting(_Strict):
+    """Where alerts of limits are sent; `secret` None keeps the stored one."""
+
+    webhook: Text
+    secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
+
+
 class File(_Strict):
     """A section that is None was not in the file, and is left as it is stored.
 
@@ -393,3 +400,4 @@ class File(_Strict):
     cors: Cors | None = None
     defaults: dict[Text, Text] | None = None
     cache: SharedCache | None = None
+    alerts: Alerting | None = None

@@ -167,6 +167,7 @@ ORGANISATION = Mapping(
 )
 CORS = Mapping(model.Cors, admin.Cors)
 SHARED_CACHE = Mapping(model.SharedCache, admin.SharedCache)
+ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
 KEY = Mapping(
     model.Key,
     admin.Key,

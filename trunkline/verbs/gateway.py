@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import changes
 from trunkline.client import Control, change_options, control_options
 from trunkline.config import document, export
+from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.parameters import Seconds
@@ -27,12 +31,15 @@ Examples:
 )
 @control_options
 def show(*, control: Control) -> None:
-    """Browsers' origins (`cors`), default models (`defaults`) and where answers are kept (`cache`), as in
-    trunkline.yaml.
+    """Browsers' origins (`cors`), default models (`defaults`), where answers are kept (`cache`) and where alerts
+    are sent (`alerts`), as in trunkline.yaml.
     """
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
-    say((export.gateway_text(found) or "cors: {}\ndefaults: {}\ncache: {}\n").removesuffix("\n"), lines=True)
+    say(
+        (export.gateway_text(found) or "cors: {}\ndefaults: {}\ncache: {}\nalerts: {}\n").removesuffix("\n"),
+        lines=True,
+    )
 
 
 @gateway.command(
@@ -44,6 +51,7 @@ Examples:
   trunkline gateway set --default moderations=omni-moderation-latest --default images/generations=gpt-image-1
   trunkline gateway set --default moderations=
   trunkline gateway set --cache-store redis://cache.internal:6379/0
+  trunkline gateway set --alert-webhook https://hooks.example/trunkline --alert-secret env:WEBHOOK_SECRET
 """,
 )
 @click.option("--cors-origin", "origins", multiple=True, help="A page's origin; all of them replace those before.")
@@ -54,6 +62,8 @@ Examples:
 @click.option(
     "--cache-most-bytes", type=click.IntRange(min=0), help="Bytes of memory that they may take; 0: 256 MiB."
 )
+@click.option("--alert-webhook", help="Where alerts of limits are sent: https://HOST/PATH; empty: nowhere.")
+@click.option("--alert-secret", metavar="env:NAME|file:PATH", help="Signs them.")
 @change_options
 def set_gateway(
     *,
@@ -64,15 +74,18 @@ def set_gateway(
     defaults: tuple[str, ...],
     cache_store: str | None,
     cache_most_bytes: int | None,
+    alert_webhook: str | None,
+    alert_secret: str | None,
 ) -> None:
     """Change what is given, and leave the rest as it is."""
     if no_cors and (origins or max_age is not None):
         raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
     of_cache = cache_store is not None or cache_most_bytes is not None
-    if not (no_cors or origins or max_age is not None or defaults or of_cache):
+    of_alerts = alert_webhook is not None or alert_secret is not None
+    if not (no_cors or origins or max_age is not None or defaults or of_cache or of_alerts):
         raise UsageError(
-            "nothing to change: give --cors-origin, --cors-max-age, --no-cors, --default, --cache-store or "
-            "--cache-most-bytes"
+            "nothing to change: give --cors-origin, --cors-max-age, --no-cors, --default, --cache-store, "
+            "--cache-most-bytes, --alert-webhook or --alert-secret"
         )
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
@@ -88,6 +101,12 @@ def set_gateway(
             wanted.cache.store = cache_store
         if cache_most_bytes is not None:
             wanted.cache.most_bytes = cache_most_bytes
+        if alert_webhook is not None:
+            wanted.alerts.webhook = alert_webhook
+            if not alert_webhook:
+                wanted.ClearField("alerts")
+        if alert_secret is not None:
+            wanted.alerts.secret = _secret(alert_secret)
         models = {each.endpoint: each.model for each in wanted.defaults} | dict(map(_default, defaults))
         del wanted.defaults[:]
         wanted.defaults.extend(document.defaults({endpoint: name for endpoint, name in models.items() if name}))
@@ -95,6 +114,13 @@ def set_gateway(
     say("~ gateway")
     changes.say_between(export.gateway(stored), export.gateway(wanted))
     changes.report(answer.propagation)
+
+
+def _secret(text: str) -> str:
+    try:
+        return Secrets(os.environ, Path.cwd()).credential(text)
+    except ValueError as error:
+        raise UsageError(f"--alert-secret: {error}") from error
 
 
 def _default(text: str) -> tuple[str, str]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
+import grpc
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline import changes, holders
@@ -18,9 +21,22 @@ from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, LimitName
 from trunkline.text import say
 
-_COLUMNS = ("holder", "metric", "per", "time_zone", "model", "amount", "managed_by", "each", "alerts", "soft")
+_COLUMNS = (
+    "holder",
+    "metric",
+    "per",
+    "time_zone",
+    "model",
+    "amount",
+    "managed_by",
+    "each",
+    "alerts",
+    "soft",
+    "used",
+    "values",
+)
 #: For people: as `limits set` takes it.
-_SHORT = ("holder", "limit", "managed_by")
+_SHORT = ("holder", "limit", "use", "managed_by")
 
 
 @click.group(cls=SuggestingGroup)
@@ -46,10 +62,21 @@ Examples:
 @output_option
 @control_options
 def list_limits(*, control: Control, output: str) -> None:
-    """Every limit of every organisation, key and route, as `limits set` takes it; json and csv have its parts."""
+    """Every limit of every organisation, key and route, as `limits set` takes it, and what of it is used or
+    reserved now; json and csv have its parts.
+
+    Of several translators, which count for themselves, the one that has counted most is shown; with :user or :tag,
+    the end user or tag with most, and how many there are. USE is empty where nothing counts.
+    """
     with control.connect() as api:
         found = holders.every(api)
-    rows = [_row(holder, each) for holder, held in found for each in held]
+        uses = _uses(api)
+    used = {(each.holder, limit_text.name(each.limit)): each for each in uses}
+    rows = [
+        _row(holder, each, used.get((str(holder), limit_text.name(each))))
+        for holder, held in found
+        for each in held
+    ]
     say(render(rows, _SHORT if output == "table" else _COLUMNS, output), lines=True)
 
 
@@ -126,8 +153,26 @@ def _changed(holder: Holder, before: policy.Limit | None, after: policy.Limit) -
     return f"= {holder} {new}" if old == new else f"~ {holder} {old} -> {new}"
 
 
-def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
-    """Its parts, and the whole as `limit`."""
+def _uses(api: AdminStub) -> Sequence[admin.LimitUse]:
+    """None for who may not see what the whole installation uses."""
+    try:
+        return api.ListLimitUses(admin.ListLimitUsesRequest()).uses
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+            return ()
+        raise
+
+
+def _use(use: admin.LimitUse) -> str:
+    amount = use.limit.amount
+    share = f" ({use.taken / amount:.0%})" if amount else ""
+    one = "user" if use.limit.each == policy.EACH_USER else "tag"
+    values = f", of {use.values} {one}{'' if use.values == 1 else 's'}" if use.limit.each else ""
+    return f"{limit_text.amount(use.limit, use.taken)}{share}{values}"
+
+
+def _row(holder: Holder, limit: policy.Limit, use: admin.LimitUse | None) -> dict[str, Any]:
+    """Its parts, the whole as `limit`, and what is used of it."""
     (parts,) = export.limits([limit])
     amount = f"{parts['amount']:f}"
     whole = limit_text.text(limit)
@@ -137,6 +182,9 @@ def _row(holder: Holder, limit: policy.Limit) -> dict[str, Any]:
         "holder": str(holder),
         "amount": amount,
         "alerts": "/".join(f"{share:f}" for share in parts.get("alerts", ())) or None,
+        "used": limit_text.amount(limit, use.taken) if use is not None else None,
+        "values": use.values if use is not None and limit.each else None,
+        "use": _use(use) if use is not None else None,
         "limit": whole,
         "managed_by": limit.managed_by,
     }

@@ -9,7 +9,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 
-from trunkline import changes
+from trunkline import changes, limit_alerts
 from trunkline.client import Control, control_options
 from trunkline.output import output_option, render, when
 from trunkline.text import as_json, say
@@ -64,6 +64,7 @@ def status(*, control: Control, output: str) -> None:
             "clients": rows,
             "rejections": refused,
             "refused_peers": peers,
+            "alerts": [limit_alerts.row(each) for each in found.alerts],
             "refused_records": found.refused_records,
             "certificate": _certificate(found),
             "nodes": nodes,
@@ -89,6 +90,8 @@ def status(*, control: Control, output: str) -> None:
         for peer in found.refused_peers:
             times = f", {peer.count} times" if peer.count > 1 else ""
             say(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
+        for alert in found.alerts:
+            say(limit_alerts.line(alert))
         if found.refused_records:
             say(set_aside(found.refused_records))
         if nodes:

@@ -104,7 +104,7 @@ RULES: Mapping[str, Rule] = {
     # credentials, and their prices decide what its limits count.
     **dict.fromkeys(
         (
-            *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus"),
+            *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses"),
             *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute", "GetProvidersView"),
             *("PutOrganisation", "DeleteOrganisation"),
             *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),

@@ -14,7 +14,8 @@ from trunkline_proto.policy.endpoints import ENDPOINTS
 from xds_server.admin import render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.problems import Problems, checking
-from xds_server.model import Cors, DefaultModel, Gateway, SharedCache
+from xds_server.alerts import addresses
+from xds_server.model import Alerting, Cors, DefaultModel, Gateway, SharedCache
 from xds_server.store import AsyncStore, writing
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _MEMORY, _MOST_MEMORY = "memory", 2**40
 _STORE = re.compile(
     r"(?:redis|rediss|valkey|valkeys)://(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\d{1,3})?"
 )
+_SHORTEST_SECRET, _LONGEST_SECRET = 16, 256
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _RULE = "accepted: https://app.example.com, https://*.example.com, http://localhost:*, or * for all"
 
@@ -83,6 +85,7 @@ def parsed(message: pb.Gateway, problems: Problems) -> Gateway:
         ),
         tuple(DefaultModel(each.endpoint, each.model) for each in message.defaults),
         cache=_cache(message.cache, problems.at("cache")),
+        alerts=_alerts(message.alerts, problems.at("alerts")),
     )
 
 
@@ -96,6 +99,19 @@ def _cache(message: pb.SharedCache, problems: Problems) -> SharedCache:
             "without a user and a password"
         )
     return SharedCache(store, message.most_bytes)
+
+
+def _alerts(message: pb.Alerting, problems: Problems) -> Alerting:
+    if message.webhook and (wrong := addresses.problem(message.webhook)):
+        # It may have a token in it, so that it is not quoted.
+        problems.at("webhook").note(f"{wrong}; accepted: https://HOST[:PORT]/PATH, or http:// to localhost")
+    if message.secret and not _SHORTEST_SECRET <= len(message.secret) <= _LONGEST_SECRET:
+        problems.at("secret").note(
+            f"{len(message.secret)} characters; accepted: {_SHORTEST_SECRET} to {_LONGEST_SECRET}"
+        )
+    if message.secret and not message.webhook:
+        problems.at("secret").note("accepted only with a `webhook`")
+    return Alerting(message.webhook, message.secret.encode())
 
 
 def _origin(text: str, problems: Problems) -> str:

@@ -10,6 +10,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 from xds_server.admin.ports import LiveNode, LiveNodes
 from xds_server.messages import Encoder
 from xds_server.model import (
+    Alerting,
     Gateway,
     Key,
     Node,
@@ -58,7 +59,11 @@ _NODE = Encoder(
     ],
     unsaid=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip
-_GATEWAY = Encoder(Gateway, pb.Gateway)
+_GATEWAY = Encoder(
+    Gateway,
+    pb.Gateway,
+    parts={Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret))},
+)
 _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)
 
 

@@ -11,13 +11,14 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.accounts.passwords import Passwords
 from xds_server.accounts.sessions import DEFAULT, Lifetime
-from xds_server.admin import parse, render, status, values, warnings
+from xds_server.admin import limit_uses, parse, render, status, values, warnings
 from xds_server.admin.accounts import AccountMethods
 from xds_server.admin.apply import Mode, apply
 from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
 from xds_server.admin.difference import changes, conflicts
 from xds_server.admin.gateway import GatewayMethods
 from xds_server.admin.keys import KeyMethods
+from xds_server.admin.limit_uses import LimitMethods
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.nodes import NodeMethods
 from xds_server.admin.ports import (
@@ -34,6 +35,7 @@ from xds_server.admin.problems import Problems, checking
 from xds_server.admin.prune import SECTIONS
 from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
+from xds_server.alerts.standings import Standings
 from xds_server.errors import DatabaseReplacedError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
@@ -50,7 +52,9 @@ _PAGE, _LARGEST_PAGE = 100, 1_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class AdminService(AccountMethods, GatewayMethods, KeyMethods, NodeMethods, RequestMethods, RoutingMethods):
+class AdminService(
+    AccountMethods, GatewayMethods, KeyMethods, LimitMethods, NodeMethods, RequestMethods, RoutingMethods
+):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 
     def __init__(
@@ -68,6 +72,7 @@ class AdminService(AccountMethods, GatewayMethods, KeyMethods, NodeMethods, Requ
         running: RunningRequests | None = None,
         console: str = "http://127.0.0.1:8081",
         lifetime: Lifetime = DEFAULT,
+        standings: Standings | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -81,6 +86,7 @@ class AdminService(AccountMethods, GatewayMethods, KeyMethods, NodeMethods, Requ
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()
         self._running = running if running is not None else NoTranslators()
+        self._standings = standings if standings is not None else Standings()
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting
@@ -245,13 +251,21 @@ class AdminService(AccountMethods, GatewayMethods, KeyMethods, NodeMethods, Requ
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         revision = refused = 0
         problems = list(self._troubles.texts)
+        alerts: list[pb.LimitAlert] = []
         try:
-            revision = (await self._store.load()).revision
+            state = await self._store.load()
+            revision = state.revision
             _, refused = await self._ledger.refused(0)
+            alerts = await limit_uses.alerts(self._ledger, state)
         except DatabaseReplacedError as error:
             problems = problems if str(error) in problems else [*problems, str(error)]
         return status.status(
-            revision, self._clients, refused_records=refused, certificate=self._certificate, problems=problems
+            revision,
+            self._clients,
+            refused_records=refused,
+            certificate=self._certificate,
+            problems=problems,
+            alerts=alerts,
         )
 
 

@@ -39,6 +39,7 @@ def status(
     refused_records: int,
     certificate: ListenerCertificate | None = None,
     problems: Sequence[str] = (),
+    alerts: Sequence[pb.LimitAlert] = (),
 ) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
@@ -50,6 +51,7 @@ def status(
         ],
         refused_records=refused_records,
         problems=problems,
+        alerts=alerts,
         certificate=None
         if certificate is None
         else pb.ListenerCertificate(

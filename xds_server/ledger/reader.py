@@ -92,6 +92,10 @@ class LedgerReader:
             if found:
                 yield found
 
+    async def read(self, work: Callable[[Snapshot], T]) -> T:
+        """What `work` finds in what the ledger holds."""
+        return await self._read(work)
+
     def close(self) -> None:
         """Waits for the report that was begun."""
         self._thread.shutdown(cancel_futures=True)

@@ -42,6 +42,9 @@ NODES_TARGET = Columns(NodesTarget, apart=["prices"])
 PRICE = Columns(Price)
 
 
+_WEBHOOK = b"gateway alerts"
+
+
 def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]) -> bytes:
     """Empty for none. Tied to the provider: the same bytes in another provider's row do not open."""
     if not credentials:
@@ -52,6 +55,15 @@ def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]
 def open_credentials(cipher: Cipher, provider: str, sealed: bytes) -> tuple[str, ...]:
     """Raises SecretKeyError."""
     return tuple(json.loads(cipher.open(sealed, _associated(provider)))) if sealed else ()
+
+
+def seal_webhook(cipher: Cipher, secret: bytes) -> bytes:
+    return cipher.seal(secret, _WEBHOOK)
+
+
+def open_webhook(cipher: Cipher, sealed: bytes) -> bytes:
+    """Raises SecretKeyError."""
+    return cipher.open(sealed, _WEBHOOK)
 
 
 def _associated(provider: str) -> bytes:

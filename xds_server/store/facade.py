@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from xds_server.model import State
+from xds_server.model import Alerting, State
 from xds_server.store.audit_chain import Verdict
 from xds_server.store.connection import Snapshot
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
@@ -30,6 +30,9 @@ class AsyncStore:
 
     async def load(self) -> State:
         return await asyncio.to_thread(self._store.load)
+
+    async def webhook_secret(self, alerts: Alerting) -> bytes:
+        return await asyncio.to_thread(self._store.webhook_secret, alerts)
 
     async def keys(self, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
         return await asyncio.to_thread(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds_server.accounts.links import LIFETIMES, Link, Purpose
-from xds_server.model import State
-from xds_server.store import audit_chain, reading, schema, writing
+from xds_server.model import Alerting, State
+from xds_server.store import audit_chain, codec, reading, schema, writing
 from xds_server.store.connection import Reader, Snapshot, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
@@ -172,6 +172,10 @@ class Store:
             return row.value
 
         return self._cipher.open(base64.b64decode(self.write("secret", work).value), associated)
+
+    def webhook_secret(self, alerts: Alerting) -> bytes:
+        """What signs the alerts. Raises SecretKeyError."""
+        return codec.open_webhook(self._cipher, alerts.secret)
 
     def warm(self) -> None:
         """Imports and connects what the first write needs. For a thread after the start, when time is free."""

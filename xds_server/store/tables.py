@@ -50,7 +50,9 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class GatewayRow(SQLModel, table=True):
-    """The one gateway; `origins` and `defaults` are JSON. `store` and `most_bytes` are the cache's."""
+    """The one gateway; `origins` and `defaults` are JSON. `store` and `most_bytes` are the cache's, `webhook` and
+    `secret` (sealed) the alerts'.
+    """
 
     __tablename__ = "gateway"
     id: int = Field(primary_key=True)
@@ -61,6 +63,8 @@ class GatewayRow(SQLModel, table=True):
     managed_by: str
     store: str
     most_bytes: int = Field(sa_type=BigInteger)
+    webhook: str
+    secret: bytes = Field(sa_type=LargeBinary)
 
 
 class KeyRow(SQLModel, table=True):
@@ -327,6 +331,23 @@ class UsageRefusedRow(SQLModel, table=True):
     field: str
     reason: str
     data: bytes = Field(sa_type=LargeBinary)
+
+
+class LimitAlertRow(SQLModel, table=True):
+    """That a limit has reached a share of its amount in its last window. `id` stands for limit and share, `data`
+    is the message; times are Unix seconds. `delivery` is a word of xds_server.alerts.table.
+    """
+
+    __tablename__ = "limit_alert"
+    __table_args__: ClassVar = (Index("limit_alert_due", "delivery", "next_at"),)
+    id: str = Field(primary_key=True)
+    reached_at: int = Field(sa_type=BigInteger)
+    until: int = Field(sa_type=BigInteger)
+    data: bytes = Field(sa_type=LargeBinary)
+    delivery: str
+    attempts: int
+    next_at: int = Field(sa_type=BigInteger)
+    error: str = Field(sa_type=Text)
 
 
 class RoutingSlotRow(SQLModel, table=True):

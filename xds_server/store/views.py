@@ -64,7 +64,8 @@ def user(value: User) -> View:
 
 
 def gateway(value: Gateway) -> View:
-    return _fields(value, without=_OF_THE_EVENT)
+    alerts = {"webhook": value.alerts.webhook, **({"secret": MASK} if value.alerts.secret else {})}
+    return {**_fields(value, without=("alerts", *_OF_THE_EVENT)), "alerts": alerts}
 
 
 def route(value: Route) -> View:

@@ -27,6 +27,7 @@ export const METHODS = {
   InviteNode: ["POST", "/admin/v1/nodes:invite"],
   ListAuditEvents: ["GET", "/admin/v1/audit"],
   ListKeys: ["GET", "/admin/v1/keys"],
+  ListLimitUses: ["GET", "/admin/v1/limits:uses"],
   ListNodes: ["GET", "/admin/v1/nodes"],
   ListOrganisations: ["GET", "/admin/v1/organisations"],
   ListProviders: ["GET", "/admin/v1/providers"],

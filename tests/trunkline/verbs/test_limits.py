@@ -40,22 +40,35 @@ def _stored(control: FakeAdmin) -> None:
         admin.ListOrganisationsRequest: admin.ListOrganisationsResponse(organisations=[ACME]),
         admin.ListKeysRequest: admin.ListKeysResponse(keys=[KEY]),
         admin.ListRoutesRequest: admin.ListRoutesResponse(routes=ROUTES),
+        admin.ListLimitUsesRequest: admin.ListLimitUsesResponse(
+            uses=[
+                admin.LimitUse(holder="org:acme", limit=BUDGET, taken=250_000_000),
+                admin.LimitUse(holder="key:acme/ci", limit=OF_MODEL, taken=5, values=3),
+            ]
+        ),
     }
 
 
 def test_all_holders_in_one_table(trunkline: Trunkline) -> None:
     expected = [
-        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500", "", None, "0.5/1", True),
-        ("org:acme", "requests", "1m", None, None, "600", "", None, None, None),
-        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9", "", "user", None, None),
-        ("route:gpt-4.1", "concurrency", None, None, None, "20", "", None, None, None),
+        ("org:acme", "cost_usd", "month", "Europe/Berlin", None, "500", "", None, "0.5/1", True, "250", None),
+        ("org:acme", "requests", "1m", None, None, "600", "", None, None, None, None, None),
+        ("key:acme/ci", "tokens", "1h", None, "vendor/a=b@c", "9", "", "user", None, None, "5", 3),
+        ("route:gpt-4.1", "concurrency", None, None, None, "20", "", None, None, None, None, None),
     ]
     found = json.loads(trunkline("limits", "list", "--output", "json").stdout)
     assert [tuple(row.values()) for row in found] == expected
     from_csv = list(csv.reader(trunkline("limits", "list", "--output", "csv").stdout.splitlines()))
-    assert ",".join(from_csv[0]) == "holder,metric,per,time_zone,model,amount,managed_by,each,alerts,soft"
-    assert from_csv[1:] == [[{None: "", True: "yes"}.get(value, value) for value in row] for row in expected]
-    assert "route:gpt-4.1" in trunkline("limits", "list").stdout
+    assert (
+        ",".join(from_csv[0]) == "holder,metric,per,time_zone,model,amount,managed_by,each,alerts,soft,used,values"
+    )
+    assert from_csv[1:] == [
+        [{None: "", True: "yes", 3: "3"}.get(value, value) for value in row] for row in expected
+    ]
+    shown = trunkline("limits", "list").stdout
+    assert "route:gpt-4.1" in shown
+    assert "250 (50%)" in shown
+    assert "5 (56%), of 3 users" in shown
 
 
 def test_an_organisations_limit_is_replaced_and_another_added(control: FakeAdmin, trunkline: Trunkline) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.limits.v1 import limits_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.trunkline.conftest import Trunkline
@@ -84,6 +85,27 @@ ANSWERS: dict[type, Any] = {
                 at=1_700_000_000,
             )
         ],
+        alerts=[
+            admin.LimitAlert(
+                holder="key:acme/ci",
+                alert=limits_pb2.Alert(
+                    holder=limits_pb2.HOLDER_KEY,
+                    limit=policy.Limit(
+                        metric=policy.METRIC_COST_USD,
+                        calendar=policy.CALENDAR_DAY,
+                        amount=2_000_000,
+                        each=policy.EACH_USER,
+                    ),
+                    value="a%20b",
+                    share_permille=800,
+                    taken=1_610_000,
+                    reached_at=1_700_000_000,
+                    until=1_700_086_400,
+                ),
+                delivery=admin.ALERT_DELIVERY_WAITING,
+                error="the webhook answered 500",
+            )
+        ],
     ),
 }
 
@@ -149,6 +171,12 @@ def test_status_shows_who_refused_what(trunkline: Trunkline) -> None:
     assert "refused ipv4:10.0.0.9, 3 times: no valid token" in table
     assert found["clients"][1]["problem"] == "did not read a response"
     assert found["refused_peers"][0]["peer"] == "ipv4:10.0.0.9"
+    assert (
+        "alert: key:acme/ci cost_usd/day:user for 'a b' has reached 80 %: 1.61 of 2, not sent yet: the webhook "
+        "answered 500" in table
+    )
+    (alert,) = found["alerts"]
+    assert (alert["value"], alert["share"], alert["taken"], alert["delivery"]) == ("a b", 0.8, "1.61", "waiting")
 
 
 def test_routes_show_is_yaml(trunkline: Trunkline) -> None:

@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
@@ -35,6 +36,17 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInRespon
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_SENT as ALERT_DELIVERY_SENT
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_UNSPECIFIED as ALERT_DELIVERY_UNSPECIFIED
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_WAITING as ALERT_DELIVERY_WAITING
+from trunkline_proto.admin.v1.limits_pb2 import AlertDelivery as AlertDelivery
+from trunkline_proto.admin.v1.limits_pb2 import Alerting as Alerting
+from trunkline_proto.admin.v1.limits_pb2 import LimitAlert as LimitAlert
+from trunkline_proto.admin.v1.limits_pb2 import LimitUse as LimitUse
+from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesRequest as ListLimitUsesRequest
+from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesResponse as ListLimitUsesResponse
 from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
 from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
@@ -477,6 +489,7 @@ class Gateway(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
     @_builtins.property
@@ -487,6 +500,8 @@ class Gateway(_message.Message):
 
     @_builtins.property
     def cache(self) -> Global___SharedCache: ...
+    @_builtins.property
+    def alerts(self) -> _limits_pb2.Alerting: ...
     def __init__(
         self,
         *,
@@ -495,10 +510,11 @@ class Gateway(_message.Message):
         version: _builtins.int = ...,
         managed_by: _builtins.str = ...,
         cache: Global___SharedCache | None = ...,
+        alerts: _limits_pb2.Alerting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "cors", b"cors"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "cache", b"cache", "cors", b"cors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2536,6 +2552,7 @@ class GetStatusResponse(_message.Message):
     REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -2560,6 +2577,10 @@ class GetStatusResponse(_message.Message):
         object that cannot be built. Empty: nothing. `revision` is 0 where the database cannot be read.
         """
 
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_limits_pb2.LimitAlert]:
+        """Those of windows that have not ended, newest first; at most 50."""
+
     def __init__(
         self,
         *,
@@ -2570,10 +2591,11 @@ class GetStatusResponse(_message.Message):
         refused_records: _builtins.int = ...,
         certificate: Global___ListenerCertificate | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        alerts: _abc.Iterable[_limits_pb2.LimitAlert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import grpc
 
 from trunkline_proto.admin.v1 import accounts_pb2 as trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
+from trunkline_proto.admin.v1 import limits_pb2 as trunkline__proto_dot_admin_dot_v1_dot_limits__pb2
 from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
 
 
@@ -105,6 +106,11 @@ class AdminStub(object):
                 '/trunkline.admin.v1.Admin/RevokeKey',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyResponse.FromString,
+                )
+        self.ListLimitUses = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListLimitUses',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesResponse.FromString,
                 )
         self.ListAuditEvents = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/ListAuditEvents',
@@ -359,6 +365,13 @@ class AdminServicer(object):
     def RevokeKey(self, request, context):
         """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
         ones among them serve nobody until they are approved anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLimitUses(self, request, context):
+        """What of each limit is used, as the translators that are connected to this control plane have counted it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -631,6 +644,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ListLimitUses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLimitUses,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -1070,6 +1088,23 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RevokeKey',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.RevokeKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListLimitUses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListLimitUses',
+            trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_limits__pb2.ListLimitUsesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -11,6 +11,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
+from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
@@ -33,6 +34,17 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInRespon
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_SENT as ALERT_DELIVERY_SENT
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_UNSPECIFIED as ALERT_DELIVERY_UNSPECIFIED
+from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_WAITING as ALERT_DELIVERY_WAITING
+from trunkline_proto.admin.v1.limits_pb2 import AlertDelivery as AlertDelivery
+from trunkline_proto.admin.v1.limits_pb2 import Alerting as Alerting
+from trunkline_proto.admin.v1.limits_pb2 import LimitAlert as LimitAlert
+from trunkline_proto.admin.v1.limits_pb2 import LimitUse as LimitUse
+from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesRequest as ListLimitUsesRequest
+from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesResponse as ListLimitUsesResponse
 from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
 from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
@@ -120,6 +132,8 @@ class AdminStub:
     """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
     ones among them serve nobody until they are approved anew.
     """
+    ListLimitUses: _grpc.UnaryUnaryMultiCallable[_limits_pb2.ListLimitUsesRequest, _limits_pb2.ListLimitUsesResponse]
+    """What of each limit is used, as the translators that are connected to this control plane have counted it."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]
     """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
@@ -218,6 +232,8 @@ class AdminAsyncStub(AdminStub):
     """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
     ones among them serve nobody until they are approved anew.
     """
+    ListLimitUses: _aio.UnaryUnaryMultiCallable[_limits_pb2.ListLimitUsesRequest, _limits_pb2.ListLimitUsesResponse]  # type: ignore[assignment]
+    """What of each limit is used, as the translators that are connected to this control plane have counted it."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditEventsRequest, _admin_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyAuditRequest, _admin_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Walks the audit log's hash chain; the answer names the first event that was tampered with."""
@@ -421,6 +437,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
         ones among them serve nobody until they are approved anew.
         """
+
+    @_abc_1.abstractmethod
+    def ListLimitUses(
+        self,
+        request: _limits_pb2.ListLimitUsesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_limits_pb2.ListLimitUsesResponse, _abc.Awaitable[_limits_pb2.ListLimitUsesResponse]]:
+        """What of each limit is used, as the translators that are connected to this control plane have counted it."""
 
     @_abc_1.abstractmethod
     def ListAuditEvents(

@@ -1,0 +1,7 @@
+"""Alerts on both databases."""
+
+from __future__ import annotations
+
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
+
+__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]

@@ -1,0 +1,149 @@
+"""Tells the control plane what limits have counted, and hands it the alerts. Nothing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import grpc
+import grpc.aio
+from structlog.typing import FilteringBoundLogger
+from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
+
+from translator.limits import Limiter, Metric
+from translator.limits.alerts import Alert
+from translator.limits.limit import described, limit_of
+from translator.policy import limits
+
+#: Seconds between two looks at the alerts, two reports of what is counted, and two calls that say nothing new.
+_LOOK, _COUNT, _BEAT = 1.0, 5.0, 15.0
+#: Of one call, and counters that are looked at in one go.
+_MOST, _AT_ONCE = 500, 250
+_TIMEOUT = 10.0
+_LONGEST_DELAY = 30.0
+_HOLDERS = {"organisation": pb.HOLDER_ORGANISATION, "key": pb.HOLDER_KEY, "route": pb.HOLDER_ROUTE}
+
+#: What is taken of a limit, and the values of it that are counted apart.
+Taken = tuple[int, int]
+
+
+class LimitReporter:
+    """`token` is empty where the socket's permissions are enough; `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        source: str,
+        token: str,
+        log: FilteringBoundLogger,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limiter = limiter
+        self._source = source
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._log = log
+        self._clock = clock
+        #: What the control plane of this epoch was told.
+        self._told: dict[str, Taken] = {}
+        self._epoch = ""
+        self._called = self._counted = 0.0
+        self._failing = False
+
+    async def run(self, channel: grpc.aio.Channel) -> None:
+        """Reports until it is cancelled."""
+        stub = limits_pb2_grpc.LimitsStub(channel)
+        delay = _LOOK
+        while True:
+            await asyncio.sleep(delay * random.uniform(0.8, 1.0))  # noqa: S311 - jitter is no secret
+            delay = _LOOK if await self.report(stub) else min(2 * delay, _LONGEST_DELAY)
+
+    async def report(self, stub: limits_pb2_grpc.LimitsAsyncStub) -> bool:
+        """Reports what is new, if anything is. Returns False where the control plane did not take it."""
+        alerts = self._limiter.alerts.pending[:_MOST]
+        at = time.monotonic()
+        news: dict[str, Taken] = {}
+        if at - self._counted >= _COUNT:
+            self._counted = at
+            news = await self._news()
+        if not alerts and not news and at - self._called < _BEAT:
+            return True
+        self._called = at
+        for begin in range(0, max(1, len(news)), _MOST):
+            part = dict(list(news.items())[begin : begin + _MOST])
+            request = pb.ReportRequest(
+                source=self._source, alerts=map(_alert, alerts), standings=map(_standing, part.items())
+            )
+            if not await self._send(stub, request, part, alerts):
+                return False
+            alerts = ()
+        return True
+
+    async def _send(
+        self,
+        stub: limits_pb2_grpc.LimitsAsyncStub,
+        request: pb.ReportRequest,
+        part: dict[str, Taken],
+        alerts: Sequence[Alert],
+    ) -> bool:
+        try:
+            answer = await stub.Report(request, timeout=_TIMEOUT, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            if not self._failing:  # once, not with every attempt
+                self._log.warning("limits are not reported", reason=f"{error.code().name}: {error.details()}")
+            self._failing = True
+            return False
+        self._failing = False
+        self._limiter.alerts.taken(alerts)
+        if answer.epoch != self._epoch:
+            # What this part says is held already; the rest follows at once.
+            self._epoch, self._told, self._counted = answer.epoch, {}, 0.0
+        self._told |= part
+        for name, taken in part.items():
+            if taken == (0, 0):
+                self._told.pop(name, None)
+        return True
+
+    async def _news(self) -> dict[str, Taken]:
+        """What is taken of limits, by their ids, where that is something else than was told."""
+        found: dict[str, Taken] = {}
+        for number, (name, total) in enumerate(self._limiter.totals(self._clock())):
+            of = limit_of(name)
+            if of:
+                most, values = found.get(of, (0, 0))
+                found[of] = (max(most, total), values + 1)
+            elif total:
+                found[name] = (total, 0)
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)  # requests are waiting
+        gone = {name: (0, 0) for name in self._told if name not in found}
+        return {name: taken for name, taken in found.items() if self._told.get(name) != taken} | gone
+
+
+def _alert(alert: Alert) -> pb.Alert:
+    metric = Metric(alert.metric)
+    return pb.Alert(
+        holder=_HOLDERS[alert.holder],
+        holder_id=alert.holder_id,
+        holder_name=alert.holder_name,
+        limit=limits.message(metric, alert.window, alert.model, alert.each, amount=alert.amount, soft=alert.soft),
+        value=alert.value or "",
+        share_permille=alert.share,
+        taken=limits.counted(metric, alert.taken),
+        refused=alert.refused,
+        reached_at=alert.reached_at,
+        until=alert.until,
+    )
+
+
+def _standing(item: tuple[str, Taken]) -> pb.Standing:
+    name, (taken, values) = item
+    of = described(name)
+    return pb.Standing(
+        holder=_HOLDERS[of.holder],
+        holder_id=of.holder_id,
+        limit=limits.message(of.metric, of.window, of.model, of.each),
+        taken=limits.counted(of.metric, taken),
+        values=values,
+    )

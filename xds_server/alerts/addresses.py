@@ -1,0 +1,55 @@
+"""Which addresses a webhook may have. An operator names it; all the same it must not reach what nobody means: a
+cloud's metadata service (link-local), or what else listens on this machine (loopback, unless it is named so).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+_LONGEST = 2_048
+_LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
+
+
+def problem(url: str) -> str:
+    """Why `url` is no webhook; empty if it is one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "not a URL"
+    local = names_this_machine(host)
+    rules = {
+        f"not a URL of at most {_LONGEST} printable ASCII characters": len(url) > _LONGEST
+        or not url.isascii()
+        or not url.isprintable()
+        or " " in url,
+        "not an https URL": parts.scheme not in {"https", "http"} or not host,
+        "a URL with a user, a password or a fragment": "@" in parts.netloc or bool(parts.fragment),
+        "plain http to another machine": parts.scheme == "http" and not local,
+        "an address that is never a webhook": not local and is_address(host) and is_forbidden(host, local=False),
+    }
+    return next((why for why, broken in rules.items() if broken), "")
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a URL says outright that it means this machine."""
+    return host.lower() in _LOCAL_NAMES or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_forbidden(address: str, *, local: bool) -> bool:
+    """Whether nothing may be sent to an address that a name stands for. `local`: the name means this machine."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    if found.is_loopback:
+        return not local
+    return found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved

@@ -1,0 +1,50 @@
+"""trunkline.limits.v1.Limits: takes what limits have counted, and alerts, from translators."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc
+from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
+
+from xds_server.admin.calls import reporting
+from xds_server.alerts.sender import AlertSender
+from xds_server.alerts.standings import Standings
+from xds_server.errors import InvalidFieldError, UnauthenticatedError
+from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
+
+#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+SERVICE = pb.DESCRIPTOR.services_by_name["Limits"].full_name
+_MOST = 1_000
+_LONGEST_TEXT = 1_000
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class LimitsService(limits_pb2_grpc.LimitsServicer):
+    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+
+    def __init__(self, standings: Standings, sender: AlertSender, *, authorise: Authorise = anyone) -> None:
+        self._standings = standings
+        self._sender = sender
+        self._authorise = authorise
+
+    @reporting
+    async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
+        metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        if not self._authorise(metadata, context.peer()):
+            raise UnauthenticatedError(WHAT_IS_NEEDED)
+        for name, given in (("alerts", len(request.alerts)), ("standings", len(request.standings))):
+            if given > _MOST:
+                raise InvalidFieldError([f"{name}: {given} items; accepted: at most {_MOST:,}"])
+        if not request.source or len(request.source) > _LONGEST_TEXT:
+            raise InvalidFieldError([f"source: accepted: 1 to {_LONGEST_TEXT:,} characters"])
+        await self._sender.take(request.alerts)
+        return pb.ReportResponse(epoch=self._standings.report(request.source, request.standings))
+
+
+def serve(server: grpc.aio.Server, standings: Standings, sender: AlertSender, authorise: Authorise) -> None:
+    """Adds the service to `server`."""
+    limits_pb2_grpc.add_LimitsServicer_to_server(LimitsService(standings, sender, authorise=authorise), server)

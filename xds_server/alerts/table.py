@@ -1,0 +1,128 @@
+"""Alerts in the database: each is there once, whichever translator or replica it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from trunkline_proto.limits.v1 import limits_pb2 as pb
+
+from xds_server.ledger.connection import Writing
+from xds_server.store.connection import Snapshot
+
+#: Alerts that are kept, those of windows that have ended among them.
+MOST = 20_000
+#: Seconds for which an alert is kept after its window.
+_KEPT = 7 * 86_400
+_LONGEST_ERROR = 300
+
+_COLUMNS = {
+    "id": "text",
+    "reached_at": "bigint",
+    "until": "bigint",
+    "data": "bytea",
+    "delivery": "text",
+    "attempts": "integer",
+    "next_at": "bigint",
+    "error": "text",
+}
+#: The same limit and share in a later window.
+_NEXT_WINDOW = (
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
+    + " WHERE limit_alert.until <= excluded.reached_at"
+)
+
+
+class Delivery(StrEnum):
+    """What became of an alert."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class Kept(NamedTuple):
+    """An alert; `attempts` to send it have failed, the last one because of `error`."""
+
+    id: str
+    alert: pb.Alert
+    delivery: Delivery
+    attempts: int
+    error: str
+
+
+def identity(alert: pb.Alert) -> str:
+    """Stands for the limit, its value and its share, in whatever window."""
+    limit = type(alert.limit)()
+    limit.CopyFrom(alert.limit)
+    limit.soft = False
+    said = (alert.holder, alert.holder_id, limit.SerializeToString(deterministic=True), alert.value)
+    return hashlib.blake2b(repr((*said, alert.share_permille)).encode(), digest_size=16).hexdigest()
+
+
+def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
+    """Keeps alerts that are new. Returns those."""
+    ((count,),) = writing.rows("SELECT COUNT(*) FROM limit_alert")
+    new: list[pb.Alert] = []
+    for alert in alerts:
+        if count + len(new) >= MOST:
+            break
+        data = alert.SerializeToString(deterministic=True)
+        row = (identity(alert), alert.reached_at, alert.until, data, delivery.value, 0, alert.reached_at, "")
+        if writing.insert("limit_alert", _COLUMNS, [row], _NEXT_WINDOW):
+            new.append(alert)
+    return new
+
+
+def claim(writing: Writing, now: int, lease: int, most: int) -> list[Kept]:
+    """Takes alerts that are due: for `lease` seconds nobody else gets them."""
+    due = _kept(
+        writing,
+        "WHERE delivery = ? AND next_at <= ? ORDER BY next_at LIMIT ?",
+        Delivery.WAITING.value,
+        now,
+        most,
+    )
+    for each in due:
+        writing.run("UPDATE limit_alert SET next_at = ? WHERE id = ?", now + lease, each.id)
+    return due
+
+
+def settle(writing: Writing, sent: Sequence[Kept], delivery: Delivery, *, next_at: int, error: str) -> None:
+    """Notes what became of alerts, unless another window has begun meanwhile."""
+    for each in sent:
+        writing.run(
+            "UPDATE limit_alert SET delivery = ?, attempts = ?, next_at = ?, error = ? "
+            "WHERE id = ? AND reached_at = ?",
+            delivery.value,
+            each.attempts + (1 if error else 0),
+            next_at,
+            error[:_LONGEST_ERROR],
+            each.id,
+            each.alert.reached_at,
+        )
+
+
+def current(snapshot: Snapshot, now: int, most: int) -> list[Kept]:
+    """Those of windows that have not ended, newest first."""
+    return _kept(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
+
+
+def remove(writing: Writing, now: int) -> int:
+    """Removes what is old. Returns how many."""
+    return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _KEPT)
+
+
+def _kept(snapshot: Snapshot, condition: str, *parameters: object) -> list[Kept]:
+    rows = snapshot.rows(
+        f"SELECT id, data, delivery, attempts, error FROM limit_alert {condition}",  # noqa: S608
+        *parameters,
+    )
+    return [
+        Kept(id_, pb.Alert.FromString(bytes(data)), Delivery(delivery), attempts, error)
+        for id_, data, delivery, attempts, error in rows
+    ]
