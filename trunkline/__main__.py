@@ -32,6 +32,7 @@ _VERBS = {
     "users": "trunkline.verbs.users:users",
     "audit": "trunkline.verbs.audit:audit",
     "smoke": "trunkline.verbs.smoke:smoke",
+    "import": "trunkline.verbs.import_:import_",
     "completion": "trunkline.verbs.completion:completion",
 }
 _SUMMARIES = {
@@ -52,6 +53,7 @@ _SUMMARIES = {
     "users": "Who may sign in to the console, and a link for the first one.",
     "audit": "Who changed what, newest first; checked against tampering.",
     "smoke": "Try every target, failover, costs, cache and limits of a running gateway.",
+    "import": "Configurations of other gateways as trunkline.yaml: litellm.",
     "completion": "What bash, zsh or fish need to complete all this.",
 }
 

@@ -1,0 +1,65 @@
+"""LiteLLM's config.yaml as trunkline.yaml, with what became of every setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trunkline.config import bounded, positions
+from trunkline.config.loader import MAX_BYTES
+from trunkline.errors import ConfigError
+from trunkline.importing.findings import Findings
+from trunkline.importing.litellm_models import Models
+from trunkline.importing.litellm_settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`text` is a trunkline.yaml; its secrets are references, whatever the other file held."""
+
+    text: str
+    findings: Findings
+
+
+def convert(path: Path, organisation: str) -> Imported:
+    """Reads LiteLLM's `path`; keys and budgets become those of `organisation`.
+
+    Raises:
+        ConfigError: it cannot be read, or is not a mapping with a `model_list`.
+    """
+    try:
+        text = bounded.read_text(path, MAX_BYTES)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    config = positions.load(text, str(path)).value
+    if not isinstance(config, dict) or not isinstance(config.get("model_list"), list):
+        raise ConfigError(f"{path}: expected LiteLLM's configuration, a mapping with a `model_list`")
+    findings = Findings()
+    document = _document(dict(config), organisation, findings)
+    head = "# Made from LiteLLM's configuration by `trunkline import litellm`.\n"
+    return Imported(head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=115), findings)
+
+
+def _document(config: dict[str, Any], organisation: str, findings: Findings) -> dict[str, Any]:
+    models = Models(findings)
+    for number, entry in enumerate(config.pop("model_list")):
+        models.add(f"model_list[{number}]", entry)
+    document: dict[str, Any] = {
+        "version": 1,
+        "providers": list(models.providers.values()),
+        "routes": list(models.routes.values()),
+    }
+    variables = config.pop("environment_variables", None)
+    if isinstance(variables, dict) and variables:
+        names = ", ".join(map(str, variables))
+        findings.manual("environment_variables", f"set them where the gateway runs: {names}")
+    Settings(document, organisation, findings).apply(config)
+    for name, value in config.items():
+        if value:
+            findings.unsupported(str(name), "not known here; it is left out")
+    return document
