@@ -135,15 +135,24 @@ class Models:
         if isinstance(order, int) and order > 1:
             target["tier"] = order - 1
         for name, metric in (("rpm", "requests"), ("tpm", "tokens")):
-            if isinstance(amount := parameters.take(name), int):
-                self._findings.manual(
+            if isinstance(amount := parameters.take(name), int) and amount > 0:
+                self._quota(str(target["provider"]), metric, amount)
+                self._findings.approximate(
                     parameters.at(name),
-                    f"{amount} {metric} a minute: set it as a quota of the provider's credential",
+                    f"a quota of {target['provider']}'s credential, for its deployments together",
                 )
         if parameters.take("max_parallel_requests") is not None:
             self._findings.manual(
                 parameters.at("max_parallel_requests"), "limit the route: `limits: [concurrency=N]`"
             )
+
+    def _quota(self, provider: str, metric: str, amount: int) -> None:
+        quotas = self.providers[provider].setdefault("quota", [])
+        quota = next((each for each in quotas if each["metric"] == metric), None)
+        if quota is None:
+            quotas.append({"metric": metric, "per": "60s", "amount": amount})
+        else:
+            quota["amount"] += amount
 
     def _price(self, target: dict[str, Any], *sections: Section) -> None:
         price: dict[str, Any] = {}

@@ -57,7 +57,7 @@ _RESILIENCE = {
         "built in: what fails is passed over, rests as long as it says, and comes back by a trickle",
     ),
 }
-#: What LiteLLM keeps answers for unless it is told.
+#: How long answers are kept where the file names no `ttl`, as the import chooses.
 _CACHE_SECONDS = 600
 _DURATION = re.compile(r"(\d+)(s|m|h|d|mo)")
 

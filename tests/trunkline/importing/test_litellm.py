@@ -94,6 +94,23 @@ def test_deployments_of_one_name_are_the_targets_of_one_route(tmp_path: Path) ->
     assert graded(made)["model_list[1]"] == "exact"
 
 
+def test_what_one_key_may_send_is_a_quota_of_its_provider(tmp_path: Path) -> None:
+    made = imported(
+        tmp_path,
+        model_list=[
+            deployment("a", "gpt-4o", rpm=60, tpm=1000),
+            deployment("b", "gpt-4.1", rpm=30),
+            deployment("c", "openai/x", api_base="http://gpu:8000/v1", api_key="none"),
+        ],
+    )
+    openai, lab = document(made)["providers"]
+    assert openai["quota"] == [
+        {"metric": "requests", "per": "60s", "amount": 90},
+        {"metric": "tokens", "per": "60s", "amount": 1000},
+    ]
+    assert "quota" not in lab
+
+
 def test_fallbacks_are_further_tiers_and_an_alias_has_them_too(tmp_path: Path) -> None:
     made = imported(
         tmp_path,
@@ -194,7 +211,7 @@ def test_a_key_in_the_file_is_never_copied(tmp_path: Path) -> None:
             "model_list[1].litellm_params.api_base",
             "manual",
         ),
-        (deployment("r", "gpt-4o", rpm=60), "model_list[1].litellm_params.rpm", "manual"),
+        (deployment("r", "gpt-4o", rpm=60), "model_list[1].litellm_params.rpm", "approximate"),
         (deployment("t", "gpt-4o", temperature=0), "model_list[1].litellm_params.temperature", "unsupported"),
         (deployment("n", "gpt-4o", brand_new=1), "model_list[1].litellm_params.brand_new", "unsupported"),
         ({"model_name": "x"}, "model_list[1]", "unsupported"),
@@ -248,7 +265,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_writes_the_file_and_reports(tmp_path: Path) -> None:
     path, made = tmp_path / "config.yaml", tmp_path / "trunkline.yaml"
-    path.write_text(yaml.safe_dump({"model_list": [deployment("a", "gpt-4o", rpm=5)]}))
+    path.write_text(yaml.safe_dump({"model_list": [deployment("a", "gpt-4o", api_key=SECRET)]}))
     runner = CliRunner()
     arguments = ["import", "litellm", str(path), "--write", str(made)]
     done = runner.invoke(main, arguments)
