@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from trunkline.config import bounded, positions
 from trunkline.config.model import File
-from trunkline.config.secrets import Secrets
+from trunkline.config.secrets import Secrets, Unread
 from trunkline.errors import ConfigError
 
 #: What the control plane takes in one message.
@@ -43,6 +43,10 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File,
     Raises:
         ConfigError: one line per mistake, `trunkline.yaml:14: routes[0].targets[1].wieght: unknown field; …`.
     """
+    return _read(path, Secrets(environment, path.absolute().parent))
+
+
+def _read(path: Path, secrets: Secrets) -> tuple[File, positions.Document]:
     try:
         text = bounded.read_text(path, MAX_BYTES)
     except OSError as error:
@@ -51,7 +55,12 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File,
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; split what it holds, or set objects one by one") from error
-    return _parse(text, str(path), Secrets(environment, path.absolute().parent))
+    return _parse(text, str(path), secrets)
+
+
+def read_without_secrets(path: Path) -> tuple[File, positions.Document]:
+    """As `read`, for callers that use no secret of the file: none is looked up."""
+    return _read(path, Unread())
 
 
 def parse(text: str, name: str, secrets: Secrets) -> File:

@@ -49,3 +49,13 @@ class Secrets:
                 raise ValueError(f"{path} is empty")
             return secret
         return None
+
+
+class Unread(Secrets):
+    """Takes every reference for the secret itself: for callers that use none."""
+
+    def __init__(self) -> None:
+        super().__init__({}, Path())
+
+    def _look_up(self, text: str) -> str | None:
+        return text if text.startswith(("env:", "file:")) else None

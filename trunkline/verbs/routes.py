@@ -19,6 +19,7 @@ from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
 from trunkline.text import as_json, say
+from trunkline.verbs.routes_simulate import simulate
 
 _COLUMNS = ("model", "organisation", "strategy", "targets", "privacy", "managed_by")
 
@@ -285,6 +286,9 @@ def remove(*, control: Control, model_name: str, org: str) -> None:
         answer = api.DeleteRoute(admin.DeleteRouteRequest(model=model_name, organisation=org))
     say(f"- route {names.route_label(model_name, org)}")
     changes.report(answer.propagation)
+
+
+routes.add_command(simulate)
 
 
 _EXPLAINED = (

@@ -35,6 +35,7 @@ from xds_server.admin.problems import Problems, checking
 from xds_server.admin.prune import SECTIONS
 from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
+from xds_server.admin.simulation import SimulationMethods
 from xds_server.alerts.standings import Standings
 from xds_server.errors import DatabaseReplacedError
 from xds_server.ledger.reader import LedgerReader
@@ -53,7 +54,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class AdminService(
-    AccountMethods, GatewayMethods, KeyMethods, LimitMethods, NodeMethods, RequestMethods, RoutingMethods
+    AccountMethods,
+    GatewayMethods,
+    KeyMethods,
+    LimitMethods,
+    NodeMethods,
+    RequestMethods,
+    RoutingMethods,
+    SimulationMethods,
 ):
     """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
 

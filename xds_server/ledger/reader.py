@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from xds_server.ledger import contributions, refused, reports, requests, search
+from xds_server.ledger import contributions, refused, reports, requests, sampling, search
 from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
-from xds_server.ledger.records import Row
+from xds_server.ledger.records import Columns, Row
 from xds_server.ledger.refused import SetAside
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
+from xds_server.ledger.sampling import Coverage, Reading
 from xds_server.ledger.search import Search
 from xds_server.store.connection import Snapshot, open_reader
 from xds_server.store.url import DatabaseUrl
@@ -95,6 +96,13 @@ class LedgerReader:
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """What `work` finds in what the ledger holds."""
         return await self._read(work)
+
+    async def sample(self, wanted: Filter, take: Callable[[Columns], None]) -> Coverage:
+        """Hands the records of the hours of `wanted` to `take`, in the reader's thread, or a sample of them."""
+        reading = Reading(await self._read(lambda snapshot: sampling.choose(snapshot, wanted)), take)
+        while not reading.is_done:
+            await self._read(reading.step)
+        return reading.coverage
 
     def close(self) -> None:
         """Waits for the report that was begun."""

@@ -19,7 +19,7 @@ _FAILURE_HALF_LIFE = 15.0
 #: Seconds after which tokens count half: what a route is used for changes slowly.
 _MIX_HALF_LIFE = 300.0
 #: So many failures without a served request after them mean that a target fails.
-_ENOUGH_FAILURES = 3
+ENOUGH_FAILURES = 3
 #: Seconds for which a failing target gets no requests. After that, a small share finds out whether it serves.
 DOWN_SECONDS = 20
 
@@ -54,6 +54,15 @@ class Mix:
     completion_tokens: float = 250.0
     cached_share: float = 0.0
     stream_share: float = 1.0
+
+    @classmethod
+    def of(
+        cls, prompt: float, cached: float, completion: float, *, reported: float, streams: float, served: float
+    ) -> Mix:
+        """From sums: tokens of the `reported` answers, and `streams` of the `served` ones."""
+        if not reported:
+            return cls(stream_share=streams / served) if served else cls()
+        return cls(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
 
 
 @dataclass(slots=True)
@@ -159,15 +168,13 @@ class Measurements:
                     reported += weight * slot.reported
                     streams += weight * slot.streams
                     served += weight * slot.served
-        if not reported:
-            return Mix(stream_share=streams / served) if served else Mix()
-        return Mix(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
+        return Mix.of(prompt, cached, completion, reported=reported, streams=streams, served=served)
 
 
 def _measured(history: _History, now: int) -> Measured:
     recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
     failures = _failures_in_a_row(recent)
-    is_failing = failures.total() >= _ENOUGH_FAILURES
+    is_failing = failures.total() >= ENOUGH_FAILURES
     return Measured(
         first_us=median_now(_by_age(recent, "first_us")),
         token_us=median_now(_by_age(recent, "token_us")),

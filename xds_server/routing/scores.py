@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xds_server.model import Price, Rates
+from xds_server.model import Price
 from xds_server.routing.measured import Measured, Mix
+from xds_server.routing.pricing import Tariff, Used
 from xds_server.routing.window import Median
 
 #: An attempt that fails costs at least this many seconds before the next one begins.
 _LEAST_LOST_SECONDS = 0.05
-#: A target that fails more often than this is scored as if it did not: it would serve nothing anyway.
+#: A target that fails more often than this is scored as if it failed this often: it would serve nothing anyway.
 _MOST_FAILURES = 0.95
-_MICRO = 1e-6
+_MICRO, _NANO = 1e-6, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,12 @@ def expected_time(measured: Measured, mix: Mix) -> Expected | None:
     seconds = sum(share * median.value for share, median in parts) * _MICRO
     error = sum(share * median.value * median.error for share, median in parts) * _MICRO / seconds
     failures = min(measured.error_rate + measured.limit_rate, _MOST_FAILURES)
-    lost = max(measured.first_us.value * _MICRO, _LEAST_LOST_SECONDS)
-    return Expected(seconds + lost * failures / (1 - failures), error)
+    return Expected(seconds + attempt_seconds(measured) * failures / (1 - failures), error)
+
+
+def attempt_seconds(measured: Measured) -> float:
+    """What a failed attempt costs before the next one begins."""
+    return max(measured.first_us.value * _MICRO, _LEAST_LOST_SECONDS)
 
 
 def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:
@@ -54,11 +59,6 @@ def effective_price(price: Price | None, measured: Measured, mix: Mix) -> float:
     """
     if price is None:
         return 0.0
-    rates: Price | Rates = price
-    for tier in price.tiers:
-        if mix.prompt_tokens > tier.above:
-            rates = tier.rates
     share = mix.cached_share if measured.cached_share is None else measured.cached_share
-    cached_rate = rates.input if rates.cached_input is None else rates.cached_input
-    prompt = mix.prompt_tokens * ((1 - share) * rates.input + share * cached_rate)
-    return (prompt + mix.completion_tokens * rates.output) * _MICRO * _MICRO + price.request * _MICRO
+    used = Used(mix.prompt_tokens, mix.completion_tokens, cached=share * mix.prompt_tokens)
+    return Tariff(price).nano_usd(used) * _NANO

@@ -53,7 +53,7 @@ def median_now(history: Iterable[Mapping[int, int]]) -> Median:
             compared = math.ceil(number * _GROWTH)
         histogram.add(current, slot.items())
         number += size
-    return _median(current, number) if number else UNKNOWN
+    return median(current)
 
 
 def _before(
@@ -84,7 +84,11 @@ def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int
     return abs(larger - pairs / 2) > _DISTINCT * deviation
 
 
-def _median(counts: Mapping[int, int], number: int) -> Median:
+def median(counts: Mapping[int, int]) -> Median:
+    """The median of a histogram; UNKNOWN without samples."""
+    number = sum(counts.values())
+    if not number:
+        return UNKNOWN
     quarter, middle, three_quarters = (histogram.quantile(counts, share) for share in (0.25, 0.5, 0.75))
     spread = max(three_quarters - quarter, 1) * math.log(histogram.RATIO) / (2 * _ONE_SIGMA)
     # Of a median, the standard error is sqrt(pi / 2) times that of a mean.

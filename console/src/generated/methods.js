@@ -47,6 +47,7 @@ export const METHODS = {
   SearchRequests: ["GET", "/admin/v1/requests:search"],
   SignIn: ["POST", "/admin/v1/sign-in"],
   SignOut: ["POST", "/admin/v1/sign-out"],
+  SimulateRoutes: ["POST", "/admin/v1/routes:simulate"],
   TopRequests: ["GET", "/admin/v1/usage:top"],
   UpdateKey: ["PATCH", "/admin/v1/keys/{id}"],
   UpdateNode: ["PATCH", "/admin/v1/nodes/{node_id}"],

@@ -856,6 +856,56 @@ export interface SignOutResponse {
   ended?: number;
 }
 
+export interface SimulateRoutesRequest {
+  document?: Document;
+  model?: string;
+  organisation?: string;
+  since?: string;
+  until?: string;
+}
+
+export interface SimulateRoutesResponse {
+  routes?: SimulatedRoute[];
+  since?: string;
+  until?: string;
+  records?: string;
+  sampled_permille?: number;
+}
+
+export interface SimulatedOutcome {
+  share_permille?: number;
+  cost_nano_usd?: string;
+  duration_us?: string;
+  first_byte_p50_us?: string;
+  first_byte_p95_us?: string;
+  unmeasured_permille?: number;
+}
+
+export interface SimulatedRoute {
+  model?: string;
+  organisation?: string;
+  requests?: string;
+  failed_requests?: string;
+  cached_requests?: string;
+  recorded?: SimulatedOutcome;
+  now?: SimulatedOutcome;
+  proposed?: SimulatedOutcome;
+  targets?: SimulatedTarget[];
+  notes?: string[];
+}
+
+export interface SimulatedTarget {
+  target_id?: string;
+  recorded?: SimulatedOutcome;
+  now?: SimulatedOutcome;
+  proposed?: SimulatedOutcome;
+  attempts?: string;
+  error_permille?: number;
+  limit_permille?: number;
+  cached_permille?: number;
+  millitokens_per_second?: string;
+}
+
 export interface TargetComparison {
   target_id?: string;
   requests?: string;
@@ -1216,6 +1266,7 @@ export interface Methods {
   SearchRequests: { request: SearchRequestsRequest; response: SearchRequestsResponse };
   SignIn: { request: SignInRequest; response: SignInResponse };
   SignOut: { request: SignOutRequest; response: SignOutResponse };
+  SimulateRoutes: { request: SimulateRoutesRequest; response: SimulateRoutesResponse };
   TopRequests: { request: TopRequestsRequest; response: TopRequestsResponse };
   UpdateKey: { request: UpdateKeyRequest; response: UpdateKeyResponse };
   UpdateNode: { request: UpdateNodeRequest; response: UpdateNodeResponse };

@@ -67,6 +67,10 @@ from trunkline_proto.admin.v1.requests_pb2 import RunningRequest as RunningReque
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsRequest as SearchRequestsRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsResponse as SearchRequestsResponse
 from trunkline_proto.admin.v1.routing_pb2 import ExplainedCredential as ExplainedCredential
+from trunkline_proto.admin.v1.routing_pb2 import SimulateRoutesResponse as SimulateRoutesResponse
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedOutcome as SimulatedOutcome
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedRoute as SimulatedRoute
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedTarget as SimulatedTarget
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 from trunkline_proto.node.v1 import registry_pb2 as _registry_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
@@ -3172,6 +3176,43 @@ class Contribution(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class SimulateRoutesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Only the route for this model; empty: every route of the document."""
+    organisation: _builtins.str
+    """As this organisation's keys see it: with its own routes, and only its requests; empty: everybody's."""
+    since: _builtins.int
+    """Unix seconds, inclusive and exclusive: whose requests are replayed. 0: the last 24 hours, up to now."""
+    until: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document:
+        """What is proposed, as for `Apply`; its routes are simulated. Credentials and keys are not needed."""
+
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+        model: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        since: _builtins.int = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "model", b"model", "organisation", b"organisation", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateRoutesRequest: _TypeAlias = SimulateRoutesRequest  # noqa: Y015
 
 @_typing.final
 class ExplainRouteRequest(_message.Message):

@@ -6,6 +6,7 @@ from trunkline_proto.admin.v1 import accounts_pb2 as trunkline__proto_dot_admin_
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
 from trunkline_proto.admin.v1 import limits_pb2 as trunkline__proto_dot_admin_dot_v1_dot_limits__pb2
 from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
+from trunkline_proto.admin.v1 import routing_pb2 as trunkline__proto_dot_admin_dot_v1_dot_routing__pb2
 
 
 class AdminStub(object):
@@ -196,6 +197,11 @@ class AdminStub(object):
                 '/trunkline.admin.v1.Admin/CancelRequest',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.FromString,
+                )
+        self.SimulateRoutes = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/SimulateRoutes',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.SimulateRoutesRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_routing__pb2.SimulateRoutesResponse.FromString,
                 )
         self.GetStatus = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/GetStatus',
@@ -496,6 +502,13 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SimulateRoutes(self, request, context):
+        """Replays past requests against routes that are proposed, and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Every Envoy and translator: connected or not, what it runs, what it refused and why.
         """
@@ -734,6 +747,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.CancelRequest,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.SerializeToString,
+            ),
+            'SimulateRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimulateRoutes,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.SimulateRoutesRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_routing__pb2.SimulateRoutesResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -1394,6 +1412,23 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/CancelRequest',
             trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_requests__pb2.CancelRequestResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SimulateRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/SimulateRoutes',
+            trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.SimulateRoutesRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_routing__pb2.SimulateRoutesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -13,6 +13,7 @@ from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
+from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
@@ -65,6 +66,10 @@ from trunkline_proto.admin.v1.requests_pb2 import RunningRequest as RunningReque
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsRequest as SearchRequestsRequest
 from trunkline_proto.admin.v1.requests_pb2 import SearchRequestsResponse as SearchRequestsResponse
 from trunkline_proto.admin.v1.routing_pb2 import ExplainedCredential as ExplainedCredential
+from trunkline_proto.admin.v1.routing_pb2 import SimulateRoutesResponse as SimulateRoutesResponse
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedOutcome as SimulatedOutcome
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedRoute as SimulatedRoute
+from trunkline_proto.admin.v1.routing_pb2 import SimulatedTarget as SimulatedTarget
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -170,6 +175,8 @@ class AdminStub:
     """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
     any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
     """
+    SimulateRoutes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SimulateRoutesRequest, _routing_pb2.SimulateRoutesResponse]
+    """Replays past requests against routes that are proposed, and changes nothing."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
     GetSignInOptions: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetSignInOptionsRequest, _accounts_pb2.GetSignInOptionsResponse]
@@ -270,6 +277,8 @@ class AdminAsyncStub(AdminStub):
     """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
     any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
     """
+    SimulateRoutes: _aio.UnaryUnaryMultiCallable[_admin_pb2.SimulateRoutesRequest, _routing_pb2.SimulateRoutesResponse]  # type: ignore[assignment]
+    """Replays past requests against routes that are proposed, and changes nothing."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Every Envoy and translator: connected or not, what it runs, what it refused and why."""
     GetSignInOptions: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetSignInOptionsRequest, _accounts_pb2.GetSignInOptionsResponse]  # type: ignore[assignment]
@@ -583,6 +592,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
         any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
         """
+
+    @_abc_1.abstractmethod
+    def SimulateRoutes(
+        self,
+        request: _admin_pb2.SimulateRoutesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_routing_pb2.SimulateRoutesResponse, _abc.Awaitable[_routing_pb2.SimulateRoutesResponse]]:
+        """Replays past requests against routes that are proposed, and changes nothing."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -3,8 +3,10 @@
 isort:skip_file
 Messages about routing: what the measurements of targets are, and what other routes would have done."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -59,3 +61,189 @@ class ExplainedCredential(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainedCredential: _TypeAlias = ExplainedCredential  # noqa: Y015
+
+@_typing.final
+class SimulateRoutesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTES_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    SAMPLED_PERMILLE_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Of the time that was asked for, in Unix seconds."""
+    until: _builtins.int
+    records: _builtins.int
+    """Records that were read. Where there are many, a sample: thousandths of all; 1,000 for all of them."""
+    sampled_permille: _builtins.int
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedRoute]: ...
+    def __init__(
+        self,
+        *,
+        routes: _abc.Iterable[Global___SimulatedRoute] | None = ...,
+        since: _builtins.int = ...,
+        until: _builtins.int = ...,
+        records: _builtins.int = ...,
+        sampled_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "routes", b"routes", "sampled_permille", b"sampled_permille", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateRoutesResponse: _TypeAlias = SimulateRoutesResponse  # noqa: Y015
+
+@_typing.final
+class SimulatedRoute(_message.Message):
+    """What would have become of a route's requests. Sums are scaled to all requests where a sample was read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    FAILED_REQUESTS_FIELD_NUMBER: _builtins.int
+    CACHED_REQUESTS_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    organisation: _builtins.str
+    """The owner of the proposed route; empty for everybody's."""
+    requests: _builtins.int
+    """Requests that a target answered, of all requests of the time; these are replayed."""
+    failed_requests: _builtins.int
+    """Requests that no target answered, and those that the gateway answered from its cache. They are not replayed."""
+    cached_requests: _builtins.int
+    @_builtins.property
+    def recorded(self) -> Global___SimulatedOutcome:
+        """As recorded; as replayed with the route there is, absent if there is none; as replayed with the proposed one."""
+
+    @_builtins.property
+    def now(self) -> Global___SimulatedOutcome: ...
+    @_builtins.property
+    def proposed(self) -> Global___SimulatedOutcome: ...
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedTarget]: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the figures do not know, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        failed_requests: _builtins.int = ...,
+        cached_requests: _builtins.int = ...,
+        recorded: Global___SimulatedOutcome | None = ...,
+        now: Global___SimulatedOutcome | None = ...,
+        proposed: Global___SimulatedOutcome | None = ...,
+        targets: _abc.Iterable[Global___SimulatedTarget] | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "proposed", b"proposed", "recorded", b"recorded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_requests", b"cached_requests", "failed_requests", b"failed_requests", "model", b"model", "notes", b"notes", "now", b"now", "organisation", b"organisation", "proposed", b"proposed", "recorded", b"recorded", "requests", b"requests", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedRoute: _TypeAlias = SimulatedRoute  # noqa: Y015
+
+@_typing.final
+class SimulatedOutcome(_message.Message):
+    """What becomes of requests, all of them or those at one target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_PERMILLE_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_P50_US_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_P95_US_FIELD_NUMBER: _builtins.int
+    UNMEASURED_PERMILLE_FIELD_NUMBER: _builtins.int
+    share_permille: _builtins.int
+    """Of all requests of the route, those that are served here."""
+    cost_nano_usd: _builtins.int
+    """At the prices in force now; as billed where it is recorded."""
+    duration_us: _builtins.int
+    """From beginning to end, microseconds: the mean if it is recorded, otherwise the expected time; 0: not known."""
+    first_byte_p50_us: _builtins.int
+    """To the first byte of streams, microseconds, which half and 95 % of them do not exceed; 0: not known."""
+    first_byte_p95_us: _builtins.int
+    unmeasured_permille: _builtins.int
+    """Of these requests, those of targets without measurements, which the times do not know."""
+    def __init__(
+        self,
+        *,
+        share_permille: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        first_byte_p50_us: _builtins.int = ...,
+        first_byte_p95_us: _builtins.int = ...,
+        unmeasured_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_nano_usd", b"cost_nano_usd", "duration_us", b"duration_us", "first_byte_p50_us", b"first_byte_p50_us", "first_byte_p95_us", b"first_byte_p95_us", "share_permille", b"share_permille", "unmeasured_permille", b"unmeasured_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedOutcome: _TypeAlias = SimulatedOutcome  # noqa: Y015
+
+@_typing.final
+class SimulatedTarget(_message.Message):
+    """One target of the proposed route, of the one there is, or of the records. An outcome is absent where it is none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ERROR_PERMILLE_FIELD_NUMBER: _builtins.int
+    LIMIT_PERMILLE_FIELD_NUMBER: _builtins.int
+    CACHED_PERMILLE_FIELD_NUMBER: _builtins.int
+    MILLITOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    target_id: _builtins.str
+    attempts: _builtins.int
+    """What was measured of it in this time: attempts, and shares of these that failed or were refused with 429."""
+    error_permille: _builtins.int
+    limit_permille: _builtins.int
+    cached_permille: _builtins.int
+    """Of its prompt tokens, what it read from its cache."""
+    millitokens_per_second: _builtins.int
+    """Median speed of its streams, thousandths of a token per second; 0: not measured."""
+    @_builtins.property
+    def recorded(self) -> Global___SimulatedOutcome: ...
+    @_builtins.property
+    def now(self) -> Global___SimulatedOutcome: ...
+    @_builtins.property
+    def proposed(self) -> Global___SimulatedOutcome: ...
+    def __init__(
+        self,
+        *,
+        target_id: _builtins.str = ...,
+        recorded: Global___SimulatedOutcome | None = ...,
+        now: Global___SimulatedOutcome | None = ...,
+        proposed: Global___SimulatedOutcome | None = ...,
+        attempts: _builtins.int = ...,
+        error_permille: _builtins.int = ...,
+        limit_permille: _builtins.int = ...,
+        cached_permille: _builtins.int = ...,
+        millitokens_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "proposed", b"proposed", "recorded", b"recorded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "error_permille", b"error_permille", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "now", b"now", "proposed", b"proposed", "recorded", b"recorded", "target_id", b"target_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedTarget: _TypeAlias = SimulatedTarget  # noqa: Y015

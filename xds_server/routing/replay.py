@@ -1,0 +1,185 @@
+"""Replays recorded requests against a route: which targets would have served them, how fast, at which price.
+
+Time is divided into periods. In each of them the route's strategy ranks its targets by what was measured in that
+period, and the period's requests go to them by the weights that follow, on to the next target where one fails.
+Batches of records may come in any order, and may be a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from xds_server.ledger import histogram
+from xds_server.ledger.records import Columns, chosen
+from xds_server.model import Price, Route, price_in_force
+from xds_server.routing.pricing import Tariff, Used
+from xds_server.routing.slots import Slot, summarise
+
+#: Periods of a replay, whatever its time: more would have too few requests each.
+MOST_PERIODS = 96
+_SHORTEST_PERIOD_US = 300_000_000
+_USED = (
+    "prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "images", "audio_in_ms", "audio_out_ms",
+    "characters", "search_units", "service_tier",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose requests for a model are replayed: those of one organisation, or of all `but` some."""
+
+    model: str
+    organisation_id: str = ""
+    but: frozenset[str] = frozenset()
+
+    def matching(self, requests: Columns) -> list[int]:
+        """Which of `requests` are in it."""
+        owners = requests["organisation_id"]
+        return [
+            index
+            for index, model in enumerate(requests["model"])
+            if model == self.model
+            and owners[index] not in self.but
+            and (not self.organisation_id or owners[index] == self.organisation_id)
+        ]
+
+
+@dataclass(slots=True)
+class Costs:
+    """Nano-USD of a period's requests at one target and price. `own` is of those that the target served; of the
+    others, `cold` is what they cost if nothing of their prompts is read from its cache, and `warm` if all is.
+    """
+
+    own: float = 0.0
+    cold: float = 0.0
+    warm: float = 0.0
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What one target really served: nano-USD as billed, microseconds, and streams' first bytes as a histogram."""
+
+    requests: int = 0
+    nano_usd: int = 0
+    duration_us: int = 0
+    first_us: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Period:
+    """The requests of a stretch of time; what was measured of targets then, by id; costs by target and price."""
+
+    requests: int = 0
+    targets: dict[str, Slot] = field(default_factory=dict)
+    costs: dict[tuple[str, Price], Costs] = field(default_factory=dict)
+
+
+class Replay:
+    """The records of one route, in `scope`, for several variants of it; prices are those in force at `at`."""
+
+    def __init__(self, scope: Scope, variants: Sequence[Route], times_us: range, at: float) -> None:
+        self._scope = scope
+        self._times = times_us
+        self._length = max(_SHORTEST_PERIOD_US, -(-len(times_us) // MOST_PERIODS))
+        self._tariffs = {
+            (target.id, price): Tariff(price)
+            for variant in variants
+            for target in variant.targets
+            if (price := price_in_force(target.prices, at)) is not None
+        }
+        self.periods: dict[int, Period] = {}
+        self.recorded: dict[str, Recorded] = {}
+        #: Requests that no target answered, and those that the gateway answered from its cache.
+        self.failed = self.cached = 0
+        #: Of the replayed requests, those that made images, whose price goes by a size that no record has.
+        self.with_images = 0
+
+    def add(self, batch: Columns) -> None:
+        """Adds records, of which those outside the scope and the time are left out."""
+        by_period: dict[int, list[int]] = {}
+        for index in self._scope.matching(batch):
+            started = batch["started_at_us"][index]
+            if started not in self._times:
+                continue
+            if batch["cache_hit"][index]:
+                self.cached += 1
+            elif batch["expired"][index] or not batch["target_id"][index] or batch["status"][index] >= 300:
+                self.failed += 1
+            else:
+                by_period.setdefault((started - self._times.start) // self._length, []).append(index)
+        for number, indices in by_period.items():
+            self._add(self.periods.setdefault(number, Period()), chosen(batch, indices))
+
+    @property
+    def targets(self) -> dict[str, Slot]:
+        """What was measured of targets in all periods, by id."""
+        found: dict[str, Slot] = {}
+        for period in self.periods.values():
+            for target_id, slot in period.targets.items():
+                found.setdefault(target_id, Slot()).add(slot)
+        return found
+
+    def start_of(self, number: int) -> float:
+        """When a period begins, Unix seconds."""
+        return (self._times.start + number * self._length) / 1e6
+
+    def _add(self, period: Period, requests: Columns) -> None:
+        targets: Sequence[str] = requests["target_id"]
+        period.requests += len(targets)
+        add_slots(period.targets, requests)
+        for target, cost, duration, first_byte, stream in zip(
+            targets,
+            requests["cost_nano_usd"],
+            requests["duration_us"],
+            requests["first_byte_us"],
+            requests["stream"],
+            strict=True,
+        ):
+            recorded = self.recorded.setdefault(target, Recorded())
+            recorded.requests += 1
+            recorded.nano_usd += cost
+            recorded.duration_us += duration
+            if stream and first_byte:
+                histogram.add(recorded.first_us, [(histogram.bucket(first_byte), 1)])
+        self._add_costs(period, targets, list(map(Used, *(requests[name] for name in _USED))))
+
+    def _add_costs(self, period: Period, targets: Sequence[str], requests: Sequence[Used]) -> None:
+        self.with_images += sum(1 for used in requests if used.images)
+        cold = [used._replace(cached=0) for used in requests]
+        warm = [
+            used._replace(cached=used.prompt - used.cache_write - used.cache_write_1h - used.audio_prompt)
+            for used in requests
+        ]
+        for (target_id, price), tariff in self._tariffs.items():
+            costs = period.costs.setdefault((target_id, price), Costs())
+            for index, served_by in enumerate(targets):
+                if served_by == target_id:
+                    costs.own += tariff.nano_usd(requests[index])
+                else:
+                    costs.cold += tariff.nano_usd(cold[index])
+                    costs.warm += tariff.nano_usd(warm[index])
+
+
+class Everywhere:
+    """What was measured of targets in the requests of all routes."""
+
+    def __init__(self, target_ids: Collection[str]) -> None:
+        self._ids = frozenset(target_ids)
+        self.targets: dict[str, Slot] = {}
+
+    def add(self, batch: Columns) -> None:
+        """Adds what records say about these targets."""
+        attempts = batch["failed_attempts"]
+        indices = [
+            index for index, target in enumerate(batch["target_id"]) if target in self._ids or attempts[index]
+        ]
+        if indices:
+            add_slots(self.targets, chosen(batch, indices))
+
+
+def add_slots(to: dict[str, Slot], requests: Columns) -> None:
+    """Adds what `requests` say about targets to slots by the targets' ids."""
+    for asked, slot in summarise(requests).items():
+        to.setdefault(asked.served.target_id, Slot()).add(slot)
