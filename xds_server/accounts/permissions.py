@@ -106,6 +106,7 @@ RULES: Mapping[str, Rule] = {
         (
             *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses"),
             *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute", "GetProvidersView"),
+            "SimulateRoutes",
             *("PutOrganisation", "DeleteOrganisation"),
             *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),
             *("ListRequests", "SearchRequests", "GetRequest", "CancelRequest"),

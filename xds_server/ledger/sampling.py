@@ -23,7 +23,7 @@ _SECONDS = 10.0
 STEP = 100
 
 #: Knuth's multiplicative hash, of as many bits of an id as fit a signed 64-bit product.
-_BITS, _FACTOR, _MODULUS = 1 << 31, 2_654_435_761, 1 << 32
+_ID_BITS, _FACTOR, _HASH_BITS = (1 << 31) - 1, 2_654_435_761, (1 << 32) - 1
 
 
 class Chosen(NamedTuple):
@@ -54,12 +54,12 @@ def choose(snapshot: Snapshot, wanted: Filter) -> Chosen:
         rows = snapshot.rows("SELECT id FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
     else:
         rows = snapshot.rows(
-            "SELECT id FROM usage_block WHERE hour BETWEEN ? AND ? AND ((id % ?) * ?) % ? < ?",
+            "SELECT id FROM usage_block WHERE hour BETWEEN ? AND ? AND (((id & ?) * ?) & ?) < ?",
             *hours,
-            _BITS,
+            _ID_BITS,
             _FACTOR,
-            _MODULUS,
-            _MODULUS * MOST_BLOCKS // total,
+            _HASH_BITS,
+            _HASH_BITS * MOST_BLOCKS // total,
         )
     return Chosen(sorted((id_ for (id_,) in rows), key=lambda id_: (_hash(id_), id_)), int(total))
 
@@ -101,7 +101,7 @@ class Reading:
 
 
 def _hash(id_: int) -> int:
-    return id_ % _BITS * _FACTOR % _MODULUS
+    return (id_ & _ID_BITS) * _FACTOR & _HASH_BITS
 
 
 def _decoded(snapshot: Snapshot, ids: Sequence[int]) -> Iterator[Columns]:

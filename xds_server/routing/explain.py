@@ -54,10 +54,8 @@ def explain(
 
 
 def _reason(route: Route, judged: Judged, weighted: Sequence[Weighted], best: Judged, *, is_ranked: bool) -> str:
-    if judged.measured.is_down:
-        return "down: it only failed lately"
-    if judged.measured.is_failing:
-        return "asked a little, to see whether it serves again"
+    if why := _why_hardly_tried(judged):
+        return why
     if route.strategy not in MEASURED:
         return "as written"
     if not is_ranked:
@@ -67,6 +65,15 @@ def _reason(route: Route, judged: Judged, weighted: Sequence[Weighted], best: Ju
     compared = f"{judged.score / best.score:.2f} times the best" if judged.score and best.score else "not measured"
     is_asked = any(each.weight for each in weighted if each.target is judged.target)
     return f"asked a little, to be measured: {compared}" if is_asked else f"stands in: {compared}"
+
+
+def _why_hardly_tried(judged: Judged) -> str:
+    """Empty for a target that is tried as its strategy wants."""
+    if judged.target.paused:
+        return "paused: it is not tried"
+    if judged.measured.is_down:
+        return "down: it only failed lately"
+    return "asked a little, to see whether it serves again" if judged.measured.is_failing else ""
 
 
 _BEST = {

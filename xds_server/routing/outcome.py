@@ -120,7 +120,8 @@ def _of_period(
         target_id: min(each.measured.error_rate + each.measured.limit_rate, _MOST_FAILURES)
         for target_id, each in known.items()
     }
-    served, failed = divide(weighted, failures)
+    tried = [[each for each in tier if not each.target.paused] for tier in weighted]
+    served, failed = divide([tier for tier in tried if tier], failures)
     found: dict[str, Part] = {}
     for target in route.targets:
         share = served.get(target.id, 0.0)

@@ -20,7 +20,7 @@ HOLD_SECONDS = 30
 class Candidate:
     """A target of one tier. Lower scores are better; None: nothing is known. `error` is relative.
 
-    `weight` is what it gets beside others that are exactly as good; with 0 it only stands in.
+    `weight` is its share beside others that are exactly as good; a target with 0 only stands in, or is paused.
     """
 
     target_id: str

@@ -96,9 +96,10 @@ class Simulation:
                 yield f"{target.id}: it has no price, so its requests count as free of charge"
             elif any(price.valid_from > self._at for price in target.prices):
                 yield f"{target.id}: its price to come is not part of this"
+        said = {target.id for target in proposal.proposed.targets if not price_in_force(target.prices, self._at)}
         for target in _targets(proposal.current):
-            if price_in_force(target.prices, self._at) is None:
-                yield f"{target.id}: it has no price now, so its requests count as free of charge in what is now"
+            if price_in_force(target.prices, self._at) is None and target.id not in said:
+                yield f"{target.id}: it has no price in the route there is now, and counts as free of charge there"
         if replay.with_images:
             yield "images cost their default price here: their sizes are not recorded"
 

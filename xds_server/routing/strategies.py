@@ -36,7 +36,7 @@ class Judged:
             error,
             self.measured.is_failing,
             self.measured.is_down,
-            self.target.weight,
+            0 if self.target.paused else self.target.weight,
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.xds_server.ledger.usage import usage
-from xds_server.ledger import records, reports, requests, writing
+from xds_server.ledger import records, reports, requests, sampling, writing
 from xds_server.ledger.connection import Writing, open_writer
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.store import DatabaseUrl, Store
@@ -50,11 +50,12 @@ def explained(work: Callable[[Explained], object], directory: Path) -> list[str]
         lambda view: reports.report(view, Filter(since=3600), [Dimension.HOUR, Dimension.DAY, Dimension.KEY]),
         lambda view: reports.compare(view, Filter(model="m")),
         lambda view: requests.top(view, Filter(), "cost_nano_usd", 5),
+        lambda view: sampling.choose(view, Filter(since=3600)),
         lambda view: requests.page(view, Filter(), requests.Cursor(), 5),
         lambda view: writing.append(view, records.columns([usage(), usage(tag="b")])),
         lambda view: [writing.append(view, records.columns(AGAIN)) for _ in range(2)],
     ],
-    ids=["by model", "by hour and day", "compare", "top", "export", "append", "append again"],
+    ids=["by model", "by hour and day", "compare", "top", "sample", "export", "append", "append again"],
 )
 def test_nothing_large_is_scanned_or_sorted(work: Callable[[Explained], object], tmp_path: Path) -> None:
     plan = explained(work, tmp_path)

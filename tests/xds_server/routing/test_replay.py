@@ -19,6 +19,7 @@ from xds_server.routing.tiers import Weighted
 
 NOW = MONDAY_10 + HOUR
 TIMES = range(MONDAY_10 * 1_000_000, NOW * 1_000_000)
+EVERYBODY = Scope("gpt-4.1")
 CHEAP, DEAR = Price(input=1_000_000, output=2_000_000), Price(input=4_000_000, output=8_000_000)
 
 
@@ -45,7 +46,7 @@ def requests(number: int, target: str, **fields: Any) -> list[pb.UsageRecord]:
 
 
 def simulated(
-    proposed: Route, current: Route | None, records: list[pb.UsageRecord], scope: Scope = Scope("gpt-4.1")
+    proposed: Route, current: Route | None, records: list[pb.UsageRecord], scope: Scope = EVERYBODY
 ) -> Simulated:
     simulation = Simulation([Proposal(proposed, current, scope)], TIMES, NOW)
     for start in range(0, len(records), 100):
@@ -92,7 +93,7 @@ def test_strategies_rank_by_what_was_measured(strategy: Strategy, best: str) -> 
 
 def test_a_target_is_ranked_by_what_it_was_like_at_the_time() -> None:
     """`a` is quick for half an hour, and slow afterwards."""
-    quick = [each for each in requests(400, "a/m", first_byte_us=50_000, duration_us=500_000)][:200]
+    quick = requests(400, "a/m", first_byte_us=50_000, duration_us=500_000)[:200]
     slow = requests(400, "a/m")[200:]
     found = simulated(route(a(), b(), strategy=Strategy.FASTEST), None, [*quick, *slow, *requests(400, "b/m")])
     assert 0.4 <= shares(found.proposed)["a/m"] <= 0.6
@@ -107,6 +108,13 @@ def test_the_cache_hits_of_a_target_are_its_own() -> None:
     assert total(found.proposed).nano_usd == pytest.approx(200 * (20 * 1_000 + 80 * 100))
     # Those that `a` served have their own count; at `b` they would have none.
     assert total(found.now).nano_usd == pytest.approx(200 * 100 * 1_000)
+
+
+def test_a_paused_target_serves_nothing() -> None:
+    records = requests(100, "a/m") + requests(100, "b/m")
+    for strategy in (Strategy.WEIGHTED, Strategy.CHEAPEST, Strategy.FASTEST):
+        found = simulated(route(a(), b(paused=True), strategy=strategy), None, records)
+        assert shares(found.proposed) == {"a/m": 1.0, "b/m": 0.0}
 
 
 def test_what_fails_goes_on_to_the_next_target() -> None:
