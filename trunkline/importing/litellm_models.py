@@ -139,7 +139,7 @@ class Models:
                 self._quota(str(target["provider"]), metric, amount)
                 self._findings.approximate(
                     parameters.at(name),
-                    f"a quota of {target['provider']}'s credential, for its deployments together",
+                    f"a quota of {target['provider']}'s credential, for all that it serves",
                 )
         if parameters.take("max_parallel_requests") is not None:
             self._findings.manual(
