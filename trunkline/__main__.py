@@ -30,6 +30,8 @@ _VERBS = {
     "usage": "trunkline.verbs.usage:usage",
     "requests": "trunkline.verbs.requests:requests",
     "users": "trunkline.verbs.users:users",
+    "login": "trunkline.verbs.login:login",
+    "logout": "trunkline.verbs.login:logout",
     "audit": "trunkline.verbs.audit:audit",
     "smoke": "trunkline.verbs.smoke:smoke",
     "import": "trunkline.verbs.import_:import_",
@@ -50,7 +52,9 @@ _SUMMARIES = {
     "limits": "Upper bounds of organisations, keys and routes.",
     "usage": "What was used and what it cost: reports, top, compare, export.",
     "requests": "Requests one by one: running, waiting, ended; explained, cancelled.",
-    "users": "Who may sign in to the console, and a link for the first one.",
+    "users": "Who may sign in, and as what: list, invite, role, disable, remove, reset.",
+    "login": "Sign in to a gateway elsewhere, by a link.",
+    "logout": "Revoke what `login` stored.",
     "audit": "Who changed what, newest first; checked against tampering.",
     "smoke": "Try every target, failover, costs, cache and limits of a running gateway.",
     "import": "Configurations of other gateways as trunkline.yaml: litellm.",
@@ -99,7 +103,8 @@ def main() -> None:
     """A self-hosted, OpenAI-compatible gateway.
 
     The admin verbs find the control plane and the admin token in ./data/credentials.json (or --data-dir), or in
-    TRUNKLINE_CONTROL (HOST:PORT, http://…, https://… or unix:PATH) and TRUNKLINE_ADMIN_TOKEN.
+    TRUNKLINE_CONTROL (HOST:PORT, http://…, https://… or unix:PATH) and TRUNKLINE_ADMIN_TOKEN, or in what
+    `trunkline login` stored.
 
     Exit codes: 0 done; 1 refused, not found, or not reachable; 2 the command line is wrong, or a change is stored
     but an Envoy or translator refused it; 130 interrupted.

@@ -14,7 +14,7 @@ import click
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 
-from trunkline import credentials
+from trunkline import credentials, login_file
 from trunkline.channel import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE, Trust, opened
 from trunkline.errors import ControlError, UsageError
 from trunkline.text import say
@@ -61,7 +61,8 @@ class Control:
         ca_file: Path | None = None,
         limit: float = _CALL_SECONDS,
     ) -> Control:
-        """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory.
+        """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory, or what
+        `trunkline login` stored.
 
         Raises:
             UsageError: neither is there, or what is for TLS cannot be used.
@@ -69,18 +70,33 @@ class Control:
         stored = credentials.load(data_dir / "credentials.json")
         address = environment.get("TRUNKLINE_CONTROL") or stored.control
         token = (environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token).strip()
+        if not token:
+            signed_in = login_file.load(environment)
+            # What is for one gateway is shown to no other.
+            if address in {"", signed_in.control}:
+                address, token = signed_in.control, signed_in.token
         if not address or not token:
             missing = (
                 "TRUNKLINE_CONTROL (host:port or https://host:port)" if not address else "TRUNKLINE_ADMIN_TOKEN"
             )
             raise UsageError(
                 f"no control plane known: there is no {data_dir / 'credentials.json'} and {missing} is not set; "
-                "start one with `trunkline up`, or set the variables, or choose with --data-dir"
+                "start one with `trunkline up`, or set the variables, or choose with --data-dir, or sign in with "
+                "`trunkline login`"
             )
         if not (token.isascii() and token.isprintable()):
             raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
         base_url = stored.base_url if address == stored.control else ""
         return cls(address, token, trust=Trust.of(environment, ca_file), limit=limit, base_url=base_url)
+
+    @staticmethod
+    def address_of(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
+        """Where the control plane is, for those who have no token yet. Raises UsageError."""
+        stored = credentials.load(data_dir / "credentials.json")
+        address = environment.get("TRUNKLINE_CONTROL") or stored.admin_url or login_file.load(environment).control
+        if not address:
+            raise UsageError("which gateway? Give its URL: trunkline login https://gateway.example.org:8081")
+        return address
 
     @contextmanager
     def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:
@@ -148,7 +164,8 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
             "TRUNKLINE_CONTROL=HOST:PORT, or --data-dir"
         ),
         grpc.StatusCode.UNAUTHENTICATED: (
-            f"the control plane at {address} refused the admin token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir"
+            f"the control plane at {address} refused the token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir, or sign "
+            "in again with `trunkline login`"
         ),
         grpc.StatusCode.DEADLINE_EXCEEDED: (
             f"the control plane at {address} did not answer within {control.limit:g} s"

@@ -48,7 +48,7 @@ def of(kind: str) -> Complete:
     return complete
 
 
-PROVIDERS, ROUTES, ORGS, KEYS, NODES = map(of, ("provider", "route", "organisation", "key", "node"))
+PROVIDERS, ROUTES, ORGS, KEYS, NODES, USERS = map(of, ("provider", "route", "organisation", "key", "node", "user"))
 
 
 def known(ctx: click.Context, kind: str) -> list[str]:

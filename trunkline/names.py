@@ -34,6 +34,10 @@ def _nodes(api: AdminStub) -> list[str]:
     return [f"{each.organisation}/{each.name}" for each in api.ListNodes(admin.ListNodesRequest()).nodes]
 
 
+def _users(api: AdminStub) -> list[str]:
+    return [each.email for each in api.ListUsers(admin.ListUsersRequest()).users]
+
+
 #: What an object is called in messages → the names of all that there are.
 KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
     "provider": _providers,
@@ -41,6 +45,7 @@ KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
     "organisation": _organisations,
     "key": _keys,
     "node": _nodes,
+    "user": _users,
 }
 #: The noun of the command line, where it is another word.
 _NOUNS = {"organisation": "orgs"}

@@ -17,6 +17,7 @@ from trunkline.config import model, objects
 from trunkline.verbs.keys import keys
 from trunkline.verbs.providers import providers
 from trunkline.verbs.routes import routes
+from xds_server.accounts.caller import MACHINE, calling
 from xds_server.admin import nodes as admin_nodes, render
 from xds_server.admin.problems import Problems
 from xds_server.admin.usage import UsageMethods
@@ -110,7 +111,8 @@ async def test_a_filter_of_usage(field: str, value: Any) -> None:
         return f"org_{name}"
 
     methods: Any = SimpleNamespace(_organisation=organisation)
-    found = await UsageMethods._filter(methods, admin.UsageFilter(**{field: value}))
+    with calling(MACHINE):
+        found = await UsageMethods._filter(methods, admin.UsageFilter(**{field: value}))
     assert found != Filter(), f"UsageFilter.{field} is lost in xds_server/admin/usage.py"
 
 

@@ -172,7 +172,7 @@ KEY = Mapping(
     model.Key,
     admin.Key,
     apart=["value"],
-    beside=["id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"],
+    beside=["owner", "id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"],
     quiet=["priority"],
     parts={model.Limit: LIMIT},
 )

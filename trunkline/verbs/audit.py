@@ -26,7 +26,20 @@ _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
 _IMPORTANT = ("at", "action", "name", "object", "actor")
 _NODE = "node:"
 _TYPES = click.Choice(
-    ["provider", "route", "organisation", "key", "node", "gateway", "join-token", "user", "request"]
+    [
+        "provider",
+        "route",
+        "organisation",
+        "key",
+        "node",
+        "gateway",
+        "join-token",
+        "user",
+        "member",
+        "invitation",
+        "token",
+        "request",
+    ]
 )
 _PAGE = 1_000
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xds_server.accounts import tokens
 from xds_server.accounts.caller import MACHINE, NOBODY, Caller
 from xds_server.accounts.errors import SignInError
-from xds_server.accounts.model import Session
-from xds_server.accounts.sessions import DEFAULT, Lifetime
+from xds_server.accounts.model import PersonalToken, Session
+from xds_server.accounts.sessions import DEFAULT, NOTED_EVERY as _NOTED_EVERY, Lifetime
 from xds_server.errors import UnauthenticatedError
 from xds_server.store import AsyncStore, accounts, writing
 from xds_server.store.accounts import Account
@@ -45,9 +46,12 @@ class Authenticator:
         value = _bearer(metadata)
         if self._is_admin_token(value):
             return MACHINE
-        if self._store is None or tokens.kind_of(value) is not tokens.Kind.SESSION:
-            raise _WRONG_TOKEN
-        return await self._of_session(tokens.hash_of(value), self._store)
+        kind = tokens.kind_of(value) if self._store is not None else None
+        if self._store is not None and kind is tokens.Kind.SESSION:
+            return await self._of_session(tokens.hash_of(value), self._store)
+        if self._store is not None and kind is tokens.Kind.PERSONAL:
+            return await self._of_personal_token(tokens.hash_of(value), self._store)
+        raise _WRONG_TOKEN
 
     async def caller_if_any(self, metadata: Any) -> Caller:
         """As `caller`, for calls that anybody may make: NOBODY where a value is missing, wrong or over."""
@@ -70,7 +74,7 @@ class Authenticator:
             raise SignInError("this session has ended: sign in again")
         session, account = found
         if self._lifetime.is_worth_noting(session, now):
-            self._note_use(hash_, store)
+            self._note(store, lambda tx: writing.sessions.note_use(tx, hash_))
         return Caller(
             user=account.user,
             memberships=account.memberships,
@@ -79,13 +83,28 @@ class Authenticator:
             own_keys=account.own_keys,
         )
 
-    def _note_use(self, hash_: bytes, store: AsyncStore) -> None:
+    async def _of_personal_token(self, hash_: bytes, store: AsyncStore) -> Caller:
+        def read(snapshot: Snapshot) -> tuple[PersonalToken, Account] | None:
+            token = accounts.personal_token(snapshot, hash_)
+            account = accounts.account(snapshot, token.user_id) if token is not None else None
+            return (token, account) if token is not None and account is not None else None
+
+        found, now = await store.read(read), int(time.time())
+        if found is None or found[1].user.disabled or found[0].expires_at <= now:
+            raise SignInError("this personal token is unknown, was revoked or has expired: make another one")
+        token, account = found
+        if now - token.used_at >= _NOTED_EVERY:
+            self._note(store, lambda tx: writing.personal_tokens.note_use(tx, token.id))
+        return Caller(
+            user=account.user,
+            memberships=account.memberships,
+            expires_at=token.expires_at,
+            own_keys=account.own_keys,
+        )
+
+    def _note(self, store: AsyncStore, work: Callable[[Transaction], None]) -> None:
         """Beside the call, which need not wait for the disk."""
-
-        def work(transaction: Transaction) -> None:
-            writing.sessions.note_use(transaction, hash_)
-
-        task = asyncio.create_task(store.write("session", work))
+        task = asyncio.create_task(store.write("use", work))
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
 

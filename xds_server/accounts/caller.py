@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from xds_server.accounts.model import Membership, Role, User
+from xds_server.ledger.query import Within
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,24 @@ class Caller:
         if self.is_admin:
             return Role.OWNER
         return next((each.role for each in self.memberships if each.organisation == organisation), None)
+
+    def sees(self, organisation: str, key_id: str) -> bool:
+        """Returns whether it may read what belongs to a key (empty: to none) of an organisation, given by name."""
+        role = self.role_in(organisation)
+        return role is not None and (role is not Role.MEMBER or key_id in self.own_keys)
+
+    def changes(self, organisation: str, key_id: str) -> bool:
+        """Returns whether it may change what belongs to a key of an organisation, as of `sees`."""
+        return self.role_in(organisation) is not Role.VIEWER and self.sees(organisation, key_id)
+
+    @property
+    def reads(self) -> Within | None:
+        """Returns what of the ledger it may read; None: all."""
+        if self.is_admin:
+            return None
+        whole = [each.organisation_id for each in self.memberships if each.role is not Role.MEMBER]
+        own = self.own_keys if any(each.role is Role.MEMBER for each in self.memberships) else ()
+        return Within(tuple(whole), tuple(sorted(own)))
 
     @property
     def actor(self) -> str:

@@ -53,3 +53,29 @@ class Session:
     created_at: int
     seen_at: int
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalToken:
+    """What a user's programs call with. Times are Unix seconds; `used_at` 0: never."""
+
+    id: str
+    user_id: str
+    name: str
+    created_at: int
+    expires_at: int
+    used_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLogin:
+    """A program that waits for a personal token. `client` and `address` are what it says and where it is.
+
+    `user_id` is who approved it; empty: nobody has decided.
+    """
+
+    user_code: str
+    client: str
+    address: str
+    user_id: str
+    expires_at: int

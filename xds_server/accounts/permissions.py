@@ -69,7 +69,24 @@ RULES: Mapping[str, Rule] = {
     "SignOut": Rule(Need.SIGNED_IN),
     "GetMe": Rule(Need.SIGNED_IN),
     "ChangePassword": Rule(Need.SIGNED_IN),
-    "CreateSetupLink": Rule(Need.ADMIN),
+    "ListTokens": Rule(Need.SIGNED_IN),
+    "CreateToken": Rule(Need.SIGNED_IN),
+    "RevokeToken": Rule(Need.SIGNED_IN),
+    "ShowDeviceLogin": Rule(Need.SIGNED_IN),
+    "DecideDeviceLogin": Rule(Need.SIGNED_IN),
+    # What the link or code opens that they hold.
+    "ShowLink": Rule(Need.ANYBODY),
+    "AcceptInvitation": Rule(Need.ANYBODY),
+    "RedeemReset": Rule(Need.ANYBODY),
+    "BeginDeviceLogin": Rule(Need.ANYBODY),
+    "PollDeviceLogin": Rule(Need.ANYBODY),
+    # Who is a member.
+    "ListUsers": Rule(Need.MANAGE, organisation="organisation"),
+    "InviteUser": Rule(Need.MANAGE, organisation="organisation"),
+    "ListInvitations": Rule(Need.MANAGE, organisation="organisation"),
+    "RevokeInvitation": Rule(Need.MANAGE),
+    "PutMember": Rule(Need.MANAGE, organisation="organisation"),
+    "RemoveMember": Rule(Need.MANAGE, organisation="organisation"),
     # What belongs to an organisation.
     "ListOrganisations": Rule(Need.READ),
     "ListRoutes": Rule(Need.READ),
@@ -100,6 +117,10 @@ RULES: Mapping[str, Rule] = {
     "GetModelsView": Rule(Need.READ),
     "GetNodesView": Rule(Need.READ),
     "GetUsageView": _USAGE,
+    "SearchRequests": _USAGE,
+    "ListRequests": _USAGE,
+    "GetRequest": Rule(Need.READ),
+    "CancelRequest": Rule(Need.OWN),
     # What belongs to the installation. An organisation's own routes too: their targets spend the installation's
     # credentials, and their prices decide what its limits count.
     **dict.fromkeys(
@@ -109,7 +130,7 @@ RULES: Mapping[str, Rule] = {
             "SimulateRoutes",
             *("PutOrganisation", "DeleteOrganisation"),
             *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),
-            *("ListRequests", "SearchRequests", "GetRequest", "CancelRequest"),
+            *("CreateSetupLink", "UpdateUser", "RemoveUser", "ResetUser"),
         ),
         Rule(Need.ADMIN),
     ),

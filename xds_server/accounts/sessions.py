@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from xds_server.accounts.model import Session
 
-#: A session's use is written down at most so often, seconds.
-_NOTED_EVERY = 60
+#: The use of a session or token is written down at most so often, seconds.
+NOTED_EVERY = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Lifetime:
     @staticmethod
     def is_worth_noting(session: Session, now: int) -> bool:
         """Returns whether this use of the session is to be written down."""
-        return now - session.seen_at >= _NOTED_EVERY
+        return now - session.seen_at >= NOTED_EVERY
 
 
 DEFAULT = Lifetime()

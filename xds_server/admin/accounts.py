@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xds_server.admin.sign_in import SignInMethods
+from xds_server.admin.personal_tokens import PersonalTokenMethods
+from xds_server.admin.users import UserMethods
 
 
-class AccountMethods(SignInMethods):
-    """Signing in and out."""
+class AccountMethods(UserMethods, PersonalTokenMethods):
+    """Signing in, users, what they belong to, and their tokens."""

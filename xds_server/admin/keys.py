@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
+from xds_server.accounts.caller import current
+from xds_server.accounts.model import Role
 from xds_server.admin import enums, parse, render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError
 from xds_server.model import Key, Priority
-from xds_server.store import AsyncStore, KeyRecord, writing
+from xds_server.store import AsyncStore, KeyRecord, accounts, writing
 from xds_server.store.settings import Ends, KeyChange, Rotation
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
         records = await self._store.keys(
             organisation=request.organisation, include_revoked=request.include_revoked
         )
-        return pb.ListKeysResponse(keys=list(map(_rendered, records)))
+        owners, caller = await self._store.read(accounts.key_owners), current()
+        seen = [each for each in records if caller.sees(each.organisation, each.key.id)]
+        return pb.ListKeysResponse(keys=[_rendered(each, owners.get(each.key.id, "")) for each in seen])
 
     @reporting
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
@@ -62,14 +66,18 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
                         f"no organisation {values.quoted(message.organisation)}; "
                         f"{known(transaction.organisation_ids)}"
                     )
-            return writing.keys.create(
+            key, value = writing.keys.create(
                 transaction, message.organisation, message.name, settings, value=request.value
             )
+            if owner is not None:
+                writing.members.own(transaction, key.id, owner.id)
+            return key, value
 
+        owner = current().user if current().role_in(message.organisation) is Role.MEMBER else None
         committed = await self._changes.write(actor_of(context), work)
         key, value = committed.value
         return pb.CreateKeyResponse(
-            key=render.key(key, message.organisation),
+            key=render.key(key, message.organisation, owner=owner.email if owner is not None else ""),
             value=value,
             propagation=await self._changes.settled(committed.revision),
         )
@@ -141,8 +149,8 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
         )
 
 
-def _rendered(record: KeyRecord) -> pb.Key:
-    return render.key(record.key, record.organisation, record.revoked_at)
+def _rendered(record: KeyRecord, owner: str = "") -> pb.Key:
+    return render.key(record.key, record.organisation, record.revoked_at, owner=owner)
 
 
 def _to_come(expires_at: int, problems: Problems) -> None:

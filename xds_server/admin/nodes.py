@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
+from xds_server.accounts.caller import current
 from xds_server.admin import enums, render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.ports import LiveNodes, Tunnel
@@ -93,7 +95,15 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
             raise NotFoundError(
                 f"organisation: no organisation {values.quoted(request.organisation)}; {known(names)}"
             )
-        return pb.ListNodesResponse(nodes=render.nodes(state, self._live, request.organisation))
+        caller = current()
+        seen = {
+            id_: each
+            for id_, each in state.nodes.items()
+            if caller.sees(state.owners[each.organisation_id], each.owner_key_id)
+        }
+        return pb.ListNodesResponse(
+            nodes=render.nodes(replace(state, nodes=seen), self._live, request.organisation)
+        )
 
     @reporting
     async def UpdateNode(self, request: pb.UpdateNodeRequest, context: Context) -> pb.UpdateNodeResponse:
@@ -129,7 +139,9 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
             if 0 < request.until <= request.since:
                 problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
         organisation_id = await self._owner(request.organisation) if request.organisation else ""
-        wanted = Filter(since=request.since, until=request.until, organisation_id=organisation_id)
+        wanted = Filter(
+            since=request.since, until=request.until, organisation_id=organisation_id, within=current().reads
+        )
         lines = await self._ledger.contributions(wanted, by)
         return pb.ReportContributionsResponse(rows=map(_contribution, lines))
 

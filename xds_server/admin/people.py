@@ -11,10 +11,10 @@ import grpc
 from trunkline_proto.admin.v1 import accounts_pb2 as pb
 
 from xds_server.accounts import passwords
-from xds_server.accounts.model import Membership, User
+from xds_server.accounts.model import Membership, Role, User
 from xds_server.admin.problems import Problems
 from xds_server.admin.values import quoted
-from xds_server.messages import Encoder
+from xds_server.messages import Encoder, number
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -29,6 +29,11 @@ _USER = Encoder(User, pb.User, given=["has_password", "memberships"], unsaid=["p
 def user(value: User, memberships: Iterable[Membership]) -> pb.User:
     """Without the password."""
     return _USER(value, has_password=bool(value.password_hash), memberships=map(_MEMBERSHIP, memberships))
+
+
+def role(word: str) -> pb.Role.ValueType:
+    """The number of a role's word; UNSPECIFIED for an empty one."""
+    return pb.Role.ValueType(number(pb.Role.DESCRIPTOR, Role(word) if word else None))
 
 
 def email(text: str) -> str:

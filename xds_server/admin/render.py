@@ -47,7 +47,7 @@ _ORGANISATION = Encoder(Organisation, pb.Organisation)
 _KEY = Encoder(
     Key,
     pb.Key,
-    given=["organisation", "revoked_at", "former_until"],
+    given=["organisation", "revoked_at", "former_until", "owner"],
     unsaid=["organisation_id", "hash", "former_hash", "former_until", "retired"],
 )
 _NODE = Encoder(
@@ -83,10 +83,10 @@ def gateway(value: Gateway) -> pb.Gateway:
     return _GATEWAY(value)
 
 
-def key(value: Key, organisation: str, revoked_at: int = 0) -> pb.Key:
+def key(value: Key, organisation: str, revoked_at: int = 0, *, owner: str = "") -> pb.Key:
     """A grace time that is over is none."""
     former_until = value.former_until if value.former_until > time.time() and not revoked_at else 0
-    return _KEY(value, organisation=organisation, revoked_at=revoked_at, former_until=former_until)
+    return _KEY(value, organisation=organisation, revoked_at=revoked_at, former_until=former_until, owner=owner)
 
 
 def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:

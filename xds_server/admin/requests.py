@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
+from xds_server.accounts.caller import current
 from xds_server.admin import attempts, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.ports import RunningRequests
@@ -17,6 +18,7 @@ from xds_server.admin.problems import Problems, checking
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import InvalidFieldError, NotFoundError
 from xds_server.ledger import records, search
+from xds_server.ledger.query import Filter
 from xds_server.ledger.records import Columns, Row
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.search import Search
@@ -49,7 +51,15 @@ class RequestMethods(UsageMethods):
             values.number(request.limit, 0, _MOST_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
             if request.state not in pb.RequestState.values():
                 problems.at("state").note("accepted: REQUEST_STATE_QUEUED, REQUEST_STATE_RUNNING")
-        return await self._running.listed(request.filter, request.state, request.limit or _LISTED)
+        limit, caller = request.limit or _LISTED, current()
+        if caller.is_admin:
+            return await self._running.listed(request.filter, request.state, limit)
+        answer = await self._running.listed(request.filter, request.state, _MOST_LISTED)
+        seen = [each for each in answer.requests if caller.sees(each.organisation, each.key_id)]
+        queued = sum(each.state == pb.REQUEST_STATE_QUEUED for each in seen)
+        return pb.ListRequestsResponse(
+            requests=seen[:limit], running=len(seen) - queued, queued=queued, silent=answer.silent
+        )
 
     @reporting
     async def SearchRequests(
@@ -87,9 +97,12 @@ class RequestMethods(UsageMethods):
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
         running = await self._running.find(request.id)
-        if running is not None:
+        caller = current()
+        if running is not None and caller.sees(running.organisation, running.key_id):
             return pb.GetRequestResponse(running=running, attempts=attempts.of_running(running))
-        found, _ = await self._ledger.search(Search(id_prefix=request.id), search.NEWEST, 2, _FIND_SECONDS)
+        found, _ = await self._ledger.search(
+            Search(Filter(within=caller.reads), request.id), search.NEWEST, 2, _FIND_SECONDS
+        )
         if not found:
             raise NotFoundError(
                 f"no request {values.quoted(request.id)} is running, and the ledger has none that begins so; one "
@@ -107,7 +120,10 @@ class RequestMethods(UsageMethods):
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
         actor = actor_of(context)
-        cancelled = await self._running.cancel(request.id)
+        caller = current()
+        running = await self._running.find(request.id) if not caller.is_admin else None
+        is_hidden = running is None or not caller.changes(running.organisation, running.key_id)
+        cancelled = None if is_hidden and not caller.is_admin else await self._running.cancel(request.id)
         if cancelled is None:
             raise NotFoundError(f"no request {values.quoted(request.id)} is running or waiting")
         await self._changes.write(actor, lambda transaction: _note(transaction, cancelled))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
+from xds_server.accounts.caller import current
 from xds_server.accounts.passwords import Passwords
 from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin import limit_uses, parse, render, status, values, warnings
@@ -165,7 +166,10 @@ class AdminService(
 
     @reporting
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
-        return pb.ListRoutesResponse(routes=render.routes(await self._store.load()))
+        caller = current()
+        found = render.routes(await self._store.load())
+        seen = [each for each in found if not each.organisation or caller.role_in(each.organisation)]
+        return pb.ListRoutesResponse(routes=seen)
 
     @reporting
     async def PutRoute(self, request: pb.PutRouteRequest, context: Context) -> pb.PutRouteResponse:
@@ -203,7 +207,9 @@ class AdminService(
         self, request: pb.ListOrganisationsRequest, context: Context
     ) -> pb.ListOrganisationsResponse:
         found = (await self._store.load()).organisations.values()
-        ordered = sorted(found, key=lambda each: each.name)
+        caller = current()
+        seen = (each for each in found if caller.role_in(each.name))
+        ordered = sorted(seen, key=lambda each: each.name)
         return pb.ListOrganisationsResponse(organisations=[render.organisation(each) for each in ordered])
 
     @reporting

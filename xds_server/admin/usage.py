@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
+from xds_server.accounts.caller import current
 from xds_server.admin import values
 from xds_server.admin.calls import reporting, reporting_stream
 from xds_server.admin.problems import Problems, checking, known
@@ -57,7 +58,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         with checking() as problems:
             by = _dimensions(request.by, problems)
         groups = await self._ledger.report(await self._filter(request.filter), by)
-        _, refused = await self._ledger.refused(0)
+        refused = (await self._ledger.refused(0))[1] if current().is_admin else 0
         return pb.ReportUsageResponse(rows=map(_row, groups), refused_records=refused)
 
     @reporting
@@ -114,6 +115,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
             model=message.model,
             target_id=message.target_id,
             tag=message.tag,
+            within=current().reads,
         )
 
     async def _organisation(self, name: str) -> str:

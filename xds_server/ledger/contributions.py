@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xds_server.errors import InvalidFieldError
 from xds_server.ledger import records
 from xds_server.ledger.connection import Writing, on_conflict_add
-from xds_server.ledger.query import Filter
+from xds_server.ledger.query import Condition, Filter
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.reports import MOST_ROWS, key_names, organisation_names
 from xds_server.ledger.rollup import errors
@@ -155,7 +155,7 @@ class _Names:
 
 def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], tuple[int, ...]]:
     columns = [column for each in by for column in _COLUMNS[each]]
-    owner, owners = _owned_by("u.organisation_id", wanted)
+    owner, owners = _owned_by("u", wanted)
     rows = snapshot.rows(
         f"SELECT {', '.join(columns)}, {', '.join(f'SUM({name})' for name in SUMS)} FROM usage_node u "  # noqa: S608
         f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
@@ -169,7 +169,7 @@ def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[ob
 
 def _uptimes(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], int]:
     columns = [column for each in by for column in _UPTIME_COLUMNS[each]]
-    owner, owners = _owned_by("n.organisation_id", wanted)
+    owner, owners = _owned_by("n", wanted)
     rows = snapshot.rows(
         f"SELECT {', '.join(columns)}, SUM(u.seconds) FROM node_uptime u LEFT JOIN node n ON n.id = u.node_id "  # noqa: S608
         f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
@@ -180,5 +180,15 @@ def _uptimes(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple
     return {tuple(row[:-1]): int(row[-1]) for row in rows}
 
 
-def _owned_by(column: str, wanted: Filter) -> tuple[str, tuple[str, ...]]:
-    return (f" AND {column} = ?", (wanted.organisation_id,)) if wanted.organisation_id else ("", ())
+def _owned_by(table: str, wanted: Filter) -> Condition:
+    """By the owners as the table has them."""
+    organisation, key = f"{table}.organisation_id", f"{table}.owner_key_id"
+    given = (
+        Condition(f" AND {organisation} = ?", (wanted.organisation_id,))
+        if wanted.organisation_id
+        else Condition("", ())
+    )
+    if wanted.within is None:
+        return given
+    within = wanted.within.of_columns(organisation, key)
+    return Condition(given.sql + within.sql, given.arguments + within.arguments)

@@ -48,6 +48,26 @@ class Condition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """What somebody may read: all of some organisations, and of some keys. By ids."""
+
+    organisation_ids: tuple[str, ...]
+    key_ids: tuple[str, ...]
+
+    def of_columns(self, organisation: str, key: str) -> Condition:
+        """On the columns of these names; begins with AND."""
+        parts = [
+            f"{column} IN ({', '.join('?' * len(ids))})"
+            for column, ids in ((organisation, self.organisation_ids), (key, self.key_ids))
+            if ids
+        ]
+        return Condition(f" AND ({' OR '.join(parts) or '1 = 0'})", (*self.organisation_ids, *self.key_ids))
+
+    def has(self, organisation_id: str, key_id: str) -> bool:
+        return organisation_id in self.organisation_ids or key_id in self.key_ids
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Every empty field matches all. `since` and `until` are Unix seconds, inclusive and exclusive."""
 
@@ -58,6 +78,8 @@ class Filter:
     model: str = ""
     target_id: str = ""
     tag: str = ""
+    #: None: nothing is hidden.
+    within: Within | None = None
 
     @property
     def first_hour(self) -> int:
@@ -70,7 +92,11 @@ class Filter:
 
     def of_columns(self, prefix: str) -> Condition:
         """On usage_series' columns; begins with AND unless it is empty."""
-        return Condition("".join(f" AND {prefix}{name} = ?" for name in self._given), tuple(self._given.values()))
+        given = Condition("".join(f" AND {prefix}{name} = ?" for name in self._given), tuple(self._given.values()))
+        if self.within is None:
+            return given
+        within = self.within.of_columns(f"{prefix}organisation_id", f"{prefix}key_id")
+        return Condition(given.sql + within.sql, (*given.arguments, *within.arguments))
 
     @property
     def times_us(self) -> range:
@@ -84,6 +110,9 @@ class Filter:
         for name, value in self._given.items():
             column = requests[name]
             found = [index for index in found if column[index] == value]
+        if self.within is not None:
+            organisations, keys = requests["organisation_id"], requests["key_id"]
+            found = [index for index in found if self.within.has(organisations[index], keys[index])]
         return found
 
     @property

@@ -77,3 +77,28 @@ class GuessRow(SQLModel, table=True):
     subject: str = Field(primary_key=True)
     count: int
     last_at: int = Field(sa_type=BigInteger, index=True)
+
+
+class PersonalTokenRow(SQLModel, table=True):
+    """What a user's programs call with."""
+
+    __tablename__ = "personal_token"
+    id: str = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    user_id: str = Field(foreign_key="user_account.id", ondelete="CASCADE", index=True)
+    name: str
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    used_at: int = Field(sa_type=BigInteger)
+
+
+class DeviceLoginRow(SQLModel, table=True):
+    """A program that waits for somebody to approve it. `user_id` is who did; empty: nobody has decided."""
+
+    __tablename__ = "device_login"
+    hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    user_code: str = Field(unique=True)
+    client: str
+    address: str
+    user_id: str
+    expires_at: int = Field(sa_type=BigInteger)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xds_server.accounts import tokens
 from xds_server.accounts.guesses import Attempts
-from xds_server.accounts.links import Link
-from xds_server.accounts.model import Membership, Role, Session, User
+from xds_server.accounts.links import Link, Purpose
+from xds_server.accounts.model import DeviceLogin, Membership, PersonalToken, Role, Session, User
 from xds_server.store.columns import Columns
 from xds_server.store.connection import Snapshot
 
 USER = Columns(User)
 SESSION = Columns(Session)
 LINK = Columns(Link)
+PERSONAL_TOKEN = Columns(PersonalToken)
+DEVICE_LOGIN = Columns(DeviceLogin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,73 @@ def memberships(snapshot: Snapshot, user_id: str) -> tuple[Membership, ...]:
         user_id,
     )
     return tuple(Membership(id_, name, Role(role)) for id_, name, role in rows)
+
+
+def users(snapshot: Snapshot) -> list[Account]:
+    """Every user, by e-mail address."""
+    rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account ORDER BY email")  # noqa: S608
+    of_user: dict[str, list[Membership]] = {}
+    for user_id, id_, name, role in snapshot.rows(
+        "SELECT m.user_id, o.id, o.name, m.role FROM organisation_member m "
+        "JOIN organisation o ON o.id = m.organisation_id ORDER BY o.name"
+    ):
+        of_user.setdefault(user_id, []).append(Membership(id_, name, Role(role)))
+    found = map(USER.decode, rows)
+    return [Account(each, tuple(of_user.get(each.id, ()))) for each in found]
+
+
+def key_owners(snapshot: Snapshot) -> dict[str, str]:
+    """The e-mail addresses of members by the ids of their own keys."""
+    return dict(snapshot.rows("SELECT k.key_id, u.email FROM key_owner k JOIN user_account u ON u.id = k.user_id"))
+
+
+def links(snapshot: Snapshot, purpose: Purpose, now: int) -> list[Link]:
+    """Those that have not expired, the oldest first."""
+    rows = snapshot.rows(
+        f"SELECT {LINK.select()} FROM account_link WHERE purpose = ? AND expires_at > ? "  # noqa: S608
+        "ORDER BY created_at, id",
+        purpose.value,
+        now,
+    )
+    return [LINK.decode(row) for row in rows]
+
+
+def link(snapshot: Snapshot, value: str, now: int) -> Link | None:
+    """What a link's value opens, whatever for; None where it is unknown or has expired."""
+    rows = snapshot.rows(
+        f"SELECT {LINK.select()} FROM account_link WHERE hash = ? AND expires_at > ?",  # noqa: S608
+        tokens.hash_of(value),
+        now,
+    )
+    return LINK.decode(rows[0]) if rows else None
+
+
+def device_login(snapshot: Snapshot, value: str) -> DeviceLogin | None:
+    rows = snapshot.rows(
+        f"SELECT {DEVICE_LOGIN.select()} FROM device_login WHERE hash = ?",  # noqa: S608
+        tokens.hash_of(value),
+    )
+    return DEVICE_LOGIN.decode(rows[0]) if rows else None
+
+
+def organisation_names(snapshot: Snapshot) -> dict[str, str]:
+    """By id."""
+    return dict(snapshot.rows("SELECT id, name FROM organisation"))
+
+
+def personal_token(snapshot: Snapshot, hash_: bytes) -> PersonalToken | None:
+    rows = snapshot.rows(f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE hash = ?", hash_)  # noqa: S608
+    return PERSONAL_TOKEN.decode(rows[0]) if rows else None
+
+
+def personal_tokens(snapshot: Snapshot, user_id: str) -> list[PersonalToken]:
+    """Newest first."""
+    rows = snapshot.rows(
+        f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE user_id = ? "  # noqa: S608
+        "ORDER BY created_at DESC, id",
+        user_id,
+    )
+    return [PERSONAL_TOKEN.decode(row) for row in rows]
 
 
 def session(snapshot: Snapshot, hash_: bytes) -> Session | None:

@@ -21,6 +21,9 @@ class ObjectType(StrEnum):
     JOIN_TOKEN = "join-token"  # noqa: S105  # the kind, not a token
     REQUEST = "request"
     USER = "user"
+    MEMBER = "member"
+    INVITATION = "invitation"
+    TOKEN = "token"  # noqa: S105  # the kind, not a token
 
 
 class Action(StrEnum):

@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from xds_server.accounts.model import User
+from xds_server.accounts.links import Link
+from xds_server.accounts.model import PersonalToken, User
 from xds_server.model import (
     Gateway,
     Key,
@@ -61,6 +62,16 @@ def user(value: User) -> View:
     """The id tells which user of this address it was."""
     shown = _fields(value, without=("password_hash", *_OF_THE_EVENT))
     return {**shown, "name": value.name, "password": MASK if value.password_hash else ""}
+
+
+def personal_token(value: PersonalToken) -> View:
+    return {**_fields(value, without=("user_id", "used_at", *_OF_THE_EVENT)), "value": MASK}
+
+
+def invitation(value: Link, organisation: str) -> View:
+    """`organisation` is the name; empty for none."""
+    without = ("purpose", "email", "organisation_id", "user_id", *_OF_THE_EVENT)
+    return {"organisation": organisation, **_fields(value, without=without), "value": MASK}
 
 
 def gateway(value: Gateway) -> View:

@@ -7,6 +7,7 @@ from trunkline_proto.words import Words
 
 STRATEGIES = Words(admin.Strategy)
 PRIVACIES = Words(admin.Privacy)
+ROLES = Words(admin.Role)
 VISIBILITIES = Words(admin.Visibility)
 DIMENSIONS = Words(admin.Dimension)
 ORDERS = Words(admin.TopRequestsRequest.Order)

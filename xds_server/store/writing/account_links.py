@@ -33,6 +33,11 @@ def find(transaction: Transaction, purpose: Purpose, value: str) -> Link:
     return accounts.LINK.decode_row(row)
 
 
+def of_id(transaction: Transaction, purpose: Purpose, link_id: str) -> Link | None:
+    row = transaction.session.get(AccountLinkRow, link_id)
+    return accounts.LINK.decode_row(row) if row is not None and row.purpose == purpose else None
+
+
 def use(transaction: Transaction, purpose: Purpose, value: str) -> Link:
     """Returns what a value opens, this once: of two who use it at once, the second finds it gone.
 

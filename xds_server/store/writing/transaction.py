@@ -36,6 +36,9 @@ _KINDS = {
     ObjectType.JOIN_TOKEN: "state",
     ObjectType.REQUEST: "state",
     ObjectType.USER: "state",
+    ObjectType.MEMBER: "state",
+    ObjectType.INVITATION: "state",
+    ObjectType.TOKEN: "state",
 }
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlmodel import select
+from sqlmodel import col, select
 
-from xds_server.accounts.model import User
-from xds_server.errors import AlreadyExistsError, NotFoundError
+from xds_server.accounts.errors import LinkError
+from xds_server.accounts.links import Link, Purpose
+from xds_server.accounts.model import Role, User
+from xds_server.errors import AlreadyExistsError, InUseError, NotFoundError
+from xds_server.quoting import quoted
 from xds_server.store import accounts, api_keys, views
 from xds_server.store.account_tables import UserRow
 from xds_server.store.records import Action, ObjectType
+from xds_server.store.writing import account_links, members, personal_tokens, sessions
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -39,6 +43,48 @@ def change(transaction: Transaction, user: User) -> User:
     return after
 
 
+def join(transaction: Transaction, user: User, link: Link) -> User:
+    """Gives `user` what an invitation promises. Never takes anything: a role that is higher already stays."""
+    if link.organisation_id:
+        names = {id_: name for name, id_ in transaction.organisation_ids.items()}
+        if link.organisation_id not in names:
+            raise LinkError("the organisation of this invitation does not exist any more")
+        wanted, known = Role(link.role), members.role_in(transaction, link.organisation_id, user)
+        roles = list(Role)
+        if known is None or roles.index(wanted) > roles.index(known):
+            members.put(transaction, names[link.organisation_id], user, wanted)
+    return change(transaction, replace(user, admin=user.admin or link.admin))
+
+
+def remove(transaction: Transaction, user: User) -> int:
+    """With all that is theirs. Returns how many own keys were revoked. Raises InUseError for the only admin."""
+    check_another_admin(transaction, user)
+    revoked = end_access(transaction, user)
+    revoked += members.remove_all(transaction, user)
+    row = transaction.session.get_one(UserRow, user.id)
+    transaction.session.delete(row)
+    transaction.session.flush()
+    transaction.record(Action.DELETE, ObjectType.USER, user.email, views.user(user), None)
+    return revoked
+
+
+def end_access(transaction: Transaction, user: User) -> int:
+    """Ends sessions, tokens and links, and revokes own keys. Returns how many keys."""
+    sessions.end_all(transaction, user.id)
+    personal_tokens.revoke_all(transaction, user)
+    account_links.remove_all(transaction, Purpose.RESET, user_id=user.id)
+    return members.revoke_own_keys(transaction, user.id)
+
+
+def check_another_admin(transaction: Transaction, user: User) -> None:
+    """Raises InUseError if `user` is the only admin that can sign in."""
+    others = select(UserRow.id).where(
+        col(UserRow.admin).is_(True), col(UserRow.disabled).is_(False), UserRow.id != user.id
+    )
+    if user.admin and not user.disabled and transaction.session.exec(others).first() is None:
+        raise InUseError(f"{user.email} is the only admin: make another one first")
+
+
 def set_password(transaction: Transaction, user: User, password_hash: str) -> User:
     """Ends no session: that is for who calls to decide."""
     return change(transaction, replace(user, password_hash=password_hash))
@@ -50,6 +96,15 @@ def get(transaction: Transaction, user_id: str) -> User:
     if row is None:
         raise NotFoundError(f"no user {user_id[:80]}")
     return accounts.USER.decode_row(row)
+
+
+def of_reference(transaction: Transaction, reference: str) -> User:
+    """By id or e-mail address. Raises NotFoundError."""
+    row = transaction.session.get(UserRow, reference)
+    found = accounts.USER.decode_row(row) if row is not None else find(transaction, reference.strip().lower())
+    if found is None:
+        raise NotFoundError(f"no user {quoted(reference)}: `trunkline users list` shows all")
+    return found
 
 
 def find(transaction: Transaction, email: str) -> User | None:

@@ -15,26 +15,64 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
+from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginRequest as BeginDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginResponse as BeginDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkResponse as CreateSetupLinkResponse
+from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenRequest as CreateTokenRequest
+from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenResponse as CreateTokenResponse
+from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginRequest as DecideDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginResponse as DecideDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeRequest as GetMeRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeResponse as GetMeResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsRequest as GetSignInOptionsRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsResponse as GetSignInOptionsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import Invitation as Invitation
+from trunkline_proto.admin.v1.accounts_pb2 import InviteUserRequest as InviteUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import InviteUserResponse as InviteUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListInvitationsRequest as ListInvitationsRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListInvitationsResponse as ListInvitationsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListTokensRequest as ListTokensRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListTokensResponse as ListTokensResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListUsersRequest as ListUsersRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListUsersResponse as ListUsersResponse
 from trunkline_proto.admin.v1.accounts_pb2 import Membership as Membership
+from trunkline_proto.admin.v1.accounts_pb2 import PersonalToken as PersonalToken
+from trunkline_proto.admin.v1.accounts_pb2 import PollDeviceLoginRequest as PollDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import PollDeviceLoginResponse as PollDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import PutMemberRequest as PutMemberRequest
+from trunkline_proto.admin.v1.accounts_pb2 import PutMemberResponse as PutMemberResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_MEMBER as ROLE_MEMBER
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OPERATOR as ROLE_OPERATOR
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OWNER as ROLE_OWNER
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_UNSPECIFIED as ROLE_UNSPECIFIED
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_VIEWER as ROLE_VIEWER
+from trunkline_proto.admin.v1.accounts_pb2 import RedeemResetRequest as RedeemResetRequest
 from trunkline_proto.admin.v1.accounts_pb2 import RedeemSetupLinkRequest as RedeemSetupLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveMemberRequest as RemoveMemberRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveMemberResponse as RemoveMemberResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveUserRequest as RemoveUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveUserResponse as RemoveUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ResetUserRequest as ResetUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ResetUserResponse as ResetUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeInvitationRequest as RevokeInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeInvitationResponse as RevokeInvitationResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeTokenRequest as RevokeTokenRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeTokenResponse as RevokeTokenResponse
 from trunkline_proto.admin.v1.accounts_pb2 import Role as Role
+from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginRequest as ShowDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginResponse as ShowDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkRequest as ShowLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkResponse as ShowLinkResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignInRequest as SignInRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
+from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
@@ -635,6 +673,7 @@ class Key(_message.Message):
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     MAX_PRICE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -655,6 +694,8 @@ class Key(_message.Message):
     """Micro-USD that one request may cost by its estimate; 0: any amount."""
     priority: _policy_pb2.Priority.ValueType
     """Among the organisation's keys whose requests wait; UNSPECIFIED: normal."""
+    owner: _builtins.str
+    """The e-mail address of the member whose own it is; empty: the organisation's. In listings and at its creation."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -677,10 +718,11 @@ class Key(_message.Message):
         managed_by: _builtins.str = ...,
         max_price: _builtins.int = ...,
         priority: _policy_pb2.Priority.ValueType = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "priority", b"priority", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "owner", b"owner", "priority", b"priority", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -963,7 +1005,9 @@ class Change(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     kind: Global___Change.Kind.ValueType
     object_type: _builtins.str
-    """`provider`, `route`, `organisation`, `key`, `node`, `gateway`, `join-token`, `user`."""
+    """`provider`, `route`, `organisation`, `key`, `node`, `gateway`, `join-token`, `request`, `user`,
+    `member`, `invitation` or `token`.
+    """
     object_name: _builtins.str
     """The object's name; a route's model, with `organisation/` before it where it has one."""
     @_builtins.property
@@ -1932,7 +1976,7 @@ class ListAuditEventsRequest(_message.Message):
     before_id: _builtins.int
     """Only events older than this id; 0: from the newest."""
     object_type: _builtins.str
-    """`provider`, `route`, `organisation`, `key`, `node`, `gateway`, `join-token`, `user`; empty: all."""
+    """As AuditEvent.object_type; empty: all."""
     object_name: _builtins.str
     def __init__(
         self,

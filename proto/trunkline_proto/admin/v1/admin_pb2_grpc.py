@@ -243,6 +243,101 @@ class AdminStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.FromString,
                 )
+        self.ListUsers = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListUsers',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersResponse.FromString,
+                )
+        self.InviteUser = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/InviteUser',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserResponse.FromString,
+                )
+        self.ListInvitations = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListInvitations',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsResponse.FromString,
+                )
+        self.RevokeInvitation = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RevokeInvitation',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationResponse.FromString,
+                )
+        self.ShowLink = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ShowLink',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkResponse.FromString,
+                )
+        self.AcceptInvitation = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/AcceptInvitation',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.AcceptInvitationRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+                )
+        self.PutMember = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/PutMember',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberResponse.FromString,
+                )
+        self.RemoveMember = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RemoveMember',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberResponse.FromString,
+                )
+        self.UpdateUser = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/UpdateUser',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserResponse.FromString,
+                )
+        self.RemoveUser = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RemoveUser',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserResponse.FromString,
+                )
+        self.ResetUser = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ResetUser',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserResponse.FromString,
+                )
+        self.RedeemReset = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RedeemReset',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemResetRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+                )
+        self.ListTokens = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListTokens',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensResponse.FromString,
+                )
+        self.CreateToken = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/CreateToken',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenResponse.FromString,
+                )
+        self.RevokeToken = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/RevokeToken',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenResponse.FromString,
+                )
+        self.BeginDeviceLogin = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/BeginDeviceLogin',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginResponse.FromString,
+                )
+        self.PollDeviceLogin = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/PollDeviceLogin',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginResponse.FromString,
+                )
+        self.ShowDeviceLogin = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ShowDeviceLogin',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginResponse.FromString,
+                )
+        self.DecideDeviceLogin = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/DecideDeviceLogin',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginResponse.FromString,
+                )
 
 
 class AdminServicer(object):
@@ -565,6 +660,139 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsers(self, request, context):
+        """Who belongs to an organisation, or to the installation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InviteUser(self, request, context):
+        """Makes a link with which one person joins. Nothing is sent: the link is yours to hand over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInvitations(self, request, context):
+        """Invitations that nobody has accepted yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeInvitation(self, request, context):
+        """Ends an invitation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowLink(self, request, context):
+        """Whom a link is for. For whoever holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptInvitation(self, request, context):
+        """Makes the user, or adds to what they belong to, and signs them in. For whoever holds the link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutMember(self, request, context):
+        """Says what a member may do. An owner changes those who are members; others join by invitation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMember(self, request, context):
+        """Ends a membership, and revokes the member's own keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes a user; what is not given stays. FAILED_PRECONDITION for the only admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveUser(self, request, context):
+        """Removes a user for good. FAILED_PRECONDITION for the only admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetUser(self, request, context):
+        """Makes a link with which a user sets another password; earlier ones end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemReset(self, request, context):
+        """Sets another password, ends the user's sessions, and signs them in. For whoever holds the link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """The caller's personal tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """Makes a personal token. For users who are signed in: no token makes another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Ends a personal token of the caller's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginDeviceLogin(self, request, context):
+        """Asks for a personal token, which somebody approves in the console. For everybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PollDeviceLogin(self, request, context):
+        """Gives the token, once, after it was approved. For the program that asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowDeviceLogin(self, request, context):
+        """What asks for a token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideDeviceLogin(self, request, context):
+        """Approves or refuses it. For users who are signed in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -792,6 +1020,101 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'InviteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.InviteUser,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserResponse.SerializeToString,
+            ),
+            'ListInvitations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInvitations,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsResponse.SerializeToString,
+            ),
+            'RevokeInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeInvitation,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationResponse.SerializeToString,
+            ),
+            'ShowLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowLink,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkResponse.SerializeToString,
+            ),
+            'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptInvitation,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.AcceptInvitationRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.SerializeToString,
+            ),
+            'PutMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutMember,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberResponse.SerializeToString,
+            ),
+            'RemoveMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMember,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'RemoveUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveUser,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserResponse.SerializeToString,
+            ),
+            'ResetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetUser,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserResponse.SerializeToString,
+            ),
+            'RedeemReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemReset,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemResetRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'BeginDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginDeviceLogin,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginResponse.SerializeToString,
+            ),
+            'PollDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.PollDeviceLogin,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginResponse.SerializeToString,
+            ),
+            'ShowDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowDeviceLogin,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginResponse.SerializeToString,
+            ),
+            'DecideDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideDeviceLogin,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1565,5 +1888,328 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ChangePassword',
             trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ChangePasswordResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListUsers',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListUsersResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def InviteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/InviteUser',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.InviteUserResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListInvitations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListInvitations',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListInvitationsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RevokeInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RevokeInvitation',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeInvitationResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ShowLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ShowLink',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowLinkResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AcceptInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/AcceptInvitation',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.AcceptInvitationRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PutMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/PutMember',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PutMemberResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RemoveMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RemoveMember',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveMemberResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/UpdateUser',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.UpdateUserResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RemoveUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RemoveUser',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RemoveUserResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ResetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ResetUser',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ResetUserResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RedeemReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RedeemReset',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RedeemResetRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListTokens',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ListTokensResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/CreateToken',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.CreateTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/RevokeToken',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.RevokeTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def BeginDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/BeginDeviceLogin',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginDeviceLoginResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PollDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/PollDeviceLogin',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.PollDeviceLoginResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ShowDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ShowDeviceLogin',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.ShowDeviceLoginResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DecideDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/DecideDeviceLogin',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.DecideDeviceLoginResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -14,26 +14,64 @@ from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
+from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginRequest as BeginDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginResponse as BeginDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkResponse as CreateSetupLinkResponse
+from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenRequest as CreateTokenRequest
+from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenResponse as CreateTokenResponse
+from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginRequest as DecideDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginResponse as DecideDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeRequest as GetMeRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeResponse as GetMeResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsRequest as GetSignInOptionsRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsResponse as GetSignInOptionsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import Invitation as Invitation
+from trunkline_proto.admin.v1.accounts_pb2 import InviteUserRequest as InviteUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import InviteUserResponse as InviteUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListInvitationsRequest as ListInvitationsRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListInvitationsResponse as ListInvitationsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListTokensRequest as ListTokensRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListTokensResponse as ListTokensResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ListUsersRequest as ListUsersRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ListUsersResponse as ListUsersResponse
 from trunkline_proto.admin.v1.accounts_pb2 import Membership as Membership
+from trunkline_proto.admin.v1.accounts_pb2 import PersonalToken as PersonalToken
+from trunkline_proto.admin.v1.accounts_pb2 import PollDeviceLoginRequest as PollDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import PollDeviceLoginResponse as PollDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import PutMemberRequest as PutMemberRequest
+from trunkline_proto.admin.v1.accounts_pb2 import PutMemberResponse as PutMemberResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_MEMBER as ROLE_MEMBER
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OPERATOR as ROLE_OPERATOR
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_OWNER as ROLE_OWNER
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_UNSPECIFIED as ROLE_UNSPECIFIED
 from trunkline_proto.admin.v1.accounts_pb2 import ROLE_VIEWER as ROLE_VIEWER
+from trunkline_proto.admin.v1.accounts_pb2 import RedeemResetRequest as RedeemResetRequest
 from trunkline_proto.admin.v1.accounts_pb2 import RedeemSetupLinkRequest as RedeemSetupLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveMemberRequest as RemoveMemberRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveMemberResponse as RemoveMemberResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveUserRequest as RemoveUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RemoveUserResponse as RemoveUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ResetUserRequest as ResetUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ResetUserResponse as ResetUserResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeInvitationRequest as RevokeInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeInvitationResponse as RevokeInvitationResponse
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeTokenRequest as RevokeTokenRequest
+from trunkline_proto.admin.v1.accounts_pb2 import RevokeTokenResponse as RevokeTokenResponse
 from trunkline_proto.admin.v1.accounts_pb2 import Role as Role
+from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginRequest as ShowDeviceLoginRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginResponse as ShowDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkRequest as ShowLinkRequest
+from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkResponse as ShowLinkResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignInRequest as SignInRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
+from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
+from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
@@ -193,6 +231,44 @@ class AdminStub:
     """Who the caller is, and what they belong to."""
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ChangePasswordRequest, _accounts_pb2.ChangePasswordResponse]
     """Ends the user's other sessions."""
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListUsersRequest, _accounts_pb2.ListUsersResponse]
+    """Who belongs to an organisation, or to the installation."""
+    InviteUser: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.InviteUserRequest, _accounts_pb2.InviteUserResponse]
+    """Makes a link with which one person joins. Nothing is sent: the link is yours to hand over."""
+    ListInvitations: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListInvitationsRequest, _accounts_pb2.ListInvitationsResponse]
+    """Invitations that nobody has accepted yet."""
+    RevokeInvitation: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RevokeInvitationRequest, _accounts_pb2.RevokeInvitationResponse]
+    """Ends an invitation."""
+    ShowLink: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ShowLinkRequest, _accounts_pb2.ShowLinkResponse]
+    """Whom a link is for. For whoever holds it."""
+    AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.AcceptInvitationRequest, _accounts_pb2.SignInResponse]
+    """Makes the user, or adds to what they belong to, and signs them in. For whoever holds the link."""
+    PutMember: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.PutMemberRequest, _accounts_pb2.PutMemberResponse]
+    """Says what a member may do. An owner changes those who are members; others join by invitation."""
+    RemoveMember: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RemoveMemberRequest, _accounts_pb2.RemoveMemberResponse]
+    """Ends a membership, and revokes the member's own keys."""
+    UpdateUser: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.UpdateUserRequest, _accounts_pb2.UpdateUserResponse]
+    """Changes a user; what is not given stays. FAILED_PRECONDITION for the only admin."""
+    RemoveUser: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RemoveUserRequest, _accounts_pb2.RemoveUserResponse]
+    """Removes a user for good. FAILED_PRECONDITION for the only admin."""
+    ResetUser: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ResetUserRequest, _accounts_pb2.ResetUserResponse]
+    """Makes a link with which a user sets another password; earlier ones end."""
+    RedeemReset: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RedeemResetRequest, _accounts_pb2.SignInResponse]
+    """Sets another password, ends the user's sessions, and signs them in. For whoever holds the link."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListTokensRequest, _accounts_pb2.ListTokensResponse]
+    """The caller's personal tokens."""
+    CreateToken: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateTokenRequest, _accounts_pb2.CreateTokenResponse]
+    """Makes a personal token. For users who are signed in: no token makes another."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RevokeTokenRequest, _accounts_pb2.RevokeTokenResponse]
+    """Ends a personal token of the caller's."""
+    BeginDeviceLogin: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.BeginDeviceLoginRequest, _accounts_pb2.BeginDeviceLoginResponse]
+    """Asks for a personal token, which somebody approves in the console. For everybody."""
+    PollDeviceLogin: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.PollDeviceLoginRequest, _accounts_pb2.PollDeviceLoginResponse]
+    """Gives the token, once, after it was approved. For the program that asked."""
+    ShowDeviceLogin: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ShowDeviceLoginRequest, _accounts_pb2.ShowDeviceLoginResponse]
+    """What asks for a token."""
+    DecideDeviceLogin: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.DecideDeviceLoginRequest, _accounts_pb2.DecideDeviceLoginResponse]
+    """Approves or refuses it. For users who are signed in."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -295,6 +371,44 @@ class AdminAsyncStub(AdminStub):
     """Who the caller is, and what they belong to."""
     ChangePassword: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ChangePasswordRequest, _accounts_pb2.ChangePasswordResponse]  # type: ignore[assignment]
     """Ends the user's other sessions."""
+    ListUsers: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListUsersRequest, _accounts_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Who belongs to an organisation, or to the installation."""
+    InviteUser: _aio.UnaryUnaryMultiCallable[_accounts_pb2.InviteUserRequest, _accounts_pb2.InviteUserResponse]  # type: ignore[assignment]
+    """Makes a link with which one person joins. Nothing is sent: the link is yours to hand over."""
+    ListInvitations: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListInvitationsRequest, _accounts_pb2.ListInvitationsResponse]  # type: ignore[assignment]
+    """Invitations that nobody has accepted yet."""
+    RevokeInvitation: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RevokeInvitationRequest, _accounts_pb2.RevokeInvitationResponse]  # type: ignore[assignment]
+    """Ends an invitation."""
+    ShowLink: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ShowLinkRequest, _accounts_pb2.ShowLinkResponse]  # type: ignore[assignment]
+    """Whom a link is for. For whoever holds it."""
+    AcceptInvitation: _aio.UnaryUnaryMultiCallable[_accounts_pb2.AcceptInvitationRequest, _accounts_pb2.SignInResponse]  # type: ignore[assignment]
+    """Makes the user, or adds to what they belong to, and signs them in. For whoever holds the link."""
+    PutMember: _aio.UnaryUnaryMultiCallable[_accounts_pb2.PutMemberRequest, _accounts_pb2.PutMemberResponse]  # type: ignore[assignment]
+    """Says what a member may do. An owner changes those who are members; others join by invitation."""
+    RemoveMember: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RemoveMemberRequest, _accounts_pb2.RemoveMemberResponse]  # type: ignore[assignment]
+    """Ends a membership, and revokes the member's own keys."""
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_accounts_pb2.UpdateUserRequest, _accounts_pb2.UpdateUserResponse]  # type: ignore[assignment]
+    """Changes a user; what is not given stays. FAILED_PRECONDITION for the only admin."""
+    RemoveUser: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RemoveUserRequest, _accounts_pb2.RemoveUserResponse]  # type: ignore[assignment]
+    """Removes a user for good. FAILED_PRECONDITION for the only admin."""
+    ResetUser: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ResetUserRequest, _accounts_pb2.ResetUserResponse]  # type: ignore[assignment]
+    """Makes a link with which a user sets another password; earlier ones end."""
+    RedeemReset: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RedeemResetRequest, _accounts_pb2.SignInResponse]  # type: ignore[assignment]
+    """Sets another password, ends the user's sessions, and signs them in. For whoever holds the link."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListTokensRequest, _accounts_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """The caller's personal tokens."""
+    CreateToken: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateTokenRequest, _accounts_pb2.CreateTokenResponse]  # type: ignore[assignment]
+    """Makes a personal token. For users who are signed in: no token makes another."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RevokeTokenRequest, _accounts_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Ends a personal token of the caller's."""
+    BeginDeviceLogin: _aio.UnaryUnaryMultiCallable[_accounts_pb2.BeginDeviceLoginRequest, _accounts_pb2.BeginDeviceLoginResponse]  # type: ignore[assignment]
+    """Asks for a personal token, which somebody approves in the console. For everybody."""
+    PollDeviceLogin: _aio.UnaryUnaryMultiCallable[_accounts_pb2.PollDeviceLoginRequest, _accounts_pb2.PollDeviceLoginResponse]  # type: ignore[assignment]
+    """Gives the token, once, after it was approved. For the program that asked."""
+    ShowDeviceLogin: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ShowDeviceLoginRequest, _accounts_pb2.ShowDeviceLoginResponse]  # type: ignore[assignment]
+    """What asks for a token."""
+    DecideDeviceLogin: _aio.UnaryUnaryMultiCallable[_accounts_pb2.DecideDeviceLoginRequest, _accounts_pb2.DecideDeviceLoginResponse]  # type: ignore[assignment]
+    """Approves or refuses it. For users who are signed in."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -664,5 +778,157 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.ChangePasswordResponse, _abc.Awaitable[_accounts_pb2.ChangePasswordResponse]]:
         """Ends the user's other sessions."""
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _accounts_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListUsersResponse, _abc.Awaitable[_accounts_pb2.ListUsersResponse]]:
+        """Who belongs to an organisation, or to the installation."""
+
+    @_abc_1.abstractmethod
+    def InviteUser(
+        self,
+        request: _accounts_pb2.InviteUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.InviteUserResponse, _abc.Awaitable[_accounts_pb2.InviteUserResponse]]:
+        """Makes a link with which one person joins. Nothing is sent: the link is yours to hand over."""
+
+    @_abc_1.abstractmethod
+    def ListInvitations(
+        self,
+        request: _accounts_pb2.ListInvitationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListInvitationsResponse, _abc.Awaitable[_accounts_pb2.ListInvitationsResponse]]:
+        """Invitations that nobody has accepted yet."""
+
+    @_abc_1.abstractmethod
+    def RevokeInvitation(
+        self,
+        request: _accounts_pb2.RevokeInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.RevokeInvitationResponse, _abc.Awaitable[_accounts_pb2.RevokeInvitationResponse]]:
+        """Ends an invitation."""
+
+    @_abc_1.abstractmethod
+    def ShowLink(
+        self,
+        request: _accounts_pb2.ShowLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ShowLinkResponse, _abc.Awaitable[_accounts_pb2.ShowLinkResponse]]:
+        """Whom a link is for. For whoever holds it."""
+
+    @_abc_1.abstractmethod
+    def AcceptInvitation(
+        self,
+        request: _accounts_pb2.AcceptInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.SignInResponse, _abc.Awaitable[_accounts_pb2.SignInResponse]]:
+        """Makes the user, or adds to what they belong to, and signs them in. For whoever holds the link."""
+
+    @_abc_1.abstractmethod
+    def PutMember(
+        self,
+        request: _accounts_pb2.PutMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.PutMemberResponse, _abc.Awaitable[_accounts_pb2.PutMemberResponse]]:
+        """Says what a member may do. An owner changes those who are members; others join by invitation."""
+
+    @_abc_1.abstractmethod
+    def RemoveMember(
+        self,
+        request: _accounts_pb2.RemoveMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.RemoveMemberResponse, _abc.Awaitable[_accounts_pb2.RemoveMemberResponse]]:
+        """Ends a membership, and revokes the member's own keys."""
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _accounts_pb2.UpdateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.UpdateUserResponse, _abc.Awaitable[_accounts_pb2.UpdateUserResponse]]:
+        """Changes a user; what is not given stays. FAILED_PRECONDITION for the only admin."""
+
+    @_abc_1.abstractmethod
+    def RemoveUser(
+        self,
+        request: _accounts_pb2.RemoveUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.RemoveUserResponse, _abc.Awaitable[_accounts_pb2.RemoveUserResponse]]:
+        """Removes a user for good. FAILED_PRECONDITION for the only admin."""
+
+    @_abc_1.abstractmethod
+    def ResetUser(
+        self,
+        request: _accounts_pb2.ResetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ResetUserResponse, _abc.Awaitable[_accounts_pb2.ResetUserResponse]]:
+        """Makes a link with which a user sets another password; earlier ones end."""
+
+    @_abc_1.abstractmethod
+    def RedeemReset(
+        self,
+        request: _accounts_pb2.RedeemResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.SignInResponse, _abc.Awaitable[_accounts_pb2.SignInResponse]]:
+        """Sets another password, ends the user's sessions, and signs them in. For whoever holds the link."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _accounts_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListTokensResponse, _abc.Awaitable[_accounts_pb2.ListTokensResponse]]:
+        """The caller's personal tokens."""
+
+    @_abc_1.abstractmethod
+    def CreateToken(
+        self,
+        request: _accounts_pb2.CreateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.CreateTokenResponse, _abc.Awaitable[_accounts_pb2.CreateTokenResponse]]:
+        """Makes a personal token. For users who are signed in: no token makes another."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _accounts_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.RevokeTokenResponse, _abc.Awaitable[_accounts_pb2.RevokeTokenResponse]]:
+        """Ends a personal token of the caller's."""
+
+    @_abc_1.abstractmethod
+    def BeginDeviceLogin(
+        self,
+        request: _accounts_pb2.BeginDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.BeginDeviceLoginResponse, _abc.Awaitable[_accounts_pb2.BeginDeviceLoginResponse]]:
+        """Asks for a personal token, which somebody approves in the console. For everybody."""
+
+    @_abc_1.abstractmethod
+    def PollDeviceLogin(
+        self,
+        request: _accounts_pb2.PollDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.PollDeviceLoginResponse, _abc.Awaitable[_accounts_pb2.PollDeviceLoginResponse]]:
+        """Gives the token, once, after it was approved. For the program that asked."""
+
+    @_abc_1.abstractmethod
+    def ShowDeviceLogin(
+        self,
+        request: _accounts_pb2.ShowDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ShowDeviceLoginResponse, _abc.Awaitable[_accounts_pb2.ShowDeviceLoginResponse]]:
+        """What asks for a token."""
+
+    @_abc_1.abstractmethod
+    def DecideDeviceLogin(
+        self,
+        request: _accounts_pb2.DecideDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.DecideDeviceLoginResponse, _abc.Awaitable[_accounts_pb2.DecideDeviceLoginResponse]]:
+        """Approves or refuses it. For users who are signed in."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,119 @@
+"""`trunkline users`, `login` and `logout`, against a real control plane."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from click.testing import CliRunner
+from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
+
+from tests.trunkline.verbs.control_plane import ControlPlane, control_plane
+from trunkline.__main__ import main
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with control_plane(tmp_path_factory.mktemp("users")) as running:
+        yield running
+
+
+def _api(plane: ControlPlane, call: Any, token: str = "") -> Any:
+    with grpc.insecure_channel(f"unix:{plane.socket}") as channel:
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        done = getattr(admin_pb2_grpc.AdminStub(channel), type(call).__name__.removesuffix("Request"))
+        return done.with_call(call, metadata=metadata, timeout=60)
+
+
+def _session(call: Any) -> str:
+    return dict(call.trailing_metadata())["x-trunkline-set-session"].partition(" ")[0]
+
+
+def _done(plane: ControlPlane, *arguments: str) -> str:
+    result = plane.trunkline(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_people_come_and_go(plane: ControlPlane) -> None:
+    _done(plane, "orgs", "add", "acme")
+    link = _done(plane, "users", "setup-link").strip()
+    assert link.startswith("http://127.0.0.1:8081/#setup=")
+    setup = pb.RedeemSetupLinkRequest(token=link.partition("=")[2], email="alice@example.org", password=PASSWORD)
+    _api(plane, setup)
+    link = _done(plane, "users", "invite", "bob@example.org", "--org", "acme", "--role", "operator").strip()
+    listed = plane.trunkline("users", "list")
+    assert "invited: bob@example.org as operator of acme" in listed.stderr
+    _api(plane, pb.AcceptInvitationRequest(token=link.partition("=")[2], password=PASSWORD))
+    rows = json.loads(_done(plane, "users", "list", "--json"))
+    assert [(each["email"], each["memberships"], each["admin"]) for each in rows] == [
+        ("alice@example.org", [], True), ("bob@example.org", ["acme: operator"], False),
+    ]  # fmt: skip
+    assert _done(plane, "users", "role", "bob@example.org", "--org", "acme", "--role", "viewer") == (
+        "~ member acme/bob@example.org: viewer\n"
+    )
+    assert _done(plane, "users", "role", "bob@example.org", "--admin") == "~ user bob@example.org: an admin\n"
+    assert "bob@example.org" in plane.trunkline("users", "disable", "bob@example.org").output
+    assert "#reset=" in _done(plane, "users", "reset", "bob@example.org")
+    assert _done(plane, "users", "enable", "bob@example.org") == "~ user bob@example.org: enabled\n"
+    missing = plane.trunkline("users", "remove", "bop@example.org")
+    assert (missing.exit_code, "did you mean bob@example.org?" in missing.output) == (1, True)
+    assert _done(plane, "users", "remove", "bob@example.org") == "- user bob@example.org, 0 keys revoked\n"
+    refused = plane.trunkline("users", "remove", "alice@example.org")
+    assert "is the only admin" in refused.output
+    assert plane.trunkline("users", "role", "alice@example.org", "--org", "acme").exit_code == 1
+    assert "user" in _done(plane, "audit", "--type", "user")
+
+
+def test_login_by_a_link(plane: ControlPlane, tmp_path: Path) -> None:
+    link = _done(plane, "users", "setup-link").strip()
+    setup = pb.RedeemSetupLinkRequest(token=link.partition("=")[2], email="carol@example.org", password=PASSWORD)
+    session = _session(_api(plane, setup)[1])
+    environment = {
+        "XDG_CONFIG_HOME": str(tmp_path), "TRUNKLINE_CONTROL": None, "TRUNKLINE_ADMIN_TOKEN": None,
+    }  # fmt: skip
+    missing = str(tmp_path / "missing")
+
+    def approve() -> None:
+        """As Carol does in the console, as soon as the code is there."""
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            with plane.store() as store:
+                rows = store.read(lambda view: view.rows("SELECT user_code FROM device_login"))
+            if rows:
+                request = pb.DecideDeviceLoginRequest(user_code=rows[0][0], approve=True)
+                _api(plane, request, session)
+                return
+            time.sleep(0.05)
+
+    approving = threading.Thread(target=approve)
+    approving.start()
+    address = f"unix:{plane.socket}"
+    result = CliRunner().invoke(main, ("login", address), env=environment)
+    approving.join()
+    assert result.exit_code == 0, result.output
+    assert "/#device=" in result.output
+    assert "signed in as carol@example.org" in result.output
+    stored = tmp_path / "trunkline" / "login.json"
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    token = json.loads(stored.read_text())["token"]
+    assert token not in result.output
+    listed = CliRunner().invoke(main, ("orgs", "list", "--data-dir", missing), env=environment)
+    assert (listed.exit_code, "acme" in listed.output) == (0, True), listed.output
+    # It is for this gateway: no other is shown it.
+    elsewhere = {**environment, "TRUNKLINE_CONTROL": "127.0.0.1:1"}
+    other = CliRunner().invoke(main, ("orgs", "list", "--data-dir", missing), env=elsewhere)
+    assert "TRUNKLINE_ADMIN_TOKEN is not set" in other.output
+    assert "signed out carol@example.org" in CliRunner().invoke(main, ("logout",), env=environment).output
+    assert not stored.exists()
+    with pytest.raises(grpc.RpcError, match="was revoked"):
+        _api(plane, pb.GetMeRequest(), token)

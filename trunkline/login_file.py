@@ -1,0 +1,55 @@
+"""What `trunkline login` keeps for one user of this machine: `$XDG_CONFIG_HOME/trunkline/login.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from trunkline import credentials
+from trunkline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """`control` is the address that the token is for; it goes to no other."""
+
+    control: str = ""
+    token: str = field(default="", repr=False)
+    email: str = ""
+    token_id: str = ""
+
+
+def path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where it is, there or not."""
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
+    return Path(base) / "trunkline" / "login.json"
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Login:
+    """Empty where nobody is signed in. Raises UsageError for a file that is not ours."""
+    where = path(environment)
+    try:
+        stored = json.loads(where.read_text())
+        return Login(**{name: str(stored.get(name, "")) for name in Login.__dataclass_fields__})
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return Login()
+    except (ValueError, AttributeError, OSError) as error:
+        raise UsageError(f"{where} cannot be read: remove it, and sign in again with `trunkline login`") from error
+
+
+def store(login: Login, environment: Mapping[str, str] = os.environ) -> Path:
+    """Replaces the file in one step. Returns where it is. Raises UsageError."""
+    where = path(environment)
+    try:
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        credentials.write_secret(where, json.dumps(asdict(login), indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {where}: {error.strerror}") from error
+    return where
+
+
+def remove(environment: Mapping[str, str] = os.environ) -> None:
+    path(environment).unlink(missing_ok=True)

@@ -1,0 +1,199 @@
+"""The Admin service's methods about links for joining and for a new password."""
+
+# ruff: noqa: N802  # the methods' names are the protocol's
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from trunkline_proto.admin.v1 import accounts_pb2 as pb
+
+from xds_server.accounts import links
+from xds_server.accounts.caller import current
+from xds_server.accounts.errors import ForbiddenError, LinkError
+from xds_server.accounts.links import Link, Purpose
+from xds_server.accounts.model import Role, User
+from xds_server.admin import enums, people, values
+from xds_server.admin.calls import actor_of, reporting
+from xds_server.admin.people import Context
+from xds_server.admin.problems import Problems, checking
+from xds_server.admin.sign_in import SignInMethods
+from xds_server.errors import NotFoundError
+from xds_server.messages import Encoder
+from xds_server.quoting import quoted
+from xds_server.store import accounts, views, writing
+from xds_server.store.connection import Snapshot
+from xds_server.store.records import Action, Actor, ObjectType
+
+if TYPE_CHECKING:
+    from xds_server.store.writing.transaction import Transaction
+
+_INVITATION = Encoder(
+    Link, pb.Invitation, given=["organisation", "role"], unsaid=["organisation_id", "purpose", "role", "user_id"]
+)
+
+
+class LinkMethods(SignInMethods):
+    """Invitations, and links for a new password."""
+
+    @reporting
+    async def InviteUser(self, request: pb.InviteUserRequest, context: Context) -> pb.InviteUserResponse:
+        email, caller = people.email(request.email), current()
+        with checking() as problems:
+            people.check_email(email, problems.at("email"))
+            role = enums.read(Role, request, "role", Role.MEMBER, problems)
+            ttl = _ttl(Purpose.INVITE, request.ttl_seconds, problems)
+        if not caller.is_admin and (request.admin or not request.organisation):
+            raise ForbiddenError("only an installation admin invites without an organisation, or as an admin")
+
+        def work(transaction: Transaction) -> tuple[Link, str]:
+            organisation_id = transaction.organisation_id(request.organisation) if request.organisation else ""
+            link = Link(
+                Purpose.INVITE,
+                email=email,
+                organisation_id=organisation_id,
+                role=role.value if organisation_id else "",
+                admin=request.admin,
+            )
+            made, value = writing.account_links.create(transaction, link, ttl)
+            view = views.invitation(made, request.organisation)
+            transaction.record(Action.CREATE, ObjectType.INVITATION, f"{email}/{made.id}", None, view)
+            return made, value
+
+        link, value = (await self._changes.write(actor_of(context), work)).value
+        url = links.url(self._console, Purpose.INVITE, value)
+        return pb.InviteUserResponse(invitation=_invitation(link, request.organisation), url=url)
+
+    @reporting
+    async def ListInvitations(
+        self, request: pb.ListInvitationsRequest, context: Context
+    ) -> pb.ListInvitationsResponse:
+        names, caller = (await self._store.load()).owners, current()
+        found = await self._store.read(lambda view: accounts.links(view, Purpose.INVITE, int(time.time())))
+        shown = [
+            _invitation(each, names.get(each.organisation_id, ""))
+            for each in found
+            if caller.role_in(names.get(each.organisation_id, "")) is Role.OWNER
+        ]
+        wanted = request.organisation
+        return pb.ListInvitationsResponse(
+            invitations=[each for each in shown if wanted in {"", each.organisation}]
+        )
+
+    @reporting
+    async def RevokeInvitation(
+        self, request: pb.RevokeInvitationRequest, context: Context
+    ) -> pb.RevokeInvitationResponse:
+        names, caller = (await self._store.load()).owners, current()
+
+        def work(transaction: Transaction) -> None:
+            link = writing.account_links.of_id(transaction, Purpose.INVITE, request.id)
+            organisation = names.get(link.organisation_id, "") if link is not None else ""
+            if link is None or caller.role_in(organisation) is not Role.OWNER:
+                raise NotFoundError(f"no invitation {quoted(request.id)}")
+            writing.account_links.remove(transaction, link.id)
+            view = views.invitation(link, organisation)
+            transaction.record(Action.REVOKE, ObjectType.INVITATION, f"{link.email}/{link.id}", view, None)
+
+        await self._changes.write(actor_of(context), work)
+        return pb.RevokeInvitationResponse()
+
+    @reporting
+    async def ShowLink(self, request: pb.ShowLinkRequest, context: Context) -> pb.ShowLinkResponse:
+        def read(view: Snapshot) -> pb.ShowLinkResponse:
+            link = accounts.link(view, request.token, int(time.time()))
+            if link is None or link.purpose is Purpose.SETUP:
+                raise LinkError(
+                    f"this link was used, has expired or is another gateway's: {Purpose.INVITE.another}"
+                )
+            known = accounts.user_of_email(view, link.email)
+            return pb.ShowLinkResponse(
+                email=link.email,
+                organisation=accounts.organisation_names(view).get(link.organisation_id, ""),
+                role=people.role(link.role),
+                admin=link.admin,
+                has_password=known is not None and bool(known.password_hash),
+                expires_at=link.expires_at,
+            )
+
+        return await self._store.read(read)
+
+    @reporting
+    async def AcceptInvitation(self, request: pb.AcceptInvitationRequest, context: Context) -> pb.SignInResponse:
+        link = await self._link(Purpose.INVITE, request.token)
+        known = await self._store.read(lambda view: accounts.user_of_email(view, link.email))
+        with checking() as problems:
+            people.check_name(request.name, problems.at("name"))
+            if known is None:
+                people.check_password(request.password, link.email, problems.at("password"))
+        # Whoever has an account and no password signs in through the identity provider, which accepts it.
+        hashed = "" if known is not None else await self._passwords.hash(request.password)
+        if known is not None:
+            known = await self.check_password(link.email, request.password, context)
+
+        def work(transaction: Transaction) -> tuple[User, str]:
+            used = writing.account_links.use(transaction, Purpose.INVITE, request.token)
+            user = known
+            if user is None:
+                user = writing.users.create(transaction, User("", used.email, request.name, password_hash=hashed))
+            user = writing.users.join(transaction, user, used)
+            return user, self._begin(transaction, user)
+
+        user, value = (await self._changes.write(Actor(f"user:{link.email}"), work)).value
+        return await self._signed_in(user, value, context)
+
+    @reporting
+    async def ResetUser(self, request: pb.ResetUserRequest, context: Context) -> pb.ResetUserResponse:
+        with checking() as problems:
+            ttl = _ttl(Purpose.RESET, request.ttl_seconds, problems)
+
+        def work(transaction: Transaction) -> tuple[Link, str]:
+            user = writing.users.of_reference(transaction, request.user)
+            writing.account_links.remove_all(transaction, Purpose.RESET, user_id=user.id)
+            return writing.account_links.create(
+                transaction, Link(Purpose.RESET, email=user.email, user_id=user.id), ttl
+            )
+
+        link, value = (await self._changes.write(actor_of(context), work)).value
+        url = links.url(self._console, Purpose.RESET, value)
+        return pb.ResetUserResponse(url=url, expires_at=link.expires_at)
+
+    @reporting
+    async def RedeemReset(self, request: pb.RedeemResetRequest, context: Context) -> pb.SignInResponse:
+        link = await self._link(Purpose.RESET, request.token)
+        with checking() as problems:
+            people.check_password(request.password, link.email, problems.at("password"))
+        hashed = await self._passwords.hash(request.password)
+
+        def work(transaction: Transaction) -> tuple[User, str]:
+            used = writing.account_links.use(transaction, Purpose.RESET, request.token)
+            user = writing.users.get(transaction, used.user_id)
+            if user.disabled:
+                raise LinkError(f"this account is disabled: {Purpose.RESET.another}")
+            writing.sessions.end_all(transaction, user.id)
+            user = writing.users.set_password(transaction, user, hashed)
+            return user, self._begin(transaction, user)
+
+        user, value = (await self._changes.write(Actor(f"user:{link.email}"), work)).value
+        return await self._signed_in(user, value, context)
+
+    async def _link(self, purpose: Purpose, value: str) -> Link:
+        """What a value opens; it is not used yet. Without a link, nobody has the gateway hash passwords.
+
+        Raises LinkError.
+        """
+        link = await self._store.read(lambda view: accounts.link(view, value, int(time.time())))
+        if link is None or link.purpose is not purpose:
+            raise LinkError(f"this link was used, has expired or is another gateway's: {purpose.another}")
+        return link
+
+
+def _invitation(link: Link, organisation: str) -> pb.Invitation:
+    return _INVITATION(link, organisation=organisation, role=people.role(link.role))
+
+
+def _ttl(purpose: Purpose, given: int, problems: Problems) -> int:
+    default, longest = links.LIFETIMES[purpose]
+    values.number(given, 0, longest, f"seconds (0 = {default:,})", problems.at("ttl_seconds"))
+    return given or default

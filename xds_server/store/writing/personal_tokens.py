@@ -1,0 +1,127 @@
+"""Personal tokens, and programs that wait for one."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlmodel import col, delete, select
+
+from xds_server.accounts import tokens
+from xds_server.accounts.errors import LinkError
+from xds_server.accounts.model import DeviceLogin, PersonalToken, User
+from xds_server.errors import AlreadyExistsError, InUseError, NotFoundError
+from xds_server.store import accounts, api_keys, views
+from xds_server.store.account_tables import DeviceLoginRow, PersonalTokenRow
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.writing.transaction import Transaction
+
+#: Of one user; of programs that wait, in all and from one address.
+_MOST, _MOST_WAITING, _MOST_OF_ADDRESS = 100, 1_000, 30
+#: No vowels, which make words, and nothing that looks like something else (RFC 8628, 6.1).
+_CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
+
+
+def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) -> tuple[PersonalToken, str]:
+    """Returns the token, and its value, which is kept nowhere.
+
+    Raises AlreadyExistsError for the name, InUseError where the user has too many.
+    """
+    now = transaction.now
+    _forget(transaction)
+    of_user = select(PersonalTokenRow.name).where(PersonalTokenRow.user_id == user.id)
+    names = transaction.session.exec(of_user).all()
+    if name in names:
+        raise AlreadyExistsError(f'you have a token "{name}": revoke it first, or choose another name')
+    if len(names) >= _MOST:
+        raise InUseError(f"you have {_MOST} tokens: revoke some first")
+    value = tokens.new(tokens.Kind.PERSONAL)
+    token = PersonalToken(f"pat_{api_keys.new_id()}", user.id, name, now, now + ttl_seconds)
+    transaction.session.add(PersonalTokenRow(**accounts.PERSONAL_TOKEN.encode(token), hash=tokens.hash_of(value)))
+    transaction.session.flush()
+    transaction.record(Action.CREATE, ObjectType.TOKEN, f"{user.email}/{name}", None, views.personal_token(token))
+    return token, value
+
+
+def revoke(transaction: Transaction, user: User, token_id: str) -> None:
+    """Raises NotFoundError for a token that is not the user's."""
+    row = transaction.session.get(PersonalTokenRow, token_id)
+    if row is None or row.user_id != user.id:
+        raise NotFoundError(f"you have no token {token_id[:80]}")
+    token = accounts.PERSONAL_TOKEN.decode_row(row)
+    transaction.session.delete(row)
+    transaction.session.flush()
+    transaction.record(
+        Action.REVOKE, ObjectType.TOKEN, f"{user.email}/{token.name}", views.personal_token(token), None
+    )
+
+
+def revoke_all(transaction: Transaction, user: User) -> None:
+    """Of a user who may not call any more."""
+    of_user = select(PersonalTokenRow.id).where(PersonalTokenRow.user_id == user.id)
+    for token_id in transaction.session.exec(of_user.order_by(col(PersonalTokenRow.id))).all():
+        revoke(transaction, user, token_id)
+
+
+def note_use(transaction: Transaction, token_id: str) -> None:
+    row = transaction.session.get(PersonalTokenRow, token_id)
+    if row is not None:
+        row.used_at = transaction.now
+        transaction.session.add(row)
+
+
+def begin_device(transaction: Transaction, client: str, address: str, ttl_seconds: int) -> tuple[DeviceLogin, str]:
+    """Returns what waits now, and the value with which it asks. Raises InUseError where too many wait."""
+    _forget(transaction)
+    waiting = transaction.session.exec(select(DeviceLoginRow.address)).all()
+    if len(waiting) >= _MOST_WAITING or waiting.count(address) >= _MOST_OF_ADDRESS:
+        raise InUseError("too many programs wait to be approved: try again in some minutes")
+    value = tokens.new(tokens.Kind.DEVICE)
+    code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
+    login = DeviceLogin(f"{code[:4]}-{code[4:]}", client, address, "", transaction.now + ttl_seconds)
+    transaction.session.add(DeviceLoginRow(**accounts.DEVICE_LOGIN.encode(login), hash=tokens.hash_of(value)))
+    transaction.session.flush()
+    return login, value
+
+
+def waiting_device(transaction: Transaction, user_code: str) -> DeviceLogin:
+    """Returns what nobody has decided about. Raises NotFoundError."""
+    return accounts.DEVICE_LOGIN.decode_row(_waiting(transaction, user_code))
+
+
+def decide_device(transaction: Transaction, user_code: str, user: User, *, approve: bool) -> None:
+    """Raises NotFoundError for what nobody asked, or what was decided."""
+    row = _waiting(transaction, user_code)
+    if approve:
+        row.user_id = user.id
+        transaction.session.add(row)
+    else:
+        transaction.session.delete(row)
+    transaction.session.flush()
+
+
+def poll_device(transaction: Transaction, value: str) -> DeviceLogin | None:
+    """Returns what was approved, this once; None while nobody has decided. Raises LinkError."""
+    row = transaction.session.get(DeviceLoginRow, tokens.hash_of(value))
+    if row is None or row.expires_at <= transaction.now:
+        raise LinkError("this was refused, has expired, or has had its token: begin again with `trunkline login`")
+    if not row.user_id:
+        return None
+    login = accounts.DEVICE_LOGIN.decode_row(row)
+    transaction.session.delete(row)
+    transaction.session.flush()
+    return login
+
+
+def _waiting(transaction: Transaction, user_code: str) -> DeviceLoginRow:
+    code = user_code.strip().upper()
+    row = transaction.session.exec(select(DeviceLoginRow).where(DeviceLoginRow.user_code == code)).first()
+    if row is None or row.user_id or row.expires_at <= transaction.now:
+        raise NotFoundError("nothing waits with this code: it was mistyped, has expired, or was decided")
+    return row
+
+
+def _forget(transaction: Transaction) -> None:
+    """What nobody can use any more."""
+    now = transaction.now
+    transaction.session.exec(delete(PersonalTokenRow).where(col(PersonalTokenRow.expires_at) <= now))
+    transaction.session.exec(delete(DeviceLoginRow).where(col(DeviceLoginRow.expires_at) <= now))
