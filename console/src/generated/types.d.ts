@@ -36,6 +36,12 @@ export type Metric = "METRIC_UNSPECIFIED" | "METRIC_REQUESTS" | "METRIC_TOKENS" 
 
 export type Priority = "PRIORITY_UNSPECIFIED" | "PRIORITY_HIGH" | "PRIORITY_NORMAL" | "PRIORITY_LOW";
 
+export interface AcceptInvitationRequest {
+  token?: string;
+  name?: string;
+  password?: string;
+}
+
 export interface Alerting {
   webhook?: string;
   secret?: string;
@@ -69,6 +75,18 @@ export interface AuditEvent {
   before?: string;
   after?: string;
   revision?: string;
+}
+
+export interface BeginDeviceLoginRequest {
+  client?: string;
+}
+
+export interface BeginDeviceLoginResponse {
+  device_code?: string;
+  user_code?: string;
+  url?: string;
+  expires_at?: string;
+  interval_seconds?: number;
 }
 
 export interface CancelRequestRequest {
@@ -171,9 +189,27 @@ export interface CreateSetupLinkResponse {
   expires_at?: string;
 }
 
+export interface CreateTokenRequest {
+  name?: string;
+  ttl_seconds?: number;
+}
+
+export interface CreateTokenResponse {
+  token?: PersonalToken;
+  value?: string;
+}
+
 export interface CredentialQuota {
   credential?: number;
   quota?: Quota[];
+}
+
+export interface DecideDeviceLoginRequest {
+  user_code?: string;
+  approve?: boolean;
+}
+
+export interface DecideDeviceLoginResponse {
 }
 
 export interface DeleteOrganisationRequest {
@@ -410,6 +446,16 @@ export interface GetUsageViewResponse {
   until?: string;
 }
 
+export interface Invitation {
+  id?: string;
+  email?: string;
+  organisation?: string;
+  role?: Role;
+  admin?: boolean;
+  created_at?: string;
+  expires_at?: string;
+}
+
 export interface InviteNodeRequest {
   organisation?: string;
   owner_key?: string;
@@ -423,6 +469,19 @@ export interface InviteNodeResponse {
   token?: string;
   join_url?: string;
   expires_at?: string;
+}
+
+export interface InviteUserRequest {
+  email?: string;
+  organisation?: string;
+  role?: Role;
+  admin?: boolean;
+  ttl_seconds?: number;
+}
+
+export interface InviteUserResponse {
+  invitation?: Invitation;
+  url?: string;
 }
 
 export interface Key {
@@ -439,6 +498,7 @@ export interface Key {
   managed_by?: string;
   max_price?: string;
   priority?: Priority;
+  owner?: string;
 }
 
 export interface KeyDocument {
@@ -469,6 +529,14 @@ export interface ListAuditEventsRequest {
 
 export interface ListAuditEventsResponse {
   events?: AuditEvent[];
+}
+
+export interface ListInvitationsRequest {
+  organisation?: string;
+}
+
+export interface ListInvitationsResponse {
+  invitations?: Invitation[];
 }
 
 export interface ListKeysRequest {
@@ -538,6 +606,21 @@ export interface ListRoutesResponse {
   routes?: Route[];
 }
 
+export interface ListTokensRequest {
+}
+
+export interface ListTokensResponse {
+  tokens?: PersonalToken[];
+}
+
+export interface ListUsersRequest {
+  organisation?: string;
+}
+
+export interface ListUsersResponse {
+  users?: User[];
+}
+
 export interface ListenerCertificate {
   names?: string[];
   expires_at?: string;
@@ -582,6 +665,25 @@ export interface OrganisationDocument {
   keys?: KeyDocument[];
 }
 
+export interface PersonalToken {
+  id?: string;
+  name?: string;
+  created_at?: string;
+  expires_at?: string;
+  used_at?: string;
+}
+
+export interface PollDeviceLoginRequest {
+  device_code?: string;
+}
+
+export interface PollDeviceLoginResponse {
+  pending?: boolean;
+  value?: string;
+  token?: PersonalToken;
+  email?: string;
+}
+
 export interface Propagation {
   revision?: string;
   complete?: boolean;
@@ -616,6 +718,16 @@ export interface PutGatewayRequest {
 export interface PutGatewayResponse {
   gateway?: Gateway;
   propagation?: Propagation;
+}
+
+export interface PutMemberRequest {
+  organisation?: string;
+  user?: string;
+  role?: Role;
+}
+
+export interface PutMemberResponse {
+  user?: User;
 }
 
 export interface PutOrganisationRequest {
@@ -653,6 +765,11 @@ export interface Quota {
   amount?: string;
 }
 
+export interface RedeemResetRequest {
+  token?: string;
+  password?: string;
+}
+
 export interface RedeemSetupLinkRequest {
   token?: string;
   email?: string;
@@ -683,6 +800,15 @@ export interface Rejection {
   at?: string;
 }
 
+export interface RemoveMemberRequest {
+  organisation?: string;
+  user?: string;
+}
+
+export interface RemoveMemberResponse {
+  revoked_keys?: number;
+}
+
 export interface RemoveNodeRequest {
   node_id?: string;
   version?: string;
@@ -690,6 +816,14 @@ export interface RemoveNodeRequest {
 
 export interface RemoveNodeResponse {
   propagation?: Propagation;
+}
+
+export interface RemoveUserRequest {
+  user?: string;
+}
+
+export interface RemoveUserResponse {
+  revoked_keys?: number;
 }
 
 export interface ReportContributionsRequest {
@@ -737,6 +871,23 @@ export interface RequestFilter {
   end_user?: string;
 }
 
+export interface ResetUserRequest {
+  user?: string;
+  ttl_seconds?: number;
+}
+
+export interface ResetUserResponse {
+  url?: string;
+  expires_at?: string;
+}
+
+export interface RevokeInvitationRequest {
+  id?: string;
+}
+
+export interface RevokeInvitationResponse {
+}
+
 export interface RevokeKeyRequest {
   id?: string;
 }
@@ -744,6 +895,13 @@ export interface RevokeKeyRequest {
 export interface RevokeKeyResponse {
   key?: Key;
   propagation?: Propagation;
+}
+
+export interface RevokeTokenRequest {
+  id?: string;
+}
+
+export interface RevokeTokenResponse {
 }
 
 export interface RotateKeyRequest {
@@ -836,6 +994,29 @@ export interface SearchRequestsResponse {
 export interface SharedCache {
   store?: string;
   most_bytes?: string;
+}
+
+export interface ShowDeviceLoginRequest {
+  user_code?: string;
+}
+
+export interface ShowDeviceLoginResponse {
+  client?: string;
+  address?: string;
+  expires_at?: string;
+}
+
+export interface ShowLinkRequest {
+  token?: string;
+}
+
+export interface ShowLinkResponse {
+  email?: string;
+  organisation?: string;
+  role?: Role;
+  admin?: boolean;
+  has_password?: boolean;
+  expires_at?: string;
 }
 
 export interface SignInRequest {
@@ -974,6 +1155,17 @@ export interface UpdateNodeRequest {
 export interface UpdateNodeResponse {
   node?: Node;
   propagation?: Propagation;
+}
+
+export interface UpdateUserRequest {
+  user?: string;
+  name?: string;
+  admin?: boolean;
+  disabled?: boolean;
+}
+
+export interface UpdateUserResponse {
+  user?: User;
 }
 
 export interface UsageFilter {
@@ -1221,12 +1413,16 @@ export interface ServiceTier {
 }
 
 export interface Methods {
+  AcceptInvitation: { request: AcceptInvitationRequest; response: SignInResponse };
   Apply: { request: ApplyRequest; response: ApplyResponse };
+  BeginDeviceLogin: { request: BeginDeviceLoginRequest; response: BeginDeviceLoginResponse };
   CancelRequest: { request: CancelRequestRequest; response: CancelRequestResponse };
   ChangePassword: { request: ChangePasswordRequest; response: ChangePasswordResponse };
   CompareTargets: { request: CompareTargetsRequest; response: CompareTargetsResponse };
   CreateKey: { request: CreateKeyRequest; response: CreateKeyResponse };
   CreateSetupLink: { request: CreateSetupLinkRequest; response: CreateSetupLinkResponse };
+  CreateToken: { request: CreateTokenRequest; response: CreateTokenResponse };
+  DecideDeviceLogin: { request: DecideDeviceLoginRequest; response: DecideDeviceLoginResponse };
   DeleteOrganisation: { request: DeleteOrganisationRequest; response: DeleteOrganisationResponse };
   DeleteProvider: { request: DeleteProviderRequest; response: DeleteProviderResponse };
   DeleteRoute: { request: DeleteRouteRequest; response: DeleteRouteResponse };
@@ -1244,7 +1440,9 @@ export interface Methods {
   GetStatus: { request: GetStatusRequest; response: GetStatusResponse };
   GetUsageView: { request: GetUsageViewRequest; response: GetUsageViewResponse };
   InviteNode: { request: InviteNodeRequest; response: InviteNodeResponse };
+  InviteUser: { request: InviteUserRequest; response: InviteUserResponse };
   ListAuditEvents: { request: ListAuditEventsRequest; response: ListAuditEventsResponse };
+  ListInvitations: { request: ListInvitationsRequest; response: ListInvitationsResponse };
   ListKeys: { request: ListKeysRequest; response: ListKeysResponse };
   ListLimitUses: { request: ListLimitUsesRequest; response: ListLimitUsesResponse };
   ListNodes: { request: ListNodesRequest; response: ListNodesResponse };
@@ -1253,22 +1451,35 @@ export interface Methods {
   ListRefusedUsage: { request: ListRefusedUsageRequest; response: ListRefusedUsageResponse };
   ListRequests: { request: ListRequestsRequest; response: ListRequestsResponse };
   ListRoutes: { request: ListRoutesRequest; response: ListRoutesResponse };
+  ListTokens: { request: ListTokensRequest; response: ListTokensResponse };
+  ListUsers: { request: ListUsersRequest; response: ListUsersResponse };
+  PollDeviceLogin: { request: PollDeviceLoginRequest; response: PollDeviceLoginResponse };
   PutGateway: { request: PutGatewayRequest; response: PutGatewayResponse };
+  PutMember: { request: PutMemberRequest; response: PutMemberResponse };
   PutOrganisation: { request: PutOrganisationRequest; response: PutOrganisationResponse };
   PutProvider: { request: PutProviderRequest; response: PutProviderResponse };
   PutRoute: { request: PutRouteRequest; response: PutRouteResponse };
+  RedeemReset: { request: RedeemResetRequest; response: SignInResponse };
   RedeemSetupLink: { request: RedeemSetupLinkRequest; response: SignInResponse };
+  RemoveMember: { request: RemoveMemberRequest; response: RemoveMemberResponse };
   RemoveNode: { request: RemoveNodeRequest; response: RemoveNodeResponse };
+  RemoveUser: { request: RemoveUserRequest; response: RemoveUserResponse };
   ReportContributions: { request: ReportContributionsRequest; response: ReportContributionsResponse };
   ReportUsage: { request: ReportUsageRequest; response: ReportUsageResponse };
+  ResetUser: { request: ResetUserRequest; response: ResetUserResponse };
+  RevokeInvitation: { request: RevokeInvitationRequest; response: RevokeInvitationResponse };
   RevokeKey: { request: RevokeKeyRequest; response: RevokeKeyResponse };
+  RevokeToken: { request: RevokeTokenRequest; response: RevokeTokenResponse };
   RotateKey: { request: RotateKeyRequest; response: RotateKeyResponse };
   SearchRequests: { request: SearchRequestsRequest; response: SearchRequestsResponse };
+  ShowDeviceLogin: { request: ShowDeviceLoginRequest; response: ShowDeviceLoginResponse };
+  ShowLink: { request: ShowLinkRequest; response: ShowLinkResponse };
   SignIn: { request: SignInRequest; response: SignInResponse };
   SignOut: { request: SignOutRequest; response: SignOutResponse };
   SimulateRoutes: { request: SimulateRoutesRequest; response: SimulateRoutesResponse };
   TopRequests: { request: TopRequestsRequest; response: TopRequestsResponse };
   UpdateKey: { request: UpdateKeyRequest; response: UpdateKeyResponse };
   UpdateNode: { request: UpdateNodeRequest; response: UpdateNodeResponse };
+  UpdateUser: { request: UpdateUserRequest; response: UpdateUserResponse };
   VerifyAudit: { request: VerifyAuditRequest; response: VerifyAuditResponse };
 }
