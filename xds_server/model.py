@@ -382,14 +382,20 @@ class DefaultModel:
     model: str
 
 
+#: The `store` of answers that each translator keeps by itself.
+MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True)
 class SharedCache:
-    """Where kept answers are: `store` is `memory`, or the address of a Redis or Valkey. `most_bytes` bounds the
-    memory; 0: the translator's default.
+    """Where kept answers are: `store` is `memory`, or the address of a Redis or Valkey, which may name a user.
+    `most_bytes` bounds the memory; 0: the translator's default. `ca_file` is what TLS is verified with; empty: the
+    system's CAs.
     """
 
-    store: str = "memory"
+    store: str = MEMORY
     most_bytes: int = 0
+    ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +410,10 @@ class Alerting:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written."""
+    """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written.
+
+    `cache_password` is that of the cache's store, empty for none.
+    """
 
     cors: Cors = Cors()
     defaults: tuple[DefaultModel, ...] = ()
@@ -412,6 +421,7 @@ class Gateway:
     managed_by: str = ""
     cache: SharedCache = SharedCache()
     alerts: Alerting = Alerting()
+    cache_password: str = field(default="", repr=False)
 
 
 class Visibility(StrEnum):

@@ -58,6 +58,8 @@ EXCEPTIONS: Mapping[str, str] = {
     "Alerting.secret": "a secret goes in and never comes out; see tests/xds_server/alerts/test_sender.py",
     "KeyDocument.value": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
     "Provider.clear_credentials": "an order, not a state",
+    "SharedCache.password": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
+    "SharedCache.clear_password": "an order, not a state",
     "Provider.dialect": "this version speaks one",
     "Key.organisation": "the organisation around it, which has a case of its own",
     "RouteTarget of nodes.provider": "a target is at a provider or on nodes",
@@ -81,6 +83,7 @@ VALUES: Mapping[str, list[Any]] = {
     "Cors.origins": [["https://app.example"]],
     "DefaultModel.endpoint": ["images/edits"],
     "SharedCache.store": ["redis://127.0.0.1:6379/1"],
+    "SharedCache.ca_file": ["/etc/ca.pem"],
     "Key.expires_at": [4_000_000_000],
     "Alerting.webhook": ["https://hooks.example/b"],
 }
@@ -95,11 +98,16 @@ def _own_nodes(route: Any) -> None:
     del route.targets[2], route.targets[0]
 
 
+def _with_tls(cache: Any) -> None:
+    cache.store = "rediss://127.0.0.1:6379/1"
+
+
 #: What has to be so beside the field.
 BESIDE: Mapping[str, Callable[[Any], None]] = {
     "Limit.calendar": _calendar,
     "Limit.time_zone": _calendar,
     "Route.privacy": _own_nodes,
+    "SharedCache.ca_file": _with_tls,
 }
 
 

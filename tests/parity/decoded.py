@@ -30,7 +30,7 @@ def of_state(state: State) -> Any:
         ],
         [policy.Key.FromString(resources.key(each)) for each in state.keys.values()],
         [
-            policy.Route.FromString(resources.route(each, _NOW, cache=state.gateway.cache))
+            policy.Route.FromString(resources.route(each, _NOW, cache=resources.shared_cache(state.gateway)))
             for each in state.routes.values()
         ],
     )

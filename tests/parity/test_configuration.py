@@ -243,12 +243,15 @@ def test_exceptions_are_fields() -> None:
 def test_secrets_are_stored_and_stay_inside(store: Store) -> None:
     given = base()
     given.providers[0].credentials.append("sk-a-credential-of-the-parity-tests")
+    given.gateway.cache.store, given.gateway.cache.password = "redis://127.0.0.1", "a-password-of-the-parity-tests"
     store.write("parity", lambda tx: apply(tx, admin.Document(), Mode(prune=True)))
     committed = store.write("parity", lambda tx: apply(tx, given))
     state = store.load()
     assert state.providers["p"].credentials == ("sk-a-credential-of-the-parity-tests",)
+    assert state.gateway.cache_password == "a-password-of-the-parity-tests"
     for shown in (str(render.document(state)), str(committed.events), export.text(render.document(state))):
         assert "sk-a-credential" not in shown
+        assert "a-password" not in shown
         assert KEY_VALUE not in shown
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from typing import Any
@@ -45,14 +45,15 @@ class Scope(Enum):
 class Rule:
     """How a route caches: `ttl` in seconds, above 0. `most_bytes` is what its answers may take of the memory, 0 as
     much as all. `targets` stands for the targets of the route: other targets, other answers. `store` is where the
-    gateway keeps answers, empty for its memory, of which they may take `memory` bytes (0: the default).
+    gateway keeps answers, with its password; empty for its memory, of which they may take `memory` bytes (0: the
+    default).
     """
 
     ttl: int
     scope: Scope
     most_bytes: int
     targets: str = ""
-    store: str = ""
+    store: str = field(default="", repr=False)
     memory: int = 0
 
 

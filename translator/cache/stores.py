@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
@@ -22,20 +23,24 @@ class Store(Protocol):
 
 
 class Stores:
-    """One of each that a rule names."""
+    """The memory, and the outside store that the gateway names. That may change: the one before is left then."""
 
     def __init__(self, log: FilteringBoundLogger, memory: MemoryStore | None = None) -> None:
         self._log = log
         self._memory = memory if memory is not None else MemoryStore()
-        self._remote: dict[str, RemoteStore] = {}
+        self._address = ""
+        self._remote: RemoteStore | None = None
+        #: Those that were left, while their connections are closed.
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._failures = 0
 
     def of(self, rule: Rule) -> Store:
         """Returns the store that a route's rule names."""
         if rule.store:
-            found = self._remote.get(rule.store)
-            if found is None:
-                found = self._remote[rule.store] = RemoteStore(rule.store, self._log)
-            return found
+            if self._remote is None or self._address != rule.store:
+                self._leave()
+                self._address, self._remote = rule.store, RemoteStore(rule.store, self._log)
+            return self._remote
         memory, most = self._memory, rule.memory or DEFAULT_BYTES
         if memory.most_bytes != most:
             memory.resize(most)
@@ -45,10 +50,18 @@ class Stores:
         """For `/metrics`."""
         yield from self._memory.samples()
         help_text = "Questions to outside stores of kept answers that had no answer in time."
-        failures = sum(each.failures for each in self._remote.values())
+        failures = self._failures + (self._remote.failures if self._remote is not None else 0)
         yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, failures)
 
     async def close(self) -> None:
-        """Closes their connections."""
-        for each in self._remote.values():
-            await each.close()
+        """Closes the connections to the outside store."""
+        if self._remote is not None:
+            await self._remote.close()
+        await asyncio.gather(*self._leaving)
+
+    def _leave(self) -> None:
+        if self._remote is not None:
+            self._failures += self._remote.failures
+            task = asyncio.create_task(self._remote.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)

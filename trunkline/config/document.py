@@ -36,7 +36,7 @@ def _gateway(file: model.File) -> admin.Gateway | None:
     if file.cors is None and file.defaults is None and file.cache is None and file.alerts is None:
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
-    cache = objects.SHARED_CACHE.message(file.cache) if file.cache is not None else None
+    cache = _shared_cache(file.cache) if file.cache is not None else None
     alerts = _alerting(file.alerts) if file.alerts is not None else None
     return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}), cache=cache, alerts=alerts)
 
@@ -44,6 +44,13 @@ def _gateway(file: model.File) -> admin.Gateway | None:
 def _alerting(given: model.Alerting) -> admin.Alerting:
     message = objects.ALERTING.message(given)
     message.secret = given.secret or ""
+    return message
+
+
+def _shared_cache(given: model.SharedCache) -> admin.SharedCache:
+    message = objects.SHARED_CACHE.message(given)
+    message.password = given.password or ""
+    message.clear_password = given.password == ""
     return message
 
 

@@ -67,6 +67,8 @@ def gateway_text(stored: admin.Gateway) -> str:
     comments = [f"cors, defaults, cache and alerts: {comment}" for comment in _managed_by(stored)]
     if stored.alerts.signed:
         comments.insert(0, "alerts.secret: stored; left out here, which keeps it")
+    if stored.cache.has_password:
+        comments.insert(0, "cache.password: stored; left out here, which keeps it")
     return visible(dumped + "".join(f"# {visible(comment)}\n" for comment in comments), lines=True)
 
 

@@ -98,6 +98,10 @@ def _credential(text: str, info: ValidationInfo) -> str:
     return _secrets(info).credential(text)
 
 
+def _password(text: str, info: ValidationInfo) -> str:
+    return _secrets(info).credential(text) if text else ""
+
+
 def _value(text: str, info: ValidationInfo) -> str:
     return _secrets(info).value(text)
 
@@ -372,10 +376,14 @@ class Cors(_Strict):
 
 
 class SharedCache(_Strict):
-    """Where the answers of all routes that cache are kept."""
+    """Where the answers of all routes that cache are kept. `password` None (left out) keeps the stored one, and an
+    empty one removes it.
+    """
 
     store: Text = "memory"
     most_bytes: Count = 0
+    password: Annotated[str, AfterValidator(_password)] | None = Field(default=None, repr=False)
+    ca_file: Text | None = None
 
 
 class Alerting(_Strict):

@@ -166,8 +166,14 @@ ORGANISATION = Mapping(
     parts={model.Limit: LIMIT},
 )
 CORS = Mapping(model.Cors, admin.Cors)
-SHARED_CACHE = Mapping(model.SharedCache, admin.SharedCache)
 ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
+#: A secret goes in and does not come out.
+SHARED_CACHE = Mapping(
+    model.SharedCache,
+    admin.SharedCache,
+    apart=["password"],
+    beside=["password", "clear_password", "has_password"],
+)
 KEY = Mapping(
     model.Key,
     admin.Key,

@@ -52,16 +52,20 @@ Examples:
   trunkline gateway set --default moderations=
   trunkline gateway set --cache-store redis://cache.internal:6379/0
   trunkline gateway set --alert-webhook https://hooks.example/trunkline --alert-secret env:WEBHOOK_SECRET
+  trunkline gateway set --cache-store rediss://trunkline@cache.internal --cache-password env:CACHE_PASSWORD
 """,
 )
 @click.option("--cors-origin", "origins", multiple=True, help="A page's origin; all of them replace those before.")
 @click.option("--cors-max-age", "max_age", type=Seconds(), help="How long browsers may keep a preflight's answer.")
 @click.option("--no-cors", is_flag=True, help="Browsers' pages of other origins may not call the gateway.")
 @click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")
-@click.option("--cache-store", help="Where answers are kept: memory, or redis://HOST:PORT/NUMBER.")
+@click.option("--cache-store", help="Where answers are kept: memory, or redis://[USER@]HOST:PORT/NUMBER.")
 @click.option(
     "--cache-most-bytes", type=click.IntRange(min=0), help="Bytes of memory that they may take; 0: 256 MiB."
 )
+@click.option("--cache-password", help="That of the store, as env:NAME or file:PATH.")
+@click.option("--no-cache-password", is_flag=True, help="Remove the stored password.")
+@click.option("--cache-ca-file", help="PEM file with the CAs to trust for rediss://, as translators see the path.")
 @click.option("--alert-webhook", help="Where alerts of limits are sent: https://HOST/PATH; empty: nowhere.")
 @click.option("--alert-secret", metavar="env:NAME|file:PATH", help="Signs them.")
 @change_options
@@ -74,18 +78,26 @@ def set_gateway(
     defaults: tuple[str, ...],
     cache_store: str | None,
     cache_most_bytes: int | None,
+    cache_password: str | None,
+    no_cache_password: bool,
+    cache_ca_file: str | None,
     alert_webhook: str | None,
     alert_secret: str | None,
 ) -> None:
     """Change what is given, and leave the rest as it is."""
     if no_cors and (origins or max_age is not None):
         raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
-    of_cache = cache_store is not None or cache_most_bytes is not None
+    if no_cache_password and cache_password is not None:
+        raise UsageError("--no-cache-password does not go with --cache-password")
+    given = {"store": cache_store, "most_bytes": cache_most_bytes, "ca_file": cache_ca_file}
+    given = {name: value for name, value in given.items() if value is not None}
+    of_cache = given or cache_password is not None or no_cache_password
     of_alerts = alert_webhook is not None or alert_secret is not None
     if not (no_cors or origins or max_age is not None or defaults or of_cache or of_alerts):
         raise UsageError(
             "nothing to change: give --cors-origin, --cors-max-age, --no-cors, --default, --cache-store, "
-            "--cache-most-bytes, --alert-webhook or --alert-secret"
+            "--cache-most-bytes, --cache-password, --no-cache-password, --cache-ca-file, --alert-webhook or "
+            "--alert-secret"
         )
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
@@ -97,30 +109,33 @@ def set_gateway(
             wanted.cors.origins[:] = origins
         if max_age is not None:
             wanted.cors.max_age_seconds = max_age
-        if cache_store is not None:
-            wanted.cache.store = cache_store
-        if cache_most_bytes is not None:
-            wanted.cache.most_bytes = cache_most_bytes
+        for name, value in given.items():
+            setattr(wanted.cache, name, value)
+        if cache_password is not None:
+            wanted.cache.password = _secret("--cache-password", cache_password)
+        wanted.cache.clear_password = no_cache_password
         if alert_webhook is not None:
             wanted.alerts.webhook = alert_webhook
             if not alert_webhook:
                 wanted.ClearField("alerts")
         if alert_secret is not None:
-            wanted.alerts.secret = _secret(alert_secret)
+            wanted.alerts.secret = _secret("--alert-secret", alert_secret)
         models = {each.endpoint: each.model for each in wanted.defaults} | dict(map(_default, defaults))
         del wanted.defaults[:]
         wanted.defaults.extend(document.defaults({endpoint: name for endpoint, name in models.items() if name}))
         answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
     say("~ gateway")
     changes.say_between(export.gateway(stored), export.gateway(wanted))
+    if cache_password is not None or no_cache_password:
+        say(f"    cache.password: {'removed' if no_cache_password else 'given'} (not shown)")
     changes.report(answer.propagation)
 
 
-def _secret(text: str) -> str:
+def _secret(flag: str, text: str) -> str:
     try:
         return Secrets(os.environ, Path.cwd()).credential(text)
     except ValueError as error:
-        raise UsageError(f"--alert-secret: {error}") from error
+        raise UsageError(f"{flag}: {error}") from error
 
 
 def _default(text: str) -> tuple[str, str]:

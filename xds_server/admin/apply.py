@@ -74,7 +74,7 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     notes = _apply_keys(transaction, organisations, stored)
     _apply_routes(transaction, document)
     if document.gateway is not None:
-        writing.gateway.put(transaction, document.gateway, expected=None)
+        document.gateway.put(transaction, expected=None)
     if mode.prune:
         prune.providers(transaction, leaving)
     else:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.admin import parse, values
-from xds_server.admin.gateway import parsed as parse_gateway
+from xds_server.admin.gateway import ParsedGateway, parsed as parse_gateway
 from xds_server.admin.limits import limits
 from xds_server.admin.problems import Problems
-from xds_server.model import Gateway, Limit
+from xds_server.model import Limit
 from xds_server.store.settings import KeySettings
 
 
@@ -43,7 +43,7 @@ class ParsedDocument:
     routes: tuple[parse.ParsedRoute, ...]
     organisations: tuple[ParsedOrganisation, ...]
     #: None: stays as it is.
-    gateway: Gateway | None
+    gateway: ParsedGateway | None
 
 
 def parse_document(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -15,7 +16,7 @@ from xds_server.admin import render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.problems import Problems, checking
 from xds_server.alerts import addresses
-from xds_server.model import Alerting, Cors, DefaultModel, Gateway, SharedCache
+from xds_server.model import MEMORY, Alerting, Cors, DefaultModel, Gateway, SharedCache
 from xds_server.store import AsyncStore, writing
 
 if TYPE_CHECKING:
@@ -25,15 +26,31 @@ _ORIGINS, _LONGEST_AGE = 100, 30 * 86_400
 _ORIGIN = re.compile(
     r"\*|null|[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?"
 )
-_MEMORY, _MOST_MEMORY = "memory", 2**40
+_MOST_MEMORY = 2**40
+_LONGEST_PASSWORD, _LONGEST_PATH = 1_000, 4_096
 _STORE = re.compile(
-    r"(?:redis|rediss|valkey|valkeys)://(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\d{1,3})?"
+    r"(?:redis|rediss|valkey|valkeys)://(?:[A-Za-z0-9._~-]{1,100}@)?(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\d{1,3})?"
 )
 _SHORTEST_SECRET, _LONGEST_SECRET = 16, 256
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _RULE = "accepted: https://app.example.com, https://*.example.com, http://localhost:*, or * for all"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedGateway:
+    """`keep_password`: the value has none, and the stored one stays. `path` is for a problem that shows later."""
+
+    value: Gateway
+    keep_password: bool
+    path: str
+
+    def put(self, transaction: Transaction, *, expected: int | None) -> Gateway:
+        """Raises what `writing.gateway.put` does."""
+        return writing.gateway.put(
+            transaction, self.value, expected=expected, keep_password=self.keep_password, path=self.path
+        )
 
 
 class GatewayMethods(admin_pb2_grpc.AdminServicer):
@@ -54,7 +71,7 @@ class GatewayMethods(admin_pb2_grpc.AdminServicer):
             wanted = parsed(request.gateway, problems.at("gateway"))
 
         def work(transaction: Transaction) -> Gateway:
-            return writing.gateway.put(transaction, wanted, expected=request.gateway.version)
+            return wanted.put(transaction, expected=request.gateway.version)
 
         committed = await self._changes.write(actor_of(context), work)
         return pb.PutGatewayResponse(
@@ -63,8 +80,8 @@ class GatewayMethods(admin_pb2_grpc.AdminServicer):
         )
 
 
-def parsed(message: pb.Gateway, problems: Problems) -> Gateway:
-    """The model's value, without a version; what is not accepted is noted."""
+def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
+    """Without a version; what is not accepted is noted."""
     cors, defaults = problems.at("cors"), problems.at("defaults")
     values.at_most(message.cors.origins, _ORIGINS, cors.at("origins"))
     values.number(message.cors.max_age_seconds, 0, _LONGEST_AGE, "seconds (0 = 7,200)", cors.at("max_age_seconds"))
@@ -78,27 +95,53 @@ def parsed(message: pb.Gateway, problems: Problems) -> Gateway:
             at.at("endpoint").note(f"the same as defaults[{first_of[each.endpoint]}]; accepted: each once")
         values.model(each.model, at.at("model"))
     values.at_most(message.defaults, len(ENDPOINTS), defaults)
-    return Gateway(
+    given = message.cache
+    value = Gateway(
         Cors(
             tuple(_origin(each, cors.at("origins", index)) for index, each in enumerate(message.cors.origins)),
             message.cors.max_age_seconds,
         ),
         tuple(DefaultModel(each.endpoint, each.model) for each in message.defaults),
-        cache=_cache(message.cache, problems.at("cache")),
+        cache=_cache(given, problems.at("cache")),
+        cache_password=given.password,
         alerts=_alerts(message.alerts, problems.at("alerts")),
     )
+    return ParsedGateway(value, keep_password=not given.password and not given.clear_password, path=problems.path)
 
 
 def _cache(message: pb.SharedCache, problems: Problems) -> SharedCache:
     values.number(message.most_bytes, 0, _MOST_MEMORY, "bytes (0 = 256 MiB)", problems.at("most_bytes"))
-    store = message.store or _MEMORY
-    if store != _MEMORY and not _STORE.fullmatch(store):
+    store = message.store or MEMORY
+    if store != MEMORY and not _STORE.fullmatch(store):
         # A password would be in exports and in the audit log, so that it is not quoted either.
         problems.at("store").note(
-            "not the address of a store; accepted: memory, or redis://HOST:PORT/NUMBER (rediss:// with TLS) "
-            "without a user and a password"
+            "not the address of a store; accepted: memory, or redis://[USER@]HOST:PORT/NUMBER (rediss:// with "
+            "TLS), with the password in `password`"
         )
-    return SharedCache(store, message.most_bytes)
+    _password(message, store, problems)
+    if message.ca_file:
+        _ca_file(message.ca_file, store, problems.at("ca_file"))
+    return SharedCache(store, message.most_bytes, message.ca_file)
+
+
+def _password(message: pb.SharedCache, store: str, problems: Problems) -> None:
+    if message.clear_password and message.password:
+        problems.at("clear_password").note("accepted only without `password`")
+    if not message.password:
+        return
+    if len(message.password) > _LONGEST_PASSWORD or not message.password.isprintable():
+        problems.at("password").note(
+            f"this value is not accepted (not shown); accepted: {_LONGEST_PASSWORD} printable characters at most"
+        )
+    if store == MEMORY:
+        problems.at("password").note("accepted only with the address of a `store`")
+
+
+def _ca_file(path: str, store: str, problems: Problems) -> None:
+    if not path.startswith("/") or len(path) > _LONGEST_PATH or not path.isprintable():
+        problems.note("accepted: the absolute path of a PEM file, as translators see it")
+    elif not store.startswith(("rediss://", "valkeys://")):
+        problems.note("accepted only with a store at rediss://")
 
 
 def _alerts(message: pb.Alerting, problems: Problems) -> Alerting:

@@ -20,6 +20,7 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
+    SharedCache,
     State,
     Target,
 )
@@ -59,10 +60,16 @@ _NODE = Encoder(
     ],
     unsaid=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip
+#: A secret goes in and never comes out.
+_SHARED_CACHE = Encoder(SharedCache, pb.SharedCache, given=["password", "clear_password", "has_password"])
 _GATEWAY = Encoder(
     Gateway,
     pb.Gateway,
-    parts={Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret))},
+    unsaid=["cache_password"],
+    parts={
+        SharedCache: _SHARED_CACHE,
+        Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret)),
+    },
 )
 _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)
 
@@ -80,7 +87,9 @@ def organisation(value: Organisation) -> pb.Organisation:
 
 
 def gateway(value: Gateway) -> pb.Gateway:
-    return _GATEWAY(value)
+    message = _GATEWAY(value)
+    message.cache.has_password = bool(value.cache_password)
+    return message
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0, *, owner: str = "") -> pb.Key:

@@ -188,7 +188,7 @@ class Builder:
                 for name, each in state.organisations.items()
             },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
-            types.POLICY_ROUTE: self._route_policies(every_shape, now, state.gateway.cache),
+            types.POLICY_ROUTE: self._route_policies(every_shape, now, policy.shared_cache(state.gateway)),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import quote, urlsplit, urlunsplit
+
 from google.protobuf.message import Message
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.messages import Encoder, number
 from xds_server.model import (
+    MEMORY,
     Affinity,
     DefaultModel,
+    Gateway,
     Key,
     Limit,
     NodesTarget,
@@ -59,7 +64,7 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: Share
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
         for target in value.targets
     ]
-    outside = cache is not None and cache.store != "memory"
+    outside = cache is not None and cache.store != MEMORY
     return _encode(
         _ROUTE(
             value,
@@ -70,6 +75,17 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: Share
             cache_memory_bytes=cache.most_bytes if cache is not None else 0,
         )
     )
+
+
+def shared_cache(gateway: Gateway) -> SharedCache:
+    """Where answers are kept, as translators are told: the address has the password in it, and whom to trust."""
+    cache = gateway.cache
+    parts = urlsplit(cache.store)
+    netloc, query = parts.netloc, f"ssl_ca_certs={quote(cache.ca_file)}" if cache.ca_file else ""
+    if gateway.cache_password:
+        user, _, place = netloc.rpartition("@")
+        netloc = f"{user}:{quote(gateway.cache_password, safe='')}@{place}"
+    return replace(cache, store=urlunsplit(parts._replace(netloc=netloc, query=query)))
 
 
 def _affinity(value: Route) -> int:

@@ -23,15 +23,18 @@ from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, JoinToken
 
+#: What the sealed password of the cache's store is tied to.
+_CACHE = b"cache"
 #: An id that may be missing: NULL, so that the database checks the others, and "" in the model.
 _NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
 
 ORGANISATION = Columns(Organisation)
 KEY = Columns(Key)
 NODE = Columns(Node)
-GATEWAY = Columns(Gateway)
 JOIN_TOKEN = Columns(JoinToken)
 AUDIT_EVENT = Columns(AuditEvent)
+#: `cache_password` is sealed: see `seal_cache_password`.
+GATEWAY = Columns(Gateway, apart=["cache_password"])
 #: `credentials` are sealed: see `seal_credentials`.
 PROVIDER = Columns(Provider, apart=["credentials"])
 #: `targets` are rows of their own.
@@ -64,6 +67,16 @@ def seal_webhook(cipher: Cipher, secret: bytes) -> bytes:
 def open_webhook(cipher: Cipher, sealed: bytes) -> bytes:
     """Raises SecretKeyError."""
     return cipher.open(sealed, _WEBHOOK)
+
+
+def seal_cache_password(cipher: Cipher, password: str) -> bytes:
+    """Returns the sealed password, or nothing for none."""
+    return cipher.seal(password.encode(), _CACHE) if password else b""
+
+
+def open_cache_password(cipher: Cipher, sealed: bytes) -> str:
+    """Raises SecretKeyError."""
+    return cipher.open(sealed, _CACHE).decode() if sealed else ""
 
 
 def _associated(provider: str) -> bytes:

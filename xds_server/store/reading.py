@@ -53,7 +53,7 @@ def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Load
         organisations=read("organisations", before.organisations, lambda: _organisations(snapshot)),
         keys=read("keys", before.keys, lambda: _keys(snapshot)),
         nodes=read("nodes", before.nodes, lambda: _nodes(snapshot)),
-        gateway=read("gateway", {"": before.gateway}, lambda: _gateway(snapshot)).get("", Gateway()),
+        gateway=read("gateway", {"": before.gateway}, lambda: _gateway(snapshot, cipher)).get("", Gateway()),
         unreadable=tuple(text for texts in unreadable.values() for text in texts),
     )
     return Loaded(state, revisions, unreadable)
@@ -103,14 +103,17 @@ def _nodes(snapshot: Snapshot) -> _Rows[Node]:
     return ((id_, name, partial(codec.NODE.decode, row)) for id_, name, *row in rows)
 
 
-def _gateway(snapshot: Snapshot) -> _Rows[Gateway]:
-    rows = snapshot.rows(f"SELECT {codec.GATEWAY.select()} FROM gateway")  # noqa: S608
-    return (("", "", partial(codec.GATEWAY.decode, row)) for row in rows)
+def _gateway(snapshot: Snapshot, cipher: Cipher) -> _Rows[Gateway]:
+    def decode(sealed: bytes, row: Sequence[Any]) -> Gateway:
+        return codec.GATEWAY.decode(row, cache_password=codec.open_cache_password(cipher, bytes(sealed)))
+
+    rows = snapshot.rows(f"SELECT cache_password, {codec.GATEWAY.select()} FROM gateway")  # noqa: S608
+    return (("", "", partial(decode, sealed, row)) for sealed, *row in rows)
 
 
-def gateway(snapshot: Snapshot) -> Gateway:
+def gateway(snapshot: Snapshot, cipher: Cipher) -> Gateway:
     """The defaults, if it never was written."""
-    return next((decode() for _, _, decode in _gateway(snapshot)), Gateway())
+    return next((decode() for _, _, decode in _gateway(snapshot, cipher)), Gateway())
 
 
 def _routes(snapshot: Snapshot, route_id: str = "") -> _Rows[Route]:

@@ -50,8 +50,8 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class GatewayRow(SQLModel, table=True):
-    """The one gateway; `origins` and `defaults` are JSON. `store` and `most_bytes` are the cache's, `webhook` and
-    `secret` (sealed) the alerts'.
+    """The one gateway; `origins` and `defaults` are JSON. `store`, `most_bytes`, `ca_file` and `cache_password`
+    (sealed) are the cache's, `webhook` and `secret` (sealed) the alerts'.
     """
 
     __tablename__ = "gateway"
@@ -63,6 +63,8 @@ class GatewayRow(SQLModel, table=True):
     managed_by: str
     store: str
     most_bytes: int = Field(sa_type=BigInteger)
+    ca_file: str
+    cache_password: bytes = Field(sa_type=LargeBinary)
     webhook: str
     secret: bytes = Field(sa_type=LargeBinary)
 

@@ -76,7 +76,9 @@ def invitation(value: Link, organisation: str) -> View:
 
 def gateway(value: Gateway) -> View:
     alerts = {"webhook": value.alerts.webhook, **({"secret": MASK} if value.alerts.secret else {})}
-    return {**_fields(value, without=("alerts", *_OF_THE_EVENT)), "alerts": alerts}
+    password = MASK if value.cache_password else ""
+    shown = _fields(value, without=("alerts", *_OF_THE_EVENT))
+    return {**shown, "alerts": alerts, "cache_password": password}
 
 
 def route(value: Route) -> View:

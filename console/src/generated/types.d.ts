@@ -994,6 +994,10 @@ export interface SearchRequestsResponse {
 export interface SharedCache {
   store?: string;
   most_bytes?: string;
+  password?: string;
+  clear_password?: boolean;
+  has_password?: boolean;
+  ca_file?: string;
 }
 
 export interface ShowDeviceLoginRequest {

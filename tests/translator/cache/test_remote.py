@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,62 +11,27 @@ from pathlib import Path
 import pytest
 import structlog
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from tests.fakes.certificates import CertificateAuthority
+from tests.redis_server import RedisServer
 from translator.cache import remote
 from translator.cache.answers import Kept
+from translator.cache.key import Rule, Scope
 from translator.cache.remote import RemoteStore
+from translator.cache.stores import Stores
 
 PATIENCE = 20.0
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class Server:
-    """`redis-server` on a port of its own; nothing of it is written to disk."""
-
-    def __init__(self, directory: Path) -> None:
-        self.port = free_port()
-        self.address = f"redis://127.0.0.1:{self.port}/0"
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        self._process = subprocess.Popen(command, cwd=self._directory, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert time.monotonic() < deadline, "redis-server does not listen"
-                time.sleep(0.02)
-            else:
-                return
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def store(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RemoteStore]:
+async def store(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RemoteStore]:
     monkeypatch.setattr(remote, "_REST", 0.05)
     made = RemoteStore(server.address, structlog.get_logger(), patience=PATIENCE)
     yield made
@@ -88,14 +51,14 @@ async def test_what_is_put_is_there_byte_for_byte(store: RemoteStore) -> None:
     assert store.failures == 0
 
 
-async def test_another_gateway_has_it_too(server: Server, store: RemoteStore) -> None:
+async def test_another_gateway_has_it_too(server: RedisServer, store: RemoteStore) -> None:
     other = RemoteStore(server.address.replace("redis", "valkey"), structlog.get_logger(), patience=PATIENCE)
     await store.put(b"k", "rt", answer())
     assert await other.get(b"k") is not None
     await other.close()
 
 
-async def test_its_time_ends_there(server: Server, store: RemoteStore) -> None:
+async def test_its_time_ends_there(server: RedisServer, store: RemoteStore) -> None:
     await store.put(b"k", "rt", answer(60.0))
     client = Redis.from_url(server.address)
     (name,) = await client.keys()
@@ -107,7 +70,7 @@ async def test_its_time_ends_there(server: Server, store: RemoteStore) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_is_no_answer_is_not_given_out(server: Server, store: RemoteStore) -> None:
+async def test_what_is_no_answer_is_not_given_out(server: RedisServer, store: RemoteStore) -> None:
     await store.put(b"k", "rt", answer())
     client = Redis.from_url(server.address)
     (name,) = await client.keys()
@@ -119,7 +82,7 @@ async def test_what_is_no_answer_is_not_given_out(server: Server, store: RemoteS
     await client.aclose()
 
 
-async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: Server, store: RemoteStore) -> None:
+async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: RedisServer, store: RemoteStore) -> None:
     await store.put(b"k", "rt", answer())
     server.stop()
     assert await store.get(b"k") is None
@@ -133,7 +96,7 @@ async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: Server, sto
 
 
 async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "_REST", PATIENCE)
     store = RemoteStore(server.address, structlog.get_logger(), patience=5.0)
@@ -149,3 +112,62 @@ async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(
     finally:
         server.send(signal.SIGCONT)
     await store.close()
+
+
+def signing_in(server: RedisServer, name: str, *, query: str = "") -> str:
+    """The address with a name and a password, as the control plane writes it."""
+    return server.address.replace("://", f"://{name}@") + query
+
+
+async def kept_there(address: str) -> tuple[bool, int]:
+    """Whether an answer is there after it was put, and what failed."""
+    store = RemoteStore(address, structlog.get_logger(), patience=PATIENCE)
+    await store.put(b"k", "rt", answer())
+    found = await store.get(b"k")
+    await store.close()
+    return found is not None, store.failures
+
+
+async def test_a_store_with_a_password(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "--requirepass", "a p@ss:word/") as server:
+        assert await kept_there(signing_in(server, ":a%20p%40ss%3Aword%2F")) == (True, 0)
+        for wrong in (":other", "default:", ""):
+            with capture_logs() as logs:
+                assert await kept_there(signing_in(server, wrong)) == (False, 1)
+            assert "other" not in str(logs)
+            assert str(server.port) not in str(logs)
+
+
+async def test_a_store_with_users(tmp_path: Path) -> None:
+    users = ("default off", "trunkline on >secret ~trunkline:cache:* +get +set")
+    words = [word for user in users for word in ("--user", *user.split())]
+    with RedisServer(tmp_path, *words) as server:
+        assert await kept_there(signing_in(server, "trunkline:secret")) == (True, 0)
+        assert await kept_there(signing_in(server, "other:secret")) == (False, 1)
+
+
+async def test_a_store_with_tls(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "--requirepass", "secret", authority=CertificateAuthority()) as server:
+        trusting = f"?ssl_ca_certs={server.ca_file}"
+        assert await kept_there(signing_in(server, ":secret", query=trusting)) == (True, 0)
+        with capture_logs() as logs:
+            assert await kept_there(signing_in(server, ":secret")) == (False, 1)
+        assert "secret" not in str(logs)
+
+
+async def test_an_address_that_is_none_any_more_is_left(server: RedisServer) -> None:
+    stores = Stores(structlog.get_logger())
+    first = stores.of(rule(server.address))
+    assert isinstance(first, RemoteStore)
+    await first.get(b"k")
+    second = stores.of(rule(server.address.replace("/0", "/1")))
+    assert second is not first
+    assert stores.of(rule(server.address.replace("/0", "/1"))) is second
+    async with asyncio.timeout(PATIENCE):
+        while first._client is not None:
+            await asyncio.sleep(0)
+    await stores.close()
+
+
+def rule(store: str) -> Rule:
+    return Rule(60, Scope.ORGANISATION, 0, store=store)

@@ -101,3 +101,33 @@ def test_a_file_and_a_command(plane: ControlPlane, tmp_path: Path) -> None:
     file.write_text("version: 1\nproviders: []\n")
     assert "no changes" in plane.trunkline("apply", "-f", str(file)).output
     assert "moderations: omni\n" in plane.trunkline("gateway", "show").output
+
+
+def test_the_password_of_the_caches_store_is_never_shown(plane: ControlPlane, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret\n")
+    file = tmp_path / "trunkline.yaml"
+    file.write_text("version: 1\ncache: {store: 'redis://u@cache.example/0', password: file:secret}\n")
+    applied = plane.trunkline("apply", "-f", str(file))
+    assert applied.exit_code == 0, applied.output
+    with plane.store() as store:
+        assert store.load().gateway.cache_password == "a-secret"
+    exported = plane.trunkline("export").output
+    assert "# cors, defaults and cache: the store's password is left out here, which keeps it\n" in exported
+    file.write_text(exported)
+    assert "no changes" in plane.trunkline("apply", "-f", str(file)).output
+
+    secret.write_text("another-secret")
+    given = plane.trunkline("gateway", "set", "--cache-password", f"file:{secret}", "--take-over")
+    assert given.output.startswith("~ gateway\n    cache.password: given (not shown)\n")
+    shown = [plane.trunkline(*words).output for words in (("gateway", "show"), ("audit",), ("export",))]
+    assert not any("secret" in text for text in (*shown, applied.output, exported))
+    with plane.store() as store:
+        assert store.load().gateway.cache_password == "another-secret"
+    assert plane.trunkline("gateway", "set", "--no-cache-password").exit_code == 0
+    file.write_text("version: 1\ncache: {store: 'redis://u@cache.example/0', password: a-secret}\n")
+    refused = plane.trunkline("apply", "-f", str(file))
+    assert refused.exit_code == 1
+    assert "a-secret" not in refused.output
+    with plane.store() as store:
+        assert store.load().gateway.cache_password == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from xds_server.model import Cors, DefaultModel, Gateway
 from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
+STORE = "redis://cache.example"
 NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), cache=pb.SharedCache(store="memory"))
 
 
@@ -79,6 +81,23 @@ async def test_two_changes_at_once(admin: Admin) -> None:
         (gateway(cache=pb.SharedCache(store="redis://u:secret@host")), "gateway.cache.store: not the address"),
         (gateway(cache=pb.SharedCache(most_bytes=2**41)), "gateway.cache.most_bytes: "),
         (
+            gateway(cache=pb.SharedCache(password="secret")),
+            "gateway.cache.password: accepted only with",
+        ),
+        (gateway(cache=pb.SharedCache(store=STORE, password="a\nb")), "gateway.cache.password: this value is not"),
+        (
+            gateway(cache=pb.SharedCache(store=STORE, password="secret", clear_password=True)),
+            "gateway.cache.clear_password: accepted only without",
+        ),
+        (
+            gateway(cache=pb.SharedCache(store=STORE, ca_file="/ca.pem")),
+            "gateway.cache.ca_file: accepted only with",
+        ),
+        (
+            gateway(cache=pb.SharedCache(store="rediss://a", ca_file="ca")),
+            "gateway.cache.ca_file: accepted: ",
+        ),
+        (
             pb.Gateway(defaults=[*gateway().defaults, *gateway().defaults]),
             "gateway.defaults[1].endpoint: the same",
         ),
@@ -89,6 +108,58 @@ async def test_what_is_not_accepted(admin: Admin, wanted: pb.Gateway | None, pro
         await admin.stub.PutGateway(pb.PutGatewayRequest(gateway=wanted))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert str(caught.value.details()).startswith(problem)
+
+
+def in_store(store: str = STORE, **fields: Any) -> pb.Gateway:
+    return gateway(cache=pb.SharedCache(store=store, **fields))
+
+
+async def put_over(admin: Admin, wanted: pb.Gateway) -> pb.Gateway:
+    """Whatever is there."""
+    wanted.version = (await get(admin)).version
+    return await put(admin, wanted)
+
+
+async def test_the_stores_password_goes_in_and_stays_inside(admin: Admin) -> None:
+    stored = await put_over(admin, in_store(password="secret-1"))
+    assert (stored.cache.has_password, stored.cache.password) == (True, "")
+    assert admin.store.load().gateway.cache_password == "secret-1"
+    renewed = await put_over(admin, in_store(password="secret-2", most_bytes=0))
+    exported = await admin.stub.Export(pb.ExportRequest())
+    events = admin.store.audit_events(AuditQuery(object_type="gateway"))
+    assert [json.loads(each.after)["cache_password"] for each in events] == ["***", "***"]
+    for shown in (stored, renewed, exported, *events, repr(admin.store.load().gateway)):
+        assert "secret" not in str(shown)
+
+
+async def test_the_stores_password_stays_where_it_is_not_named(admin: Admin) -> None:
+    await put_over(admin, in_store(password="secret"))
+    stored = await put_over(admin, in_store(f"{STORE}/3", most_bytes=7))
+    assert stored.cache.has_password
+    await apply(admin, pb.Document(gateway=in_store(f"{STORE}/4")), take_over=True)
+    assert admin.store.load().gateway.cache_password == "secret"
+    assert not (await whole(admin, pb.Document(gateway=in_store(f"{STORE}/4")))).changes
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://cache.example:6380", "rediss://cache.example", "redis://u@cache.example"]
+)
+async def test_it_goes_to_no_other_address(admin: Admin, address: str) -> None:
+    await put_over(admin, in_store(password="secret"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await put_over(admin, in_store(address))
+    assert str(caught.value.details()).startswith(
+        "gateway.cache.store: the stored password was given for redis://"
+    )
+    await put_over(admin, in_store(address, password="other"))
+    assert admin.store.load().gateway.cache_password == "other"
+
+
+async def test_it_is_removed_where_that_is_said_or_answers_are_kept_in_memory(admin: Admin) -> None:
+    for wanted in (in_store(clear_password=True), gateway()):
+        await put_over(admin, in_store(password="secret"))
+        assert not (await put_over(admin, wanted)).cache.has_password
+        assert admin.store.load().gateway.cache_password == ""
 
 
 async def test_a_file_leaves_what_the_api_manages_until_it_takes_over(admin: Admin) -> None:

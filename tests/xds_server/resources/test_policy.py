@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.model import Calendar, Limit, Metric, NodesTarget, Organisation, Price, ProviderTarget, Route
+from xds_server.model import (
+    Calendar,
+    Gateway,
+    Limit,
+    Metric,
+    NodesTarget,
+    Organisation,
+    Price,
+    ProviderTarget,
+    Route,
+    SharedCache,
+)
 from xds_server.resources import policy
 
 NOW = 1_000_000.0
@@ -62,3 +74,19 @@ def test_prices_of_the_last_day_and_later_are_sent() -> None:
     assert versions(first, second, Price(3, version=3, valid_from=day_ago), later) == [3, 4]
     assert versions(first) == [1]
     assert versions(later) == [4]
+
+
+@pytest.mark.parametrize(
+    ("store", "password", "ca_file", "told"),
+    [
+        ("memory", "", "", "memory"),
+        ("redis://h:1/2", "", "", "redis://h:1/2"),
+        ("redis://h:1/2", "p@:/ %é", "", "redis://:p%40%3A%2F%20%25%C3%A9@h:1/2"),
+        ("rediss://u@[::1]", "p", "/ca dir/ca.pem", "rediss://u:p@[::1]?ssl_ca_certs=/ca%20dir/ca.pem"),
+    ],
+)
+def test_translators_are_told_how_to_sign_in_at_the_store(
+    store: str, password: str, ca_file: str, told: str
+) -> None:
+    cache = SharedCache(store, 7, ca_file)
+    assert policy.shared_cache(Gateway(cache=cache, cache_password=password)) == SharedCache(told, 7, ca_file)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from xds_server.errors import InvalidFieldError
-from xds_server.model import Alerting, Gateway
+from xds_server.model import MEMORY, Alerting, Gateway
 from xds_server.store import codec, reading, views
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import GatewayRow
@@ -17,28 +18,41 @@ from xds_server.store.writing.versions import check_put
 _ID, _NAME = 1, "gateway"
 
 
-def put(transaction: Transaction, gateway: Gateway, *, expected: int | None) -> Gateway:
-    """Returns it as stored. `expected` as in versions.check_put; raises what that raises, and ManagedError: see
-    management.settled.
+def put(
+    transaction: Transaction,
+    gateway: Gateway,
+    *,
+    expected: int | None,
+    keep_password: bool = False,
+    path: str = "gateway",
+) -> Gateway:
+    """Returns it as stored. With `keep_password` the stored password of the cache's store stays. `expected` as in
+    versions.check_put; raises what that raises, ManagedError: see management.settled, and InvalidFieldError: the
+    password would go to another address.
     """
-    before = reading.gateway(transaction.snapshot())
+    before = reading.gateway(transaction.snapshot(), transaction.cipher)
     check_put(ObjectType.GATEWAY, _NAME, current=before.version or None, expected=expected)
     secret, renewed = _secret(transaction, before.alerts, gateway.alerts)
     gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret))
+    if keep_password:
+        gateway = replace(gateway, cache_password=_kept_password(before, gateway, path))
     if not before.version and gateway == before:
         return before  # it says what holds anyway: nobody has to manage that
     gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
     if replace(gateway, version=before.version) == before:
         return before
     stored = replace(gateway, version=transaction.revision)
-    transaction.session.merge(GatewayRow(id=_ID, **codec.GATEWAY.encode(stored)))
+    sealed = codec.seal_cache_password(transaction.cipher, stored.cache_password)
+    transaction.session.merge(GatewayRow(id=_ID, **codec.GATEWAY.encode(stored), cache_password=sealed))
+    secrets = ["alerts"] if renewed else []
+    secrets += ["cache_password"] if before.cache_password != stored.cache_password else []
     transaction.record(
         Action.UPDATE,
         ObjectType.GATEWAY,
         _NAME,
         views.gateway(before),
         views.gateway(stored),
-        secrets_changed=["alerts"] if renewed else [],
+        secrets_changed=secrets,
     )
     return stored
 
@@ -57,3 +71,26 @@ def _secret(transaction: Transaction, before: Alerting, wanted: Alerting) -> tup
     if before.secret and codec.open_webhook(transaction.cipher, before.secret) == wanted.secret:
         return before.secret, False
     return codec.seal_webhook(transaction.cipher, wanted.secret), bool(before.secret)
+
+
+def _kept_password(before: Gateway, after: Gateway, path: str) -> str:
+    """The stored password, which goes to the address it was given for and to no other."""
+    if not before.cache_password or after.cache.store == MEMORY:
+        return ""
+    if _address(before.cache.store) != _address(after.cache.store):
+        raise InvalidFieldError([f"{path}.cache.store: {_moved(before.cache.store)}"])
+    return before.cache_password
+
+
+def _address(store: str) -> tuple[str, str]:
+    """Scheme, user, host and port; not the number of the database."""
+    parts = urlsplit(store)
+    return parts.scheme, parts.netloc
+
+
+def _moved(before: str) -> str:
+    scheme, netloc = _address(before)
+    return (
+        f"the stored password was given for {scheme}://{netloc} and would go to another address; give `password` "
+        'again (--cache-password), or remove it (--no-cache-password; in a file `password: ""`)'
+    )

@@ -570,19 +570,39 @@ class SharedCache(_message.Message):
 
     STORE_FIELD_NUMBER: _builtins.int
     MOST_BYTES_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    CLEAR_PASSWORD_FIELD_NUMBER: _builtins.int
+    HAS_PASSWORD_FIELD_NUMBER: _builtins.int
+    CA_FILE_FIELD_NUMBER: _builtins.int
     store: _builtins.str
-    """`redis://host:6379/0` for Redis or Valkey, `rediss://` with TLS; `memory` or empty: each translator's memory."""
+    """`redis://host:6379/0` for Redis or Valkey, `redis://user@host:6379/0` for one of its users, `rediss://` with TLS;
+    `memory` or empty: each translator's memory.
+    """
     most_bytes: _builtins.int
     """Bytes that kept answers may take of a translator's memory; 0: 256 MiB. An outside store has a bound of its own."""
+    password: _builtins.str
+    """The store's password. Input only: it is never shown. Empty: the stored one stays, as long as the store's address
+    does.
+    """
+    clear_password: _builtins.bool
+    """Removes the stored password."""
+    has_password: _builtins.bool
+    """Whether a password is stored."""
+    ca_file: _builtins.str
+    """PEM file with the CAs to trust for `rediss://`, as translators see the path. Empty: the system's."""
     def __init__(
         self,
         *,
         store: _builtins.str = ...,
         most_bytes: _builtins.int = ...,
+        password: _builtins.str = ...,
+        clear_password: _builtins.bool = ...,
+        has_password: _builtins.bool = ...,
+        ca_file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["most_bytes", b"most_bytes", "store", b"store"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_file", b"ca_file", "clear_password", b"clear_password", "has_password", b"has_password", "most_bytes", b"most_bytes", "password", b"password", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -723,8 +723,8 @@ class Route(_message.Message):
     affinity: Global___Affinity.ValueType
     """AFFINITY_POOL only where the route has a pool of machines."""
     cache_store: _builtins.str
-    """Where the gateway keeps answers; empty: in memory, of which they may take so many bytes (0: 256 MiB). Only of a
-    route that keeps any.
+    """Where the gateway keeps answers, with user, password and the file of CAs (`?ssl_ca_certs=PATH`); empty: in memory,
+    of which they may take so many bytes (0: 256 MiB). Only of a route that keeps any.
     """
     cache_memory_bytes: _builtins.int
     queue_longest_ms: _builtins.int
