@@ -113,7 +113,7 @@ def test_the_password_of_the_caches_store_is_never_shown(plane: ControlPlane, tm
     with plane.store() as store:
         assert store.load().gateway.cache_password == "a-secret"
     exported = plane.trunkline("export").output
-    assert "# cors, defaults and cache: the store's password is left out here, which keeps it\n" in exported
+    assert "# cache.password: stored; left out here, which keeps it\n" in exported
     file.write_text(exported)
     assert "no changes" in plane.trunkline("apply", "-f", str(file)).output
 
