@@ -18,13 +18,13 @@ from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
 STORE = "redis://cache.example"
-NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), cache=pb.SharedCache(store="memory"))
+NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), cache=pb.SharedCache(store="memory"), alerts=pb.Alerting())
 
 
 def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
     defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
-    memory = pb.SharedCache(store="memory")
-    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **{"cache": memory, **fields})
+    rest = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), **fields}
+    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **rest)
 
 
 async def put(admin: Admin, wanted: pb.Gateway, *, take_over: bool = False) -> pb.Gateway:
