@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
 NODE_LOCKS := tests/node_sidecar/dependencies
 
-.PHONY: up test wheel check proto golden clients lock bench fuzz clean
+.PHONY: up test wheel check proto golden clients lock docs bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -48,6 +48,10 @@ lock: $(STAMP)          ## bring every lock file of Python up to date with what 
 	$(LOCK) $(NODE_LOCKS)/machine_learning.lock --extra node --constraint $(NODE_LOCKS)/machine_learning.in pyproject.toml
 	$(LOCK) $(NODE_LOCKS)/newest.lock --extra node --upgrade pyproject.toml
 	$(LOCK) tests/clients/python/clients.lock tests/clients/python/clients.in
+	$(LOCK) docs/site.lock docs/site.in
+
+docs: $(STAMP)          ## build/site: the documentation as pages
+	$(BIN)/python -m scripts.build_docs
 
 bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
 	$(BIN)/python -m bench

@@ -1,7 +1,8 @@
-"""Puts the compiled module for Envoy into wheels, for every system that Envoy's own wheels exist for.
+"""Puts the documentation's site and the compiled module for Envoy into wheels.
 
-Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang; without that, as in `pip install .`
-from a checkout, the wheel has the sources alone and the module is compiled at the first start.
+Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang for every system that Envoy's own wheels
+exist for; without that, as in `pip install .` from a checkout, the wheel has the module's sources alone, which are
+compiled at the first start, and no site.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ TARGETS = {
 
 
 class ModuleHook(BuildHookInterface[Any]):
-    """`trunkline/_envoy/<system>-<machine>/libtrunkline.so`."""
+    """`trunkline/_envoy/<system>-<machine>/libtrunkline.so`, and `trunkline/_docs`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable" or importlib.util.find_spec("ziglang") is None:
@@ -30,6 +31,7 @@ class ModuleHook(BuildHookInterface[Any]):
         root = Path(self.root)
         sys.path.insert(0, self.root)
         # Of the checkout that is built; only with ziglang is it sure that what this imports is installed.
+        from scripts.build_docs import build  # noqa: PLC0415
         from trunkline.envoy_module import (  # noqa: PLC0415
             FLAGS,
             LIBRARY,
@@ -38,6 +40,7 @@ class ModuleHook(BuildHookInterface[Any]):
             platform_name,
         )
 
+        build_data["force_include"][str(build())] = "trunkline/_docs"
         sources = sorted((root / "envoy" / "module").glob("*.c"))
         for target, (system, machine) in TARGETS.items():
             name = platform_name(system, machine)

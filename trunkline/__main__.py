@@ -35,6 +35,7 @@ _VERBS = {
     "audit": "trunkline.verbs.audit:audit",
     "smoke": "trunkline.verbs.smoke:smoke",
     "import": "trunkline.verbs.import_:import_",
+    "docs": "trunkline.verbs.docs:docs",
     "completion": "trunkline.verbs.completion:completion",
 }
 _SUMMARIES = {
@@ -58,6 +59,7 @@ _SUMMARIES = {
     "audit": "Who changed what, newest first; checked against tampering.",
     "smoke": "Try every target, failover, costs, cache and limits of a running gateway.",
     "import": "Configurations of other gateways as trunkline.yaml: litellm.",
+    "docs": "The documentation of this version, in a browser.",
     "completion": "What bash, zsh or fish need to complete all this.",
 }
 
