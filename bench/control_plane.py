@@ -29,7 +29,8 @@ from bench.control_plane_report import table
 from bench.errors import BenchError
 from bench.lock import exclusive
 from xds_server.clients import ClientRegistry
-from xds_server.model import Endpoint, NodesTarget, Pool, Provider, ProviderTarget, Route, State, pool_name
+from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, State
+from xds_server.pool import Endpoint, Pool, pool_name
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.snapshot import Snapshot

@@ -8,7 +8,7 @@ from typing import Any
 
 project = "Trunkline"
 author = "Trunkline's authors"
-copyright = "Trunkline's authors, Apache-2.0"
+project_copyright = "Trunkline's authors, Apache-2.0"
 extensions = ["myst_parser"]
 exclude_patterns = ["images/*.md"]
 # The pages link to sections as a forge shows them.

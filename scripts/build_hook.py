@@ -1,8 +1,8 @@
 """Puts the documentation's site and the compiled module for Envoy into wheels.
 
-Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang for every system that Envoy's own wheels
-exist for; without that, as in `pip install .` from a checkout, the wheel has the module's sources alone, which are
-compiled at the first start, and no site.
+Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang for every system that Envoy's own
+wheels exist for. Without that, as in `pip install .` from a checkout, the wheel has no site, and of the module the
+sources alone, which are compiled at the first start.
 """
 
 from __future__ import annotations

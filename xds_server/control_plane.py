@@ -10,7 +10,8 @@ from typing import Protocol
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.model import Pool, Route, State
+from xds_server.model import Route, State
+from xds_server.pool import Pool
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
 from xds_server.routing.tiers import NO_RANKINGS, Rankings

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
 
 
 class Strategy(StrEnum):
@@ -472,50 +471,3 @@ class State:
     def owners(self) -> dict[str, str]:
         """The organisations' names by id; of what everybody has, both are empty."""
         return {"": "", **{each.id: each.name for each in self.organisations.values()}}
-
-
-Health = Literal["healthy", "unhealthy", "draining"]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One node's place in a pool. Live state: reported by nodes, never stored. `weight` is 1 to 1,000,000.
-
-    It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
-    the pool's audience owns it, so that the node may put the request before others. The prices are its owner's,
-    micro-USD per million tokens. `returns` counts how often it was lost and came back.
-    """
-
-    node_id: str
-    direct: tuple[str, int] | None = None
-    health: Health = "healthy"
-    weight: int = 1
-    own: bool = False
-    input_price: int = 0
-    output_price: int = 0
-    returns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The nodes that offer one model: those that its audience owns (an organisation's id, or a key's for the nodes
-    that are private to it), or, where that is empty, those that anybody may use.
-    """
-
-    model: str
-    endpoints: tuple[Endpoint, ...] = ()
-    audience: str = ""
-
-    @property
-    def name(self) -> str:
-        """Of its cluster and assignment."""
-        return pool_name(self.model, self.audience)
-
-
-def pool_name(model: str, audience: str = "") -> str:
-    """`nodes/<model>`, or `nodes/<model>@<audience>` for what the audience owns.
-
-    A model whose name has one of those signs, or a percent sign, has it percent-encoded here.
-    """
-    written = model.replace("%", "%25").replace("@", "%40")
-    return f"nodes/{written}" + (f"@{audience}" if audience else "")

@@ -90,7 +90,7 @@ static uint64_t taken(const struct quota *quota, uint64_t tokens) {
 }
 
 // When enough has left the window.
-static uint64_t wait(const struct counter *counter, uint64_t amount, uint64_t more, uint64_t now) {
+static uint64_t wait_ms(const struct counter *counter, uint64_t amount, uint64_t more, uint64_t now) {
   uint64_t left = counter->total;
   uint64_t oldest = counter->part < PARTS ? 0 : counter->part - PARTS;
   if (!left || left + more <= amount) return 0;
@@ -105,7 +105,7 @@ static uint64_t longest_wait(struct account *account, const struct quotas *quota
   uint64_t longest = 0;
   for (size_t at = 0; at < quotas->count; at++) {
     const struct quota *quota = &quotas->all[at];
-    uint64_t ms = wait(find(account, quota, now), quota->amount, taken(quota, tokens), now);
+    uint64_t ms = wait_ms(find(account, quota, now), quota->amount, taken(quota, tokens), now);
     if (ms > longest) longest = ms;
   }
   return longest;

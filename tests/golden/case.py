@@ -24,10 +24,11 @@ from trunkline.config import document, loader
 from trunkline.config.model import File
 from trunkline.config.secrets import Secrets
 from xds_server.admin.apply import Mode, apply
-from xds_server.model import Pool, State, Visibility
+from xds_server.model import State, Visibility
 from xds_server.nodes.authority import Authority
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
+from xds_server.pool import Pool
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, ListenerTls

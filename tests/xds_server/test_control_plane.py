@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from xds_server.control_plane import ControlPlane
-from xds_server.model import Endpoint, Pool, Route, State
+from xds_server.model import Route, State
+from xds_server.pool import Endpoint, Pool
 from xds_server.protocol.snapshot import Snapshot
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.troubles import Troubles

@@ -32,9 +32,8 @@ def docs(*, page: str, only_print: bool) -> None:
         raise UsageError("this checkout has no site yet: make it with `make docs`, or read docs/*.md")
     file = site / f"{page.removesuffix('.html').removesuffix('.md')}.html"
     if not file.is_file() or file.parent != site:
-        pages = ", ".join(
-            sorted(each.stem for each in site.glob("*.html") if each.stem not in {"genindex", "search"})
-        )
+        made_by_sphinx = {"genindex", "search"}
+        pages = ", ".join(sorted(each.stem for each in site.glob("*.html") if each.stem not in made_by_sphinx))
         raise UsageError(f"no page {page}; there are: {pages}")
     if only_print or not webbrowser.open(file.as_uri()):
         say(str(file))

@@ -14,7 +14,7 @@ from xds_server.ledger.query import Condition, Filter
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.reports import MOST_ROWS, key_names, organisation_names
 from xds_server.ledger.rollup import errors
-from xds_server.model import pool_name
+from xds_server.pool import pool_name
 from xds_server.store.connection import Snapshot
 
 #: The columns of usage_node that are sums.

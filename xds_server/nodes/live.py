@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import InvalidFieldError
-from xds_server.model import Endpoint, Health, Node, NodesTarget, Pool, State, Visibility
+from xds_server.model import Node, NodesTarget, State, Visibility
 from xds_server.nodes import direct, pools, weights
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.known import Known
@@ -21,6 +21,7 @@ from xds_server.nodes.measuring import Measurements, backed_models
 from xds_server.nodes.moment import Moment
 from xds_server.nodes.status import LiveNode, live_node
 from xds_server.nodes.uptime import Uptime
+from xds_server.pool import Endpoint, Health, Pool
 
 #: Seconds between two changes of weights in a model's pools.
 WEIGHTS_INTERVAL = 1.0

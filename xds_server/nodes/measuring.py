@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from xds_server.model import NodesTarget, Pool, Privacy, State
+from xds_server.model import NodesTarget, Privacy, State
+from xds_server.pool import Pool
 
 #: Seconds for which a grant holds: the sidecar gives up after 30 s, and its reports take a moment.
 GRANT = 40.0

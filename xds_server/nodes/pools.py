@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from xds_server.model import Endpoint, Node, Pool, Visibility, pool_name
+from xds_server.model import Node, Visibility
+from xds_server.pool import Endpoint, Pool, pool_name
 
 
 @dataclass(frozen=True, slots=True)

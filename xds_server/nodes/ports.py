@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from xds_server.ledger.connection import Writing
-from xds_server.model import Pool, State
+from xds_server.model import State
+from xds_server.pool import Pool
 from xds_server.store import Committed
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from xds_server.errors import (
     SilentError,
     SupersededError,
 )
-from xds_server.model import Node, Pool, State
+from xds_server.model import Node, State
 from xds_server.nodes.clock import system_clock
 from xds_server.nodes.kept import Kept, Row
 from xds_server.nodes.live import LiveNodes
@@ -25,6 +25,7 @@ from xds_server.nodes.moment import Clock, Moment
 from xds_server.nodes.ports import LiveTables, Publisher
 from xds_server.nodes.streams import ReportStream, Streams
 from xds_server.nodes.uptime_log import UptimeLog
+from xds_server.pool import Pool
 from xds_server.transport.debounce import Debounce
 
 #: Seconds between two looks at the leases, and how late one may be found to have ended.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from xds_server.model import Key, Node, NodesTarget, Pool, Privacy, Route, State
+from xds_server.model import Key, Node, NodesTarget, Privacy, Route, State
+from xds_server.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

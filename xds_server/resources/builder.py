@@ -17,13 +17,13 @@ from xds_server.model import (
     DefaultModel,
     NodesTarget,
     Organisation,
-    Pool,
     Provider,
     ProviderTarget,
     Route,
     SharedCache,
     State,
 )
+from xds_server.pool import Pool
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
 from xds_server.resources import audiences, cors, names, policy, route_table

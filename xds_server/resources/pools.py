@@ -13,7 +13,8 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
     LbEndpoint,
 )
 
-from xds_server.model import Endpoint, Health, NodesTarget, Pool
+from xds_server.model import NodesTarget
+from xds_server.pool import Endpoint, Health, Pool
 from xds_server.protocol.snapshot import ENDPOINT, Resource
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 
-from xds_server.model import Metric, NodesTarget, Privacy, Provider, Quota, Route, Target, pool_name
+from xds_server.model import Metric, NodesTarget, Privacy, Provider, Quota, Route, Target
+from xds_server.pool import pool_name
 from xds_server.resources.names import target_cluster
 from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 

@@ -30,7 +30,8 @@ from trunkline import envoy, envoy_module
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
-from xds_server.model import Endpoint, Key, Organisation, Pool, Route, State
+from xds_server.model import Key, Organisation, Route, State
+from xds_server.pool import Endpoint, Pool
 from xds_server.protocol.snapshot import ROUTE, Snapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, GatewayTls

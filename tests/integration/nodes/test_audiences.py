@@ -9,7 +9,8 @@ import pytest
 
 from tests.fakes.node import Node
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
-from xds_server.model import Endpoint, Node as Known, NodesTarget, Pool, Privacy, ProviderTarget, Route
+from xds_server.model import Node as Known, NodesTarget, Privacy, ProviderTarget, Route
+from xds_server.pool import Endpoint, Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NodeId = Callable[[], str]

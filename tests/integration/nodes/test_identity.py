@@ -14,7 +14,8 @@ from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
 from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.fakes.node import HANDSHAKE, Node, RefusedError
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
-from xds_server.model import Endpoint, NodesTarget, Pool, ProviderTarget, Route
+from xds_server.model import NodesTarget, ProviderTarget, Route
+from xds_server.pool import Endpoint, Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NodeId = Callable[[], str]

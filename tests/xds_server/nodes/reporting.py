@@ -8,9 +8,10 @@ from typing import Any
 
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
-from xds_server.model import Node, NodesTarget, Pool, Route, State
+from xds_server.model import Node, NodesTarget, Route, State
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.moment import Moment
+from xds_server.pool import Pool
 
 #: An hour's beginning.
 BEGAN = 1_800_000_000

@@ -16,13 +16,14 @@ from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 from tests.xds_server.nodes.reporting import StandingClock, node, state
 from xds_server.admin import TokenInterceptor
 from xds_server.errors import CsrError, JoinTokenError, NotFoundError
-from xds_server.model import Node, Pool, State
+from xds_server.model import Node, State
 from xds_server.nodes.enrolment import Enrolment
 from xds_server.nodes.identity import HEADER
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.ports import LiveTables
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.nodes.service import SERVICE, NodeService
+from xds_server.pool import Pool
 from xds_server.store import Committed
 from xds_server.transport.ads import SERVER_OPTIONS
 

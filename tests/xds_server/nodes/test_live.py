@@ -9,9 +9,10 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import Scene, first, heartbeat, node, node_id, offer
 from xds_server.errors import InvalidFieldError
-from xds_server.model import Pool, Visibility
+from xds_server.model import Visibility
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
+from xds_server.pool import Pool
 
 ALL = "nodes/m@org_a"
 

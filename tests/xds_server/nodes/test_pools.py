@@ -6,7 +6,8 @@ from hypothesis import given, settings, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import Scene, first, node, node_id, offer
-from xds_server.model import Node, Pool, Visibility, pool_name
+from xds_server.model import Node, Visibility
+from xds_server.pool import Pool, pool_name
 
 PRIVATE, ORGANISATION, COMMUNITY = Visibility.PRIVATE, Visibility.ORGANISATION, Visibility.COMMUNITY
 

@@ -8,18 +8,17 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.model import (
-    Endpoint,
     Key,
     Node,
     NodesTarget,
     Organisation,
-    Pool,
     Provider,
     ProviderTarget,
     Route,
     State,
     Visibility,
 )
+from xds_server.pool import Endpoint, Pool
 from xds_server.protocol import snapshot as types
 from xds_server.resources import pools, targets
 from xds_server.resources.builder import LINGER_SECONDS, Builder

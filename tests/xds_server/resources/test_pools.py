@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 
-from xds_server.model import Endpoint, Pool
+from xds_server.pool import Endpoint, Pool
 from xds_server.resources import pools
 from xds_server.resources.pools import Assignments
 

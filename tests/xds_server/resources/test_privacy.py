@@ -13,11 +13,9 @@ from google.protobuf.wrappers_pb2 import StringValue
 from hypothesis import given, settings, strategies as st
 
 from xds_server.model import (
-    Endpoint,
     Key,
     Node,
     NodesTarget,
-    Pool,
     Privacy,
     Provider,
     ProviderTarget,
@@ -26,6 +24,7 @@ from xds_server.model import (
     Strategy,
     Visibility,
 )
+from xds_server.pool import Endpoint, Pool
 from xds_server.protocol.snapshot import ENDPOINT, ROUTE, Snapshot
 from xds_server.protocol.wire import fields
 from xds_server.resources.audiences import pools

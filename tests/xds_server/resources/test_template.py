@@ -9,7 +9,8 @@ from google.protobuf.type_pb2 import Option, Type
 from google.protobuf.wrappers_pb2 import UInt32Value
 from hypothesis import given, settings, strategies as st
 
-from xds_server.model import Endpoint, Health, NodesTarget, Provider, ProviderTarget, Route, Timeouts
+from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, Timeouts
+from xds_server.pool import Endpoint, Health
 from xds_server.resources import route_table
 from xds_server.resources.names import route_key
 from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
