@@ -18,6 +18,7 @@ from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
+from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.reach import Reach
 from node_sidecar.renewal import Renewal
@@ -25,7 +26,6 @@ from node_sidecar.report import Reporter
 from node_sidecar.serving_parts import Build
 from node_sidecar.settings import Settings
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.store import WishStore
 
 #: Seconds for the first look at the local servers, so that the first report does not withdraw what is there.
 _FIRST_LOOK = 3.0
@@ -40,15 +40,15 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     """
     state_dir = private_directory(settings.state_dir)
     holder = Holder(IdentityStore(state_dir))
-    store = WishStore(state_dir, settings.environment, settings.options)
-    wishes = store.load()
+    store = PreferenceStore(state_dir, settings.environment, settings.options)
+    preferences = store.load()
     await _refuse_a_second(state_dir)
-    watch = Watch(wishes.upstreams, log, ports=settings.ports)
-    upstreams = Upstreams(watch.servers, wishes)
-    serving = build(holder, upstreams, wishes)
-    reach = Reach(wishes.direct, log)
+    watch = Watch(preferences.upstreams, log, ports=settings.ports)
+    upstreams = Upstreams(watch.servers, preferences)
+    serving = build(holder, upstreams, preferences)
+    reach = Reach(preferences.direct, log)
     node = Node(
-        wishes=wishes,
+        preferences=preferences,
         watch=watch,
         upstreams=upstreams,
         serving=serving,
@@ -56,7 +56,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         reach=reach,
         log=log,
     )
-    reporter = Reporter(holder, node.picture, node.instructed, log)
+    reporter = Reporter(holder, node.state, node.instructed, log)
     node.changed = reach.changed = reporter.changed
     watch.changed = node.servers_changed
     stop = asyncio.Event()
@@ -65,7 +65,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     def command(act: Callable[[], None]) -> Callable[[], Mapping[str, Any]]:
         def done() -> Mapping[str, Any]:
             act()
-            node.wish(store.load())
+            node.apply(store.load())
             return status()
 
         return done
@@ -74,7 +74,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         return node.status(holder.current, reporter.trouble, store)
 
     def begin_drain() -> Mapping[str, Any]:
-        log.info("draining, by its owner's wish")
+        log.info("draining, by its owner's preference")
         node.draining.set()
         return status()
 
@@ -91,7 +91,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
             {
                 **await _metrics(settings, status, serving.outcomes),
                 "probes": watch.run(),
-                "wishes": store.follow(node.wish, log),
+                "preferences": store.follow(node.apply, log),
                 "clock": node.follow_clock(),
                 "way": serving.way.run(),
                 "renewal": Renewal(holder, log).run(),

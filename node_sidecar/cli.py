@@ -20,11 +20,11 @@ from node_sidecar.errors import ControlError, SettingsError, SidecarError
 from node_sidecar.files import private_directory
 from node_sidecar.identity import IdentityStore
 from node_sidecar.leave import leave as leaving
-from node_sidecar.options import told, wish_options
+from node_sidecar.options import preference_options, told
+from node_sidecar.preferences import file
+from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.settings import Settings, default_state_dir
 from node_sidecar.text import say
-from node_sidecar.wishes import file
-from node_sidecar.wishes.store import WishStore
 
 
 def _prepare_streams() -> None:
@@ -74,8 +74,8 @@ def _log_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> None:
     """Makes this machine's local models capacity of a Trunkline gateway.
 
-    The owner's wishes (prices, hours, how much, for whom) are in node.yaml in the state directory, which is read
-    again when it changes.
+    The owner's preferences (prices, hours, how much, for whom) are in node.yaml in the state directory, which is
+    read again when it changes.
     """
 
 
@@ -97,7 +97,7 @@ def _address(value: str) -> tuple[str, int]:
 @click.option("--if-needed", is_flag=True, help="If this machine has joined already, only serve.")
 @click.option("--no-run", is_flag=True, help="Only join; `trunkline-node run` serves.")
 @click.option("--patience", type=float, default=300, show_default=True, help="Seconds to try for.")
-@wish_options
+@preference_options
 @_state_option
 @_log_options
 def join(
@@ -125,7 +125,7 @@ def join(
     store = IdentityStore(private_directory(state_dir))
     if replace or not (store.exists and if_needed):
         _join(url, token, name, store, state_dir, replace=replace, patience=patience)
-    WishStore(state_dir, os.environ, {}).keep_flags(flags)
+    PreferenceStore(state_dir, os.environ, {}).keep_flags(flags)
     if not no_run:
         _run(Settings(state_dir, log_level, log_format, environment=os.environ))
 
@@ -154,7 +154,7 @@ def _join(
     envvar="TRUNKLINE_NODE_METRICS_LISTEN",
     help="Serve /metrics for Prometheus here, without a password. Or in TRUNKLINE_NODE_METRICS_LISTEN.",
 )
-@wish_options
+@preference_options
 @_state_option
 @_log_options
 def run(
@@ -250,13 +250,13 @@ def resume(state_dir: Path) -> None:
     _command(state_dir, "resume", lambda store: store.resume(), "resumed")
 
 
-def _command(state_dir: Path, name: str, without: Callable[[WishStore], None], done: str) -> None:
+def _command(state_dir: Path, name: str, without: Callable[[PreferenceStore], None], done: str) -> None:
     """Of the running sidecar, or of its state directory for when it runs again."""
     try:
         found = asyncio.run(ControlClient(state_dir).ask(name))
     except ControlError:
         IdentityStore(state_dir).load()
-        without(WishStore(state_dir, os.environ, {}))
+        without(PreferenceStore(state_dir, os.environ, {}))
         say(f"{done}; the sidecar is not running")
         return
     say(f"{done}; serves {found['serves']}" + (f" ({found['reason']})" if found["reason"] else ""))

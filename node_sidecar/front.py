@@ -7,22 +7,22 @@ from collections.abc import Callable
 from node_sidecar.errors import SettingsError
 from node_sidecar.holder import Holder
 from node_sidecar.places import UNKNOWN
+from node_sidecar.preferences.model import Preferences
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service
 from node_sidecar.serving_parts import Serving
 from node_sidecar.tunnel.direct import DirectListener
 from node_sidecar.tunnel.tunnels import Tunnels
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.model import Wishes
 
 
-def build(holder: Holder, upstreams: Upstreams, wishes: Wishes) -> Serving:
-    """As the wishes are at the start. Call it in a running event loop."""
-    concurrency = UNKNOWN if wishes.concurrency is None else wishes.concurrency
-    gate = Gate(concurrency, wishes.queue, wishes.share / 100, own_first=wishes.own_first)
+def build(holder: Holder, upstreams: Upstreams, preferences: Preferences) -> Serving:
+    """As the preferences are at the start. Call it in a running event loop."""
+    concurrency = UNKNOWN if preferences.concurrency is None else preferences.concurrency
+    gate = Gate(concurrency, preferences.queue, preferences.share / 100, own_first=preferences.own_first)
     service = Service(upstreams, gate)
-    if wishes.direct:
-        return Serving(gate, Direct(_split(wishes.direct), holder, service), service.outcomes)
+    if preferences.direct:
+        return Serving(gate, Direct(_split(preferences.direct), holder, service), service.outcomes)
     record = holder.current.record
     return Serving(gate, Tunneled(_split(record.gateway), holder, service, record.node_id), service.outcomes)
 

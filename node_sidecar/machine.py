@@ -10,10 +10,10 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar import facts
+from node_sidecar.preferences.idle import IdleRule, IdleWatch, State
 from node_sidecar.use.gpu import Gpu
 from node_sidecar.use.owner import OwnerUse
 from node_sidecar.use.reading import UseReader
-from node_sidecar.wishes.idle import IdleRule, IdleWatch, State
 
 #: Seconds between two looks at the GPUs where no rule depends on them: only to show them.
 _LOOK = 30.0

@@ -16,15 +16,15 @@ from node_sidecar import channel
 from node_sidecar.identity import Identity, utc_now
 from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
-from node_sidecar.picture import UNKNOWN_CACHE, Picture
 from node_sidecar.places import Places, places
+from node_sidecar.preferences.availability import Availability, Serves, decide
+from node_sidecar.preferences.model import Preferences
+from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.reach import Reach
 from node_sidecar.serving_parts import Serving
+from node_sidecar.state import UNKNOWN_CACHE, NodeState
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.availability import Availability, Serves, decide
-from node_sidecar.wishes.model import Wishes
-from node_sidecar.wishes.store import WishStore
 
 #: Seconds between two looks at the clock and at the machine's use.
 _TICK = 2.0
@@ -38,7 +38,7 @@ class Node:
     def __init__(
         self,
         *,
-        wishes: Wishes,
+        preferences: Preferences,
         watch: Watch,
         upstreams: Upstreams,
         serving: Serving,
@@ -46,7 +46,7 @@ class Node:
         reach: Reach,
         log: FilteringBoundLogger,
     ) -> None:
-        self._wishes = wishes
+        self._preferences = preferences
         self._watch = watch
         self._upstreams = upstreams
         self._serving = serving
@@ -58,19 +58,19 @@ class Node:
         self._instructed = False
         self._left_out = 0
         #: The owner's, which holds until the next start.
-        self._concurrency = wishes.concurrency
+        self._concurrency = preferences.concurrency
         self._places = Places(serving.gate.limit)
         self.changed: Callable[[], None] = lambda: None
         self.draining = asyncio.Event()
-        self.wish(wishes)
+        self.apply(preferences)
 
     def servers_changed(self) -> None:
         """A local server has come, gone, or is another one."""
         self._place()
         self.changed()
 
-    def picture(self) -> Picture:
-        made, left_out = offers(self._watch.servers, self._wishes)
+    def state(self) -> NodeState:
+        made, left_out = offers(self._watch.servers, self._preferences)
         if left_out != self._left_out:
             self._left_out = left_out
             self._log.warning(
@@ -78,7 +78,7 @@ class Node:
                 count=left_out,
             )
         facts_now = _facts(self._machine, self._reach.address, self._places.source)
-        return Picture(
+        return NodeState(
             facts_now,
             made,
             self._shown_availability(),
@@ -107,14 +107,14 @@ class Node:
             self._log.info("drained by an operator" if instruction.drain else "resumed by an operator")
             self._admit()
 
-    def wish(self, wishes: Wishes) -> None:
-        """The owner's wishes as they are from now on."""
-        later = [name for name in _FIXED if getattr(wishes, name) != getattr(self._wishes, name)]
+    def apply(self, preferences: Preferences) -> None:
+        """The owner's preferences as they are from now on."""
+        later = [name for name in _FIXED if getattr(preferences, name) != getattr(self._preferences, name)]
         if later:
-            self._log.warning("takes effect at the next start", wishes=later)
-        self._machine.obey(wishes.idle)
-        self._wishes = self._upstreams.wishes = wishes
-        self._watch.configure(wishes.upstreams)
+            self._log.warning("takes effect at the next start", preferences=later)
+        self._machine.obey(preferences.idle)
+        self._preferences = self._upstreams.preferences = preferences
+        self._watch.configure(preferences.upstreams)
         self._place()
         self._decide()
         self.changed()
@@ -142,10 +142,10 @@ class Node:
         await self._serving.gate.idle()
         await self._serving.way.drained()
 
-    def status(self, identity: Identity, trouble: str, store: WishStore) -> dict[str, Any]:
+    def status(self, identity: Identity, trouble: str, store: PreferenceStore) -> dict[str, Any]:
         """For `trunkline-node status`."""
         gate, way = self._serving.gate, self._serving.way
-        made, _ = offers(self._watch.servers, self._wishes)
+        made, _ = offers(self._watch.servers, self._preferences)
         return {
             "node": identity.record.node_id,
             "name": identity.record.name,
@@ -176,7 +176,7 @@ class Node:
                     "in_flight": server.in_flight,
                 }
                 for server in self._watch.servers
-                if server.kind is not None or self._wishes.upstreams
+                if server.kind is not None or self._preferences.upstreams
             ],
             "models": [
                 {
@@ -215,7 +215,7 @@ class Node:
 
     def _place(self) -> None:
         """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
-        found = places(self._watch.servers, replace(self._wishes, concurrency=self._concurrency))
+        found = places(self._watch.servers, replace(self._preferences, concurrency=self._concurrency))
         if self._concurrency is None and not any(
             server.standing.reason is not None for server in self._watch.servers
         ):
@@ -226,7 +226,7 @@ class Node:
             self._log.info("requests at once", limit=found.limit or "no limit", source=found.source)
 
     def _decide(self) -> None:
-        decided = decide(self._wishes, utc_now(), self._machine.state)
+        decided = decide(self._preferences, utc_now(), self._machine.state)
         if decided == self._availability:
             return
         self._availability = decided

@@ -1,4 +1,4 @@
-"""What the node offers: the models of its local servers, as its owner wishes, in the contract's bounds."""
+"""What the node offers: the models of its local servers, as its owner preferences, in the contract's bounds."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
+from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
 from node_sidecar.probes.watch import Server
-from node_sidecar.wishes.model import Wishes
 
 #: As in registry.proto.
 MAX_OFFERS = 512
 MAX_NAME = 256
 
 
-def offers(servers: Iterable[Server], wishes: Wishes) -> tuple[tuple[wire.Offer, ...], int]:
+def offers(servers: Iterable[Server], preferences: Preferences) -> tuple[tuple[wire.Offer, ...], int]:
     """One offer for each model, in the order of their names, and how many models could not be offered.
 
     A model on several servers has the smallest context, and the capabilities that all healthy ones have.
@@ -23,10 +23,10 @@ def offers(servers: Iterable[Server], wishes: Wishes) -> tuple[tuple[wire.Offer,
     found: dict[str, list[tuple[Server, Model]]] = {}
     for server in servers:
         for model in server.standing.models:
-            if wishes.offers(model.name):
+            if preferences.offers(model.name):
                 found.setdefault(model.name, []).append((server, model))
     names = sorted(name for name in found if _fits(name))
-    made = tuple(_offer(name, found[name], wishes) for name in names[:MAX_OFFERS])
+    made = tuple(_offer(name, found[name], preferences) for name in names[:MAX_OFFERS])
     return made, len(found) - len(made)
 
 
@@ -38,14 +38,14 @@ def _fits(name: str) -> bool:
         return False
 
 
-def _offer(name: str, held: list[tuple[Server, Model]], wishes: Wishes) -> wire.Offer:
+def _offer(name: str, held: list[tuple[Server, Model]], preferences: Preferences) -> wire.Offer:
     serving = [(server, model) for server, model in held if server.standing.healthy and not model.loading]
     counted = serving or held
     contexts = [model.context_length for _, model in counted if model.context_length]
     capabilities = set(counted[0][1].capabilities)
     for _, model in counted[1:]:
         capabilities &= set(model.capabilities)
-    price = wishes.price(name)
+    price = preferences.price(name)
     return wire.Offer(
         model=name,
         context_length=min(contexts, default=0),

@@ -1,4 +1,4 @@
-"""The options of `join` and `run` that are the owner's wishes, in node.yaml's words."""
+"""The options of `join` and `run` that are the owner's preferences, in node.yaml's words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node_sidecar.errors import SettingsError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def wish_options(command: F) -> F:
+def preference_options(command: F) -> F:
     """Adds them; `told` makes a mapping of what was given."""
     for option in reversed(
         (

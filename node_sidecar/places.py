@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.detect import KINDS
 from node_sidecar.probes.watch import Server
-from node_sidecar.wishes.model import Wishes
 
 #: Until a local server has been seen.
 UNKNOWN = 16
@@ -29,26 +29,26 @@ class Places:
     source: str = ""
 
 
-def places(servers: Iterable[Server], wishes: Wishes) -> Places:
-    """What the owner wishes; else the sum over the healthy servers, and for a model over those that have it.
+def places(servers: Iterable[Server], preferences: Preferences) -> Places:
+    """What the owner preferences; else the sum over the healthy servers, and for a model over those that have it.
 
     While no server is healthy, what those that failed had counts: they come back.
     """
-    if wishes.concurrency is not None:
-        return Places(wishes.concurrency, source="set by the owner")
-    able = [server for server in servers if server.kind_name and _offered(server, wishes)]
+    if preferences.concurrency is not None:
+        return Places(preferences.concurrency, source="set by the owner")
+    able = [server for server in servers if server.kind_name and _offered(server, preferences)]
     serving = [server for server in able if server.standing.healthy] or able
     if not serving:
         return Places(UNKNOWN, source="no local server yet")
     models: dict[str, int] = {}
     for server in serving:
-        for model in _offered(server, wishes):
+        for model in _offered(server, preferences):
             models[model] = models.get(model, 0) + _parallel(server)
     return Places(sum(map(_parallel, serving)), models, _source(serving))
 
 
-def _offered(server: Server, wishes: Wishes) -> list[str]:
-    return list(dict.fromkeys(model.name for model in server.standing.models if wishes.offers(model.name)))
+def _offered(server: Server, preferences: Preferences) -> list[str]:
+    return list(dict.fromkeys(model.name for model in server.standing.models if preferences.offers(model.name)))
 
 
 def _parallel(server: Server) -> int:

@@ -19,7 +19,7 @@ from node_sidecar import channel
 from node_sidecar.errors import RemovedError
 from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
-from node_sidecar.picture import Picture, Reports
+from node_sidecar.state import NodeState, Reports
 
 Stream = grpc.aio.StreamStreamCall[wire.NodeReport, wire.NodeInstruction]
 _CODE = grpc.StatusCode
@@ -53,12 +53,12 @@ class Timing:
 
 
 class Reporter:
-    """`picture` is asked before each report; `instructed` is told each instruction. Both must not fail."""
+    """`state` is asked before each report; `instructed` is told each instruction. Both must not fail."""
 
     def __init__(
         self,
         holder: Holder,
-        picture: Callable[[], Picture],
+        state: Callable[[], NodeState],
         instructed: Callable[[wire.NodeInstruction], None],
         log: FilteringBoundLogger,
         timing: Timing | None = None,
@@ -66,7 +66,7 @@ class Reporter:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._holder = holder
-        self._picture = picture
+        self._state = state
         self._instructed = instructed
         self._log = log
         self._timing = timing or Timing()
@@ -131,7 +131,7 @@ class Reporter:
             started, wall = loop.time(), self._now()
             self._changed.clear()
             async with asyncio.timeout(self._timing.connect):
-                await stream.write(reports.next(self._picture()))
+                await stream.write(reports.next(self._state()))
             await self._pause()
             passed = max(loop.time() - started, (self._now() - wall).total_seconds())
             if passed > self._heartbeat + self._timing.jump:

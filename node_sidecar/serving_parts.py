@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from node_sidecar.holder import Holder
+from node_sidecar.preferences.model import Preferences
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.model import Wishes
 
 
 class Gate(Protocol):
@@ -69,5 +69,5 @@ class Serving:
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
-#: Builds both, for the wishes at the process's start.
-Build = Callable[[Holder, Upstreams, Wishes], Serving]
+#: Builds both, for the preferences at the process's start.
+Build = Callable[[Holder, Upstreams, Preferences], Serving]

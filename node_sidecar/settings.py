@@ -14,7 +14,7 @@ from node_sidecar.probes.detect import DEFAULT_PORTS
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`options` are fields of `Wishes` set by the command line; `environment` is for `env:NAME` in node.yaml."""
+    """`options` are the command line's fields of Preferences; `environment` is for `env:NAME` in node.yaml."""
 
     state_dir: Path
     log_level: str = "info"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.watch import Server
-from node_sidecar.wishes.model import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Upstream:
 
 
 class Upstreams:
-    def __init__(self, servers: Sequence[Server], wishes: Wishes) -> None:
+    def __init__(self, servers: Sequence[Server], preferences: Preferences) -> None:
         self._servers = servers
         #: Replaced when the owner changes node.yaml.
-        self.wishes = wishes
+        self.preferences = preferences
 
     def find(self, model: str) -> Upstream | None:
         """Among equals, the one that has served least; None if nobody can serve `model` now."""
@@ -41,7 +41,7 @@ class Upstreams:
         if not able:
             return None
         chosen = min(able, key=lambda server: (_busy(server), server.served))
-        return Upstream(f"{chosen.base_url}/v1", chosen.wish.api_key, chosen)
+        return Upstream(f"{chosen.base_url}/v1", chosen.preference.api_key, chosen)
 
     def loading(self, model: str) -> bool:
         """A server has `model`, but cannot serve it yet: it loads, or is away for a moment."""
@@ -51,7 +51,7 @@ class Upstreams:
         return not any(server.standing.healthy for server in self._having(model))
 
     def _having(self, model: str, *, loading: bool = False) -> Iterator[Server]:
-        if not self.wishes.offers(model):
+        if not self.preferences.offers(model):
             return
         for server in self._servers:
             if any(held.name == model and (loading or not held.loading) for held in server.standing.models):

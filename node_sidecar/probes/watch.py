@@ -9,11 +9,11 @@ import aiohttp
 from structlog.typing import FilteringBoundLogger
 
 from node_sidecar.errors import ProbeError
+from node_sidecar.preferences.model import UpstreamPreference
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS, recognise
 from node_sidecar.probes.http import Local
 from node_sidecar.probes.kind import Kind
 from node_sidecar.probes.standing import Standing
-from node_sidecar.wishes.model import UpstreamWish
 
 #: Seconds between two probes of a server, and between two looks at a default port where there is none.
 INTERVAL = 2.0
@@ -26,16 +26,16 @@ class Server:
     `in_flight` are the requests that this node has sent to it and that run, `served` all that it has ever sent.
     """
 
-    def __init__(self, wish: UpstreamWish) -> None:
-        self.wish = wish
-        self.kind: Kind | None = KINDS[wish.kind]() if wish.kind else None
+    def __init__(self, preference: UpstreamPreference) -> None:
+        self.preference = preference
+        self.kind: Kind | None = KINDS[preference.kind]() if preference.kind else None
         self.standing = Standing()
         self.in_flight = 0
         self.served = 0
 
     @property
     def base_url(self) -> str:
-        return self.wish.url
+        return self.preference.url
 
     @property
     def kind_name(self) -> str:
@@ -50,7 +50,7 @@ class Watch:
 
     def __init__(
         self,
-        upstreams: Sequence[UpstreamWish],
+        upstreams: Sequence[UpstreamPreference],
         log: FilteringBoundLogger,
         *,
         interval: float = INTERVAL,
@@ -59,7 +59,7 @@ class Watch:
         self._log = log
         self._interval = interval
         self._ports = ports
-        self._upstreams: tuple[UpstreamWish, ...] = ()
+        self._upstreams: tuple[UpstreamPreference, ...] = ()
         self._reconfigured = asyncio.Event()
         self._tasks: dict[Server, asyncio.Task[None]] = {}
         self.servers: list[Server] = []
@@ -68,18 +68,20 @@ class Watch:
         self.ready = asyncio.Event()
         self._place(tuple(upstreams))
 
-    def configure(self, upstreams: Sequence[UpstreamWish]) -> None:
+    def configure(self, upstreams: Sequence[UpstreamPreference]) -> None:
         """Other upstreams; those that stay keep what is known of them."""
         if tuple(upstreams) != self._upstreams:
             self._place(tuple(upstreams))
             self._reconfigured.set()
             self.changed()
 
-    def _place(self, upstreams: tuple[UpstreamWish, ...]) -> None:
+    def _place(self, upstreams: tuple[UpstreamPreference, ...]) -> None:
         self._upstreams = upstreams
-        known = {server.wish: server for server in self.servers}
-        wishes = upstreams or tuple(UpstreamWish(f"http://127.0.0.1:{port}") for port in self._ports)
-        self.servers[:] = [known.get(wish) or Server(wish) for wish in dict.fromkeys(wishes)]
+        known = {server.preference: server for server in self.servers}
+        preferences = upstreams or tuple(UpstreamPreference(f"http://127.0.0.1:{port}") for port in self._ports)
+        self.servers[:] = [
+            known.get(preference) or Server(preference) for preference in dict.fromkeys(preferences)
+        ]
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -95,7 +97,7 @@ class Watch:
                     self._tasks.pop(server).cancel()
                 for server in self.servers:
                     if server not in self._tasks:
-                        local = Local(session, server.base_url, server.wish.api_key)
+                        local = Local(session, server.base_url, server.preference.api_key)
                         self._tasks[server] = group.create_task(self._watch(server, local))
                 await self._reconfigured.wait()
 
@@ -107,7 +109,7 @@ class Watch:
                 await self._probe(server, local)
             except ProbeError as error:
                 server.standing.failed(loop.time(), str(error))
-                if server.standing.gone(loop.time()) and not server.wish.kind:
+                if server.standing.gone(loop.time()) and not server.preference.kind:
                     server.kind = None
             if all(other.standing.reason is not None for other in self.servers):
                 self.ready.set()

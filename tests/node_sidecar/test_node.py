@@ -13,22 +13,22 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 from node_sidecar import node as nodes
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
-from node_sidecar.picture import UNKNOWN_CACHE
+from node_sidecar.preferences import idle
+from node_sidecar.preferences.availability import Serves
+from node_sidecar.preferences.idle import IdleRule
+from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Watch
 from node_sidecar.reach import Reach
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.refusal import Refusal
 from node_sidecar.serving_parts import Serving
+from node_sidecar.state import UNKNOWN_CACHE
 from node_sidecar.upstreams import Upstreams
 from node_sidecar.use.gpu import Gpu
 from node_sidecar.use.owner import OwnerUse
-from node_sidecar.wishes import idle
-from node_sidecar.wishes.availability import Serves
-from node_sidecar.wishes.idle import IdleRule
-from node_sidecar.wishes.model import UpstreamWish, Wishes
 
-WISH = UpstreamWish("http://127.0.0.1:1", kind="vllm")
+PREFERENCE = UpstreamPreference("http://127.0.0.1:1", kind="vllm")
 
 
 class _Tunnels:
@@ -64,16 +64,16 @@ class _Reader:
         return self.use
 
 
-def _node(wishes: Wishes, reader: _Reader | None = None) -> tuple[Node, Watch, Gate, _Tunnels]:
+def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[Node, Watch, Gate, _Tunnels]:
     log = structlog.get_logger()
-    watch, gate, tunnels = Watch(wishes.upstreams, log), Gate(4, 4), _Tunnels()
+    watch, gate, tunnels = Watch(preferences.upstreams, log), Gate(4, 4), _Tunnels()
     node = Node(
-        wishes=wishes,
+        preferences=preferences,
         watch=watch,
-        upstreams=Upstreams(watch.servers, wishes),
+        upstreams=Upstreams(watch.servers, preferences),
         serving=Serving(gate, tunnels),
         machine=Machine(log, reader or _Reader()),
-        reach=Reach(wishes.direct, log),
+        reach=Reach(preferences.direct, log),
         log=log,
     )
     return node, watch, gate, tunnels
@@ -81,31 +81,31 @@ def _node(wishes: Wishes, reader: _Reader | None = None) -> tuple[Node, Watch, G
 
 async def test_it_is_closed_until_its_tunnels_are_open() -> None:
     """A request sent earlier would fail, and be held against the node."""
-    node, _, _, tunnels = _node(Wishes(maintenance=True))
+    node, _, _, tunnels = _node(Preferences(maintenance=True))
     told = asyncio.Event()
     node.changed = told.set
-    shown = node.picture().availability
+    shown = node.state().availability
     assert (shown.serves, shown.reason) == (Serves.CLOSED, "its tunnels are not open")
     node.instructed(wire.NodeInstruction(tunnels=4))
     assert told.is_set()
-    assert node.picture().availability.serves is Serves.OWNER_ONLY
+    assert node.state().availability.serves is Serves.OWNER_ONLY
     told.clear()
     tunnels.ready = False
     tunnels.on_ready()
     assert told.is_set()
-    assert node.picture().availability.serves is Serves.CLOSED
+    assert node.state().availability.serves is Serves.CLOSED
 
 
 async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
-    node, watch, gate, _ = _node(Wishes(upstreams=(WISH,)))
-    assert node.picture().load == wire.Load(concurrency_limit=4, kv_cache_permille=UNKNOWN_CACHE)
+    node, watch, gate, _ = _node(Preferences(upstreams=(PREFERENCE,)))
+    assert node.state().load == wire.Load(concurrency_limit=4, kv_cache_permille=UNKNOWN_CACHE)
     watch.servers[0].standing.observed(0.0, Observation((Model("m"),), True, 3, 2, 700))
     async with gate.enter(own=False):
-        assert node.picture().load == wire.Load(in_flight=3, queued=2, concurrency_limit=4, kv_cache_permille=700)
+        assert node.state().load == wire.Load(in_flight=3, queued=2, concurrency_limit=4, kv_cache_permille=700)
 
 
 async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
-    node, _, _, tunnels = _node(Wishes())
+    node, _, _, tunnels = _node(Preferences())
     for told, kept in ((4, 4), (0, 1), (100_000, 64)):
         node.instructed(wire.NodeInstruction(tunnels=told))
         assert tunnels.count == kept
@@ -113,27 +113,31 @@ async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
 
 async def test_a_name_is_no_direct_address() -> None:
     for direct, told in (("", ""), ("10.0.0.5:8443", "10.0.0.5:8443"), ("rig.example.org:8443", "")):
-        node, *_ = _node(Wishes(direct=direct))
-        assert node.picture().facts.direct_address == told
+        node, *_ = _node(Preferences(direct=direct))
+        assert node.state().facts.direct_address == told
 
 
-async def test_wishes_that_wait_for_the_next_start_are_told() -> None:
-    node, *_ = _node(Wishes())
+async def test_preferences_that_wait_for_the_next_start_are_told() -> None:
+    node, *_ = _node(Preferences())
     with capture_logs() as logs:
-        node.wish(Wishes(concurrency=9, maintenance=True))
-    assert {"event": "takes effect at the next start", "wishes": ["concurrency"], "log_level": "warning"} in logs
+        node.apply(Preferences(concurrency=9, maintenance=True))
+    assert {
+        "event": "takes effect at the next start",
+        "preferences": ["concurrency"],
+        "log_level": "warning",
+    } in logs
 
 
-async def test_a_change_of_wishes_is_new_to_the_gateway() -> None:
-    node, *_ = _node(Wishes())
+async def test_a_change_of_preferences_is_new_to_the_gateway() -> None:
+    node, *_ = _node(Preferences())
     told: list[str] = []
-    node.changed = lambda: told.append(node.picture().availability.reason)
-    node.wish(Wishes(paused=True))
+    node.changed = lambda: told.append(node.state().availability.reason)
+    node.apply(Preferences(paused=True))
     assert told[-1] == "paused by its owner"
 
 
 async def test_a_node_pending_approval_says_so_once() -> None:
-    node, *_ = _node(Wishes())
+    node, *_ = _node(Preferences())
     with capture_logs() as logs:
         for pending in (True, True, False):
             node.instructed(wire.NodeInstruction(pending_approval=pending))
@@ -144,11 +148,11 @@ async def test_a_node_pending_approval_says_so_once() -> None:
 
 
 async def test_models_that_cannot_be_offered_are_told() -> None:
-    node, watch, *_ = _node(Wishes(upstreams=(WISH,)))
+    node, watch, *_ = _node(Preferences(upstreams=(PREFERENCE,)))
     watch.servers[0].standing.observed(0.0, Observation((Model("x" * 300), Model("m"))))
     with capture_logs() as logs:
-        assert [offer.model for offer in node.picture().offers] == ["m"]
-        node.picture()
+        assert [offer.model for offer in node.state().offers] == ["m"]
+        node.state()
     assert [entry["count"] for entry in logs] == [1]
 
 
@@ -163,7 +167,7 @@ async def _until(node: Node, *, serves: Serves, reason: str) -> None:
     told = asyncio.Event()
     node.changed = told.set
     async with asyncio.timeout(20):
-        while (shown := node.picture().availability).serves is not serves or shown.reason != reason:
+        while (shown := node.state().availability).serves is not serves or shown.reason != reason:
             told.clear()
             await told.wait()
 
@@ -171,9 +175,9 @@ async def _until(node: Node, *, serves: Serves, reason: str) -> None:
 @pytest.mark.usefixtures("quick")
 async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle() -> None:
     reader = _Reader(use=OwnerUse(cpu=90.0))
-    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None, after=0.05)), reader)
+    node, _, gate, _ = _node(Preferences(idle=IdleRule(cpu=20, gpu=None, after=0.05)), reader)
     node.instructed(wire.NodeInstruction(tunnels=1))
-    assert node.picture().availability.serves is Serves.CLOSED
+    assert node.state().availability.serves is Serves.CLOSED
     with pytest.raises(Refusal, match="node_closed"):
         gate.check(own=False)
     async with _looking(node):
@@ -189,7 +193,7 @@ async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idle, "UNREADABLE_AFTER", 0.05)
-    node, *_ = _node(Wishes(idle=IdleRule(cpu=20, gpu=10, after=0.01)), _Reader(use=OwnerUse(cpu=1)))
+    node, *_ = _node(Preferences(idle=IdleRule(cpu=20, gpu=10, after=0.01)), _Reader(use=OwnerUse(cpu=1)))
     node.instructed(wire.NodeInstruction(tunnels=1))
     with capture_logs() as logs:
         async with _looking(node):
@@ -199,7 +203,7 @@ async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_s
         "unreadable": "gpu",
         "log_level": "error",
     } in logs
-    assert node.picture().load.idle.state == "unreadable"
+    assert node.state().load.idle.state == "unreadable"
 
 
 @pytest.mark.usefixtures("quick")
@@ -207,16 +211,16 @@ async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
     """The gateway sends no more requests; those that come all the same are served."""
     serving = OwnerUse(cpu=1, gpu=100, separate=False, in_flight=1)
     reader = _Reader(use=replace(serving, gpu=0, in_flight=0))
-    node, _, gate, _ = _node(Wishes(idle=IdleRule(cpu=20, gpu=10, after=0.05, recheck=0.1)), reader)
+    node, _, gate, _ = _node(Preferences(idle=IdleRule(cpu=20, gpu=10, after=0.05, recheck=0.1)), reader)
     node.instructed(wire.NodeInstruction(tunnels=1))
     async with _looking(node):
         await _until(node, serves=Serves.OPEN, reason="")
         reader.use = serving
         async with asyncio.timeout(20):
-            while not node.picture().measurement_wanted:
+            while not node.state().measurement_wanted:
                 await asyncio.sleep(0)
         node.instructed(wire.NodeInstruction(tunnels=1, measure=True))
-        shown = node.picture()
+        shown = node.state()
         assert shown.availability.serves is Serves.CLOSED
         assert shown.measurement_wanted
         gate.check(own=False)
@@ -224,16 +228,16 @@ async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
 
 async def test_gpus_are_reported_also_those_that_are_found_later() -> None:
     reader = _Reader()
-    node, *_ = _node(Wishes(idle=IdleRule(cpu=20, gpu=None)), reader)
+    node, *_ = _node(Preferences(idle=IdleRule(cpu=20, gpu=None)), reader)
     told = asyncio.Event()
     node.changed = told.set
     async with _looking(node):
         reader.read = (Gpu("RTX", 1 << 30, 41.6, 1 << 20),)
         async with asyncio.timeout(20):
-            while not node.picture().facts.gpus:
+            while not node.state().facts.gpus:
                 told.clear()
                 await told.wait()
-    shown = node.picture()
+    shown = node.state()
     assert shown.facts.gpus[0] == wire.Gpu(name="RTX", memory_bytes=1 << 30)
     assert shown.load.gpus[0] == wire.GpuLoad(use_percent=42, memory_free=1 << 20)
 

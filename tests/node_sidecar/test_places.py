@@ -8,23 +8,25 @@ from structlog.testing import capture_logs
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.places import UNKNOWN, places
+from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Server, Watch
 from node_sidecar.reach import Reach
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.model import UpstreamWish, Wishes
 from tests.node_sidecar.test_node import _Tunnels
 
 LLAMA, VLLM = (
-    UpstreamWish("http://127.0.0.1:8080", kind="llama.cpp"),
-    UpstreamWish("http://127.0.0.1:8000", kind="vllm"),
+    UpstreamPreference("http://127.0.0.1:8080", kind="llama.cpp"),
+    UpstreamPreference("http://127.0.0.1:8000", kind="vllm"),
 )
 
 
-def _server(wish: UpstreamWish, *models: str, parallel: int | None = None, healthy: bool = True) -> Server:
-    server = Server(wish)
+def _server(
+    preference: UpstreamPreference, *models: str, parallel: int | None = None, healthy: bool = True
+) -> Server:
+    server = Server(preference)
     server.standing.observed(0.0, Observation(tuple(map(Model, models)), parallel=parallel))
     if not healthy:
         server.standing.failed(1.0, "it is away")
@@ -32,13 +34,13 @@ def _server(wish: UpstreamWish, *models: str, parallel: int | None = None, healt
 
 
 def test_the_owner_comes_first() -> None:
-    found = places([_server(LLAMA, "m", parallel=4)], Wishes(concurrency=9))
+    found = places([_server(LLAMA, "m", parallel=4)], Preferences(concurrency=9))
     assert (found.limit, found.models, found.source) == (9, {}, "set by the owner")
-    assert places([], Wishes(concurrency=0)).limit == 0
+    assert places([], Preferences(concurrency=0)).limit == 0
 
 
 def test_servers_add_up_by_model() -> None:
-    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "m", "n")], Wishes())
+    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "m", "n")], Preferences())
     assert found.limit == 260
     assert found.models == {"m": 260, "n": 256}
     assert found.source == (
@@ -47,63 +49,65 @@ def test_servers_add_up_by_model() -> None:
 
 
 def test_what_is_not_offered_does_not_count() -> None:
-    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "n")], Wishes(models=("m",)))
+    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "n")], Preferences(models=("m",)))
     assert (found.limit, found.models) == (4, {"m": 4})
 
 
 def test_a_server_that_fails_does_not_count_beside_one_that_works() -> None:
     away = _server(VLLM, "n", parallel=64, healthy=False)
-    assert places([away, _server(LLAMA, "m", parallel=4)], Wishes()).limit == 4
-    assert places([away], Wishes()).limit == 64
+    assert places([away, _server(LLAMA, "m", parallel=4)], Preferences()).limit == 4
+    assert places([away], Preferences()).limit == 64
 
 
 def test_nothing_is_known_without_a_server() -> None:
-    assert places([Server(LLAMA)], Wishes()).limit == UNKNOWN
+    assert places([Server(LLAMA)], Preferences()).limit == UNKNOWN
 
 
 def test_the_source_fits_a_report() -> None:
-    many = [_server(UpstreamWish(f"http://{'h' * 60}:{port}", kind="vllm"), "m") for port in range(1000, 1020)]
-    assert len(places(many, Wishes()).source.encode()) <= 256
+    many = [
+        _server(UpstreamPreference(f"http://{'h' * 60}:{port}", kind="vllm"), "m") for port in range(1000, 1020)
+    ]
+    assert len(places(many, Preferences()).source.encode()) <= 256
 
 
-def _node(wishes: Wishes) -> tuple[Node, Watch, Gate]:
+def _node(preferences: Preferences) -> tuple[Node, Watch, Gate]:
     log = structlog.get_logger()
     watch, gate = (
-        Watch(wishes.upstreams, log),
-        Gate(UNKNOWN if wishes.concurrency is None else wishes.concurrency, 4),
+        Watch(preferences.upstreams, log),
+        Gate(UNKNOWN if preferences.concurrency is None else preferences.concurrency, 4),
     )
     node = Node(
-        wishes=wishes,
+        preferences=preferences,
         watch=watch,
-        upstreams=Upstreams(watch.servers, wishes),
+        upstreams=Upstreams(watch.servers, preferences),
         serving=Serving(gate, _Tunnels()),
         machine=Machine(log),
-        reach=Reach(wishes.direct, log),
+        reach=Reach(preferences.direct, log),
         log=log,
     )
     return node, watch, gate
 
 
 async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
-    node, watch, gate = _node(Wishes(upstreams=(LLAMA,)))
+    node, watch, gate = _node(Preferences(upstreams=(LLAMA,)))
     assert gate.limit == UNKNOWN
     watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=2))
     with capture_logs() as logs:
         node.servers_changed()
     assert gate.limit == 2
     assert [each["limit"] for each in logs if each["event"] == "requests at once"] == [2]
-    picture = node.picture()
-    assert picture.load.concurrency_limit == 2
-    assert picture.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
+    state = node.state()
+    assert state.load.concurrency_limit == 2
+    assert state.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
     # The server was started again, with more slots.
     watch.servers[0].standing.observed(2.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()
-    assert node.picture().load.concurrency_limit == 8
+    assert node.state().load.concurrency_limit == 8
 
 
 async def test_an_owners_number_stays_whatever_the_server_tells() -> None:
-    node, watch, gate = _node(Wishes(upstreams=(LLAMA,), concurrency=3))
+    node, watch, gate = _node(Preferences(upstreams=(LLAMA,), concurrency=3))
     watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()
     assert gate.limit == 3
-    assert node.picture().facts.concurrency_source == "set by the owner"
+    assert node.state().facts.concurrency_source == "set by the owner"

@@ -17,14 +17,14 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 from node_sidecar.errors import RemovedError
 from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
-from node_sidecar.picture import Picture
+from node_sidecar.preferences.availability import Availability, Serves
 from node_sidecar.report import Reporter, Timing
-from node_sidecar.wishes.availability import Availability, Serves
+from node_sidecar.state import NodeState
 from tests.node_sidecar.support.joined import joined
 from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.registry import Gateway
 
-PICTURE = Picture(
+STATE = NodeState(
     wire.NodeFacts(sidecar_version="1", protocol=1),
     (wire.Offer(model="m", healthy=True),),
     Availability(Serves.OPEN),
@@ -33,14 +33,14 @@ QUICK = Timing(connect=2.0, first_delay=0.01, max_delay=0.05, slow_delay=0.05)
 
 
 class Reporting:
-    """A reporter that runs; `picture` is what it has to say."""
+    """A reporter that runs; `state` is what it has to say."""
 
     def __init__(self, holder: Holder, timing: Timing, now: Callable[[], datetime]) -> None:
-        self.picture = PICTURE
+        self.state = STATE
         self.instructions: asyncio.Queue[wire.NodeInstruction] = asyncio.Queue()
         self.reporter = Reporter(
             holder,
-            lambda: self.picture,
+            lambda: self.state,
             self.instructions.put_nowait,
             structlog.get_logger(),
             timing,
@@ -69,8 +69,8 @@ async def test_the_first_report_has_everything_and_heartbeats_follow(gateway: Ga
     async with _reporting(gateway, tmp_path) as reporting:
         name, first = await gateway.reports.get()
         assert name == NODE
-        assert first.facts == PICTURE.facts
-        assert list(first.offers) == list(PICTURE.offers)
+        assert first.facts == STATE.facts
+        assert list(first.offers) == list(STATE.offers)
         assert await gateway.report() == wire.NodeReport(sequence=2)
         assert (await reporting.instruction()).lease_ms == 6000
         assert reporting.reporter.trouble == ""
@@ -93,7 +93,7 @@ async def test_a_change_is_reported_at_once(gateway: Gateway, tmp_path: Path) ->
         await gateway.report()
         await reporting.instruction()
         started = asyncio.get_running_loop().time()
-        reporting.picture = replace(PICTURE, availability=Availability(Serves.CLOSED, "paused by its owner"))
+        reporting.state = replace(STATE, availability=Availability(Serves.CLOSED, "paused by its owner"))
         reporting.reporter.changed()
         report = await gateway.report_with("availability")
         assert report.availability == wire.AVAILABILITY_CLOSED

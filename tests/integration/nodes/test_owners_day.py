@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
+from node_sidecar.preferences.idle import MEASURE_AT_MOST, IdleRule, IdleWatch, State
 from node_sidecar.use.owner import OwnerUse
-from node_sidecar.wishes.idle import MEASURE_AT_MOST, IdleRule, IdleWatch, State
 from tests.xds_server.nodes.reporting import Scene, first, heartbeat, node, node_id
 from xds_server.nodes.measuring import GRANT
 

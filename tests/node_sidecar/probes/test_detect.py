@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from node_sidecar.preferences.file import KINDS as KINDS_IN_FILE
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS
-from node_sidecar.wishes.file import KINDS as KINDS_IN_FILE
 
 
 def test_node_yaml_knows_every_kind() -> None:

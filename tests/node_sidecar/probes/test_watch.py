@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.watch import Watch
 from node_sidecar.upstreams import Upstreams
-from node_sidecar.wishes.model import UpstreamWish, Wishes
 from tests.node_sidecar.support.local_servers import ollama, plain, vllm
 
 LLAMA3 = {"capabilities": ["completion"], "context": 8192}
@@ -37,7 +37,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def _watching(*upstreams: UpstreamWish, ports: tuple[int, ...] = ()) -> AsyncIterator[Watched]:
+async def _watching(*upstreams: UpstreamPreference, ports: tuple[int, ...] = ()) -> AsyncIterator[Watched]:
     watched = Watched(Watch(upstreams, structlog.get_logger(), interval=0.02, ports=ports))
     running = asyncio.create_task(watched.watch.run())
     try:
@@ -60,7 +60,7 @@ async def test_servers_are_found_at_default_ports() -> None:
 
 
 async def test_a_named_server_may_speak_just_openais_dialect() -> None:
-    async with plain("m") as server, _watching(UpstreamWish(server.url)) as watched:
+    async with plain("m") as server, _watching(UpstreamPreference(server.url)) as watched:
         await watched.until(lambda: watched.models() == {"m"})
         assert watched.watch.servers[0].kind_name == "openai"
 
@@ -69,7 +69,7 @@ async def test_a_server_that_starts_later_is_found() -> None:
     server = vllm("qwen")
     await server.start()
     await server.stop()
-    async with _watching(UpstreamWish(server.url)) as watched:
+    async with _watching(UpstreamPreference(server.url)) as watched:
         await watched.watch.ready.wait()
         assert watched.healthy() == [False]
         async with server:
@@ -77,7 +77,7 @@ async def test_a_server_that_starts_later_is_found() -> None:
 
 
 async def test_a_server_that_dies_is_unhealthy_and_comes_back() -> None:
-    async with vllm("qwen") as server, _watching(UpstreamWish(server.url)) as watched:
+    async with vllm("qwen") as server, _watching(UpstreamPreference(server.url)) as watched:
         await watched.until(lambda: watched.healthy() == [True])
         await server.stop()
         await watched.until(lambda: watched.healthy() == [False])
@@ -87,13 +87,13 @@ async def test_a_server_that_dies_is_unhealthy_and_comes_back() -> None:
 
 
 async def test_other_upstreams_take_effect_at_once() -> None:
-    async with vllm("a") as first, vllm("b") as second, _watching(UpstreamWish(first.url)) as watched:
+    async with vllm("a") as first, vllm("b") as second, _watching(UpstreamPreference(first.url)) as watched:
         await watched.until(lambda: watched.models() == {"a"})
         kept = watched.watch.servers[0]
-        watched.watch.configure([UpstreamWish(first.url), UpstreamWish(second.url)])
+        watched.watch.configure([UpstreamPreference(first.url), UpstreamPreference(second.url)])
         await watched.until(lambda: watched.models() == {"a", "b"})
         assert watched.watch.servers[0] is kept
-        watched.watch.configure([UpstreamWish(second.url)])
+        watched.watch.configure([UpstreamPreference(second.url)])
         assert watched.models() == {"b"}
 
 
@@ -101,8 +101,8 @@ async def test_a_server_that_hangs_does_not_stop_the_others() -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:  # connects, and nobody answers
         port = hanging.getsockname()[1]
         async with vllm("good") as good:
-            wishes = UpstreamWish(f"http://127.0.0.1:{port}", kind="vllm"), UpstreamWish(good.url)
-            async with _watching(*wishes) as watched:
+            preferences = UpstreamPreference(f"http://127.0.0.1:{port}", kind="vllm"), UpstreamPreference(good.url)
+            async with _watching(*preferences) as watched:
                 await watched.until(lambda: watched.models() == {"good"})
 
 
@@ -110,10 +110,10 @@ async def test_requests_go_to_the_server_with_the_fewest() -> None:
     async with (
         plain("m") as first,
         plain("m") as second,
-        _watching(UpstreamWish(first.url), UpstreamWish(second.url, "key")) as watched,
+        _watching(UpstreamPreference(first.url), UpstreamPreference(second.url, "key")) as watched,
     ):
         await watched.until(lambda: watched.healthy() == [True, True])
-        upstreams = Upstreams(watched.watch.servers, Wishes())
+        upstreams = Upstreams(watched.watch.servers, Preferences())
         one = upstreams.find("m")
         assert one is not None
         with one.serving():
@@ -132,9 +132,9 @@ async def test_requests_go_to_the_server_with_the_fewest() -> None:
 
 
 async def test_a_model_whose_server_is_away_is_loading() -> None:
-    async with plain("m") as server, _watching(UpstreamWish(server.url)) as watched:
+    async with plain("m") as server, _watching(UpstreamPreference(server.url)) as watched:
         await watched.until(lambda: watched.healthy() == [True])
-        upstreams = Upstreams(watched.watch.servers, Wishes())
+        upstreams = Upstreams(watched.watch.servers, Preferences())
         assert not upstreams.loading("m")
         await server.stop()
         await watched.until(lambda: watched.healthy() == [False])
@@ -144,9 +144,9 @@ async def test_a_model_whose_server_is_away_is_loading() -> None:
 
 
 async def test_a_model_that_is_not_offered_is_not_served() -> None:
-    async with plain("private", "public") as server, _watching(UpstreamWish(server.url)) as watched:
+    async with plain("private", "public") as server, _watching(UpstreamPreference(server.url)) as watched:
         await watched.until(lambda: watched.healthy() == [True])
-        upstreams = Upstreams(watched.watch.servers, Wishes(models=("pub*",)))
+        upstreams = Upstreams(watched.watch.servers, Preferences(models=("pub*",)))
         assert upstreams.find("private") is None
         assert not upstreams.loading("private")
         assert upstreams.find("public") is not None

@@ -1,4 +1,4 @@
-"""node.yaml: the owner's wishes in a file.
+"""node.yaml: the owner's preferences in a file.
 
     upstreams:                      # instead of looking at the default ports of known servers
       - http://127.0.0.1:11434
@@ -40,9 +40,9 @@ import yaml
 
 from node_sidecar import address
 from node_sidecar.errors import SettingsError
-from node_sidecar.wishes.idle import IdleRule
-from node_sidecar.wishes.model import Price, UpstreamWish, Wishes
-from node_sidecar.wishes.schedule import DAY_MINUTES, DAYS, Hours, Schedule
+from node_sidecar.preferences.idle import IdleRule
+from node_sidecar.preferences.model import Preferences, Price, UpstreamPreference
+from node_sidecar.preferences.schedule import DAY_MINUTES, DAYS, Hours, Schedule
 
 KINDS = ("vllm", "llama.cpp", "ollama", "sglang", "lm-studio", "tgi", "openai")
 _MICRO = 1_000_000
@@ -52,8 +52,8 @@ _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(MiB|GiB|MB|GB)")
 _BYTES = {"MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9}
 
 
-def parse(text: str, environment: Mapping[str, str], base: Wishes | None = None) -> Wishes:
-    """The wishes in `text`; what it does not say is as in `base`.
+def parse(text: str, environment: Mapping[str, str], base: Preferences | None = None) -> Preferences:
+    """The preferences in `text`; what it does not say is as in `base`.
 
     Raises:
         SettingsError: names the key, what it holds and what would be accepted.
@@ -65,11 +65,11 @@ def parse(text: str, environment: Mapping[str, str], base: Wishes | None = None)
         place = f" at line {mark.line + 1}" if mark is not None else ""
         raise SettingsError(f"node.yaml is not valid YAML{place}") from error
     read = fields(content if content is not None else {}, environment)
-    return replace(base or Wishes(), **read)
+    return replace(base or Preferences(), **read)
 
 
 def fields(content: Any, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of `Wishes` that a mapping in node.yaml's words sets. Raises SettingsError as `parse`."""
+    """The fields of `Preferences` that a mapping in node.yaml's words sets. Raises SettingsError as `parse`."""
     entries = _mapping(content, "node.yaml", _READERS)
     return {key: _READERS[key](value, key, environment) for key, value in entries.items()}
 
@@ -163,7 +163,7 @@ def _prices(value: Any, place: str, _: Mapping[str, str]) -> dict[str, Price]:
     return prices
 
 
-def _upstreams(value: Any, place: str, environment: Mapping[str, str]) -> tuple[UpstreamWish, ...]:
+def _upstreams(value: Any, place: str, environment: Mapping[str, str]) -> tuple[UpstreamPreference, ...]:
     upstreams = []
     for number, told in enumerate(_list(value, place)):
         where = f"{place}[{number}]"
@@ -173,7 +173,7 @@ def _upstreams(value: Any, place: str, environment: Mapping[str, str]) -> tuple[
             raise SettingsError(f"{where}.kind: {kind!r} is not known; there are {', '.join(KINDS)}")
         url = address.upstream(str(entry.get("url", "")), f"{where}.url")
         upstreams.append(
-            UpstreamWish(url, _secret(entry.get("api_key", ""), f"{where}.api_key", environment), kind)
+            UpstreamPreference(url, _secret(entry.get("api_key", ""), f"{where}.api_key", environment), kind)
         )
     return tuple(upstreams)
 

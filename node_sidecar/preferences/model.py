@@ -1,4 +1,4 @@
-"""The owner's wishes as plain values."""
+"""The owner's preferences as plain values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from node_sidecar.wishes.idle import IdleRule
-from node_sidecar.wishes.schedule import Schedule
+from node_sidecar.preferences.idle import IdleRule
+from node_sidecar.preferences.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamWish:
+class UpstreamPreference:
     """A local server. `url` as `address.upstream` returns it; `kind` is empty if it is to be found out."""
 
     url: str
@@ -28,7 +28,7 @@ class UpstreamWish:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Preferences:
     """`models` and the keys of `prices` are patterns with `*`; of several prices the first that fits counts.
 
     `concurrency` is how many requests run at once, 0 for no limit, None for as many as the local servers can
@@ -36,7 +36,7 @@ class Wishes:
     `direct` is host:port where the gateway reaches the node, empty for tunnels.
     """
 
-    upstreams: tuple[UpstreamWish, ...] = ()
+    upstreams: tuple[UpstreamPreference, ...] = ()
     models: tuple[str, ...] = ("*",)
     prices: Mapping[str, Price] = field(default_factory=dict)
     concurrency: int | None = None

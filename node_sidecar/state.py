@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
-from node_sidecar.wishes.availability import Availability, Serves
+from node_sidecar.preferences.availability import Availability, Serves
 
 #: `Load.kv_cache_permille` where it is not known.
 UNKNOWN_CACHE = 1001
@@ -18,7 +18,7 @@ _AVAILABILITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class NodeState:
     facts: wire.NodeFacts
     offers: tuple[wire.Offer, ...]
     availability: Availability
@@ -32,23 +32,23 @@ class Reports:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._said: Picture | None = None
+        self._said: NodeState | None = None
 
-    def next(self, picture: Picture) -> wire.NodeReport:
+    def next(self, state: NodeState) -> wire.NodeReport:
         """Counts as sent. Without a change it is a bare heartbeat."""
-        said, self._said = self._said, picture
+        said, self._said = self._said, state
         self._sequence += 1
         report = wire.NodeReport(
-            sequence=self._sequence, draining=picture.draining, measurement_wanted=picture.measurement_wanted
+            sequence=self._sequence, draining=state.draining, measurement_wanted=state.measurement_wanted
         )
-        if said is None or said.facts != picture.facts:
-            report.facts.CopyFrom(picture.facts)
-        if said is None or said.offers != picture.offers:
-            report.offers.extend(picture.offers)
+        if said is None or said.facts != state.facts:
+            report.facts.CopyFrom(state.facts)
+        if said is None or said.offers != state.offers:
+            report.offers.extend(state.offers)
             report.offers_complete = True
-        if said is None or said.load != picture.load:
-            report.load.CopyFrom(picture.load)
-        if said is None or said.availability != picture.availability:
-            report.availability = _AVAILABILITY[picture.availability.serves]
-            report.availability_reason = picture.availability.reason
+        if said is None or said.load != state.load:
+            report.load.CopyFrom(state.load)
+        if said is None or said.availability != state.availability:
+            report.availability = _AVAILABILITY[state.availability.serves]
+            report.availability_reason = state.availability.reason
         return report

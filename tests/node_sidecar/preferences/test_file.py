@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from node_sidecar.errors import SettingsError
-from node_sidecar.wishes import file
-from node_sidecar.wishes.idle import IdleRule
-from node_sidecar.wishes.model import Price, UpstreamWish, Wishes
-from node_sidecar.wishes.schedule import Hours
+from node_sidecar.preferences import file
+from node_sidecar.preferences.idle import IdleRule
+from node_sidecar.preferences.model import Preferences, Price, UpstreamPreference
+from node_sidecar.preferences.schedule import Hours
 
 DOCUMENTED = "\n".join(
     line.removeprefix("    ") for line in (file.__doc__ or "").splitlines() if line.startswith("    ")
@@ -17,53 +17,53 @@ DOCUMENTED = "\n".join(
 
 
 def test_the_documented_file_is_valid_and_names_every_key() -> None:
-    wishes = file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
-    assert wishes.upstreams == (
-        UpstreamWish("http://127.0.0.1:11434"),
-        UpstreamWish("http://127.0.0.1:8000", "k", "vllm"),
+    preferences = file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
+    assert preferences.upstreams == (
+        UpstreamPreference("http://127.0.0.1:11434"),
+        UpstreamPreference("http://127.0.0.1:8000", "k", "vllm"),
     )
-    assert wishes.models == ("llama3*", "qwen2.5*")
-    assert wishes.prices == {"llama3:70b": Price(200_000, 600_000), "*": Price(50_000, 150_000)}
-    assert (wishes.concurrency, wishes.queue, wishes.share) == (8, 32, 50)
-    assert wishes.schedule is not None
-    assert wishes.schedule.hours == (
+    assert preferences.models == ("llama3*", "qwen2.5*")
+    assert preferences.prices == {"llama3:70b": Price(200_000, 600_000), "*": Price(50_000, 150_000)}
+    assert (preferences.concurrency, preferences.queue, preferences.share) == (8, 32, 50)
+    assert preferences.schedule is not None
+    assert preferences.schedule.hours == (
         Hours(frozenset(range(5)), 1320, 360),
         Hours(frozenset({5, 6}), 0, 1440),
     )
-    assert wishes.idle == IdleRule(20, 10, 8 << 30, 300, 600)
-    assert set(yaml.safe_load(DOCUMENTED)) == set(Wishes.__dataclass_fields__)
+    assert preferences.idle == IdleRule(20, 10, 8 << 30, 300, 600)
+    assert set(yaml.safe_load(DOCUMENTED)) == set(Preferences.__dataclass_fields__)
 
 
 def test_the_owners_guide_shows_every_key_too() -> None:
     guide = (Path(__file__).parents[3] / "docs/node.md").read_text()
     shown = guide.split("```yaml\n")[1].split("```")[0]
     assert file.parse(shown, {"VLLM_API_KEY": "k"}) == file.parse(DOCUMENTED, {"VLLM_API_KEY": "k"})
-    assert set(yaml.safe_load(shown)) == set(Wishes.__dataclass_fields__)
+    assert set(yaml.safe_load(shown)) == set(Preferences.__dataclass_fields__)
 
 
 def test_an_empty_file_changes_nothing() -> None:
-    assert file.parse("", {}) == Wishes()
-    assert file.parse("# nothing yet\n", {}, Wishes(concurrency=3)) == Wishes(concurrency=3)
+    assert file.parse("", {}) == Preferences()
+    assert file.parse("# nothing yet\n", {}, Preferences(concurrency=3)) == Preferences(concurrency=3)
 
 
 def test_the_first_price_that_fits_counts() -> None:
-    wishes = file.parse('prices: {"a*": {input: 1, output: 0}, "*": {input: 0, output: "0.000001"}}', {})
-    assert wishes.price("abc") == Price(1_000_000, 0)
-    assert wishes.price("b") == Price(0, 1)
+    preferences = file.parse('prices: {"a*": {input: 1, output: 0}, "*": {input: 0, output: "0.000001"}}', {})
+    assert preferences.price("abc") == Price(1_000_000, 0)
+    assert preferences.price("b") == Price(0, 1)
 
 
 def test_hours_without_quotes_mean_what_they_say() -> None:
     """YAML 1.1 takes 22:00 for a number in base 60."""
-    wishes = file.parse("schedule: {hours: [{from: 22:00, to: 06:00}]}", {})
-    assert wishes.schedule is not None
-    assert wishes.schedule.hours == (Hours(frozenset(range(7)), 1320, 360),)
+    preferences = file.parse("schedule: {hours: [{from: 22:00, to: 06:00}]}", {})
+    assert preferences.schedule is not None
+    assert preferences.schedule.hours == (Hours(frozenset(range(7)), 1320, 360),)
 
 
 def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret\n")
-    wishes = file.parse(f"upstreams: [{{url: 'http://h:1/v1/', api_key: 'file:{tmp_path}/key'}}]", {})
-    assert wishes.upstreams == (UpstreamWish("http://h:1", "secret"),)
-    assert "secret" not in repr(wishes)
+    preferences = file.parse(f"upstreams: [{{url: 'http://h:1/v1/', api_key: 'file:{tmp_path}/key'}}]", {})
+    assert preferences.upstreams == (UpstreamPreference("http://h:1", "secret"),)
+    assert "secret" not in repr(preferences)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
+from node_sidecar.preferences.idle import MEASURE_AT_MOST, UNREADABLE_AFTER, IdleRule, IdleWatch, State
 from node_sidecar.use.owner import OwnerUse
-from node_sidecar.wishes.idle import MEASURE_AT_MOST, UNREADABLE_AFTER, IdleRule, IdleWatch, State
 
 RULE = IdleRule(cpu=20, gpu=10, after=60, recheck=300)
 QUIET = OwnerUse(cpu=2, gpu=0)

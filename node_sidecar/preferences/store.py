@@ -1,4 +1,4 @@
-"""Where wishes come from, and that they are followed when they change.
+"""Where preferences come from, and that they are followed when they change.
 
 What was said to `join` (flags.yaml) is overruled by node.yaml, that by the options of `run`; `pause` and `resume`
 (a file `paused`, so that a restart does not forget) count beside `paused: true`.
@@ -17,15 +17,15 @@ from structlog.typing import FilteringBoundLogger
 
 from node_sidecar.errors import SettingsError
 from node_sidecar.files import write_private
-from node_sidecar.wishes import file
-from node_sidecar.wishes.model import Wishes
+from node_sidecar.preferences import file
+from node_sidecar.preferences.model import Preferences
 
 #: Seconds between two looks at the files.
 INTERVAL = 1.0
 
 
-class WishStore:
-    """`options` are fields of Wishes that the command line sets."""
+class PreferenceStore:
+    """`options` are fields of Preferences that the command line sets."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], options: Mapping[str, Any]) -> None:
         self._flags = directory / "flags.yaml"
@@ -37,21 +37,21 @@ class WishStore:
         #: What is wrong with node.yaml as it is now; the last good one stays in force.
         self.problem = ""
 
-    def load(self) -> Wishes:
+    def load(self) -> Preferences:
         """Raises:
         SettingsError: names the file and the key.
         """
         self._seen = self._stamps()
-        wishes = Wishes()
+        preferences = Preferences()
         for path in (self._flags, self._file):
             try:
-                wishes = file.parse(path.read_text(), self._environment, wishes)
+                preferences = file.parse(path.read_text(), self._environment, preferences)
             except FileNotFoundError:
                 continue
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"{path} cannot be read ({type(error).__name__})") from error
-        wishes = replace(wishes, **self._options)
-        return replace(wishes, paused=wishes.paused or self._paused.exists())
+        preferences = replace(preferences, **self._options)
+        return replace(preferences, paused=preferences.paused or self._paused.exists())
 
     def keep_flags(self, flags: Mapping[str, Any]) -> None:
         """What `join` was told, in node.yaml's words, for every later `run`."""
@@ -66,21 +66,21 @@ class WishStore:
     def resume(self) -> None:
         self._paused.unlink(missing_ok=True)
 
-    async def follow(self, changed: Callable[[Wishes], None], log: FilteringBoundLogger) -> None:
-        """Tells wishes when a file changes, until it is cancelled. A file that cannot be used is told once."""
+    async def follow(self, changed: Callable[[Preferences], None], log: FilteringBoundLogger) -> None:
+        """Calls `changed` when a file changes, until cancelled. Logs once that a file cannot be used."""
         while True:
             await asyncio.sleep(INTERVAL)
             if self._stamps() == self._seen:
                 continue
             try:
-                wishes = self.load()
+                preferences = self.load()
             except SettingsError as error:
                 self.problem = str(error)
-                log.error("wishes not changed", reason=self.problem)  # noqa: TRY400 - the reason says it all
+                log.error("preferences not changed", reason=self.problem)  # noqa: TRY400 - the reason says it all
                 continue
             self.problem = ""
-            log.info("wishes changed")
-            changed(wishes)
+            log.info("preferences changed")
+            changed(preferences)
 
     def _stamps(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in (self._flags, self._file, self._paused))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from node_sidecar.wishes.idle import State
-from node_sidecar.wishes.model import Wishes
+from node_sidecar.preferences.idle import State
+from node_sidecar.preferences.model import Preferences
 
 _REASON_LIMIT = 256
 _NOT_IDLE: dict[State | None, str] = {
@@ -36,17 +36,19 @@ class Availability:
     turns_away: bool = True
 
 
-def decide(wishes: Wishes, moment: datetime, idle: State | None) -> Availability:
-    """`idle` is None where it does not matter. The strictest wish gives the reason."""
-    if wishes.paused:
+def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Availability:
+    """`idle` is None where it does not matter. The strictest preference gives the reason."""
+    if preferences.paused:
         return Availability(Serves.CLOSED, "paused by its owner")
-    limited = Serves.OWNER_ONLY if wishes.owner_always or wishes.maintenance else Serves.CLOSED
-    if wishes.schedule is not None and not wishes.schedule.open_at(moment):
-        return Availability(limited, _cut(f"outside {wishes.schedule}"))
+    limited = Serves.OWNER_ONLY if preferences.owner_always or preferences.maintenance else Serves.CLOSED
+    if preferences.schedule is not None and not preferences.schedule.open_at(moment):
+        return Availability(limited, _cut(f"outside {preferences.schedule}"))
     if idle in _NOT_IDLE:
         # While it is measured, the gateway sends no more; what comes all the same is served.
-        return Availability(limited, _NOT_IDLE[idle], turns_away=idle is not State.MEASURING or wishes.maintenance)
-    if wishes.maintenance:
+        return Availability(
+            limited, _NOT_IDLE[idle], turns_away=idle is not State.MEASURING or preferences.maintenance
+        )
+    if preferences.maintenance:
         return Availability(Serves.OWNER_ONLY, "maintenance")
     return Availability(Serves.OPEN)
 

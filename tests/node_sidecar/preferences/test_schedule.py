@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import example, given, strategies as st
 
-from node_sidecar.wishes.schedule import DAY_MINUTES, Hours, Schedule
+from node_sidecar.preferences.schedule import DAY_MINUTES, Hours, Schedule
 
 EVERY_DAY = frozenset(range(7))
 #: Changes to and from summer time: Europe, America, half an hour on Lord Howe Island, a skipped midnight.
