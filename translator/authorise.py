@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from translator import affinity, credentials, endpoints, multipart, responses, unserved
+from translator import affinity, credentials, endpoints, multipart, prefix, responses, unserved
 from translator.cache.answers import Kept
 from translator.cache.gate import Asked, CacheGate
 from translator.cache.key import Asker
@@ -24,6 +24,7 @@ from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import Meter, label
 from translator.policy.index import Key, Route
+from translator.prefix import PromptCache
 from translator.questions.frames import Admitted, Allowed, Answered, Copied
 from translator.questions.waits import Waits
 from translator.queueing import Flow
@@ -205,8 +206,10 @@ class Authoriser:
         route = self._route(key, endpoint, facts)
         if route.plain:
             return self._forward(request, key, facts, route)
-        if route.affinity and values is not None:
+        if (route.affinity or route.prompt_cache) and values is not None:
             facts = msgspec.structs.replace(facts, head=digest(values))
+        if route.prompt_cache is not None:
+            facts = _helped(request, key, route, route.prompt_cache, facts, endpoint, body, values)
         if route.queue is None or self._waiting is None:
             return self._pass(request, key, facts, route, endpoint, body)
         # Nobody goes before those that wait, but for one that was let through, and whose answer got lost.
@@ -305,6 +308,8 @@ class Authoriser:
             headers={"x-request-id": request_id},
             account=key.id,
         )
+        if request.replaced is not None:
+            allowed.replaced = request.replaced
         if bound or facts.previous or route.affinity:
             allowed.affinity = bound or self._affinity(key, facts, route)
         # Last: what is refused for another reason takes nothing from a limit.
@@ -328,6 +333,36 @@ class Authoriser:
             )
             raise Refusal(400, "missing_model", message, param="model")
         return model
+
+
+def _helped(  # noqa: PLR0917 - what is known of the request
+    request: Request,
+    key: Key,
+    route: Route,
+    rule: PromptCache,
+    facts: BodyFacts,
+    endpoint: Endpoint,
+    body: bytes,
+    values: Mapping[str, Any] | None,
+) -> BodyFacts:
+    """Has the body replaced by one that a provider's cache of prompts knows again; the facts of that one.
+
+    Of a body whose reading took long, only the beginning is.
+    """
+    replaced = None
+    if values:
+        facts = msgspec.structs.replace(facts, opening=prefix.opening(body, values, endpoint))
+        found = prefix.ordered(body, values, facts, endpoint) if rule.stable_order else None
+        if found is not None:
+            facts, text = found
+            replaced = (len(body), text)
+    made = prefix.made_key(key.organisation_id, route.id, rule, facts) if facts.opening else ""
+    if made:
+        opened = facts.opening
+        facts, (_, beginning) = prefix.with_key(facts, made)
+        replaced = (opened, beginning) if replaced is None else (replaced[0], beginning + replaced[1][opened:])
+    request.replaced = replaced
+    return facts
 
 
 def _expired(key: Key) -> Refusal:

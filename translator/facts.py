@@ -46,6 +46,8 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     head: int = 0
     #: The response that the request continues.
     previous: str = ""
+    #: Bytes up to where a `prompt_cache_key` may be put in; 0 where it may not, or nobody has looked.
+    opening: int = 0
 
 
 def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:

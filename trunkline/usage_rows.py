@@ -25,8 +25,10 @@ _SUMS = {
     for field in admin.UsageRow.DESCRIPTOR.fields
     if field.name not in {"values", "cost_nano_usd"}
 }
+#: What a provider read of its prompt cache, in percent of the prompt tokens.
+_CACHED_PERCENT = "cached_percent"
 #: Of a report, after its dimensions.
-SUM_COLUMNS = tuple(_SUMS)
+SUM_COLUMNS = (*_SUMS, _CACHED_PERCENT)
 #: Those that most reports have nothing in: UsageRow has them behind the others.
 _SELDOM = SUM_COLUMNS[SUM_COLUMNS.index("capped") :]
 #: Of the heaviest requests, what few have.
@@ -63,7 +65,13 @@ def duration(us: int) -> str:
 def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
     """One column per dimension, then the sums."""
     sums = {column: getattr(row, field) for column, field in _SUMS.items()}
-    return {**dict(zip(by, row.values, strict=True)), **sums, "cost_usd": exact_usd(row.cost_nano_usd)}
+    cached = round(100 * row.cached_tokens / row.prompt_tokens, 1) if row.prompt_tokens else 0.0
+    return {
+        **dict(zip(by, row.values, strict=True)),
+        **sums,
+        "cost_usd": exact_usd(row.cost_nano_usd),
+        _CACHED_PERCENT: cached,
+    }
 
 
 def request_row(

@@ -47,6 +47,14 @@ class Affinity(StrEnum):
     NONE = "none"
 
 
+class PromptCacheKey(StrEnum):
+    """What a `prompt_cache_key` is made of where a request has none."""
+
+    NONE = "none"
+    CONVERSATION = "conversation"
+    USER = "user"
+
+
 class Metric(StrEnum):
     """What a limit counts."""
 
@@ -325,6 +333,8 @@ class Route:
     cache_most_bytes: int = 0
     queue_longest_ms: int = 0
     queue_size: int = 0
+    prompt_cache_key: PromptCacheKey = PromptCacheKey.NONE
+    prompt_cache_stable_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

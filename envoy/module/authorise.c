@@ -3,6 +3,7 @@
 
 #include "copy.h"
 #include "filters.h"
+#include "frames.h"
 #include "headers.h"
 #include "held.h"
 #include "link.h"
@@ -324,8 +325,28 @@ static void admit(struct authorise *authorise, struct span key) {
   }
 }
 
+// Puts `text` in the place of the first bytes of the body.
+static void begin_otherwise(struct authorise *authorise, size_t replaced, struct span text) {
+  envoy_filter envoy = authorise->filter.envoy;
+  struct buffer body = {0}, made = {0}, length = {0};
+  body_copy(envoy, BUFFERED_REQUEST, &body);
+  buffer_add(&made, text);
+  buffer_add(&made, span_from(buffer_span(&body), replaced));
+  buffer_add_number(&length, made.size);
+  body_replace(envoy, BUFFERED_REQUEST, buffer_span(&made));
+  header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+  buffer_free(&body);
+  buffer_free(&made);
+  buffer_free(&length);
+}
+
 // The request may pass. False if the answer makes no sense.
-static bool route(struct authorise *authorise, struct span head, struct ticket *ticket) {
+static bool route(struct authorise *authorise, struct reply reply, struct ticket *ticket) {
+  struct span head = reply.head, text = NO_SPAN;
+  size_t replaced = 0;
+  if (reply.body.size && (!reply_beginning(reply.body, &replaced, &text) || replaced > buffered(authorise))) {
+    return false;
+  }
   struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
@@ -343,6 +364,7 @@ static bool route(struct authorise *authorise, struct span head, struct ticket *
   live_begin(&authorise->request->live, id, authorise->request, ticket_keep_scheduler(ticket), CANCELLED);
   // Where the body was never read on, the limit is still that of a body whose head is not checked.
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
+  if (reply.body.size) begin_otherwise(authorise, replaced, text);
   CALLBACK(http_clear_route_cache)(authorise->filter.envoy);
   CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);
   return true;
@@ -355,7 +377,7 @@ static void answered(struct authorise *authorise, struct ticket *ticket) {
   give_back(authorise);
   if (!whole && reply.status == 100 && reply.head.size) {
     admit(authorise, reply.head);
-  } else if (whole && reply.status == 200 && route(authorise, reply.head, ticket)) {
+  } else if (whole && reply.status == 200 && route(authorise, reply, ticket)) {
     return;
   } else if (reply.status >= 400 && reply.status < 600) {
     authorise->phase = DECIDED;

@@ -56,3 +56,10 @@ struct reply frame_reply(struct span frame) {
       .body = span_from(frame, ANSWER + head),
   };
 }
+
+bool reply_beginning(struct span body, size_t *replaced, struct span *text) {
+  if (body.size < SIZE) return false;
+  *replaced = get(body.data, SIZE);
+  *text = span_from(body, SIZE);
+  return true;
+}

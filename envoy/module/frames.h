@@ -22,3 +22,5 @@ enum frame_state frame_next(struct span *rest, struct span *frame);
 // Of an answer that frame_next has given out.
 uint64_t frame_number(struct span frame);
 struct reply frame_reply(struct span frame);
+// Of the body of an answer that lets a request pass: how many bytes of the request's body `text` takes the place of.
+bool reply_beginning(struct span body, size_t *replaced, struct span *text);

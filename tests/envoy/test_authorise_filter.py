@@ -82,6 +82,31 @@ class TestAuthorise:
         request_.call("response_headers", 0)
         assert request_.headers(RESPONSE) == {"x-request-id": "1"}
 
+    def test_a_body_may_begin_otherwise(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
+        for size, text, made in ((3, b"new ", b"new def"), (0, b"xyz", b"xyzabcdef"), (6, b"", b"")):
+            decisions[b"/v1/begun"] = Allowed("route", replaced=(size, text))
+            with Filter(driver, AUTHORISE) as request:
+                request.add(REQUEST, **{":method": "POST", ":path": "/v1/begun", "content-length": "6"})
+                request.call("request_headers", 0)
+                request.call("request_body", 0, b"ab", b"cd")
+                request.call("request_body", 1, b"ef")
+                assert request.scheduled()
+                assert request.headers(REQUEST)["content-length"] == str(len(made))
+                assert request.call("request_body", 1) == (CONTINUE, made)
+
+    def test_a_body_that_is_too_short_for_its_beginning_is_refused(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
+    ) -> None:
+        decisions[b"/v1/begun"] = Allowed("route", replaced=(7, b"x"))
+        with Filter(driver, AUTHORISE) as request:
+            request.add(REQUEST, **{":method": "POST", ":path": "/v1/begun", "content-length": "6"})
+            request.call("request_headers", 0)
+            request.call("request_body", 1, b"abcdef")
+            assert not request.scheduled()
+            assert request.response()[0] == b"503"
+
     def test_what_is_refused_is_answered(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes]
     ) -> None:

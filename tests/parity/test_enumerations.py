@@ -9,7 +9,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS, PRIVACIES, STRATEGIES, VISIBILITIES
 from trunkline_proto.policy.endpoints import ENDPOINTS
-from trunkline_proto.policy.words import AFFINITIES, CALENDARS, EACHES, METRICS
+from trunkline_proto.policy.words import AFFINITIES, CALENDARS, EACHES, METRICS, PROMPT_CACHE_KEYS
 from trunkline_proto.words import Words
 
 from translator import endpoints
@@ -21,7 +21,7 @@ from trunkline.verbs import audit, usage
 from xds_server.admin import difference, usage as admin_usage
 from xds_server.ledger import query, reports
 from xds_server.ledger.query import Dimension
-from xds_server.model import Affinity, Calendar, Each, Metric, Privacy, Strategy, Visibility
+from xds_server.model import Affinity, Calendar, Each, Metric, Privacy, PromptCacheKey, Strategy, Visibility
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.writing import transaction
 
@@ -31,8 +31,9 @@ from xds_server.store.writing import transaction
     [
         (Strategy, STRATEGIES), (Privacy, PRIVACIES), (Visibility, VISIBILITIES), (Metric, METRICS),
         (Calendar, CALENDARS), (Dimension, DIMENSIONS), (Affinity, AFFINITIES), (Each, EACHES),
+        (PromptCacheKey, PROMPT_CACHE_KEYS),
     ],
-    ids=["Strategy", "Privacy", "Visibility", "Metric", "Calendar", "Dimension", "Affinity", "Each"],
+    ids=lambda given: getattr(given, "__name__", ""),
 )  # fmt: skip
 def test_the_model_has_every_member(members: Any, words: Words[Any]) -> None:
     where = f"{members.__module__} lacks a member of {members.__name__}, or calls it otherwise"

@@ -134,7 +134,7 @@ def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> byt
     """
     try:
         ordered = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
-        if not _is_faithful(body, ordered):
+        if not is_faithful(body, ordered):
             return _AS_SENT + body
         if left_out.isdisjoint(values):
             return _ORDERED + ordered
@@ -144,7 +144,7 @@ def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> byt
         return _AS_SENT + body
 
 
-def _is_faithful(body: bytes, ordered: bytes) -> bool:
+def is_faithful(body: bytes, ordered: bytes) -> bool:
     """Returns whether parsing lost nothing: each member that occurs twice takes a comma with it."""
     odd = _ODD_NUMBER.search(body) is not None
     if not odd and b"\\u" not in body:

@@ -13,7 +13,8 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 class Request:
     """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
     A header may be empty where the client sent none.
-    A body that is too long to be copied at once is in `pieces`, and `body` is empty.
+    A body that is too long to be copied at once is in `pieces`, and `body` is empty. `replaced` is what its target
+    gets instead of so many bytes of it, if anything.
 
     Not frozen: that would cost more than parsing the request line.
     """
@@ -23,6 +24,7 @@ class Request:
     headers: dict[bytes, bytes]
     body: bytes = field(default=b"", repr=False)
     pieces: tuple[bytes, ...] = field(default=(), repr=False)
+    replaced: tuple[int, bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
@@ -18,6 +18,7 @@ from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
 from translator.policy.caching import cache_rule
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
+from translator.prefix import PromptCache
 from translator.queueing import Flow
 
 _QUEUE_SIZE = 200
@@ -153,12 +154,13 @@ class Route:
     targets: tuple[Target, ...] = ()
     bounded: bool = False
     queue: Queue | None = None
+    prompt_cache: PromptCache | None = None
     #: Its requests have no place, never wait for one, and no answer to them is kept: what most routes are, decided
     #: once.
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plain", not self.affinity and self.cache is None and self.queue is None)
+        object.__setattr__(self, "plain", _is_plain(self))
 
     @classmethod
     def of(cls, message: policy.Route) -> Route:
@@ -176,6 +178,7 @@ class Route:
             tuple(map(Target.of, message.targets)),
             any(target.context for target in message.targets),
             Queue.of(message),
+            _prompt_cache(message),
         )
 
     def shape(self, key: Key) -> str:
@@ -186,6 +189,23 @@ class Route:
             if key.organisation_id in self.audiences:
                 return f"{self.id}@{key.organisation_id}"
         return self.id
+
+
+def _is_plain(route: Route) -> bool:
+    return not route.affinity and route.cache is None and route.queue is None and route.prompt_cache is None
+
+
+_KEYED_BY: Mapping[int, Literal["conversation", "user"]] = {
+    policy.PROMPT_CACHE_KEY_CONVERSATION: "conversation",
+    policy.PROMPT_CACHE_KEY_USER: "user",
+}
+
+
+def _prompt_cache(message: policy.Route) -> PromptCache | None:
+    key = _KEYED_BY.get(message.prompt_cache_key)
+    if key is None and not message.prompt_cache_stable_order:
+        return None
+    return PromptCache(key or "", message.prompt_cache_stable_order)
 
 
 class Claims(Generic[K, V]):

@@ -49,6 +49,7 @@ ASKED = (
 _QUESTION = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
+_SIZE_OF_BEGINNING = struct.Struct("<I")
 #: Bytes of a question before its head, and those of them that its first field counts.
 _FIXED, _COUNTED = _QUESTION.size, _QUESTION.size - _SIZE
 #: Envoy's limit for a client's headers is 60 KiB.
@@ -175,6 +176,8 @@ class Allowed(msgspec.Struct):
     the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
     `copy` is a token, with which a copy of the answer is sent here; empty where none is wanted. `unfit` are the
     clusters, without credential and audience, of targets to which the request must not go, with tabs between them.
+    `replaced` are so many bytes of the body, from its beginning on, and what every target gets instead of them;
+    the places of edits are those in the body that this makes.
 
     Not frozen: that would cost more than the rest of it.
     """
@@ -191,6 +194,7 @@ class Allowed(msgspec.Struct):
     copy: str = ""
     affinity: str = ""
     unfit: str = ""
+    replaced: tuple[int, bytes] | None = None
 
     def encode(self, number: int) -> bytes:
         """The answer to question `number`."""
@@ -199,7 +203,8 @@ class Allowed(msgspec.Struct):
             f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
             f"{self.unfit}\n"
         )
-        return _answer(number, 200, lines + _lines(self.headers), b"")
+        beginning = b"" if self.replaced is None else _SIZE_OF_BEGINNING.pack(self.replaced[0]) + self.replaced[1]
+        return _answer(number, 200, lines + _lines(self.headers), beginning)
 
 
 @dataclass(slots=True)

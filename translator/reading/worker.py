@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from translator import prefix
 from translator.conversation import digest
 from translator.endpoints import ENDPOINTS
 from translator.errors import Refusal
@@ -71,8 +72,11 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
     begun = time.thread_time()  # that of the process is counted in ticks only, while its timer runs
     signal.setitimer(signal.ITIMER_PROF, cpu)
     try:
-        facts, values = read(bytes(body), bytes(content_type), ENDPOINTS[number])
-        result = Result(msgspec.structs.replace(facts, head=digest(values)))
+        endpoint = ENDPOINTS[number]
+        content = bytes(body)
+        facts, values = read(content, bytes(content_type), endpoint)
+        opening = prefix.opening(content, values, endpoint) if values else 0
+        result = Result(msgspec.structs.replace(facts, head=digest(values), opening=opening))
     except Refusal as refusal:
         result = Result.of_refusal(refusal)
     except (MemoryError, RecursionError):

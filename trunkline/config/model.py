@@ -16,6 +16,7 @@ from trunkline_proto.policy.words import (
     EACHES,
     METRICS,
     PRIORITIES,
+    PROMPT_CACHE_KEYS,
     QUOTA_METRICS,
 )
 from trunkline_proto.words import Words
@@ -127,6 +128,7 @@ Strategy = Annotated[str, _one_of(STRATEGIES), STRATEGIES]
 Priority = Annotated[str, _one_of(PRIORITIES), PRIORITIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
 CacheScope = Annotated[str, _one_of(CACHE_SCOPES), CACHE_SCOPES]
+PromptCacheKey = Annotated[str, _one_of(PROMPT_CACHE_KEYS), PROMPT_CACHE_KEYS]
 Affinity = Annotated[str, _one_of(AFFINITIES), AFFINITIES]
 
 
@@ -268,6 +270,13 @@ class Cache(_Strict):
     most_bytes: Count = 0
 
 
+class PromptCache(_Strict):
+    """Help for providers that cache the beginnings of prompts."""
+
+    key: PromptCacheKey = "none"
+    stable_order: bool = False
+
+
 class Queue(_Strict):
     longest: Milliseconds = 0
     size: Count = 0
@@ -281,6 +290,7 @@ class Route(_Strict):
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
     queue: Queue = Queue()
+    prompt_cache: PromptCache = PromptCache()
     privacy: Privacy = "any"
     affinity: Affinity = "pool"
     limits: list[Limit] = []

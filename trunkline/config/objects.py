@@ -114,6 +114,7 @@ ROUTE = Mapping(
     model.Route,
     admin.Route,
     beside=["id", "version", "managed_by"],
+    quiet=["prompt_cache_key"],
     parts={model.Target: TARGET, model.Limit: LIMIT},
 )
 QUOTA = Mapping(model.Quota, quota_pb2.Quota)

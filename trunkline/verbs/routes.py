@@ -8,7 +8,7 @@ import click
 from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2 as admin, routing_pb2 as routing
 from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
-from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES
+from trunkline_proto.policy.words import AFFINITIES, CACHE_SCOPES, PROMPT_CACHE_KEYS
 
 from trunkline import changes, completion, names
 from trunkline.client import Control, change_options, control_options
@@ -132,6 +132,17 @@ Examples:
 )
 @click.option("--queue-size", type=click.IntRange(min=0), default=None, help="How many wait at once; 0: 200.")
 @click.option(
+    "--prompt-cache-key",
+    type=click.Choice(list(PROMPT_CACHE_KEYS)),
+    default=None,
+    help="What a prompt_cache_key is made of where a request has none (docs/routing.md).",
+)
+@click.option(
+    "--prompt-cache-stable-order/--no-prompt-cache-stable-order",
+    default=None,
+    help="Put members of tools and schemas into a stable order.",
+)
+@click.option(
     "--limit",
     "limits",
     type=LimitFlag(),
@@ -168,6 +179,8 @@ def set_route(
     cache_most_bytes: int | None,
     queue_longest: int | None,
     queue_size: int | None,
+    prompt_cache_key: str | None,
+    prompt_cache_stable_order: bool | None,
     limits: tuple[model.Limit, ...],
     reserved_output_tokens: int | None,
     balance: int | None,
@@ -202,6 +215,8 @@ def set_route(
             route,
             queue_longest_ms=queue_longest,
             queue_size=queue_size,
+            prompt_cache_key=None if prompt_cache_key is None else PROMPT_CACHE_KEYS[prompt_cache_key],
+            prompt_cache_stable_order=prompt_cache_stable_order,
             reserved_output_tokens=reserved_output_tokens,
             balance=balance,
         )

@@ -108,7 +108,7 @@ def usage() -> None:
     epilog="""\b
 Examples:
   trunkline usage report
-  trunkline usage report --by model,target --since 7d
+  trunkline usage report --by route,target --since 7d
   trunkline usage report --by day,org --since 2026-11-01 --until 2026-12-01 --output csv
   trunkline usage report --by tag --org acme --model gpt-4.1 --output json
 """
@@ -123,7 +123,8 @@ def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], 
     """Requests, tokens and cost, summed; in tables with a line of totals.
 
     By time where --by has hour or day, otherwise the highest cost first. Whole hours: --since and --until are
-    rounded outward. Tokens of `cached` are part of `prompt`, those of `reasoning` part of `completion`.
+    rounded outward. Tokens of `cached` are part of `prompt`, and `cached_percent` of it; those of `reasoning` are
+    part of `completion`.
     """
     with control.connect() as api:
         wanted.key_id = _key(api, wanted)

@@ -18,6 +18,7 @@ from xds_server.model import (
     NodesTarget,
     Priority,
     Privacy,
+    PromptCacheKey,
     Provider,
     ProviderTarget,
     Route,
@@ -148,6 +149,10 @@ def route(
             timeouts=Timeouts(**values.numbers(message.timeouts, _TIMEOUTS, problems.at("timeouts"))),
             privacy=privacy,
             cache_scope=enums.read(CacheScope, message, "cache_scope", CacheScope.ORGANISATION, problems),
+            prompt_cache_key=enums.read(
+                PromptCacheKey, message, "prompt_cache_key", PromptCacheKey.NONE, problems
+            ),
+            prompt_cache_stable_order=message.prompt_cache_stable_order,
             affinity=enums.read(Affinity, message, "affinity", Affinity.POOL, problems),
             limits=limits(message.limits, problems, of_route=True),
             **values.numbers(message, _ROUTE, problems),

@@ -19,6 +19,7 @@ from xds_server.model import (
     NodesTarget,
     Organisation,
     Price,
+    PromptCacheKey,
     Route,
     SharedCache,
     price_in_force,
@@ -28,6 +29,7 @@ from xds_server.model import (
 _LATE = 86_400
 
 _AFFINITY = policy_pb2.Affinity.DESCRIPTOR
+_PROMPT_CACHE_KEY = policy_pb2.PromptCacheKey.DESCRIPTOR
 #: Who manages what is the control plane's business: another manager is no new resource.
 _PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
 _ORGANISATION = Encoder(
@@ -40,7 +42,7 @@ _PRICE = Encoder(Price, policy_pb2.Price)
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
-    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes"],
+    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes", "prompt_cache_key"],
     unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
@@ -71,6 +73,7 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: Share
             targets=targets,
             audiences=audiences,
             affinity=_affinity(value),
+            prompt_cache_key=_prompt_cache_key(value),
             cache_store=cache.store if cache is not None and outside else "",
             cache_memory_bytes=cache.most_bytes if cache is not None else 0,
         )
@@ -86,6 +89,12 @@ def shared_cache(gateway: Gateway) -> SharedCache:
         user, _, place = netloc.rpartition("@")
         netloc = f"{user}:{quote(gateway.cache_password, safe='')}@{place}"
     return replace(cache, store=urlunsplit(parts._replace(netloc=netloc, query=query)))
+
+
+def _prompt_cache_key(value: Route) -> int:
+    """UNSPECIFIED for none."""
+    none = value.prompt_cache_key is PromptCacheKey.NONE
+    return number(_PROMPT_CACHE_KEY, None if none else value.prompt_cache_key)
 
 
 def _affinity(value: Route) -> int:

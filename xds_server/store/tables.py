@@ -147,6 +147,8 @@ class RouteRow(SQLModel, table=True):
     cache_most_bytes: int = Field(sa_type=BigInteger)
     queue_longest_ms: int
     queue_size: int
+    prompt_cache_key: str
+    prompt_cache_stable_order: bool
 
 
 class TargetRow(SQLModel, table=True):

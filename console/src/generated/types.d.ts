@@ -36,6 +36,8 @@ export type Metric = "METRIC_UNSPECIFIED" | "METRIC_REQUESTS" | "METRIC_TOKENS" 
 
 export type Priority = "PRIORITY_UNSPECIFIED" | "PRIORITY_HIGH" | "PRIORITY_NORMAL" | "PRIORITY_LOW";
 
+export type PromptCacheKey = "PROMPT_CACHE_KEY_UNSPECIFIED" | "PROMPT_CACHE_KEY_NONE" | "PROMPT_CACHE_KEY_CONVERSATION" | "PROMPT_CACHE_KEY_USER";
+
 export interface AcceptInvitationRequest {
   token?: string;
   name?: string;
@@ -938,6 +940,8 @@ export interface Route {
   affinity?: Affinity;
   queue_longest_ms?: number;
   queue_size?: number;
+  prompt_cache_key?: PromptCacheKey;
+  prompt_cache_stable_order?: boolean;
 }
 
 export interface RouteTarget {

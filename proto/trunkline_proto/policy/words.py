@@ -7,6 +7,7 @@ from trunkline_proto.words import Words
 
 CACHE_SCOPES = Words(policy.CacheScope)
 EACHES = Words(policy.Each)
+PROMPT_CACHE_KEYS = Words(policy.PromptCacheKey)
 METRICS = Words(policy.Metric, separator="_")
 #: What quotas of credentials count.
 QUOTA_METRICS = Words(policy.Metric, only=("requests", "tokens"))

@@ -17,7 +17,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.reading import attacks
-from translator import endpoints
+from translator import endpoints, prefix
 from translator.conversation import digest
 from translator.endpoints import Endpoint
 from translator.errors import Refusal
@@ -52,7 +52,8 @@ async def strict() -> AsyncIterator[ReadingPool]:
 def facts_of(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
     """What a reading process makes of the body, which the translator itself has no more."""
     facts, values = read(body, content_type, endpoint)
-    return msgspec.structs.replace(facts, head=digest(values))
+    opening = prefix.opening(body, values, endpoint) if values else 0
+    return msgspec.structs.replace(facts, head=digest(values), opening=opening)
 
 
 def processes() -> set[int]:

@@ -48,10 +48,10 @@ def test_a_report_as_a_table_has_totals_and_aligned_numbers(plane: ControlPlane)
     lines = out(plane, "report", "--by", "model", *RANGE).splitlines()
     assert [line.split() for line in lines] == [
         ["model", "requests", "errors", "retries", "prompt", "cached", "completion", "reasoning", "cost", "usd",
-         "estimated", "cache", "hits"],
-        ["gpt-4.1", "2", "0", "1", "200", "20", "100", "10", "1.234567400", "0", "0"],
-        ["o3", "1", "1", "0", "100", "10", "50", "5", "0.000600000", "0", "0"],
-        ["total", "3", "1", "1", "300", "30", "150", "15", "1.235167400", "0", "0"],
+         "estimated", "cache", "hits", "cached", "percent"],
+        ["gpt-4.1", "2", "0", "1", "200", "20", "100", "10", "1.234567400", "0", "0", "10.0"],
+        ["o3", "1", "1", "0", "100", "10", "50", "5", "0.000600000", "0", "0", "10.0"],
+        ["total", "3", "1", "1", "300", "30", "150", "15", "1.235167400", "0", "0", "10.0"],
     ]  # fmt: skip
     end = lines[0].index("requests") + len("requests")
     assert [line[end - 1] for line in lines[1:]] == ["2", "1", "3"]
@@ -160,8 +160,8 @@ def test_claims_and_units_are_shown_where_there_are_any(plane: ControlPlane) -> 
     claim = {"capped": True, "claimed_prompt_tokens": 2_000_000_000, "upstream_request_id": "req_1"}
     plane.append([usage(at=day, images=3, **claim), usage(at=day + 1)])
     header, line, total = (each.split() for each in out(plane, "report", *times).splitlines())
-    assert header[-3:] == ["hits", "capped", "images"]
-    assert line[-2:] == total[-2:] == ["1", "3"]
+    assert header[-5:] == ["hits", "capped", "images", "cached", "percent"]
+    assert line[-3:] == total[-3:] == ["1", "3", "10.0"]
     header, first, second = out(plane, "top", *times).splitlines()
     assert header.split()[-6:] == ["capped", "claimed", "prompt", "upstream", "request", "id"]
     assert [line.split()[-3:] for line in (first, second) if "req_1" in line] == [["yes", "2000000000", "req_1"]]

@@ -453,6 +453,8 @@ class Route(_message.Message):
     AFFINITY_FIELD_NUMBER: _builtins.int
     QUEUE_LONGEST_MS_FIELD_NUMBER: _builtins.int
     QUEUE_SIZE_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_KEY_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_STABLE_ORDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
@@ -482,6 +484,9 @@ class Route(_message.Message):
     """How long a request waits for a place where a concurrency limit is full; 0: not at all."""
     queue_size: _builtins.int
     """How many requests wait at once; 0: the default of 200."""
+    prompt_cache_key: _policy_pb2.PromptCacheKey.ValueType
+    """As in trunkline.policy.v1.Route. UNSPECIFIED: NONE."""
+    prompt_cache_stable_order: _builtins.bool
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
     @_builtins.property
@@ -511,10 +516,12 @@ class Route(_message.Message):
         affinity: _policy_pb2.Affinity.ValueType = ...,
         queue_longest_ms: _builtins.int = ...,
         queue_size: _builtins.int = ...,
+        prompt_cache_key: _policy_pb2.PromptCacheKey.ValueType = ...,
+        prompt_cache_stable_order: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "balance", b"balance", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_ttl_seconds", b"cache_ttl_seconds", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "model", b"model", "organisation", b"organisation", "privacy", b"privacy", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "strategy", b"strategy", "targets", b"targets", "timeouts", b"timeouts", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -150,6 +150,32 @@ AFFINITY_USER: Affinity.ValueType  # 3
 AFFINITY_NONE: Affinity.ValueType  # 4
 Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
 
+class _PromptCacheKey:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PromptCacheKeyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptCacheKey.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROMPT_CACHE_KEY_UNSPECIFIED: _PromptCacheKey.ValueType  # 0
+    PROMPT_CACHE_KEY_NONE: _PromptCacheKey.ValueType  # 1
+    """Not at all."""
+    PROMPT_CACHE_KEY_CONVERSATION: _PromptCacheKey.ValueType  # 2
+    """By the conversation."""
+    PROMPT_CACHE_KEY_USER: _PromptCacheKey.ValueType  # 3
+    """By the end user; by the conversation where a request names none."""
+
+class PromptCacheKey(_PromptCacheKey, metaclass=_PromptCacheKeyEnumTypeWrapper):
+    """By what a provider is told which requests share their beginning."""
+
+PROMPT_CACHE_KEY_UNSPECIFIED: PromptCacheKey.ValueType  # 0
+PROMPT_CACHE_KEY_NONE: PromptCacheKey.ValueType  # 1
+"""Not at all."""
+PROMPT_CACHE_KEY_CONVERSATION: PromptCacheKey.ValueType  # 2
+"""By the conversation."""
+PROMPT_CACHE_KEY_USER: PromptCacheKey.ValueType  # 3
+"""By the end user; by the conversation where a request names none."""
+Global___PromptCacheKey: _TypeAlias = PromptCacheKey  # noqa: Y015
+
 class _CacheScope:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -702,6 +728,8 @@ class Route(_message.Message):
     CACHE_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     QUEUE_LONGEST_MS_FIELD_NUMBER: _builtins.int
     QUEUE_SIZE_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_KEY_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_STABLE_ORDER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -731,6 +759,10 @@ class Route(_message.Message):
     """How long a request waits for a place, milliseconds; 0: it is refused at once."""
     queue_size: _builtins.int
     """How many requests wait at once; 0: the default of 200."""
+    prompt_cache_key: Global___PromptCacheKey.ValueType
+    """What a `prompt_cache_key` is made of where a request of a client has none. UNSPECIFIED: as NONE."""
+    prompt_cache_stable_order: _builtins.bool
+    """Members of tools and schemas are put into a stable order."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -762,10 +794,12 @@ class Route(_message.Message):
         cache_memory_bytes: _builtins.int = ...,
         queue_longest_ms: _builtins.int = ...,
         queue_size: _builtins.int = ...,
+        prompt_cache_key: Global___PromptCacheKey.ValueType = ...,
+        prompt_cache_stable_order: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
