@@ -15,10 +15,10 @@ from xds_server.errors import InvalidFieldError
 from xds_server.model import Node, NodesTarget, State, Visibility
 from xds_server.nodes import direct, pools, weights
 from xds_server.nodes.direct import DirectAddresses
-from xds_server.nodes.known import Known
 from xds_server.nodes.leases import Leases
 from xds_server.nodes.measuring import Measurements, backed_models
 from xds_server.nodes.moment import Moment
+from xds_server.nodes.node_state import NodeState
 from xds_server.nodes.status import LiveNode, live_node
 from xds_server.nodes.uptime import Uptime
 from xds_server.pool import Endpoint, Health, Pool
@@ -63,7 +63,7 @@ class LiveNodes:
         self._nodes: Mapping[str, Node] = {}
         self._routed: frozenset[str] = frozenset()
         self._audiences: frozenset[pools.Audience] = frozenset()
-        self._known: dict[str, Known] = {}
+        self._states: dict[str, NodeState] = {}
         self._refused: dict[str, str] = {}
         self._leases = Leases()
         self._departures = Leases()
@@ -98,81 +98,81 @@ class LiveNodes:
 
     def departed(self, node_id: str) -> bool:
         """Is it known, and in no pool because it has not reported for so long?"""
-        return node_id in self._known and node_id not in self._leases and node_id not in self._departures
+        return node_id in self._states and node_id not in self._leases and node_id not in self._departures
 
     def may_measure(self, node_id: str, now: Moment) -> bool:
         """Whether the node gets no new requests for a while, to measure its owner's use (see measuring.py)."""
-        known = self._known.get(node_id)
-        if known is None:
+        node_state = self._states.get(node_id)
+        if node_state is None:
             return False
-        wanted = known.measurement_wanted
+        wanted = node_state.measurement_wanted
         return self._measurements.decide(
             node_id,
             wanted=wanted,
-            pools=self._pools_with(node_id, known) if wanted else (),
-            rivals=(other for model in known.offers for other in self._offering[model] if other != node_id),
+            pools=self._pools_with(node_id, node_state) if wanted else (),
+            rivals=(other for model in node_state.offers for other in self._offering[model] if other != node_id),
             backed=self._backed,
             now=now.monotonic,
         )
 
     def describe(self, node_id: str) -> LiveNode | None:
         """None for a node that never reported."""
-        known, refused = self._known.get(node_id), self._refused.get(node_id, "")
-        if known is None and not refused:
+        node_state, refused = self._states.get(node_id), self._refused.get(node_id, "")
+        if node_state is None and not refused:
             return None
         return live_node(
             self._nodes.get(node_id),
-            known or Known(),
+            node_state or NodeState(),
             leased=self.has_lease(node_id),
             departed=self.departed(node_id),
-            refused=refused or self._refused_address(known),
+            refused=refused or self._refused_address(node_state),
         )
 
     def saved(self, node_id: str) -> bytes | None:
         """What `restore` takes; None for a node that never reported."""
-        known = self._known.get(node_id)
-        return known.saved() if known is not None else None
+        node_state = self._states.get(node_id)
+        return node_state.saved() if node_state is not None else None
 
     def restore(self, node_id: str, saved: bytes, last_seen: float, now: Moment, *, departed: bool) -> None:
         """What a node said before the control plane's restart; unless it had departed, with a fresh lease.
 
         Raises google.protobuf.message.DecodeError.
         """
-        if node_id in self._known:
+        if node_id in self._states:
             return
-        known = Known.restored(saved, last_seen)
-        self._known[node_id] = known
-        self._index(node_id, (), known)
+        node_state = NodeState.restored(saved, last_seen)
+        self._states[node_id] = node_state
+        self._index(node_id, (), node_state)
         if not departed:
-            self._claim(node_id, known.direct)
+            self._claim(node_id, node_state.direct)
             self._grant(node_id, now)
-            self._touch(node_id, known.offers)
+            self._touch(node_id, node_state.offers)
 
     def report(self, node_id: str, report: pb.NodeReport, now: Moment) -> bool:
         """A checked report of a node that exists. True if what is worth saving differs.
 
         Raises InvalidFieldError.
         """
-        known = self._known.get(node_id) or Known()
+        node_state = self._states.get(node_id) or NodeState()
         if report.HasField("facts"):
             self._require_usable(node_id, report.facts.direct_address)
-        before, address = known.offers, known.direct
-        difference = known.apply(report)
-        self._known[node_id] = known
+        before, address = node_state.offers, node_state.direct
+        difference = node_state.apply(report)
+        self._states[node_id] = node_state
         self._refused.pop(node_id, None)
-        known.last_seen = now.unix
+        node_state.last_seen = now.unix
         if difference.models:
-            self._index(node_id, before, known)
+            self._index(node_id, before, node_state)
             self._touch(node_id, difference.models)
         if difference.capacity:
             self._members.pop(node_id, None)
-            self._reweighed |= known.offers.keys()
-        if address != known.direct:
+            self._reweighed |= node_state.offers.keys()
+        if address != node_state.direct:
             self._release(node_id, address)
-        if node_id not in self._leases or address != known.direct:
-            known.returns += node_id in self._departures
-            self._claim(node_id, known.direct)
-            self._touch(node_id, known.offers)
+        if node_id not in self._leases or address != node_state.direct:
+            node_state.returns += node_id in self._departures
+            self._claim(node_id, node_state.direct)
+            self._touch(node_id, node_state.offers)
         self._grant(node_id, now)
         return difference.kept
 
@@ -185,12 +185,12 @@ class LiveNodes:
         nodes = state.nodes
         self.revision = state.revision
         if nodes is not self._nodes:
-            for node_id, known in self._known.items():
+            for node_id, node_state in self._states.items():
                 before, after = self._nodes.get(node_id), nodes.get(node_id)
                 if before != after:
-                    self._touch(node_id, known.offers)
+                    self._touch(node_id, node_state.offers)
                 if after is not None and after.drained and (before is None or not before.drained):
-                    known.reports_in_drain = 0
+                    node_state.reports_in_drain = 0
             self._nodes = nodes
             whom = pools.audiences(nodes.values())
             if whom != self._audiences:
@@ -201,20 +201,20 @@ class LiveNodes:
         routed = frozenset(target.model for target in targets if isinstance(target, NodesTarget))
         self._changed |= routed ^ self._routed
         self._routed = routed
-        return [node_id for node_id in self._known if node_id not in nodes]
+        return [node_id for node_id in self._states if node_id not in nodes]
 
     def forget(self, node_id: str, now: Moment) -> None:
         """A node that was removed."""
-        known = self._known.pop(node_id, None)
+        node_state = self._states.pop(node_id, None)
         self._refused.pop(node_id, None)
         self._measurements.forget(node_id)
         self._leases.drop(node_id)
         self._departures.drop(node_id)
         self.uptime.end(node_id, now)
-        if known is not None:
-            self._touch(node_id, known.offers)
-            self._release(node_id, known.direct)
-            self._index(node_id, known.offers, None)
+        if node_state is not None:
+            self._touch(node_id, node_state.offers)
+            self._release(node_id, node_state.direct)
+            self._index(node_id, node_state.offers, None)
 
     def expire(self, now: Moment) -> Expired:
         """Ends the leases that are over."""
@@ -225,12 +225,12 @@ class LiveNodes:
         for node_id in lapsed:
             self.uptime.end(node_id, now)
             self._departures.grant(node_id, now.monotonic + self.times.departure)
-            self._touch(node_id, self._known[node_id].offers)
+            self._touch(node_id, self._states[node_id].offers)
         departed = self._departures.expired(now.monotonic)
         for node_id in departed:
-            known = self._known[node_id]
-            self._release(node_id, known.direct)
-            self._touch(node_id, known.offers)
+            node_state = self._states[node_id]
+            self._release(node_id, node_state.direct)
+            self._touch(node_id, node_state.offers)
         return Expired(lapsed, departed)
 
     def take_changes(self, now: Moment) -> dict[str, Pool]:
@@ -270,10 +270,10 @@ class LiveNodes:
         ]
         return pools.pools(model, members, self._audiences, before) if members else {}
 
-    def _pools_with(self, node_id: str, known: Known) -> list[Pool]:
+    def _pools_with(self, node_id: str, node_state: NodeState) -> list[Pool]:
         return [
             pool
-            for model in known.offers
+            for model in node_state.offers
             for pool in self._pools.get(model, {}).values()
             if any(endpoint.node_id == node_id for endpoint in pool.endpoints)
         ]
@@ -287,32 +287,32 @@ class LiveNodes:
 
     def _member(self, node_id: str, model: str) -> pools.Member | None:
         """None if the node is to be in no pool."""
-        node, known = self._nodes.get(node_id), self._known[node_id]
-        if node is None or not node.approved or known.availability == pb.AVAILABILITY_CLOSED:
+        node, node_state = self._nodes.get(node_id), self._states[node_id]
+        if node is None or not node.approved or node_state.availability == pb.AVAILABILITY_CLOSED:
             return None
         if node_id not in self._leases and node_id not in self._departures:
             return None
-        if known.direct is not None and self._addresses.get(known.direct) != node_id:
+        if node_state.direct is not None and self._addresses.get(node_state.direct) != node_id:
             return None
-        if self._refused_address(known):
+        if self._refused_address(node_state):
             return None
-        owner_only = known.availability == pb.AVAILABILITY_OWNER_ONLY
-        offer = known.offers[model]
+        owner_only = node_state.availability == pb.AVAILABILITY_OWNER_ONLY
+        offer = node_state.offers[model]
         endpoint = Endpoint(
             node_id,
-            known.direct,
-            self._health(node, known, offer),
-            weights.weight(known.capacity or float(weights.NOMINAL_LIMIT), node.boost),
+            node_state.direct,
+            self._health(node, node_state, offer),
+            weights.weight(node_state.capacity or float(weights.NOMINAL_LIMIT), node.boost),
             input_price=offer.input_price,
             output_price=offer.output_price,
-            returns=known.returns,
+            returns=node_state.returns,
         )
         return pools.Member(node, Visibility.PRIVATE if owner_only else node.visibility, endpoint)
 
-    def _health(self, node: Node, known: Known, offer: pb.Offer) -> Health:
+    def _health(self, node: Node, node_state: NodeState, offer: pb.Offer) -> Health:
         if node.id not in self._leases or not offer.healthy:
             return "unhealthy"
-        return "draining" if node.drained or known.draining else "healthy"
+        return "draining" if node.drained or node_state.draining else "healthy"
 
     def _touch(self, node_id: str, models: Iterable[str]) -> None:
         """The node's place in the pools of `models` may be another."""
@@ -325,9 +325,9 @@ class LiveNodes:
             self.uptime.begin(node_id, now)
         self._leases.grant(node_id, now.monotonic + self.times.lease)
 
-    def _index(self, node_id: str, before: Iterable[str], known: Known | None) -> None:
+    def _index(self, node_id: str, before: Iterable[str], node_state: NodeState | None) -> None:
         """Keeps `_offering`."""
-        offered: Collection[str] = known.offers if known is not None else ()
+        offered: Collection[str] = node_state.offers if node_state is not None else ()
         for model in before:
             if model not in offered:
                 self._offering[model].discard(node_id)
@@ -336,12 +336,12 @@ class LiveNodes:
         for model in offered:
             self._offering.setdefault(model, set()).add(node_id)
 
-    def _refused_address(self, known: Known | None) -> str:
+    def _refused_address(self, node_state: NodeState | None) -> str:
         """Why the node's address is refused, or empty. A restored one may date from a time with another rule."""
-        if known is None or known.direct is None:
+        if node_state is None or node_state.direct is None:
             return ""
-        problem = self._permitted.problem(*known.direct)
-        return f"facts.direct_address: {known.facts.direct_address} {problem}" if problem else ""
+        problem = self._permitted.problem(*node_state.direct)
+        return f"facts.direct_address: {node_state.facts.direct_address} {problem}" if problem else ""
 
     def _require_usable(self, node_id: str, text: str) -> None:
         """Raises InvalidFieldError if the rule refuses the address, or another node with a lease holds it.
@@ -366,7 +366,7 @@ class LiveNodes:
         if holder is not None and holder != node_id:
             if holder in self._leases:
                 return
-            self._touch(holder, self._known[holder].offers)
+            self._touch(holder, self._states[holder].offers)
         self._addresses[address] = node_id
 
     def _release(self, node_id: str, address: tuple[str, int] | None) -> None:

@@ -19,10 +19,10 @@ from xds_server.errors import (
 )
 from xds_server.model import Node, State
 from xds_server.nodes.clock import system_clock
-from xds_server.nodes.kept import Kept, Row
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.moment import Clock, Moment
 from xds_server.nodes.ports import LiveTables, Publisher
+from xds_server.nodes.stored import Row, StoredReports
 from xds_server.nodes.streams import ReportStream, Streams
 from xds_server.nodes.uptime_log import UptimeLog
 from xds_server.pool import Pool
@@ -57,7 +57,7 @@ class NodeRegistry:
         clock: Clock = system_clock,
     ) -> None:
         self.live = live
-        self._kept = Kept(tables, self._row)
+        self._stored = StoredReports(tables, self._row)
         self._uptime = UptimeLog(live.uptime, tables, clock)
         self._streams = Streams()
         self._publisher = publisher
@@ -69,7 +69,7 @@ class NodeRegistry:
     async def restore(self) -> None:
         """What nodes said before the restart, each with a fresh lease. Raises DatabaseUnavailableError."""
         now = self._clock()
-        rows = await self._kept.load()
+        rows = await self._stored.load()
         for row in rows:
             try:
                 self.live.restore(row.node_id, row.report, row.updated, now, departed=row.departed)
@@ -85,7 +85,7 @@ class NodeRegistry:
             # A stream may know of a newer state, in which its node has just joined.
             if stream is None or stream.revision <= state.revision:
                 self.live.forget(node_id, self._clock())
-                self._kept.changed(node_id)
+                self._stored.changed(node_id)
         for stream in self._streams:
             node = state.nodes.get(stream.node_id)
             if node is not None:
@@ -123,7 +123,7 @@ class NodeRegistry:
             raise
         stream.reported_at = now.monotonic
         if kept or back:
-            self._kept.changed(stream.node_id)
+            self._stored.changed(stream.node_id)
         if self.live.has_changes:
             self._debounce.trigger()
         node = self.live.nodes.get(stream.node_id)
@@ -137,7 +137,7 @@ class NodeRegistry:
     async def run(self) -> None:
         """Ends leases when they are over, and stores what is to be kept, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._kept.run(), name="nodes-kept")
+            tasks.create_task(self._stored.run(), name="stored-reports")
             tasks.create_task(self._uptime.run(), name="nodes-uptime")
             while True:
                 await asyncio.sleep(_TICK)
@@ -145,7 +145,7 @@ class NodeRegistry:
 
     async def flush(self) -> None:
         """Stores what is to be kept, now: for the end."""
-        for part in (self._kept, self._uptime):
+        for part in (self._stored, self._uptime):
             try:
                 await part.flush()
             except DatabaseUnavailableError as error:
@@ -157,7 +157,7 @@ class NodeRegistry:
         if expired.lapsed:
             _log.info("leases ended", nodes=len(expired.lapsed), some=expired.lapsed[:_SHOWN])
         for node_id in expired.departed:
-            self._kept.changed(node_id)
+            self._stored.changed(node_id)
         if expired.departed:
             _log.info("nodes left their pools", nodes=len(expired.departed), some=expired.departed[:_SHOWN])
         if self.live.has_changes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.model import Node
-from xds_server.nodes.known import Known
+from xds_server.nodes.node_state import NodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +23,46 @@ class LiveNode:
     load: pb.Load
 
 
-def live_node(node: Node | None, known: Known, *, leased: bool, departed: bool, refused: str = "") -> LiveNode:
+def live_node(
+    node: Node | None, node_state: NodeState, *, leased: bool, departed: bool, refused: str = ""
+) -> LiveNode:
     """`leased`: it reports; `departed`: it has not for so long that it is in no pool; `refused`: why not."""
-    state, reason = ("refused", refused) if refused else _state(node, known, leased=leased, departed=departed)
-    return LiveNode(state, reason, int(known.last_seen), known.facts, tuple(known.offers.values()), known.load)
+    state, reason = ("refused", refused) if refused else _state(node, node_state, leased=leased, departed=departed)
+    return LiveNode(
+        state,
+        reason,
+        int(node_state.last_seen),
+        node_state.facts,
+        tuple(node_state.offers.values()),
+        node_state.load,
+    )
 
 
-def _state(node: Node | None, known: Known, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
+def _state(node: Node | None, node_state: NodeState, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
     if node is not None and not node.approved:
         return "pending", "waits for an operator's approval"
     if node is not None and node.drained:
-        return _drain(known, "an operator", leased=leased, heard=known.reports_in_drain > 1)
-    if known.draining:
-        return _drain(known, "its owner", leased=leased, heard=True)
+        return _drain(node_state, "an operator", leased=leased, heard=node_state.reports_in_drain > 1)
+    if node_state.draining:
+        return _drain(node_state, "its owner", leased=leased, heard=True)
     if departed:
         return "offline", "no report for a long time"
     if not leased:
         return "unhealthy", "its lease ended: no report"
-    if known.availability == pb.AVAILABILITY_CLOSED:
-        return "closed", known.availability_reason
-    if not any(offer.healthy for offer in known.offers.values()):
-        return "unhealthy", "no local server answers its health check" if known.offers else "it offers no model"
-    if known.availability == pb.AVAILABILITY_OWNER_ONLY:
-        return "owner-only", known.availability_reason
-    return "online", known.availability_reason
+    if node_state.availability == pb.AVAILABILITY_CLOSED:
+        return "closed", node_state.availability_reason
+    if not any(offer.healthy for offer in node_state.offers.values()):
+        return (
+            "unhealthy",
+            "no local server answers its health check" if node_state.offers else "it offers no model",
+        )
+    if node_state.availability == pb.AVAILABILITY_OWNER_ONLY:
+        return "owner-only", node_state.availability_reason
+    return "online", node_state.availability_reason
 
 
-def _drain(known: Known, who: str, *, leased: bool, heard: bool) -> tuple[str, str]:
+def _drain(node_state: NodeState, who: str, *, leased: bool, heard: bool) -> tuple[str, str]:
     """`heard`: the load was reported since. A sidecar that its owner drains ends once nothing runs."""
-    if leased and (known.load.in_flight or not heard):
-        return "draining", f"by {who}: {known.load.in_flight} running"
+    if leased and (node_state.load.in_flight or not heard):
+        return "draining", f"by {who}: {node_state.load.in_flight} running"
     return "drained", f"by {who}"

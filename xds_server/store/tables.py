@@ -263,7 +263,7 @@ class NodeUptimeRow(SQLModel, table=True):
 class NodeLiveRow(SQLModel, table=True):
     """What a node said last, as one encoded trunkline.node.v1.NodeReport; `updated` in Unix seconds.
 
-    `departed`: it had not reported for so long that it was in no pool. Written by nodes.kept alone, and no part of
+    `departed`: it had not reported for so long that it was in no pool. Written by nodes.stored alone, no part of
     the desired state.
     """
 

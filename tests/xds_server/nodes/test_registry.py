@@ -8,7 +8,7 @@ from tests.xds_server.nodes.reporting import first, heartbeat, node, node_id, of
 from tests.xds_server.nodes.serving import certificate, first_instruction, serving
 from tests.xds_server.nodes.test_uptime import make_table, stored
 from xds_server.ledger.ledger import Ledger
-from xds_server.nodes.kept import Kept
+from xds_server.nodes.stored import StoredReports
 
 
 async def test_a_restarted_control_plane_has_its_pools_at_once(tables: Ledger, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ async def test_a_restarted_control_plane_has_its_pools_at_once(tables: Ledger, t
         # Removed while the control plane was down, or now: the row goes.
         after.registry.desired(state([node(1)], revision=9))
         await after.registry.flush()
-        assert [row.node_id for row in await Kept(tables, lambda _: None).load()] == [node_id(1)]
+        assert [row.node_id for row in await StoredReports(tables, lambda _: None).load()] == [node_id(1)]
 
 
 async def test_what_left_its_pools_stays_out_of_them_after_a_restart(tables: Ledger, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ async def test_what_left_its_pools_stays_out_of_them_after_a_restart(tables: Led
         await after.registry.report(stream, first())
         await after.desired.until(lambda: after.desired.health(node_id(0)) == "healthy")
         await after.registry.flush()
-        (row,) = await Kept(tables, lambda _: None).load()
+        (row,) = await StoredReports(tables, lambda _: None).load()
         assert not row.departed
 
 
@@ -66,11 +66,11 @@ async def test_heartbeats_are_not_written(tables: Ledger, tmp_path: Path) -> Non
         stream = served.registry.open(node(0), 2)
         await served.registry.report(stream, first())
         await served.registry.flush()
-        written = await Kept(tables, lambda _: None).load()
+        written = await StoredReports(tables, lambda _: None).load()
         served.clock.move(2.0)
         await served.registry.report(stream, heartbeat(load=first().load))
         await served.registry.flush()
-        assert await Kept(tables, lambda _: None).load() == written
+        assert await StoredReports(tables, lambda _: None).load() == written
 
 
 async def test_a_row_that_cannot_be_read_costs_only_itself(tables: Ledger, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ _CAPACITY = Difference(capacity=True)
 
 
 @dataclass(slots=True)
-class Known:
+class NodeState:
     """Of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane started.
 
     `returns`: how often it has reported again after its lease had ended.
@@ -50,13 +50,13 @@ class Known:
     reports_in_drain: int = 0
 
     @classmethod
-    def restored(cls, saved: bytes, last_seen: float) -> Known:
+    def restored(cls, saved: bytes, last_seen: float) -> NodeState:
         """From what `saved` gave. Raises google.protobuf.message.DecodeError."""
         report = pb.NodeReport.FromString(saved)
-        known = cls()
-        known.apply(report)
-        known.last_seen = last_seen
-        return known
+        state = cls()
+        state.apply(report)
+        state.last_seen = last_seen
+        return state
 
     def saved(self) -> bytes:
         """All of it as one report."""

@@ -40,7 +40,7 @@ class Row:
     departed: bool
 
 
-class Kept:
+class StoredReports:
     """`row` gives a node's row as it is to be now, None where there is to be none."""
 
     def __init__(self, tables: LiveTables, row: Callable[[str], Row | None]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger.ledger import Ledger
-from xds_server.nodes.kept import Kept, Row
+from xds_server.nodes.stored import Row, StoredReports
 
 
 def row(node: str, report: bytes = b"r", *, departed: bool = False) -> Row:
@@ -17,17 +17,17 @@ def row(node: str, report: bytes = b"r", *, departed: bool = False) -> Row:
 
 async def test_rows_are_written_replaced_and_removed(tables: Ledger) -> None:
     rows: dict[str, Row] = {f"nd-{number:03}": row(f"nd-{number:03}", bytes([number])) for number in range(250)}
-    kept = Kept(tables, rows.get)
+    stored = StoredReports(tables, rows.get)
     for name in rows:
-        kept.changed(name)
-    await kept.flush()
-    assert await kept.load() == list(rows.values())
+        stored.changed(name)
+    await stored.flush()
+    assert await stored.load() == list(rows.values())
     rows["nd-001"] = row("nd-001", b"other", departed=True)
     del rows["nd-002"]
     for name in ("nd-001", "nd-002", "nd-999"):
-        kept.changed(name)
-    await kept.flush()
-    assert await Kept(tables, rows.get).load() == list(rows.values())
+        stored.changed(name)
+    await stored.flush()
+    assert await StoredReports(tables, rows.get).load() == list(rows.values())
 
 
 class Counting:
@@ -50,25 +50,25 @@ class Counting:
 
 async def test_changes_gather_and_are_written_by_themselves(tables: Ledger) -> None:
     counting, current = Counting(tables), row("a", b"1")
-    kept = Kept(counting, lambda _: current)
-    running = asyncio.create_task(kept.run())
+    stored = StoredReports(counting, lambda _: current)
+    running = asyncio.create_task(stored.run())
     for number in range(50):
-        kept.changed("a")
+        stored.changed("a")
         current = row("a", bytes([number]))
     await asyncio.wait_for(counting.written.wait(), 30)
     assert counting.transactions == 1
-    assert await kept.load() == [row("a", bytes([49]))]
+    assert await stored.load() == [row("a", bytes([49]))]
     running.cancel()
 
 
 async def test_a_database_that_is_down_loses_nothing(tables: Ledger) -> None:
     counting = Counting(tables)
-    kept = Kept(counting, lambda name: row(name, name.encode()))
+    stored = StoredReports(counting, lambda name: row(name, name.encode()))
     counting.down = True
-    kept.changed("a")
+    stored.changed("a")
     with pytest.raises(DatabaseUnavailableError):
-        await kept.flush()
+        await stored.flush()
     counting.down = False
-    kept.changed("b")
-    await kept.flush()
-    assert {each.node_id for each in await kept.load()} == {"a", "b"}
+    stored.changed("b")
+    await stored.flush()
+    assert {each.node_id for each in await stored.load()} == {"a", "b"}
