@@ -55,6 +55,10 @@ class Child:
         """Asks it to end."""
         self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
     @property
     def pid(self) -> int:
         return self._process.pid

@@ -86,7 +86,7 @@ def measure(
         gateway = stack.enter_context(
             started(directory, "node-gateway", config, ready_model=f"provider-{PLAIN_MODEL}", arguments=arguments)
         )
-        sidecar = stack.enter_context(_node(directory, gateway, upstream.port, stamping))
+        sidecar = stack.enter_context(joined(directory, gateway, upstream.port, stamping))
         asyncio.run(_serves(gateway, f"node-{PLAIN_MODEL}", sidecar))
         roles = roles_below(gateway.child.pid)
         finish = partial(wait_for_ledger, gateway.admin_url)
@@ -110,7 +110,8 @@ def measure(
 
 
 @contextmanager
-def _node(directory: Path, gateway: Gateway, *ports: int) -> Iterator[Child]:
+def joined(directory: Path, gateway: Gateway, *ports: int, name: str = "node") -> Iterator[Child]:
+    """A node of `gateway` whose local servers listen on these ports."""
     with grpc.insecure_channel(gateway.control) as channel:
         invitation = admin_pb2_grpc.AdminStub(channel).InviteNode(
             admin_pb2.InviteNodeRequest(organisation="default", ttl_seconds=600),
@@ -118,8 +119,8 @@ def _node(directory: Path, gateway: Gateway, *ports: int) -> Iterator[Child]:
         )
     command = [sys.executable, "-m", "node_sidecar", "join", invitation.join_url, "--concurrency", "0"]
     command += [word for port in ports for word in ("--upstream", f"http://127.0.0.1:{port}")]
-    state = {"TRUNKLINE_NODE_STATE_DIR": str(directory / "node"), "TRUNKLINE_JOIN_TOKEN": invitation.token}
-    with Child(command, directory / "node.log", state) as child:
+    state = {"TRUNKLINE_NODE_STATE_DIR": str(directory / name), "TRUNKLINE_JOIN_TOKEN": invitation.token}
+    with Child(command, directory / f"{name}.log", state) as child:
         yield child
 
 

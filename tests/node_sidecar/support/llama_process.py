@@ -1,4 +1,5 @@
-"""llama.cpp's own HTTP server with a model, in its own process: `python llama_process.py MODEL SLEEP_SECONDS`.
+"""llama.cpp's own HTTP server with a model, in its own process:
+`python llama_process.py MODEL SLEEP_SECONDS [CONTEXT SLOTS]`, where all slots together have CONTEXT tokens.
 
 Prints its address on one line, and ends with its standard input.
 """
@@ -10,14 +11,14 @@ import sys
 import xllamacpp
 
 
-def main(model: str, sleep_idle_seconds: int) -> None:
+def main(model: str, sleep_idle_seconds: int, context: int = 512, slots: int = 2) -> None:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = model
     parameters.model_alias = {"tiny"}
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
-    parameters.n_ctx = 512
-    parameters.n_parallel = 2
+    parameters.n_ctx = context
+    parameters.n_parallel = slots
     parameters.n_threads_http = 4
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
@@ -31,4 +32,4 @@ def main(model: str, sleep_idle_seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

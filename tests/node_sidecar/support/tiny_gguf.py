@@ -8,42 +8,42 @@ import gguf
 import numpy
 
 CONTEXT = 512
-_EMBED, _HEADS, _FEED, _LAYERS = 32, 2, 64, 2
+_HEADS = 2
 _CHAT = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 
 
-def write(path: Path) -> None:
+def write(path: Path, *, context: int = CONTEXT, embed: int = 32, feed: int = 64, layers: int = 2) -> None:
     """Seeded: the same file every time."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny")
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(_EMBED)
-    writer.add_block_count(_LAYERS)
-    writer.add_feed_forward_length(_FEED)
+    writer.add_context_length(context)
+    writer.add_embedding_length(embed)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(feed)
     writer.add_head_count(_HEADS)
     writer.add_head_count_kv(_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(_EMBED // _HEADS)
+    writer.add_rope_dimension_count(embed // _HEADS)
     vocabulary = _add_tokenizer(writer)
     random = numpy.random.default_rng(7)
 
     def tensor(name: str, *shape: int) -> None:
         writer.add_tensor(name, random.normal(0, 0.1, shape).astype(numpy.float32))
 
-    tensor("token_embd.weight", vocabulary, _EMBED)
-    writer.add_tensor("output_norm.weight", numpy.ones(_EMBED, dtype=numpy.float32))
-    tensor("output.weight", vocabulary, _EMBED)
-    for layer in range(_LAYERS):
+    tensor("token_embd.weight", vocabulary, embed)
+    writer.add_tensor("output_norm.weight", numpy.ones(embed, dtype=numpy.float32))
+    tensor("output.weight", vocabulary, embed)
+    for layer in range(layers):
         for norm in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{layer}.{norm}.weight", numpy.ones(_EMBED, dtype=numpy.float32))
+            writer.add_tensor(f"blk.{layer}.{norm}.weight", numpy.ones(embed, dtype=numpy.float32))
         for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            tensor(f"blk.{layer}.{part}.weight", _EMBED, _EMBED)
-        tensor(f"blk.{layer}.ffn_gate.weight", _FEED, _EMBED)
-        tensor(f"blk.{layer}.ffn_up.weight", _FEED, _EMBED)
-        tensor(f"blk.{layer}.ffn_down.weight", _EMBED, _FEED)
+            tensor(f"blk.{layer}.{part}.weight", embed, embed)
+        tensor(f"blk.{layer}.ffn_gate.weight", feed, embed)
+        tensor(f"blk.{layer}.ffn_up.weight", feed, embed)
+        tensor(f"blk.{layer}.ffn_down.weight", embed, feed)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from hashlib import sha256
+
 from hypothesis import given, strategies as st
 
 from translator.cache.answers import Kept
@@ -90,3 +93,19 @@ def test_a_million_answers_stay_within_their_bytes() -> None:
     assert store.bytes <= store.most_bytes
     assert len(store) == store.most_bytes // kept.size
     assert store.evicted == 1_000_000 - len(store)
+
+
+def test_the_memory_that_is_taken_is_no_more_than_what_is_counted() -> None:
+    store = MemoryStore(8 * 1024 * 1024, Clock())
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(20_000):
+            body = b"%d" % number + bytes(number % 500)
+            kept = Kept(False, "application/json", body, b"", number / 7, number / 3 + 1_000.0, number + 1_000)
+            store.put(sha256(body).digest() + b"p", f"rt_{number % 7}", kept)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert store.evicted
+    assert 0 < taken <= store.bytes <= store.most_bytes
