@@ -48,6 +48,7 @@ from xds_server.nodes.registry import NodeRegistry
 from xds_server.ranker import Ranker
 from xds_server.requests import service as requests_service
 from xds_server.requests.attending import Translators
+from xds_server.requests.resting import RestingTargets
 from xds_server.requests.running import RunningRequests
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
@@ -148,6 +149,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         troubles=troubles,
         ranker=ranker,
         running=RunningRequests(async_store, translators := Translators()),
+        resting=(resting := RestingTargets(async_store, translators)),
         console=settings.console_url,
         standings=standings,
     )
@@ -155,7 +157,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
     requests_pb2_grpc.add_RequestsServicer_to_server(
         requests_service.RequestsService(translators, authorise=authorise), server
     )
-    metrics.serve(server, metrics.Source(ads, clients, ledger, live, alerts), authorise)
+    metrics.serve(server, metrics.Source(ads, clients, ledger, live, alerts, resting=resting), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
         registry_pb2_grpc.add_NodeRegistryServicer_to_server(
@@ -175,6 +177,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
             tasks.create_task(ranker.run(control_plane), name="ranker"),
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(alerts.run(), name="alerts"),
+            tasks.create_task(resting.run(), name="resting targets"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
             tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),

@@ -16,6 +16,7 @@ from xds_server.alerts.sender import AlertSender
 from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
+from xds_server.requests.resting import RestingTargets
 from xds_server.transport.ads import AdsServer
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise
 
@@ -38,13 +39,21 @@ class Source:
     """Reads the parts of a control plane. Labels have fixed words only."""
 
     def __init__(
-        self, ads: AdsServer, clients: ClientRegistry, ledger: Ledger, live: LiveNodes, alerts: AlertSender
+        self,
+        ads: AdsServer,
+        clients: ClientRegistry,
+        ledger: Ledger,
+        live: LiveNodes,
+        alerts: AlertSender,
+        *,
+        resting: RestingTargets,
     ) -> None:
         self._alerts = alerts
         self._ads = ads
         self._clients = clients
         self._ledger = ledger
         self._live = live
+        self._resting = resting
 
     def samples(self) -> Iterable[Sample]:
         counters, statuses = self._clients.counters(), self._clients.clients()
@@ -80,6 +89,8 @@ class Source:
             "outcome",
         )
         yield Sample(f"{_PREFIX}clients", "gauge", "Connected xDS streams, by kind of client.", connected, "kind")
+        rests = "What rests at connected gateways, by the kind of its alert."
+        yield Sample(f"{_PREFIX}rests", "gauge", rests, self._resting.counts, "kind")
         for name, kind, text, value in told:
             yield Sample(_PREFIX + name, kind, text, value)
 

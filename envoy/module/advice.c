@@ -159,6 +159,36 @@ static bool suffices(struct span key, uint64_t remaining, uint64_t limit, struct
   return remaining / 1000 >= need.tokens || (remaining && (!limit || remaining >= limit / 20));
 }
 
+// Writes the name of what a quota counts: `key` without what all such names have in common.
+static void name_metric(struct span key, size_t place, char *into) {
+  struct span before = span_between(key, 0, place), after = span_from(key, place + REMAINING.size);
+  for (size_t at = 0; at < sizeof PREFIXES / sizeof *PREFIXES; at++) {
+    if (!span_begins(before, PREFIXES[at])) continue;
+    before = span_from(before, PREFIXES[at].size);
+    break;
+  }
+  struct span part = after.size ? after : before;
+  size_t size = 0;
+  for (size_t at = 0; at < part.size && size + 1 < LONGEST_METRIC; at++) {
+    char byte = part.data[at];
+    bool plain = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || (byte == '-' && size);
+    if (plain) into[size++] = byte;
+  }
+  if (size && into[size - 1] == '-') size--;
+  into[size] = 0;
+  if (!size) memcpy(into, "requests", sizeof "requests");
+}
+
+// Remembers what is left of a quota.
+static void keep(struct advice *advice, struct span key, size_t place, uint64_t remaining, uint64_t limit,
+                 uint64_t ms) {
+  if (advice->quota_count == MOST_LEFT) return;
+  struct left *left = &advice->quotas[advice->quota_count++];
+  *left = (struct left){.limit = limit / 1000, .remaining = remaining / 1000, .wait_ms = ms};
+  if (left->wait_ms > LONGEST_WAIT_MS) left->wait_ms = LONGEST_WAIT_MS;
+  name_metric(key, place, left->metric);
+}
+
 struct advice advice_of(const struct header *headers, size_t count, struct need need, uint64_t unix_ms) {
   struct advice advice = {0};
   uint64_t until_reset = 0, ms;
@@ -168,9 +198,11 @@ struct advice advice_of(const struct header *headers, size_t count, struct need 
     uint64_t remaining, limit = 0;
     if (place < 0 || !is_number(headers[at].value, &remaining)) continue;
     if (is_number(beside(headers, count, key, (size_t)place, LIMIT), &limit) && !limit) continue;
+    if (!wait_of(beside(headers, count, key, (size_t)place, RESET), unix_ms, &ms)) ms = 0;
+    keep(&advice, key, (size_t)place, remaining, limit, ms);
     if (suffices(key, remaining, limit, need)) continue;
     advice.exhausted = true;
-    if (wait_of(beside(headers, count, key, (size_t)place, RESET), unix_ms, &ms) && ms > until_reset) until_reset = ms;
+    if (ms > until_reset) until_reset = ms;
   }
   const struct header *exact = find(headers, count, SPAN("retry-after-ms"));
   const struct header *after = find(headers, count, SPAN("retry-after"));

@@ -6,9 +6,20 @@
 
 enum { SHORTEST_WAIT_MS = 1000, LONGEST_WAIT_MS = 600000 };
 
+enum { LONGEST_METRIC = 32, MOST_LEFT = 6 };
+
+// What is left of one quota.
+struct left {
+  char metric[LONGEST_METRIC];  // such as `tokens` or `requests-day`: letters, digits and `-`
+  uint64_t limit;               // 0: not said
+  uint64_t remaining, wait_ms;  // until its reset; 0: not said
+};
+
 struct advice {
   uint64_t wait_ms;  // within the two bounds; 0 where nothing was said
   bool exhausted;    // a quota of the whole account is used up, or nearly
+  size_t quota_count;
+  struct left quotas[MOST_LEFT];
 };
 
 // What has to be left of a quota, or it counts as used up.

@@ -163,6 +163,35 @@ bool hosts_may_ask(uint64_t host, uint64_t now) {
   return may;
 }
 
+static void report(struct buffer *into, uint64_t host, const struct rest *rest, uint64_t now) {
+  bool refused = rest->cause == 401 || rest->cause == 402 || rest->cause == 403 || rest->cause == 498;
+  bool paused = rest->paused_until && (now < rest->paused_until || refused) && rest->reach != REACH_CALLER;
+  bool rests = now < rest->rests_until;
+  if (!paused && !rests && !rest->away) return;
+  uint64_t until = paused ? rest->paused_until : rests ? rest->rests_until : now;
+  uint64_t since = paused ? rest->paused_since : rests ? rest->rests_since : now;
+  buffer_add(into, SPAN("r"));
+  unsigned other = rests ? CAUSE_FAILURES : CAUSE_HEALTH;
+  bool for_all = !paused || rest->reach == REACH_ALL;
+  uint64_t left = until > now ? until - now : 0;
+  const uint64_t words[] = {host, paused ? rest->cause : other, for_all, now - since, left};
+  for (size_t at = 0; at < sizeof words / sizeof *words; at++) {
+    buffer_add(into, SPAN(" "));
+    buffer_add_number(into, words[at]);
+  }
+  buffer_add(into, SPAN("\n"));
+}
+
+void hosts_report(struct buffer *into, uint64_t now) {
+  if (!known) return;
+  pthread_mutex_lock(&lock);
+  for (size_t at = 0; at < (size_t)SETS * WAYS; at++) {
+    const struct record *record = &records[at / WAYS][at % WAYS];
+    if (record->host) report(into, record->host, &record->rest, now);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
 uint64_t hosts_now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -48,5 +48,9 @@ bool hosts_suspects(uint64_t host);
 // everybody else is answered at once.
 bool hosts_may_ask(uint64_t host, uint64_t now);
 
+// Adds a line `r <host> <cause> <for all> <ms since> <ms left>` for each host or credential that rests for more than the
+// caller who met it. The cause is the status of the answer that said so, or one of rest.h.
+void hosts_report(struct buffer *into, uint64_t now);
+
 // The clock.
 uint64_t hosts_now(void);

@@ -16,8 +16,9 @@
 //   question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
 //   answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 //
-// An answer with number 0 is no answer but a command, by its status: 1, to report the requests that run (live.h), or 2,
-// to end one. Its head is a token, and after a space the request's id. What comes of it is told with the token.
+// An answer with number 0 is no answer but a command, by its status: 1, to report the requests that run (live.h), 2, to
+// end one, or 3, to report what rests and what is left of quotas. Its head is a token, and after a space the request's
+// id. What comes of it is told with the token.
 
 #pragma once
 

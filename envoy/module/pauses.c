@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 
+#include "headroom.h"
 #include "hosts.h"
 #include "running.h"
 
@@ -40,7 +41,7 @@ static bool may_log_limit(void) {
 static bool pause_limited(struct dress *dress) {
   const struct advice *advice = &dress->head.advice;
   if (dress->target.node && advice->wait_ms < SHORTEST_OF_MACHINE_MS) return false;
-  struct pause pause = {.for_all = advice->exhausted, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
+  struct pause pause = {.cause = 429, .for_all = advice->exhausted, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
   pause.stated = advice->wait_ms > 0;
   if (!pause.stated) pause.ms = LIMITED_MS, pause.most_ms = LONGEST_LIMITED_MS;
   if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
@@ -54,7 +55,8 @@ static bool pause_limited(struct dress *dress) {
 static bool pause_refused(struct dress *dress) {
   if (dress->target.node) return false;
   bool for_all = dress->head.status == 401 || dress->head.status == 498;
-  const struct pause pause = {.for_all = for_all, .stated = true, .ms = REFUSED_MS, .most_ms = LONGEST_REFUSED_MS};
+  const struct pause pause = {
+      .cause = dress->head.status, .for_all = for_all, .stated = true, .ms = REFUSED_MS, .most_ms = LONGEST_REFUSED_MS};
   if (request_paused(dress->request, dress->request->credential, pause)) {
     log_pause(dress, SPAN(" refuses its credential ("), pause.ms);
   }
@@ -64,8 +66,10 @@ static bool pause_refused(struct dress *dress) {
 void pause_ahead(const struct dress *dress) {
   const struct advice *advice = &dress->head.advice;
   running_watch();
+  if (!dress->target.node) headroom_take(dress->host, advice->quotas, advice->quota_count, hosts_now());
   if (dress->target.node || dress->head.status == 429 || !advice->exhausted) return;
-  struct pause pause = {.for_all = true, .stated = true, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
+  struct pause pause = {
+      .cause = CAUSE_QUOTA, .for_all = true, .stated = true, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
   if (!pause.ms) pause.stated = false, pause.ms = pause.most_ms = LIMITED_MS;
   if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
     log_pause(dress, SPAN(" has used up its quota ("), pause.ms);

@@ -13,7 +13,9 @@ static const uint64_t MOST_SECONDS = 31 * 86400, MOST_AMOUNT = 1000000000000000;
 struct counter {
   enum quota_metric metric;
   uint64_t seconds;  // 0: free
+  uint64_t amount;   // of the quota that was asked about last
   uint64_t looked;   // the last time that its quota was asked about
+  uint64_t full;     // since when there was no room; 0: there was
   uint64_t part;     // the newest
   uint64_t total, used[KEPT];
 };
@@ -72,6 +74,7 @@ static struct counter *find(struct account *account, const struct quota *quota, 
     found->part = now / part_ms(found);
   }
   found->looked = now;
+  found->amount = quota->amount;
   advance(found, now);
   return found;
 }
@@ -105,7 +108,9 @@ static uint64_t longest_wait(struct account *account, const struct quotas *quota
   uint64_t longest = 0;
   for (size_t at = 0; at < quotas->count; at++) {
     const struct quota *quota = &quotas->all[at];
-    uint64_t ms = wait_ms(find(account, quota, now), quota->amount, taken(quota, tokens), now);
+    struct counter *counter = find(account, quota, now);
+    uint64_t ms = wait_ms(counter, quota->amount, taken(quota, tokens), now);
+    if (!ms || !counter->full) counter->full = ms ? now : 0;
     if (ms > longest) longest = ms;
   }
   return longest;
@@ -162,3 +167,30 @@ static void correct(struct charge *charge, uint64_t requests, uint64_t tokens, u
 void charge_return(struct charge *charge, uint64_t now) { correct(charge, 0, 0, now); }
 
 void charge_settle(struct charge *charge, uint64_t tokens, uint64_t now) { correct(charge, 1, tokens, now); }
+
+static void report(struct buffer *into, uint64_t account, struct counter *counter, uint64_t now) {
+  if (!counter->seconds || now - counter->looked > counter->seconds * 1000) return;
+  advance(counter, now);
+  buffer_add(into, SPAN("q "));
+  buffer_add_number(into, account);
+  buffer_add(into, counter->metric == QUOTA_REQUESTS ? SPAN(" r") : SPAN(" t"));
+  uint64_t left = wait_ms(counter, counter->amount, 1, now), age = left && counter->full ? now - counter->full : 0;
+  const uint64_t words[] = {counter->seconds, counter->amount, counter->total, left, age};
+  for (size_t at = 0; at < sizeof words / sizeof *words; at++) {
+    buffer_add(into, SPAN(" "));
+    buffer_add_number(into, words[at]);
+  }
+  buffer_add(into, SPAN("\n"));
+}
+
+void quotas_report(struct buffer *into, uint64_t now) {
+  pthread_mutex_lock(&lock);
+  for (size_t at = 0; at < accounts.capacity; at++) {
+    struct account *account = accounts.entries[at].value;
+    if (!accounts.entries[at].number) continue;
+    for (size_t each = 0; each < MOST_QUOTAS; each++) {
+      report(into, accounts.entries[at].number, &account->counters[each], now);
+    }
+  }
+  pthread_mutex_unlock(&lock);
+}

@@ -42,5 +42,8 @@ uint64_t quotas_wait(const struct quotas *quotas, uint64_t tokens, uint64_t now)
 bool quotas_take(const struct quotas *quotas, uint64_t tokens, uint64_t now, bool forced, struct charge *charge);
 // Gives back a request that was not sent.
 void charge_return(struct charge *charge, uint64_t now);
+// Adds a line `q <account> <metric> <seconds> <amount> <used> <ms until there is room> <ms without>` for each quota that was asked
+// about in its last window.
+void quotas_report(struct buffer *into, uint64_t now);
 // Replaces the tokens that were reserved by those that were used.
 void charge_settle(struct charge *charge, uint64_t tokens, uint64_t now);

@@ -53,6 +53,7 @@ bool rest_is_over(const struct rest *rest, uint64_t now) {
 // What fails while the host rests began before, and says nothing new.
 static void begin(struct rest *rest, uint64_t now) {
   if (now < rest->rests_until) return;
+  if (!rest->rests) rest->rests_since = now;
   uint64_t time = (uint64_t)FIRST_REST_MS * ++rest->rests;
   rest->rests_until = now + (time < LONGEST_REST_MS ? time : LONGEST_REST_MS);
   rest->recovers_since = rest->probed_until = 0;
@@ -107,6 +108,8 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
     rest->reach = REACH_UNKNOWN;
     rest->whole_key = confirms;
   }
+  if (!rest->paused_until) rest->paused_since = now;
+  rest->cause = pause->cause;
   rest->caller = pause->caller;
   rest->stated = pause->stated || (running && rest->stated);
   if (!running || now + ms > rest->paused_until) rest->paused_until = now + ms;

@@ -48,6 +48,8 @@ struct rest {
   struct caller caller;
   bool whole_key;  // it holds for all users of the caller's key
   unsigned pauses;
+  unsigned cause;  // the status that it said so with
+  uint64_t paused_since, rests_since;  // the first time since it served
   enum reach reach;
   bool stated;
   // The end of a rest.
@@ -55,9 +57,13 @@ struct rest {
   uint64_t recovers_since;
 };
 
+// Why a host rests, where it is not the status of an answer that said so.
+enum { CAUSE_FAILURES = 0, CAUSE_HEALTH = 1, CAUSE_QUOTA = 2 };
+
 // What a host says of a pause.
 struct pause {
   struct caller caller;  // who was told
+  unsigned cause;    // the status of the answer that said so, or CAUSE_QUOTA
   bool for_all;      // it is known to hold for everybody
   bool stated;       // the host said for how long; otherwise its rest is only a preference
   uint64_t ms;       // of the first

@@ -109,6 +109,20 @@ def test_what_may_go_nowhere_else_is_counted_and_not_kept_back(driver: Driver) -
     assert not account.take(now)
 
 
+def test_what_is_left_is_reported(driver: Driver) -> None:
+    account, now = Account(driver, "r60:2;t3600:1000"), 10**12
+    account.take(now, 900)
+    account.take(now, 0)
+    account.wait(now + 500, 1)
+    (report,) = driver.ask("report", now + 1_000)
+    lines = [line.split(" ") for line in report.decode().splitlines()]
+    mine = [line[2:] for line in lines if line[1] == str(account.number)]
+    assert mine == [["r", "60", "2", "2", mine[0][4], "500"], ["t", "3600", "1000", "900", "0", "0"]]
+    assert 58_000 <= int(mine[0][4]) <= 61_000
+    (report,) = driver.ask("report", now + 10**9)
+    assert f" {account.number} " not in report.decode(), "nobody has asked about it for long"
+
+
 @pytest.mark.parametrize(
     ("last", "start", "tokens"),
     [

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess, SeenRequest
-from tests.gateway.conftest import provider_entry
+from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
@@ -75,6 +75,15 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "key-one", user
         session.post(f"{gateway.base_url}/chat/completions", json=body) as answer,
     ):
         return Answer(answer.status, answer.headers, await answer.read())
+
+
+def told(gateway: GatewayProcess, *verb: str) -> Any:
+    return json.loads(gateway.run(*verb, "--output", "json").stdout)
+
+
+async def http(url: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.read()
 
 
 async def questions(provider: ProviderProcess) -> list[SeenRequest]:
@@ -149,6 +158,12 @@ async def test_a_revoked_credential_is_tried_once_for_all_models(
     assert not load.problems
     assert len(await questions(provider_a)) == 1
     assert "refuses its credential (401)" in (gateway.data_dir / "log" / "envoy.log").read_text()
+    refused = {each["subject"]: each for each in told(gateway, "status")["rests"]}["a"]
+    assert refused["kind"] == "credential_refused"
+    assert refused["reason"] == "the provider refuses the credential (401)"
+    assert refused["since"] < refused["until"]
+    page = (await http(f"{gateway.admin_url}/metrics/control")).decode()
+    assert 'trunkline_control_rests{kind="credential_refused"}' in page
 
 
 async def test_a_configured_quota_is_kept_to_under_load(
@@ -163,6 +178,12 @@ async def test_a_configured_quota_is_kept_to_under_load(
     answer = await ask(gateway, "metered-lone")
     assert (answer.status, len(await questions(provider_a))) == (429, QUOTA)
     assert 3_000 < int(answer.headers["retry-after"]) <= 3_700
+    (row,) = (each for each in told(gateway, "providers", "quota", "metered") if each["source"] == "quota")
+    assert (row["quota"], row["limit"], row["remaining"]) == ("requests/1h", QUOTA, 0)
+    assert row["reason"] == "its quota of 5 requests in 3600 s is used up"
+    assert PROVIDER_CREDENTIALS["TEST_KEY_A"] not in str(row)
+    used_up = {each["subject"]: each["kind"] for each in told(gateway, "status")["rests"]}
+    assert used_up["metered"] == "quota_used_up"
 
 
 async def test_tokens_count_as_the_provider_reports_them(gateway: GatewayProcess) -> None:
@@ -195,6 +216,11 @@ async def test_a_target_that_says_that_nothing_is_left_rests_before_it_refuses(
     assert not load.problems
     assert set(load.targets()) == {f"b/{model}"}
     assert len(await questions(provider_a)) == 1
+    (row,) = (
+        each for each in told(gateway, "providers", "quota", "teller") if each["target"] == f"teller/{model}"
+    )
+    assert (row["source"], row["quota"], row["limit"], row["remaining"]) == ("headers", "requests", 60, 0)
+    assert row["reason"] == "the provider says that its quota is used up"
 
 
 async def test_health_checks_find_a_dead_server_and_bring_it_back(

@@ -22,6 +22,8 @@ from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
 from xds_server.protocol.snapshot import Snapshot
+from xds_server.requests.attending import Translators
+from xds_server.requests.resting import RestingTargets
 from xds_server.store import AsyncStore, DatabaseUrl, Store
 from xds_server.transport.ads import AdsServer
 from xds_server.transport.authorise import bearer_token
@@ -40,7 +42,8 @@ class Served:
         self.server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[metrics.SERVICE])])
         ads = AdsServer(Snapshot(2**53 - 1), self.clients)
         alerts = AlertSender(self.ledger, AsyncStore(self.store), Webhook(""))
-        source = metrics.Source(ads, self.clients, self.ledger, LiveNodes(), alerts)
+        resting = RestingTargets(AsyncStore(self.store), Translators())
+        source = metrics.Source(ads, self.clients, self.ledger, LiveNodes(), alerts, resting=resting)
         metrics.serve(self.server, source, bearer_token(TOKEN))
         self.server.add_insecure_port(f"unix:{self.socket}")
         self.port = self.server.add_insecure_port("127.0.0.1:0")

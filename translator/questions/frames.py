@@ -104,7 +104,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What came of the command with this token: a line for each request, for `translator.running.progress`."""
+    """What came of the command with this token: lines for `translator.running.progress` or `.standing`."""
 
     token: str
     lines: bytes
@@ -115,11 +115,12 @@ class Order(IntEnum):
 
     REPORT = 1
     CANCEL = 2
+    STANDING = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Tells the module to report the requests that run, or to end the one with this id. `Told` follows."""
+    """Tells the module to report the requests that run or what rests, or to end a request. `Told` follows."""
 
     order: Order
     token: str

@@ -21,7 +21,7 @@ class _Awaited:
 
     def __init__(self, silent: set[Write]) -> None:
         self.silent = silent
-        self.told: list[Progress] = []
+        self.told: list[bytes] = []
         self.done = asyncio.Event()
 
     def end(self, write: Write) -> None:
@@ -56,19 +56,24 @@ class Commander:
         """Takes in what came of a command over one connection."""
         awaited = self._awaited.get(told.token)
         if awaited is not None and write in awaited.silent:
-            awaited.told += progress.read(told.lines)
+            awaited.told.append(told.lines)
             awaited.end(write)
 
     async def report(self) -> Sequence[Progress] | None:
         """Returns the requests that run, oldest first for each Envoy; None where no Envoy tells."""
-        return await self._command(Order.REPORT)
+        told = await self._command(Order.REPORT)
+        return None if told is None else [each for lines in told for each in progress.read(lines)]
 
     async def cancel(self, request_id: str) -> Progress | None:
         """Ends a request; returns how far it was, None where no Envoy has it."""
-        found = await self._command(Order.CANCEL, request_id)
-        return found[0] if found else None
+        told = await self._command(Order.CANCEL, request_id)
+        return next((each for lines in told or () for each in progress.read(lines)), None)
 
-    async def _command(self, order: Order, request_id: str = "") -> Sequence[Progress] | None:
+    async def standing(self) -> Sequence[bytes]:
+        """Returns the lines of each Envoy about what rests."""
+        return await self._command(Order.STANDING) or ()
+
+    async def _command(self, order: Order, request_id: str = "") -> Sequence[bytes] | None:
         if not self._connections:
             return None
         token = str(next(self._tokens))

@@ -14,6 +14,7 @@ from translator import note
 from translator.ledger.lines import decoded
 from translator.limits import Reservation
 from translator.queueing import Prospect
+from translator.running import standing
 from translator.running.progress import Progress
 from translator.waiting import Waiter
 
@@ -46,6 +47,8 @@ class Commander(Protocol):
 
     async def cancel(self, request_id: str) -> Progress | None: ...
 
+    async def standing(self) -> Sequence[bytes]: ...
+
 
 class _Running(NamedTuple):
     held: Reservation
@@ -74,6 +77,10 @@ class Listings:
         if inquiry.WhichOneof("inquiry") == "cancel":
             cancelled = await self._cancel(inquiry.cancel)
             return pb.AttendRequest(number=inquiry.number, requests=[cancelled] if cancelled is not None else ())
+        if inquiry.WhichOneof("inquiry") == "standing":
+            return pb.AttendRequest(
+                number=inquiry.number, standing=standing.read(await self._commander.standing())
+            )
         answer = await self._list(inquiry.list)
         answer.number = inquiry.number
         return answer

@@ -21,6 +21,7 @@ from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
 from trunkline.verbs.providers_flags import Given, quota_options
+from trunkline.verbs.providers_quota import quota
 
 _COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage", "managed_by")
 
@@ -204,6 +205,9 @@ def discover(*, control: Control, wait: int) -> None:
     for each in usable:
         say(f"{each.candidate.name}: {len(each.models)} models at {each.candidate.base_url}", err=True)
     changes.report(answer.propagation, answer.warnings)
+
+
+providers.add_command(quota)
 
 
 def _fill(

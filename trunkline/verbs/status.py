@@ -9,7 +9,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 
-from trunkline import changes, limit_alerts
+from trunkline import changes, limit_alerts, rest_alerts
 from trunkline.client import Control, control_options
 from trunkline.output import output_option, render, when
 from trunkline.text import as_json, say
@@ -37,7 +37,8 @@ def status(*, control: Control, output: str) -> None:
 
     One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. What clients do
     wrong follows, refusals with the resource and the client's own reason, and addresses whose xDS streams were
-    refused; then the nodes. csv has the clients alone.
+    refused; then alerts and the nodes. Alerts tell of credentials that a provider refuses, quotas that are used up,
+    targets that rest, and limits. csv has the clients alone.
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())
@@ -67,6 +68,7 @@ def status(*, control: Control, output: str) -> None:
             "alerts": [limit_alerts.row(each) for each in found.alerts],
             "refused_records": found.refused_records,
             "certificate": _certificate(found),
+            "rests": [rest_alerts.row(each) for each in found.rests],
             "nodes": nodes,
         }
         say(as_json(shown), lines=True)
@@ -90,8 +92,8 @@ def status(*, control: Control, output: str) -> None:
         for peer in found.refused_peers:
             times = f", {peer.count} times" if peer.count > 1 else ""
             say(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
-        for alert in found.alerts:
-            say(limit_alerts.line(alert))
+        for line in (*map(rest_alerts.line, found.rests), *map(limit_alerts.line, found.alerts)):
+            say(line)
         if found.refused_records:
             say(set_aside(found.refused_records))
         if nodes:

@@ -125,7 +125,7 @@ RULES: Mapping[str, Rule] = {
     # credentials, and their prices decide what its limits count.
     **dict.fromkeys(
         (
-            *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses"),
+            *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses", "ListQuotas"),
             *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute", "GetProvidersView"),
             "SimulateRoutes",
             *("PutOrganisation", "DeleteOrganisation"),

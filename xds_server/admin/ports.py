@@ -120,8 +120,24 @@ class RunningRequests(Protocol):
         ...
 
 
+class Resting(Protocol):
+    """What rests at the gateways of all translators that are connected here."""
+
+    async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
+        """Returns what is left of each quota of a provider; of all where the name is empty."""
+        ...
+
+    async def alerts(self) -> Sequence[admin_pb.RestAlert]: ...
+
+
 class NoTranslators:
     """For a control plane without translators."""
+
+    async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
+        return admin_pb.ListQuotasResponse()
+
+    async def alerts(self) -> Sequence[admin_pb.RestAlert]:
+        return ()
 
     async def listed(
         self, wanted: admin_pb.RequestFilter, state: admin_pb.RequestState.ValueType, limit: int

@@ -29,6 +29,7 @@ from xds_server.admin.ports import (
     NoLiveNodes,
     NoTranslators,
     Publisher,
+    Resting,
     RunningRequests,
     Tunnel,
 )
@@ -38,13 +39,15 @@ from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
 from xds_server.admin.simulation import SimulationMethods
 from xds_server.alerts.standings import Standings
-from xds_server.errors import DatabaseReplacedError
+from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
 from xds_server.troubles import Troubles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xds_server.model import Organisation, Provider, Route
     from xds_server.store.writing.transaction import Transaction
 
@@ -79,6 +82,7 @@ class AdminService(
         troubles: Troubles | None = None,
         ranker: Explains | None = None,
         running: RunningRequests | None = None,
+        resting: Resting | None = None,
         console: str = "http://127.0.0.1:8081",
         lifetime: Lifetime = DEFAULT,
         standings: Standings | None = None,
@@ -96,6 +100,7 @@ class AdminService(
         self._ranker = ranker if ranker is not None else NothingMeasured()
         self._running = running if running is not None else NoTranslators()
         self._standings = standings if standings is not None else Standings()
+        self._resting = resting if resting is not None else NoTranslators()
         self._live = live if live is not None else NoLiveNodes()
 
     @reporting
@@ -163,6 +168,13 @@ class AdminService(
 
         committed = await self._changes.write(actor_of(context), work)
         return pb.DeleteProviderResponse(propagation=await self._changes.settled(committed.revision))
+
+    @reporting
+    async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
+        known = (await self._store.load()).providers
+        if request.provider and request.provider not in known:
+            raise NotFoundError(f"provider: no provider {values.quoted(request.provider)}")
+        return await self._resting.headroom(request.provider)
 
     @reporting
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
@@ -266,11 +278,13 @@ class AdminService(
         revision = refused = 0
         problems = list(self._troubles.texts)
         alerts: list[pb.LimitAlert] = []
+        rests: Sequence[pb.RestAlert] = ()
         try:
             state = await self._store.load()
             revision = state.revision
             _, refused = await self._ledger.refused(0)
             alerts = await limit_uses.alerts(self._ledger, state)
+            rests = await self._resting.alerts()
         except DatabaseReplacedError as error:
             problems = problems if str(error) in problems else [*problems, str(error)]
         return status.status(
@@ -280,6 +294,7 @@ class AdminService(
             certificate=self._certificate,
             problems=problems,
             alerts=alerts,
+            rests=rests,
         )
 
 

@@ -40,6 +40,7 @@ def status(
     certificate: ListenerCertificate | None = None,
     problems: Sequence[str] = (),
     alerts: Sequence[pb.LimitAlert] = (),
+    rests: Sequence[pb.RestAlert] = (),
 ) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
@@ -52,6 +53,7 @@ def status(
         refused_records=refused_records,
         problems=problems,
         alerts=alerts,
+        rests=rests,
         certificate=None
         if certificate is None
         else pb.ListenerCertificate(

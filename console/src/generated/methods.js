@@ -37,6 +37,7 @@ export const METHODS = {
   ListNodes: ["GET", "/admin/v1/nodes"],
   ListOrganisations: ["GET", "/admin/v1/organisations"],
   ListProviders: ["GET", "/admin/v1/providers"],
+  ListQuotas: ["GET", "/admin/v1/quotas"],
   ListRefusedUsage: ["GET", "/admin/v1/usage:refused"],
   ListRequests: ["GET", "/admin/v1/requests"],
   ListRoutes: ["GET", "/admin/v1/routes"],

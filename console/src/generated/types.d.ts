@@ -12,6 +12,8 @@ export type Privacy = "PRIVACY_UNSPECIFIED" | "PRIVACY_ANY" | "PRIVACY_OWN_NODES
 
 export type RequestState = "REQUEST_STATE_UNSPECIFIED" | "REQUEST_STATE_QUEUED" | "REQUEST_STATE_RUNNING";
 
+export type RestAlertKind = "REST_ALERT_KIND_UNSPECIFIED" | "REST_ALERT_KIND_CREDENTIAL_REFUSED" | "REST_ALERT_KIND_QUOTA_USED_UP" | "REST_ALERT_KIND_TARGET_RESTS";
+
 export type Role = "ROLE_UNSPECIFIED" | "ROLE_VIEWER" | "ROLE_MEMBER" | "ROLE_OPERATOR" | "ROLE_OWNER";
 
 export type RotateKeyRequest_Ends = "ENDS_UNSPECIFIED" | "ENDS_FORMER" | "ENDS_NEWEST";
@@ -199,6 +201,22 @@ export interface CreateTokenRequest {
 export interface CreateTokenResponse {
   token?: PersonalToken;
   value?: string;
+}
+
+export interface CredentialHeadroom {
+  provider?: string;
+  credential?: number;
+  digest?: string;
+  target_id?: string;
+  source?: string;
+  metric?: string;
+  per_seconds?: string;
+  limit?: string;
+  remaining?: string;
+  resets_at?: string;
+  rests_until?: string;
+  reason?: string;
+  translator?: string;
 }
 
 export interface CredentialQuota {
@@ -426,6 +444,7 @@ export interface GetStatusResponse {
   certificate?: ListenerCertificate;
   problems?: string[];
   alerts?: LimitAlert[];
+  rests?: RestAlert[];
 }
 
 export interface GetUsageViewRequest {
@@ -577,6 +596,15 @@ export interface ListProvidersRequest {
 
 export interface ListProvidersResponse {
   providers?: Provider[];
+}
+
+export interface ListQuotasRequest {
+  provider?: string;
+}
+
+export interface ListQuotasResponse {
+  credentials?: CredentialHeadroom[];
+  silent?: string[];
 }
 
 export interface ListRefusedUsageRequest {
@@ -881,6 +909,15 @@ export interface ResetUserRequest {
 export interface ResetUserResponse {
   url?: string;
   expires_at?: string;
+}
+
+export interface RestAlert {
+  kind?: RestAlertKind;
+  subject?: string;
+  reason?: string;
+  since?: string;
+  until?: string;
+  translator?: string;
 }
 
 export interface RevokeInvitationRequest {
@@ -1456,6 +1493,7 @@ export interface Methods {
   ListNodes: { request: ListNodesRequest; response: ListNodesResponse };
   ListOrganisations: { request: ListOrganisationsRequest; response: ListOrganisationsResponse };
   ListProviders: { request: ListProvidersRequest; response: ListProvidersResponse };
+  ListQuotas: { request: ListQuotasRequest; response: ListQuotasResponse };
   ListRefusedUsage: { request: ListRefusedUsageRequest; response: ListRefusedUsageResponse };
   ListRequests: { request: ListRequestsRequest; response: ListRequestsResponse };
   ListRoutes: { request: ListRoutesRequest; response: ListRoutesResponse };

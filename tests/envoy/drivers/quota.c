@@ -1,13 +1,14 @@
 #include "quota.h"
 
 #include "driver.h"
+#include "hosts.h"
 #include "usage.h"
 
 enum { MOST_CHARGES = 4096 };
 
 // Operations on the quotas of accounts that are numbers: wait <account> <quotas> <tokens> <now> |
 // take <account> <quotas> <tokens> <now> <forced> <charge> | return <charge> <now> | settle <charge> <tokens> <now> |
-// usage <report> <report at the start>. Answers: the wait in ms; whether it took; whether a report says, and how many.
+// usage <report> <report at the start> | number <cluster or credential> <name> | report <now>. Answers: the wait in ms; whether it took; whether a report says, and how many.
 // Charges are numbers too. What are no quotas answers `no`.
 void quota_driver(struct span command, struct buffer *answer) {
   static struct charge charges[MOST_CHARGES];
@@ -21,6 +22,19 @@ void quota_driver(struct span command, struct buffer *answer) {
       put_number(answer, usage_tokens(&facts, &tokens));
       put_number(answer, tokens);
       facts_free(&facts);
+      continue;
+    }
+    if (span_is(what, SPAN("number"))) {
+      bool cluster = span_is(next_text(&command), SPAN("cluster"));
+      struct span name = next_text(&command);
+      put_number(answer, cluster ? host_of_cluster(name) : host_of_credential(name));
+      continue;
+    }
+    if (span_is(what, SPAN("report"))) {
+      struct buffer lines = {0};
+      quotas_report(&lines, next_number(&command));
+      put_text(answer, buffer_span(&lines));
+      buffer_free(&lines);
       continue;
     }
     uint64_t number = next_number(&command);

@@ -39,6 +39,22 @@ ANSWERS: dict[type, Any] = {
             )
         ]
     ),
+    admin.ListQuotasRequest: admin.ListQuotasResponse(
+        credentials=[
+            admin.CredentialHeadroom(
+                provider="openai",
+                credential=2,
+                digest="0f1e2d3c4b5a6978",
+                source="quota",
+                metric="requests",
+                per_seconds=3_600,
+                limit=30,
+                rests_until=1_700_000_000,
+                reason="its quota is used up",
+                translator="edge",
+            )
+        ]
+    ),
     admin.ListAuditEventsRequest: admin.ListAuditEventsResponse(
         events=[
             admin.AuditEvent(
@@ -75,6 +91,15 @@ ANSWERS: dict[type, Any] = {
         ],
         refused_peers=[
             admin.RefusedPeer(peer="ipv4:10.0.0.9", reason="no valid token", count=3, at=1_700_000_000)
+        ],
+        rests=[
+            admin.RestAlert(
+                kind=admin.REST_ALERT_KIND_CREDENTIAL_REFUSED,
+                subject="openai#2",
+                reason="the provider refuses the credential (401)",
+                since=1_700_000_000,
+                translator="edge",
+            )
         ],
         recent_rejections=[
             admin.Rejection(
@@ -119,6 +144,10 @@ def _answers(control: FakeAdmin) -> None:
     ("verb", "expected"),
     [
         (("providers", "list"), {"name": "openai", "credentials": 2, "stream_usage": True}),
+        (
+            ("providers", "quota"),
+            {"credential": 2, "quota": "requests/1h", "remaining": 0, "rests_until": "2023-11-14T22:13:20Z"},
+        ),
         (("routes", "list"), {"model": "gpt-4.1", "targets": ["openai/gpt-4.1*80", "nodes/llama3:70b (tier 1)"]}),
         (("orgs", "list"), {"name": "acme", "limits": ["cost_usd/30d=500.25"]}),
         (("keys", "list"), {"id": "k1", "created": "2023-11-14T22:13:20Z", "expires": None}),

@@ -85,8 +85,17 @@ from trunkline_proto.admin.v1.limits_pb2 import LimitAlert as LimitAlert
 from trunkline_proto.admin.v1.limits_pb2 import LimitUse as LimitUse
 from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesRequest as ListLimitUsesRequest
 from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesResponse as ListLimitUsesResponse
+from trunkline_proto.admin.v1.quota_pb2 import CredentialHeadroom as CredentialHeadroom
 from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
+from trunkline_proto.admin.v1.quota_pb2 import ListQuotasRequest as ListQuotasRequest
+from trunkline_proto.admin.v1.quota_pb2 import ListQuotasResponse as ListQuotasResponse
 from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_CREDENTIAL_REFUSED as REST_ALERT_KIND_CREDENTIAL_REFUSED
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_QUOTA_USED_UP as REST_ALERT_KIND_QUOTA_USED_UP
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_TARGET_RESTS as REST_ALERT_KIND_TARGET_RESTS
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_UNSPECIFIED as REST_ALERT_KIND_UNSPECIFIED
+from trunkline_proto.admin.v1.quota_pb2 import RestAlert as RestAlert
+from trunkline_proto.admin.v1.quota_pb2 import RestAlertKind as RestAlertKind
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -2628,6 +2637,7 @@ class GetStatusResponse(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     ALERTS_FIELD_NUMBER: _builtins.int
+    RESTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -2656,6 +2666,10 @@ class GetStatusResponse(_message.Message):
     def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_limits_pb2.LimitAlert]:
         """Those of windows that have not ended, newest first; at most 50."""
 
+    @_builtins.property
+    def rests(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.RestAlert]:
+        """What rests at connected gateways, and why; the longest known first."""
+
     def __init__(
         self,
         *,
@@ -2667,10 +2681,11 @@ class GetStatusResponse(_message.Message):
         certificate: Global___ListenerCertificate | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         alerts: _abc.Iterable[_limits_pb2.LimitAlert] | None = ...,
+        rests: _abc.Iterable[_quota_pb2.RestAlert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ import grpc
 from trunkline_proto.admin.v1 import accounts_pb2 as trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
 from trunkline_proto.admin.v1 import limits_pb2 as trunkline__proto_dot_admin_dot_v1_dot_limits__pb2
+from trunkline_proto.admin.v1 import quota_pb2 as trunkline__proto_dot_admin_dot_v1_dot_quota__pb2
 from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_dot_v1_dot_requests__pb2
 from trunkline_proto.admin.v1 import routing_pb2 as trunkline__proto_dot_admin_dot_v1_dot_routing__pb2
 
@@ -42,6 +43,11 @@ class AdminStub(object):
                 '/trunkline.admin.v1.Admin/DeleteProvider',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderResponse.FromString,
+                )
+        self.ListQuotas = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/ListQuotas',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasResponse.FromString,
                 )
         self.ListRoutes = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/ListRoutes',
@@ -375,6 +381,14 @@ class AdminServicer(object):
 
     def DeleteProvider(self, request, context):
         """Refused with FAILED_PRECONDITION while a route uses it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuotas(self, request, context):
+        """What is left of the quotas of providers' credentials, configured ones and those that providers tell of, and which
+        rest: of all gateways whose translators are connected to this control plane.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -821,6 +835,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderResponse.SerializeToString,
             ),
+            'ListQuotas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotas,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasResponse.SerializeToString,
+            ),
             'ListRoutes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRoutes,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.ListRoutesRequest.FromString,
@@ -1208,6 +1227,23 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/DeleteProvider',
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.DeleteProviderResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListQuotas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/ListQuotas',
+            trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_quota__pb2.ListQuotasResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -12,6 +12,7 @@ from grpc import aio as _aio
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
+from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
@@ -84,8 +85,17 @@ from trunkline_proto.admin.v1.limits_pb2 import LimitAlert as LimitAlert
 from trunkline_proto.admin.v1.limits_pb2 import LimitUse as LimitUse
 from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesRequest as ListLimitUsesRequest
 from trunkline_proto.admin.v1.limits_pb2 import ListLimitUsesResponse as ListLimitUsesResponse
+from trunkline_proto.admin.v1.quota_pb2 import CredentialHeadroom as CredentialHeadroom
 from trunkline_proto.admin.v1.quota_pb2 import CredentialQuota as CredentialQuota
+from trunkline_proto.admin.v1.quota_pb2 import ListQuotasRequest as ListQuotasRequest
+from trunkline_proto.admin.v1.quota_pb2 import ListQuotasResponse as ListQuotasResponse
 from trunkline_proto.admin.v1.quota_pb2 import Quota as Quota
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_CREDENTIAL_REFUSED as REST_ALERT_KIND_CREDENTIAL_REFUSED
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_QUOTA_USED_UP as REST_ALERT_KIND_QUOTA_USED_UP
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_TARGET_RESTS as REST_ALERT_KIND_TARGET_RESTS
+from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_UNSPECIFIED as REST_ALERT_KIND_UNSPECIFIED
+from trunkline_proto.admin.v1.quota_pb2 import RestAlert as RestAlert
+from trunkline_proto.admin.v1.quota_pb2 import RestAlertKind as RestAlertKind
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -147,6 +157,10 @@ class AdminStub:
     """Creates (`version` 0) or replaces (`version` as last read) a provider."""
     DeleteProvider: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteProviderRequest, _admin_pb2.DeleteProviderResponse]
     """Refused with FAILED_PRECONDITION while a route uses it."""
+    ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_pb2.ListQuotasRequest, _quota_pb2.ListQuotasResponse]
+    """What is left of the quotas of providers' credentials, configured ones and those that providers tell of, and which
+    rest: of all gateways whose translators are connected to this control plane.
+    """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRoutesRequest, _admin_pb2.ListRoutesResponse]
     PutRoute: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutRouteRequest, _admin_pb2.PutRouteResponse]
     """Creates (`version` 0) or replaces (`version` as last read) a route."""
@@ -287,6 +301,10 @@ class AdminAsyncStub(AdminStub):
     """Creates (`version` 0) or replaces (`version` as last read) a provider."""
     DeleteProvider: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteProviderRequest, _admin_pb2.DeleteProviderResponse]  # type: ignore[assignment]
     """Refused with FAILED_PRECONDITION while a route uses it."""
+    ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_pb2.ListQuotasRequest, _quota_pb2.ListQuotasResponse]  # type: ignore[assignment]
+    """What is left of the quotas of providers' credentials, configured ones and those that providers tell of, and which
+    rest: of all gateways whose translators are connected to this control plane.
+    """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRoutesRequest, _admin_pb2.ListRoutesResponse]  # type: ignore[assignment]
     PutRoute: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutRouteRequest, _admin_pb2.PutRouteResponse]  # type: ignore[assignment]
     """Creates (`version` 0) or replaces (`version` as last read) a route."""
@@ -454,6 +472,16 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteProviderResponse, _abc.Awaitable[_admin_pb2.DeleteProviderResponse]]:
         """Refused with FAILED_PRECONDITION while a route uses it."""
+
+    @_abc_1.abstractmethod
+    def ListQuotas(
+        self,
+        request: _quota_pb2.ListQuotasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quota_pb2.ListQuotasResponse, _abc.Awaitable[_quota_pb2.ListQuotasResponse]]:
+        """What is left of the quotas of providers' credentials, configured ones and those that providers tell of, and which
+        rest: of all gateways whose translators are connected to this control plane.
+        """
 
     @_abc_1.abstractmethod
     def ListRoutes(

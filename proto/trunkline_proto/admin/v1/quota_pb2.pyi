@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +19,32 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RestAlertKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RestAlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RestAlertKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REST_ALERT_KIND_UNSPECIFIED: _RestAlertKind.ValueType  # 0
+    REST_ALERT_KIND_CREDENTIAL_REFUSED: _RestAlertKind.ValueType  # 1
+    """A provider refuses a credential (401, 402, 403, 498)."""
+    REST_ALERT_KIND_QUOTA_USED_UP: _RestAlertKind.ValueType  # 2
+    """A credential has used up its quota, configured or told by the provider."""
+    REST_ALERT_KIND_TARGET_RESTS: _RestAlertKind.ValueType  # 3
+    """A target failed or is limited, and others are asked instead."""
+
+class RestAlertKind(_RestAlertKind, metaclass=_RestAlertKindEnumTypeWrapper):
+    """What an operator should look at."""
+
+REST_ALERT_KIND_UNSPECIFIED: RestAlertKind.ValueType  # 0
+REST_ALERT_KIND_CREDENTIAL_REFUSED: RestAlertKind.ValueType  # 1
+"""A provider refuses a credential (401, 402, 403, 498)."""
+REST_ALERT_KIND_QUOTA_USED_UP: RestAlertKind.ValueType  # 2
+"""A credential has used up its quota, configured or told by the provider."""
+REST_ALERT_KIND_TARGET_RESTS: RestAlertKind.ValueType  # 3
+"""A target failed or is limited, and others are asked instead."""
+Global___RestAlertKind: _TypeAlias = RestAlertKind  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
@@ -73,3 +100,154 @@ class CredentialQuota(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CredentialQuota: _TypeAlias = CredentialQuota  # noqa: Y015
+
+@_typing.final
+class ListQuotasRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """A provider's name; empty: all."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotasRequest: _TypeAlias = ListQuotasRequest  # noqa: Y015
+
+@_typing.final
+class ListQuotasResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialHeadroom]: ...
+    @_builtins.property
+    def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Translators that did not answer in time; what they know is missing."""
+
+    def __init__(
+        self,
+        *,
+        credentials: _abc.Iterable[Global___CredentialHeadroom] | None = ...,
+        silent: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "silent", b"silent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotasResponse: _TypeAlias = ListQuotasResponse  # noqa: Y015
+
+@_typing.final
+class CredentialHeadroom(_message.Message):
+    """What is left of one quota of a credential, at one gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    PER_SECONDS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    RESETS_AT_FIELD_NUMBER: _builtins.int
+    RESTS_UNTIL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TRANSLATOR_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    credential: _builtins.int
+    """Its position among its provider's, from 1; 1 also where the provider has none."""
+    digest: _builtins.str
+    """Stands for the credential and says nothing of it; another credential has another one."""
+    target_id: _builtins.str
+    """As in `x-trunkline-target`, where it is about one model; empty: all models of the provider."""
+    source: _builtins.str
+    """`quota`: configured; `headers`: told by the provider's answers; `rest`: nothing but that it rests."""
+    metric: _builtins.str
+    """Such as `requests`, `tokens` or `requests-day`."""
+    per_seconds: _builtins.int
+    """Of a configured quota."""
+    limit: _builtins.int
+    """0: not known."""
+    remaining: _builtins.int
+    resets_at: _builtins.int
+    """Unix seconds; 0: not known."""
+    rests_until: _builtins.int
+    """Unix seconds until which no request goes there; 0: it does not rest."""
+    reason: _builtins.str
+    """Why it rests; empty: it does not."""
+    translator: _builtins.str
+    """Whose Envoy counts this."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        credential: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        metric: _builtins.str = ...,
+        per_seconds: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        remaining: _builtins.int = ...,
+        resets_at: _builtins.int = ...,
+        rests_until: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        translator: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "digest", b"digest", "limit", b"limit", "metric", b"metric", "per_seconds", b"per_seconds", "provider", b"provider", "reason", b"reason", "remaining", b"remaining", "resets_at", b"resets_at", "rests_until", b"rests_until", "source", b"source", "target_id", b"target_id", "translator", b"translator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CredentialHeadroom: _TypeAlias = CredentialHeadroom  # noqa: Y015
+
+@_typing.final
+class RestAlert(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    TRANSLATOR_FIELD_NUMBER: _builtins.int
+    kind: Global___RestAlertKind.ValueType
+    subject: _builtins.str
+    """The target as in `x-trunkline-target`, or the provider; a credential after the first follows with `#2`."""
+    reason: _builtins.str
+    since: _builtins.int
+    """Unix seconds; `until` 0: until it is found to be over."""
+    until: _builtins.int
+    translator: _builtins.str
+    """Whose Envoy knows."""
+    def __init__(
+        self,
+        *,
+        kind: Global___RestAlertKind.ValueType = ...,
+        subject: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        since: _builtins.int = ...,
+        until: _builtins.int = ...,
+        translator: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "reason", b"reason", "since", b"since", "subject", b"subject", "translator", b"translator", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestAlert: _TypeAlias = RestAlert  # noqa: Y015

@@ -1,0 +1,136 @@
+"""What is left of quotas, and why a target or credential rests: from translators' reports to operators' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.policy.words import QUOTA_METRICS
+from trunkline_proto.requests.v1 import requests_pb2 as pb
+
+from xds_server.model import State
+from xds_server.requests.places import Place, credentials
+
+#: Where a row comes from.
+CONFIGURED, _TOLD, _REST = "quota", "headers", "rest"
+_REFUSED = frozenset({401, 402, 403, 498})
+#: Causes that are no statuses, as in envoy/module/rest.h.
+_FAILURES, _HEALTH, _QUOTA = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one translator reported at a moment (Unix seconds)."""
+
+    places: Mapping[int, Place]
+    translator: str
+    now: float
+
+    def alert(
+        self, kind: admin.RestAlertKind.ValueType, place: Place, reason: str, age_ms: int, left_ms: int
+    ) -> admin.RestAlert:
+        return admin.RestAlert(
+            kind=kind,
+            subject=place.subject,
+            reason=reason,
+            since=round(self.now - age_ms / 1000),
+            until=self.until(left_ms),
+            translator=self.translator,
+        )
+
+    def until(self, left_ms: int) -> int:
+        """Returns Unix seconds; 0 for 0."""
+        return round(self.now + left_ms / 1000) if left_ms else 0
+
+    def row(self, place: Place, source: str, rest: pb.Rest | None) -> admin.CredentialHeadroom:
+        return admin.CredentialHeadroom(
+            provider=place.provider,
+            credential=place.credential,
+            digest=place.digest,
+            target_id=place.target_id,
+            source=source,
+            rests_until=self.until(rest.left_ms) if rest is not None else 0,
+            reason=reason(rest) if rest is not None else "",
+            translator=self.translator,
+        )
+
+
+def rows(
+    places: Mapping[int, Place], translator: str, standing: pb.Standing, now: float
+) -> Iterator[admin.CredentialHeadroom]:
+    """Yields one row for each quota, and one for each target or credential that rests and has none."""
+    found = Found(places, translator, now)
+    rests = {each.host: each for each in standing.rests if each.host in places}
+    shown = set()
+    for counted in standing.counted:
+        if (place := places.get(counted.account)) is not None:
+            shown.add(counted.account)
+            yield _counted(found, place, counted, rests.get(counted.account))
+    for told in standing.told:
+        if (place := places.get(told.host)) is not None:
+            shown.add(told.host)
+            row = found.row(place, _TOLD, rests.get(told.host))
+            row.metric, row.limit, row.remaining = told.metric, told.limit, told.remaining
+            row.resets_at = found.until(told.reset_ms)
+            yield row
+    for host, rest in rests.items():
+        if host not in shown:
+            yield found.row(places[host], _REST, rest)
+
+
+def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
+    """Yields the configured quotas, as they are while nobody uses their credentials."""
+    for place in credentials(state):
+        for quota in state.providers[place.provider].quota_of(place.credential - 1):
+            yield admin.CredentialHeadroom(
+                provider=place.provider,
+                credential=place.credential,
+                digest=place.digest,
+                source=CONFIGURED,
+                metric=quota.metric,
+                per_seconds=quota.per_seconds,
+                limit=quota.amount,
+                remaining=quota.amount,
+            )
+
+
+def is_refused(rest: pb.Rest) -> bool:
+    """Whether the provider refuses the credential."""
+    return rest.cause in _REFUSED
+
+
+def is_told(rest: pb.Rest) -> bool:
+    """Whether the provider's answers say that nothing is left of a quota."""
+    return rest.cause == _QUOTA
+
+
+def reason(rest: pb.Rest) -> str:
+    """Returns why it rests."""
+    if is_refused(rest):
+        return f"the provider refuses the credential ({rest.cause})" + (
+            "" if rest.for_all else ", to one caller so far"
+        )
+    return {
+        _FAILURES: "it failed several times in a row, and others served the same requests",
+        _HEALTH: "health checks find it dead",
+        _QUOTA: "the provider says that its quota is used up",
+    }.get(rest.cause, f"the provider limits it ({rest.cause})")
+
+
+def used_up(counted: pb.CountedQuota) -> str:
+    """Returns that a configured quota is used up."""
+    metric = QUOTA_METRICS.word(counted.metric)
+    return f"its quota of {counted.amount:,} {metric} in {counted.per_seconds} s is used up"
+
+
+def _counted(
+    found: Found, place: Place, counted: pb.CountedQuota, rest: pb.Rest | None
+) -> admin.CredentialHeadroom:
+    row = found.row(place, CONFIGURED, rest)
+    row.metric = QUOTA_METRICS.word(counted.metric)
+    row.per_seconds, row.limit = counted.per_seconds, counted.amount
+    row.remaining = max(0, counted.amount - counted.used)
+    if counted.wait_ms and rest is None:
+        row.rests_until, row.reason = found.until(counted.wait_ms), used_up(counted)
+    return row

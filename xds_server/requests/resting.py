@@ -1,0 +1,112 @@
+"""What rests at the gateways that are connected here, and what is left of their credentials' quotas."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+from trunkline_proto.admin.v1 import admin_pb2 as admin
+from trunkline_proto.requests.v1 import requests_pb2 as pb
+
+from xds_server.errors import StoreError
+from xds_server.model import State
+from xds_server.requests import headroom
+from xds_server.requests.attending import Answers, Translators
+from xds_server.requests.places import Place, places
+from xds_server.store import AsyncStore
+
+_log = structlog.get_logger()
+
+#: Seconds between two looks for the log and for metrics.
+_EVERY = 5.0
+_WORDS = {
+    admin.REST_ALERT_KIND_CREDENTIAL_REFUSED: "credential_refused",
+    admin.REST_ALERT_KIND_QUOTA_USED_UP: "quota_used_up",
+    admin.REST_ALERT_KIND_TARGET_RESTS: "target_rests",
+}
+
+
+class RestingTargets:
+    """Implements `xds_server.admin.ports.Resting`. `clock` gives Unix seconds."""
+
+    def __init__(
+        self, store: AsyncStore, translators: Translators, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._translators = translators
+        self._clock = clock
+        self._state: State | None = None
+        self._known: Mapping[int, Place] = {}
+        #: How many alerts there were of each kind, at the last look.
+        self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
+
+    async def headroom(self, provider: str) -> admin.ListQuotasResponse:
+        """Returns what is left of each quota of a provider; of all where the name is empty."""
+        state, answers = await self._store.load(), await self._ask()
+        found, now = self._places(state), self._clock()
+        rows = [
+            row
+            for translator, answer in answers.given
+            for row in headroom.rows(found, translator, answer.standing, now)
+        ]
+        seen = {(row.digest, row.metric, row.per_seconds) for row in rows if row.source == headroom.CONFIGURED}
+        rows += (row for row in headroom.unused(state) if (row.digest, row.metric, row.per_seconds) not in seen)
+        wanted = [row for row in rows if provider in {"", row.provider}]
+        wanted.sort(key=lambda row: (row.provider, row.credential, row.target_id, row.source, row.metric))
+        return admin.ListQuotasResponse(credentials=wanted, silent=answers.silent)
+
+    async def alerts(self) -> list[admin.RestAlert]:
+        """Returns what an operator should look at, the longest known first."""
+        state, answers = await self._store.load(), await self._ask()
+        found, now = self._places(state), self._clock()
+        alerts = [
+            alert
+            for translator, answer in answers.given
+            for alert in _alerts(headroom.Found(found, translator, now), answer.standing)
+        ]
+        return sorted(alerts, key=lambda alert: alert.since)
+
+    async def run(self) -> None:
+        """Counts alerts, and logs each that is new, until it is cancelled."""
+        known: set[tuple[int, str, str]] = set()
+        while True:
+            try:
+                alerts = await self.alerts()
+            except StoreError:  # told elsewhere
+                alerts = []
+            counted = Counter(_WORDS[alert.kind] for alert in alerts)
+            self.counts = {kind: counted[kind] for kind in _WORDS.values()}
+            for alert in alerts:
+                if (alert.kind, alert.subject, alert.translator) not in known:
+                    _log.warning("alert", kind=_WORDS[alert.kind], subject=alert.subject, reason=alert.reason)
+            known = {(alert.kind, alert.subject, alert.translator) for alert in alerts}
+            await asyncio.sleep(_EVERY)
+
+    def _places(self, state: State) -> Mapping[int, Place]:
+        if state is not self._state:
+            self._state, self._known = state, places(state)
+        return self._known
+
+    async def _ask(self) -> Answers:
+        return await self._translators.ask(pb.AttendResponse(standing=True))
+
+
+def _alerts(found: headroom.Found, standing: pb.Standing) -> Iterator[admin.RestAlert]:
+    for rest in standing.rests:
+        place = found.places.get(rest.host)
+        if place is not None and (rest.for_all or headroom.is_refused(rest)):
+            yield found.alert(_kind(rest), place, headroom.reason(rest), rest.age_ms, rest.left_ms)
+    for counted in standing.counted:
+        place = found.places.get(counted.account)
+        if place is not None and counted.wait_ms:
+            kind, reason = admin.REST_ALERT_KIND_QUOTA_USED_UP, headroom.used_up(counted)
+            yield found.alert(kind, place, reason, counted.age_ms, counted.wait_ms)
+
+
+def _kind(rest: pb.Rest) -> admin.RestAlertKind.ValueType:
+    if headroom.is_refused(rest):
+        return admin.REST_ALERT_KIND_CREDENTIAL_REFUSED
+    return admin.REST_ALERT_KIND_QUOTA_USED_UP if headroom.is_told(rest) else admin.REST_ALERT_KIND_TARGET_RESTS
