@@ -37,8 +37,8 @@ def status(*, control: Control, output: str) -> None:
 
     One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. What clients do
     wrong follows, refusals with the resource and the client's own reason, and addresses whose xDS streams were
-    refused; then alerts and the nodes. Alerts tell of credentials that a provider refuses, quotas that are used up,
-    targets that rest, and limits. csv has the clients alone.
+    refused; then alerts and the nodes. Alerts tell of credentials that a provider refuses, quotas that are used
+    up, targets that rest, and limits. csv has the clients alone.
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())

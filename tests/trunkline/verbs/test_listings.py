@@ -200,6 +200,16 @@ def test_status_shows_who_refused_what(trunkline: Trunkline) -> None:
     assert "refused ipv4:10.0.0.9, 3 times: no valid token" in table
     assert found["clients"][1]["problem"] == "did not read a response"
     assert found["refused_peers"][0]["peer"] == "ipv4:10.0.0.9"
+    assert found["rests"] == [
+        {
+            "kind": "credential_refused",
+            "subject": "openai#2",
+            "reason": "the provider refuses the credential (401)",
+            "since": "2023-11-14T22:13:20Z",
+            "until": None,
+            "translator": "edge",
+        }
+    ]
     assert (
         "alert: key:acme/ci cost_usd/day:user for 'a b' has reached 80 %: 1.61 of 2, not sent yet: the webhook "
         "answered 500" in table
