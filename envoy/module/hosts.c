@@ -172,7 +172,7 @@ static void report(struct buffer *into, uint64_t host, const struct rest *rest, 
   uint64_t since = paused ? rest->paused_since : rests ? rest->rests_since : now;
   buffer_add(into, SPAN("r"));
   unsigned other = rests ? CAUSE_FAILURES : CAUSE_HEALTH;
-  bool for_all = !paused || rest->reach == REACH_ALL;
+  bool for_all = !paused || rest->reach == REACH_ALL || rest->breadth == BREADTH_ORGANISATION;
   uint64_t left = until > now ? until - now : 0;
   const uint64_t words[] = {host, paused ? rest->cause : other, for_all, now - since, left};
   for (size_t at = 0; at < sizeof words / sizeof *words; at++) {

@@ -140,11 +140,12 @@ void request_release(struct request *request) {
 }
 
 struct caller request_caller(const struct request *request) {
-  enum { KEY_WORD = 3, USER_WORD = 10 };
+  enum { ORGANISATION_WORD = 2, KEY_WORD = 3, USER_WORD = 10 };
   struct caller caller = {0};
   struct span words = request->note;
   for (int at = 0; at <= USER_WORD; at++) {
     struct span word = span_next(&words, ' ');
+    if (at == ORGANISATION_WORD) caller.organisation = host_of_cluster(word);
     if (at == KEY_WORD) caller.key = host_of_cluster(word);
     if (at == USER_WORD) caller.user = host_of_cluster(word);
   }

@@ -1,5 +1,7 @@
 #include "rest.h"
 
+enum { STRANGERS = BREADTH_ORGANISATION + 1 };
+
 enum {
   ENOUGH = 3,  // failures in a row
   FIRST_REST_MS = 5000,
@@ -14,9 +16,17 @@ static enum host_state trickle(const struct rest *rest, uint64_t now) {
   return now < rest->probed_until ? HOST_RESTS : HOST_TRICKLES;
 }
 
+// The narrowest group that both belong to, from BREADTH_ORGANISATION (only the organisation) down to BREADTH_USER;
+// `STRANGERS` where there is none.
+static int common(struct caller one, struct caller other) {
+  if (one.organisation != other.organisation) return STRANGERS;
+  if (one.key != other.key) return BREADTH_ORGANISATION;
+  return one.user == other.user ? BREADTH_USER : BREADTH_KEY;
+}
+
 // Whether the caller is one of those who were told to wait.
 static bool was_told(const struct rest *rest, struct caller caller) {
-  return rest->caller.key == caller.key && (rest->whole_key || rest->caller.user == caller.user);
+  return common(rest->caller, caller) <= (int)rest->breadth;
 }
 
 // Whether the pause is this caller's too, now or when it has ended.
@@ -101,12 +111,12 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   uint64_t ms = pause->ms;
   for (unsigned at = 1; at < rest->pauses && ms < pause->most_ms; at++) ms *= 2;
   if (ms > pause->most_ms) ms = pause->most_ms;
-  bool same_key = rest->caller.key == pause->caller.key;
-  if (pause->for_all || known || (confirms && !same_key)) {
+  int both = common(rest->caller, pause->caller);
+  if (pause->for_all || known || (confirms && both == STRANGERS)) {
     rest->reach = REACH_ALL;
   } else if (!told) {
     rest->reach = REACH_UNKNOWN;
-    rest->whole_key = confirms;
+    rest->breadth = confirms ? (enum breadth)both : BREADTH_USER;
   }
   if (!rest->paused_until) rest->paused_since = now;
   rest->cause = pause->cause;

@@ -5,8 +5,9 @@
 //
 // Anybody can provoke such an answer with a request of their own (too large for the account's quota, say). So a pause
 // holds at first for the caller who met it, and everybody else sends one request at a time to find out: served, and
-// the pause is that caller's alone; told the same, and it holds for all callers of the API key, or for everybody if
-// that was another key.
+// the pause is that caller's alone; told the same, and it holds for all callers of the API key, for all of the
+// organisation if that was another of its keys, or for everybody if it was another organisation's: whoever has two keys
+// cannot keep others away.
 //
 // When a rest ends, one request at a time is let through until one is served; then the host's share grows back over a
 // few seconds. Times are milliseconds of a monotonic clock.
@@ -21,20 +22,23 @@ enum { RECOVERY_MS = 5000, PROBE_MS = 10000 };
 // Who must keep away from a host that has paused.
 enum reach {
   REACH_UNKNOWN,  // the caller who was told so; the others are finding out
-  REACH_CALLER,   // only that caller: another one has been served since
+  REACH_CALLER,  // only that caller: another one has been served since
   REACH_ALL,
 };
 
-// Who sends a request: an API key, as a number, and the end user that the request names.
+// Who sends a request: an organisation and its API key, as numbers, and the end user that the request names.
 struct caller {
-  uint64_t key, user;
+  uint64_t organisation, key, user;
 };
+
+// How many of those who are like the caller a pause concerns.
+enum breadth { BREADTH_USER, BREADTH_KEY, BREADTH_ORGANISATION };
 
 enum host_state {
   HOST_OPEN,
   HOST_TRICKLES,  // a request may go there once it has entered
-  HOST_RESTS,     // another host is preferred
-  HOST_PAUSED,    // the host asked not to be asked until later
+  HOST_RESTS,  // another host is preferred
+  HOST_PAUSED,  // the host asked not to be asked until later
 };
 
 struct rest {
@@ -42,11 +46,11 @@ struct rest {
   unsigned confirmed, unreachable, rests;
   uint64_t rests_until;
   uint64_t asked;  // the last time that it was asked although it rested
-  bool away;       // Envoy's health checks have found it dead
+  bool away;  // Envoy's health checks have found it dead
   // The pause; `paused_until` is 0 if there was none.
   uint64_t paused_until;
   struct caller caller;
-  bool whole_key;  // it holds for all users of the caller's key
+  enum breadth breadth;  // who else of its kind was told
   unsigned pauses;
   unsigned cause;  // the status that it said so with
   uint64_t paused_since, rests_since;  // the first time since it served
@@ -63,10 +67,10 @@ enum { CAUSE_FAILURES = 0, CAUSE_HEALTH = 1, CAUSE_QUOTA = 2 };
 // What a host says of a pause.
 struct pause {
   struct caller caller;  // who was told
-  unsigned cause;    // the status of the answer that said so, or CAUSE_QUOTA
-  bool for_all;      // it is known to hold for everybody
-  bool stated;       // the host said for how long; otherwise its rest is only a preference
-  uint64_t ms;       // of the first
+  unsigned cause;  // the status of the answer that said so, or CAUSE_QUOTA
+  bool for_all;  // it is known to hold for everybody
+  bool stated;  // the host said for how long; otherwise its rest is only a preference
+  uint64_t ms;  // of the first
   uint64_t most_ms;  // each further one is twice as long as the last, up to this
 };
 

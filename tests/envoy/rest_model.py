@@ -10,8 +10,17 @@ OPEN, TRICKLES, RESTS, PAUSED = range(4)
 UNKNOWN, CALLER, ALL = "unknown", "caller", "all"
 
 
-#: Key and user.
+#: How much two callers have in common.
+USER, KEY, ORGANISATION, STRANGERS = range(4)
+#: Key and user. Keys from 100 on belong to organisations of a hundred, others to one each.
 Caller = tuple[int, int]
+
+
+def common(one: Caller, other: Caller) -> int:
+    """Returns the narrowest group that both belong to."""
+    if one[0] == other[0]:
+        return USER if one[1] == other[1] else KEY
+    return ORGANISATION if min(one[0], other[0]) >= 100 and one[0] // 100 == other[0] // 100 else STRANGERS
 
 
 @dataclass
@@ -25,7 +34,7 @@ class Rest:
     asked: int = 0
     paused: int = 0
     caller: Caller = (0, 0)
-    whole_key: bool = False
+    breadth: int = USER
     pauses: int = 0
     reach: str = UNKNOWN
     stated: bool = False
@@ -33,7 +42,7 @@ class Rest:
     recovers: int = 0
 
     def told(self, caller: Caller) -> bool:
-        return caller[0] == self.caller[0] and (self.whole_key or caller[1] == self.caller[1])
+        return common(caller, self.caller) <= self.breadth
 
     def _rest(self, now: int) -> None:
         if now >= self.until:
@@ -80,10 +89,11 @@ class Rest:
         confirms = runs and not told and self.reach == UNKNOWN
         begins = not runs or (not told and self.reach == CALLER)
         self.pauses += begins
-        if for_all or (self.paused and self.reach == ALL) or (confirms and caller[0] != self.caller[0]):
+        both = common(caller, self.caller)
+        if for_all or (self.paused and self.reach == ALL) or (confirms and both == STRANGERS):
             self.reach = ALL
         elif not told:
-            self.reach, self.whole_key = UNKNOWN, confirms
+            self.reach, self.breadth = UNKNOWN, both if confirms else USER
         self.caller, self.stated = caller, stated or (runs and self.stated)
         self.paused = max(self.paused if runs else 0, now + min(ms * 2 ** max(0, self.pauses - 1), most))
         self.recovers = self.probed = 0

@@ -87,15 +87,17 @@ class Both:
 
 hosts = st.sampled_from(HOSTS)
 flags = st.integers(0, 1)
+#: Two of one organisation, and two of others.
+keys = st.sampled_from([0, 1, 100, 101])
 randoms = st.integers(0, 63).map(lambda part: part << 32)
 steps = st.one_of(
     st.tuples(st.just("confirm"), st.lists(hosts, min_size=1, max_size=3)),
     st.tuples(st.sampled_from(["unreachable", "answered", "suspects", "ask"]), hosts),
-    st.tuples(st.just("served"), hosts, flags, flags, flags),
+    st.tuples(st.just("served"), hosts, keys, flags, flags),
     st.tuples(
-        st.just("pause"), hosts, flags, flags, flags, flags, st.integers(1_000, 5_000), st.integers(5_000, 20_000)
+        st.just("pause"), hosts, keys, flags, flags, flags, st.integers(1_000, 5_000), st.integers(5_000, 20_000)
     ),
-    st.tuples(st.sampled_from(["state", "enter"]), hosts, flags, flags, randoms),
+    st.tuples(st.sampled_from(["state", "enter"]), hosts, keys, flags, randoms),
 )
 
 
@@ -160,6 +162,17 @@ class TestPause:
         told.pause(1, 2)
         assert told.state(1, 3) == PAUSED
         assert told.state(2) == TRICKLES
+
+    def test_two_keys_of_one_organisation_speak_for_it_alone(self, driver: Driver) -> None:
+        told = Told(driver)
+        told.pause(101, ms=600_000)
+        for key in (102, 103, 104):
+            told.now += 1
+            told.pause(key, ms=600_000)
+        assert [told.state(key) for key in (101, 105)] == [PAUSED, PAUSED]
+        assert told("enter", 201, 0, HALF) == [1, 1], "another organisation finds out for itself"
+        told("served", 201, 0, 1)
+        assert [told.state(key) for key in (202, 301, 105)] == [OPEN, OPEN, PAUSED]
 
     def test_a_used_up_quota_holds_for_all_at_once(self, driver: Driver) -> None:
         told = Told(driver)

@@ -4,9 +4,10 @@
 
 #include "driver.h"
 
-// The caller is two numbers: key and user.
+// The caller is two numbers: key and user. Keys from 100 on belong to organisations of a hundred, others to one each.
 static struct caller next_caller(struct span *command) {
   struct caller caller = {.key = next_number(command)};
+  caller.organisation = caller.key < 100 ? caller.key : 1000 + caller.key / 100;
   caller.user = next_number(command);
   return caller;
 }
