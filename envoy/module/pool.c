@@ -14,6 +14,8 @@
 enum { WINDOW = 64 };
 
 struct seat {
+  bool away;  // it was not healthy when it was looked at last
+  uint64_t back;  // since when it is again; 0 once its share is whole
   uint64_t name;  // of the host, by its address
   size_t host;  // its number in Envoy
 };
@@ -32,16 +34,29 @@ static int by_name(const void *left, const void *right) {
   return one->name < other->name ? -1 : one->name > other->name;
 }
 
+// Takes over what is known of the machines that stay. Both lists are in the order of names.
+static void remember(struct pool *pool, const struct seat *before, size_t count) {
+  for (size_t at = 0, old = 0; at < pool->count; at++) {
+    while (old < count && before[old].name < pool->seats[at].name) old++;
+    if (old == count || before[old].name != pool->seats[at].name) continue;
+    pool->seats[at].away = before[old].away;
+    pool->seats[at].back = before[old].back;
+  }
+}
+
 static void seat_hosts(envoy_balancer envoy, struct pool *pool) {
+  struct seat *before = pool->seats;
+  size_t count = pool->count;
   pool->count = CALLBACK(lb_get_hosts_count)(envoy, 0);
-  free(pool->seats);
   pool->seats = allocate((pool->count + 1) * sizeof *pool->seats);
   for (size_t host = 0; host < pool->count; host++) {
     struct span address = NO_SPAN;
     CALLBACK(lb_get_host_address)(envoy, 0, host, &address);
-    pool->seats[host] = (struct seat){rendezvous_mix(host_of_cluster(address)), host};
+    pool->seats[host] = (struct seat){.name = rendezvous_mix(host_of_cluster(address)), .host = host};
   }
   qsort(pool->seats, pool->count, sizeof *pool->seats, by_name);
+  remember(pool, before, count);
+  free(before);
   pool->seated = true;
 }
 
@@ -96,17 +111,31 @@ static bool choose_machine(envoy_balancer envoy, struct span id, uint32_t *numbe
   return span_find(address, SPAN("/"), 0) < 0 && CALLBACK(lb_get_host_health)(envoy, 0, 0) == HOST_HEALTHY;
 }
 
+// The machine's weight; smaller while its share grows back, after an ejection or a lost lease.
+static uint64_t weight_of(struct seat *seat, uint64_t weight) {
+  if (!seat->away && !seat->back) return weight;
+  uint64_t now = hosts_now();
+  if (seat->away) seat->away = false, seat->back = now;
+  uint64_t shown = weight * rest_share(seat->back, now) / WHOLE_SHARE;
+  if (shown >= weight) seat->back = 0;
+  return shown ? shown : 1;
+}
+
 // Looks at the seats from `start` on. Hosts of earlier attempts are left out where `fresh`.
-static size_t look(envoy_balancer envoy, envoy_selection selection, const struct pool *pool, size_t start, bool fresh,
+static size_t look(envoy_balancer envoy, envoy_selection selection, struct pool *pool, size_t start, bool fresh,
                    struct machine *machines) {
   size_t count = 0;
   for (size_t seen = 0; seen < pool->count && count < WINDOW; seen++) {
-    size_t at = (start + seen) % pool->count, host = pool->seats[at].host;
-    if (CALLBACK(lb_get_host_health)(envoy, 0, host) != HOST_HEALTHY) continue;
+    struct seat *seat = &pool->seats[(start + seen) % pool->count];
+    size_t host = seat->host;
+    if (CALLBACK(lb_get_host_health)(envoy, 0, host) != HOST_HEALTHY) {
+      seat->away = true;
+      continue;
+    }
     if (fresh && selection && CALLBACK(lb_context_should_select_another_host)(envoy, selection, 0, host)) continue;
     machines[count++] = (struct machine){
-        .name = pool->seats[at].name,
-        .weight = CALLBACK(lb_get_host_weight)(envoy, 0, host),
+        .name = seat->name,
+        .weight = weight_of(seat, CALLBACK(lb_get_host_weight)(envoy, 0, host)),
         .active = CALLBACK(lb_get_host_stat)(envoy, 0, host, HOST_REQUESTS_ACTIVE),
         .host = host,
     };

@@ -7,9 +7,8 @@ enum {
   FIRST_REST_MS = 5000,
   LONGEST_REST_MS = 60000,
   ASKED_EVERY_MS = 1000,
-  // Of a share that grows back: its parts, and how many of them there are at the start.
-  PARTS = 64,
-  FIRST_PARTS = 4,
+  // Of a share that grows back, at the start.
+  FIRST_SHARE = 4,
 };
 
 static enum host_state trickle(const struct rest *rest, uint64_t now) {
@@ -39,6 +38,11 @@ static bool has_rested(const struct rest *rest) {
   return rest->rests || (rest->paused_until && rest->reach != REACH_CALLER);
 }
 
+uint64_t rest_share(uint64_t since, uint64_t now) {
+  uint64_t share = FIRST_SHARE + WHOLE_SHARE * (now - since) / RECOVERY_MS;
+  return share < WHOLE_SHARE ? share : WHOLE_SHARE;
+}
+
 enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now) {
   bool paused = now < rest->paused_until && concerns(rest, caller);
   if (paused && (rest->reach == REACH_ALL || was_told(rest, caller))) {
@@ -47,9 +51,8 @@ enum host_state rest_state(const struct rest *rest, struct caller caller, uint64
   if (now < rest->rests_until) return HOST_RESTS;
   if (paused) return trickle(rest, now);
   if (rest->recovers_since) {
-    uint64_t parts = FIRST_PARTS + PARTS * (now - rest->recovers_since) / RECOVERY_MS;
     // The low bits choose among targets by weight.
-    return (random >> 32) % PARTS < parts ? HOST_OPEN : HOST_RESTS;
+    return (random >> 32) % WHOLE_SHARE < rest_share(rest->recovers_since, now) ? HOST_OPEN : HOST_RESTS;
   }
   return rest->rests || concerns(rest, caller) ? trickle(rest, now) : HOST_OPEN;
 }

@@ -17,7 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RECOVERY_MS = 5000, PROBE_MS = 10000 };
+enum { RECOVERY_MS = 5000, PROBE_MS = 10000, WHOLE_SHARE = 64 };
+
+// How much of its share a host has that is back `since`, of WHOLE_SHARE.
+uint64_t rest_share(uint64_t since, uint64_t now);
 
 // Who must keep away from a host that has paused.
 enum reach {

@@ -127,3 +127,16 @@ def test_a_request_that_is_bound_to_a_machine_goes_nowhere_else(driver: Driver) 
     direct = Host("10.0.0.1:8000")
     assert chosen(driver, [direct], ["=nd_1"]) == [direct.address]
     assert chosen(driver, [direct, pool[0]], ["=nd_1"]) == chosen(driver, [pool[0]], ["=nd_1"]) == [""]
+
+
+def test_a_machine_that_comes_back_has_a_growing_share(driver: Driver) -> None:
+    pool = hosts(2)
+    away = [replace(pool[0], health=UNHEALTHY), pool[1]]
+    command: list[str | int] = ["".join(host.line for host in away), 0, ""]
+    for moment in range(400):
+        # Envoy tells of the change, and may number the hosts anew.
+        again = pool if moment else pool[::-1]
+        command += ["".join(host.line for host in again), int(moment < 2), ""]
+    served = Counter(text.decode() for text in driver.ask(*command)[1:])
+    assert 0 < served[pool[0].address] < 100
+    assert served.total() == 400
