@@ -13,6 +13,9 @@
 // Machines that are looked at for one request: those that follow its hash on a ring. Below this number it is all.
 enum { WINDOW = 64 };
 
+// Of a machine whose share grows back: one request, which takes half of what is free.
+enum { LEAST_WEIGHT = 20 };
+
 struct seat {
   bool away;  // it was not healthy when it was looked at last
   uint64_t back;  // since when it is again; 0 once its share is whole
@@ -118,7 +121,9 @@ static uint64_t weight_of(struct seat *seat, uint64_t weight) {
   if (seat->away) seat->away = false, seat->back = now;
   uint64_t shown = weight * rest_share(seat->back, now) / WHOLE_SHARE;
   if (shown >= weight) seat->back = 0;
-  return shown ? shown : 1;
+  // Less than room for one request would be none at all (balance.c).
+  uint64_t least = weight < LEAST_WEIGHT ? weight : LEAST_WEIGHT;
+  return shown > least ? shown : least;
 }
 
 // Looks at the seats from `start` on. Hosts of earlier attempts are left out where `fresh`.
