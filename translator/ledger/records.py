@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
@@ -35,17 +37,27 @@ def bill(line: RequestLine, held: Reservation, prices: PriceBook) -> Bill:
 
 def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRecord:
     tokens = billed.tokens
-    made = _begun(held)
-    made.target_id = line.target
-    made.provider = line.target.partition("/")[0][: bounds.ID]
-    made.attempts = line.attempts
-    made.status = line.status
+    made = ledger.UsageRecord.FromString(
+        _common(
+            held.organisation,
+            held.key,
+            held.route,
+            held.model,
+            line.target,
+            line.attempts,
+            line.status,
+            billed.price_version,
+        )
+    )
+    made.id = held.id
+    made.started_at_us = _started(held)
+    if held.stream or held.user or held.tag:
+        _add_words(made, held)
     made.request_bytes = line.bytes_in
     made.response_bytes = line.bytes_out
     made.first_byte_us = line.first_byte_us
     made.duration_us = line.duration_ms * 1000
     made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
-    made.price_version = billed.price_version
     # What is seldom there is set where it is: each costs as much as a part of the line's JSON.
     if line.upstream_id:
         made.upstream_request_id = line.upstream_id[: bounds.UPSTREAM_ID]
@@ -127,25 +139,55 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
 
 def _begun(held: Reservation) -> ledger.UsageRecord:
     """What is known when a request begins."""
-    started = round(held.at * 1e6)
-    if not 0 < started <= bounds.LAST_US:
-        started = 1 if started <= 0 else bounds.LAST_US
     made = ledger.UsageRecord(
         id=held.id,
         format=RECORD_FORMAT,
-        started_at_us=started,
+        started_at_us=_started(held),
         organisation_id=held.organisation,
         key_id=held.key,
         route_id=held.route,
         model=held.model,
     )
+    _add_words(made, held)
+    return made
+
+
+@lru_cache(maxsize=4_096)
+def _common(  # noqa: PLR0917 - the key of a cache
+    organisation: str, key: str, route: str, model: str, target: str, attempts: int, status: int, version: int
+) -> bytes:
+    """Returns what the record has in common with many others, encoded. To decode it takes protobuf a fraction of
+    what it takes to set these fields.
+    """
+    return ledger.UsageRecord(
+        format=RECORD_FORMAT,
+        organisation_id=organisation,
+        key_id=key,
+        route_id=route,
+        model=model,
+        target_id=target,
+        provider=target.partition("/")[0][: bounds.ID],
+        attempts=attempts,
+        status=status,
+        price_version=version,
+    ).SerializeToString()
+
+
+def _started(held: Reservation) -> int:
+    """Microseconds since 1970, within what a record can have."""
+    started = round(held.at * 1e6)
+    if 0 < started <= bounds.LAST_US:
+        return started
+    return 1 if started <= 0 else bounds.LAST_US
+
+
+def _add_words(made: ledger.UsageRecord, held: Reservation) -> None:
     if held.stream:
         made.stream = True
     if held.user:
         made.end_user = decoded(held.user)
     if held.tag:
         made.tag = decoded(held.tag)
-    return made
 
 
 def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
