@@ -76,7 +76,6 @@ bool CALLBACK(http_set_filter_state_bytes)(envoy_filter, struct span key, struct
 bool CALLBACK(http_get_filter_state_bytes)(envoy_filter, struct span key, struct span *value);
 
 bool CALLBACK(http_filter_get_attribute_string)(envoy_filter, int attribute, struct span *value);
-void CALLBACK(http_set_dynamic_metadata_number)(envoy_filter, struct span space, struct span key, double value);
 
 void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count, struct span body,
                                   struct span details);
@@ -98,8 +97,6 @@ size_t CALLBACK(early_header_mutation_get_headers_size)(envoy_mutation);
 bool CALLBACK(early_header_mutation_get_headers)(envoy_mutation, struct header *into);
 bool CALLBACK(early_header_mutation_remove_header)(envoy_mutation, struct span key);
 
-bool CALLBACK(cluster_specifier_get_dynamic_metadata_number)(envoy_specifier, struct span space, struct span key,
-                                                             double *value);
 // Of the stream, and so of its last attempt.
 bool CALLBACK(cluster_specifier_get_attribute_string)(envoy_specifier, int attribute, struct span *value);
 // False if the cluster or the priority is not there. Each number may be left out by NULL.

@@ -366,7 +366,9 @@ static bool route(struct authorise *authorise, struct reply reply, struct ticket
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
   if (reply.body.size) begin_otherwise(authorise, replaced, text);
   CALLBACK(http_clear_route_cache)(authorise->filter.envoy);
-  CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);
+  request_routes(authorise->request);
+  CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);  // the stream may be gone behind it
+  request_routes(NULL);
   return true;
 }
 

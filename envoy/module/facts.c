@@ -25,12 +25,20 @@ static uint64_t largest_number(struct span text) {
   return largest;
 }
 
+static uint64_t largest_of(struct report *report) {
+  if (!report->is_measured) report->largest = largest_number(buffer_span(&report->text));
+  report->is_measured = true;
+  return report->largest;
+}
+
 static void keep(struct report *report, struct span text, uint64_t document) {
-  uint64_t largest = largest_number(text);
   bool duplicate = report->document == document;  // of two members with one name, the last one counts
-  if (!duplicate && largest < report->largest) return;
+  bool follows = report->text.size && !duplicate;
+  uint64_t largest = follows ? largest_number(text) : 0;
+  if (follows && largest < largest_of(report)) return;
   report->text.size = 0;
   buffer_add(&report->text, text);
+  report->is_measured = follows;
   report->largest = largest;
   report->document = document;
 }

@@ -27,7 +27,8 @@ enum {
 // total in every event, and others end with an empty report.
 struct report {
   struct buffer text;
-  uint64_t largest;   // of the numbers in it
+  uint64_t largest;   // of the numbers in it; most reports are the only one, so it is looked for when it matters
+  bool is_measured;   // it has been
   uint64_t document;  // in which it stands
 };
 

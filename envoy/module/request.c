@@ -5,10 +5,10 @@
 
 #include "headers.h"
 #include "hosts.h"
+#include "table.h"
 #include "usage.h"
 
 static const struct span OWN = SPAN("trunkline.request");
-static const struct span SPACE = SPAN("trunkline"), KEY = SPAN("request");
 static const struct span NONE = SPAN("-");
 
 // Of the answer's head, what is told to Envoy at once.
@@ -91,9 +91,6 @@ struct request *request_new(struct span head, envoy_filter filter) {
   if (lines.note.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.note);
   // Its address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});
-  // A cluster specifier sees no filter state. A number is the cheapest metadata; it is exact, because the addresses of
-  // processes have fewer than its 53 bits.
-  CALLBACK(http_set_dynamic_metadata_number)(filter, SPACE, KEY, (double)(uintptr_t)request);
   return request;
 }
 
@@ -106,10 +103,20 @@ struct request *request_of(envoy_filter filter) {
   return request;
 }
 
-struct request *request_of_choice(envoy_specifier specifier) {
-  double address;
-  if (!CALLBACK(cluster_specifier_get_dynamic_metadata_number)(specifier, SPACE, KEY, &address)) return NULL;
-  return (struct request *)(uintptr_t)address;
+// Of this worker: the request whose stream is being routed, and those that were, by their streams.
+static _Thread_local struct request *routed;
+static _Thread_local struct table by_stream;
+
+void request_routes(struct request *request) { routed = request; }
+
+struct request *request_of_choice(uint64_t random) {
+  uint64_t stream = random ? random : 1;  // 0 is no number of a table
+  if (!routed) return table_find(&by_stream, stream);
+  if (!routed->stream && !table_find(&by_stream, stream)) {
+    routed->stream = stream;
+    table_put(&by_stream, stream, routed);
+  }
+  return routed;
 }
 
 static bool is_of(struct span cluster, struct span target) {
@@ -129,6 +136,7 @@ bool request_fits(const struct request *request, struct span cluster) {
 
 void request_release(struct request *request) {
   if (--request->references) return;
+  if (request->stream) table_remove(&by_stream, request->stream);
   buffer_free(&request->answer);
   buffer_free(&request->target);
   buffer_free(&request->place);

@@ -50,6 +50,7 @@ struct request {
   uint64_t number;
 
   // From the specifier.
+  uint64_t stream;  // the random value of the stream; 0 until it is known
   struct choice choice;
   uint64_t cluster, credential;  // the chosen ones, by their numbers in the table of hosts
   bool probes, proves;           // whether this request is to find out about the cluster, about the credential
@@ -78,8 +79,11 @@ struct request {
 // From the head of the translator's answer; NULL if it is none.
 struct request *request_new(struct span head, envoy_filter filter);
 struct request *request_of(envoy_filter filter);
-// The same for the specifier, which takes no reference: its stream has one.
-struct request *request_of_choice(envoy_specifier specifier);
+// The specifier sees no filter state, but a random value that is the stream's. While a stream is routed for the first
+// time, its request is the one that was given here; from then on it is known by the random value. NULL ends that.
+void request_routes(struct request *request);
+// The request of an attempt; no reference is taken, because its stream has one. NULL if there is none.
+struct request *request_of_choice(uint64_t random);
 // Whether the request may go to a cluster, which is that of a target: `<id>`, `<id>#<number>` for another credential,
 // or `<id>@<audience>` for an audience's own machines.
 bool request_fits(const struct request *request, struct span cluster);

@@ -139,7 +139,8 @@ HOOK_EXPORT void HOOK(cluster_specifier_config_destroy)(const void *plan) { plan
 
 HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specifier context) {
   const struct plan *plan = config;
-  struct request *request = request_of_choice(context);
+  uint64_t random = CALLBACK(cluster_specifier_get_random_value)(context);
+  struct request *request = request_of_choice(random);
   struct choice unknown = {0}, *choice = request ? &request->choice : &unknown;
   if (request && request->missed) {
     // Without an address of its own end there never was a connection.
@@ -153,7 +154,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
       .request = request,
       .draw =
           {
-              .random = CALLBACK(cluster_specifier_get_random_value)(context),
+              .random = random,
               .sticky = request && request->sticks_to_target,
               .hash = request ? request->hash : 0,
               .only = request ? request->bound : NO_SPAN,

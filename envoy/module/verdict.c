@@ -193,14 +193,11 @@ static void serve_held(struct dress *dress) {
 }
 
 // Looks at the first piece where it is. Returns whether that is enough, as it nearly always is: then nothing is copied.
-static bool settle_at_once(struct dress *dress, bool last) {
-  struct slices slices;
-  if (dress->held.size || dress->holds == HELD_MISSING) return false;
-  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
-  bool clear = slices.count > 0 && peek(dress, slices.all[0], last && slices.count == 1) == PEEK_ANSWER;
-  slices_free(&slices);
-  if (clear) serve_held(dress);
-  return clear;
+static bool settle_at_once(struct dress *dress, const struct slices *received, bool last) {
+  if (dress->held.size || dress->holds == HELD_MISSING || !received->count) return false;
+  if (peek(dress, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
+  serve_held(dress);
+  return true;
 }
 
 // Looks at the first bytes of the answer. Returns whether it is clear now what it is.
@@ -264,38 +261,48 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
 }
 
 // All pieces of what was received just now, each of which passes or is replaced.
-static void pass_received(struct dress *dress, bool last) {
-  struct slices slices;
+static void pass_received(struct dress *dress, const struct slices *received, bool last) {
   struct buffer all = {0};
   bool replaced = false;
-  body_slices(dress->filter.envoy, RECEIVED_RESPONSE, &slices);
-  for (size_t at = 0; at < slices.count || (at == 0 && last); at++) {
-    struct span slice = at < slices.count ? slices.all[at] : NO_SPAN;
+  for (size_t at = 0; at < received->count || (at == 0 && last); at++) {
+    struct span slice = at < received->count ? received->all[at] : NO_SPAN;
     struct buffer passed = {0};
-    bool changed = pass(dress, slice, last && at + 1 >= slices.count, &passed);
-    for (size_t before = 0; changed && !replaced && before < at; before++) buffer_add(&all, slices.all[before]);
+    bool changed = pass(dress, slice, last && at + 1 >= received->count, &passed);
+    for (size_t before = 0; changed && !replaced && before < at; before++) buffer_add(&all, received->all[before]);
     replaced = replaced || changed;
     if (replaced) buffer_add(&all, changed ? buffer_span(&passed) : slice);
     buffer_free(&passed);
   }
-  slices_free(&slices);
   if (replaced) body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&all));
   buffer_free(&all);
+}
+
+// Adds what was received to what is held. Returns whether it is clear now what the answer is; then all of it counts as
+// received just now.
+static bool settle_held(struct dress *dress, bool last) {
+  envoy_filter envoy = dress->filter.envoy;
+  body_copy(envoy, RECEIVED_RESPONSE, &dress->held);
+  bool settled = settle(dress, last);
+  // `instead` may point into what was held, which is kept for that.
+  body_replace(envoy, RECEIVED_RESPONSE, settled ? buffer_span(&dress->held) : NO_SPAN);
+  if (settled && !dress->instead.size) buffer_free(&dress->held);
+  return settled;
 }
 
 enum body_status verdict_body(struct filter *filter, bool last) {
   struct dress *dress = of(filter);
   if (!dress->request) return BODY_CONTINUE;
-  if (dress->holds && !settle_at_once(dress, last)) {
-    body_copy(filter->envoy, RECEIVED_RESPONSE, &dress->held);
-    bool settled = settle(dress, last);
-    // `instead` may point into what was held, which is kept for that.
-    body_replace(filter->envoy, RECEIVED_RESPONSE, settled ? buffer_span(&dress->held) : NO_SPAN);
-    if (!settled) return BODY_STOP_WITHOUT_BUFFER;
-    if (!dress->instead.size) buffer_free(&dress->held);
+  struct slices received;
+  body_slices(filter->envoy, RECEIVED_RESPONSE, &received);
+  bool settled = true;
+  if (dress->holds && !settle_at_once(dress, &received, last)) {
+    slices_free(&received);
+    settled = settle_held(dress, last);
+    body_slices(filter->envoy, RECEIVED_RESPONSE, &received);
   }
-  pass_received(dress, last);
-  return BODY_CONTINUE;
+  if (settled) pass_received(dress, &received, last);
+  slices_free(&received);
+  return settled ? BODY_CONTINUE : BODY_STOP_WITHOUT_BUFFER;
 }
 
 enum trailers_status verdict_trailers(struct filter *filter) {

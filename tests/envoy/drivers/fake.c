@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "driver.h"
+#include "request.h"
 
 enum { MOST = 256, BODIES = 4, MAPS = 4, EVENTS = 8 };
 
@@ -25,7 +26,7 @@ struct body {
 
 struct fake {
   struct fake *stream;
-  struct headers headers[MAPS], state, dynamic, clusters;
+  struct headers headers[MAPS], state, clusters;
   struct span chosen;  // the cluster
   uint64_t random;
   bool connected;
@@ -73,7 +74,6 @@ void fake_free(struct fake *fake) {
   for (int type = 0; type < MAPS; type++) clear(&fake->headers[type]);
   for (int type = 0; type < BODIES; type++) clear_body(&fake->bodies[type]);
   clear(&fake->state);
-  clear(&fake->dynamic);
   clear(&fake->clusters);
   drop(fake->chosen);
   drop(fake->metadata);
@@ -152,11 +152,20 @@ static void set_clusters(struct fake *fake, struct span lines) {
   }
 }
 
+static struct request *fake_request(struct fake *fake) {
+  struct request *request = request_of(fake);
+  if (request) request_release(request);
+  return request;
+}
+
 struct span fake_choose(struct fake *fake, const void *plan, uint64_t random, bool connected, struct span clusters) {
   fake->random = random;
   fake->connected = connected;
   set_clusters(fake, clusters);
+  // As if for the first time: here, streams have the same random value.
+  request_routes(fake_request(fake));
   HOOK(cluster_specifier_select)(plan, fake);
+  request_routes(NULL);
   return fake->chosen;
 }
 
@@ -296,11 +305,6 @@ bool CALLBACK(http_get_filter_state_bytes)(envoy_filter filter, struct span key,
   return value->data != NULL;
 }
 
-void CALLBACK(http_set_dynamic_metadata_number)(envoy_filter filter, struct span space, struct span key, double value) {
-  (void)space;
-  add(&((struct fake *)filter)->dynamic, key, (struct span){(const char *)&value, sizeof value});
-}
-
 void CALLBACK(http_send_response_headers)(envoy_filter filter, struct header *headers, size_t count, bool last) {
   (void)count, (void)last;
   uint64_t status;
@@ -310,18 +314,6 @@ void CALLBACK(http_send_response_headers)(envoy_filter filter, struct header *he
 bool CALLBACK(http_filter_get_attribute_string)(envoy_filter filter, int attribute, struct span *value) {
   struct fake *fake = filter;
   return CALLBACK(cluster_specifier_get_attribute_string)(fake->stream ? fake->stream : fake, attribute, value);
-}
-
-bool CALLBACK(cluster_specifier_get_dynamic_metadata_number)(envoy_specifier specifier, struct span space,
-                                                             struct span key, double *value) {
-  (void)space;
-  const struct headers *dynamic = &((struct fake *)specifier)->dynamic;
-  for (size_t at = 0; at < dynamic->count; at++) {
-    if (!span_is(dynamic->all[at].key, key)) continue;
-    memcpy(value, dynamic->all[at].value.data, sizeof *value);
-    return true;
-  }
-  return false;
 }
 
 bool CALLBACK(cluster_specifier_get_attribute_string)(envoy_specifier specifier, int attribute, struct span *value) {
