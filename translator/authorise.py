@@ -4,7 +4,6 @@ request, and may ask again about the same one.
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -42,8 +41,9 @@ _VERSION = len("/v1")
 _STORED = b"/v1/responses/"
 _NO_TOKENS = Estimate(0, 0)
 _TAG = b"x-trunkline-tag"
-#: What may stand in logs and frames as it is.
-_USABLE_ID = re.compile(rb"[!-~]{1,128}")
+_LONGEST_ID = 128
+#: The byte that ends a path.
+_QUERY = ord("?")
 _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
@@ -373,7 +373,7 @@ def _expired(key: Key) -> Refusal:
 
 
 def _endpoint(request: Request) -> Endpoint:
-    path = request.target.partition(b"?")[0] if b"?" in request.target else request.target
+    path = request.target.partition(b"?")[0] if _QUERY in request.target else request.target
     endpoint = endpoints.find(path)
     if endpoint is None:
         raise unserved.refusal(request.method, path)
@@ -397,8 +397,9 @@ def _check_content(request: Request, endpoint: Endpoint) -> None:
 
 def _id(headers: Mapping[bytes, bytes]) -> str:
     """Envoy's id of the request, which no client chooses; one of our own where it sent none to be written."""
-    sent = headers.get(b"x-request-id", b"")
-    return sent.decode("ascii") if _USABLE_ID.fullmatch(sent) else secrets.token_hex(16)
+    sent = headers.get(b"x-request-id", b"").decode("latin-1")
+    usable = 0 < len(sent) <= _LONGEST_ID and sent.isascii() and sent.isprintable() and " " not in sent
+    return sent if usable else secrets.token_hex(16)
 
 
 def model_not_found(model: str) -> Refusal:

@@ -19,7 +19,7 @@ def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
         Refusal: 401, there is no key, or it cannot be one.
     """
     authorization = headers.get(b"authorization")
-    if authorization:
+    if authorization is not None:
         if authorization[:7].lower() != b"bearer ":
             raise refused("The Authorization header must be `Authorization: Bearer <API key>`.")
         value = authorization[7:].strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -25,8 +24,6 @@ _NAMED = frozenset(_NAMING)
 _LONGEST_USER = 200
 #: Characters of a model's name; those of routes are shorter.
 _LONGEST_MODEL = 400
-#: What an answer can show of a body.
-_SHOWN = re.compile(rb"[ -~]{0,%d}" % _LONGEST_MODEL)
 
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -124,8 +121,9 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     offset, length = place
     # A target that knows the model by this very name gets the body as it is.
-    shown = _SHOWN.fullmatch(body, offset, offset + length)
-    return f"{offset}:{length}:{kind}:{shown[0].decode() if shown is not None else ''}"
+    name = body[offset : offset + length] if length <= _LONGEST_MODEL else b""
+    shown = name.decode() if name.isascii() else ""
+    return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"
 
 
 def _no_background() -> Refusal:

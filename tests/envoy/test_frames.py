@@ -64,7 +64,7 @@ def test_a_question_is_read_by_python(
     assert (read, read_kind) == (number, kind)
     assert (question.method, question.target, question.body) == ("POST", b"/v1/x", body)
     sent = zip(ASKED, values, strict=True)
-    assert question.headers == {name: value.encode("latin-1") for name, value in sent}
+    assert question.headers == {name: value.encode("latin-1") for name, value in sent if value}
 
 
 @given(numbers, st.text(st.characters(codec="ascii"), max_size=128))

@@ -12,7 +12,6 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 @dataclass(slots=True)
 class Request:
     """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
-    A header may be empty where the client sent none.
     A body that is too long to be copied at once is in `pieces`, and `body` is empty. `replaced` is what its target
     gets instead of so many bytes of it, if anything.
 

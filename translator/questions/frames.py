@@ -34,7 +34,7 @@ import msgspec
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 
-#: The request headers that are asked about. One that the client did not send is empty.
+#: The request headers that are asked about.
 ASKED = (
     b"authorization",
     b"x-api-key",
@@ -354,7 +354,7 @@ def _request(head: bytes, body: bytes) -> Request:
     lines = head.split(b"\n")
     if len(lines) != 2 + len(ASKED):
         raise MalformedFrameError(f"its head has {len(lines)} lines")
-    headers = dict(zip(ASKED, lines[2:], strict=True))
+    headers = {name: value for name, value in zip(ASKED, lines[2:], strict=True) if value}
     return Request(lines[0].decode("latin-1"), lines[1], headers, body)
 
 

@@ -35,7 +35,8 @@ def encoded(number: int, head: bytes, body: bytes, kind: int = Kind.WHOLE) -> by
 
 
 def question(number: int, headers: list[bytes], body: bytes, kind: int = Kind.WHOLE) -> tuple[bytes, Question]:
-    request = Request("POST", b"/v1/x?y", dict(zip(ASKED, headers, strict=True)), body)
+    sent = {name: value for name, value in zip(ASKED, headers, strict=True) if value}
+    request = Request("POST", b"/v1/x?y", sent, body)
     return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body, kind), (number, kind, request)
 
 
