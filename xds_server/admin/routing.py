@@ -85,7 +85,7 @@ def _target(value: Explained, credentials: Mapping[str, int]) -> pb.ExplainedTar
         share_permille=round(1_000 * value.share),
         reason=value.reason,
         expected_us=round(judged.time.seconds * _MICRO) if judged.time is not None else 0,
-        cost_nano_usd=round(judged.usd * _NANO),
+        cost_nano_usd=round(judged.price.usd * _NANO),
         first_byte_us=round(measured.first_us.value),
         millitokens_per_second=_millitokens_per_second(measured),
         error_permille=round(1_000 * measured.error_rate),

@@ -62,7 +62,9 @@ def _reason(route: Route, judged: Judged, weighted: Sequence[Weighted], best: Ju
         return "as written: nothing is measured yet"
     if judged is best:
         return _BEST[route.strategy]
-    compared = f"{judged.score / best.score:.2f} times the best" if judged.score and best.score else "not measured"
+    compared = "not measured"
+    if judged.score is not None and best.score is not None and best.score.value:
+        compared = f"{judged.score.value / best.score.value:.2f} times the best"
     is_asked = any(each.weight for each in weighted if each.target is judged.target)
     return f"asked a little, to be measured: {compared}" if is_asked else f"stands in: {compared}"
 

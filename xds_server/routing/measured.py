@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xds_server.routing.slots import SLOT_SECONDS, Asked, Served, Slot
-from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, median_now
+from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, Part, median_now, share_now
 
 #: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
 MOST_SERVED = 20_000
@@ -29,7 +29,8 @@ class Measured:
     """One target of one route, or one of its credentials. Times are in microseconds, the rates are shares of the
     attempts, 0 to 1.
 
-    `cached_share` is the part of the prompt tokens that was read from the target's cache, None without any.
+    `cached_share` is the part of the prompt tokens that was read from the target's cache, None without any, and
+    `cached_error` its standard error.
     `failures_in_a_row` are those of requests that began after the last one that was served. `is_failing`: there
     are several. `is_down`: and one of them began within the last DOWN_SECONDS.
     """
@@ -41,6 +42,7 @@ class Measured:
     error_rate: float = 0.0
     limit_rate: float = 0.0
     cached_share: float | None = None
+    cached_error: float = 0.0
     failures_in_a_row: int = 0
     is_failing: bool = False
     is_down: bool = False
@@ -175,6 +177,7 @@ def _measured(history: _History, now: int) -> Measured:
     recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
     failures = _failures_in_a_row(recent)
     is_failing = failures.total() >= ENOUGH_FAILURES
+    cached = share_now(Part(slot.reported, slot.prompt_tokens, slot.cached_tokens) for _, slot in reversed(recent))
     return Measured(
         first_us=median_now(_by_age(recent, "first_us")),
         token_us=median_now(_by_age(recent, "token_us")),
@@ -182,7 +185,8 @@ def _measured(history: _History, now: int) -> Measured:
         attempts=sum(slot.served + slot.failed + slot.limited for _, slot in recent),
         error_rate=_rate(recent, "failed"),
         limit_rate=_rate(recent, "limited"),
-        cached_share=_cached_share(recent),
+        cached_share=cached.value if cached is not None else None,
+        cached_error=cached.error if cached is not None else 0.0,
         failures_in_a_row=failures.total(),
         is_failing=is_failing,
         is_down=is_failing and now - max(failures) <= DOWN_SECONDS // SLOT_SECONDS,
@@ -211,12 +215,6 @@ def _rate(recent: list[tuple[int, Slot]], name: str) -> float:
         counted += weight * getattr(slot, name)
         attempts += weight * (slot.served + slot.failed + slot.limited)
     return counted / attempts
-
-
-def _cached_share(recent: list[tuple[int, Slot]]) -> float | None:
-    prompt = sum(_decayed(age, _MIX_HALF_LIFE) * slot.prompt_tokens for age, slot in recent)
-    cached = sum(_decayed(age, _MIX_HALF_LIFE) * slot.cached_tokens for age, slot in recent)
-    return cached / prompt if prompt else None
 
 
 def _failures_in_a_row(recent: list[tuple[int, Slot]]) -> Counter[int]:

@@ -21,6 +21,7 @@ class Candidate:
     """A target of one tier. Lower scores are better; None: nothing is known. `error` is relative.
 
     `weight` is its share beside others that are exactly as good; a target with 0 only stands in, or is paused.
+    `at_best` is the score that it might have if more were known.
     """
 
     target_id: str
@@ -29,6 +30,7 @@ class Candidate:
     is_failing: bool = False
     is_down: bool = False
     weight: int = 1
+    at_best: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,11 @@ class Ranking:
     since: float
 
 
-def rank(
-    candidates: Sequence[Candidate], previous: Ranking | None, now: float, *, explores: bool = True
-) -> Ranking | None:
+def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) -> Ranking | None:
     """The ranking of a tier at `now`; None while nothing is known of any candidate: the weights as written hold.
 
-    `previous` keeps its best until another one is clearly better. A target that fails is asked a little until it
-    serves, and nothing while it is down. Without `explores`, nothing else is asked.
+    `previous` keeps its best until another one is clearly better. A small share of the requests goes to targets
+    that might turn out to be better, and to those that fail, until they serve; none goes to a target that is down.
     """
     known = [each for each in candidates if each.score is not None and not each.is_failing and each.weight]
     if not known:
@@ -67,7 +67,10 @@ def rank(
     asked = [
         each
         for each in others
-        if each.weight and each not in equals and not each.is_down and (explores or each.is_failing)
+        if each.weight
+        and each not in equals
+        and not each.is_down
+        and (each.is_failing or each.at_best < (best.score or 0.0))
     ]
     each_explored = max(1, round(WHOLE * EXPLORED / len(asked))) if asked else 0
     weights = dict.fromkeys((each.target_id for each in asked), each_explored)

@@ -52,13 +52,30 @@ def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:
     return [(1.0, measured.first_us), *tokens]
 
 
-def effective_price(price: Price | None, measured: Measured, mix: Mix) -> float:
-    """What the typical request costs, in USD; 0.0 for a target without a price.
+@dataclass(frozen=True, slots=True)
+class EffectivePrice:
+    """Of the typical request, in USD. `error` is the relative standard error of `usd`; `least` is what the request
+    would cost if all of its prompt were read from the target's cache.
+    """
+
+    usd: float = 0.0
+    error: float = 0.0
+    least: float = 0.0
+
+
+def effective_price(price: Price | None, measured: Measured, mix: Mix) -> EffectivePrice:
+    """What the typical request costs; nothing at a target without a price.
 
     The target's own share of cached prompt tokens counts, or the route's if it has not served yet.
     """
     if price is None:
-        return 0.0
+        return EffectivePrice()
+    tariff = Tariff(price)
+
+    def usd(cached_share: float) -> float:
+        cached = cached_share * mix.prompt_tokens
+        return tariff.nano_usd(Used(mix.prompt_tokens, mix.completion_tokens, cached=cached)) * _NANO
+
     share = mix.cached_share if measured.cached_share is None else measured.cached_share
-    used = Used(mix.prompt_tokens, mix.completion_tokens, cached=share * mix.prompt_tokens)
-    return Tariff(price).nano_usd(used) * _NANO
+    cold, least, found = usd(0.0), usd(1.0), usd(share)
+    return EffectivePrice(found, abs(cold - least) * measured.cached_error / found if found else 0.0, least)

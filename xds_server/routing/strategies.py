@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from xds_server.model import Route, Strategy, Target, price_in_force
 from xds_server.routing.measured import Measured, Mix
 from xds_server.routing.ranking import Candidate, Ranking, rank
-from xds_server.routing.scores import Expected, effective_price, expected_time
+from xds_server.routing.scores import EffectivePrice, Expected, effective_price, expected_time
 
 #: Percent: money and time count alike.
 DEFAULT_BALANCE = 50
@@ -17,26 +17,35 @@ DEFAULT_BALANCE = 50
 MEASURED = frozenset({Strategy.FASTEST, Strategy.BALANCED, Strategy.CHEAPEST})
 
 
+class Score(NamedTuple):
+    """Lower is better: seconds, USD, or, of both, a ratio to the best. `error` is relative."""
+
+    value: float
+    error: float
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A target with what its score was made of; `score` is seconds, USD, or, of both, a ratio to the best."""
+    """A target with what its score was made of; the score is None where nothing is known."""
 
     target: Target
     measured: Measured
     time: Expected | None
-    usd: float
-    score: float | None
+    price: EffectivePrice
+    score: Score | None
 
-    @property
-    def candidate(self) -> Candidate:
-        error = self.time.error if self.time is not None else 0.0
+    def candidate(self, strategy: Strategy) -> Candidate:
+        """As it is ranked. Requests are spent on measuring a target only if the result could make it the best: its
+        price is known but for its cache hits.
+        """
         return Candidate(
             self.target.id,
-            self.score,
-            error,
+            self.score.value if self.score is not None else None,
+            self.score.error if self.score is not None else 0.0,
             self.measured.is_failing,
             self.measured.is_down,
             0 if self.target.paused else self.target.weight,
+            self.price.least if strategy is Strategy.CHEAPEST else 0.0,
         )
 
 
@@ -50,40 +59,44 @@ def judge(
         effective_price(price_in_force(target.prices, at), each, mix)
         for target, each in zip(targets, found, strict=True)
     ]
-    scores = _scores(route)(times, prices)
+    scores = _scores(route, times, prices)
     return [Judged(*each) for each in zip(targets, found, times, prices, scores, strict=True)]
 
 
 def ranked(judged: Sequence[Judged], route: Route, previous: Ranking | None, at: float) -> Ranking | None:
     """The order of a tier's targets at `at`; None where the weights as written hold."""
-    # A price is known without asking: nothing has to be explored to learn it.
-    explores = route.strategy is not Strategy.CHEAPEST
-    return rank([each.candidate for each in judged], previous, at, explores=explores)
+    return rank([each.candidate(route.strategy) for each in judged], previous, at)
 
 
-Scores = Callable[[Sequence[Expected | None], Sequence[float]], list[float | None]]
-
-
-def _scores(route: Route) -> Scores:
+def _scores(
+    route: Route, times: Sequence[Expected | None], prices: Sequence[EffectivePrice]
+) -> Sequence[Score | None]:
     match route.strategy:
         case Strategy.FASTEST:
-            return lambda times, _: [each.seconds if each is not None else None for each in times]
+            return [Score(each.seconds, each.error) if each is not None else None for each in times]
         case Strategy.CHEAPEST:
-            return lambda _, prices: list(prices)
+            return [Score(each.usd, each.error) for each in prices]
         case Strategy.BALANCED:
-            return lambda times, prices: _balanced(times, prices, route.balance or DEFAULT_BALANCE)
+            return _balanced(times, prices, route.balance or DEFAULT_BALANCE)
         case Strategy.WEIGHTED | Strategy.PRIORITY | Strategy.OWN_FIRST | Strategy.OWN_ONLY:
-            return lambda times, _: [None] * len(times)
+            return [None] * len(times)
         case _:
             assert_never(route.strategy)
 
 
-def _balanced(times: Sequence[Expected | None], prices: Sequence[float], balance: int) -> list[float | None]:
+def _balanced(
+    times: Sequence[Expected | None], prices: Sequence[EffectivePrice], balance: int
+) -> Sequence[Score | None]:
     """How much dearer and slower than the best of each, by `balance` (percent of time)."""
     fastest = min((each.seconds for each in times if each is not None), default=1.0)
-    cheapest = min((price for price in prices if price), default=1.0)
-    share = balance / 100
-    return [
-        None if time is None else (1 - share) * price / cheapest + share * time.seconds / fastest
-        for time, price in zip(times, prices, strict=True)
-    ]
+    cheapest = min((price.usd for price in prices if price.usd), default=1.0)
+    scores: list[Score | None] = []
+    for time, price in zip(times, prices, strict=True):
+        if time is None:
+            scores.append(None)
+            continue
+        of_money = (1 - balance / 100) * price.usd / cheapest
+        of_time = balance / 100 * time.seconds / fastest
+        value = of_money + of_time
+        scores.append(Score(value, (of_money * price.error + of_time * time.error) / value))
+    return scores

@@ -1,4 +1,4 @@
-"""The median of what is true now: a window over the past that ends where the past was different.
+"""Medians and shares of what is true now: a window over the past that ends where the past was different.
 
 A fixed window is either too short for a quiet route or too long for one that changes. This one grows backwards
 from now, and stops at the first stretch of time that does not fit what came after it. Medians, because one request
@@ -26,6 +26,8 @@ _BEFORE, _ENOUGH = 4, 400
 _DISTINCT = 3.3
 #: And at least so many buckets of the histogram, each a tenth, lie between the medians.
 _APART = 2
+#: As much two shares must differ.
+_SHARES_APART = 0.1
 _ONE_SIGMA = 0.6745  # half of the middle half of a normal distribution, in standard deviations
 
 
@@ -38,6 +40,60 @@ class Median(NamedTuple):
 
 
 UNKNOWN = Median(0.0, 0, math.inf)
+
+
+class Part(NamedTuple):
+    """Of some requests: how many there are, their tokens, and those tokens among them that are looked for."""
+
+    requests: int
+    tokens: int
+    found: int
+
+
+class Share(NamedTuple):
+    """A share of tokens, 0 to 1, and its standard error."""
+
+    value: float
+    error: float
+
+
+def share_now(history: Iterable[Part]) -> Share | None:
+    """The present share of tokens that are found, given each slot's part, newest first; None without tokens."""
+    slots = [slot for slot in history if slot.tokens]
+    current, compared = Part(0, 0, 0), FEWEST
+    for at, slot in enumerate(slots):
+        if current.requests >= compared:
+            if _is_another_share(current, _parts_before(slots, at, min(_BEFORE * current.requests, _ENOUGH))):
+                break
+            compared = math.ceil(current.requests * _GROWTH)
+        current = _added(current, slot)
+    if not current.tokens:
+        return None
+    share = current.found / current.tokens
+    return Share(share, math.sqrt(share * (1 - share) / current.requests))
+
+
+def _parts_before(slots: Sequence[Part], at: int, wanted: int) -> Part:
+    """The sum of the slots from `at` on that hold so many requests."""
+    found = Part(0, 0, 0)
+    while at < len(slots) and found.requests < wanted:
+        found = _added(found, slots[at])
+        at += 1
+    return found
+
+
+def _added(one: Part, other: Part) -> Part:
+    return Part(one.requests + other.requests, one.tokens + other.tokens, one.found + other.found)
+
+
+def _is_another_share(newer: Part, older: Part) -> bool:
+    """Whether two shares differ, by the test of two proportions. Requests count instead of tokens: of one request,
+    nearly all tokens are found or none.
+    """
+    apart = abs(newer.found / newer.tokens - older.found / older.tokens)
+    pooled = (newer.found + older.found) / (newer.tokens + older.tokens)
+    deviation = math.sqrt(pooled * (1 - pooled) * (1 / newer.requests + 1 / older.requests))
+    return apart >= _SHARES_APART and apart > _DISTINCT * deviation
 
 
 def median_now(history: Iterable[Mapping[int, int]]) -> Median:

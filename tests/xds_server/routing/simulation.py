@@ -31,6 +31,7 @@ class Behaviour:
     #: Standard deviation of the logarithm.
     noise: float = 0.4
     failures: float = 0.0
+    #: Of the requests, those whose prompt is read from the target's cache.
     cached_share: float = 0.0
 
 
@@ -54,9 +55,11 @@ class Simulated:
         return self.best.index(target, after) - after
 
 
-def route(strategy: Strategy, targets: Sequence[str], prices: Sequence[Price] = (), balance: int = 50) -> Route:
-    """A route of providers with one model each; weights are equal."""
-    histories = [(price,) for price in prices] or [tuple[Price, ...]()] * len(targets)
+def route(
+    strategy: Strategy, targets: Sequence[str], prices: Sequence[Price | tuple[Price, ...]] = (), balance: int = 50
+) -> Route:
+    """A route of providers with one model each; weights are equal. A price may be a history."""
+    histories = [each if isinstance(each, tuple) else (each,) for each in prices] or [()] * len(targets)
     return Route(
         ROUTE,
         "m",
@@ -114,9 +117,10 @@ def _request(
         tokens = chance.randint(20, 400)
         first = chance.lognormvariate(log(behaviour.first), behaviour.noise)
         whole = first + tokens * chance.lognormvariate(log(behaviour.token), behaviour.noise / 2)
-        batch = _batch(begun, each, first, whole, tokens, behaviour.cached_share, failed)
+        is_cached = bool(behaviour.cached_share) and chance.random() < behaviour.cached_share
+        batch = _batch(begun, each, first, whole, tokens, failed, is_cached=is_cached)
         return begun + whole, summarise(batch)
-    return begun, summarise(_batch(begun, "", 0.0, 0.0, 0, 0.0, failed))
+    return begun, summarise(_batch(begun, "", 0.0, 0.0, 0, failed, is_cached=False))
 
 
 def _batch(
@@ -125,8 +129,9 @@ def _batch(
     first: float,
     whole: float,
     tokens: int,
-    cached: float,
     failed: list[tuple[str, int, str, int]],
+    *,
+    is_cached: bool,
 ) -> dict[str, Sequence[object]]:
     return {
         "route_id": [ROUTE],
@@ -141,7 +146,7 @@ def _batch(
         "first_byte_us": [int(first * 1e6)],
         "duration_us": [int(whole * 1e6)],
         "prompt_tokens": [1_000],
-        "cached_tokens": [int(1_000 * cached)],
+        "cached_tokens": [1_000 if is_cached else 0],
         "completion_tokens": [tokens],
         "failed_attempts": [failed],
         "credential_index": [0],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -22,54 +24,97 @@ def changing(at: float, before: Behaviour, after: Behaviour) -> Script:
     return lambda now: before if now < at else after
 
 
+LIST = Price(input=1_000_000, output=4_000_000)
+CACHED = Price(input=1_000_000, cached_input=100_000, output=1_000_000)
+#: By strategy: what two targets cost; what the first one is like when it is good, and when it is bad; what the
+#: second one is like always. Answers are short, since what is slow is known when it ends.
+CASES: dict[Strategy, tuple[Sequence[Price], Behaviour, Behaviour, Behaviour]] = {
+    Strategy.FASTEST: ((), Behaviour(0.2), Behaviour(2.0), Behaviour(0.5)),
+    # The first one is dearer by its list, and cheaper while its cache is warm.
+    Strategy.CHEAPEST: (
+        (CACHED, Price(input=600_000, output=1_000_000)),
+        Behaviour(0.4, token=0.002, cached_share=0.8),
+        Behaviour(0.4, token=0.002),
+        Behaviour(0.4, token=0.002),
+    ),
+    # The first one costs half.
+    Strategy.BALANCED: (
+        (Price(input=500_000, output=2_000_000), LIST),
+        Behaviour(0.6, token=0.002),
+        Behaviour(2.0, token=0.002),
+        Behaviour(0.4, token=0.002),
+    ),
+}
+EVERY_CASE = pytest.mark.parametrize("strategy", CASES)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_fastest_follows_a_change_within_5_seconds(seed: int) -> None:
-    quick, slow = Behaviour(0.2), Behaviour(2.0)
-    scripts = [changing(60, quick, slow), steady(0.5)]
-    run = simulate(route(Strategy.FASTEST, ["a", "b"]), scripts, 90, 50, seed)
-    assert set(run.best[20:60]) == {"a/m"}
+@EVERY_CASE
+def test_a_real_change_is_followed_within_5_seconds(strategy: Strategy, seed: int) -> None:
+    prices, good, bad, steadily = CASES[strategy]
+    run = simulate(
+        route(strategy, ["a", "b"], prices), [changing(60, good, bad), lambda _: steadily], 90, 50, seed
+    )
+    assert set(run.best[40:60]) == {"a/m"}
     assert run.first_second_of("b/m", 60) <= 5
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_target_that_fails_is_left_within_5_seconds(seed: int) -> None:
-    scripts = [changing(60, Behaviour(0.2), Behaviour(0.2, failures=1.0)), steady(0.5)]
-    run = simulate(route(Strategy.FASTEST, ["a", "b"]), scripts, 90, 50, seed)
+@EVERY_CASE
+def test_a_target_that_fails_is_left_within_5_seconds(strategy: Strategy, seed: int) -> None:
+    prices, good, _, steadily = CASES[strategy]
+    scripts = [changing(60, good, replace(good, failures=1.0)), lambda _: steadily]
+    run = simulate(route(strategy, ["a", "b"], prices), scripts, 90, 50, seed)
     assert run.first_second_of("b/m", 60) <= 5
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("strategy", [Strategy.FASTEST, Strategy.BALANCED])
 @pytest.mark.parametrize("rate", [5, 50])
+@EVERY_CASE
 def test_noise_is_not_followed_for_10_minutes(strategy: Strategy, rate: float, seed: int) -> None:
-    """Two targets that are equally good, with latencies that wander by a fifth."""
+    """Two targets that are equally good, with latencies that wander by a fifth and cache hits by a tenth."""
     phases = [random.Random(seed * 10 + number).random() * math.tau for number in range(2)]
 
     def wandering(phase: float) -> Script:
-        return lambda now: Behaviour(0.4 * (1 + 0.2 * math.sin(phase + now / 20)), noise=0.6)
+        def behaviour(now: float) -> Behaviour:
+            wave = math.sin(phase + now / 20)
+            return Behaviour(0.4 * (1 + 0.2 * wave), noise=0.6, cached_share=0.5 + 0.05 * wave)
 
-    prices = [Price(input=1_000_000, output=4_000_000)] * 2
+        return behaviour
+
+    prices = [CACHED] * 2
     run = simulate(route(strategy, ["a", "b"], prices), [wandering(each) for each in phases], 600, rate, seed)
     assert run.changes(30) <= 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_became_good_again_is_found_within_a_minute(seed: int) -> None:
-    def recovering(now: float) -> Behaviour:
-        return Behaviour(3.0) if 60 <= now < 200 else Behaviour(0.2)
-
-    run = simulate(route(Strategy.FASTEST, ["a", "b"]), [recovering, steady(0.6)], 300, 20, seed)
-    assert set(run.best[75:200]) == {"b/m"}
+@EVERY_CASE
+def test_what_became_good_again_is_found_within_a_minute(strategy: Strategy, seed: int) -> None:
+    prices, good, bad, steadily = CASES[strategy]
+    scripts: list[Script] = [lambda now: bad if 60 <= now < 200 else good, lambda _: steadily]
+    run = simulate(route(strategy, ["a", "b"], prices), scripts, 300, 20, seed)
+    assert set(run.best[80:200]) == {"b/m"}
     assert run.first_second_of("a/m", 200) <= 60
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_target_that_was_down_is_found_again_within_a_minute(seed: int) -> None:
-    def recovering(now: float) -> Behaviour:
-        return Behaviour(0.2, failures=1.0) if 60 <= now < 120 else Behaviour(0.2)
-
-    run = simulate(route(Strategy.FASTEST, ["a", "b"]), [recovering, steady(0.6)], 240, 20, seed)
+@EVERY_CASE
+def test_a_target_that_was_down_is_found_again_within_a_minute(strategy: Strategy, seed: int) -> None:
+    prices, good, _, steadily = CASES[strategy]
+    down = replace(good, failures=1.0)
+    scripts: list[Script] = [lambda now: down if 60 <= now < 120 else good, lambda _: steadily]
+    run = simulate(route(strategy, ["a", "b"], prices), scripts, 240, 20, seed)
     assert run.first_second_of("a/m", 120) <= 60
+
+
+@pytest.mark.parametrize("strategy", [Strategy.CHEAPEST, Strategy.BALANCED])
+def test_a_price_to_come_sorts_anew_at_its_second(strategy: Strategy) -> None:
+    cheap, dear = Price(input=1_000_000, output=1_000_000), Price(input=9_000_000, output=9_000_000, valid_from=60)
+    prices = [(cheap, dear), Price(input=2_000_000, output=2_000_000)]
+    run = simulate(route(strategy, ["a", "b"], prices), [steady(0.4), steady(0.4)], 70, 20)
+    # What is ranked after second 58 holds for second 59, and so on.
+    assert set(run.best[30:59]) == {"a/m"}
+    assert set(run.best[59:]) == {"b/m"}
 
 
 def test_a_small_share_is_explored_and_nothing_of_what_is_down() -> None:
@@ -78,6 +123,13 @@ def test_a_small_share_is_explored_and_nothing_of_what_is_down() -> None:
     late = run.shares[30:]
     assert {each["b/m"] for each in late} <= {0.01, 0.02}
     assert sum(each["c/m"] == 0 for each in late) > len(late) / 2
+
+
+def test_cheapest_asks_others_only_where_cache_hits_could_make_them_the_best() -> None:
+    """`b` would be cheaper with a warm cache, `c` never."""
+    prices = [Price(input=1_000_000, output=0), CACHED, Price(input=9_000_000, cached_input=5_000_000, output=0)]
+    run = simulate(route(Strategy.CHEAPEST, ["a", "b", "c"], prices), [steady(0.4)] * 3, 60, 50)
+    assert run.shares[-1] == {"a/m": 0.98, "b/m": 0.02, "c/m": 0.0}
 
 
 def test_cheapest_counts_the_cache_hits_that_a_target_gets() -> None:

@@ -1,0 +1,72 @@
+"""Ranking a tier: who gets which share, whatever is known of its targets."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from xds_server.routing.ranking import EXPLORED, HOLD_SECONDS, WHOLE, Candidate, Ranking, Share, rank
+
+NOW = 1_000.0
+
+
+@st.composite
+def candidates(draw: st.DrawFn) -> list[Candidate]:
+    """Down are only targets that fail, as it is measured."""
+    found = []
+    for number in range(draw(st.integers(1, 8))):
+        is_failing = draw(st.booleans())
+        found.append(
+            Candidate(
+                f"t{number}",
+                draw(st.none() | st.floats(0.001, 1_000)),
+                draw(st.floats(0, 1)),
+                is_failing,
+                is_failing and draw(st.booleans()),
+                draw(st.integers(0, 5)),
+                draw(st.floats(0, 10)),
+            )
+        )
+    return found
+
+
+@st.composite
+def previous(draw: st.DrawFn) -> Ranking | None:
+    best = draw(st.none() | st.integers(0, 9))
+    return None if best is None else Ranking((Share(f"t{best}", WHOLE),), NOW - draw(st.floats(0, 100)))
+
+
+@given(candidates(), previous())
+def test_what_is_down_or_has_no_weight_is_never_asked(given_: list[Candidate], before: Ranking | None) -> None:
+    ranking = rank(given_, before, NOW)
+    if ranking is None:
+        assert all(each.score is None or each.is_failing or not each.weight for each in given_)
+        return
+    weights = {each.target_id: each.weight for each in ranking.shares}
+    assert weights.keys() == {each.target_id for each in given_}
+    for each in given_:
+        if each.is_down or not each.weight:
+            assert weights[each.target_id] == 0
+    best = next(each for each in given_ if each.target_id == ranking.shares[0].target_id)
+    assert not best.is_failing
+    assert WHOLE - len(given_) <= sum(weights.values()) <= WHOLE
+
+
+@given(candidates(), previous())
+def test_others_than_the_best_and_its_equals_share_what_is_explored(
+    given_: list[Candidate], before: Ranking | None
+) -> None:
+    ranking = rank(given_, before, NOW)
+    if ranking is None:
+        return
+    scores = {each.target_id: (each.score, each.is_failing) for each in given_}
+    best = scores[ranking.shares[0].target_id]
+    explored = sum(each.weight for each in ranking.shares if scores[each.target_id] != best)
+    assert explored <= max(WHOLE * EXPLORED, len(given_)) + len(given_) / 2
+
+
+@given(st.floats(0.1, 10), st.floats(0, HOLD_SECONDS - 1), st.floats(0.7, 1))
+def test_the_best_stays_the_best_for_a_while(score: float, since: float, better: float) -> None:
+    before = Ranking((Share("a", WHOLE),), NOW - since)
+    ranking = rank([Candidate("a", score), Candidate("b", score * better)], before, NOW)
+    assert ranking is not None
+    assert (ranking.shares[0].target_id, ranking.since) == ("a", before.since)
