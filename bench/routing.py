@@ -5,6 +5,7 @@ The traffic is that of tests/xds_server/routing/simulation.py: no gateway, no cl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Scene:
     seconds: int
     rate: float
     marks: Sequence[tuple[int, str]] = ()
-    prices: Sequence[Price] = ()
+    prices: Sequence[Price | tuple[Price, ...]] = ()
 
     def run(self) -> Simulated:
         return simulate(
@@ -50,6 +51,17 @@ def _between(begin: float, end: float, then: Behaviour, otherwise: Behaviour) ->
     return lambda now: then if begin <= now < end else otherwise
 
 
+def _wandering(phase: float) -> Script:
+    """Times wander by a fifth, cache hits by a tenth."""
+
+    def behaviour(now: float) -> Behaviour:
+        wave = math.sin(phase + now / 20)
+        return Behaviour(0.4 * (1 + 0.2 * wave), noise=0.6, cached_share=0.5 + 0.05 * wave)
+
+    return behaviour
+
+
+_CACHED = Price(input=1_000_000, cached_input=100_000, output=1_000_000)
 SCENES = (
     Scene(
         "fastest",
@@ -59,14 +71,6 @@ SCENES = (
         240,
         50,
         ((60, "a is slow"), (120, "a is quick")),
-    ),
-    Scene(
-        "noise",
-        "fastest, 50 requests/s: two targets alike, with noise, for ten minutes",
-        Strategy.FASTEST,
-        {"a": _steady(0.4, noise=0.6), "b": _steady(0.4, noise=0.6)},
-        600,
-        50,
     ),
     Scene(
         "failing",
@@ -79,28 +83,54 @@ SCENES = (
     ),
     Scene(
         "cheapest",
-        "cheapest, 20 requests/s: a costs more by its list, and less once its cache is warm",
+        "cheapest, 20 requests/s: a is dearer by its list, and its cache is cold for a minute",
         Strategy.CHEAPEST,
         {
-            "a": lambda now: Behaviour(0.4, cached_share=min(0.8, now / 100)),
-            "b": _steady(0.4),
+            "a": _between(60, 120, Behaviour(0.4, token=0.002), Behaviour(0.4, token=0.002, cached_share=0.8)),
+            "b": _steady(0.4, token=0.002),
         },
         240,
         20,
-        prices=(
-            Price(input=1_000_000, cached_input=100_000, output=4_000_000),
-            Price(input=900_000, cached_input=900_000, output=4_000_000),
+        ((60, "a's cache is cold"), (120, "a's cache is warm")),
+        (_CACHED, Price(input=600_000, output=1_000_000)),
+    ),
+    Scene(
+        "price",
+        "cheapest, 20 requests/s: a's price rises at a second that is known before",
+        Strategy.CHEAPEST,
+        {"a": _steady(0.4), "b": _steady(0.4)},
+        120,
+        20,
+        ((60, "a's price rises"),),
+        (
+            (Price(input=1_000_000, output=4_000_000), Price(input=3_000_000, output=9_000_000, valid_from=60)),
+            Price(input=2_000_000, output=6_000_000),
         ),
     ),
     Scene(
         "balanced",
-        "balanced, 20 requests/s: a is cheap and becomes slow for a minute",
+        "balanced, 20 requests/s: a costs half, and becomes slow for a minute",
         Strategy.BALANCED,
-        {"a": _between(60, 120, Behaviour(4.0, token=0.05), Behaviour(0.6)), "b": _steady(0.4)},
+        {
+            "a": _between(60, 120, Behaviour(2.0, token=0.002), Behaviour(0.6, token=0.002)),
+            "b": _steady(0.4, token=0.002),
+        },
         240,
         20,
         ((60, "a is slow"), (120, "a is quick")),
         (Price(input=500_000, output=2_000_000), Price(input=1_000_000, output=4_000_000)),
+    ),
+    *(
+        Scene(
+            f"{strategy}-noise",
+            f"{strategy}, 50 requests/s: two targets alike, with noise in times and cache hits, for ten minutes",
+            strategy,
+            {"a": _wandering(0.0), "b": _wandering(2.0)},
+            600,
+            50,
+            prices=(_CACHED, _CACHED),
+        )
+        for strategy in (Strategy.FASTEST, Strategy.CHEAPEST, Strategy.BALANCED)
     ),
 )
 

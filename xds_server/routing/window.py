@@ -23,7 +23,7 @@ _GROWTH = 1.25
 #: more than are enough.
 _BEFORE, _ENOUGH = 4, 400
 #: Standard deviations of the rank sum by which a stretch must differ to be another state of things.
-_DISTINCT = 3.3
+_DISTINCT = 3.8
 #: And at least so many buckets of the histogram, each a tenth, lie between the medians.
 _APART = 2
 #: As much two shares must differ.
