@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from xds_server.accounts.settings import Accounts, IdentityProvider
+
 
 class Strategy(StrEnum):
     """How tiers and weights are computed from a route's targets."""
@@ -431,6 +433,8 @@ class Gateway:
     cache: SharedCache = SharedCache()
     alerts: Alerting = Alerting()
     cache_password: str = field(default="", repr=False)
+    accounts: Accounts = field(default_factory=Accounts)
+    oidc: tuple[IdentityProvider, ...] = ()
 
 
 class Visibility(StrEnum):

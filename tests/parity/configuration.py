@@ -40,6 +40,11 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Cors": lambda document: document.gateway.cors,
     "SharedCache": lambda document: document.gateway.cache,
     "Alerting": lambda document: document.gateway.alerts,
+    "Accounts": lambda document: document.gateway.accounts,
+    "IdentityProvider": lambda document: document.gateway.oidc[0],
+    "GroupRole": lambda document: document.gateway.oidc[0].groups[0],
+    "GroupRole of admins": lambda document: document.gateway.oidc[0].groups[1],
+    "SignUp": lambda document: document.gateway.oidc[0].sign_up,
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
@@ -56,6 +61,10 @@ EXCEPTIONS: Mapping[str, str] = {
     "Price.version": "the store numbers a target's prices",
     "Provider.credentials": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
     "Alerting.secret": "a secret goes in and never comes out; see tests/xds_server/alerts/test_sender.py",
+    "IdentityProvider.client_secret": "a secret goes in and stays; see tests/xds_server/accounts/test_oidc.py",
+    "GroupRole of admins.organisation": "an organisation and a role go together",
+    "GroupRole of admins.role": "an organisation and a role go together",
+    "GroupRole of admins.admin": "it is what this one gives",
     "KeyDocument.value": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
     "Provider.clear_credentials": "an order, not a state",
     "SharedCache.password": "a secret goes in and never comes out; see test_secrets_are_stored_and_stay_inside",
@@ -86,6 +95,10 @@ VALUES: Mapping[str, list[Any]] = {
     "SharedCache.ca_file": ["/etc/ca.pem"],
     "Key.expires_at": [4_000_000_000],
     "Alerting.webhook": ["https://hooks.example/b"],
+    "Accounts.console_url": ["https://console.example"],
+    "IdentityProvider.issuer": ["https://login.example/b"],
+    "IdentityProvider.scopes": [["email"]],
+    "SignUp.domains": [["b.example"]],
 }
 
 
@@ -221,6 +234,19 @@ def base() -> admin.Document:
             defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
             cache=admin.SharedCache(store="memory", most_bytes=1),
             alerts=admin.Alerting(webhook="https://hooks.example/a", secret=WEBHOOK_SECRET),
+            accounts=admin.Accounts(console_url="https://a.example"),
+            oidc=[
+                admin.IdentityProvider(
+                    name="corp",
+                    issuer="https://login.example/a",
+                    client_id="trunkline",
+                    groups=[
+                        admin.GroupRole(group="staff", organisation="acme", role=admin.ROLE_MEMBER),
+                        admin.GroupRole(group="ops", admin=True),
+                    ],
+                    sign_up=admin.SignUp(domains=["a.example"], organisation="acme", role=admin.ROLE_VIEWER),
+                )
+            ],
         ),
     )
 

@@ -33,12 +33,27 @@ def request(file: model.File) -> admin.ApplyRequest:
 
 def _gateway(file: model.File) -> admin.Gateway | None:
     """These sections are one object: with one of them, the others are what the file says too, be it nothing."""
-    if file.cors is None and file.defaults is None and file.cache is None and file.alerts is None:
+    sections = (file.cors, file.defaults, file.cache, file.alerts, file.accounts, file.oidc)
+    if all(each is None for each in sections):
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
     cache = _shared_cache(file.cache) if file.cache is not None else None
     alerts = _alerting(file.alerts) if file.alerts is not None else None
-    return admin.Gateway(cors=cors, defaults=defaults(file.defaults or {}), cache=cache, alerts=alerts)
+    accounts = objects.ACCOUNTS.message(file.accounts) if file.accounts is not None else None
+    return admin.Gateway(
+        cors=cors,
+        defaults=defaults(file.defaults or {}),
+        cache=cache,
+        alerts=alerts,
+        accounts=accounts,
+        oidc=map(_identity_provider, file.oidc or ()),
+    )
+
+
+def _identity_provider(given: model.IdentityProvider) -> admin.IdentityProvider:
+    message = objects.IDENTITY_PROVIDER.message(given)
+    message.client_secret = given.client_secret or ""
+    return message
 
 
 def _alerting(given: model.Alerting) -> admin.Alerting:

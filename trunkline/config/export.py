@@ -51,11 +51,15 @@ def gateway(stored: admin.Gateway) -> dict[str, Any]:
     if cache.get("store") == "memory":
         del cache["store"]
     alerts = objects.ALERTING.written(stored.alerts)
-    return {
-        name: section
-        for name, section in (("cors", cors), ("defaults", defaults), ("cache", cache), ("alerts", alerts))
-        if section
+    sections = {
+        "cors": cors,
+        "defaults": defaults,
+        "cache": cache,
+        "alerts": alerts,
+        "accounts": objects.ACCOUNTS.written(stored.accounts),
+        "oidc": list(map(objects.IDENTITY_PROVIDER.written, stored.oidc)),
     }
+    return {name: section for name, section in sections.items() if section}
 
 
 def gateway_text(stored: admin.Gateway) -> str:
@@ -64,11 +68,13 @@ def gateway_text(stored: admin.Gateway) -> str:
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = [f"cors, defaults, cache and alerts: {comment}" for comment in _managed_by(stored)]
+    comments = [f"cors, defaults, cache, alerts, accounts and oidc: {comment}" for comment in _managed_by(stored)]
     if stored.alerts.signed:
         comments.insert(0, "alerts.secret: stored; left out here, which keeps it")
     if stored.cache.has_password:
         comments.insert(0, "cache.password: stored; left out here, which keeps it")
+    if secrets := ", ".join(each.name for each in stored.oidc if each.has_secret):
+        comments.insert(0, f"client_secret of {secrets}: stored; left out here, which keeps it")
     return visible(dumped + "".join(f"# {visible(comment)}\n" for comment in comments), lines=True)
 
 

@@ -13,7 +13,8 @@ from trunkline.config.positions import Document, Path
 _STEP = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
 #: `routes[0].targets[1].provider: no provider …`
 _FIELD = re.compile(
-    r"((?:(?:providers|routes|organisations)\[\d+\]|gateway\.(?=cors|defaults|cache))[a-z_0-9.\[\]]*): (.*)",
+    r"((?:(?:providers|routes|organisations)\[\d+\]|gateway\.(?=cors|defaults|cache|alerts|accounts|oidc))"
+    r"[a-z_0-9.\[\]]*): (.*)",
     re.DOTALL,
 )
 #: `gateway.defaults[0].model`
@@ -30,6 +31,9 @@ _MAPPINGS: dict[str, Any] = {
     "keys": objects.KEY,
     "cors": objects.CORS,
     "cache": objects.SHARED_CACHE,
+    "alerts": objects.ALERTING,
+    "accounts": objects.ACCOUNTS,
+    "oidc": objects.IDENTITY_PROVIDER,
 }
 #: Fields of messages that the file has under other names.
 _NAMES = {"per_seconds": "per", "calendar": "per", "clear_credentials": "credentials"}

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
-from trunkline_proto.admin.words import PRIVACIES, STRATEGIES
+from trunkline_proto.admin.words import PRIVACIES, ROLES, STRATEGIES
 from trunkline_proto.policy.words import (
     AFFINITIES,
     CACHE_SCOPES,
@@ -129,6 +129,7 @@ Priority = Annotated[str, _one_of(PRIORITIES), PRIORITIES]
 Privacy = Annotated[str, _one_of(PRIVACIES), PRIVACIES]
 CacheScope = Annotated[str, _one_of(CACHE_SCOPES), CACHE_SCOPES]
 PromptCacheKey = Annotated[str, _one_of(PROMPT_CACHE_KEYS), PROMPT_CACHE_KEYS]
+Role = Annotated[str, _one_of(ROLES), ROLES]
 Affinity = Annotated[str, _one_of(AFFINITIES), AFFINITIES]
 
 
@@ -403,6 +404,44 @@ class Alerting(_Strict):
     secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
 
 
+class Accounts(_Strict):
+    """How people sign in."""
+
+    console_url: Text | None = None
+    sso_only: bool = False
+
+
+class GroupRole(_Strict):
+    """What membership in a group of an identity provider gives."""
+
+    group: Text
+    organisation: Text | None = None
+    role: Role | None = None
+    admin: bool = False
+
+
+class SignUp(_Strict):
+    """Who may come without an invitation."""
+
+    domains: list[Text] = []
+    organisation: Text | None = None
+    role: Role | None = None
+
+
+class IdentityProvider(_Strict):
+    """An OpenID provider; `client_secret` None keeps the stored one."""
+
+    name: Text
+    issuer: Text
+    client_id: Text
+    title: Text | None = None
+    client_secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
+    scopes: list[Text] = []
+    groups_claim: Text | None = None
+    groups: list[GroupRole] = []
+    sign_up: SignUp = SignUp()
+
+
 class File(_Strict):
     """A section that is None was not in the file, and is left as it is stored.
 
@@ -419,3 +458,5 @@ class File(_Strict):
     defaults: dict[Text, Text] | None = None
     cache: SharedCache | None = None
     alerts: Alerting | None = None
+    accounts: Accounts | None = None
+    oidc: list[IdentityProvider] | None = None

@@ -167,6 +167,17 @@ ORGANISATION = Mapping(
     parts={model.Limit: LIMIT},
 )
 CORS = Mapping(model.Cors, admin.Cors)
+ACCOUNTS = Mapping(model.Accounts, admin.Accounts)
+IDENTITY_PROVIDER = Mapping(
+    model.IdentityProvider,
+    admin.IdentityProvider,
+    apart=["client_secret"],
+    beside=["client_secret", "has_secret"],
+    parts={
+        model.GroupRole: Mapping(model.GroupRole, admin.GroupRole),
+        model.SignUp: Mapping(model.SignUp, admin.SignUp),
+    },
+)
 ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
 #: A secret goes in and does not come out.
 SHARED_CACHE = Mapping(

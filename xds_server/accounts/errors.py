@@ -3,6 +3,7 @@
 XdsServerError
 ├── ForbiddenError          the caller's role does not allow it
 ├── TooManyGuessesError     too many wrong passwords lately; says when to try again
+├── ProviderError           an identity provider does not answer, or not as it should
 └── UnauthenticatedError
     ├── SignInError         the e-mail address or the password is wrong
     └── LinkError           a link is unknown, used or expired
@@ -23,6 +24,10 @@ class TooManyGuessesError(XdsServerError):
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many attempts failed: try again in {seconds} s")
         self.seconds = seconds
+
+
+class ProviderError(XdsServerError):
+    """An identity provider does not answer, or not as it should; for its operator more than for the user."""
 
 
 class SignInError(UnauthenticatedError):

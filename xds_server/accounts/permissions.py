@@ -66,6 +66,8 @@ RULES: Mapping[str, Rule] = {
     "GetSignInOptions": Rule(Need.ANYBODY),
     "RedeemSetupLink": Rule(Need.ANYBODY),
     "SignIn": Rule(Need.ANYBODY),
+    "BeginOidc": Rule(Need.ANYBODY),
+    "FinishOidc": Rule(Need.ANYBODY),
     "SignOut": Rule(Need.SIGNED_IN),
     "GetMe": Rule(Need.SIGNED_IN),
     "ChangePassword": Rule(Need.SIGNED_IN),

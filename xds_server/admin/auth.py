@@ -45,6 +45,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         lifetime: Lifetime = DEFAULT,
     ) -> None:
         self._authenticator = Authenticator(token, store, lifetime)
+        self._store = store
         self._resolver = Resolver(store)
         self._unguarded = tuple(f"/{service}/" for service in but)
 
@@ -70,6 +71,12 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def is_open(self, method: str) -> bool:
         """Returns whether anybody may call a method, given by its full name."""
         return permissions.rule_of(method).need is Need.ANYBODY
+
+    async def is_reached_by_https(self) -> bool:
+        """Returns whether browsers reach the console by https, whatever speaks to Envoy."""
+        if self._store is None:
+            return False
+        return (await self._store.load()).gateway.accounts.console_url.startswith("https:")
 
     async def authenticate(self, method: str, metadata: Any) -> Caller:
         """Returns who calls; NOBODY is enough where anybody may call. `method` is empty for none that exists.

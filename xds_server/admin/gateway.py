@@ -12,7 +12,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 from trunkline_proto.policy.endpoints import ENDPOINTS
 
-from xds_server.admin import render, values
+from xds_server.admin import identity_providers, render, values
 from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.problems import Problems, checking
 from xds_server.alerts import addresses
@@ -105,6 +105,8 @@ def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
         cache=_cache(given, problems.at("cache")),
         cache_password=given.password,
         alerts=_alerts(message.alerts, problems.at("alerts")),
+        accounts=identity_providers.accounts(message.accounts, problems.at("accounts")),
+        oidc=identity_providers.parsed(message.oidc, problems),
     )
     return ParsedGateway(value, keep_password=not given.password and not given.clear_password, path=problems.path)
 

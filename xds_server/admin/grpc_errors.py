@@ -6,7 +6,7 @@ import grpc
 import structlog
 
 from xds_server import errors
-from xds_server.accounts.errors import ForbiddenError, TooManyGuessesError
+from xds_server.accounts.errors import ForbiddenError, ProviderError, TooManyGuessesError
 
 _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.SupersededError, grpc.StatusCode.ABORTED),
     (errors.TooManyAttemptsError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooManyGuessesError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ProviderError, grpc.StatusCode.UNAVAILABLE),
     (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.SilentError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )

@@ -62,7 +62,7 @@ class LinkMethods(SignInMethods):
             return made, value
 
         link, value = (await self._changes.write(actor_of(context), work)).value
-        url = links.url(self._console, Purpose.INVITE, value)
+        url = links.url(await self.console(), Purpose.INVITE, value)
         return pb.InviteUserResponse(invitation=_invitation(link, request.organisation), url=url)
 
     @reporting
@@ -156,7 +156,7 @@ class LinkMethods(SignInMethods):
             )
 
         link, value = (await self._changes.write(actor_of(context), work)).value
-        url = links.url(self._console, Purpose.RESET, value)
+        url = links.url(await self.console(), Purpose.RESET, value)
         return pb.ResetUserResponse(url=url, expires_at=link.expires_at)
 
     @reporting

@@ -41,9 +41,14 @@ def email(text: str) -> str:
     return text.strip().lower() if text.isascii() else text
 
 
+def is_email(text: str) -> bool:
+    """Of one in lower case."""
+    return _EMAIL.fullmatch(text) is not None and ".." not in text
+
+
 def check_email(text: str, problems: Problems) -> None:
     """Of one in lower case. Only ASCII: two addresses that look alike would be two people."""
-    if not _EMAIL.fullmatch(text) or ".." in text:
+    if not is_email(text):
         problems.note(f"{quoted(text)} is not an e-mail address; accepted: name@example.com, in ASCII")
 
 

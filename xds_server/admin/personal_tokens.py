@@ -7,19 +7,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc
+from trunkline_proto.admin.v1 import accounts_pb2 as pb
 
 from xds_server.accounts.caller import current
 from xds_server.accounts.errors import LinkError
 from xds_server.accounts.model import DeviceLogin, PersonalToken, User
 from xds_server.admin import people, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import actor_of, reporting
 from xds_server.admin.people import Context
 from xds_server.admin.problems import checking
-from xds_server.admin.sign_in import require_session
+from xds_server.admin.sign_in import SignInMethods, require_session
 from xds_server.errors import UnauthenticatedError
 from xds_server.messages import Encoder
-from xds_server.store import AsyncStore, accounts, writing
+from xds_server.store import accounts, writing
 from xds_server.store.records import Actor
 
 if TYPE_CHECKING:
@@ -33,12 +33,8 @@ _LONGEST_CLIENT = 100
 _TOKEN = Encoder(PersonalToken, pb.PersonalToken, unsaid=["user_id"])
 
 
-class PersonalTokenMethods(admin_pb2_grpc.AdminServicer):
+class PersonalTokenMethods(SignInMethods):
     """The part of the service that is about personal tokens."""
-
-    _store: AsyncStore
-    _changes: Changes
-    _console: str
 
     @reporting
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
@@ -86,7 +82,7 @@ class PersonalTokenMethods(admin_pb2_grpc.AdminServicer):
         return pb.BeginDeviceLoginResponse(
             device_code=value,
             user_code=login.user_code,
-            url=f"{self._console.rstrip('/')}/#device={login.user_code}",
+            url=f"{await self.console()}/#device={login.user_code}",
             expires_at=login.expires_at,
             interval_seconds=_INTERVAL_SECONDS,
         )

@@ -7,6 +7,7 @@ import time
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
+from xds_server.accounts.settings import IdentityProvider
 from xds_server.admin.ports import LiveNode, LiveNodes
 from xds_server.messages import Encoder
 from xds_server.model import (
@@ -62,6 +63,9 @@ _NODE = Encoder(
 )  # fmt: skip
 #: A secret goes in and never comes out.
 _SHARED_CACHE = Encoder(SharedCache, pb.SharedCache, given=["password", "clear_password", "has_password"])
+_IDENTITY_PROVIDER = Encoder(
+    IdentityProvider, pb.IdentityProvider, given=["has_secret", "client_secret"], unsaid=["client_secret"]
+)
 _GATEWAY = Encoder(
     Gateway,
     pb.Gateway,
@@ -69,6 +73,7 @@ _GATEWAY = Encoder(
     parts={
         SharedCache: _SHARED_CACHE,
         Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret)),
+        IdentityProvider: lambda value: _IDENTITY_PROVIDER(value, has_secret=bool(value.client_secret)),
     },
 )
 _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)

@@ -10,6 +10,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.accounts.caller import current
+from xds_server.accounts.oidc.client import OidcClient
 from xds_server.accounts.passwords import Passwords
 from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin import limit_uses, parse, render, status, values, warnings
@@ -95,6 +96,7 @@ class AdminService(
         self._console = console
         self._lifetime = lifetime
         self._passwords = Passwords()
+        self._oidc = OidcClient()
         self._certificate = certificate
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()

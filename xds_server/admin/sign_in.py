@@ -47,7 +47,12 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         self, request: pb.GetSignInOptionsRequest, context: Context
     ) -> pb.GetSignInOptionsResponse:
         has_users = await self._store.read(accounts.has_users)
-        return pb.GetSignInOptionsResponse(needs_setup=not has_users, password=True)
+        gateway = (await self._store.load()).gateway
+        return pb.GetSignInOptionsResponse(
+            needs_setup=not has_users,
+            password=not gateway.accounts.sso_only,
+            oidc=[pb.SignInProvider(name=each.name, title=each.title or each.name) for each in gateway.oidc],
+        )
 
     @reporting
     async def CreateSetupLink(
@@ -65,7 +70,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
             return writing.account_links.create(transaction, Link(Purpose.SETUP, admin=True), ttl)
 
         link, value = (await self._changes.write(actor_of(context), work)).value
-        url = links.url(self._console, Purpose.SETUP, value)
+        url = links.url(await self.console(), Purpose.SETUP, value)
         return pb.CreateSetupLinkResponse(url=url, expires_at=link.expires_at)
 
     @reporting
@@ -91,6 +96,8 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
         email = people.email(request.email)
+        if (await self._store.load()).gateway.accounts.sso_only:
+            raise SignInError("passwords open nothing here: sign in through an identity provider")
         user = await self.check_password(email, request.password, context)
 
         def work(transaction: Transaction) -> tuple[User, str]:
@@ -175,13 +182,19 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
             raise _WRONG
         return user
 
+    async def console(self) -> str:
+        """Where people reach the console, without a slash at its end."""
+        return (await self._store.load()).gateway.accounts.console_url or self._console.rstrip("/")
+
     def _begin(self, transaction: Transaction, user: User) -> str:
         """Returns the value of a new session, in place of the one that the browser had."""
         return writing.sessions.begin(transaction, user, self._lifetime, instead_of=current().session_hash)
 
-    async def _signed_in(self, user: User, value: str, context: Context) -> pb.SignInResponse:
-        """The answer to everything that begins a session."""
-        set_session(context, value, self._lifetime.absolute)
+    async def _signed_in(
+        self, user: User, value: str, context: Context, *more: tuple[str, str]
+    ) -> pb.SignInResponse:
+        """The answer to everything that begins a session. `more` are trailing metadata beside it."""
+        set_session(context, value, self._lifetime.absolute, *more)
         memberships = await self._store.read(lambda snapshot: accounts.memberships(snapshot, user.id))
         expires_at = int(time.time()) + self._lifetime.absolute
         return pb.SignInResponse(user=people.user(user, memberships), expires_at=expires_at)
@@ -190,9 +203,9 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 _WRONG = SignInError("the e-mail address or the password is wrong")
 
 
-def set_session(context: Context, value: str, seconds: int) -> None:
+def set_session(context: Context, value: str, seconds: int, *more: tuple[str, str]) -> None:
     """Has the REST server set the browser's cookie; an empty value ends it."""
-    context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"),))
+    context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"), *more))
 
 
 def require_session(caller: Caller) -> tuple[User, bytes]:

@@ -12,17 +12,19 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from xds_server.accounts import tokens
+from xds_server.admin.oidc import FLOW, SET_FLOW
 from xds_server.admin.sign_in import SET_SESSION
 from xds_server.rest.errors import RestError
 
 #: Browsers take a cookie of the first name from https alone, for this host alone, and let no subdomain set it.
-_SECURE_NAME, _PLAIN_NAME = "__Host-trunkline_session", "trunkline_session"
+_SESSION, _FLOW = "trunkline_session", "trunkline_flow"
+_SECURE = "__Host-"
 CSRF_HEADER = "x-trunkline-csrf"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def is_secure(request: web.BaseRequest, always: bool) -> bool:
+def is_secure(request: web.BaseRequest, *, always: bool) -> bool:
     """Returns whether the browser speaks https. Envoy sets the header on every request."""
     return always or request.headers.get("x-forwarded-proto") == "https"
 
@@ -32,27 +34,45 @@ def credentials(request: web.BaseRequest, *, is_open: bool, secure: bool) -> lis
 
     `is_open`: anybody may make this call. Raises RestError for a call that another site's page may have caused.
     """
-    value = request.cookies.get(_SECURE_NAME if secure else _PLAIN_NAME, "")
-    if value or is_open:
+    if is_open or _name(_SESSION, secure) in request.cookies:
         _require_own_page(request)
-    return [("authorization", f"Bearer {value}")] if tokens.kind_of(value) is tokens.Kind.SESSION else []
+    return credentials_of_return(request, secure=secure)
+
+
+def credentials_of_return(request: web.BaseRequest, *, secure: bool) -> list[tuple[str, str]]:
+    """As `credentials`, for a browser that an identity provider sends back, from another site as it has to be. The
+    sign-in that this browser has begun protects it.
+    """
+    found = []
+    value = request.cookies.get(_name(_SESSION, secure), "")
+    if tokens.kind_of(value) is tokens.Kind.SESSION and value.isascii() and value.isprintable():
+        found.append(("authorization", f"Bearer {value}"))
+    begun = request.cookies.get(_name(_FLOW, secure), "")
+    if begun and begun.isascii() and begun.isprintable():
+        found.append((FLOW, begun))
+    return found
 
 
 def keep(response: web.StreamResponse, metadata: Any, *, secure: bool) -> None:
-    """Sets or ends the cookie as a call's trailing metadata say."""
-    said = metadatum(metadata, SET_SESSION)
-    if said is None:
-        return
-    value, _, seconds = said.partition(" ")
-    response.set_cookie(
-        _SECURE_NAME if secure else _PLAIN_NAME,
-        value,
-        max_age=int(seconds),
-        path="/",
-        secure=secure,
-        httponly=True,
-        samesite="Lax",
-    )
+    """Sets or ends cookies as a call's trailing metadata say."""
+    for cookie, name in ((_SESSION, SET_SESSION), (_FLOW, SET_FLOW)):
+        said = metadatum(metadata, name)
+        if said is None:
+            continue
+        value, _, seconds = said.partition(" ")
+        response.set_cookie(
+            _name(cookie, secure),
+            value,
+            max_age=int(seconds),
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+
+def _name(cookie: str, secure: bool) -> str:
+    return f"{_SECURE}{cookie}" if secure else cookie
 
 
 def metadatum(metadata: Any, name: str) -> str | None:

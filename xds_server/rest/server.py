@@ -21,7 +21,7 @@ from trunkline_proto.metrics.v1 import metrics_pb2
 from xds_server.admin.values import quoted
 from xds_server.console.answers import Console
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
-from xds_server.rest import browser, request as requests
+from xds_server.rest import browser, oidc_callback, request as requests
 from xds_server.rest.bindings import Binding, Found, Table
 from xds_server.rest.errors import RestError
 
@@ -45,7 +45,9 @@ _MAX_HEADERS = 128 * 1024
 _KEEP_ALIVE = 7_200
 #: Bytes of a body, or of a message, that are read and written on the loop.
 _LIGHT = 64 * 1024
-_PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over", "x-trunkline-client-address")
+_CLIENT_ADDRESS = "x-trunkline-client-address"
+_PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over", _CLIENT_ADDRESS)
+_FINISH_OIDC = "/trunkline.admin.v1.Admin/FinishOidc"
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _JSON = "application/json"
 
@@ -59,17 +61,20 @@ class Guard(Protocol):
         """Returns whether anybody may call a method, given by its full name."""
         ...
 
+    async def is_reached_by_https(self) -> bool:
+        """Returns whether browsers reach the console by https, whatever speaks to Envoy."""
+        ...
+
     async def authenticate(self, method: str, metadata: Any) -> object:
         """Raises UnauthenticatedError. `method` is empty for what is not served."""
         ...
 
 
 class RestServer:
-    """gRPC is served at `target`. `is_secure`: browsers reach the console by https, whatever speaks to Envoy."""
+    """gRPC is served at `target`."""
 
-    def __init__(self, guard: Guard, target: str, *, is_secure: bool = False) -> None:
+    def __init__(self, guard: Guard, target: str) -> None:
         self._guard = guard
-        self._is_secure = is_secure
         self._table = Table(SERVICES, OTHER_PATHS)
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(target, options=options)
@@ -144,11 +149,13 @@ class RestServer:
         file = await self._console.answer(request)
         if file is not None:
             return file
+        if provider := oidc_callback.provider_of(request):
+            return await self._finish_oidc(request, provider)
         path, _, query = request.raw_path.partition("?")
         found = self._table.find(path)
         binding = found.bindings.get("GET" if request.method == "HEAD" else request.method) if found else None
         method = binding.full_name if binding else ""
-        secure = browser.is_secure(request, self._is_secure)
+        secure = browser.is_secure(request, always=await self._guard.is_reached_by_https())
         metadata = [(name, value) for name in _PASSED_ON for value in request.headers.getall(name, ())]
         if "authorization" not in request.headers:
             metadata += browser.credentials(request, is_open=self._guard.is_open(method), secure=secure)
@@ -171,6 +178,19 @@ class RestServer:
         text = await _apart(answer.ByteSize(), _json, answer)
         response = web.Response(body=text, content_type=_JSON, headers=_HEADERS)
         browser.keep(response, await call.trailing_metadata(), secure=secure)
+        return response
+
+    async def _finish_oidc(self, request: web.BaseRequest, provider: str) -> web.Response:
+        secure = browser.is_secure(request, always=await self._guard.is_reached_by_https())
+        metadata = [(name, request.headers[name]) for name in (_CLIENT_ADDRESS,) if name in request.headers]
+        metadata += browser.credentials_of_return(request, secure=secure)
+
+        async def call(wanted: Message) -> tuple[Any, Any]:
+            made = self._calls[_FINISH_OIDC](wanted, metadata=metadata)
+            return await made, await made.trailing_metadata()
+
+        response, said = await oidc_callback.finish(request, provider, call)
+        browser.keep(response, said, secure=secure)
         return response
 
     def _nothing_at(self, path: str) -> RestError:

@@ -102,3 +102,20 @@ class DeviceLoginRow(SQLModel, table=True):
     address: str
     user_id: str
     expires_at: int = Field(sa_type=BigInteger)
+
+
+class IdentityRow(SQLModel, table=True):
+    """Whom an identity provider means by a subject."""
+
+    __tablename__ = "user_identity"
+    issuer: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    user_id: str = Field(foreign_key="user_account.id", ondelete="CASCADE", index=True)
+
+
+class OidcUsedRow(SQLModel, table=True):
+    """A `state` that has come back: it does not come again. Kept until it would have expired."""
+
+    __tablename__ = "oidc_used"
+    hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    expires_at: int = Field(sa_type=BigInteger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -58,6 +59,20 @@ def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]
 def open_credentials(cipher: Cipher, provider: str, sealed: bytes) -> tuple[str, ...]:
     """Raises SecretKeyError."""
     return tuple(json.loads(cipher.open(sealed, _associated(provider)))) if sealed else ()
+
+
+def seal_client_secret(cipher: Cipher, provider: str, secret: str) -> str:
+    """Tied to the identity provider's name; in base64. Empty for none."""
+    return base64.b64encode(cipher.seal(secret.encode(), _client(provider))).decode() if secret else ""
+
+
+def open_client_secret(cipher: Cipher, provider: str, sealed: str) -> str:
+    """Raises SecretKeyError."""
+    return cipher.open(base64.b64decode(sealed), _client(provider)).decode() if sealed else ""
+
+
+def _client(provider: str) -> bytes:
+    return f"identity provider {provider}".encode()
 
 
 def seal_webhook(cipher: Cipher, secret: bytes) -> bytes:

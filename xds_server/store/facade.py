@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
 from xds_server.store.audit_chain import Verdict
 from xds_server.store.connection import Snapshot
@@ -27,6 +28,12 @@ class AsyncStore:
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """Runs `work` on one consistent view of the database."""
         return await asyncio.to_thread(self._store.read, work)
+
+    async def client_secret(self, provider: IdentityProvider) -> str:
+        return await asyncio.to_thread(self._store.client_secret, provider)
+
+    async def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
+        return await asyncio.to_thread(self._store.secret, name, make)
 
     async def load(self) -> State:
         return await asyncio.to_thread(self._store.load)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds_server.accounts.links import LIFETIMES, Link, Purpose
+from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
 from xds_server.store import audit_chain, codec, reading, schema, writing
 from xds_server.store.connection import Reader, Snapshot, open_reader
@@ -101,6 +102,10 @@ class Store:
         """Runs `work` on one consistent view of the database."""
         with self._reader.snapshot() as snapshot:
             return work(snapshot)
+
+    def client_secret(self, provider: IdentityProvider) -> str:
+        """Opens a stored one; empty where there is none. Raises SecretKeyError."""
+        return codec.open_client_secret(self._cipher, provider.name, provider.client_secret)
 
     def require(self) -> None:
         """Raises DatabaseReplacedError if the database is no longer where it was opened."""

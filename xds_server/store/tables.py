@@ -51,7 +51,8 @@ class OrganisationRow(SQLModel, table=True):
 
 class GatewayRow(SQLModel, table=True):
     """The one gateway; `origins` and `defaults` are JSON. `store`, `most_bytes`, `ca_file` and `cache_password`
-    (sealed) are the cache's, `webhook` and `secret` (sealed) the alerts'.
+    (sealed) are the cache's, `webhook` and `secret` (sealed) the alerts'. `oidc` is JSON, in which secrets are
+    sealed.
     """
 
     __tablename__ = "gateway"
@@ -67,6 +68,9 @@ class GatewayRow(SQLModel, table=True):
     cache_password: bytes = Field(sa_type=LargeBinary)
     webhook: str
     secret: bytes = Field(sa_type=LargeBinary)
+    console_url: str
+    sso_only: bool
+    oidc: str = Field(sa_type=Text)
 
 
 class KeyRow(SQLModel, table=True):

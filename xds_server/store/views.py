@@ -77,8 +77,9 @@ def invitation(value: Link, organisation: str) -> View:
 def gateway(value: Gateway) -> View:
     alerts = {"webhook": value.alerts.webhook, **({"secret": MASK} if value.alerts.secret else {})}
     password = MASK if value.cache_password else ""
-    shown = _fields(value, without=("alerts", *_OF_THE_EVENT))
-    return {**shown, "alerts": alerts, "cache_password": password}
+    oidc = [{**_fields(each), "client_secret": MASK if each.client_secret else ""} for each in value.oidc]
+    shown = _fields(value, without=("alerts", "oidc", *_OF_THE_EVENT))
+    return {**shown, "alerts": alerts, "cache_password": password, "oidc": oidc}
 
 
 def route(value: Route) -> View:

@@ -46,6 +46,11 @@ export interface AcceptInvitationRequest {
   password?: string;
 }
 
+export interface Accounts {
+  console_url?: string;
+  sso_only?: boolean;
+}
+
 export interface Alerting {
   webhook?: string;
   secret?: string;
@@ -91,6 +96,15 @@ export interface BeginDeviceLoginResponse {
   url?: string;
   expires_at?: string;
   interval_seconds?: number;
+}
+
+export interface BeginOidcRequest {
+  provider?: string;
+  next?: string;
+}
+
+export interface BeginOidcResponse {
+  url?: string;
 }
 
 export interface CancelRequestRequest {
@@ -322,6 +336,19 @@ export interface FieldChange {
   after?: string;
 }
 
+export interface FinishOidcRequest {
+  provider?: string;
+  state?: string;
+  code?: string;
+  iss?: string;
+}
+
+export interface FinishOidcResponse {
+  user?: User;
+  expires_at?: string;
+  next?: string;
+}
+
 export interface FinishedRequest {
   record?: UsageRecord;
   organisation?: string;
@@ -335,6 +362,8 @@ export interface Gateway {
   managed_by?: string;
   cache?: SharedCache;
   alerts?: Alerting;
+  accounts?: Accounts;
+  oidc?: IdentityProvider[];
 }
 
 export interface GetGatewayRequest {
@@ -430,6 +459,7 @@ export interface GetSignInOptionsRequest {
 export interface GetSignInOptionsResponse {
   needs_setup?: boolean;
   password?: boolean;
+  oidc?: SignInProvider[];
 }
 
 export interface GetStatusRequest {
@@ -465,6 +495,26 @@ export interface GetUsageViewResponse {
   refused_records?: string;
   since?: string;
   until?: string;
+}
+
+export interface GroupRole {
+  group?: string;
+  organisation?: string;
+  role?: Role;
+  admin?: boolean;
+}
+
+export interface IdentityProvider {
+  name?: string;
+  issuer?: string;
+  client_id?: string;
+  title?: string;
+  client_secret?: string;
+  has_secret?: boolean;
+  scopes?: string[];
+  groups_claim?: string;
+  groups?: GroupRole[];
+  sign_up?: SignUp;
 }
 
 export interface Invitation {
@@ -1064,6 +1114,11 @@ export interface ShowLinkResponse {
   expires_at?: string;
 }
 
+export interface SignInProvider {
+  name?: string;
+  title?: string;
+}
+
 export interface SignInRequest {
   email?: string;
   password?: string;
@@ -1080,6 +1135,12 @@ export interface SignOutRequest {
 
 export interface SignOutResponse {
   ended?: number;
+}
+
+export interface SignUp {
+  domains?: string[];
+  organisation?: string;
+  role?: Role;
 }
 
 export interface SimulateRoutesRequest {
@@ -1461,6 +1522,7 @@ export interface Methods {
   AcceptInvitation: { request: AcceptInvitationRequest; response: SignInResponse };
   Apply: { request: ApplyRequest; response: ApplyResponse };
   BeginDeviceLogin: { request: BeginDeviceLoginRequest; response: BeginDeviceLoginResponse };
+  BeginOidc: { request: BeginOidcRequest; response: BeginOidcResponse };
   CancelRequest: { request: CancelRequestRequest; response: CancelRequestResponse };
   ChangePassword: { request: ChangePasswordRequest; response: ChangePasswordResponse };
   CompareTargets: { request: CompareTargetsRequest; response: CompareTargetsResponse };
@@ -1473,6 +1535,7 @@ export interface Methods {
   DeleteRoute: { request: DeleteRouteRequest; response: DeleteRouteResponse };
   ExplainRoute: { request: ExplainRouteRequest; response: ExplainRouteResponse };
   Export: { request: ExportRequest; response: ExportResponse };
+  FinishOidc: { request: FinishOidcRequest; response: FinishOidcResponse };
   GetGateway: { request: GetGatewayRequest; response: GetGatewayResponse };
   GetKeysView: { request: GetKeysViewRequest; response: GetKeysViewResponse };
   GetMe: { request: GetMeRequest; response: GetMeResponse };

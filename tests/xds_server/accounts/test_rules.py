@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 
 import pytest
 
 from xds_server.accounts import guesses, links, passwords, tokens
-from xds_server.accounts.errors import TooManyGuessesError
+from xds_server.accounts.errors import SignInError, TooManyGuessesError
 from xds_server.accounts.guesses import Attempts, Bound
 from xds_server.accounts.model import Session
+from xds_server.accounts.oidc import claims
 from xds_server.accounts.sessions import Lifetime
 
 BOUND = Bound(free=3, first=2, longest=30)
@@ -72,3 +74,28 @@ async def test_only_so_many_wait_to_be_hashed(monkeypatch: pytest.MonkeyPatch) -
     known = passwords.Passwords()
     tried = await asyncio.gather(*(known.hash("correct horse") for _ in range(6)), return_exceptions=True)
     assert sum(isinstance(each, TooManyGuessesError) for each in tried) == 3
+
+
+RIGHT = {"iss": "https://a", "aud": "us", "sub": "x", "nonce": "n", "iat": 1_000, "exp": 1_300}
+
+
+@pytest.mark.parametrize(
+    ("now", "accepted"), [(939, False), (940, True), (1_000, True), (1_359, True), (1_360, False)]
+)
+def test_clocks_may_differ_by_a_minute(now: int, accepted: bool) -> None:
+    try:
+        claims.check_id_token(RIGHT, issuer="https://a", client_id="us", nonce="n", now=now)
+    except SignInError:
+        assert not accepted
+    else:
+        assert accepted
+
+
+def test_numbers_that_are_none_are_no_times() -> None:
+    for wrong in (math.nan, math.inf, True, "5", None):
+        with pytest.raises(SignInError):
+            claims.check_id_token(
+                {**RIGHT, "iat": wrong}, issuer="https://a", client_id="us", nonce="n", now=1_000
+            )
+    with pytest.raises(SignInError):
+        claims.check_id_token({**RIGHT, "exp": math.nan}, issuer="https://a", client_id="us", nonce="n", now=1_000)

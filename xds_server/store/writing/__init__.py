@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xds_server.store.writing import (
         account_links,
         gateway,
+        identities,
         join_tokens,
         keys,
         management,
@@ -34,6 +35,7 @@ __all__ = [
     "Transaction",
     "account_links",
     "gateway",
+    "identities",
     "join_tokens",
     "keys",
     "management",
@@ -52,6 +54,7 @@ __all__ = [
 MODULES = (
     "account_links",
     "gateway",
+    "identities",
     "join_tokens",
     "keys",
     "management",

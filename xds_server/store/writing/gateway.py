@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from xds_server.accounts.settings import IdentityProvider
 from xds_server.errors import InvalidFieldError
 from xds_server.model import MEMORY, Alerting, Gateway
 from xds_server.store import codec, reading, views
@@ -33,9 +34,10 @@ def put(
     before = reading.gateway(transaction.snapshot(), transaction.cipher)
     check_put(ObjectType.GATEWAY, _NAME, current=before.version or None, expected=expected)
     secret, renewed = _secret(transaction, before.alerts, gateway.alerts)
-    gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret))
     if keep_password:
         gateway = replace(gateway, cache_password=_kept_password(before, gateway, path))
+    oidc, renewed_oidc = _client_secrets(transaction, before, gateway)
+    gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret), oidc=oidc)
     if not before.version and gateway == before:
         return before  # it says what holds anyway: nobody has to manage that
     gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
@@ -46,6 +48,7 @@ def put(
     transaction.session.merge(GatewayRow(id=_ID, **codec.GATEWAY.encode(stored), cache_password=sealed))
     secrets = ["alerts"] if renewed else []
     secrets += ["cache_password"] if before.cache_password != stored.cache_password else []
+    secrets += ["oidc"] if renewed_oidc else []
     transaction.record(
         Action.UPDATE,
         ObjectType.GATEWAY,
@@ -55,6 +58,29 @@ def put(
         secrets_changed=secrets,
     )
     return stored
+
+
+def _client_secrets(
+    transaction: Transaction, before: Gateway, wanted: Gateway
+) -> tuple[tuple[IdentityProvider, ...], bool]:
+    """The providers with sealed secrets, and whether any takes the place of another one.
+
+    A stored secret stays with the issuer and client that it was given for.
+    """
+    stored = {each.name: each for each in before.oidc}
+    found, renewed = [], False
+    for each in wanted.oidc:
+        known = stored.get(each.name)
+        same = known is not None and (known.issuer, known.client_id) == (each.issuer, each.client_id)
+        sealed = known.client_secret if known is not None and same else ""
+        if (
+            each.client_secret
+            and codec.open_client_secret(transaction.cipher, each.name, sealed) != each.client_secret
+        ):
+            renewed = renewed or bool(sealed)
+            sealed = codec.seal_client_secret(transaction.cipher, each.name, each.client_secret)
+        found.append(replace(each, client_secret=sealed))
+    return tuple(found), renewed
 
 
 def _secret(transaction: Transaction, before: Alerting, wanted: Alerting) -> tuple[bytes, bool]:

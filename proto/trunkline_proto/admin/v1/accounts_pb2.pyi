@@ -141,19 +141,23 @@ class GetSignInOptionsResponse(_message.Message):
 
     NEEDS_SETUP_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    OIDC_FIELD_NUMBER: _builtins.int
     needs_setup: _builtins.bool
     """Nobody can sign in yet: the gateway waits for its set-up link to be used."""
     password: _builtins.bool
     """Passwords are accepted."""
+    @_builtins.property
+    def oidc(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignInProvider]: ...
     def __init__(
         self,
         *,
         needs_setup: _builtins.bool = ...,
         password: _builtins.bool = ...,
+        oidc: _abc.Iterable[Global___SignInProvider] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs_setup", b"needs_setup", "password", b"password"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs_setup", b"needs_setup", "oidc", b"oidc", "password", b"password"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1312,3 +1316,282 @@ class DecideDeviceLoginResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideDeviceLoginResponse: _TypeAlias = DecideDeviceLoginResponse  # noqa: Y015
+
+@_typing.final
+class Accounts(_message.Message):
+    """How people sign in. There is one, a part of the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSOLE_URL_FIELD_NUMBER: _builtins.int
+    SSO_ONLY_FIELD_NUMBER: _builtins.int
+    console_url: _builtins.str
+    """Where people reach the console, `https://console.example.org`: for links, the cookie and identity providers.
+    Empty: the admin listener's own address.
+    """
+    sso_only: _builtins.bool
+    """Passwords open nothing: people sign in through identity providers alone."""
+    def __init__(
+        self,
+        *,
+        console_url: _builtins.str = ...,
+        sso_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["console_url", b"console_url", "sso_only", b"sso_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Accounts: _TypeAlias = Accounts  # noqa: Y015
+
+@_typing.final
+class IdentityProvider(_message.Message):
+    """An OpenID provider through which people sign in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CLIENT_SECRET_FIELD_NUMBER: _builtins.int
+    HAS_SECRET_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    GROUPS_CLAIM_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    SIGN_UP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 63 of a-z, 0-9, `-`, `_`, `.`; a part of the redirect URI, `<console>/admin/v1/oidc/<name>:callback`."""
+    issuer: _builtins.str
+    """As the provider's own metadata have it, to the letter."""
+    client_id: _builtins.str
+    title: _builtins.str
+    """On the button; empty: the name."""
+    client_secret: _builtins.str
+    """Input only, never returned. Empty keeps the stored one, unless `issuer` or `client_id` changes; none: a public
+    client, which PKCE alone protects.
+    """
+    has_secret: _builtins.bool
+    """A secret is stored. Output only."""
+    groups_claim: _builtins.str
+    """The claim that has the user's groups; empty: `groups`."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Beside `openid`; none: `profile` and `email`."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupRole]:
+        """For the organisations that are named here, and for admins if any group gives that, groups alone decide, at each
+        sign-in.
+        """
+
+    @_builtins.property
+    def sign_up(self) -> Global___SignUp:
+        """Nobody, unless there are domains."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        client_secret: _builtins.str = ...,
+        has_secret: _builtins.bool = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        groups_claim: _builtins.str = ...,
+        groups: _abc.Iterable[Global___GroupRole] | None = ...,
+        sign_up: Global___SignUp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sign_up", b"sign_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "client_secret", b"client_secret", "groups", b"groups", "groups_claim", b"groups_claim", "has_secret", b"has_secret", "issuer", b"issuer", "name", b"name", "scopes", b"scopes", "sign_up", b"sign_up", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityProvider: _TypeAlias = IdentityProvider  # noqa: Y015
+
+@_typing.final
+class GroupRole(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    ADMIN_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    organisation: _builtins.str
+    """An organisation's name, with `role`."""
+    role: Global___Role.ValueType
+    admin: _builtins.bool
+    """Of the installation."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        role: Global___Role.ValueType = ...,
+        admin: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin", b"admin", "group", b"group", "organisation", b"organisation", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupRole: _TypeAlias = GroupRole  # noqa: Y015
+
+@_typing.final
+class SignUp(_message.Message):
+    """Who may come without an invitation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAINS_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    """What they join, as ROLE_MEMBER unless `role` says otherwise; empty: nothing."""
+    role: Global___Role.ValueType
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of e-mail addresses that the provider has verified."""
+
+    def __init__(
+        self,
+        *,
+        domains: _abc.Iterable[_builtins.str] | None = ...,
+        organisation: _builtins.str = ...,
+        role: Global___Role.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domains", b"domains", "organisation", b"organisation", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignUp: _TypeAlias = SignUp  # noqa: Y015
+
+@_typing.final
+class BeginOidcRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    next: _builtins.str
+    """Where the browser goes afterwards: a path of the console, such as `/#keys`; empty: `/`."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginOidcRequest: _TypeAlias = BeginOidcRequest  # noqa: Y015
+
+@_typing.final
+class BeginOidcResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Where the browser goes now."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginOidcResponse: _TypeAlias = BeginOidcResponse  # noqa: Y015
+
+@_typing.final
+class FinishOidcRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    ISS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    state: _builtins.str
+    code: _builtins.str
+    iss: _builtins.str
+    """As the provider sent it (RFC 9207)."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        state: _builtins.str = ...,
+        code: _builtins.str = ...,
+        iss: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "iss", b"iss", "provider", b"provider", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishOidcRequest: _TypeAlias = FinishOidcRequest  # noqa: Y015
+
+@_typing.final
+class FinishOidcResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    expires_at: _builtins.int
+    next: _builtins.str
+    """As it was given at the beginning."""
+    @_builtins.property
+    def user(self) -> Global___User: ...
+    def __init__(
+        self,
+        *,
+        user: Global___User | None = ...,
+        expires_at: _builtins.int = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "next", b"next", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishOidcResponse: _TypeAlias = FinishOidcResponse  # noqa: Y015
+
+@_typing.final
+class SignInProvider(_message.Message):
+    """A provider as the sign-in page shows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    title: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignInProvider: _TypeAlias = SignInProvider  # noqa: Y015

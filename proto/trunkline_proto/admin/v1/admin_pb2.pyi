@@ -12,12 +12,16 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import Accounts as Accounts
 from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginRequest as BeginDeviceLoginRequest
 from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginResponse as BeginDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import BeginOidcRequest as BeginOidcRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginOidcResponse as BeginOidcResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
@@ -26,10 +30,14 @@ from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenRequest as CreateTo
 from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenResponse as CreateTokenResponse
 from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginRequest as DecideDeviceLoginRequest
 from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginResponse as DecideDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import FinishOidcRequest as FinishOidcRequest
+from trunkline_proto.admin.v1.accounts_pb2 import FinishOidcResponse as FinishOidcResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeRequest as GetMeRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeResponse as GetMeResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsRequest as GetSignInOptionsRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsResponse as GetSignInOptionsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import GroupRole as GroupRole
+from trunkline_proto.admin.v1.accounts_pb2 import IdentityProvider as IdentityProvider
 from trunkline_proto.admin.v1.accounts_pb2 import Invitation as Invitation
 from trunkline_proto.admin.v1.accounts_pb2 import InviteUserRequest as InviteUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import InviteUserResponse as InviteUserResponse
@@ -67,10 +75,12 @@ from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginRequest as Show
 from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginResponse as ShowDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkRequest as ShowLinkRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkResponse as ShowLinkResponse
+from trunkline_proto.admin.v1.accounts_pb2 import SignInProvider as SignInProvider
 from trunkline_proto.admin.v1.accounts_pb2 import SignInRequest as SignInRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
+from trunkline_proto.admin.v1.accounts_pb2 import SignUp as SignUp
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
@@ -548,6 +558,8 @@ class Gateway(_message.Message):
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     ALERTS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    OIDC_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
     @_builtins.property
@@ -560,6 +572,12 @@ class Gateway(_message.Message):
     def cache(self) -> Global___SharedCache: ...
     @_builtins.property
     def alerts(self) -> _limits_pb2.Alerting: ...
+    @_builtins.property
+    def accounts(self) -> _accounts_pb2.Accounts: ...
+    @_builtins.property
+    def oidc(self) -> _containers.RepeatedCompositeFieldContainer[_accounts_pb2.IdentityProvider]:
+        """In the order in which the sign-in page shows them."""
+
     def __init__(
         self,
         *,
@@ -569,10 +587,12 @@ class Gateway(_message.Message):
         managed_by: _builtins.str = ...,
         cache: Global___SharedCache | None = ...,
         alerts: _limits_pb2.Alerting | None = ...,
+        accounts: _accounts_pb2.Accounts | None = ...,
+        oidc: _abc.Iterable[_accounts_pb2.IdentityProvider] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "cache", b"cache", "cors", b"cors"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "oidc", b"oidc", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

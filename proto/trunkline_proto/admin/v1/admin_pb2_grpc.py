@@ -234,6 +234,16 @@ class AdminStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
                 )
+        self.BeginOidc = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/BeginOidc',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcResponse.FromString,
+                )
+        self.FinishOidc = channel.unary_unary(
+                '/trunkline.admin.v1.Admin/FinishOidc',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcResponse.FromString,
+                )
         self.SignOut = channel.unary_unary(
                 '/trunkline.admin.v1.Admin/SignOut',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignOutRequest.SerializeToString,
@@ -653,6 +663,21 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginOidc(self, request, context):
+        """Begins to sign in through an identity provider: the browser goes to the answer's URL. For everybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishOidc(self, request, context):
+        """Ends what BeginOidc began in the same browser, once. The provider sends browsers to
+        `GET /admin/v1/oidc/{provider}:callback`, which makes this call. For everybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignOut(self, request, context):
         """Ends the session, or all of the user's.
         """
@@ -1024,6 +1049,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.SignIn,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.SerializeToString,
+            ),
+            'BeginOidc': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginOidc,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcResponse.SerializeToString,
+            ),
+            'FinishOidc': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishOidc,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcResponse.SerializeToString,
             ),
             'SignOut': grpc.unary_unary_rpc_method_handler(
                     servicer.SignOut,
@@ -1873,6 +1908,40 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/SignIn',
             trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.SignInResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def BeginOidc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/BeginOidc',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.BeginOidcResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def FinishOidc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Admin/FinishOidc',
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2.FinishOidcResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -16,8 +16,11 @@ from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import requests_pb2 as _requests_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
+from trunkline_proto.admin.v1.accounts_pb2 import Accounts as Accounts
 from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginRequest as BeginDeviceLoginRequest
 from trunkline_proto.admin.v1.accounts_pb2 import BeginDeviceLoginResponse as BeginDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import BeginOidcRequest as BeginOidcRequest
+from trunkline_proto.admin.v1.accounts_pb2 import BeginOidcResponse as BeginOidcResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordRequest as ChangePasswordRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ChangePasswordResponse as ChangePasswordResponse
 from trunkline_proto.admin.v1.accounts_pb2 import CreateSetupLinkRequest as CreateSetupLinkRequest
@@ -26,10 +29,14 @@ from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenRequest as CreateTo
 from trunkline_proto.admin.v1.accounts_pb2 import CreateTokenResponse as CreateTokenResponse
 from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginRequest as DecideDeviceLoginRequest
 from trunkline_proto.admin.v1.accounts_pb2 import DecideDeviceLoginResponse as DecideDeviceLoginResponse
+from trunkline_proto.admin.v1.accounts_pb2 import FinishOidcRequest as FinishOidcRequest
+from trunkline_proto.admin.v1.accounts_pb2 import FinishOidcResponse as FinishOidcResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeRequest as GetMeRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetMeResponse as GetMeResponse
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsRequest as GetSignInOptionsRequest
 from trunkline_proto.admin.v1.accounts_pb2 import GetSignInOptionsResponse as GetSignInOptionsResponse
+from trunkline_proto.admin.v1.accounts_pb2 import GroupRole as GroupRole
+from trunkline_proto.admin.v1.accounts_pb2 import IdentityProvider as IdentityProvider
 from trunkline_proto.admin.v1.accounts_pb2 import Invitation as Invitation
 from trunkline_proto.admin.v1.accounts_pb2 import InviteUserRequest as InviteUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import InviteUserResponse as InviteUserResponse
@@ -67,10 +74,12 @@ from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginRequest as Show
 from trunkline_proto.admin.v1.accounts_pb2 import ShowDeviceLoginResponse as ShowDeviceLoginResponse
 from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkRequest as ShowLinkRequest
 from trunkline_proto.admin.v1.accounts_pb2 import ShowLinkResponse as ShowLinkResponse
+from trunkline_proto.admin.v1.accounts_pb2 import SignInProvider as SignInProvider
 from trunkline_proto.admin.v1.accounts_pb2 import SignInRequest as SignInRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignInResponse as SignInResponse
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutRequest as SignOutRequest
 from trunkline_proto.admin.v1.accounts_pb2 import SignOutResponse as SignOutResponse
+from trunkline_proto.admin.v1.accounts_pb2 import SignUp as SignUp
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
@@ -239,6 +248,12 @@ class AdminStub:
     """Makes the installation's admin, and signs them in. For whoever holds the link."""
     SignIn: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SignInRequest, _accounts_pb2.SignInResponse]
     """RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For everybody."""
+    BeginOidc: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.BeginOidcRequest, _accounts_pb2.BeginOidcResponse]
+    """Begins to sign in through an identity provider: the browser goes to the answer's URL. For everybody."""
+    FinishOidc: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.FinishOidcRequest, _accounts_pb2.FinishOidcResponse]
+    """Ends what BeginOidc began in the same browser, once. The provider sends browsers to
+    `GET /admin/v1/oidc/{provider}:callback`, which makes this call. For everybody.
+    """
     SignOut: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SignOutRequest, _accounts_pb2.SignOutResponse]
     """Ends the session, or all of the user's."""
     GetMe: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetMeRequest, _accounts_pb2.GetMeResponse]
@@ -383,6 +398,12 @@ class AdminAsyncStub(AdminStub):
     """Makes the installation's admin, and signs them in. For whoever holds the link."""
     SignIn: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SignInRequest, _accounts_pb2.SignInResponse]  # type: ignore[assignment]
     """RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For everybody."""
+    BeginOidc: _aio.UnaryUnaryMultiCallable[_accounts_pb2.BeginOidcRequest, _accounts_pb2.BeginOidcResponse]  # type: ignore[assignment]
+    """Begins to sign in through an identity provider: the browser goes to the answer's URL. For everybody."""
+    FinishOidc: _aio.UnaryUnaryMultiCallable[_accounts_pb2.FinishOidcRequest, _accounts_pb2.FinishOidcResponse]  # type: ignore[assignment]
+    """Ends what BeginOidc began in the same browser, once. The provider sends browsers to
+    `GET /admin/v1/oidc/{provider}:callback`, which makes this call. For everybody.
+    """
     SignOut: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SignOutRequest, _accounts_pb2.SignOutResponse]  # type: ignore[assignment]
     """Ends the session, or all of the user's."""
     GetMe: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetMeRequest, _accounts_pb2.GetMeResponse]  # type: ignore[assignment]
@@ -782,6 +803,24 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.SignInResponse, _abc.Awaitable[_accounts_pb2.SignInResponse]]:
         """RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For everybody."""
+
+    @_abc_1.abstractmethod
+    def BeginOidc(
+        self,
+        request: _accounts_pb2.BeginOidcRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.BeginOidcResponse, _abc.Awaitable[_accounts_pb2.BeginOidcResponse]]:
+        """Begins to sign in through an identity provider: the browser goes to the answer's URL. For everybody."""
+
+    @_abc_1.abstractmethod
+    def FinishOidc(
+        self,
+        request: _accounts_pb2.FinishOidcRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.FinishOidcResponse, _abc.Awaitable[_accounts_pb2.FinishOidcResponse]]:
+        """Ends what BeginOidc began in the same browser, once. The provider sends browsers to
+        `GET /admin/v1/oidc/{provider}:callback`, which makes this call. For everybody.
+        """
 
     @_abc_1.abstractmethod
     def SignOut(
