@@ -70,7 +70,7 @@ class Node:
         self.changed()
 
     def state(self) -> NodeState:
-        made, left_out = offers(self._watch.servers, self._preferences)
+        made, left_out = offers(self._watch.servers, self._placed)
         if left_out != self._left_out:
             self._left_out = left_out
             self._log.warning(
@@ -145,7 +145,7 @@ class Node:
     def status(self, identity: Identity, trouble: str, store: PreferenceStore) -> dict[str, Any]:
         """For `trunkline-node status`."""
         gate, way = self._serving.gate, self._serving.way
-        made, _ = offers(self._watch.servers, self._preferences)
+        made, _ = offers(self._watch.servers, self._placed)
         return {
             "node": identity.record.node_id,
             "name": identity.record.name,
@@ -213,9 +213,14 @@ class Node:
             idle=self._machine.idle_report(),
         )
 
+    @property
+    def _placed(self) -> Preferences:
+        """The preferences, with the concurrency that counts."""
+        return replace(self._preferences, concurrency=self._concurrency)
+
     def _place(self) -> None:
         """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
-        found = places(self._watch.servers, replace(self._preferences, concurrency=self._concurrency))
+        found = places(self._watch.servers, self._placed)
         if self._concurrency is None and not any(
             server.standing.reason is not None for server in self._watch.servers
         ):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
+from node_sidecar.places import parallel
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
 from node_sidecar.probes.watch import Server
@@ -54,4 +55,5 @@ def _offer(name: str, held: list[tuple[Server, Model]], preferences: Preferences
         input_price=price.input,
         output_price=price.output,
         server=counted[0][0].kind_name,
+        concurrency_limit=sum(parallel(server) for server, _ in counted) if preferences.concurrency is None else 0,
     )

@@ -43,15 +43,16 @@ def places(servers: Iterable[Server], preferences: Preferences) -> Places:
     models: dict[str, int] = {}
     for server in serving:
         for model in _offered(server, preferences):
-            models[model] = models.get(model, 0) + _parallel(server)
-    return Places(sum(map(_parallel, serving)), models, _source(serving))
+            models[model] = models.get(model, 0) + parallel(server)
+    return Places(sum(map(parallel, serving)), models, _source(serving))
 
 
 def _offered(server: Server, preferences: Preferences) -> list[str]:
     return list(dict.fromkeys(model.name for model in server.standing.models if preferences.offers(model.name)))
 
 
-def _parallel(server: Server) -> int:
+def parallel(server: Server) -> int:
+    """Returns how many requests a server is taken to batch."""
     return server.standing.last.parallel or KINDS[server.kind_name].usual_parallel
 
 
@@ -60,7 +61,7 @@ def _source(servers: Sequence[Server]) -> str:
     told = [
         f"{server.kind_name} at {server.base_url} tells {server.standing.last.parallel}"
         if server.standing.last.parallel
-        else f"{server.kind_name} at {server.base_url} does not tell, {_parallel(server)} assumed"
+        else f"{server.kind_name} at {server.base_url} does not tell, {parallel(server)} assumed"
         for server in servers[:_MOST_NAMED]
     ]
     if len(servers) > _MOST_NAMED:

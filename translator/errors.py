@@ -15,7 +15,7 @@ TranslatorError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -76,9 +76,11 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
 
 
 class NoPlace(Refusal):
-    """The limit `limit_id` on concurrency is reached. It is a route's, an organisation's or a key's: `holder`."""
+    """The limits `limit_ids` on concurrency are reached, of which one has to have a place. They are a route's, an
+    organisation's, a key's, or those of machines: `holder`.
+    """
 
-    limit_id = ""
+    limit_ids: Sequence[str] = ()
     holder = ""
 
 

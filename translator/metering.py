@@ -9,9 +9,11 @@ from typing import Protocol
 from urllib.parse import quote
 
 from translator import guards, note
+from translator.errors import NoPlace
 from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
-from translator.limits import Applicable, Limit, Limiter, Reservation, wire
+from translator.limits import Applicable, Limit, Limiter, Metric, Reservation, wire
+from translator.limits.limit import POOL
 from translator.policy.index import Key, Route
 from translator.questions.frames import Allowed, Answered
 
@@ -106,7 +108,11 @@ class Meter:
                 estimate.outside,
                 facts.asked,
             )
-            self._take(held, limits, told, watched=watched)
+            try:
+                self._take(held, limits, told, watched=watched)
+            except NoPlace as full:
+                _tell_places(full, key, route)
+                raise
         if told:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
@@ -132,8 +138,11 @@ class Meter:
         at = _to_microsecond(self._clock())
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
         limits, ids, told, concurrent, each, watched = self._policy.limits(key, route)
+        if concurrent:  # of the requests that run, which this one does not
+            limits = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
+            limits, ids, told, *_ = Applicable.of(limits)
         if each:
-            limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
+            limits, ids, told, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
         held = self._limiter.held(request_id)
         if held is None:
             held = Reservation(
@@ -155,8 +164,6 @@ class Meter:
             self._take(held, limits, told, watched=watched)
         if told:
             answered.headers.update(wire.headers(self._limiter, told, at))
-        if concurrent:
-            self.end(request_id)
         answered.note = note.written(held, route.shown)
 
     def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit], *, watched: bool) -> None:
@@ -188,6 +195,14 @@ def _tag(asked: Mapping[bytes, bytes]) -> str:
     """The client's own label for the request; empty where it has none."""
     sent = asked.get(b"x-trunkline-tag")
     return label(sent.decode("utf-8", "replace")) if sent else ""
+
+
+def _tell_places(full: NoPlace, key: Key, route: Route) -> None:
+    """Of machines that are all taken: for which of their places the request may wait, and who waits with it."""
+    if full.holder == POOL:
+        full.limit_ids = [limit.id for limit in route.places_of(key)]
+        own = len(route.places) > 1
+        full.holder = "key" if own and key.id in route.places else "organisation" if own else "route"
 
 
 def label(text: str) -> str:

@@ -190,9 +190,9 @@ class WaitingRoom:
             try:
                 allowed = waiter.attempt()
             except NoPlace as full:
-                blocked = self._blocked.setdefault(full.limit_id, {})
                 organisation, key = _parked(full.holder, waiter.flow)
-                blocked[route_id, organisation, key] = None
+                for limit in full.limit_ids:
+                    self._blocked.setdefault(limit, {})[route_id, organisation, key] = None
                 if not organisation:
                     return
                 line.park(organisation, key)

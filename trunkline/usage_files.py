@@ -74,6 +74,7 @@ def _parquet(pages: Iterable[Rows], path: Path) -> int:
             [
                 ("target_id", arrow.string()),
                 ("credential_index", arrow.int64()),
+                ("duration_us", arrow.int64()),
                 ("status", arrow.int64()),
                 ("reason", arrow.string()),
             ]

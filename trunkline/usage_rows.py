@@ -147,6 +147,7 @@ def record_row(record: ledger.UsageRecord) -> dict[str, Any]:
         {
             "target_id": each.target_id,
             "credential_index": each.credential_index,
+            "duration_us": each.duration_us,
             "status": each.status,
             "reason": each.reason,
         }

@@ -14,7 +14,8 @@ class Endpoint:
 
     It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
     the pool's audience owns it, so that the node may put the request before others. The prices are its owner's,
-    micro-USD per million tokens. `returns` counts how often it was lost and came back.
+    micro-USD per million tokens. `returns` counts how often it was lost and came back. `slots` is how many
+    requests for the model it runs at once; 0: no limit.
     """
 
     node_id: str
@@ -25,6 +26,7 @@ class Endpoint:
     input_price: int = 0
     output_price: int = 0
     returns: int = 0
+    slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)

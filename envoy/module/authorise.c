@@ -361,6 +361,7 @@ static bool route(struct authorise *authorise, struct reply reply, struct ticket
     if (!hold(authorise, size)) return true;
   }
   struct span id = {authorise->id, authorise->id_size};
+  authorise->request->since = ticket_asked_ms(ticket);
   live_begin(&authorise->request->live, id, authorise->request, ticket_keep_scheduler(ticket), CANCELLED);
   // Where the body was never read on, the limit is still that of a body whose head is not checked.
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
@@ -417,12 +418,10 @@ static void cancelled(struct authorise *authorise) {
 
 static void scheduled(struct filter *filter, uint64_t event) {
   struct authorise *authorise = of(filter);
-  if (event == LOOK) {
-    if (authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
-    return;
-  }
-  if (event == QUEUED || event == CANCELLED) {
-    event == QUEUED ? queued(authorise) : cancelled(authorise);
+  if (event != ANSWERED) {
+    if (event == LOOK && authorise->phase == LOOKING) ask(authorise, FRAME_HEAD_CHECK, false);
+    if (event == QUEUED) queued(authorise);
+    if (event == CANCELLED) cancelled(authorise);
     return;
   }
   struct ticket *ticket = authorise->ticket;
@@ -445,9 +444,8 @@ static bool is_mute(const struct authorise *authorise) {
 
 // Says why nothing can be reached, and when to come back.
 static void say_last_word(struct authorise *authorise) {
-  envoy_filter envoy = authorise->filter.envoy;
   struct word word = last_word(&authorise->request->outcome);
-  refusal_replace_headers(envoy, &word);
+  refusal_replace_headers(authorise->filter.envoy, &word);
   authorise->instead = word.body;
 }
 

@@ -460,6 +460,10 @@ struct reply ticket_reply(const struct ticket *ticket) {
   return ticket->answer.size ? frame_reply(buffer_span(&ticket->answer)) : (struct reply){0};
 }
 
+uint64_t ticket_asked_ms(const struct ticket *ticket) {
+  return ticket->queued ? 0 : (uint64_t)(ticket->deadline - ticket->link->timeout_ms);
+}
+
 envoy_scheduler ticket_keep_scheduler(struct ticket *ticket) {
   envoy_scheduler scheduler = ticket->scheduler;
   ticket->scheduler = NULL;

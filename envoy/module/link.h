@@ -48,6 +48,8 @@ uint64_t ticket_number(const struct ticket *ticket);
 bool ticket_queued(struct ticket *ticket, struct buffer *key);
 // What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
 struct reply ticket_reply(const struct ticket *ticket);
+// When it was asked, in monotonic milliseconds; 0 if the request waited for a place since.
+uint64_t ticket_asked_ms(const struct ticket *ticket);
 // Of a ticket that is answered: gives out its scheduler, which is the caller's to delete.
 envoy_scheduler ticket_keep_scheduler(struct ticket *ticket);
 // On the stream's worker, answered or not. Returns whether the translator may have read the question.

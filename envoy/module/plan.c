@@ -19,6 +19,7 @@ static bool parse_target(struct span line, struct plan_target *target) {
   target->name = host_of_cluster(line);
   target->account = host_of_credential(target->credential);
   target->machines = span_is(kind, SPAN("m"));
+  target->waits = target->machines && span_is(target->credential, SPAN("w"));
   target->checked = span_is(kind, SPAN("h"));
   if (quotas.size) {
     target->quotas = allocate(sizeof *target->quotas);
@@ -217,6 +218,7 @@ void choose(const struct plan *plan, struct choice *choice, const struct draw *d
     chosen = choice->attempts ? choice->current : 0;
   }
   choice->current = chosen;
+  choice->waits = plan->targets[chosen].waits;
   if (!choice->attempts) choice->first = chosen;
   look_ahead(&view, choice);
   if (view.healthy != view.few) free(view.healthy);
@@ -226,6 +228,12 @@ void choice_begin(struct choice *choice) {
   if (!choice->tries) return;  // not by a plan
   choice->attempts++;
   if (choice->verdict < CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
+}
+
+void choice_busy(struct choice *choice) {
+  if (!choice->waits || choice->verdict >= CHOICE_GIVE_UP || !choice->tries[choice->current]) return;
+  choice->tries[choice->current]--;
+  choice->more = true;
 }
 
 void choice_free(struct choice *choice) {

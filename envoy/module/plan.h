@@ -22,6 +22,7 @@ struct plan_target {
   // A pool of machines: the first of its group that lives has the group's share, and beside other targets the second
   // try is for a second machine.
   bool machines;
+  bool waits;  // a request goes on asking them while they are busy
 };
 
 struct plan {
@@ -33,8 +34,8 @@ struct plan {
 };
 
 // From its text: a line `<tier> <group> <weight> <tries> <kind> <credential> <cluster>` for each target. The kind is m
-// for machines, h for a target with health checks and t for any other; quotas follow a credential behind a semicolon.
-// NULL if it is not that, or names no target.
+// for machines, whose credential is `w` where requests wait for them, h for a target with health checks and t for any
+// other; quotas follow a credential behind a semicolon. NULL if it is not that, or names no target.
 struct plan *plan_new(struct span text);
 void plan_free(struct plan *plan);
 
@@ -65,6 +66,7 @@ struct choice {
   bool others;  // another host would live if the chosen one did not
   bool more;    // and this request may be sent on, if the chosen target fails
   bool elsewhere;  // to another target, not only to the chosen one again
+  bool waits;      // the chosen target's machines may go on being asked while they are busy
 };
 
 // By what the first attempt's target is chosen.
@@ -80,4 +82,7 @@ struct draw {
 void choose(const struct plan *plan, struct choice *choice, const struct draw *draw, const struct living *living);
 // The attempt at `choice->current` begins.
 void choice_begin(struct choice *choice);
+// The machine that was asked is busy: where requests wait for machines, the attempt does not count, and the request may
+// be sent on. Envoy bounds how often.
+void choice_busy(struct choice *choice);
 void choice_free(struct choice *choice);

@@ -173,6 +173,10 @@ void request_failed(struct request *request, struct span status) {
   buffer_add(&request->failed, request->target.size ? buffer_span(&request->target) : NONE);
   buffer_add(&request->failed, SPAN("="));
   buffer_add(&request->failed, status);
+  uint64_t now = hosts_now();
+  buffer_add(&request->failed, SPAN(":"));
+  buffer_add_number(&request->failed, request->since ? now - request->since : 0);
+  request->since = now;
   request->failures++;
 }
 

@@ -68,7 +68,8 @@ struct request {
   bool made;                  // the translator knows which response
   struct buffer target;  // of the running attempt
   struct buffer upstream_id;  // by which its target calls the request
-  struct buffer failed;  // "<target>=<status> …", status 0 where nothing came back; at last `cancelled`, if it was
+  struct buffer failed;  // "<target>=<status>:<ms> …", status 0 where nothing came back; at last `cancelled`, if it was
+  uint64_t since;  // when the last attempt that failed had, or the request began, in monotonic ms; 0: not known
   struct facts facts;  // what the target said about the cost
   bool streamed;
   uint64_t events, event_bytes;  // whole events, and the bytes up to the end of the last one

@@ -90,6 +90,8 @@ static void reject(struct dress *dress, enum fate fate) {
       fail(dress, 502);
       break;
     case FATE_LIMITED:
+      choice_busy(&request->choice);
+      // fall through
     case FATE_FAILED:
       if (head->page) replace_body(dress, page_word());
       fail(dress, head->status);

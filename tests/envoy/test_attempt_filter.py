@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -47,6 +48,11 @@ INSERTED = {
 }
 places = st.integers(0, 13)
 lengths = st.integers(0, 4)
+
+
+def failed(request: Filter) -> bytes:
+    """What the log is told of the attempts that failed, but for how long each took."""
+    return re.sub(rb":\d+", b"", request.state("trunkline.failed") or b"")
 
 
 class TestRequestToTarget:
@@ -287,7 +293,7 @@ class TestAnswerOfTarget:
             assert b"account (%s)" % status.encode() in body
             assert b"sk-secret" not in body
         request_.driver.ask("complete", request_.slot)
-        assert request_.state("trunkline.failed") == f"target={status}".encode()
+        assert failed(request_) == f"target={status}".encode()
 
     def test_every_attempt_that_failed_is_noted_once(self, request_: Filter) -> None:
         for status, name in (("500", "a"), (None, "b"), ("429", "c"), (None, "d"), ("200", "e")):
@@ -297,7 +303,7 @@ class TestAnswerOfTarget:
                     made.add(RESPONSE, **{":status": status})
                     made.call("response_headers", 0)
         request_.driver.ask("complete", request_.slot)
-        assert request_.state("trunkline.failed") == b"a=500 b=0 c=429 d=0"
+        assert failed(request_) == b"a=500 b=0 c=429 d=0"
 
     def test_only_what_a_client_needs_goes_to_it(self, request_: Filter) -> None:
         kept = {
@@ -430,7 +436,7 @@ class TestNoAnswer:
         assert b'"code":"upstream_invalid_answer"' in given
         assert attempts.seen_by_client(RETRY) == "502"
         attempts.driver.ask("complete", attempts.request.slot)
-        assert attempts.request.state("trunkline.failed") == f"target={status}".encode()
+        assert failed(attempts.request) == f"target={status}".encode()
 
     @pytest.mark.parametrize(
         ("kind", "body", "given"),

@@ -16,6 +16,7 @@ from tests.envoy.filters import (
     STOP,
     TWO,
     Attempts,
+    Filter,
     asked,
     attempt,
     attempts,
@@ -268,3 +269,21 @@ class TestPause:
                     made.add(RESPONSE, **{":status": "429", "retry-after": after})
                     made.call("response_headers", 1)
                     assert made.headers(RESPONSE)[":status"] == RETRY
+
+
+def test_busy_machines_go_on_being_asked_where_requests_wait_for_them(request_: Filter) -> None:
+    """However often they are; what else fails counts."""
+    with Attempts(request_, "0 0 1 2 m w nodes/m\n") as attempts:
+
+        def shown(status: str) -> str:
+            assert attempts.choose("nodes/m=1") == "nodes/m"
+            with attempt(request_, 'n /v1 node-1 nodes/m "m"') as made:
+                made.call("request_headers", 1)
+                made.add(RESPONSE, **{":status": status, "content-type": "application/json", "retry-after": "1"})
+                made.call("response_headers", 0)
+                return made.headers(RESPONSE)[":status"]
+
+        assert [shown("429") for _ in range(10)] == [RETRY] * 10
+        assert shown("500") == RETRY
+        assert shown("429") == RETRY
+        assert shown("500") == FINAL

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -123,11 +124,17 @@ async def test_a_stream_is_seen_cancelled_and_explained(
             await asyncio.wait_for(answer.read(), PATIENCE)
     await until(gateway, lambda rows: not rows)
     assert await asyncio.to_thread(provider_b.wait_for, "disconnects", 1)
-    (ended,) = await until(gateway, bool, "--finished")
+    (ended,) = await until(gateway, bool, "--finished", "--status", "cancelled")
     assert ended["id"] == row["id"]
     shown = await verb(gateway, "show", row["id"][:13])
     attempts = [(each["target"], each["status"]) for each in shown["attempts_made"]]
     assert attempts == [("a/gpt-4.1", 500), ("b/vendor/gpt", 200)]
+    assert shown["attempts_made"][1]["outcome"] == "cancelled by an operator"
+    assert shown["attempts_made"][1]["duration"] > 0
+    # What was delivered is billed, at half the price that the other target would have had.
+    assert shown["completion_tokens"] > 0
+    costs = {each["target"]: Decimal(each["cost_usd"]) for each in shown["costs"]}
+    assert costs["a/gpt-4.1"] == 2 * costs["b/vendor/gpt"] > 0
 
 
 async def test_a_request_without_an_answer_yet_gets_an_error(

@@ -25,6 +25,7 @@ def test_a_model_is_offered_with_its_owners_price() -> None:
             input_price=1,
             output_price=2,
             server="vllm",
+            concurrency_limit=256,
         ),
     )
     assert left_out == 0
@@ -63,3 +64,13 @@ def test_too_many_and_too_long_names_are_left_out() -> None:
     made, left_out = offers([_server(*models)], Preferences())
     assert [offer.model for offer in made] == names[:MAX_OFFERS]
     assert left_out == 13
+
+
+def test_what_the_owner_says_of_concurrency_is_the_nodes_alone() -> None:
+    made, _ = offers([_server(Model("m", 4096))], Preferences(concurrency=3))
+    assert [each.concurrency_limit for each in made] == [0]
+
+
+def test_servers_of_one_model_add_up() -> None:
+    made, _ = offers([_server(Model("m", 4096)), _server(Model("m", 4096))], Preferences())
+    assert [each.concurrency_limit for each in made] == [512]

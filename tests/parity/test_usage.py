@@ -120,7 +120,7 @@ def _records() -> Iterable[pb.UsageRecord]:
         reserved,
         flags="DC",
         node="nd-1 5000000 7000000",
-        failed="azure/x=429",
+        failed="azure/x=429:12 cancelled",
         attempts=2,
         upstream_id="u",
         credential="2",

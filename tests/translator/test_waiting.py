@@ -40,10 +40,10 @@ def route(places: int = 1, *, longest_ms: int = LONGEST_MS, size: int = 0, **mor
 class Translator:
     """One session, and the answers by the numbers of their questions."""
 
-    def __init__(self, store: PolicyStore) -> None:
+    def __init__(self, store: PolicyStore, room: WaitingRoom | None = None) -> None:
         self.store = store
         self.limiter = Limiter(store.limits_by_id)
-        self.room = WaitingRoom()
+        self.room = room if room is not None else WaitingRoom()
         self.limiter.on_freed = self.room.freed
         self.store.on_change = self.room.policy_changed
         authoriser = Authoriser(store, Meter(store, self.limiter), waiting=self.room)

@@ -18,6 +18,8 @@ FORMAT_VERSION = 2
 _BEGINNING = b'{"'
 #: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
 _LARGEST = 1 << 53
+#: As Envoy's module writes it behind the attempts that failed.
+CANCELLED = "cancelled"
 #: No text of a record can have one.
 _NUL = "\x00"
 
@@ -51,6 +53,11 @@ class RequestLine(msgspec.Struct, gc=False):
     upstream_id: str = ""
     #: Which of its provider's credentials the target was asked with, from 0.
     credential_index: int = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether an operator ended the request: the last word of `failed` says so."""
+        return self.failed.endswith(CANCELLED)
 
 
 class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):

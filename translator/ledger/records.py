@@ -9,7 +9,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator import money
 from translator.ledger import bounds
-from translator.ledger.lines import RequestLine, attempted, decoded, number
+from translator.ledger.lines import CANCELLED, RequestLine, attempted, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used
 from translator.limits import Reservation
@@ -70,7 +70,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.prompt_tokens, made.completion_tokens = bounds.count(tokens.prompt), bounds.count(tokens.completion)
     else:
         made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
-    made.plain = not _add_seldom(made, tokens, held, line.credential_index)
+    made.plain = not _add_seldom(made, tokens, held, line)
     if line.flags:
         made.response_flags = line.flags
     if line.failed:
@@ -81,12 +81,14 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     return made
 
 
-def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation, credential: int) -> bool:
+def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation, line: RequestLine) -> bool:
     """What `UsageRecord.plain` says is not there; whether there is any."""
     found = False
-    if credential:
-        made.credential_index = credential
+    if line.credential_index:
+        made.credential_index = line.credential_index
         found = True
+    if line.failed and line.cancelled:
+        made.cancelled = found = True
     if tokens.capped:
         made.capped = found = True
         # Where a target does not say it all, a claim has an estimate in it.
@@ -123,16 +125,23 @@ def expired(held: Reservation) -> ledger.UsageRecord:
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """The attempts before the last one, as Envoy's module noted them: `<target>=<status>`, 0 for no answer."""
+    """The attempts before the last one, as Envoy's module noted them: `<target>=<status>:<ms>`, 0: none."""
     found = []
     for each in line.failed.split(maxsplit=bounds.FAILED_ATTEMPTS)[: bounds.FAILED_ATTEMPTS]:
+        if each == CANCELLED:
+            continue
         place, _, text = each.rpartition("=")
+        status_text, _, ms = text.partition(":")
         target_id, credential = attempted(place)
-        status = bounds.count(number(text) or 0, bounds.STATUS)
-        reason = "refused" if status else "no answer"
-        found.append(
-            ledger.FailedAttempt(target_id=target_id, status=status, reason=reason, credential_index=credential)
+        status = bounds.count(number(status_text) or 0, bounds.STATUS)
+        made = ledger.FailedAttempt(
+            target_id=target_id,
+            status=status,
+            reason="refused" if status else "no answer",
+            credential_index=credential,
+            duration_us=bounds.count(number(ms) or 0, bounds.MILLISECONDS) * 1_000,
         )
+        found.append(made)
     # Of the last attempt, the line itself tells.
     return found[: max(0, line.attempts - 1)]
 

@@ -65,13 +65,13 @@ def used(line: RequestLine, held: Reservation) -> Tokens:
 
     A target's own report counts, within reason; what it leaves out is estimated. Without one, a request that
     failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
-    sent until it or the target went away.
+    sent until it or the target went away, or an operator ended it.
     """
     facts = NO_FACTS if line.usage is None else answer_facts.read(line.usage)
     beside = asked.read(held.asked) if held.asked else None
     report = facts.reported
     if report is None or (beside is None and report.prompt is report.completion is report.total is None):
-        if report is None and (line.status >= 400 or not line.target):
+        if report is None and ((line.status >= 400 and not line.cancelled) or not line.target):
             return NOTHING
         tokens = Tokens(held.prompt, 0, completion_tokens(line, held, facts), 0, estimated=True, tier=facts.tier)
     else:

@@ -8,8 +8,12 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 from translator.errors import LimitError
+from translator.limits.windows import NO_WINDOW
 
-Holder = Literal["organisation", "key", "route"]
+Holder = Literal["organisation", "key", "route", "pool"]
+#: The holder of places at machines; its id is that of who may have them.
+POOL: Holder = "pool"
+EVERYBODY = "*"
 #: For each of what a limit holds separately; empty for everything together.
 Each = Literal["", "user", "tag"]
 
@@ -104,8 +108,8 @@ def parts_of(limit_id: str) -> tuple[Metric, str]:
 class Applicable(NamedTuple):
     """The limits that a request counts in, their ids, and those of which clients are told how much is left.
 
-    `concurrent`: one of them limits concurrency. `each`: some hold for every value, and those that apply to
-    a request are made of them by `Limiter.applied`. `watched`: one of them has alerts.
+    `concurrent`: one of them limits concurrency. `each`: some hold for every value, or are the places of pools,
+    and those that apply to a request are made of them by `Limiter.applied`. `watched`: one of them has alerts.
     """
 
     limits: tuple[Limit, ...]
@@ -123,9 +127,16 @@ class Applicable(NamedTuple):
             tuple([limit.id for limit in limits]),
             tuple(told),
             concurrent=any(limit.metric is Metric.CONCURRENCY for limit in limits),
-            each=any(limit.each and limit.value is None for limit in limits),
+            each=any((limit.each and limit.value is None) or limit.holder == POOL for limit in limits),
             watched=any(limit.alerts for limit in limits),
         )
+
+
+def places(model: str, audience: str, slots: int) -> Limit:
+    """Returns the limit that the machines of one pool are which an audience may use, and nobody else; empty:
+    everybody. A request takes a place of one of those that it may use.
+    """
+    return Limit(Metric.CONCURRENCY, NO_WINDOW, slots, POOL, audience or EVERYBODY, model, model)
 
 
 class LimitSet:

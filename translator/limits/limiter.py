@@ -27,7 +27,7 @@ from translator.errors import LimitError
 from translator.limits import earlier
 from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
-from translator.limits.limit import Applicable, Limit, Metric
+from translator.limits.limit import POOL, Applicable, Limit, Metric
 from translator.limits.reservation import Refused, Reservation, Standing
 from translator.limits.saving import NANO_USD, Places, Saving
 from translator.limits.values import OVERFLOW, Values
@@ -98,15 +98,22 @@ class Limiter:
     def applied(self, limits: Sequence[Limit], organisation: str, user: str, tag: str, at: float) -> Applicable:
         """Returns the limits for a request of an end user with a tag (percent-encoded; empty: it has none), where
         some hold for each of those. In a route's, users of different organisations are different ones.
+
+        Of the places of pools, the first that are not all taken; the last where all are.
         """
-        return Applicable.of(
-            tuple(
-                [
-                    self._of_value(limit, _value(limit, organisation, user, tag), at) if limit.each else limit
-                    for limit in limits
-                ]
-            )
-        )
+        applied = [
+            self._of_value(limit, _value(limit, organisation, user, tag), at) if limit.each else limit
+            for limit in limits
+            if limit.holder != POOL
+        ]
+        if len(applied) < len(limits):
+            pools = [limit for limit in limits if limit.holder == POOL]
+            applied.append(next(filter(self._has_room, pools), pools[-1]))
+        return Applicable.of(tuple(applied))
+
+    def _has_room(self, places: Limit) -> bool:
+        found = self._counters.get(places.id)
+        return found is None or found.total < places.amount
 
     def _of_value(self, each: Limit, value: str, at: float) -> Limit:
         limit = self._values.limit(each, value)

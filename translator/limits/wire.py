@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from translator import money
 from translator.errors import NoPlace, Refusal
 from translator.limits import values, windows
-from translator.limits.limit import Limit, Metric
+from translator.limits.limit import POOL, Limit, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
 from translator.limits.values import OVERFLOW
@@ -75,7 +75,7 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
     # While one end user has no place, others of the same key do: nobody is to wait in line behind that one.
     if limit.metric is Metric.CONCURRENCY and refused.renews is not None and limit.value is None:
         full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
-        full.limit_id, full.holder = limit.id, limit.holder
+        full.limit_ids, full.holder = (limit.id,), limit.holder
         return full
     return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
 
@@ -99,6 +99,8 @@ def _message(refused: Refused, at: float) -> str:
                 f"has in all: {allowed}. Lower max_tokens or shorten the prompt."
             )
         return f"The limit of {whose} lets no request pass: {allowed}."
+    if limit.holder == POOL:
+        return f"All machines for model '{limit.model}' are busy. Send the request again when another has ended."
     if limit.metric is Metric.CONCURRENCY:
         return f"The limit of {whose} is reached: {allowed}. Send the request again when another one has ended."
     state = (

@@ -15,6 +15,7 @@ from trunkline_proto.policy.words import AFFINITIES
 from translator import money
 from translator.cache.key import Rule
 from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
+from translator.limits.limit import places
 from translator.policy.caching import cache_rule
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
@@ -155,6 +156,8 @@ class Route:
     bounded: bool = False
     queue: Queue | None = None
     prompt_cache: PromptCache | None = None
+    #: Where its requests wait for machines: the places of these, by audience, empty for everybody.
+    places: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     #: Its requests have no place, never wait for one, and no answer to them is kept: what most routes are, decided
     #: once.
     plain: bool = field(init=False)
@@ -179,7 +182,15 @@ class Route:
             any(target.context for target in message.targets),
             Queue.of(message),
             _prompt_cache(message),
+            _places(message),
         )
+
+    def places_of(self, key: Key) -> tuple[Limit, ...]:
+        """Places that requests of `key` may take at machines, its own first."""
+        if not self.places:
+            return ()
+        audiences = (key.id, key.organisation_id, "")
+        return tuple(limit for audience in audiences for limit in self.places.get(audience, ()))
 
     def shape(self, key: Key) -> str:
         """Where Envoy finds the route for requests of `key`: the plain id, or `<id>@<audience>`."""
@@ -206,6 +217,13 @@ def _prompt_cache(message: policy.Route) -> PromptCache | None:
     if key is None and not message.prompt_cache_stable_order:
         return None
     return PromptCache(key or "", message.prompt_cache_stable_order)
+
+
+def _places(message: policy.Route) -> dict[str, tuple[Limit, ...]]:
+    found: dict[str, tuple[Limit, ...]] = {}
+    for each in message.slots:
+        found[each.audience] = (*found.get(each.audience, ()), places(each.model, each.audience, each.slots))
+    return found
 
 
 class Claims(Generic[K, V]):
@@ -281,7 +299,7 @@ class PolicyIndex:
             organisation = self._organisations.get(key.organisation_id)
             of_key = key.limits.of(route.model)
             of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
-            found = Applicable.of(of_organisation + of_key + route.limits)
+            found = Applicable.of(of_organisation + of_key + route.limits + route.places_of(key))
             if len(self._applicable) >= _MOST_APPLICABLE:
                 self._applicable.clear()
             self._applicable[key.id, route.id] = found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import unquote
+
+from translator.ledger.lines import attempted
 
 _WORDS = 5
 
@@ -33,5 +34,5 @@ def read(lines: bytes) -> Iterator[Progress]:
             continue
         attempts, events, event_bytes, target, noted = words
         yield Progress(
-            int(attempts), int(events), int(event_bytes), "" if target == "-" else unquote(target), noted
+            int(attempts), int(events), int(event_bytes), "" if target == "-" else attempted(target)[0], noted
         )

@@ -1,4 +1,4 @@
-"""A request's attempts in order, each with how it ended."""
+"""A request's attempts in order, each with how it ended; and what it would have cost elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from http import HTTPStatus
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.ledger.records import Row
+from xds_server.model import Route, price_in_force
+from xds_server.routing.pricing import Tariff, Used
 
 _LIMITED = HTTPStatus.TOO_MANY_REQUESTS
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
@@ -25,12 +27,15 @@ _FLAGS = {
 
 def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
     """Those before the last one, as Envoy's module noted them; the last one, as the record has it."""
-    for target, status, _, index in row.failed_attempts:
+    left = row.duration_us
+    for target, status, _, index, us in row.failed_attempts:
+        left -= us
         yield pb.RequestAttempt(
             target_id=target,
             credential=_credential(target, index),
             status=status,
             outcome=_why_it_moved_on(status),
+            duration_us=us,
         )
     if row.target_id:
         yield pb.RequestAttempt(
@@ -38,7 +43,45 @@ def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
             credential=_credential(row.target_id, row.credential_index),
             status=row.status,
             outcome=_how_it_ended(row),
+            duration_us=max(0, left),
         )
+
+
+def costs(row: Row, route: Route | None) -> Iterator[pb.RequestCost]:
+    """Yields what a request that used something was billed, and what it would have cost at each other target.
+
+    Prices are those in force when it began; nothing of its prompt is taken to be in another target's cache.
+    """
+    if not row.prompt_tokens and not row.completion_tokens and not row.cost_nano_usd:
+        return
+    if row.target_id:
+        yield pb.RequestCost(
+            target_id=row.target_id, cost_nano_usd=row.cost_nano_usd, price_version=row.price_version, served=True
+        )
+    used = _used_elsewhere(row)
+    for target in route.targets if route is not None else ():
+        price = price_in_force(target.prices, row.started_at_us / 1e6)
+        if target.id == row.target_id:
+            continue
+        cost = round(Tariff(price).nano_usd(used)) if price is not None else 0
+        yield pb.RequestCost(
+            target_id=target.id, cost_nano_usd=cost, price_version=price.version if price is not None else 0
+        )
+
+
+def _used_elsewhere(row: Row) -> Used:
+    return Used(
+        prompt=row.prompt_tokens,
+        completion=row.completion_tokens,
+        reasoning=row.reasoning_tokens,
+        audio_prompt=row.audio_prompt_tokens,
+        audio_completion=row.audio_completion_tokens,
+        images=row.images,
+        audio_in_ms=row.audio_in_ms,
+        audio_out_ms=row.audio_out_ms,
+        characters=row.characters,
+        search_units=row.search_units,
+    )
 
 
 def of_running(running: pb.RunningRequest) -> Iterator[pb.RequestAttempt]:
@@ -65,6 +108,8 @@ def _why_it_moved_on(status: int) -> str:
 
 
 def _how_it_ended(row: Row) -> str:
+    if row.cancelled:
+        return "cancelled by an operator"
     if row.expired:
         return "nobody knows: Envoy ended before it"
     for flag in row.response_flags.split(","):

@@ -113,7 +113,12 @@ class RequestMethods(UsageMethods):
                 [f"id: several requests begin with {values.quoted(request.id)}; send more of it"]
             )
         (finished,) = await self._finished(found[:1])
-        return pb.GetRequestResponse(finished=finished, attempts=attempts.of_finished(found[0]))
+        route = (await self._store.load()).routes.get(found[0].route_id)
+        return pb.GetRequestResponse(
+            finished=finished,
+            attempts=attempts.of_finished(found[0]),
+            costs=attempts.costs(found[0], route),
+        )
 
     @reporting
     async def CancelRequest(self, request: pb.CancelRequestRequest, context: Context) -> pb.CancelRequestResponse:
@@ -177,11 +182,13 @@ def _ended(word: str, problems: Problems) -> search.Ended:
         return search.anyhow
     if word == "failed":
         return lambda of, index: of["status"][index] >= _FAILED or of["status"][index] == 0
+    if word == "cancelled":
+        return lambda of, index: bool(of["cancelled"][index])
     if word == "expired":
         return lambda of, index: bool(of["expired"][index])
     if _STATUS.fullmatch(word) is None:
         problems.note(
-            f"{values.quoted(word)} is not known; accepted: failed, expired, a status such as "
+            f"{values.quoted(word)} is not known; accepted: failed, cancelled, expired, a status such as "
             "429, or a class such as 5xx"
         )
         return search.anyhow

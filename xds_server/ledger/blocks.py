@@ -23,7 +23,7 @@ ORDERS = ("cost_nano_usd", "tokens", "duration_us")
 
 #: Of `encode`. Format 1 named none, had every column, and counted money in micro-USD. Up to format 2, failed
 #: attempts had no credential.
-FORMAT = 3
+FORMAT = 4
 #: Columns with their types.
 _REQUEST = {"started_at_us": "bigint", "id": "text", "block": "bigint"}
 _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), "data": "bytea"}
@@ -74,7 +74,10 @@ def decode(data: bytes) -> Columns:
         for name in ("cost", "earned"):
             found[f"{name}_nano_usd"] = [amount * records.MICRO for amount in found.pop(f"{name}_micro_usd")]
     if written < FORMAT and "failed_attempts" in found:
-        found["failed_attempts"] = [[(*each, 0) for each in attempts] for attempts in found["failed_attempts"]]
+        missing = (0,) * (FORMAT - max(written, 2))
+        found["failed_attempts"] = [
+            [(*each, *missing) for each in attempts] for attempts in found["failed_attempts"]
+        ]
     number = len(found["id"])
     return {name: found[name] if name in found else [empty] * number for name, empty in records.EMPTY.items()}
 

@@ -132,6 +132,11 @@ def _attempts(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
             yield "failed_attempts", "accepted: target_id and reason of at most 512 characters, none of them NUL"
         if each.status > 999:
             yield "failed_attempts", f"status {each.status} is out of range; accepted: at most 999"
+        if each.duration_us > _LARGEST:
+            yield (
+                "failed_attempts",
+                f"duration_us {each.duration_us} is out of range; accepted: at most {_LARGEST:,}",
+            )
         if each.credential_index > _MOST_CREDENTIALS:
             shown = f"credential_index {each.credential_index}"
             yield "failed_attempts", f"{shown} is out of range; accepted: at most {_MOST_CREDENTIALS}"

@@ -18,8 +18,8 @@ _CLIENT_TEXT = 256
 
 
 class Row(NamedTuple):
-    """One request. `failed_attempts` are target, status, reason and credential's index of each attempt before the
-    last one.
+    """One request. `failed_attempts` are target, status, reason, credential's index and microseconds of each
+    attempt before the last one.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
     stream: bool
     end_user: str
     tag: str
-    failed_attempts: Sequence[tuple[str, int, str, int]]
+    failed_attempts: Sequence[tuple[str, int, str, int, int]]
     earned_nano_usd: int
     upstream_request_id: str
     capped: bool
@@ -68,6 +68,7 @@ class Row(NamedTuple):
     service_tier: str
     saved_nano_usd: int
     credential_index: int
+    cancelled: bool
 
 
 #: By the names of Row's fields, what stands for nothing.
@@ -128,8 +129,10 @@ def record(row: Row) -> ledger.UsageRecord:
     for name in ("cost", "earned"):
         fields[f"{name}_micro_usd"] = micro_usd(fields[f"{name}_nano_usd"])
     fields["failed_attempts"] = [
-        ledger.FailedAttempt(target_id=target, status=status, reason=reason, credential_index=credential)
-        for target, status, reason, credential in row.failed_attempts
+        ledger.FailedAttempt(
+            target_id=target, status=status, reason=reason, credential_index=credential, duration_us=us
+        )
+        for target, status, reason, credential, us in row.failed_attempts
     ]
     return ledger.UsageRecord(format=FORMAT, **fields)
 
@@ -157,5 +160,7 @@ def _fitted(text: str) -> str:
     return text[:_CLIENT_TEXT].replace("\x00", "\ufffd")
 
 
-def _plain(attempts: Sequence[ledger.FailedAttempt]) -> list[tuple[str, int, str, int]]:
-    return [(each.target_id, each.status, each.reason, each.credential_index) for each in attempts]
+def _plain(attempts: Sequence[ledger.FailedAttempt]) -> list[tuple[str, int, str, int, int]]:
+    return [
+        (each.target_id, each.status, each.reason, each.credential_index, each.duration_us) for each in attempts
+    ]

@@ -306,6 +306,7 @@ class LiveNodes:
             input_price=offer.input_price,
             output_price=offer.output_price,
             returns=node_state.returns,
+            slots=node_state.slots(model),
         )
         return pools.Member(node, Visibility.PRIVATE if owner_only else node.visibility, endpoint)
 

@@ -77,9 +77,10 @@ class NodeState:
         self.measurement_wanted = report.measurement_wanted
         self.reports_in_drain += 1
         if report.HasField("load"):
+            before, limit = self.capacity, self.load.concurrency_limit
             self.load = report.load
-            before, self.capacity = self.capacity, weights.shown(self.capacity, weights.capacity(report.load))
-            moved = before != self.capacity
+            self.capacity = weights.shown(before, weights.capacity(report.load))
+            moved = (before, limit) != (self.capacity, report.load.concurrency_limit)
         changed = frozenset(self._changed_offers(offers)) if offers is not None else frozenset()
         kept, everywhere = bool(changed), False
         if offers is not None:
@@ -103,6 +104,11 @@ class NodeState:
         if not (kept or changed):
             return _CAPACITY if moved else _NONE
         return Difference(changed, moved, kept)
+
+    def slots(self, model: str) -> int:
+        """Returns how many requests for a model that it offers it runs at once; 0: no limit."""
+        limits = (self.load.concurrency_limit, self.offers[model].concurrency_limit)
+        return min(filter(None, limits), default=0)
 
     def _offers(self, report: pb.NodeReport) -> dict[str, pb.Offer] | None:
         """All offers as they are now, None if the report has none of them."""

@@ -8,9 +8,11 @@ without any change keeps its mapping, which tells the protocol core that there i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, ParamSpec, TypeVar
+
+from trunkline_proto.policy.v1.policy_pb2 import PoolSlots
 
 from xds_server.model import (
     Cors,
@@ -26,7 +28,7 @@ from xds_server.model import (
 from xds_server.pool import Pool
 from xds_server.protocol import snapshot as types
 from xds_server.protocol.snapshot import Resource, Snapshot
-from xds_server.resources import audiences, cors, names, policy, route_table
+from xds_server.resources import audiences, cors, names, policy, route_table, slots as pool_slots
 from xds_server.resources.edge import edge_resources
 from xds_server.resources.listeners import AUTHORISE_TIMEOUT
 from xds_server.resources.pool_cluster import encoded_pool_cluster
@@ -84,6 +86,9 @@ class Builder:
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
         self._pools: Mapping[str, Pool] = {}
+        #: The routes whose requests wait for machines, by id; and what they were encoded as last.
+        self._waiting: dict[str, _RoutePolicy] = {}
+        self._slotted: dict[str, tuple[_RoutePolicy, tuple[PoolSlots, ...], Resource]] = {}
         self._state: State | None = None
         self._rankings: Rankings = NO_RANKINGS
         self._clock = clock
@@ -133,10 +138,22 @@ class Builder:
             self._wanted = built[types.CLUSTER]
             self._pools = audiences.pools(state)
             self._state, self._rankings = state, rankings
+        if self._waiting:
+            built[types.POLICY_ROUTE] = self._with_slots(built[types.POLICY_ROUTE], live)
         built[types.CLUSTER] = self._with_lingering(self._wanted)
         built[types.ENDPOINT] = self._with_their_assignments(self._assignments.of(self._pools, live))
         self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
         return self._last
+
+    def _with_slots(self, routes: Mapping[str, Resource], live: Mapping[str, Pool]) -> Mapping[str, Resource]:
+        """Adds to the routes whose requests wait for machines how many these are at the moment."""
+        before, self._slotted = self._slotted, {}
+        for name, encode in self._waiting.items():
+            slots = pool_slots.slots(encode.route, self._pools.values(), live)
+            known = before.get(name)
+            same = known is not None and known[:2] == (encode, slots)
+            self._slotted[name] = known if known is not None and same else (encode, slots, encode(slots))
+        return {**routes, **{name: resource for name, (_, _, resource) in self._slotted.items()}}
 
     @property
     def expires_in(self) -> float | None:
@@ -248,8 +265,11 @@ class Builder:
             there = audiences_of.get(shape.route.id, ())
             audiences_of[shape.route.id] = (*there, shape.audience) if shape.audience else there
         found = {}
+        self._waiting = {}
         for name, route in routes.items():
             there, kept = audiences_of[name], cache if route.cache_ttl_seconds else None
+            if pool_slots.waits_for_machines(route):
+                self._waiting[name] = _RoutePolicy(route, now, there, kept)
             found[name] = self._resources.get((route, there, kept), _route_policy, route, now, there, kept)
         return found
 
@@ -272,5 +292,19 @@ def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:
     return Resource.of(types.CLUSTER, name, encoded_pool_cluster(name, connect_ms, direct=direct))
 
 
+@dataclass(frozen=True, slots=True)
+class _RoutePolicy:
+    """Encodes a route with its machines' slots; all but these change with the desired state alone."""
+
+    route: Route
+    at: float
+    audiences: tuple[str, ...]
+    cache: SharedCache | None
+
+    def __call__(self, slots: Sequence[PoolSlots] = ()) -> Resource:
+        body = policy.route(self.route, self.at, self.audiences, self.cache, slots)
+        return Resource.of(types.POLICY_ROUTE, self.route.id, body)
+
+
 def _route_policy(route: Route, at: float, of: tuple[str, ...], cache: SharedCache | None) -> Resource:
-    return Resource.of(types.POLICY_ROUTE, route.id, policy.route(route, at, of, cache))
+    return _RoutePolicy(route, at, of, cache)()

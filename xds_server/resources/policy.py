@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -42,7 +43,7 @@ _PRICE = Encoder(Price, policy_pb2.Price)
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
-    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes", "prompt_cache_key"],
+    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes", "prompt_cache_key", "slots"],
     unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
@@ -57,10 +58,17 @@ def key(value: Key) -> bytes:
     return _encode(_KEY(value))
 
 
-def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: SharedCache | None = None) -> bytes:
+def route(
+    value: Route,
+    at: float,
+    audiences: tuple[str, ...] = (),
+    cache: SharedCache | None = None,
+    slots: Sequence[policy_pb2.PoolSlots] = (),
+) -> bytes:
     """With the prices of requests that began in the day before `at` (Unix seconds), or begin later.
 
     `audiences` are those for which it has a shape of their own. `cache` is the gateway's, for a route that caches.
+    `slots` are its machines', for a route whose requests wait for them.
     """
     targets = [
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
@@ -76,6 +84,7 @@ def route(value: Route, at: float, audiences: tuple[str, ...] = (), cache: Share
             prompt_cache_key=_prompt_cache_key(value),
             cache_store=cache.store if cache is not None and outside else "",
             cache_memory_bytes=cache.most_bytes if cache is not None else 0,
+            slots=slots,
         )
     )
 

@@ -17,6 +17,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
     ClusterSpecifierPlugin,
     DirectResponseAction,
     RetryPolicy,
+    RetryPolicyRateLimitedRetryBackOff,
+    RetryPolicyResetHeader,
+    RetryPolicyResetHeaderFormat,
     RetryPolicyRetryBackOff,
     RetryPolicyRetryHostPredicate,
     Route as EnvoyRoute,
@@ -37,6 +40,11 @@ from xds_server.resources.strategy import Place
 DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
 DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
 DEFAULT_IDLE_MS = 60_000
+#: Where machines that are busy go on being asked: when they say.
+_AS_TOLD = RetryPolicyRateLimitedRetryBackOff(
+    reset_headers=[RetryPolicyResetHeader(name="retry-after", format=RetryPolicyResetHeaderFormat.SECONDS)],
+    max_interval=timedelta(seconds=2),
+)
 
 RETRY_ON = "connect-failure,refused-stream,reset,5xx,retriable-status-codes"
 #: What the module shows Envoy in place of an answer that another target may better (envoy/module/outcome.h).
@@ -50,6 +58,8 @@ class Attempts:
     retries: int
     first_byte_ms: int
     idle_ms: int
+    #: Whether machines that are busy go on being asked.
+    waits: bool = False
 
     @classmethod
     def of(cls, timeouts: Timeouts, plan: Sequence[Place], *, stream: bool) -> Attempts:
@@ -61,10 +71,13 @@ class Attempts:
         default = DEFAULT_STREAM_FIRST_BYTE_MS if stream else DEFAULT_PLAIN_FIRST_BYTE_MS
         first_byte = timeouts.first_byte_ms or default
         idle = timeouts.idle_ms or DEFAULT_IDLE_MS
+        waits = max((place.waits for place in plan), default=0)
         return cls(
-            retries=max(1, sum(place.tries for place in plan) - 1),
+            # A machine says that it is busy for a second.
+            retries=max(1, sum(place.tries for place in plan) - 1) + waits,
             first_byte_ms=first_byte,
             idle_ms=idle if stream else max(idle, first_byte),
+            waits=waits > 0,
         )
 
 
@@ -156,6 +169,7 @@ def _retries(limits: Attempts) -> RetryPolicy:
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=2), max_interval=timedelta(milliseconds=20)
         ),
+        rate_limited_retry_back_off=_AS_TOLD if limits.waits else None,
     )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import lcm
+from dataclasses import dataclass, replace
+from math import ceil, lcm
 
 from xds_server.model import Metric, NodesTarget, Privacy, Provider, Quota, Route, Target
 from xds_server.pool import pool_name
 from xds_server.resources.names import target_cluster
+from xds_server.resources.slots import waits_for_machines
 from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 
 #: As the module reads them (envoy/module/quota.h).
 _METRICS = {Metric.REQUESTS: "r", Metric.TOKENS: "t"}
+#: Stands for machines for which requests wait, in the place of a credential, which they have not.
+_WAITS = "w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Hop:
 class Place:
     """A hop's place in a plan. Lower tiers serve first; `weight` is its share of its tier; one request tries it at
     most `tries` times. Hops of one target have the same `group`: credentials split its share, and of pools the
-    first that lives has it.
+    first that lives has it. A request goes on asking machines that are busy for `waits` seconds, about.
     """
 
     hop: Hop
@@ -50,14 +53,16 @@ class Place:
     group: int
     weight: int
     tries: int
+    waits: int = 0
 
     @property
     def line(self) -> str:
         """As the module reads it (envoy/module/plan.h)."""
         hop = self.hop
         kind = "m" if isinstance(hop.target, NodesTarget) else "h" if hop.checked else "t"
+        mark = _WAITS if self.waits else hop.mark
         quota = "".join(f";{_METRICS[each.metric]}{each.per_seconds}:{each.amount}" for each in hop.quota)
-        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {hop.mark}{quota} {hop.cluster}\n"
+        return f"{self.tier} {self.group} {self.weight} {self.tries} {kind} {mark}{quota} {hop.cluster}\n"
 
 
 def plan(
@@ -74,6 +79,7 @@ def plan(
     target that is allowed the plan is empty: a route with privacy has nothing for those who own nothing.
     """
     private = route.privacy is Privacy.OWN_NODES
+    waits = ceil(route.queue_longest_ms / 1_000) if waits_for_machines(route) else 0
     places: list[Place] = []
     group = 0
     for number, tier in enumerate(tiers(route, at, rankings)):
@@ -82,12 +88,12 @@ def plan(
         for each, hops in hops_of:
             for hop in hops:
                 tries = 0 if each.target.paused else 2 if isinstance(each.target, NodesTarget) else 1
-                places.append(Place(hop, number, group, each.weight * scale // _sharing(hops), tries))
+                places.append(Place(hop, number, group, each.weight * scale // _sharing(hops), tries, waits))
             group += 1
     if len(places) == 1 and places[0].tries:
         # Nobody stands in for it: it is asked twice.
         (place,) = places
-        return (Place(place.hop, place.tier, place.group, place.weight, 2),)
+        return (replace(place, tries=2),)
     return tuple(places)
 
 

@@ -21,7 +21,7 @@ _FEWEST_TOKENS = 2
 _READ = (
     "route_id", "target_id", "started_at_us", "status", "response_flags", "stream", "cache_hit", "expired",
     "estimated", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
-    "failed_attempts", "credential_index",
+    "failed_attempts", "credential_index", "cancelled",
 )  # fmt: skip
 
 
@@ -91,19 +91,19 @@ def slot_of(at: float) -> int:
 def summarise(batch: Columns) -> dict[Asked, Slot]:
     """What a batch of usage records says about each target and credential that was tried.
 
-    Answers from the gateway's cache and reservations that expired say nothing. A failure counts only where another
-    target or credential served the same request: what fails everywhere may be the request's own fault, and must
-    not turn others' traffic away from a target. A 429 counts as limited, any other failure as failed. An answer
-    that its target broke off is a failure.
+    Answers from the gateway's cache, reservations that expired and requests that an operator ended say nothing. A
+    failure counts only where another target or credential served the same request: what fails everywhere may be
+    the request's own fault, and must not turn others' traffic away from a target. A 429 counts as limited, any
+    other failure as failed. An answer that its target broke off is a failure.
     """
     found: dict[Asked, Slot] = {}
     for request in _requests(batch):
-        if request.cache_hit or request.expired:
+        if request.cache_hit or request.expired or request.cancelled:
             continue
         if not request.target_id or request.status >= 300:
             continue
         answered = Asked(Served(request.route_id, request.target_id), request.credential_index)
-        for target_id, status, _, credential in request.failed_attempts:
+        for target_id, status, _, credential, _ in request.failed_attempts:
             failed = Asked(Served(request.route_id, target_id), credential)
             if failed != answered:
                 _count_failure(found.setdefault(failed, Slot()), status, request)
@@ -132,8 +132,9 @@ class _Request(NamedTuple):
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
-    failed_attempts: Iterable[tuple[str, int, str, int]]
+    failed_attempts: Iterable[tuple[str, int, str, int, int]]
     credential_index: int
+    cancelled: bool
 
 
 def _requests(batch: Columns) -> Iterator[_Request]:

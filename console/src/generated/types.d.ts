@@ -1336,6 +1336,7 @@ export interface FailedAttempt {
   status?: number;
   reason?: string;
   credential_index?: number;
+  duration_us?: string;
 }
 
 export interface UsageRecord {
@@ -1389,6 +1390,7 @@ export interface UsageRecord {
   plain?: boolean;
   saved_nano_usd?: string;
   credential_index?: number;
+  cancelled?: boolean;
 }
 
 export interface Alert {
@@ -1450,6 +1452,7 @@ export interface Offer {
   input_price?: string;
   output_price?: string;
   server?: string;
+  concurrency_limit?: number;
 }
 
 export interface ContextTier {

@@ -186,6 +186,8 @@ def test_record() -> None:
     [
         ("a%20b/x=500", 2, [("a b/x", 500, "refused")]),
         ("a/x=0 b/x=429", 3, [("a/x", 0, "no answer"), ("b/x", 429, "refused")]),
+        ("a/x=0:7 b/x=429:x cancelled", 3, [("a/x", 0, "no answer"), ("b/x", 429, "refused")]),
+        ("cancelled", 2, []),
         ("a/x=503 b/x=503", 2, [("a/x", 503, "refused")]),  # the last attempt is the line itself
         ("a/x=503", 1, []),
     ],

@@ -94,7 +94,7 @@ def test_export_as_json_lines(plane: ControlPlane) -> None:
     assert [row["id"] for row in rows] == [record.id for record in RECORDS]
     assert tuple(rows[0]) == RECORD_COLUMNS
     assert rows[0]["failed_attempts"] == [
-        {"target_id": "azure/gpt", "credential_index": 0, "status": 429, "reason": "UF"}
+        {"target_id": "azure/gpt", "credential_index": 0, "duration_us": 0, "status": 429, "reason": "UF"}
     ]
     assert rows[2]["end_user"] == 'Zoë, "the first"'
 

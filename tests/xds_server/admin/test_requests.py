@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import grpc
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.ledger.v1 import ledger_pb2
+from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
@@ -47,6 +49,7 @@ async def test_an_empty_ledger(admin: Admin) -> None:
         ({"status": "5xx"}, ["three-3"]),
         ({"status": "failed"}, ["three-3", "two-2"]),
         ({"status": "expired"}, ["six-6"]),
+        ({"status": "cancelled"}, ["one-1"]),
         ({"filter": {"tag": "run-7"}}, ["four-4"]),
         ({"filter": {"end_user": "u1"}}, ["four-4", "one-1"]),
         ({"filter": {"model": "llama3"}}, ["five-5"]),
@@ -61,7 +64,7 @@ async def test_a_search(admin: Admin, ledger: Ledger, wanted: dict[str, Any], fo
     """Over more hours than one step of a search by id looks at."""
     await ledger.append(
         batch(
-            usage(id="one-1", end_user="u1"),
+            usage(id="one-1", end_user="u1", cancelled=True),
             usage(MONDAY_10 + HOUR, id="two-2", status=429, target_id="azure/gpt"),
             usage(MONDAY_10 + 2 * HOUR, id="three-3", status=503),
             usage(MONDAY_10 + 20 * HOUR, id="four-4", tag="run-7", end_user="u1"),
@@ -105,17 +108,57 @@ async def test_what_no_search_is_made_for(admin: Admin, wanted: dict[str, Any], 
 
 async def test_a_request_explained(admin: Admin, ledger: Ledger) -> None:
     failed = [
-        ledger_pb2.FailedAttempt(target_id="azure/gpt", status=429),
-        ledger_pb2.FailedAttempt(target_id="nodes/llama3", status=0),
+        ledger_pb2.FailedAttempt(target_id="azure/gpt", status=429, credential_index=1, duration_us=100_000),
+        ledger_pb2.FailedAttempt(target_id="nodes/llama3", status=0, duration_us=2_000_000),
     ]
     await ledger.append(batch(usage(id="abcdef", attempts=3, failed_attempts=failed), usage(id="abcxyz")))
     found = await admin.stub.GetRequest(pb.GetRequestRequest(id="abcd"))
     assert found.finished.record.id == "abcdef"
-    assert [(each.target_id, each.status, each.outcome) for each in found.attempts] == [
-        ("azure/gpt", 429, "limited: it takes no more for a while"),
-        ("nodes/llama3", 0, "no answer: not reached, reset, or silent for too long"),
-        ("openai/gpt-4.1", 200, "answered"),
+    attempts = [
+        (each.target_id, each.credential, each.status, each.outcome, each.duration_us) for each in found.attempts
     ]
+    assert attempts == [
+        ("azure/gpt", 2, 429, "limited: it takes no more for a while", 100_000),
+        ("nodes/llama3", 0, 0, "no answer: not reached, reset, or silent for too long", 2_000_000),
+        ("openai/gpt-4.1", 1, 200, "answered", 300_000),
+    ]
+
+
+async def test_what_the_other_targets_would_have_cost(admin: Admin, ledger: Ledger) -> None:
+    """By the prices that were in force; the record says what was billed, a target without a price nothing."""
+
+    def price(input_: int, output: int) -> policy_pb2.Price:
+        return policy_pb2.Price(input=input_, output=output)
+
+    await admin.stub.PutProvider(
+        pb.PutProviderRequest(
+            provider=pb.Provider(name="a", base_url="https://a.example/v1", credentials=["sk-1"])
+        )
+    )
+    targets = [
+        pb.RouteTarget(provider="a", model="one", price=price(1_000_000, 2_000_000)),
+        pb.RouteTarget(provider="a", model="two", price=price(3_000_000, 4_000_000)),
+        pb.RouteTarget(provider="a", model="free"),
+    ]
+    put = await admin.stub.PutRoute(pb.PutRouteRequest(route=pb.Route(model="gpt-4.1", targets=targets)))
+    now = time.time()
+    await ledger.append(
+        batch(
+            usage(now, id="abcdef", route_id=put.route.id, target_id="a/one", cost_nano_usd=77, price_version=1),
+            usage(now, id="nothing", route_id=put.route.id, prompt_tokens=0, completion_tokens=0, cost_nano_usd=0),
+            usage(now, id="removed", route_id="rt_gone"),
+        )
+    )
+    found = await admin.stub.GetRequest(pb.GetRequestRequest(id="abcdef"))
+    # 100 prompt tokens, 50 completion tokens.
+    assert [(each.target_id, each.cost_nano_usd, each.price_version, each.served) for each in found.costs] == [
+        ("a/one", 77, 1, True),
+        ("a/two", 500_000, 1, False),
+        ("a/free", 0, 0, False),
+    ]
+    assert not (await admin.stub.GetRequest(pb.GetRequestRequest(id="nothing"))).costs
+    removed = (await admin.stub.GetRequest(pb.GetRequestRequest(id="removed"))).costs
+    assert [each.target_id for each in removed] == ["openai/gpt-4.1"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from xds_server.ledger import blocks, records
 
 FAILED = [
     pb.FailedAttempt(target_id="azure/gpt", status=429, reason="é,UF"),
-    pb.FailedAttempt(reason="UT", credential_index=2),
+    pb.FailedAttempt(reason="UT", credential_index=2, duration_us=7_000),
 ]
 
 
@@ -20,7 +20,7 @@ def test_a_record_comes_back_as_it_was() -> None:
         upstream_request_id="req_1", capped=True, claimed_prompt_tokens=10**9, claimed_completion_tokens=1,
         cache_write_tokens=2, cache_write_1h_tokens=3, audio_prompt_tokens=4, audio_completion_tokens=5, images=6,
         audio_in_ms=7, audio_out_ms=8, characters=9, search_units=10, service_tier="flex",
-        saved_nano_usd=11, credential_index=3,
+        saved_nano_usd=11, credential_index=3, cancelled=True,
     )  # fmt: skip
     columns = records.columns([record, usage()])
     stored = blocks.decode(blocks.encode(columns))

@@ -225,3 +225,23 @@ def test_a_cluster_that_is_wanted_again_stays() -> None:
     assert builder.build(3, replace(STATE, revision=3), LIVE).of_type(types.CLUSTER) == again.of_type(
         types.CLUSTER
     )
+
+
+def test_other_machines_are_another_policy_of_the_routes_that_wait_for_them(builder: Builder) -> None:
+    waits = Route("rt_3", "own", (NodesTarget("llama"),), queue_longest_ms=1_000)
+    state = replace(STATE, routes={**STATE.routes, "rt_3": waits})
+
+    def told(slots: int) -> Any:
+        live = {"nodes/llama": Pool("llama", (Endpoint("n1", slots=slots),))}
+        return builder.build(1, state, live).of_type(types.POLICY_ROUTE)
+
+    first, same, other = told(2), told(2), told(3)
+    assert same is first
+    assert {name for name in other if other[name] is not first[name]} == {"rt_3"}
+    sums = [
+        [each.slots for each in policy_pb2.Route.FromString(routes["rt_3"].body).slots]
+        for routes in (first, other)
+    ]
+    assert sums == [[2], [3]]
+    # With the state, too, nothing else is encoded anew.
+    assert builder.build(2, replace(state, revision=2), {}).of_type(types.POLICY_ROUTE)["rt_1"] is first["rt_1"]

@@ -150,4 +150,5 @@ def _batch(
         "completion_tokens": [tokens],
         "failed_attempts": [failed],
         "credential_index": [0],
+        "cancelled": [False],
     }

@@ -368,8 +368,9 @@ class GetRequestResponse(_message.Message):
 
     @_builtins.property
     def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestCost]:
-        """Of a finished request that used something: what it would have cost at each target of its route, as the route is
-        now, at the prices that were in force then. The target that answered is among them.
+        """Of a finished request that used something: what it was billed, and what it would have cost at each other target of
+        its route, as the route is now, at the prices that were in force then. Nothing of its prompt is taken to be in
+        another target's cache.
         """
 
     def __init__(

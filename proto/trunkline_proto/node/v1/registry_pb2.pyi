@@ -328,6 +328,7 @@ class Offer(_message.Message):
     INPUT_PRICE_FIELD_NUMBER: _builtins.int
     OUTPUT_PRICE_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_LIMIT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """At most 256 bytes."""
     context_length: _builtins.int
@@ -339,6 +340,8 @@ class Offer(_message.Message):
     output_price: _builtins.int
     server: _builtins.str
     """`vllm`, `llama.cpp`, `ollama`, `sglang`, `lm-studio`, `tgi` or `openai`."""
+    concurrency_limit: _builtins.int
+    """How many requests for this model run at once, beside `Load.concurrency_limit`; 0: only that bounds them."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of `chat`, `completions`, `embeddings`, `vision`, `tools`."""
@@ -353,10 +356,11 @@ class Offer(_message.Message):
         input_price: _builtins.int = ...,
         output_price: _builtins.int = ...,
         server: _builtins.str = ...,
+        concurrency_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "context_length", b"context_length", "healthy", b"healthy", "input_price", b"input_price", "model", b"model", "output_price", b"output_price", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "concurrency_limit", b"concurrency_limit", "context_length", b"context_length", "healthy", b"healthy", "input_price", b"input_price", "model", b"model", "output_price", b"output_price", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

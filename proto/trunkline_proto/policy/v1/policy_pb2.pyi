@@ -730,6 +730,7 @@ class Route(_message.Message):
     QUEUE_SIZE_FIELD_NUMBER: _builtins.int
     PROMPT_CACHE_KEY_FIELD_NUMBER: _builtins.int
     PROMPT_CACHE_STABLE_ORDER_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -775,6 +776,12 @@ class Route(_message.Message):
         applies (the key, then its organisation) take `<id>@<audience>` instead of `<id>`.
         """
 
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolSlots]:
+        """Of a route with a queue whose targets are all pools of machines: how many requests these run at once. Live state;
+        empty where no machine is there.
+        """
+
     def __init__(
         self,
         *,
@@ -796,11 +803,42 @@ class Route(_message.Message):
         queue_size: _builtins.int = ...,
         prompt_cache_key: Global___PromptCacheKey.ValueType = ...,
         prompt_cache_stable_order: _builtins.bool = ...,
+        slots: _abc.Iterable[Global___PoolSlots] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "slots", b"slots", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+@_typing.final
+class PoolSlots(_message.Message):
+    """The slots of those machines of a pool that an audience may use and nobody else, or that everybody may use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The pool's model."""
+    audience: _builtins.str
+    """Id of an organisation or a key; empty: everybody."""
+    slots: _builtins.int
+    """2^32 - 1 where a machine has no limit."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        audience: _builtins.str = ...,
+        slots: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "model", b"model", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolSlots: _TypeAlias = PoolSlots  # noqa: Y015

@@ -1,0 +1,128 @@
+"""Machines that are all busy: requests wait for them in the gateway; one that is turned away is sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.nodes.asking import Answer, ask, first_answer
+from tests.gateway.nodes.node_process import NodeProcess
+from tests.gateway.process import GatewayProcess
+
+SLOTS = 2
+MODEL = "lab"
+#: Requests for these wait, or do not; both have the same machine.
+WAITS, HASTY = "waits", "hasty"
+WEIGHTS = {"one": 1, "double": 2}
+PATIENCE = 60.0
+
+
+def key_of(organisation: str) -> str:
+    return f"sk-key-of-{organisation}-1234"
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    targets = [{"nodes": MODEL}]
+    return {
+        "version": 1,
+        "providers": [],
+        "routes": [
+            {"model": WAITS, "targets": targets, "queue": {"longest": "60s"}},
+            {"model": HASTY, "targets": targets},
+        ],
+        "organisations": [
+            {"name": name, "weight": weight, "keys": [{"name": "ci", "value": key_of(name)}]}
+            for name, weight in WEIGHTS.items()
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ProviderProcess]:
+    with ProviderProcess("lab", models=[MODEL]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(
+    gateway: GatewayProcess, server: ProviderProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeProcess]:
+    """Everybody's, and it turns away what it has no place for."""
+    state: Path = tmp_path_factory.mktemp("node") / "state"
+    upstream = server.base_url.removesuffix("/v1")
+    join = ["--concurrency", str(SLOTS), "--queue", "0"]
+    with NodeProcess(gateway, state, upstream, join=join, invite=["--visibility", "community"]) as joined:
+        yield joined
+
+
+@pytest.fixture(autouse=True)
+async def _ready(gateway: GatewayProcess, node: NodeProcess, server: ProviderProcess) -> None:
+    await server.abehave("ok")
+    await first_answer(gateway, WAITS, key=key_of("one"))
+
+
+async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool]) -> list[Any]:
+    """The requests that run or wait, once they fit."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            done = await asyncio.to_thread(gateway.run, "requests", "list", "--output", "json")
+            found: list[Any] = json.loads(done.stdout)
+            if fits(found):
+                return found
+            await asyncio.sleep(0.1)
+
+
+def states(rows: list[Any]) -> Counter[str]:
+    return Counter(row["state"] for row in rows)
+
+
+def holding(gateway: GatewayProcess, model: str) -> list[asyncio.Task[Answer]]:
+    """Requests that take all slots until they are cancelled; the machine answers its health checks."""
+    asking = (ask(gateway, model, key=key_of("one"), max_tokens=4, user="fault:slow:600000") for _ in range(SLOTS))
+    return [asyncio.create_task(each) for each in asking]
+
+
+async def test_they_wait_for_a_slot_and_share_them(gateway: GatewayProcess, server: ProviderProcess) -> None:
+    """Two run, and the places of both are had by turns: two of three by the organisation with the weight."""
+    held = holding(gateway, WAITS)
+    await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
+    order: list[str] = []
+
+    async def ask_for(name: str) -> Answer:
+        answer = await ask(gateway, WAITS, key=key_of(name), max_tokens=4)
+        order.append(name)
+        return answer
+
+    waiting = [asyncio.create_task(ask_for(name)) for name in WEIGHTS for _ in range(12)]
+    rows = await until(gateway, lambda rows: states(rows) == {"running": SLOTS, "queued": 24})
+    assert {row["target"] for row in rows if row["state"] == "running"} == {f"nodes/{MODEL}"}
+    await server.abehave("slow", delay_ms=50)
+    for task in held:
+        task.cancel()
+    answers = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
+    assert {each.status for each in answers} == {200}
+    assert all(int(each.headers["x-trunkline-queued-ms"]) > 0 for each in answers)
+    assert {each.headers["x-trunkline-attempts"] for each in answers} == {"1"}
+    assert abs(order[:15].count("double") - 10) <= 2, order
+
+
+async def test_one_that_a_machine_turns_away_is_sent_again(gateway: GatewayProcess) -> None:
+    """The gateway did not know that it is busy: somebody else uses it."""
+    held = holding(gateway, HASTY)
+    await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
+    assert (await asyncio.wait_for(ask(gateway, HASTY, key=key_of("one")), PATIENCE)).status == 429
+    waiting = asyncio.create_task(ask(gateway, WAITS, key=key_of("one")))
+    await until(gateway, lambda rows: any(row["attempt"] not in {"", 0, 1} for row in rows))
+    for task in held:
+        task.cancel()
+    answer = await asyncio.wait_for(waiting, PATIENCE)
+    assert (answer.status, answer.headers["x-trunkline-target"]) == (200, f"nodes/{MODEL}")
+    assert int(answer.headers["x-trunkline-attempts"]) > 1

@@ -1,0 +1,73 @@
+"""How many requests the machines of a route run at once, as translators are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from trunkline_proto.policy.v1 import policy_pb2 as policy
+
+from xds_server.model import NodesTarget, Privacy, ProviderTarget, Route
+from xds_server.pool import Endpoint, Pool
+from xds_server.resources.slots import UNLIMITED, slots, waits_for_machines
+
+ROUTE = Route("rt_a", "llama", (NodesTarget("llama3"),), queue_longest_ms=1_000)
+
+
+def pools(**endpoints: list[Endpoint]) -> dict[str, Pool]:
+    """By audience; `everybody` is everybody's."""
+    made = [Pool("llama3", tuple(of), "" if name == "everybody" else name) for name, of in endpoints.items()]
+    return {each.name: each for each in made}
+
+
+def told(route: Route, live: Mapping[str, Pool]) -> dict[str, int]:
+    return {each.audience: each.slots for each in slots(route, live.values(), live)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"),
+    [
+        ({}, True),
+        ({"queue_longest_ms": 0}, False),
+        ({"targets": (NodesTarget("llama3"), NodesTarget("other"))}, True),
+        # A request that finds no machine goes to the provider.
+        ({"targets": (NodesTarget("llama3"), ProviderTarget("openai", "gpt"))}, False),
+    ],
+)
+def test_which_routes_wait(changed: dict[str, Any], waits: bool) -> None:
+    assert waits_for_machines(replace(ROUTE, **changed)) is waits
+
+
+def test_healthy_machines_are_summed() -> None:
+    live = pools(
+        everybody=[
+            Endpoint("a", slots=2),
+            Endpoint("b", slots=3),
+            Endpoint("c", health="unhealthy", slots=16),
+            Endpoint("d", health="draining", slots=16),
+        ]
+    )
+    assert slots(ROUTE, live.values(), live) == (policy.PoolSlots(model="llama3", slots=5),)
+
+
+def test_a_machine_without_a_limit_has_room_for_all() -> None:
+    assert told(ROUTE, pools(everybody=[Endpoint("a", slots=2), Endpoint("b")])) == {"": UNLIMITED}
+
+
+def test_a_machine_of_everybody_counts_once() -> None:
+    """The owner's audience has it in a pool of its own, in front of the others."""
+    live = pools(
+        everybody=[Endpoint("a", slots=2), Endpoint("b", slots=3)],
+        org_a=[Endpoint("a", slots=2, own=True), Endpoint("own", slots=4, own=True)],
+        key_a=[Endpoint("private", slots=1, own=True)],
+    )
+    assert told(ROUTE, live) == {"": 5, "org_a": 4, "key_a": 1}
+    # Of a route for own machines alone, they are all there is.
+    assert told(replace(ROUTE, privacy=Privacy.OWN_NODES), live) == {"org_a": 6, "key_a": 1}
+
+
+def test_without_machines_nothing_is_told() -> None:
+    assert told(ROUTE, pools(everybody=[])) == {}
+    assert told(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[Endpoint("a", slots=2)])) == {}
