@@ -14,7 +14,7 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
 
 from translator.limits import Limiter, Metric
 from translator.limits.alerts import Alert
-from translator.limits.limit import described, limit_of
+from translator.limits.limit import are_places, described, limit_of
 from translator.policy import limits
 
 #: Seconds between two looks at the alerts, two reports of what is counted, and two calls that say nothing new.
@@ -113,7 +113,7 @@ class LimitReporter:
             if of:
                 most, values = found.get(of, (0, 0))
                 found[of] = (max(most, total), values + 1)
-            elif total:
+            elif total and not are_places(name):
                 found[name] = (total, 0)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)  # requests are waiting

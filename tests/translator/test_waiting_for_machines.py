@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
 from tests.translator.test_waiting import LONGEST_MS, Translator, concurrency
 from translator.policy.store import type_url
+from translator.reporting import LimitReporter
 
 #: Of the key that `Translator.ask` uses by default, and of another organisation's.
 KEY, ORGANISATION, OTHER = "key_ci", "org_acme", "org_other"
@@ -118,3 +120,13 @@ async def test_places_are_kept_over_a_restart() -> None:
     assert await again.settled() == {2: 102}
     again.end(1)
     assert await again.settled() == {2: 200}
+
+
+async def test_places_are_no_limit_that_is_reported() -> None:
+    """An operator has set none, and the control plane knows of none."""
+    one = translator(route({"": 1}))
+    one.ask(1)
+    await one.settled()
+    assert [name for name, total in one.limiter.totals(0.0) if total] == ["concurrency - pool * llama3"]
+    reporter = LimitReporter(one.limiter, "edge", "", structlog.get_logger())
+    assert await reporter._news() == {}

@@ -139,6 +139,14 @@ def places(model: str, audience: str, slots: int) -> Limit:
     return Limit(Metric.CONCURRENCY, NO_WINDOW, slots, POOL, audience or EVERYBODY, model, model)
 
 
+_PLACES = f"{Metric.CONCURRENCY.text} {NO_WINDOW} {POOL} "
+
+
+def are_places(limit_id: str) -> bool:
+    """Whether a limit is machines' places: live state, which no operator has set."""
+    return limit_id.startswith(_PLACES)
+
+
 class LimitSet:
     """The limits of one holder, by the models that they apply to."""
 
