@@ -21,7 +21,7 @@ from trunkline.errors import UsageError
 #: Envoy looks for this name, whatever the system.
 LIBRARY = "libtrunkline.so"
 FLAGS = (
-    *("-std=c11", "-O2", "-pthread", "-fPIC", "-fvisibility=hidden", "-shared"),
+    *("-std=c11", "-O3", "-pthread", "-fPIC", "-fvisibility=hidden", "-shared"),
     *("-Wall", "-Wextra", "-fstack-protector-strong"),
 )
 #: Envoy has what is not found here.
