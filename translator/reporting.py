@@ -73,7 +73,9 @@ class LimitReporter:
         for begin in range(0, max(1, len(news)), _MOST):
             part = dict(list(news.items())[begin : begin + _MOST])
             request = pb.ReportRequest(
-                source=self._source, alerts=map(_alert, alerts), standings=map(_standing, part.items())
+                source=self._source,
+                alerts=map(_alert, alerts),
+                standings=filter(None, map(_standing, part.items())),
             )
             if not await self._send(stub, request, part, alerts):
                 return False
@@ -137,9 +139,12 @@ def _alert(alert: Alert) -> pb.Alert:
     )
 
 
-def _standing(item: tuple[str, Taken]) -> pb.Standing:
+def _standing(item: tuple[str, Taken]) -> pb.Standing | None:
+    """None for a limit that this version does not know: a file of another one may have it."""
     name, (taken, values) = item
     of = described(name)
+    if of.holder not in _HOLDERS:
+        return None
     return pb.Standing(
         holder=_HOLDERS[of.holder],
         holder_id=of.holder_id,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
+import hmac
 import json
 import math
 import resource
@@ -20,6 +22,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import pytest
+from aiohttp import web
 from trunkline_proto.admin.v1 import admin_pb2, admin_pb2_grpc
 
 from tests.fakes.provider_process import ProviderProcess
@@ -87,6 +90,9 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             organisation("poor", of_key=(MONTHLY,)),
             organisation("changed"),
             organisation("kept", {"metric": "requests", "per": "366d", "amount": 10}),
+            organisation(
+                "told", {"metric": "requests", "per": "366d", "amount": 4, "each": "user", "alerts": [0.5]}
+            ),
             organisation(
                 "users",
                 {"metric": "requests", "per": "366d", "amount": 2, "each": "user", "alerts": [1]},
@@ -283,6 +289,43 @@ async def test_every_end_user_has_a_budget_and_its_end_is_told(gateway: GatewayP
         await asyncio.sleep(0.2)
         listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
     assert [row["used"] for row in listed if row["values"] == 3] == ["2"]
+
+
+async def test_a_webhook_gets_an_alert_once(gateway: GatewayProcess) -> None:
+    secret, came = "a-secret-of-the-webhook", asyncio.Queue[tuple[str, bytes]]()
+
+    async def take(request: web.Request) -> web.Response:
+        came.put_nowait((request.headers["x-trunkline-signature"], await request.read()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/hook", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    flags = ("--alert-webhook", url, "--alert-secret", "env:HOOK")
+    await asyncio.to_thread(gateway.run, "gateway", "set", *flags, environment={"HOOK": secret})
+    assert secret not in gateway.run("export").stdout + gateway.run("audit", "list", "--output", "json").stdout
+    try:
+        for _ in range(3):
+            await ask(gateway, "told", body(user="carol"))
+        signature, content = await asyncio.wait_for(came.get(), GENEROUS_SECONDS)
+    finally:
+        gateway.run("gateway", "set", "--alert-webhook", "")
+        await runner.cleanup()
+    at = signature.removeprefix("t=").partition(",")[0]
+    expected = hmac.new(secret.encode(), f"{at}.".encode() + content, hashlib.sha256).hexdigest()
+    assert signature == f"t={at},v1={expected}"
+    (alert,) = json.loads(content)["alerts"]
+    assert {name: alert[name] for name in ("holder", "limit", "end_user", "share", "taken")} == {
+        "holder": "org:told",
+        "limit": "requests/366d:user",
+        "end_user": "carol",
+        "share": 0.5,
+        "taken": "2",
+    }
+    assert came.empty()
 
 
 async def test_a_changed_limit_acts_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -34,10 +35,13 @@ class Plane:
         self._store = Store.open(DatabaseUrl.of_file(directory / "t.db"), key_file=directory / "secret.key")
         self.ledger = Ledger(self._store.url, self._store.write_lock)
         self.sender = AlertSender(self.ledger, AsyncStore(self._store), Webhook(""))
-        self.address = f"unix:{directory}/s"
+        self._directory = directory
+        self._starts = itertools.count()
         self.standings = Standings()
 
     async def start(self) -> None:
+        # A socket of its own: gRPC unlinks the one before at some time after its end.
+        self.address = f"unix:{self._directory}/s{next(self._starts)}"
         self.server = grpc.aio.server()
         service.serve(self.server, self.standings, self.sender, anyone)
         self.server.add_insecure_port(self.address)

@@ -200,6 +200,7 @@ def base() -> admin.Document:
                 strategy=admin.STRATEGY_WEIGHTED,
                 privacy=admin.PRIVACY_ANY,
                 affinity=policy.AFFINITY_POOL,
+                prompt_cache_key=policy.PROMPT_CACHE_KEY_NONE,
                 queue_longest_ms=30_000,
                 cache_ttl_seconds=60,
                 cache_scope=policy.CACHE_SCOPE_ORGANISATION,

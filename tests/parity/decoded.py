@@ -71,6 +71,7 @@ _VALUES: dict[str, list[Any]] = {
     "Price.valid_from": [7],
     # To translators, no affinity and none stated are the same.
     "Route.affinity": [policy.AFFINITY_POOL, policy.AFFINITY_CONVERSATION, policy.AFFINITY_USER],
+    "Route.prompt_cache_key": [policy.PROMPT_CACHE_KEY_CONVERSATION, policy.PROMPT_CACHE_KEY_USER],
     # An unspecified scope is the organisation's.
     "Route.cache_scope": [policy.CACHE_SCOPE_KEY, policy.CACHE_SCOPE_USER],
 }

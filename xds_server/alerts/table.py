@@ -12,8 +12,8 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb
 from xds_server.ledger.connection import Writing
 from xds_server.store.connection import Snapshot
 
-#: Alerts that are kept, those of windows that have ended among them.
-MOST = 20_000
+#: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
+MOST, ROOM = 20_000, 1_000
 #: Seconds for which an alert is kept after its window.
 _KEPT = 7 * 86_400
 _LONGEST_ERROR = 300
@@ -65,12 +65,15 @@ def identity(alert: pb.Alert) -> str:
 
 
 def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
-    """Keeps alerts that are new. Returns those."""
+    """Keeps alerts that are new; the oldest make room. Returns the new ones."""
     ((count,),) = writing.rows("SELECT COUNT(*) FROM limit_alert")
+    if count >= MOST:
+        writing.run(
+            "DELETE FROM limit_alert WHERE id IN (SELECT id FROM limit_alert ORDER BY reached_at, id LIMIT ?)",
+            count - MOST + ROOM,
+        )
     new: list[pb.Alert] = []
     for alert in alerts:
-        if count + len(new) >= MOST:
-            break
         data = alert.SerializeToString(deterministic=True)
         row = (identity(alert), alert.reached_at, alert.until, data, delivery.value, 0, alert.reached_at, "")
         if writing.insert("limit_alert", _COLUMNS, [row], _NEXT_WINDOW):

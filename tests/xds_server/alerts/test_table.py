@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import pytest
+
 from tests.xds_server.alerts.reached import NOW, alert
 from tests.xds_server.store.databases import OpenStore
 from xds_server.alerts import table
@@ -62,3 +64,13 @@ async def test_what_became_of_it(ledger: Ledger) -> None:
     assert newest.delivery is Delivery.WAITING
     await ledger.write(lambda writing: table.remove(writing, NOW + 30 * 86_400))
     assert not await ledger.write(lambda writing: table.current(writing, 0, 10))
+
+
+async def test_the_oldest_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "MOST", 10)
+    monkeypatch.setattr(table, "ROOM", 3)
+    for number in range(14):
+        one = alert(value=f"user{number}", reached_at=NOW + number)
+        assert await ledger.write(lambda writing, one=one: table.add(writing, [one], Delivery.NONE))  # type: ignore[misc]
+    kept = await ledger.write(lambda writing: table.current(writing, NOW, 100))
+    assert [each.alert.value for each in kept] == [f"user{number}" for number in range(13, 5, -1)]
