@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Routes(Protocol):
-    """Whose targets are ranked, and where the rankings go."""
+    """Has the routes whose targets are ranked, and takes the rankings."""
 
     def routes(self) -> Collection[Route]:
         """Every route that is published now."""
@@ -86,12 +86,12 @@ class Ranker:
         return await loop.run_in_executor(self._thread, work)
 
     def close(self) -> None:
-        """Waits for what was begun."""
+        """Waits for the look that was begun."""
         self._thread.shutdown()
         self._reader.close()
 
     async def _rank(self, routes: Collection[Route]) -> Rankings:
-        """The rankings now. Stores each tier's best target where it has changed."""
+        """Returns the rankings now, and stores each tier's best target where it has changed."""
         loop = asyncio.get_running_loop()
         found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
         begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
@@ -100,7 +100,7 @@ class Ranker:
         return found
 
     def _look(self, routes: Collection[Route]) -> tuple[Rankings, Rankings]:
-        """The rankings now, and the best targets that they follow. In the thread: it takes some milliseconds."""
+        """Returns the rankings now, and the stored best targets. Runs in the thread: it takes milliseconds."""
         now = self._clock()
         with self._reader.snapshot() as snapshot:
             self._read(snapshot, now)

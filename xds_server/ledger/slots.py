@@ -45,7 +45,7 @@ class Stored(NamedTuple):
 
 
 def append(writing: Writing, new: Columns, at: float) -> None:
-    """Adds what new records say, in the transaction that stores them; `at` is now, Unix seconds."""
+    """Stores what new records say, in the transaction that stores them; `at` is now, in Unix seconds."""
     count = len(new["id"])
     sampled = new if count <= _SAMPLED else chosen(new, range(0, count, -(-count // _SAMPLED)))
     slot = slot_of(at)
@@ -57,7 +57,7 @@ def append(writing: Writing, new: Columns, at: float) -> None:
 
 
 def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
-    """What was stored after the id `last`, from the slot `oldest` on, in order."""
+    """Yields what was stored after the id `last`, from the slot `oldest` on, in order."""
     rows = snapshot.rows(
         "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "
         "WHERE id > ? AND slot >= ? ORDER BY id",
@@ -69,18 +69,18 @@ def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
 
 
 def remove(writing: Writing, before: int) -> int:
-    """Removes the slots before one; how many rows those were."""
+    """Removes the slots before `before`. Returns the number of rows."""
     return writing.run("DELETE FROM routing_slot WHERE slot < ?", before)
 
 
 def best(snapshot: Snapshot) -> Rankings:
-    """Each tier's best target and since when, as all replicas know them."""
+    """Returns each tier's best target and since when it is the best; the same for all replicas."""
     rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
     return {(route_id, tier): Ranking((Share(target, 0),), since) for route_id, tier, target, since in rows}
 
 
 def put_best(writing: Writing, rankings: Rankings) -> None:
-    """Keeps whose first became the best later than what is kept."""
+    """Stores the best target of each tier, unless a target that became the best later is stored."""
     rows = [(*key, ranking.shares[0].target_id, ranking.since) for key, ranking in sorted(rankings.items())]
     writing.insert("routing_best", _BEST, rows, _LATER)
 

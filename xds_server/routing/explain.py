@@ -29,7 +29,7 @@ class Explained:
 def explain(
     route: Route, measurements: Measurements, rankings: Rankings, at: float
 ) -> tuple[Mix, list[Explained]]:
-    """The route's typical request, and its targets in failover order, as they stand at `at` (Unix seconds)."""
+    """Returns the route's typical request, and its targets in failover order, as of `at` (Unix seconds)."""
     measured, mix = measured_targets(route, measurements, at)
     found: list[Explained] = []
     for number, ((tier, targets), weighted) in enumerate(

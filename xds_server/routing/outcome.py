@@ -1,4 +1,4 @@
-"""What becomes of replayed requests with one variant of their route."""
+"""Computes what becomes of replayed requests with one variant of their route."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from xds_server.model import Route, price_in_force
 from xds_server.routing.measured import ENOUGH_FAILURES, Measured, Mix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.replay import Period, Replay
-from xds_server.routing.scores import attempt_seconds, expected_time
+from xds_server.routing.scores import MOST_FAILURES, attempt_seconds, expected_time
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import judge, ranked
 from xds_server.routing.tiers import Weighted, grouped, tiers
 from xds_server.routing.window import FEWEST, median
 
-#: A target that fails more often than this is taken to fail this often: otherwise nothing would be served.
-_MOST_FAILURES = 0.95
 #: Weights of fractions of requests in a histogram, which counts whole ones.
 _FINE = 1_000
 
@@ -117,7 +115,7 @@ def _of_period(
     weighted: Sequence[Sequence[Weighted]],
 ) -> dict[str, Part]:
     failures = {
-        target_id: min(each.measured.error_rate + each.measured.limit_rate, _MOST_FAILURES)
+        target_id: min(each.measured.error_rate + each.measured.limit_rate, MOST_FAILURES)
         for target_id, each in known.items()
     }
     tried = [[each for each in tier if not each.target.paused] for tier in weighted]

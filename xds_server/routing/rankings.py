@@ -13,7 +13,7 @@ from xds_server.routing.tiers import Rankings, grouped
 
 
 def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rankings, at: float) -> Rankings:
-    """The rankings of `routes`, whose strategy is one of MEASURED, at `at` (Unix seconds), given those before."""
+    """Ranks the targets of `routes`, whose strategy is one of MEASURED, at `at` (Unix seconds)."""
     found: dict[tuple[str, int], Ranking] = {}
     for route in routes:
         measured, mix = measured_targets(route, measurements, at)
@@ -26,7 +26,7 @@ def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rank
 
 
 def measured_targets(route: Route, measurements: Measurements, at: float) -> tuple[dict[str, Measured], Mix]:
-    """The measurements of a route's targets at `at`, by id, and the route's typical request."""
+    """Returns the measurements of a route's targets at `at`, by id, and the route's typical request."""
     now = slot_of(at)
     ids = [target.id for target in route.targets]
     measured = {each: measurements.of(Served(route.id, each), now) for each in ids}

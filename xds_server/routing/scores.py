@@ -12,7 +12,7 @@ from xds_server.routing.window import Median
 #: An attempt that fails costs at least this many seconds before the next one begins.
 _LEAST_LOST_SECONDS = 0.05
 #: A target that fails more often than this is scored as if it failed this often: it would serve nothing anyway.
-_MOST_FAILURES = 0.95
+MOST_FAILURES = 0.95
 _MICRO, _NANO = 1e-6, 1e-9
 
 
@@ -25,7 +25,7 @@ class Expected:
 
 
 def expected_time(measured: Measured, mix: Mix) -> Expected | None:
-    """How long the typical answer takes, with what failed attempts add; None if the target was never measured."""
+    """Returns how long the typical answer takes, failed attempts included; None without measurements."""
     parts: list[tuple[float, Median]] = []
     streamed = _streamed(measured, mix)
     plain = [(1.0, measured.whole_us)] if measured.whole_us.samples else []
@@ -36,7 +36,7 @@ def expected_time(measured: Measured, mix: Mix) -> Expected | None:
     parts += [(share * (1 - mix.stream_share), median) for share, median in plain or streamed]
     seconds = sum(share * median.value for share, median in parts) * _MICRO
     error = sum(share * median.value * median.error for share, median in parts) * _MICRO / seconds
-    failures = min(measured.error_rate + measured.limit_rate, _MOST_FAILURES)
+    failures = min(measured.error_rate + measured.limit_rate, MOST_FAILURES)
     return Expected(seconds + attempt_seconds(measured) * failures / (1 - failures), error)
 
 

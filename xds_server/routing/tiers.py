@@ -1,4 +1,4 @@
-"""From a route's targets to its tiers: which targets share the load, and in which order they stand in."""
+"""Groups a route's targets into tiers: which targets share the load, and in which order they stand in."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def tiers(route: Route, at: float, rankings: Rankings = NO_RANKINGS) -> list[lis
 
 
 def _as_written(targets: Sequence[Target]) -> list[Weighted]:
-    """The heaviest first; all alike where privacy has left only targets without any weight."""
+    """Orders targets by weight. Where privacy leaves only targets without any, they share alike."""
     has_weight = any(target.weight for target in targets)
     weighted = [Weighted(target, target.weight if has_weight else 1) for target in targets]
     return sorted(weighted, key=lambda each: -each.weight)
 
 
 def _as_ranked(targets: Sequence[Target], ranking: Ranking) -> list[Weighted]:
-    """What the ranking does not know yet stands in last."""
+    """Orders targets as ranked. Targets that the ranking does not know yet stand in last."""
     left = {target.id: target for target in targets}
     found = [
         Weighted(left.pop(share.target_id), share.weight) for share in ranking.shares if share.target_id in left
