@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,8 +65,10 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
         wanted = Filter(since=request.since or until - _DAY, until=until)
         simulation = Simulation(_proposals(request, current, proposed), wanted.times_us, now)
         coverage = await self._ledger.sample(wanted, simulation.add)
+        # In a thread: of many routes it takes a while, and other calls get through meanwhile.
+        results = await asyncio.to_thread(simulation.result)
         return pb.SimulateRoutesResponse(
-            routes=[_route(each, coverage, proposed.owners) for each in simulation.result()],
+            routes=[_route(each, coverage, proposed.owners) for each in results],
             since=wanted.since,
             until=wanted.until,
             records=coverage.records,
