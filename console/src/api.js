@@ -1,6 +1,6 @@
 // Calls of the Admin API as REST, by the generated table of methods.
 import { METHODS } from "./generated/methods.js";
-import { credentials, signOut, signedIn } from "./session.js";
+import { credentials, forget, signedIn } from "./session.js";
 
 /** What the gateway answered instead of a result; `code` as in docs/rest.md, or `unreachable`. */
 export class ApiError extends Error {
@@ -42,7 +42,7 @@ export async function call(method, request, options = {}) {
   }
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  if (response.status === 401 && signedIn.value) signOut("signin.ended");
+  if (response.status === 401 && signedIn.value) forget("signin.ended");
   const { message = response.statusText, code = "unknown", param = null } = answer.error ?? {};
   throw new ApiError(response.status, code, message, param);
 }

@@ -1,17 +1,29 @@
-// The console begins: its texts first, then the shell, or the sign-in.
+// The console begins: its texts and who is signed in first, then the shell, or the sign-in.
 import { html, render } from "./html.js";
-import { language, setLanguage } from "./i18n.js";
-import { signedIn } from "./session.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { link } from "./links.js";
+import { ask, signedIn } from "./session.js";
 import { Shell } from "./shell.js";
 import { SignIn } from "./signin.js";
-import { Announcements } from "./ui/feedback.js";
+import { Announcements, Failure } from "./ui/feedback.js";
 import { Confirmation } from "./ui/dialog.js";
 
+const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+
 const Console = () => html`
-  ${signedIn.value ? html`<${Shell} />` : html`<${SignIn} />`}
+  ${signedIn.value && !link.value ? html`<${Shell} />` : html`<${SignIn} />`}
   <${Confirmation} />
   <${Announcements} />
 `;
 
-await setLanguage(language.value);
-render(html`<${Console} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
+async function begin() {
+  try {
+    await Promise.all([setLanguage(language.value), ask()]);
+  } catch (error) {
+    render(html`<main class="door"><h1>${t("error.title")}</h1><${Failure} error=${error} onRetry=${begin} /></main>`, root);
+    return;
+  }
+  render(html`<${Console} />`, root);
+}
+
+await begin();

@@ -1,6 +1,6 @@
 // Which pages there are. Each is loaded when it is opened.
 
-/** @typedef {{id: string, icon: string, load: () => Promise<any>}} PageEntry */
+/** @typedef {{id: string, icon: string, admin?: boolean, load: () => Promise<any>}} PageEntry `admin`: of the installation's */
 
 /** Groups of the navigation, in order. @type {{id: string, pages: PageEntry[]}[]} */
 export const GROUPS = [
@@ -8,18 +8,30 @@ export const GROUPS = [
     id: "use",
     pages: [
       { id: "start", icon: "start", load: () => import("./pages/start.js") },
+      { id: "playground", icon: "playground", load: () => import("./pages/playground.js") },
     ],
   },
   {
     id: "serve",
     pages: [
-      { id: "providers", icon: "providers", load: () => import("./pages/providers.js") },
+      { id: "models", icon: "models", load: () => import("./pages/models.js") },
+      { id: "providers", icon: "providers", admin: true, load: () => import("./pages/providers.js") },
+      { id: "nodes", icon: "nodes", load: () => import("./pages/nodes.js") },
+    ],
+  },
+  {
+    id: "watch",
+    pages: [
+      { id: "usage", icon: "usage", load: () => import("./pages/usage.js") },
+      { id: "requests", icon: "requests", admin: true, load: () => import("./pages/requests.js") },
+      { id: "health", icon: "health", admin: true, load: () => import("./pages/health.js") },
     ],
   },
   {
     id: "manage",
     pages: [
       { id: "keys", icon: "keys", load: () => import("./pages/keys.js") },
+      { id: "audit", icon: "audit", admin: true, load: () => import("./pages/audit.js") },
     ],
   },
 ];

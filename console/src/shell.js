@@ -4,7 +4,7 @@ import { t } from "./i18n.js";
 import { GROUPS, PAGES } from "./pages.js";
 import { Preferences } from "./preferences.js";
 import { address, place } from "./router.js";
-import { signOut } from "./session.js";
+import { isAdmin, signOut, user } from "./session.js";
 import { Button, IconButton } from "./ui/controls.js";
 import { Failure, Skeleton } from "./ui/feedback.js";
 import { Icon, Logo } from "./ui/icons.js";
@@ -12,7 +12,7 @@ import { Icon, Logo } from "./ui/icons.js";
 export function Shell() {
   const [open, setOpen] = useState(false);
   const { path } = place.value;
-  const page = PAGES.find((each) => each.id === (path[0] ?? "start"));
+  const page = PAGES.find((each) => each.id === (path[0] ?? "start") && isOpen(each));
   useEffect(() => setOpen(false), [path.join("/")]);
   return html`
     <a class="skip" href="#main" onClick=${skip}>${t("shell.skip")}</a>
@@ -27,6 +27,7 @@ export function Shell() {
         ${GROUPS.map((group) => html`<${Group} group=${group} current=${page?.id} />`)}
         <div class="nav-foot">
           <${Preferences} />
+          ${user.value && html`<p class="who" title=${user.value.email}>${user.value.name || user.value.email}</p>`}
           <${Button} kind="quiet" icon="out" onClick=${() => signOut()}>${t("signin.out")}<//>
         </div>
       </nav>
@@ -37,16 +38,19 @@ export function Shell() {
   `;
 }
 
+/** Whether this user may see a page at all. */
+const isOpen = (page) => !page.admin || isAdmin.value;
+
 function skip(event) {
   event.preventDefault();
   document.getElementById("main")?.focus();
 }
 
-const Group = ({ group, current }) => html`
+const Group = ({ group, current }) => group.pages.some(isOpen) && html`
   <div class="nav-group" role="group" aria-labelledby=${`nav-${group.id}`}>
     <h2 id=${`nav-${group.id}`}>${t(`nav.group.${group.id}`)}</h2>
     <ul>
-      ${group.pages.map(
+      ${group.pages.filter(isOpen).map(
         ({ id, icon }) => html`
           <li>
             <a href=${address([id])} aria-current=${id === current ? "page" : undefined}>

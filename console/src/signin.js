@@ -1,42 +1,105 @@
-// The door: the admin token, for this tab.
+// The door: a password, an identity provider, or the admin token; and the links that lead in for the first time.
 import { html, useState } from "./html.js";
+import { call } from "./api.js";
 import { rich, t } from "./i18n.js";
-import { ended, signInWithToken } from "./session.js";
+import { link } from "./links.js";
+import { door, ended, signInWithToken, signedInNow } from "./session.js";
 import { Preferences } from "./preferences.js";
-import { Form, TextField } from "./ui/controls.js";
+import { Button, Form, TextField } from "./ui/controls.js";
+import { Code } from "./ui/code.js";
 import { Notice } from "./ui/feedback.js";
 import { Logo } from "./ui/icons.js";
 import { Page } from "./ui/page.js";
 
 export function SignIn() {
-  const [token, setToken] = useState("");
-  const send = async () => {
-    try {
-      await signInWithToken(token.trim());
-    } catch (error) {
-      throw error.status === 401 ? new Error(t("signin.wrong")) : error;
-    }
-  };
+  const [way, setWay] = useState("");
+  const options = door.value?.options ?? {};
+  const shown = way || (link.value ? "link" : options.needs_setup || !options.password ? "token" : "password");
+  const Way = { link: Link, token: Token, password: Password }[shown] ?? Token;
   return html`
     <main class="door">
       <div class="door-brand"><${Logo} /><span>Trunkline</span></div>
       <div class="card door-card">
-        <${Page} title=${t("signin.title")} lead=${t("signin.lead")}>
-          ${ended.value && html`<${Notice} tone="warn">${t(ended.value)}<//>`}
-          <${Form} onSend=${send} action=${t("signin.action")} disabled=${!token.trim()}>
-            <${TextField}
-              label=${t("signin.token")}
-              hint=${rich("signin.token_hint", { file: html`<code>credentials.json</code>` })}
-              type="password"
-              name="token"
-              value=${token}
-              onValue=${setToken}
-              autofocus
-            />
-          <//>
-        <//>
+        <${Way} options=${options} onWay=${setWay} />
       </div>
       <${Preferences} />
     </main>
+  `;
+}
+
+const Ended = () => ended.value && html`<${Notice} tone="warn">${t(ended.value)}<//>`;
+
+function Password({ options, onWay }) {
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const send = async () => {
+    try {
+      await call("SignIn", { email, password });
+    } catch (error) {
+      throw error.status === 401 ? new Error(t("signin.wrong_password")) : error;
+    }
+    await signedInNow();
+  };
+  return html`
+    <${Page} title=${t("signin.title")} lead=${t("signin.lead")}>
+      <${Ended} />
+      ${(options.oidc ?? []).map(
+        (each) => html`<a class="button wide" href=${`/admin/v1/sign-in/oidc/${encodeURIComponent(each.name)}`}>${t("signin.with", { name: each.title || each.name })}</a>`,
+      )}
+      <${Form} onSend=${send} action=${t("signin.action")} disabled=${!email || !password}>
+        <${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${email} onValue=${setEmail} autofocus />
+        <${TextField} label=${t("signin.password")} type="password" name="password" autocomplete="current-password" value=${password} onValue=${setPassword} />
+      <//>
+      <${Button} kind="quiet" onClick=${() => onWay("token")}>${t("signin.by_token")}<//>
+    <//>
+  `;
+}
+
+function Token({ options, onWay }) {
+  const [token, setToken] = useState("");
+  const send = async () => {
+    if (!(await signInWithToken(token.trim()))) throw new Error(t("signin.wrong"));
+  };
+  return html`
+    <${Page} title=${t("signin.title")} lead=${t("signin.lead")}>
+      <${Ended} />
+      ${options.needs_setup &&
+      html`<div class="stack"><p>${t("signin.setup_hint")}</p><${Code} text="trunkline users setup-link" /></div>`}
+      <${Form} onSend=${send} action=${t("signin.action")} disabled=${!token.trim()}>
+        <${TextField} label=${t("signin.token")} type="password" name="token" value=${token} onValue=${setToken} autofocus
+          hint=${rich("signin.token_hint", { file: html`<code>credentials.json</code>` })} />
+      <//>
+      ${options.password && !options.needs_setup && html`<${Button} kind="quiet" onClick=${() => onWay("password")}>${t("signin.by_password")}<//>`}
+    <//>
+  `;
+}
+
+/** Someone came by a link that makes an account, or gives one a new password. */
+function Link({ onWay }) {
+  const { kind = "setup", token = "" } = link.value ?? {};
+  const [email, setEmail] = useState("");
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const ready = password.length >= 12 && (kind !== "setup" || email);
+  const send = async () => {
+    if (kind === "setup") await call("RedeemSetupLink", { token, email, name, password });
+    else if (kind === "invite") await call(/** @type {any} */ ("RedeemInvitation"), { token, name, password });
+    else await call(/** @type {any} */ ("RedeemResetLink"), { token, password });
+    link.value = null;
+    await signedInNow();
+  };
+  const leave = () => {
+    link.value = null;
+    onWay("");
+  };
+  return html`
+    <${Page} title=${t(`link.${kind}`)} lead=${t(`link.${kind}_lead`)}>
+      <${Form} onSend=${send} action=${t(`link.${kind}_action`)} onCancel=${leave} disabled=${!ready}>
+        ${kind === "setup" && html`<${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${email} onValue=${setEmail} autofocus />`}
+        ${kind !== "reset" && html`<${TextField} label=${t("link.name")} name="name" autocomplete="name" optional value=${name} onValue=${setName} />`}
+        <${TextField} label=${t("signin.password")} hint=${t("link.password_hint")} type="password" name="password" autocomplete="new-password"
+          value=${password} onValue=${setPassword} />
+      <//>
+    <//>
   `;
 }

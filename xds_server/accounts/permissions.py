@@ -114,6 +114,7 @@ RULES: Mapping[str, Rule] = {
     "CompareTargets": _USAGE,
     "ExportUsage": _USAGE,
     # Views of the console: each is made of the calls above, whose rules hold inside it as well.
+    "GetDoor": Rule(Need.ANYBODY),
     "GetOverview": Rule(Need.READ),
     "GetKeysView": Rule(Need.READ),
     "GetModelsView": Rule(Need.READ),

@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
-from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, console_pb2 as views, console_pb2_grpc
+from trunkline_proto.admin.v1 import (
+    accounts_pb2 as accounts,
+    admin_pb2 as pb,
+    admin_pb2_grpc,
+    console_pb2 as views,
+    console_pb2_grpc,
+)
 
 from xds_server.accounts import permissions
 from xds_server.accounts.caller import current
@@ -39,6 +45,14 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         self._admin = admin
         self._edge = edge
         self._nodes = nodes
+
+    @reporting
+    async def GetDoor(self, request: views.GetDoorRequest, context: Context) -> views.GetDoorResponse:
+        ask = _Asking(self._admin, context)
+        return views.GetDoorResponse(
+            options=await ask(accounts.GetSignInOptionsRequest()),
+            me=await ask(accounts.GetMeRequest()) if current().is_somebody else None,
+        )
 
     @reporting
     async def GetOverview(self, request: views.GetOverviewRequest, context: Context) -> views.GetOverviewResponse:
@@ -97,6 +111,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             providers=[each.name for each in providers],
             organisations=[each.name for each in organisations],
             offered=sorted({offer.model for each in nodes for offer in each.offers}),
+            clients=self._clients(),
         )
 
     @reporting

@@ -19,6 +19,7 @@ export const METHODS = {
   ExplainRoute: ["GET", "/admin/v1/routes:explain"],
   Export: ["GET", "/admin/v1/export"],
   FinishOidc: ["POST", "/admin/v1/oidc:finish"],
+  GetDoor: ["GET", "/admin/v1/console/door"],
   GetGateway: ["GET", "/admin/v1/gateway"],
   GetKeysView: ["GET", "/admin/v1/console/keys"],
   GetMe: ["GET", "/admin/v1/me"],

@@ -366,6 +366,14 @@ export interface Gateway {
   oidc?: IdentityProvider[];
 }
 
+export interface GetDoorRequest {
+}
+
+export interface GetDoorResponse {
+  options?: GetSignInOptionsResponse;
+  me?: GetMeResponse;
+}
+
 export interface GetGatewayRequest {
 }
 
@@ -402,6 +410,7 @@ export interface GetModelsViewResponse {
   providers?: string[];
   organisations?: string[];
   offered?: string[];
+  clients?: ClientsAddress;
 }
 
 export interface GetNodesViewRequest {
@@ -1539,6 +1548,7 @@ export interface Methods {
   ExplainRoute: { request: ExplainRouteRequest; response: ExplainRouteResponse };
   Export: { request: ExportRequest; response: ExportResponse };
   FinishOidc: { request: FinishOidcRequest; response: FinishOidcResponse };
+  GetDoor: { request: GetDoorRequest; response: GetDoorResponse };
   GetGateway: { request: GetGatewayRequest; response: GetGatewayResponse };
   GetKeysView: { request: GetKeysViewRequest; response: GetKeysViewResponse };
   GetMe: { request: GetMeRequest; response: GetMeResponse };

@@ -13,6 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from trunkline_proto.admin.v1 import accounts_pb2 as trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2
 from trunkline_proto.admin.v1 import admin_pb2 as trunkline__proto_dot_admin_dot_v1_dot_admin__pb2
 try:
   trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2 = trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.trunkline__proto_dot_admin_dot_v1_dot_accounts__pb2
@@ -37,13 +38,15 @@ except AttributeError:
 from trunkline_proto.ledger.v1 import ledger_pb2 as trunkline__proto_dot_ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/console.proto\x12\x12trunkline.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a$trunkline_proto/admin/v1/admin.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"<\n\x0e\x43lientsAddress\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x14\n\x12GetOverviewRequest\"\xc4\x02\n\x13GetOverviewResponse\x12\x33\n\x07\x63lients\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12\x11\n\tproviders\x18\x02 \x01(\r\x12\x13\n\x0b\x63redentials\x18\x03 \x01(\r\x12\x15\n\rorganisations\x18\x04 \x01(\r\x12\x0c\n\x04keys\x18\x05 \x01(\r\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x14\n\x0cnodes_online\x18\x08 \x01(\r\x12\x15\n\rnodes_invited\x18\t \x01(\x08\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x10\n\x08problems\x18\x0b \x03(\t\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\"-\n\x12GetKeysViewRequest\x12\x17\n\x0finclude_revoked\x18\x01 \x01(\x08\"\xe7\x01\n\x13GetKeysViewResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.trunkline.admin.v1.Key\x12\x37\n\rorganisations\x18\x02 \x03(\x0b\x32 .trunkline.admin.v1.Organisation\x12\x0e\n\x06models\x18\x03 \x03(\t\x12+\n\x05usage\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\"\x16\n\x14GetModelsViewRequest\"\x8c\x01\n\x15GetModelsViewResponse\x12\x38\n\x06routes\x18\x01 \x03(\x0b\x32(.trunkline.admin.v1.ExplainRouteResponse\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x15\n\rorganisations\x18\x03 \x03(\t\x12\x0f\n\x07offered\x18\x04 \x03(\t\"\x19\n\x17GetProvidersViewRequest\"\xa3\x01\n\x18GetProvidersViewResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.trunkline.admin.v1.Provider\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12)\n\x06routes\x18\x03 \x03(\x0b\x32\x19.trunkline.admin.v1.Route\"\x15\n\x13GetNodesViewRequest\"\xa6\x01\n\x14GetNodesViewResponse\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.Node\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x37\n\rcontributions\x18\x03 \x03(\x0b\x32 .trunkline.admin.v1.Contribution\x12\x15\n\rnodes_invited\x18\x04 \x01(\x08\"q\n\x13GetUsageViewRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.trunkline.admin.v1.UsageFilter\x12)\n\x02\x62y\x18\x02 \x03(\x0e\x32\x1d.trunkline.admin.v1.Dimension\"\xe9\x03\n\x14GetUsageViewResponse\x12+\n\x05total\x18\x01 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctotal_before\x18\x02 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12*\n\x04rows\x18\x03 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x31\n\x0brows_before\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x0e\n\x06groups\x18\x05 \x01(\r\x12+\n\x05times\x18\x06 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctimes_before\x18\x07 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x08heaviest\x18\x08 \x03(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x35\n\x07targets\x18\t \x03(\x0b\x32$.trunkline.admin.v1.TargetComparison\x12\x17\n\x0frefused_records\x18\n \x01(\x04\x12\r\n\x05since\x18\x0b \x01(\x03\x12\r\n\x05until\x18\x0c \x01(\x03\x32\xb6\x06\n\x07\x43onsole\x12\x82\x01\n\x0bGetOverview\x12&.trunkline.admin.v1.GetOverviewRequest\x1a\'.trunkline.admin.v1.GetOverviewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/overview\x12~\n\x0bGetKeysView\x12&.trunkline.admin.v1.GetKeysViewRequest\x1a\'.trunkline.admin.v1.GetKeysViewResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/keys\x12\x86\x01\n\rGetModelsView\x12(.trunkline.admin.v1.GetModelsViewRequest\x1a).trunkline.admin.v1.GetModelsViewResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/admin/v1/console/models\x12\x92\x01\n\x10GetProvidersView\x12+.trunkline.admin.v1.GetProvidersViewRequest\x1a,.trunkline.admin.v1.GetProvidersViewResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/admin/v1/console/providers\x12\x82\x01\n\x0cGetNodesView\x12\'.trunkline.admin.v1.GetNodesViewRequest\x1a(.trunkline.admin.v1.GetNodesViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/nodes\x12\x82\x01\n\x0cGetUsageView\x12\'.trunkline.admin.v1.GetUsageViewRequest\x1a(.trunkline.admin.v1.GetUsageViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/usageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/console.proto\x12\x12trunkline.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\'trunkline_proto/admin/v1/accounts.proto\x1a$trunkline_proto/admin/v1/admin.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"\x10\n\x0eGetDoorRequest\"\x7f\n\x0fGetDoorResponse\x12=\n\x07options\x18\x01 \x01(\x0b\x32,.trunkline.admin.v1.GetSignInOptionsResponse\x12-\n\x02me\x18\x02 \x01(\x0b\x32!.trunkline.admin.v1.GetMeResponse\"<\n\x0e\x43lientsAddress\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x14\n\x12GetOverviewRequest\"\xc4\x02\n\x13GetOverviewResponse\x12\x33\n\x07\x63lients\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12\x11\n\tproviders\x18\x02 \x01(\r\x12\x13\n\x0b\x63redentials\x18\x03 \x01(\r\x12\x15\n\rorganisations\x18\x04 \x01(\r\x12\x0c\n\x04keys\x18\x05 \x01(\r\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x14\n\x0cnodes_online\x18\x08 \x01(\r\x12\x15\n\rnodes_invited\x18\t \x01(\x08\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x10\n\x08problems\x18\x0b \x03(\t\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\"-\n\x12GetKeysViewRequest\x12\x17\n\x0finclude_revoked\x18\x01 \x01(\x08\"\xe7\x01\n\x13GetKeysViewResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.trunkline.admin.v1.Key\x12\x37\n\rorganisations\x18\x02 \x03(\x0b\x32 .trunkline.admin.v1.Organisation\x12\x0e\n\x06models\x18\x03 \x03(\t\x12+\n\x05usage\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\"\x16\n\x14GetModelsViewRequest\"\xc1\x01\n\x15GetModelsViewResponse\x12\x38\n\x06routes\x18\x01 \x03(\x0b\x32(.trunkline.admin.v1.ExplainRouteResponse\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x15\n\rorganisations\x18\x03 \x03(\t\x12\x0f\n\x07offered\x18\x04 \x03(\t\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\"\x19\n\x17GetProvidersViewRequest\"\xa3\x01\n\x18GetProvidersViewResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.trunkline.admin.v1.Provider\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12)\n\x06routes\x18\x03 \x03(\x0b\x32\x19.trunkline.admin.v1.Route\"\x15\n\x13GetNodesViewRequest\"\xa6\x01\n\x14GetNodesViewResponse\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.Node\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x37\n\rcontributions\x18\x03 \x03(\x0b\x32 .trunkline.admin.v1.Contribution\x12\x15\n\rnodes_invited\x18\x04 \x01(\x08\"q\n\x13GetUsageViewRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.trunkline.admin.v1.UsageFilter\x12)\n\x02\x62y\x18\x02 \x03(\x0e\x32\x1d.trunkline.admin.v1.Dimension\"\xe9\x03\n\x14GetUsageViewResponse\x12+\n\x05total\x18\x01 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctotal_before\x18\x02 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12*\n\x04rows\x18\x03 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x31\n\x0brows_before\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x0e\n\x06groups\x18\x05 \x01(\r\x12+\n\x05times\x18\x06 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctimes_before\x18\x07 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x08heaviest\x18\x08 \x03(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x35\n\x07targets\x18\t \x03(\x0b\x32$.trunkline.admin.v1.TargetComparison\x12\x17\n\x0frefused_records\x18\n \x01(\x04\x12\r\n\x05since\x18\x0b \x01(\x03\x12\r\n\x05until\x18\x0c \x01(\x03\x32\xaa\x07\n\x07\x43onsole\x12r\n\x07GetDoor\x12\".trunkline.admin.v1.GetDoorRequest\x1a#.trunkline.admin.v1.GetDoorResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/door\x12\x82\x01\n\x0bGetOverview\x12&.trunkline.admin.v1.GetOverviewRequest\x1a\'.trunkline.admin.v1.GetOverviewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/overview\x12~\n\x0bGetKeysView\x12&.trunkline.admin.v1.GetKeysViewRequest\x1a\'.trunkline.admin.v1.GetKeysViewResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/keys\x12\x86\x01\n\rGetModelsView\x12(.trunkline.admin.v1.GetModelsViewRequest\x1a).trunkline.admin.v1.GetModelsViewResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/admin/v1/console/models\x12\x92\x01\n\x10GetProvidersView\x12+.trunkline.admin.v1.GetProvidersViewRequest\x1a,.trunkline.admin.v1.GetProvidersViewResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/admin/v1/console/providers\x12\x82\x01\n\x0cGetNodesView\x12\'.trunkline.admin.v1.GetNodesViewRequest\x1a(.trunkline.admin.v1.GetNodesViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/nodes\x12\x82\x01\n\x0cGetUsageView\x12\'.trunkline.admin.v1.GetUsageViewRequest\x1a(.trunkline.admin.v1.GetUsageViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/usageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.admin.v1.console_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_CONSOLE'].methods_by_name['GetDoor']._options = None
+  _globals['_CONSOLE'].methods_by_name['GetDoor']._serialized_options = b'\202\323\344\223\002\030\022\026/admin/v1/console/door'
   _globals['_CONSOLE'].methods_by_name['GetOverview']._options = None
   _globals['_CONSOLE'].methods_by_name['GetOverview']._serialized_options = b'\202\323\344\223\002\034\022\032/admin/v1/console/overview'
   _globals['_CONSOLE'].methods_by_name['GetKeysView']._options = None
@@ -56,32 +59,36 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_CONSOLE'].methods_by_name['GetNodesView']._serialized_options = b'\202\323\344\223\002\031\022\027/admin/v1/console/nodes'
   _globals['_CONSOLE'].methods_by_name['GetUsageView']._options = None
   _globals['_CONSOLE'].methods_by_name['GetUsageView']._serialized_options = b'\202\323\344\223\002\031\022\027/admin/v1/console/usage'
-  _globals['_CLIENTSADDRESS']._serialized_start=170
-  _globals['_CLIENTSADDRESS']._serialized_end=230
-  _globals['_GETOVERVIEWREQUEST']._serialized_start=232
-  _globals['_GETOVERVIEWREQUEST']._serialized_end=252
-  _globals['_GETOVERVIEWRESPONSE']._serialized_start=255
-  _globals['_GETOVERVIEWRESPONSE']._serialized_end=579
-  _globals['_GETKEYSVIEWREQUEST']._serialized_start=581
-  _globals['_GETKEYSVIEWREQUEST']._serialized_end=626
-  _globals['_GETKEYSVIEWRESPONSE']._serialized_start=629
-  _globals['_GETKEYSVIEWRESPONSE']._serialized_end=860
-  _globals['_GETMODELSVIEWREQUEST']._serialized_start=862
-  _globals['_GETMODELSVIEWREQUEST']._serialized_end=884
-  _globals['_GETMODELSVIEWRESPONSE']._serialized_start=887
-  _globals['_GETMODELSVIEWRESPONSE']._serialized_end=1027
-  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_start=1029
-  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_end=1054
-  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_start=1057
-  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_end=1220
-  _globals['_GETNODESVIEWREQUEST']._serialized_start=1222
-  _globals['_GETNODESVIEWREQUEST']._serialized_end=1243
-  _globals['_GETNODESVIEWRESPONSE']._serialized_start=1246
-  _globals['_GETNODESVIEWRESPONSE']._serialized_end=1412
-  _globals['_GETUSAGEVIEWREQUEST']._serialized_start=1414
-  _globals['_GETUSAGEVIEWREQUEST']._serialized_end=1527
-  _globals['_GETUSAGEVIEWRESPONSE']._serialized_start=1530
-  _globals['_GETUSAGEVIEWRESPONSE']._serialized_end=2019
-  _globals['_CONSOLE']._serialized_start=2022
-  _globals['_CONSOLE']._serialized_end=2844
+  _globals['_GETDOORREQUEST']._serialized_start=211
+  _globals['_GETDOORREQUEST']._serialized_end=227
+  _globals['_GETDOORRESPONSE']._serialized_start=229
+  _globals['_GETDOORRESPONSE']._serialized_end=356
+  _globals['_CLIENTSADDRESS']._serialized_start=358
+  _globals['_CLIENTSADDRESS']._serialized_end=418
+  _globals['_GETOVERVIEWREQUEST']._serialized_start=420
+  _globals['_GETOVERVIEWREQUEST']._serialized_end=440
+  _globals['_GETOVERVIEWRESPONSE']._serialized_start=443
+  _globals['_GETOVERVIEWRESPONSE']._serialized_end=767
+  _globals['_GETKEYSVIEWREQUEST']._serialized_start=769
+  _globals['_GETKEYSVIEWREQUEST']._serialized_end=814
+  _globals['_GETKEYSVIEWRESPONSE']._serialized_start=817
+  _globals['_GETKEYSVIEWRESPONSE']._serialized_end=1048
+  _globals['_GETMODELSVIEWREQUEST']._serialized_start=1050
+  _globals['_GETMODELSVIEWREQUEST']._serialized_end=1072
+  _globals['_GETMODELSVIEWRESPONSE']._serialized_start=1075
+  _globals['_GETMODELSVIEWRESPONSE']._serialized_end=1268
+  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_start=1270
+  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_end=1295
+  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_start=1298
+  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_end=1461
+  _globals['_GETNODESVIEWREQUEST']._serialized_start=1463
+  _globals['_GETNODESVIEWREQUEST']._serialized_end=1484
+  _globals['_GETNODESVIEWRESPONSE']._serialized_start=1487
+  _globals['_GETNODESVIEWRESPONSE']._serialized_end=1653
+  _globals['_GETUSAGEVIEWREQUEST']._serialized_start=1655
+  _globals['_GETUSAGEVIEWREQUEST']._serialized_end=1768
+  _globals['_GETUSAGEVIEWRESPONSE']._serialized_start=1771
+  _globals['_GETUSAGEVIEWRESPONSE']._serialized_end=2260
+  _globals['_CONSOLE']._serialized_start=2263
+  _globals['_CONSOLE']._serialized_end=3201
 # @@protoc_insertion_point(module_scope)

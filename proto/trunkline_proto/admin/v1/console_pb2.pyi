@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
@@ -21,6 +22,47 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class GetDoorRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDoorRequest: _TypeAlias = GetDoorRequest  # noqa: Y015
+
+@_typing.final
+class GetDoorResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    ME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def options(self) -> _accounts_pb2.GetSignInOptionsResponse: ...
+    @_builtins.property
+    def me(self) -> _accounts_pb2.GetMeResponse:
+        """Absent where nobody is signed in."""
+
+    def __init__(
+        self,
+        *,
+        options: _accounts_pb2.GetSignInOptionsResponse | None = ...,
+        me: _accounts_pb2.GetMeResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["me", b"me", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["me", b"me", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDoorResponse: _TypeAlias = GetDoorResponse  # noqa: Y015
 
 @_typing.final
 class ClientsAddress(_message.Message):
@@ -217,6 +259,7 @@ class GetModelsViewResponse(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     ORGANISATIONS_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.ExplainRouteResponse]:
         """By model, then by organisation."""
@@ -231,6 +274,8 @@ class GetModelsViewResponse(_message.Message):
     def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Models that nodes offer now."""
 
+    @_builtins.property
+    def clients(self) -> Global___ClientsAddress: ...
     def __init__(
         self,
         *,
@@ -238,10 +283,11 @@ class GetModelsViewResponse(_message.Message):
         providers: _abc.Iterable[_builtins.str] | None = ...,
         organisations: _abc.Iterable[_builtins.str] | None = ...,
         offered: _abc.Iterable[_builtins.str] | None = ...,
+        clients: Global___ClientsAddress | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offered", b"offered", "organisations", b"organisations", "providers", b"providers", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "offered", b"offered", "organisations", b"organisations", "providers", b"providers", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,11 @@ class ConsoleStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.GetDoor = channel.unary_unary(
+                '/trunkline.admin.v1.Console/GetDoor',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorResponse.FromString,
+                )
         self.GetOverview = channel.unary_unary(
                 '/trunkline.admin.v1.Console/GetOverview',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetOverviewRequest.SerializeToString,
@@ -48,6 +53,13 @@ class ConsoleStub(object):
 
 class ConsoleServicer(object):
     """Missing associated documentation comment in .proto file."""
+
+    def GetDoor(self, request, context):
+        """Who is signed in, if anybody is, and how one signs in. Needs no token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetOverview(self, request, context):
         """Where the gateway is, what it has, and what it has done lately.
@@ -91,6 +103,11 @@ class ConsoleServicer(object):
 
 def add_ConsoleServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetDoor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDoor,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorResponse.SerializeToString,
+            ),
             'GetOverview': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOverview,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetOverviewRequest.FromString,
@@ -130,6 +147,23 @@ def add_ConsoleServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Console(object):
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def GetDoor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Console/GetDoor',
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetDoorResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
     def GetOverview(request,

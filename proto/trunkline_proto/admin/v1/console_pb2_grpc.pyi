@@ -33,6 +33,8 @@ class ConsoleStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsoleAsyncStub: ...
+    GetDoor: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetDoorRequest, _console_pb2.GetDoorResponse]
+    """Who is signed in, if anybody is, and how one signs in. Needs no token."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetOverviewRequest, _console_pb2.GetOverviewResponse]
     """Where the gateway is, what it has, and what it has done lately."""
     GetKeysView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetKeysViewRequest, _console_pb2.GetKeysViewResponse]
@@ -46,6 +48,8 @@ class ConsoleStub:
 @_typing.type_check_only
 class ConsoleAsyncStub(ConsoleStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetDoor: _aio.UnaryUnaryMultiCallable[_console_pb2.GetDoorRequest, _console_pb2.GetDoorResponse]  # type: ignore[assignment]
+    """Who is signed in, if anybody is, and how one signs in. Needs no token."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_console_pb2.GetOverviewRequest, _console_pb2.GetOverviewResponse]  # type: ignore[assignment]
     """Where the gateway is, what it has, and what it has done lately."""
     GetKeysView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetKeysViewRequest, _console_pb2.GetKeysViewResponse]  # type: ignore[assignment]
@@ -57,6 +61,14 @@ class ConsoleAsyncStub(ConsoleStub):
     """Usage of a time beside that of the same length before it."""
 
 class ConsoleServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def GetDoor(
+        self,
+        request: _console_pb2.GetDoorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_console_pb2.GetDoorResponse, _abc.Awaitable[_console_pb2.GetDoorResponse]]:
+        """Who is signed in, if anybody is, and how one signs in. Needs no token."""
+
     @_abc_1.abstractmethod
     def GetOverview(
         self,

@@ -1,0 +1,15 @@
+// Links that lead in: `#setup=…`, `#invite=…`, `#reset=…`. The value leaves the address bar and the history at once.
+import { signal } from "./html.js";
+
+const FOUND = /^#(setup|invite|reset)=([\w-]+)$/;
+
+function take() {
+  const found = FOUND.exec(location.hash);
+  if (!found) return null;
+  history.replaceState(null, "", location.pathname);
+  return { kind: found[1], token: found[2] };
+}
+
+/** `{kind, token}`; null where nobody came by a link, or it was used. */
+export const link = signal(take());
+addEventListener("hashchange", () => (link.value = take() ?? link.value));

@@ -1,0 +1,91 @@
+// Health: who runs what, who refused what, and what an operator has to do about it.
+import { html } from "../html.js";
+import { ago, count, day, moment, num } from "../format.js";
+import { t } from "../i18n.js";
+import { useView } from "../view.js";
+import { Badge, Empty, Loaded, Notice } from "../ui/feedback.js";
+import { Card, Figure, Page } from "../ui/page.js";
+import { Table } from "../ui/table.js";
+
+const EVERY = 5;
+
+export default function Health() {
+  const view = useView("GetStatus", {}, { every: EVERY });
+  return html`
+    <${Page} title=${t("nav.health")} lead=${t("health.lead")}>
+      <${Loaded} view=${view}>${(status) => html`<${Shown} status=${status} />`}<//>
+    <//>
+  `;
+}
+
+function Shown({ status }) {
+  const clients = status.clients ?? [];
+  const rejections = status.recent_rejections ?? [];
+  const peers = status.refused_peers ?? [];
+  const { certificate } = status;
+  const connected = (kind) => clients.filter((each) => each.kind === kind && each.connected).length;
+  const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
+  return html`
+    ${status.problems?.map((each) => html`<${Notice} tone="bad" title=${t("health.problem")}>${each}<//>`)}
+    ${isWell && html`<${Notice} tone="ok">${t("health.well")}<//>`}
+    <${Card} class="after">
+      <dl class="figures">
+        <${Figure} label=${t("health.envoys")} value=${count(connected("envoy"))} />
+        <${Figure} label=${t("health.translators")} value=${count(connected("translator"))} />
+        <${Figure} label=${t("health.revision")} value=${count(status.revision)} />
+        <${Figure} label=${t("health.refused_records")} value=${count(status.refused_records)} />
+        ${certificate && html`<${Figure} label=${t("health.certificate")} value=${day(num(certificate.expires_at) * 1000)} note=${certificate.problem || certificate.names?.join(", ")} />`}
+      </dl>
+    <//>
+    <${Card} title=${t("health.clients")}><${Clients} clients=${clients} revision=${num(status.revision)} /><//>
+    ${rejections.length > 0 && html`<${Card} title=${t("health.rejections")}><${Rejections} rejections=${rejections} /><//>`}
+    ${peers.length > 0 && html`<${Card} title=${t("health.peers")}><${Peers} peers=${peers} /><//>`}
+  `;
+}
+
+const isRefusing = (client) => (client.types ?? []).some((each) => each.rejection);
+const short = (type) => (type ?? "").split(".").at(-1);
+const lag = (client, revision) => Math.max(0, ...(client.types ?? []).filter((each) => each.pending).map((each) => revision - num(each.accepted_revision)));
+const slowest = (client) => Math.max(0, ...(client.types ?? []).map((each) => num(each.last_ack_ms)));
+const sum = (client, field) => (client.types ?? []).reduce((total, each) => total + num(each[field]), 0);
+
+function Clients({ clients, revision }) {
+  const columns = [
+    { id: "client", title: t("health.client"), main: true, sort: (each) => each.client_id, cell: (each) => html`${each.client_id}<span class="sub">${each.kind} · ${each.software}</span>` },
+    { id: "state", title: t("key.state"), cell: (each) => html`<${ClientState} client=${each} />` },
+    { id: "since", title: t("health.since"), sort: (each) => num(each.since), cell: (each) => html`<span title=${moment(num(each.since) * 1000)}>${ago(num(each.since))}</span>` },
+    { id: "lag", title: t("health.lag"), number: true, cell: (each) => count(lag(each, revision)) },
+    { id: "ack", title: t("health.ack"), number: true, cell: (each) => t("unit.ms", { n: slowest(each) }) },
+    { id: "acks", title: t("health.acks"), number: true, cell: (each) => `${count(sum(each, "acks"))} / ${count(sum(each, "nacks"))}` },
+  ];
+  const empty = html`<${Empty} icon="health" title=${t("health.nobody")}><p>${t("health.nobody_text")}</p><//>`;
+  return html`<${Table} label=${t("health.clients")} columns=${columns} rows=${clients} rowKey=${(each) => `${each.client_id} ${each.peer}`} empty=${empty} initial="client" />`;
+}
+
+function ClientState({ client }) {
+  const refusal = (client.types ?? []).find((each) => each.rejection);
+  if (!client.connected) return html`<${Badge} tone="bad">${t("health.gone")}<//>`;
+  if (refusal) return html`<span><${Badge} tone="bad">${t("health.refuses", { what: short(refusal.type_url) })}<//><span class="sub">${refusal.rejection.reason}</span></span>`;
+  if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${client.problem}</span></span>`;
+  return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
+}
+
+function Rejections({ rejections }) {
+  const columns = [
+    { id: "when", title: t("usage.when"), main: true, cell: (each) => moment(num(each.at) * 1000) },
+    { id: "client", title: t("health.client"), cell: (each) => each.client_id },
+    { id: "what", title: t("health.what"), cell: (each) => html`<span>${short(each.type_url)}<span class="sub">${(each.resource_names ?? []).join(", ")}</span></span>` },
+    { id: "reason", title: t("health.reason"), cell: (each) => html`<span class="broken-words">${each.reason}</span>` },
+  ];
+  return html`<${Table} label=${t("health.rejections")} columns=${columns} rows=${rejections} rowKey=${(each) => `${each.at} ${each.client_id} ${each.type_url}`} />`;
+}
+
+function Peers({ peers }) {
+  const columns = [
+    { id: "peer", title: t("health.peer"), main: true, cell: (each) => each.peer },
+    { id: "reason", title: t("health.reason"), cell: (each) => each.reason },
+    { id: "count", title: t("health.count"), number: true, cell: (each) => count(each.count) },
+    { id: "when", title: t("usage.when"), cell: (each) => ago(num(each.at)) },
+  ];
+  return html`<${Table} label=${t("health.peers")} columns=${columns} rows=${peers} rowKey=${(each) => each.peer} />`;
+}

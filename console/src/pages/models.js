@@ -1,0 +1,87 @@
+// Models: the catalogue of what clients can ask for; one of them is a route with a page of its own.
+import { html, useState } from "../html.js";
+import { count, duration, num, usd } from "../format.js";
+import { t } from "../i18n.js";
+import { address, place } from "../router.js";
+import { isAdmin } from "../session.js";
+import { useView } from "../view.js";
+import { Code } from "../ui/code.js";
+import { Button } from "../ui/controls.js";
+import { Badge, Empty, Loaded } from "../ui/feedback.js";
+import { Manager, Page } from "../ui/page.js";
+import { Table } from "../ui/table.js";
+import { RoutePage } from "../routes/page.js";
+import { RouteDialog } from "../routes/form.js";
+import { Share } from "../routes/targets.js";
+
+/** Seconds; weights and health follow what is measured. */
+const EVERY = 10;
+
+export default function Models() {
+  const view = useView("GetModelsView", {}, { every: EVERY });
+  const { path, query } = place.value;
+  const [adding, setAdding] = useState(false);
+  if (path[1]) return html`<${RoutePage} view=${view} model=${path[1]} organisation=${query.org ?? ""} />`;
+  const add = isAdmin.value && html`<${Button} kind="primary" icon="plus" disabled=${!view.data} onClick=${() => setAdding(true)}>${t("route.new")}<//>`;
+  return html`
+    <${Page} title=${t("nav.models")} lead=${t("models.lead")} actions=${add}>
+      <${Loaded} view=${view}>${(data) => html`<${Catalogue} data=${data} add=${add} />`}<//>
+      ${adding && html`<${RouteDialog} data=${view.data} onClose=${() => setAdding(false)} onDone=${view.reload} />`}
+    <//>
+  `;
+}
+
+function Catalogue({ data, add }) {
+  const columns = [
+    {
+      id: "model",
+      title: t("route.model"),
+      main: true,
+      sort: ({ route }) => route.model,
+      cell: ({ route }) => html`
+        <a href=${address(["models", route.model], { org: route.organisation ?? "" })}>${route.model}</a> <${Manager} manager=${route.managed_by} />
+        ${route.organisation && html`<span class="sub">${t("models.only", { organisation: route.organisation })}</span>`}
+      `,
+    },
+    { id: "strategy", title: t("route.strategy"), sort: ({ route }) => route.strategy ?? "", cell: ({ route }) => t(`strategy.${route.strategy ?? "STRATEGY_WEIGHTED"}`) },
+    { id: "targets", title: t("route.targets"), cell: (each) => html`<${Share} explained=${each} />` },
+    { id: "price", title: t("models.price"), cell: ({ route }) => html`<${Prices} targets=${route.targets ?? []} />` },
+    { id: "context", title: t("route.context"), number: true, sort: ({ route }) => context(route), cell: ({ route }) => (context(route) ? count(context(route)) : "–") },
+    { id: "speed", title: t("models.speed"), number: true, cell: (each) => html`<${Speed} targets=${each.targets ?? []} />` },
+    { id: "state", title: t("key.state"), cell: (each) => html`<${State} targets=${each.targets ?? []} />` },
+  ];
+  const empty = html`
+    <${Empty} icon="models" title=${t("models.empty")} action=${add}>
+      <p>${t("models.empty_text")}</p>
+      <${Code} text="trunkline routes set gpt-4.1 --target openai/gpt-4.1" />
+    <//>
+  `;
+  return html`<${Table} label=${t("nav.models")} columns=${columns} rows=${data.routes ?? []} empty=${empty} initial="model"
+    rowKey=${({ route }) => route.id} search=${({ route }) => `${route.model} ${route.organisation ?? ""}`} />`;
+}
+
+const context = (route) => Math.max(0, ...(route.targets ?? []).map((each) => num(each.context)));
+
+/** Cheapest target's price, USD per million tokens. */
+function Prices({ targets }) {
+  const priced = targets.map((each) => each.price).filter((each) => each?.input);
+  if (!priced.length) return html`<span class="muted">${t("models.no_price")}</span>`;
+  const cheapest = priced.reduce((a, b) => (num(a.input) + num(a.output) <= num(b.input) + num(b.output) ? a : b));
+  return html`${usd(num(cheapest.input) / 1e6)} / ${usd(num(cheapest.output) / 1e6)}${priced.length > 1 && html`<span class="sub">${t("models.from")}</span>`}`;
+}
+
+function Speed({ targets }) {
+  const measured = targets.filter((each) => num(each.first_byte_us));
+  if (!measured.length) return html`<span class="muted">–</span>`;
+  const first = measured[0];
+  const speed = num(first.millitokens_per_second) / 1000;
+  return html`<span>${duration(num(first.first_byte_us) / 1000)}${speed > 0 && html`<span class="sub">${t("unit.tps", { n: count(Math.round(speed)) })}</span>`}</span>`;
+}
+
+function State({ targets }) {
+  const down = targets.filter((each) => each.down).length;
+  if (!targets.length) return html`<${Badge} tone="bad">${t("models.no_targets")}<//>`;
+  if (down === targets.length) return html`<${Badge} tone="bad">${t("models.down")}<//>`;
+  if (down) return html`<${Badge} tone="warn">${t("models.some_down", { n: down })}<//>`;
+  return html`<${Badge} tone="ok">${t("models.well")}<//>`;
+}

@@ -1,0 +1,68 @@
+// Lines over time, drawn by uPlot when they are needed. A table beside them says the same to those who see none.
+import { html, useEffect, useRef } from "../html.js";
+import { language, t } from "../i18n.js";
+import { colours, theme } from "../theme.js";
+
+const HEIGHT = 220;
+
+/** The library and its stylesheet, once. @returns {Promise<any>} */
+let library;
+function load() {
+  library ??= new Promise((resolve, reject) => {
+    const sheet = document.createElement("link");
+    sheet.rel = "stylesheet";
+    sheet.href = new URL("../../vendor/uplot.css", import.meta.url).href;
+    document.head.append(sheet);
+    import("../../vendor/uplot.js").then((found) => resolve(found.default), reject);
+  });
+  return library;
+}
+
+/**
+ * @param {{label: string, times: number[], series: {name: string, values: (number | null)[]}[], format: (value: number) => string}} props
+ *   `times` are Unix seconds; the second series is the time before, drawn faintly.
+ */
+export function Chart({ label, times, series, format }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const drawn = JSON.stringify([times, series, theme.value, language.value]);
+  useEffect(() => {
+    let plot;
+    let gone = false;
+    const resize = new ResizeObserver(() => plot?.setSize({ width: place.current?.clientWidth ?? 300, height: HEIGHT }));
+    load().then((UPlot) => {
+      if (gone || !place.current) return;
+      const [accent, muted, line] = colours("accent", "muted", "line");
+      const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+      plot = new UPlot(
+        {
+          width: place.current.clientWidth,
+          height: HEIGHT,
+          cursor: { y: false },
+          legend: { live: true },
+          scales: { y: { range: (_, __, most) => [0, most || 1] } },
+          axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map(format) }],
+          series: [
+            { value: (_, at) => (at === null ? "" : new Date(at * 1000).toLocaleString(language.value, { dateStyle: "short", timeStyle: "short" })) },
+            ...series.map((each, index) => ({
+              label: each.name,
+              stroke: index ? muted : accent,
+              width: index ? 1 : 2,
+              dash: index ? [4, 4] : undefined,
+              fill: index ? undefined : `${accent}1a`,
+              value: (_, value) => (value === null ? "–" : format(value)),
+            })),
+          ],
+        },
+        [times, ...series.map((each) => each.values)],
+        place.current,
+      );
+      resize.observe(place.current);
+    });
+    return () => {
+      gone = true;
+      resize.disconnect();
+      plot?.destroy();
+    };
+  }, [drawn]);
+  return html`<div class="chart" ref=${place} role="img" aria-label=${t("chart.label", { label })}></div>`;
+}
