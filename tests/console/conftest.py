@@ -94,11 +94,19 @@ class Window:
         self.page.wait_for_selector(".skeleton", state="detached")
         return self.page
 
+    def give_token(self, token: str) -> Page:
+        """Sends the form with a token."""
+        page = self.open()
+        other = page.get_by_role("button", name="Sign in with the admin token")
+        if other.count():  # where there are accounts
+            other.click()
+        page.get_by_label("Admin token").fill(token)
+        page.keyboard.press("Enter")
+        return page
+
     def sign_in(self) -> Page:
         """With the admin token, by the form."""
-        page = self.open()
-        page.get_by_label("Admin token").fill(self.gateway.credentials["admin_token"])
-        page.get_by_role("button", name="Sign in").click()
+        page = self.give_token(self.gateway.credentials["admin_token"])
         page.get_by_role("heading", name="Start", level=1).wait_for()
         return self.settled()
 

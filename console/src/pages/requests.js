@@ -47,7 +47,7 @@ function Running() {
   const view = useView("ListRequests", { limit: MOST_RUNNING }, { every: 1 });
   const columns = [
     { id: "model", title: t("route.model"), main: true, cell: (each) => html`<a href=${address(["requests", each.id])}>${each.model}</a><span class="sub mono">${each.id.slice(0, 8)}</span>` },
-    { id: "who", title: t("requests.who"), cell: (each) => html`<span>${each.organisation}/${each.key}<span class="sub">${[each.end_user, each.tag].filter(Boolean).join(" · ")}</span></span>` },
+    { id: "who", title: t("requests.who"), cell: (each) => html`<span>${each.key}<span class="sub">${[each.end_user, each.tag].filter(Boolean).join(" · ")}</span></span>` },
     { id: "state", title: t("key.state"), cell: (each) => html`<${RunningState} request=${each} />` },
     { id: "target", title: t("usage.target"), cell: (each) => html`<span>${each.target_id || "–"}${num(each.attempt) > 1 && html`<span class="sub">${t("requests.attempt", { n: each.attempt })}</span>`}</span>` },
     { id: "elapsed", title: t("requests.elapsed"), number: true, sort: (each) => num(each.elapsed_us), cell: (each) => duration(num(each.elapsed_us) / 1000) },
@@ -102,7 +102,7 @@ function Found({ first, request }) {
   const columns = [
     { id: "when", title: t("usage.when"), main: true, cell: ({ record }) => html`<a href=${address(["requests", record.id])} title=${moment(num(record.started_at_us) / 1000)}>${clock(num(record.started_at_us) / 1000)}</a><span class="sub mono">${record.id.slice(0, 8)}</span>` },
     { id: "model", title: t("route.model"), cell: ({ record }) => html`<span>${record.model}<span class="sub">${record.target_id}</span></span>` },
-    { id: "who", title: t("requests.who"), cell: (each) => html`<span>${each.organisation}/${each.key}<span class="sub">${[each.record.end_user, each.record.tag].filter(Boolean).join(" · ")}</span></span>` },
+    { id: "who", title: t("requests.who"), cell: (each) => html`<span>${each.key}<span class="sub">${[each.record.end_user, each.record.tag].filter(Boolean).join(" · ")}</span></span>` },
     { id: "status", title: t("key.state"), cell: ({ record }) => html`<${Status} record=${record} />` },
     { id: "tokens", title: t("usage.tokens"), number: true, cell: ({ record }) => `${count(record.prompt_tokens)} + ${count(record.completion_tokens)}` },
     { id: "took", title: t("usage.took"), number: true, cell: ({ record }) => html`<span>${duration(num(record.duration_us) / 1000)}<span class="sub">${duration(num(record.first_byte_us) / 1000)}</span></span>` },

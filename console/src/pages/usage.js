@@ -66,10 +66,8 @@ function Shown({ data, by }) {
       <${Times} data=${data} />
     <//>
     <${Card} title=${t("usage.groups")}><${Groups} data=${data} by=${by} /><//>
-    <div class="grid after">
-      <${Card} title=${t("usage.heaviest")}><${Heaviest} records=${data.heaviest ?? []} /><//>
-      <${Card} title=${t("usage.targets")}><${Targets} targets=${data.targets ?? []} /><//>
-    </div>
+    <${Card} title=${t("usage.targets")}><${Targets} targets=${data.targets ?? []} /><//>
+    <${Card} title=${t("usage.heaviest")}><${Heaviest} records=${data.heaviest ?? []} /><//>
   `;
 }
 

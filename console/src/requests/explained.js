@@ -33,7 +33,7 @@ function Shown({ data }) {
     <${Card}>
       <dl class="figures">
         <${Figure} label=${t("route.model")} value=${record.model} note=${record.target_id} />
-        <${Figure} label=${t("requests.who")} value=${`${owner.organisation}/${owner.key}`} note=${[record.end_user, record.tag].filter(Boolean).join(" · ")} />
+        <${Figure} label=${t("requests.who")} value=${owner.key} note=${[record.end_user, record.tag].filter(Boolean).join(" · ")} />
         <${Figure} label=${t("usage.when")} value=${moment(num(record.started_at_us) / 1000)} />
         ${finished ? html`<${Ended} record=${record} />` : html`<${Figure} label=${t("requests.elapsed")} value=${duration(num(record.elapsed_us) / 1000)} />`}
       </dl>

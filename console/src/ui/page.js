@@ -2,6 +2,9 @@
 import { html, useEffect, useRef } from "../html.js";
 import { t } from "../i18n.js";
 
+/** Whether a page was shown before: the first one leaves the focus where the browser has it. */
+let moved = false;
+
 /** @param {{title: string, lead?: any, actions?: any, children?: any}} props */
 export function Page({ title, lead, actions, children }) {
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
@@ -9,7 +12,9 @@ export function Page({ title, lead, actions, children }) {
     document.title = `${title} · Trunkline`;
   }, [title]);
   useEffect(() => {
-    if (document.activeElement === document.body || document.activeElement?.closest(".nav")) heading.current?.focus();
+    const isFree = document.activeElement === document.body || document.activeElement?.closest(".nav");
+    if (moved && isFree) heading.current?.focus();
+    moved = true;
   }, []);
   return html`
     <header class="page-head">

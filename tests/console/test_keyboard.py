@@ -1,0 +1,67 @@
+"""Without a mouse."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.console.conftest import Window
+from tests.console.test_pages import PHONE
+
+
+def _focused(window: Window) -> str:
+    """The name of what has the focus."""
+    text: str = window.page.evaluate(
+        "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
+    )
+    return text
+
+
+def test_the_content_is_one_step_away_and_the_heading_has_the_focus(admin: Window) -> None:
+    page = admin.page
+    page.reload()
+    admin.settled()
+    page.locator("body").press("Tab")
+    assert _focused(admin) == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.get_by_role("link", name="Keys and limits").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Keys and limits", level=1).wait_for()
+    assert _focused(admin) == "Keys and limits"
+
+
+def test_tabs_and_dialogs(admin: Window) -> None:
+    page = admin.open("keys")
+    admin.settled()
+    page.get_by_role("tab", name="Keys").focus()
+    page.keyboard.press("ArrowRight")
+    assert _focused(admin) == "Organisations"
+    page.get_by_role("row", name="acme").wait_for()
+    opener = page.get_by_role("button", name="New organisation")
+    opener.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        # None: the browser's own bar, between the last and the first.
+        assert page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert _focused(admin) == "New organisation"
+
+
+@pytest.mark.parametrize("options", [PHONE], ids=["phone"])
+def test_the_menu_of_a_phone(admin: Window) -> None:
+    page = admin.page
+    menu = page.get_by_role("button", name="Menu")
+    assert menu.get_attribute("aria-expanded") == "false"
+    assert not page.get_by_role("navigation").is_visible()
+    menu.focus()
+    page.keyboard.press("Enter")
+    assert menu.get_attribute("aria-expanded") == "true"
+    page.get_by_role("link", name="Usage and cost").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Usage and cost", level=1).wait_for()
+    assert not page.get_by_role("navigation").is_visible()
