@@ -575,4 +575,14 @@ export default {
   "requests.no_answer": "no answer",
   "requests.credential": "credential {n}",
   "requests.served": "served",
+
+  "simulation.title": "Replay the last 24 hours against it",
+  "simulation.none": "There were no requests for this model in the last 24 hours.",
+  "simulation.requests": "Replayed requests: {requests}.",
+  "simulation.now": "now",
+  "simulation.proposed": "proposed",
+  "simulation.cost": "Cost",
+  "simulation.p50": "First byte, half of streams",
+  "simulation.p95": "First byte, 95 % of streams",
+  "simulation.duration": "Whole answer",
 };

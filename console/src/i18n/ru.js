@@ -575,4 +575,14 @@ export default {
   "requests.no_answer": "нет ответа",
   "requests.credential": "ключ {n}",
   "requests.served": "обслужило",
+
+  "simulation.title": "Проверить на последних 24 часах",
+  "simulation.none": "За последние 24 часа запросов к этой модели не было.",
+  "simulation.requests": "Проиграно запросов: {requests}.",
+  "simulation.now": "сейчас",
+  "simulation.proposed": "предлагается",
+  "simulation.cost": "Стоимость",
+  "simulation.p50": "Первый байт, половина потоков",
+  "simulation.p95": "Первый байт, 95 % потоков",
+  "simulation.duration": "Ответ целиком",
 };

@@ -8,6 +8,7 @@ import { Button, Form, IconButton, SelectField, TextField, CheckField } from "..
 import { Dialog } from "../ui/dialog.js";
 import { Notice, announceChange } from "../ui/feedback.js";
 import { Difference } from "./difference.js";
+import { Simulation } from "./simulation.js";
 
 const STRATEGIES = ["WEIGHTED", "PRIORITY", "CHEAPEST", "FASTEST", "BALANCED", "OWN_FIRST", "OWN_ONLY"].map((each) => `STRATEGY_${each}`);
 const PRIVACIES = ["PRIVACY_ANY", "PRIVACY_OWN_NODES"];
@@ -60,6 +61,7 @@ export function RouteDialog({ data, route, onClose, onDone }) {
       <${Dialog} title=${t("route.review")} onClose=${onClose} wide>
         <${Form} onSend=${apply} action=${t("route.apply")} onCancel=${() => setChanges(null)} disabled=${!changes.length}>
           <${Difference} changes=${changes} />
+          ${changes.length > 0 && html`<${Simulation} route=${document(route, form)} />`}
         <//>
       <//>
     `;
