@@ -23,6 +23,7 @@ CHECKS = {
     "imports": [BIN / "lint-imports"],
     "generated code": [sys.executable, "-m", "scripts.generate_proto", "--check"],
     "generated code of the console": [sys.executable, "-m", "scripts.generate_console_api", "--check"],
+    "OpenAPI document": [sys.executable, "-m", "scripts.generate_openapi", "--check"],
     "libraries of the console": [sys.executable, "-m", "scripts.vendor_console", "--check"],
 }
 

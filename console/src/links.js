@@ -1,7 +1,7 @@
-// Links that lead in: `#setup=…`, `#invite=…`, `#reset=…`. The value leaves the address bar and the history at once.
+// Links that lead in: `#setup=…`, `#invite=…`, `#reset=…`, `#device=…`. The value leaves the address bar and the history at once.
 import { signal } from "./html.js";
 
-const FOUND = /^#(setup|invite|reset)=([\w-]+)$/;
+const FOUND = /^#(setup|invite|reset|device)=([\w-]+)$/;
 
 function take() {
   const found = FOUND.exec(location.hash);

@@ -11,7 +11,7 @@ import { Confirmation } from "./ui/dialog.js";
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 
 const Console = () => html`
-  ${signedIn.value && !link.value ? html`<${Shell} />` : html`<${SignIn} />`}
+  ${signedIn.value && (!link.value || link.value.kind === "device") ? html`<${Shell} />` : html`<${SignIn} />`}
   <${Confirmation} />
   <${Announcements} />
 `;

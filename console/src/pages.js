@@ -1,6 +1,7 @@
 // Which pages there are. Each is loaded when it is opened.
 
-/** @typedef {{id: string, icon: string, admin?: boolean, load: () => Promise<any>}} PageEntry `admin`: of the installation's */
+/** @typedef {{id: string, icon: string, admin?: boolean, role?: string, load: () => Promise<any>}} PageEntry `admin`:
+ *   of the installation's; `role`: of who has this one, or a higher one, somewhere */
 
 /** Groups of the navigation, in order. @type {{id: string, pages: PageEntry[]}[]} */
 export const GROUPS = [
@@ -31,9 +32,13 @@ export const GROUPS = [
     id: "manage",
     pages: [
       { id: "keys", icon: "keys", load: () => import("./pages/keys.js") },
+      { id: "members", icon: "members", role: "ROLE_OWNER", load: () => import("./pages/members.js") },
       { id: "audit", icon: "audit", admin: true, load: () => import("./pages/audit.js") },
     ],
   },
 ];
 
 export const PAGES = GROUPS.flatMap((group) => group.pages);
+
+/** Of who is signed in with an account. @type {PageEntry} */
+export const ACCOUNT = { id: "account", icon: "members", load: () => import("./pages/account.js") };

@@ -1,10 +1,12 @@
 // The frame around every page: navigation, and the page itself.
 import { html, useEffect, useState } from "./html.js";
 import { t } from "./i18n.js";
-import { GROUPS, PAGES } from "./pages.js";
+import { ACCOUNT, GROUPS, PAGES } from "./pages.js";
+import { Device } from "./device.js";
+import { link } from "./links.js";
 import { Preferences } from "./preferences.js";
 import { address, place } from "./router.js";
-import { isAdmin, signOut, user } from "./session.js";
+import { isAdmin, isAtLeast, signOut, user } from "./session.js";
 import { Button, IconButton } from "./ui/controls.js";
 import { Failure, Skeleton } from "./ui/feedback.js";
 import { Icon, Logo } from "./ui/icons.js";
@@ -12,7 +14,8 @@ import { Icon, Logo } from "./ui/icons.js";
 export function Shell() {
   const [open, setOpen] = useState(false);
   const { path } = place.value;
-  const page = PAGES.find((each) => each.id === (path[0] ?? "start") && isOpen(each));
+  const known = user.value ? [...PAGES, ACCOUNT] : PAGES;
+  const page = known.find((each) => each.id === (path[0] ?? "start") && isOpen(each));
   useEffect(() => setOpen(false), [path.join("/")]);
   return html`
     <a class="skip" href="#main" onClick=${skip}>${t("shell.skip")}</a>
@@ -27,19 +30,22 @@ export function Shell() {
         ${GROUPS.map((group) => html`<${Group} group=${group} current=${page?.id} />`)}
         <div class="nav-foot">
           <${Preferences} />
-          ${user.value && html`<p class="who" title=${user.value.email}>${user.value.name || user.value.email}</p>`}
+          ${user.value &&
+          html`<a class="who" href=${address(["account"])} aria-current=${page === ACCOUNT ? "page" : undefined}>
+            <${Icon} name="members" /><span>${user.value.name || user.value.email}</span><span class="unseen">${t("nav.account")}</span>
+          </a>`}
           <${Button} kind="quiet" icon="out" onClick=${() => signOut()}>${t("signin.out")}<//>
         </div>
       </nav>
       <main id="main" tabindex="-1">
-        ${page ? html`<${Loading} key=${page.id} page=${page} />` : html`<${Unknown} />`}
+        ${link.value ? html`<${Device} code=${link.value.token} />` : page ? html`<${Loading} key=${page.id} page=${page} />` : html`<${Unknown} />`}
       </main>
     </div>
   `;
 }
 
 /** Whether this user may see a page at all. */
-const isOpen = (page) => !page.admin || isAdmin.value;
+const isOpen = (page) => (!page.admin || isAdmin.value) && (!page.role || isAtLeast(page.role));
 
 function skip(event) {
   event.preventDefault();

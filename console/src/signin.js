@@ -1,5 +1,5 @@
 // The door: a password, an identity provider, or the admin token; and the links that lead in for the first time.
-import { html, useState } from "./html.js";
+import { html, useEffect, useState } from "./html.js";
 import { call } from "./api.js";
 import { rich, t } from "./i18n.js";
 import { link } from "./links.js";
@@ -7,14 +7,14 @@ import { door, ended, signInWithToken, signedInNow } from "./session.js";
 import { Preferences } from "./preferences.js";
 import { Button, Form, TextField } from "./ui/controls.js";
 import { Code } from "./ui/code.js";
-import { Notice } from "./ui/feedback.js";
+import { Badge, Failure, Notice } from "./ui/feedback.js";
 import { Logo } from "./ui/icons.js";
 import { Page } from "./ui/page.js";
 
 export function SignIn() {
   const [way, setWay] = useState("");
   const options = door.value?.options ?? {};
-  const shown = way || (link.value ? "link" : options.needs_setup || !options.password ? "token" : "password");
+  const shown = way || (link.value && link.value.kind !== "device" ? "link" : options.needs_setup || !options.password ? "token" : "password");
   const Way = { link: Link, token: Token, password: Password }[shown] ?? Token;
   return html`
     <main class="door">
@@ -74,17 +74,24 @@ function Token({ options, onWay }) {
   `;
 }
 
+const CALLS = { setup: "RedeemSetupLink", invite: "AcceptInvitation", reset: "RedeemReset" };
+const LEAST = 12;
+
 /** Someone came by a link that makes an account, or gives one a new password. */
 function Link({ onWay }) {
   const { kind = "setup", token = "" } = link.value ?? {};
-  const [email, setEmail] = useState("");
-  const [name, setName] = useState("");
-  const [password, setPassword] = useState("");
-  const ready = password.length >= 12 && (kind !== "setup" || email);
+  const [whom, setWhom] = useState(/** @type {any} */ ({}));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [form, setForm] = useState({ email: "", name: "", password: "" });
+  const set = (name) => (value) => setForm((former) => ({ ...former, [name]: value }));
+  useEffect(() => {
+    if (kind !== "setup") call("ShowLink", { token }).then(setWhom, setError);
+  }, []);
+  const hasPassword = kind === "invite" && whom.has_password;
+  const ready = form.password.length >= (hasPassword ? 1 : LEAST) && (kind !== "setup" || form.email);
   const send = async () => {
-    if (kind === "setup") await call("RedeemSetupLink", { token, email, name, password });
-    else if (kind === "invite") await call(/** @type {any} */ ("RedeemInvitation"), { token, name, password });
-    else await call(/** @type {any} */ ("RedeemResetLink"), { token, password });
+    const { email, name, password } = form;
+    await call(CALLS[kind], { token, password, ...(kind === "setup" ? { email } : {}), ...(kind === "reset" ? {} : { name }) });
     link.value = null;
     await signedInNow();
   };
@@ -94,11 +101,13 @@ function Link({ onWay }) {
   };
   return html`
     <${Page} title=${t(`link.${kind}`)} lead=${t(`link.${kind}_lead`)}>
-      <${Form} onSend=${send} action=${t(`link.${kind}_action`)} onCancel=${leave} disabled=${!ready}>
-        ${kind === "setup" && html`<${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${email} onValue=${setEmail} autofocus />`}
-        ${kind !== "reset" && html`<${TextField} label=${t("link.name")} name="name" autocomplete="name" optional value=${name} onValue=${setName} />`}
-        <${TextField} label=${t("signin.password")} hint=${t("link.password_hint")} type="password" name="password" autocomplete="new-password"
-          value=${password} onValue=${setPassword} />
+      ${error && html`<${Failure} error=${error} />`}
+      ${whom.email && html`<p>${t("link.for", { email: whom.email })} ${whom.organisation && html`<${Badge} tone="info">${whom.organisation}: ${t(`role.${whom.role ?? "ROLE_MEMBER"}`)}<//>`}</p>`}
+      <${Form} onSend=${send} action=${t(`link.${kind}_action`)} onCancel=${leave} disabled=${!ready || error}>
+        ${kind === "setup" && html`<${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${form.email} onValue=${set("email")} autofocus />`}
+        ${kind !== "reset" && !hasPassword && html`<${TextField} label=${t("link.name")} name="name" autocomplete="name" optional value=${form.name} onValue=${set("name")} />`}
+        <${TextField} label=${t("signin.password")} hint=${t(hasPassword ? "link.has_password" : "link.password_hint")} type="password" name="password"
+          autocomplete=${hasPassword ? "current-password" : "new-password"} value=${form.password} onValue=${set("password")} />
       <//>
     <//>
   `;

@@ -120,6 +120,7 @@ RULES: Mapping[str, Rule] = {
     "GetModelsView": Rule(Need.READ),
     "GetNodesView": Rule(Need.READ),
     "GetUsageView": _USAGE,
+    "GetMembersView": Rule(Need.MANAGE),
     "SearchRequests": _USAGE,
     "ListRequests": _USAGE,
     "GetRequest": Rule(Need.READ),

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from xds_server.console.files import File, Files, directory, load
+from xds_server.console.files import File, Files, directory, load, reference
 
 #: The page takes scripts, styles and data from its own origin alone, runs no text as code, makes no element of
 #: text, and is shown inside no other page. Images are those that a user puts into the playground.
@@ -41,6 +41,7 @@ class Console:
 
     def __init__(self) -> None:
         self._files: asyncio.Task[Files] | None = None
+        self._reference: File | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.Response | None:
         """Returns None for what is no GET or HEAD of one of the files. A query changes nothing."""
@@ -51,6 +52,12 @@ class Console:
             self._files = asyncio.create_task(asyncio.to_thread(load, directory()))
         file = (await asyncio.shield(self._files)).by_path.get(path)
         return None if file is None else _answer(file, request)
+
+    async def reference(self, request: web.BaseRequest) -> web.Response:
+        """Returns the OpenAPI document."""
+        if self._reference is None:
+            self._reference = await asyncio.to_thread(reference)
+        return _answer(self._reference, request)
 
 
 def _answer(file: File, request: web.BaseRequest) -> web.Response:

@@ -21,6 +21,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+_REFERENCE = Path(__file__).parents[1] / "rest" / "openapi.json"
 _PAGE = "index.html"
 #: In the page, where the files are.
 _PLACE = b"{{files}}"
@@ -77,11 +78,16 @@ def load(root: Path) -> Files:
     return Files({"/": _file(_PAGE, page, "no-cache"), **served}, version)
 
 
+def reference() -> File:
+    """Returns the OpenAPI document of the Admin API."""
+    return _file(_REFERENCE.name, _REFERENCE.read_bytes(), "no-cache")
+
+
 def _file(name: str, content: bytes, cache_control: str) -> File:
     return File(
         content=content,
         compressed=gzip.compress(content, 9, mtime=0),
-        content_type=_TYPES[Path(name).suffix],
+        content_type=_TYPES.get(Path(name).suffix, "application/json"),
         digest=hashlib.sha256(content).hexdigest()[: 2 * _DIGITS],
         cache_control=cache_control,
     )

@@ -22,6 +22,7 @@ from trunkline_proto.admin.v1 import (
 
 from xds_server.accounts import permissions
 from xds_server.accounts.caller import current
+from xds_server.accounts.model import Role
 from xds_server.admin.calls import reporting
 from xds_server.admin.problems import checking
 from xds_server.resources.settings import EdgeSettings
@@ -137,6 +138,18 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             organisations=[each.name for each in organisations],
             contributions=(await ask(lately)).rows,
             nodes_invited=self._nodes,
+        )
+
+    @reporting
+    async def GetMembersView(
+        self, request: views.GetMembersViewRequest, context: Context
+    ) -> views.GetMembersViewResponse:
+        ask, caller = _Asking(self._admin, context), current()
+        organisations = (await ask(pb.ListOrganisationsRequest())).organisations
+        return views.GetMembersViewResponse(
+            users=(await ask(accounts.ListUsersRequest())).users,
+            invitations=(await ask(accounts.ListInvitationsRequest())).invitations,
+            organisations=[each.name for each in organisations if caller.role_in(each.name) is Role.OWNER],
         )
 
     @reporting

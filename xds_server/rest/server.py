@@ -34,6 +34,8 @@ _MOST_DISCARDED = 256 * 1024 * 1024
 #: the last is served here, and the others by Envoy and the translator.
 OTHER_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control")
 _METRICS = "/metrics/control"
+#: The document of everything that is served, for those who have a token.
+OPENAPI = "/admin/v1/openapi.json"
 #: Whose methods are served.
 SERVICES = (
     admin_pb2.DESCRIPTOR.services_by_name["Admin"],
@@ -75,7 +77,7 @@ class RestServer:
 
     def __init__(self, guard: Guard, target: str) -> None:
         self._guard = guard
-        self._table = Table(SERVICES, OTHER_PATHS)
+        self._table = Table(SERVICES, (*OTHER_PATHS, OPENAPI))
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.aio.insecure_channel(target, options=options)
         self._calls = {
@@ -167,6 +169,8 @@ class RestServer:
             raise self._nothing_at(path)
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={**_HEADERS, "allow": _allow(self._table, path, found)})
+        if path == OPENAPI and request.method in {"GET", "HEAD"}:
+            return await self._console.reference(request)
         if binding is None:
             allow = _allow(self._table, path, found)
             message = f"{request.method[:20]} is not served at this path; accepted: {allow}"

@@ -23,6 +23,7 @@ export const METHODS = {
   GetGateway: ["GET", "/admin/v1/gateway"],
   GetKeysView: ["GET", "/admin/v1/console/keys"],
   GetMe: ["GET", "/admin/v1/me"],
+  GetMembersView: ["GET", "/admin/v1/console/members"],
   GetModelsView: ["GET", "/admin/v1/console/models"],
   GetNodesView: ["GET", "/admin/v1/console/nodes"],
   GetOverview: ["GET", "/admin/v1/console/overview"],

@@ -402,6 +402,15 @@ export interface GetMeResponse {
   expires_at?: string;
 }
 
+export interface GetMembersViewRequest {
+}
+
+export interface GetMembersViewResponse {
+  users?: User[];
+  invitations?: Invitation[];
+  organisations?: string[];
+}
+
 export interface GetModelsViewRequest {
 }
 
@@ -1552,6 +1561,7 @@ export interface Methods {
   GetGateway: { request: GetGatewayRequest; response: GetGatewayResponse };
   GetKeysView: { request: GetKeysViewRequest; response: GetKeysViewResponse };
   GetMe: { request: GetMeRequest; response: GetMeResponse };
+  GetMembersView: { request: GetMembersViewRequest; response: GetMembersViewResponse };
   GetModelsView: { request: GetModelsViewRequest; response: GetModelsViewResponse };
   GetNodesView: { request: GetNodesViewRequest; response: GetNodesViewResponse };
   GetOverview: { request: GetOverviewRequest; response: GetOverviewResponse };

@@ -10,7 +10,7 @@ import { Badge, Empty, Loaded, announce } from "../ui/feedback.js";
 import { Page } from "../ui/page.js";
 import { Fields } from "../routes/difference.js";
 
-const TYPES = ["", "provider", "route", "organisation", "key", "node", "join-token", "gateway"];
+const TYPES = ["", "provider", "route", "organisation", "key", "node", "join-token", "gateway", "user", "member", "invitation", "token"];
 const PAGE = 50;
 
 export default function Audit() {

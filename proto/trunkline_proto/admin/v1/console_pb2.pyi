@@ -392,6 +392,51 @@ class GetNodesViewResponse(_message.Message):
 Global___GetNodesViewResponse: _TypeAlias = GetNodesViewResponse  # noqa: Y015
 
 @_typing.final
+class GetMembersViewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMembersViewRequest: _TypeAlias = GetMembersViewRequest  # noqa: Y015
+
+@_typing.final
+class GetMembersViewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    INVITATIONS_FIELD_NUMBER: _builtins.int
+    ORGANISATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_accounts_pb2.User]: ...
+    @_builtins.property
+    def invitations(self) -> _containers.RepeatedCompositeFieldContainer[_accounts_pb2.Invitation]: ...
+    @_builtins.property
+    def organisations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the organisations in which the caller decides who is a member."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_accounts_pb2.User] | None = ...,
+        invitations: _abc.Iterable[_accounts_pb2.Invitation] | None = ...,
+        organisations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invitations", b"invitations", "organisations", b"organisations", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMembersViewResponse: _TypeAlias = GetMembersViewResponse  # noqa: Y015
+
+@_typing.final
 class GetUsageViewRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

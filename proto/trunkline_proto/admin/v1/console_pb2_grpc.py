@@ -44,6 +44,11 @@ class ConsoleStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewResponse.FromString,
                 )
+        self.GetMembersView = channel.unary_unary(
+                '/trunkline.admin.v1.Console/GetMembersView',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.FromString,
+                )
         self.GetUsageView = channel.unary_unary(
                 '/trunkline.admin.v1.Console/GetUsageView',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetUsageViewRequest.SerializeToString,
@@ -93,6 +98,13 @@ class ConsoleServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMembersView(self, request, context):
+        """Who belongs to which organisation, as far as the caller decides about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsageView(self, request, context):
         """Usage of a time beside that of the same length before it.
         """
@@ -132,6 +144,11 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.GetNodesView,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewResponse.SerializeToString,
+            ),
+            'GetMembersView': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMembersView,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.SerializeToString,
             ),
             'GetUsageView': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsageView,
@@ -247,6 +264,23 @@ class Console(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Console/GetNodesView',
             trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetNodesViewResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetMembersView(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Console/GetMembersView',
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

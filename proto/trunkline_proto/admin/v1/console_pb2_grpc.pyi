@@ -42,6 +42,8 @@ class ConsoleStub:
     """Routes with what would be chosen now, for the catalogue and for the routes' own pages."""
     GetProvidersView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetProvidersViewRequest, _console_pb2.GetProvidersViewResponse]
     GetNodesView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetNodesViewRequest, _console_pb2.GetNodesViewResponse]
+    GetMembersView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetMembersViewRequest, _console_pb2.GetMembersViewResponse]
+    """Who belongs to which organisation, as far as the caller decides about it."""
     GetUsageView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetUsageViewRequest, _console_pb2.GetUsageViewResponse]
     """Usage of a time beside that of the same length before it."""
 
@@ -57,6 +59,8 @@ class ConsoleAsyncStub(ConsoleStub):
     """Routes with what would be chosen now, for the catalogue and for the routes' own pages."""
     GetProvidersView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetProvidersViewRequest, _console_pb2.GetProvidersViewResponse]  # type: ignore[assignment]
     GetNodesView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetNodesViewRequest, _console_pb2.GetNodesViewResponse]  # type: ignore[assignment]
+    GetMembersView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetMembersViewRequest, _console_pb2.GetMembersViewResponse]  # type: ignore[assignment]
+    """Who belongs to which organisation, as far as the caller decides about it."""
     GetUsageView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetUsageViewRequest, _console_pb2.GetUsageViewResponse]  # type: ignore[assignment]
     """Usage of a time beside that of the same length before it."""
 
@@ -105,6 +109,14 @@ class ConsoleServicer(metaclass=_abc_1.ABCMeta):
         request: _console_pb2.GetNodesViewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_console_pb2.GetNodesViewResponse, _abc.Awaitable[_console_pb2.GetNodesViewResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetMembersView(
+        self,
+        request: _console_pb2.GetMembersViewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_console_pb2.GetMembersViewResponse, _abc.Awaitable[_console_pb2.GetMembersViewResponse]]:
+        """Who belongs to which organisation, as far as the caller decides about it."""
 
     @_abc_1.abstractmethod
     def GetUsageView(
