@@ -48,7 +48,8 @@ export async function call(method, request, options = {}) {
 }
 
 /** Takes the value of a path's variable out of the request, in place. */
-function taken(object, [name, ...inner]) {
+function taken(object, /** @type {string[]} */ path) {
+  const [name, ...inner] = path;
   if (inner.length) return taken(object[name], inner);
   const value = object[name];
   delete object[name];

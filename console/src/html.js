@@ -6,4 +6,5 @@ export { useEffect, useId, useMemo, useRef, useState } from "../vendor/preact-ho
 export { batch, computed, effect, signal } from "../vendor/preact-signals.js";
 export { Fragment, render };
 
-export const html = htm.bind(createElement);
+/** @type {(strings: TemplateStringsArray, ...values: any[]) => any} */
+export const html = htm.bind(/** @type {any} */ (createElement));

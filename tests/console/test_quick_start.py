@@ -49,6 +49,7 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
 
     window.open("playground")
     page.get_by_role("button", name="Make a key for a day").click()
+    page.get_by_text("is made, for a day").wait_for()
     page.get_by_label("Model").select_option("newcomer")
     page.get_by_role("button", name="Compare another model").click()
     page.get_by_label("Question").fill("How are you?")
@@ -78,6 +79,7 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
 def test_one_request_is_explained(admin: Window) -> None:
     page = admin.open("playground")
     page.get_by_role("button", name="Make a key for a day").click()
+    page.get_by_text("is made, for a day").wait_for()
     page.get_by_label("Model").select_option("gpt-4.1")
     page.get_by_label("Question").fill("Once more")
     page.get_by_role("button", name="Send").click()

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";
 import { LimitsEditor } from "../limits.js";
+import { isAdmin, isAtLeast } from "../session.js";
 import { recipes } from "../recipes.js";
 import { Code, Secret } from "../ui/code.js";
 import { Button, Form, SelectField, TextField } from "../ui/controls.js";
@@ -40,8 +41,8 @@ export function KeyDialog({ organisations, models = [], base, onClose, onDone })
         name,
         organisation: owner || newOwner,
         models: patterns.split(",").map((each) => each.trim()).filter(Boolean),
-        limits,
-        expires_at: String(expiresAt(expiry)),
+        ...(limits.length ? { limits } : {}),
+        ...(expiresAt(expiry) ? { expires_at: String(expiresAt(expiry)) } : {}),
       },
     });
     announceChange(t("key.created", { name }), answer.propagation);
@@ -56,13 +57,13 @@ export function KeyDialog({ organisations, models = [], base, onClose, onDone })
       <${Form} onSend=${send} action=${t("key.create")} onCancel=${onClose} disabled=${!name || !(owner || newOwner)}>
         <${TextField} label=${t("key.name")} hint=${t("key.name_hint")} value=${name} onValue=${setName} name="name" />
         <${SelectField} label=${t("key.organisation")} value=${owner} onValue=${setOwner}
-          options=${[...owners.map((each) => [each, each]), ["", t("key.organisation_new")]]} />
+          options=${[...owners.map((each) => [each, each]), ...(isAdmin.value ? [["", t("key.organisation_new")]] : [])]} />
         ${!owner && html`<${TextField} label=${t("organisation.name")} hint=${t("form.name_hint")} value=${newOwner} onValue=${setNewOwner} />`}
         <${TextField} label=${t("key.models")} hint=${t("key.models_hint")} optional value=${patterns} onValue=${setPatterns}
           placeholder="*" suggestions=${models} />
         <${SelectField} label=${t("key.expires")} value=${expiry} onValue=${setExpiry}
           options=${Object.keys(EXPIRIES).map((each) => [each, t(`expiry.${each}`)])} />
-        <${LimitsEditor} value=${limits} onValue=${setLimits} />
+        ${isAtLeast("ROLE_OPERATOR", owner) && html`<${LimitsEditor} value=${limits} onValue=${setLimits} />`}
       <//>
     <//>
   `;

@@ -670,11 +670,8 @@ export default {
   "reference.parameters": "Parameters",
   "reference.body": "Body",
   "reference.answer": "Answer",
-  "reference.field": "Field",
-  "reference.type": "Type",
   "reference.meaning": "Meaning",
   "reference.required": "required",
-  "reference.example": "Example",
   "reference.clients_text": "What OpenAI's SDKs call, at the gateway's base URL, with a key of the gateway.",
   "reference.headers": "Headers of answers",
   "reference.errors": "Errors",
@@ -682,5 +679,6 @@ export default {
   "reference.code": "Code",
   "reference.status": "Status",
   "reference.endpoint": "Endpoint",
+  "reference.todo": "What to do",
   "reference.none": "Nothing matches.",
 };

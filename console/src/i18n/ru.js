@@ -670,11 +670,8 @@ export default {
   "reference.parameters": "Параметры",
   "reference.body": "Тело",
   "reference.answer": "Ответ",
-  "reference.field": "Поле",
-  "reference.type": "Тип",
   "reference.meaning": "Значение",
   "reference.required": "обязательно",
-  "reference.example": "Пример",
   "reference.clients_text": "То, что вызывают SDK OpenAI, по базовому URL шлюза и с его ключом.",
   "reference.headers": "Заголовки ответов",
   "reference.errors": "Ошибки",
@@ -682,5 +679,6 @@ export default {
   "reference.code": "Код",
   "reference.status": "Статус",
   "reference.endpoint": "Вызов",
+  "reference.todo": "Что делать",
   "reference.none": "Ничего не найдено.",
 };

@@ -4,6 +4,7 @@ import { call } from "../api.js";
 import { ago, count, day, nano, num } from "../format.js";
 import { rich, t } from "../i18n.js";
 import { Limits, LimitsEditor, sent } from "../limits.js";
+import { isAdmin, isAtLeast } from "../session.js";
 import { useView } from "../view.js";
 import { CheckField, Button, Form, SelectField, Tabs, TextField } from "../ui/controls.js";
 import { Code } from "../ui/code.js";
@@ -25,8 +26,8 @@ export default function Keys() {
   const organisations = view.data && (view.data.organisations ?? []).map((each) => each.name ?? "");
   const action =
     tab === "keys"
-      ? html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "new" })}>${t("key.new")}<//>`
-      : html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "organisation" })}>${t("organisation.new")}<//>`;
+      ? isAtLeast("ROLE_MEMBER") && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "new" })}>${t("key.new")}<//>`
+      : isAdmin.value && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "organisation" })}>${t("organisation.new")}<//>`;
   return html`
     <${Page} title=${t("keys.title")} lead=${t("keys.lead")} actions=${action}>
       <${Tabs} label=${t("keys.title")} value=${tab} onValue=${setTab}
@@ -79,7 +80,7 @@ function KeyTable({ data, onOpen, reload }) {
   ];
   const empty = html`
     <${Empty} icon="keys" title=${t("keys.empty")}
-      action=${html`<${Button} kind="primary" icon="plus" onClick=${() => onOpen({ kind: "new" })}>${t("key.new")}<//>`}>
+      action=${isAtLeast("ROLE_MEMBER") && html`<${Button} kind="primary" icon="plus" onClick=${() => onOpen({ kind: "new" })}>${t("key.new")}<//>`}>
       <p>${t("keys.empty_text")}</p>
       <${Code} text="trunkline keys create --org default --name laptop" />
     <//>
@@ -102,7 +103,7 @@ function KeyState({ item }) {
 }
 
 function KeyActions({ item, onOpen, reload }) {
-  if (num(item.revoked_at)) return null;
+  if (num(item.revoked_at) || !isAtLeast("ROLE_MEMBER", item.organisation)) return null;
   const revoke = () =>
     confirm({
       title: t("key.revoke_title", { name: item.name }),
@@ -130,16 +131,11 @@ function EditKey({ item, onClose, onDone }) {
   const [name, setName] = useState(item.name);
   const [models, setModels] = useState((item.models ?? []).join(", "));
   const [limits, setLimits] = useState((item.limits ?? []).map(sent));
+  const isOperator = isAtLeast("ROLE_OPERATOR", item.organisation);
   const send = async () => {
     const patterns = models.split(",").map((each) => each.trim()).filter(Boolean);
-    const answer = await call("UpdateKey", {
-      id: item.id,
-      version: item.version,
-      name,
-      models: patterns.length ? patterns : ["*"],
-      limits,
-      clear_limits: !limits.length,
-    });
+    const whole = { models: patterns.length ? patterns : ["*"], limits, clear_limits: !limits.length };
+    const answer = await call("UpdateKey", { id: item.id, version: item.version, name, ...(isOperator ? whole : {}) });
     announceChange(t("key.saved", { name }), answer.propagation);
     await onDone();
     onClose();
@@ -148,8 +144,11 @@ function EditKey({ item, onClose, onDone }) {
     <${Dialog} title=${t("key.edit", { name: item.name })} onClose=${onClose}>
       <${Form} onSend=${send} action=${t("form.save")} onCancel=${onClose} disabled=${!name}>
         <${TextField} label=${t("key.name")} value=${name} onValue=${setName} />
-        <${TextField} label=${t("key.models")} hint=${t("key.models_hint")} value=${models} onValue=${setModels} placeholder="*" />
-        <${LimitsEditor} value=${limits} onValue=${setLimits} />
+        ${isOperator &&
+        html`
+          <${TextField} label=${t("key.models")} hint=${t("key.models_hint")} value=${models} onValue=${setModels} placeholder="*" />
+          <${LimitsEditor} value=${limits} onValue=${setLimits} />
+        `}
       <//>
     <//>
   `;
@@ -197,6 +196,7 @@ function OrganisationTable({ data, onOpen, reload }) {
       id: "actions",
       title: "",
       cell: (each) =>
+        isAdmin.value &&
         !isFiles(each.managed_by) &&
         html`
           <div class="row">

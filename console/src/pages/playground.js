@@ -120,7 +120,9 @@ function Composer({ base }) {
   const set = (changes) => setForm((former) => ({ ...former, ...changes }));
   const isRunning = sides.value.some((each) => each.turns.at(-1)?.running);
 
+  const isReady = Boolean(form.prompt.trim()) && Boolean(key.value) && !isRunning;
   const send = async () => {
+    if (!isReady) return;
     const controller = (running.current = new AbortController());
     const bodies = sides.value.map((side) => [side.id, request(side, form)]);
     set({ prompt: "", images: [] });
@@ -131,7 +133,7 @@ function Composer({ base }) {
   };
   return html`
     <${Card} class="composer after">
-      <${Form} onSend=${send} action=${t("playground.send")} disabled=${!form.prompt.trim() || !key.value || isRunning}>
+      <${Form} onSend=${send} action=${t("playground.send")} disabled=${!isReady}>
         <${Field} label=${t("playground.prompt")} hint=${t("playground.prompt_hint")}>
           ${(attributes) => html`<textarea rows="3" name="prompt" value=${form.prompt} onKeyDown=${keys}
             onInput=${(event) => set({ prompt: event.currentTarget.value })} ...${attributes}></textarea>`}

@@ -5,6 +5,7 @@ import { baseUrl } from "../gateway.js";
 import { rich, t } from "../i18n.js";
 import { recipes } from "../recipes.js";
 import { address } from "../router.js";
+import { isAdmin } from "../session.js";
 import { useView } from "../view.js";
 import { Code, Copy } from "../ui/code.js";
 import { SelectField } from "../ui/controls.js";
@@ -39,7 +40,7 @@ function Checklist({ overview, onDone }) {
   const [dialog, setDialog] = useState("");
   const requests = (overview.days ?? []).reduce((sum, each) => sum + num(each.requests), 0);
   const steps = [
-    { id: "provider", done: num(overview.providers) > 0, open: () => setDialog("provider") },
+    ...(isAdmin.value ? [{ id: "provider", done: num(overview.providers) > 0, open: () => setDialog("provider") }] : []),
     { id: "route", done: Boolean(overview.models?.length), href: address(["models"]) },
     { id: "key", done: num(overview.keys) > 0, open: () => setDialog("key") },
     { id: "request", done: requests > 0, href: address(["playground"]) },

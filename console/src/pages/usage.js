@@ -74,6 +74,7 @@ function Shown({ data, by }) {
 const tokens = (row) => num(row.prompt_tokens) + num(row.completion_tokens);
 
 function Totals({ now, before }) {
+  /** @type {[string, number, number, (value: number) => string][]} */
   const figures = [
     ["cost", num(now.cost_nano_usd), num(before.cost_nano_usd), nano],
     ["requests", num(now.requests), num(before.requests), short],

@@ -31,6 +31,7 @@ export function Simulation({ route }) {
 }
 
 const time = (us) => (num(us) ? duration(num(us) / 1000) : "–");
+/** @type {[string, (outcome: any) => string][]} */
 const FIGURES = [
   ["cost", (each) => nano(each.cost_nano_usd)],
   ["p50", (each) => time(each.first_byte_p50_us)],

@@ -1,0 +1,133 @@
+// API reference: the Admin API by its OpenAPI document, and the clients' API by the documentation's own tables.
+import { html, useEffect, useMemo, useState } from "../html.js";
+import { credentials } from "../session.js";
+import { t } from "../i18n.js";
+import { place, refine } from "../router.js";
+import { CLIENTS } from "../generated/clients.js";
+import { Button, Tabs } from "../ui/controls.js";
+import { Badge, Failure, Skeleton } from "../ui/feedback.js";
+import { Card, Page } from "../ui/page.js";
+import { Table } from "../ui/table.js";
+import { download } from "../csv.js";
+
+const DOCUMENT = "/admin/v1/openapi.json";
+const TONES = { get: "ok", post: "info", put: "warn", patch: "warn", delete: "bad" };
+
+export default function Reference() {
+  const shown = place.value.query.api === "clients" ? "clients" : "admin";
+  const [found, setFound] = useState(/** @type {any} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    fetch(DOCUMENT, { headers: credentials() })
+      .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(answer.statusText))))
+      .then(setFound, setError);
+  }, []);
+  const save = html`<${Button} icon="download" disabled=${!found} onClick=${() => download("openapi.json", JSON.stringify(found, null, 1), "application/json")}>${t("reference.document")}<//>`;
+  return html`
+    <${Page} title=${t("nav.reference")} lead=${t("reference.lead")} actions=${save}>
+      <${Tabs} label=${t("nav.reference")} value=${shown} onValue=${(api) => refine({ api })}
+        tabs=${[["admin", t("reference.admin")], ["clients", t("reference.clients")]]}>
+        ${(tab) => {
+          if (tab === "clients") return html`<${Clients} />`;
+          if (error) return html`<${Failure} error=${error} />`;
+          return found ? html`<${Admin} document=${found} />` : html`<${Skeleton} lines=${8} />`;
+        }}
+      <//>
+    <//>
+  `;
+}
+
+function Admin({ document }) {
+  const [needle, setNeedle] = useState("");
+  const operations = useMemo(
+    () => Object.entries(document.paths).flatMap(([path, verbs]) => Object.entries(verbs).map(([verb, each]) => ({ path, verb, ...each }))),
+    [document],
+  );
+  const wanted = needle.trim().toLowerCase();
+  const matching = operations.filter((each) => !wanted || `${each.path} ${each.operationId} ${each.description}`.toLowerCase().includes(wanted));
+  return html`
+    <input class="search" type="search" value=${needle} placeholder=${t("reference.search")} aria-label=${t("reference.search")}
+      onInput=${(event) => setNeedle(event.currentTarget.value)} />
+    <ol class="events">
+      ${matching.map((each) => html`<${Operation} key=${each.operationId} operation=${each} schemas=${document.components.schemas} />`)}
+    </ol>
+    ${!matching.length && html`<p class="none">${t("reference.none")}</p>`}
+  `;
+}
+
+function Operation({ operation, schemas }) {
+  const [open, setOpen] = useState(false);
+  const { verb, path, operationId, description, parameters = [], requestBody, responses } = operation;
+  const body = requestBody?.content["application/json"].schema;
+  const answer = responses["200"].content["application/json"].schema;
+  return html`
+    <li>
+      <details onToggle=${(event) => setOpen(event.currentTarget.open)}>
+        <summary class="call"><${Badge} tone=${TONES[verb]}>${verb.toUpperCase()}<//><code>${path}</code><span class="muted">${operationId}</span></summary>
+        ${open &&
+        html`
+          <div class="stack after">
+            <p>${description}</p>
+            ${parameters.length > 0 && html`<h3>${t("reference.parameters")}</h3><${Fields} fields=${parameters.map((each) => [each.name, each.schema, each.description, each.required])} schemas=${schemas} />`}
+            ${body && html`<h3>${t("reference.body")}</h3><${Members} schema=${body} schemas=${schemas} />`}
+            <h3>${t("reference.answer")}</h3><${Members} schema=${answer} schemas=${schemas} />
+          </div>
+        `}
+      </details>
+    </li>
+  `;
+}
+
+const target = (schema, schemas) => schemas[(schema.$ref ?? "").split("/").at(-1)];
+
+const Members = ({ schema, schemas }) => {
+  const { properties = {}, required = [] } = target(schema, schemas) ?? {};
+  return html`<${Fields} schemas=${schemas} fields=${Object.entries(properties).map(([name, each]) => [name, each, each.description, required.includes(name)])} />`;
+};
+
+/** Fields of an object; those that are objects open into theirs. */
+const Fields = ({ fields, schemas }) => html`
+  <dl class="reference">
+    ${fields.map(([name, schema, description, required]) => html`<${Member} name=${name} schema=${schema} description=${description} required=${required} schemas=${schemas} />`)}
+    ${!fields.length && html`<div class="muted">–</div>`}
+  </dl>
+`;
+
+function Member({ name, schema, description, required, schemas }) {
+  const [open, setOpen] = useState(false);
+  const item = schema.items ?? schema;
+  const inner = target(item, schemas);
+  const kind = item.enum ? item.enum.join(" | ") : item.$ref ? item.$ref.split("/").at(-1) : item.format ?? item.type;
+  return html`
+    <div>
+      <dt><code>${name}</code> <span class="muted">${kind}${schema.items ? "[]" : ""}</span> ${required && html`<${Badge} tone="info">${t("reference.required")}<//>`}</dt>
+      <dd>
+        ${description}
+        ${inner && html`<details onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>${kind}</summary>${open && html`<${Members} schema=${item} schemas=${schemas} />`}</details>`}
+      </dd>
+    </div>
+  `;
+}
+
+/** Text with `code` in it. @param {{text: string}} props */
+const Marked = ({ text }) => html`${text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part))}`;
+
+function Clients() {
+  const column = (index, title, main = false) => ({ id: String(index), title, main, cell: (row) => html`<span><${Marked} text=${row[index] ?? ""} /></span>` });
+  const of = (name, titles) => html`
+    <${Table} label=${t(`reference.${name}`)} columns=${titles.map((title, index) => column(index, title, index === 0))} rows=${CLIENTS[name]} rowKey=${(row) => row.join()}
+      search=${(row) => row.join(" ")} />
+  `;
+  return html`
+    <p class="muted">${t("reference.clients_text")}</p>
+    <${Card} title=${t("reference.endpoint")} class="after"><${Endpoints} /><//>
+    <${Card} title=${t("reference.headers")}>${of("headers", [t("reference.header"), t("reference.endpoint"), t("reference.meaning")])}<//>
+    <${Card} title=${t("reference.errors")}>${of("errors", [t("reference.code"), t("reference.status"), t("reference.meaning"), t("reference.todo")])}<//>
+  `;
+}
+
+const Endpoints = () => html`
+  <ul class="plain-list">
+    ${CLIENTS.endpoints.map(([verb, path]) => html`<li class="row"><${Badge} tone=${TONES[verb.toLowerCase()] ?? "ok"}>${verb}<//><${Marked} text=${path} /></li>`)}
+  </ul>
+`;
