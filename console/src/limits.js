@@ -22,8 +22,9 @@ export function limitText(limit) {
   const amount = limit.metric === "METRIC_COST_USD" ? micro(limit.amount) : count(limit.amount);
   const what = t(`metric.${limit.metric}`, { amount, n: num(limit.amount) });
   const window = windowText(limit);
-  const model = limit.model ? ` · ${limit.model}` : "";
-  return window ? `${what} ${window}${model}` : `${what}${model}`;
+  const each = limit.each && has(`limits.each.${limit.each}`) ? t(`limits.each.${limit.each}`) : "";
+  const more = [limit.model, each, limit.soft ? t("limits.soft") : ""].filter(Boolean);
+  return [window ? `${what} ${window}` : what, ...more].join(" · ");
 }
 
 function windowText(limit) {

@@ -681,4 +681,16 @@ export default {
   "reference.endpoint": "Endpoint",
   "reference.todo": "What to do",
   "reference.none": "Nothing matches.",
+
+  "limits.soft": "refuses nothing",
+  "limits.each.EACH_USER": "each end user",
+  "limits.each.EACH_TAG": "each tag",
+  "budgets.title": "Budgets",
+  "budgets.holder": "Whose",
+  "budgets.limit": "Limit",
+  "budgets.used": "Used in this window",
+  "budgets.forecast": "By its end, at this pace",
+  "budgets.of": "{taken} of {amount} ({share})",
+  "budgets.empty": "No limit has counted anything yet",
+  "budgets.empty_text": "Limits of organisations, keys and routes appear here with their first request.",
 };

@@ -681,4 +681,16 @@ export default {
   "reference.endpoint": "Вызов",
   "reference.todo": "Что делать",
   "reference.none": "Ничего не найдено.",
+
+  "limits.soft": "ничего не отклоняет",
+  "limits.each.EACH_USER": "на каждого пользователя",
+  "limits.each.EACH_TAG": "на каждую метку",
+  "budgets.title": "Бюджеты",
+  "budgets.holder": "Чей",
+  "budgets.limit": "Лимит",
+  "budgets.used": "Израсходовано в этом окне",
+  "budgets.forecast": "К концу окна, если так и пойдёт",
+  "budgets.of": "{taken} из {amount} ({share})",
+  "budgets.empty": "Лимиты пока ничего не насчитали",
+  "budgets.empty_text": "Лимиты организаций, ключей и маршрутов появятся здесь с первым запросом.",
 };

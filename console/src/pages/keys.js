@@ -13,6 +13,7 @@ import { Badge, Empty, Loaded, announceChange } from "../ui/feedback.js";
 import { Manager, Page, isFiles } from "../ui/page.js";
 import { Table } from "../ui/table.js";
 import { KeyDialog, MadeKey } from "../forms/key.js";
+import { Budgets } from "./budgets.js";
 import { OrganisationDialog } from "../forms/organisation.js";
 import { baseUrl } from "../gateway.js";
 
@@ -31,8 +32,8 @@ export default function Keys() {
   return html`
     <${Page} title=${t("keys.title")} lead=${t("keys.lead")} actions=${action}>
       <${Tabs} label=${t("keys.title")} value=${tab} onValue=${setTab}
-        tabs=${[["keys", t("keys.keys")], ["organisations", t("keys.organisations")]]}>
-        ${(shown) => html`
+        tabs=${[["keys", t("keys.keys")], ["organisations", t("keys.organisations")], ...(isAdmin.value ? [["budgets", t("budgets.title")]] : [])]}>
+        ${(shown) => shown === "budgets" ? html`<${Budgets} />` : html`
           <${Loaded} view=${view}>
             ${(data) =>
               shown === "keys"

@@ -42,7 +42,7 @@ export function Chart({ label, times, series, format }) {
           scales: { y: { range: (_, __, most) => [0, most || 1] } },
           axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map(format) }],
           series: [
-            { value: (_, at) => (at === null ? "" : new Date(at * 1000).toLocaleString(language.value, { dateStyle: "short", timeStyle: "short" })) },
+            { label: t("usage.when"), value: (_, at) => (at === null ? "" : new Date(at * 1000).toLocaleString(language.value, { dateStyle: "short", timeStyle: "short" })) },
             ...series.map((each, index) => ({
               label: each.name,
               stroke: index ? muted : accent,

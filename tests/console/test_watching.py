@@ -1,0 +1,83 @@
+"""What is looked at: usage, budgets, audit, nodes, running requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.console.conftest import Window
+from tests.fakes.provider_process import ProviderProcess
+from tests.gateway.process import GatewayProcess
+
+
+@pytest.fixture
+def asked(gateway: GatewayProcess) -> None:
+    """A request of acme's key, with a tag that a spreadsheet would take for a formula."""
+    headers = {"authorization": "Bearer sk-acme-ci-0123456789", "x-trunkline-tag": "=1+1"}
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
+    assert httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers).status_code == 200
+
+
+def test_usage_by_two_dimensions_and_as_csv(admin: Window, asked: None) -> None:
+    page = admin.open("usage?days=1&by=DIMENSION_MODEL&and=DIMENSION_TAG")
+    row = page.get_by_role("row", name=re.compile("gpt-4.1.*=1\\+1"))
+    while not row.count():  # the ledger follows
+        page.reload()
+        admin.settled()
+    page.locator(".chart canvas").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    text = download.value.path().read_text()
+    assert text.startswith('"model","tag","requests"')
+    assert '"gpt-4.1","\'=1+1"' in text
+    admin.requests.clear()
+    page.get_by_label("Organisation").fill("acme")
+    page.keyboard.press("Enter")
+    admin.settled()
+    page.wait_for_url(re.compile("organisation=acme"))
+    page.wait_for_load_state("networkidle")
+    assert [each.partition("?")[0] for each in admin.calls] == ["console/usage"]
+
+
+def test_budgets_show_what_limits_have_counted(admin: Window, asked: None) -> None:
+    page = admin.open("keys")
+    admin.settled()
+    page.get_by_role("tab", name="Budgets").click()
+    row = page.get_by_role("row", name=re.compile("org:acme"))
+    row.wait_for()
+    row.get_by_text("of $500.00").wait_for()
+
+
+def test_the_audit_log_shows_what_was_and_what_is(admin: Window) -> None:
+    page = admin.open("audit?type=organisation&name=acme")
+    admin.settled()
+    page.locator(".events summary").last.click()
+    page.locator(".events .difference").last.get_by_text("limits").wait_for()
+    page.get_by_role("button", name="Verify the chain").click()
+    page.get_by_text(re.compile(r"The chain of \d+ events? is intact")).wait_for()
+
+
+def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> None:
+    page = admin.open("nodes")
+    admin.settled()
+    page.get_by_role("button", name="Invite a machine").first.click()
+    page.get_by_role("button", name="Make the command").click()
+    command = page.locator("dialog .code pre")
+    for system in ("Linux, macOS", "As a service", "Windows", "Docker"):
+        page.get_by_role("tab", name=system).click()
+        assert re.search(r"https://\S+ --token tlj_\w+", command.inner_text()), system
+
+
+@pytest.fixture
+def stream(gateway: GatewayProcess, provider: ProviderProcess) -> Iterator[None]:
+    """A stream that does not end before it is cancelled."""
+    body = {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[hang-mid-stream]]"}]}
+    headers = {"authorization": "Bearer sk-acme-ci-0123456789"}
+    with (
+        httpx.Client(timeout=60) as client,
+        client.stream("POST", f"{gateway.base_url}/chat/completions", json=body, headers=headers),
+    ):
+        yield
