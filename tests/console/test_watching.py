@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -71,13 +70,30 @@ def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> No
         assert re.search(r"https://\S+ --token tlj_\w+", command.inner_text()), system
 
 
-@pytest.fixture
-def stream(gateway: GatewayProcess, provider: ProviderProcess) -> Iterator[None]:
-    """A stream that does not end before it is cancelled."""
-    body = {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[hang-mid-stream]]"}]}
-    headers = {"authorization": "Bearer sk-acme-ci-0123456789"}
+def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: ProviderProcess) -> None:
+    """A stream of a minute, which ends when somebody cancels it."""
+    gateway = admin.gateway
+    headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
+    model = "paced-600-100"
+    route = {"model": model, "targets": [{"provider": "a", "model": model}]}
+    api = f"{gateway.admin_url}/admin/v1"
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "secret question"}]}
+    key = {"authorization": "Bearer sk-acme-ci-0123456789"}
     with (
         httpx.Client(timeout=60) as client,
-        client.stream("POST", f"{gateway.base_url}/chat/completions", json=body, headers=headers),
+        client.stream("POST", f"{gateway.base_url}/chat/completions", json=body, headers=key) as answer,
     ):
-        yield
+        pieces = answer.iter_raw()
+        next(pieces)
+        page = admin.open("requests")
+        row = page.get_by_role("row", name=re.compile(model))
+        row.get_by_text("streaming").wait_for()
+        row.get_by_text("a/paced-600-100").wait_for()
+        assert "secret question" not in page.content()
+        row.get_by_role("button", name="Cancel").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()
+        row.wait_for(state="detached")
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(pieces)
+    assert httpx.post(f"{api}/routes:delete", json={"model": model}, headers=headers).status_code == 200

@@ -14,7 +14,7 @@ export function OrganisationDialog({ organisation, onClose, onDone }) {
   const [limits, setLimits] = useState((organisation?.limits ?? []).map(sent));
   const send = async () => {
     const answer = await call("PutOrganisation", {
-      organisation: { name, limits, weight: Number(weight), version: organisation?.version },
+      organisation: { ...organisation, name, limits, weight: Number(weight) },
     });
     announceChange(t("organisation.saved", { name }), answer.propagation);
     await onDone();

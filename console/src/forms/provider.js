@@ -33,9 +33,8 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   };
   const send = async () => {
     const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
-    const kept = provider ? { version: provider.version, ca_file: provider.ca_file, dialect: provider.dialect } : {};
     const answer = await call("PutProvider", {
-      provider: { ...kept, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear },
+      provider: { ...provider, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear },
     });
     announceChange(t("provider.saved", { name }), answer.propagation);
     await onDone();
