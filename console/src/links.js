@@ -1,9 +1,18 @@
 // Links that lead in: `#setup=…`, `#invite=…`, `#reset=…`, `#device=…`. The value leaves the address bar and the history at once.
 import { signal } from "./html.js";
+import { ended } from "./session.js";
 
 const FOUND = /^#(setup|invite|reset|device)=([\w-]+)$/;
 
+/** Why an identity provider's answer did not sign in, `#sign-in-error=…`. */
+const REFUSED = /^#sign-in-error=(denied|refused|failed)$/;
+
 function take() {
+  const refused = REFUSED.exec(location.hash);
+  if (refused) {
+    history.replaceState(null, "", location.pathname);
+    ended.value = `signin.error.${refused[1]}`;
+  }
   const found = FOUND.exec(location.hash);
   if (!found) return null;
   history.replaceState(null, "", location.pathname);

@@ -14,8 +14,8 @@ import { Page } from "./ui/page.js";
 export function SignIn() {
   const [way, setWay] = useState("");
   const options = door.value?.options ?? {};
-  const shown = way || (link.value && link.value.kind !== "device" ? "link" : options.needs_setup || !options.password ? "token" : "password");
-  const Way = { link: Link, token: Token, password: Password }[shown] ?? Token;
+  const shown = way || (link.value && link.value.kind !== "device" ? "link" : options.needs_setup || !(options.password || options.oidc?.length) ? "token" : "account");
+  const Way = { link: Link, token: Token, account: Account }[shown] ?? Token;
   return html`
     <main class="door">
       <div class="door-brand"><${Logo} /><span>Trunkline</span></div>
@@ -29,9 +29,18 @@ export function SignIn() {
 
 const Ended = () => ended.value && html`<${Notice} tone="warn">${t(ended.value)}<//>`;
 
-function Password({ options, onWay }) {
+function Account({ options, onWay }) {
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const begin = async (provider) => {
+    try {
+      const { url } = await call("BeginOidc", { provider, next: "/#/start" });
+      location.assign(url ?? "/");
+    } catch (failure) {
+      setError(failure);
+    }
+  };
   const send = async () => {
     try {
       await call("SignIn", { email, password });
@@ -44,12 +53,15 @@ function Password({ options, onWay }) {
     <${Page} title=${t("signin.title")} lead=${t("signin.lead")}>
       <${Ended} />
       ${(options.oidc ?? []).map(
-        (each) => html`<a class="button wide" href=${`/admin/v1/sign-in/oidc/${encodeURIComponent(each.name)}`}>${t("signin.with", { name: each.title || each.name })}</a>`,
+        (each) => html`<${Button} class="button wide" onClick=${() => begin(each.name)}>${t("signin.with", { name: each.title || each.name })}<//>`,
       )}
+      ${error && html`<${Failure} error=${error} />`}
+      ${options.password && html`
       <${Form} onSend=${send} action=${t("signin.action")} disabled=${!email || !password}>
         <${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${email} onValue=${setEmail} autofocus />
         <${TextField} label=${t("signin.password")} type="password" name="password" autocomplete="current-password" value=${password} onValue=${setPassword} />
       <//>
+      `}
       <${Button} kind="quiet" onClick=${() => onWay("token")}>${t("signin.by_token")}<//>
     <//>
   `;
@@ -69,7 +81,7 @@ function Token({ options, onWay }) {
         <${TextField} label=${t("signin.token")} type="password" name="token" value=${token} onValue=${setToken} autofocus
           hint=${rich("signin.token_hint", { file: html`<code>credentials.json</code>` })} />
       <//>
-      ${options.password && !options.needs_setup && html`<${Button} kind="quiet" onClick=${() => onWay("password")}>${t("signin.by_password")}<//>`}
+      ${(options.password || options.oidc?.length > 0) && !options.needs_setup && html`<${Button} kind="quiet" onClick=${() => onWay("account")}>${t("signin.by_password")}<//>`}
     <//>
   `;
 }

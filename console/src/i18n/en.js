@@ -693,4 +693,8 @@ export default {
   "budgets.of": "{taken} of {amount} ({share})",
   "budgets.empty": "No limit has counted anything yet",
   "budgets.empty_text": "Limits of organisations, keys and routes appear here with their first request.",
+
+  "signin.error.denied": "The identity provider did not let you in.",
+  "signin.error.refused": "Nobody has invited this account, or the provider's answer is not accepted. Ask an owner of your organisation.",
+  "signin.error.failed": "The identity provider could not be reached, or answered something else. Try again.",
 };
