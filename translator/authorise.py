@@ -32,7 +32,7 @@ from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
 from translator.responses import Responses
-from translator.waiting import About, WaitingRoom
+from translator.waiting import About, Outcome, WaitingRoom
 
 #: Value of `x-trunkline-route` for what the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
@@ -210,25 +210,50 @@ class Authoriser:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.prompt_cache is not None:
             facts = _helped(request, key, route, route.prompt_cache, facts, endpoint, body, values)
-        if route.queue is None or self._waiting is None:
-            return self._pass(request, key, facts, route, endpoint, body)
-        # Nobody goes before those that wait, but for one that was let through, and whose answer got lost.
-        if not self._waiting.is_waiting(route) or self._meter.held(_id(request.headers)) is not None:
-            try:
-                return self._pass(request, key, facts, route, endpoint, body)
-            except NoPlace:
-                pass
+        if route.cache is not None and self._cache is not None:
+            return self._through_cache(self._cache, request, key, facts, route, endpoint, body)
+        try:
+            return self._forward_in_turn(request, key, facts, route)
+        except NoPlace:
+            if route.queue is None or self._waiting is None:
+                raise
+            return self._join(request, key, facts, route, endpoint, lambda forward: forward())
+
+    def _forward_in_turn(self, request: Request, key: Key, facts: BodyFacts, route: Route) -> Allowed:
+        """Nobody goes before those that wait, but for one that was let through, and whose answer got lost."""
+        if (
+            route.queue is not None
+            and self._waiting is not None
+            and self._waiting.is_waiting(route)
+            and self._meter.held(_id(request.headers)) is None
+        ):
+            raise NoPlace(429, "rate_limit_exceeded", "Others wait for a place.", kind="requests")
+        return self._forward(request, key, facts, route)
+
+    def _join(  # noqa: PLR0917 - what is known of the request
+        self,
+        request: Request,
+        key: Key,
+        facts: BodyFacts,
+        route: Route,
+        endpoint: Endpoint,
+        attempt: Callable[[Callable[[], Allowed]], Outcome],
+    ) -> Waits[Answered | Exception]:
+        """Lets the request wait for a place. `attempt` takes what sends it to a target when its turn comes."""
+        assert route.queue is not None  # noqa: S101 - the caller has looked
+        assert self._waiting is not None  # noqa: S101
         # Its body is the module's: what waits here is what was read in it.
         request.pieces, request.body = (), b""
 
-        def attempt() -> Allowed:
+        def in_turn() -> Outcome:
             # The key may have been revoked meanwhile, and the route may be another one.
             owner = self._key(request.headers)
-            return self._forward(request, owner, facts, self._route(owner, endpoint, facts))
+            current = self._route(owner, endpoint, facts)
+            return attempt(lambda: self._forward(request, owner, facts, current))
 
         tag = request.headers.get(_TAG, b"").decode("utf-8", "replace")
         about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
-        return self._waiting.join(about, self._policy.flow(key), route, route.queue, attempt)
+        return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn)
 
     def _route(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Route:
         model = facts.model or self._default_model(key, endpoint)
@@ -236,13 +261,6 @@ class Authoriser:
         if route is None:
             raise self._sure(model_not_found(model))
         return route
-
-    def _pass(  # noqa: PLR0917 - what is known of the request
-        self, request: Request, key: Key, facts: BodyFacts, route: Route, endpoint: Endpoint, body: bytes
-    ) -> Decision:
-        if route.cache is None or self._cache is None:
-            return self._forward(request, key, facts, route)
-        return self._through_cache(self._cache, request, key, facts, route, endpoint, body)
 
     def _through_cache(  # noqa: PLR0917 - what is known of the request
         self,
@@ -267,6 +285,9 @@ class Authoriser:
             if self._policy.route(self._key(request.headers), route.model) is None:
                 raise self._sure(model_not_found(route.model))
 
+        def join(attempt: Callable[[Callable[[], Allowed]], Outcome]) -> Waits[Answered | Exception]:
+            return self._join(request, key, facts, route, endpoint, attempt)
+
         return cache.decide(
             Asked(
                 request,
@@ -275,10 +296,11 @@ class Authoriser:
                 route.cache,
                 endpoint,
                 body,
-                fresh=lambda: self._forward(request, key, facts, route),
+                fresh=lambda: self._forward_in_turn(request, key, facts, route),
                 from_kept=from_kept,
                 held=lambda: self._meter.held(request_id),
                 again=again,
+                join=join if route.queue is not None and self._waiting is not None else None,
             )
         )
 

@@ -15,7 +15,7 @@ from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
 from translator.policy.index import Queue, Route
-from translator.questions.frames import Allowed, Queued
+from translator.questions.frames import Allowed, Answered, Queued
 from translator.questions.waits import Waits
 from translator.queueing import Flow, Line, Prospect
 
@@ -24,8 +24,8 @@ _REMEMBERED = 1_000
 #: The answer's header.
 QUEUED_MS = "x-trunkline-queued-ms"
 
-#: What a waiting request comes to.
-Outcome = Allowed | Exception
+#: What a waiting request comes to when its turn comes. One that waits for an identical request needs no place.
+Outcome = Allowed | Answered | Waits[Answered | Exception]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,19 @@ class About:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A request in a line. `attempt` lets it through or raises; NoPlace: it goes on waiting."""
+    """A request in a line. `attempt` lets it through or raises; NoPlace: it goes on waiting. With `follows` it has
+    left the line for an identical request.
+    """
 
     about: About
     flow: Flow
     route: Route
     queue: Queue
     since: float
-    attempt: Callable[[], Allowed]
-    done: Callable[[Outcome], None] | None = None
+    attempt: Callable[[], Outcome]
+    done: Callable[[Allowed | Answered | Exception], None] | None = None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+    follows: Waits[Answered | Exception] | None = None
 
 
 class WaitingRoom:
@@ -73,8 +76,8 @@ class WaitingRoom:
         return bool(line)
 
     def join(
-        self, about: About, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Allowed]
-    ) -> Waits[Exception]:
+        self, about: About, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Outcome]
+    ) -> Waits[Answered | Exception]:
         """Lets a request wait that `attempt` lets through when its turn comes. It is tried again soon.
 
         Raises:
@@ -98,7 +101,7 @@ class WaitingRoom:
         waiter.timer = asyncio.get_running_loop().call_later(queue.longest, self._expire, waiter)
         self._move(route.id)
 
-        def start(done: Callable[[Outcome], None]) -> None:
+        def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
             waiter.done = done
 
         return Waits(Queued(queue.longest, flow.key), start, lambda: self._leave(waiter))
@@ -188,7 +191,7 @@ class WaitingRoom:
         while (waiter := line.first()) is not None:
             at = self._clock()
             try:
-                allowed = waiter.attempt()
+                outcome = waiter.attempt()
             except NoPlace as full:
                 organisation, key = _parked(full.holder, waiter.flow)
                 for limit in full.limit_ids:
@@ -201,10 +204,25 @@ class WaitingRoom:
                 self._ended["refused"] += 1
                 self._finish(waiter, error)
             else:
-                line.serve(waiter, at)
                 self._ended["served"] += 1
-                allowed.headers[QUEUED_MS] = str(round((at - waiter.since) * 1000))
-                self._finish(waiter, allowed)
+                if isinstance(outcome, Allowed):
+                    line.serve(waiter, at)
+                else:
+                    line.remove(waiter, at)  # it takes no place
+                if isinstance(outcome, Waits):
+                    self._follow(waiter, outcome)
+                else:
+                    self._tell(waiter, outcome)
+
+    def _follow(self, waiter: Waiter, waits: Waits[Answered | Exception]) -> None:
+        self._finish(waiter, None)
+        waiter.follows = waits
+        waits.start(lambda outcome: self._tell(waiter, outcome))
+
+    def _tell(self, waiter: Waiter, outcome: Allowed | Answered | Exception) -> None:
+        if not isinstance(outcome, Exception):
+            outcome.headers[QUEUED_MS] = str(round((self._clock() - waiter.since) * 1000))
+        self._finish(waiter, outcome)
 
     def _expire(self, waiter: Waiter) -> None:
         at, line = self._clock(), self._lines[waiter.route.id]
@@ -215,13 +233,16 @@ class WaitingRoom:
 
     def _leave(self, waiter: Waiter) -> None:
         """Its client has left, or the question has been taken back."""
+        if waiter.follows is not None:
+            waiter.follows.cancel()
+            waiter.done = None  # what has landed in this moment is for nobody
         if waiter.timer is not None:
             self._lines[waiter.route.id].remove(waiter, self._clock())
             self._ended["left"] += 1
             self._finish(waiter, None)
 
     @staticmethod
-    def _finish(waiter: Waiter, outcome: Outcome | None) -> None:
+    def _finish(waiter: Waiter, outcome: Allowed | Answered | Exception | None) -> None:
         if waiter.timer is not None:
             waiter.timer.cancel()
             waiter.timer = None

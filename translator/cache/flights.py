@@ -41,9 +41,11 @@ class Flight:
     begun: float
     waiting: list[asyncio.Future[Landed]] = field(default_factory=list)
     kept: Kept | None = None
+    how: Landed | None = None
 
     def land(self, how: Landed) -> None:
         """Wakes all that wait."""
+        self.how = how
         for future in self.waiting:
             if not future.done():
                 future.set_result(how)
@@ -51,6 +53,8 @@ class Flight:
 
     async def wait(self, seconds: float) -> Landed:
         """Waits until it has landed, but for so long only."""
+        if self.how is not None:
+            return self.how  # before this one began to wait
         future: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         try:

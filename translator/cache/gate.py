@@ -13,8 +13,10 @@ from translator.cache import answers
 from translator.cache.answers import Kept
 from translator.cache.flights import Flight, Flights, Landed
 from translator.cache.key import Asker, Rule, Wanted, wanted as wanted_by
+from translator.cache.memory import MemoryStore
 from translator.cache.stores import Store, Stores
 from translator.endpoints import Endpoint
+from translator.errors import NoPlace
 from translator.http.message import Request
 from translator.limits import Reservation
 from translator.metrics import Sample
@@ -32,10 +34,13 @@ _GRACE = 5.0
 _LIGHT = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """A request, and what may become of it: `fresh` sends it to a target, and `from_kept` answers it. `held`
     returns what it has reserved. `again` raises Refusal if the client may no longer ask, after it had to wait.
+
+    Where `fresh` raises NoPlace, the request can `join` a line, if there is one: in it, what that takes is tried
+    when its turn comes, with what sends the request to a target then.
     """
 
     request: Request
@@ -48,6 +53,7 @@ class Asked:
     from_kept: Callable[[Kept, str, bytes], Answered]
     held: Callable[[], Reservation | None]
     again: Callable[[], object]
+    join: Callable[[Callable[[Callable[[], Allowed]], Decision]], Waits[Answered | Exception]] | None = None
 
 
 class CacheGate:
@@ -77,9 +83,9 @@ class CacheGate:
         if asked.body and b"no-store" not in control:
             wanted = wanted_by(asked.asker, asked.rule, asked.endpoint, asked.request.target, asked.body)
         if wanted is None:
-            return self._told(asked.fresh(), "bypass")
+            return self._in_turn(asked, lambda forward: self._told(forward(), "bypass"))
         if b"no-cache" in control:
-            return self._fetch(asked, wanted, "stored")
+            return self._in_turn(asked, lambda forward: self._fetch(asked, wanted, "stored", forward))
         found = _find(self._stores.of(asked.rule), wanted)
         if found is None or isinstance(found, Kept):
             return self._with(asked, wanted, found)
@@ -123,8 +129,35 @@ class CacheGate:
         served = self._serve(asked, wanted, found) if found is not None else None
         if served is not None:
             return served
-        leading = self._leading(asked, wanted)
-        return self._fetch(asked, wanted, "miss") if leading is None else self._wait(asked, wanted, leading)
+        return self._go(asked, wanted)
+
+    def _go(self, asked: Asked, wanted: Wanted) -> Decision:
+        """Lets the request wait for an identical one, or sends it to a target."""
+
+        def attempt(forward: Callable[[], Allowed]) -> Decision:
+            leading = self._leading(asked, wanted)
+            if leading is not None:
+                return self._wait(asked, wanted, leading)
+            store = self._stores.of(asked.rule)
+            if forward is not asked.fresh and isinstance(store, MemoryStore):
+                # It has waited: its answer may be kept by now. A store elsewhere is not asked again.
+                found = _find(store, wanted)
+                served = self._serve(asked, wanted, found) if isinstance(found, Kept) else None
+                if served is not None:
+                    return served
+            return self._fetch(asked, wanted, "miss", forward)
+
+        return self._in_turn(asked, attempt)
+
+    def _in_turn(self, asked: Asked, attempt: Callable[[Callable[[], Allowed]], Decision]) -> Decision:
+        """Makes the attempt; where there is no place for the request, when its turn comes."""
+        try:
+            return attempt(asked.fresh)
+        except NoPlace:
+            if asked.join is None:
+                raise
+            asked.body = b""  # it may wait for long
+            return asked.join(attempt)
 
     def _leading(self, asked: Asked, wanted: Wanted) -> Flight | None:
         """Returns the identical request that runs, unless it is this one, about which Envoy asks again."""
@@ -133,13 +166,16 @@ class CacheGate:
 
     def _wait(self, asked: Asked, wanted: Wanted, leading: Flight) -> Waits[Answered | Exception]:
         following: list[asyncio.Task[None]] = []
+        in_line: list[Waits[Answered | Exception]] = []
 
         def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
-            following.append(self._start(self._follow_and_tell(asked, wanted, leading, done)))
+            following.append(self._start(self._follow_and_tell(asked, wanted, leading, done, in_line)))
 
         def cancel() -> None:
             for task in following:
                 task.cancel()
+            for waits in in_line:
+                waits.cancel()
 
         return Waits(Queued(_LONGEST_WAIT, asked.asker.key), start, cancel)
 
@@ -149,15 +185,20 @@ class CacheGate:
         wanted: Wanted,
         leading: Flight,
         done: Callable[[Allowed | Answered | Exception], None],
+        in_line: list[Waits[Answered | Exception]],
     ) -> None:
         try:
             outcome = await self._follow(asked, wanted, leading)
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             done(error)
         else:
-            done(outcome)
+            if isinstance(outcome, Waits):
+                in_line.append(outcome)
+                outcome.start(done)
+            else:
+                done(outcome)
 
-    async def _follow(self, asked: Asked, wanted: Wanted, leading: Flight | None) -> Allowed | Answered:
+    async def _follow(self, asked: Asked, wanted: Wanted, leading: Flight | None) -> Decision:
         """Waits for the identical request, and for the next one where the client of that has left."""
         until = time.monotonic() + _LONGEST_WAIT
         while leading is not None:
@@ -170,7 +211,7 @@ class CacheGate:
             if served is not None:
                 return served
             leading = self._leading(asked, wanted)
-        return self._fetch(asked, wanted, "miss")
+        return self._in_turn(asked, lambda forward: self._fetch(asked, wanted, "miss", forward))
 
     def _serve(self, asked: Asked, wanted: Wanted, kept: Kept) -> Answered | None:
         made = answers.given(kept, wanted)
@@ -182,8 +223,8 @@ class CacheGate:
         self._counts["hit"] += 1
         return answered
 
-    def _fetch(self, asked: Asked, wanted: Wanted, how: str) -> Allowed:
-        allowed = self._told(asked.fresh(), how)
+    def _fetch(self, asked: Asked, wanted: Wanted, how: str, forward: Callable[[], Allowed]) -> Allowed:
+        allowed = self._told(forward(), how)
         flight = Flight(
             asked.id, wanted, asked.rule, asked.asker.route, asked.endpoint.path, asked.held(), time.monotonic()
         )
