@@ -155,8 +155,9 @@ bool advice_is_of_quota(struct span key) {
 
 // Whether so much remains of a quota, in thousandths, that it may be counted on. `limit` is 0 where it is not known.
 static bool suffices(struct span key, uint64_t remaining, uint64_t limit, struct need need) {
+  if (!remaining) return false;
   if (span_find(key, TOKENS, 0) < 0) return remaining >= need.requests * 1000;
-  return remaining / 1000 >= need.tokens || (remaining && (!limit || remaining >= limit / 20));
+  return remaining / 1000 >= need.tokens || !limit || remaining >= limit / 20;
 }
 
 // Writes the name of what a quota counts: `key` without what all such names have in common.

@@ -118,6 +118,11 @@ def test_what_is_left_has_to_suffice(
         assert advice(driver, *headers, need=(8, 1_000)) == (12_000 if exhausted else 0, exhausted)
 
 
+def test_nothing_is_not_enough_for_a_request_that_reserves_nothing(driver: Driver) -> None:
+    told = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "12s")]
+    assert advice(driver, *told, need=(1, 0)) == (12_000, True)
+
+
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1)), st.integers(-100, 900))
 def test_every_date(driver: Driver, at: datetime, seconds: int) -> None:
     at = at.replace(microsecond=0, tzinfo=UTC)

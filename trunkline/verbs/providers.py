@@ -20,10 +20,20 @@ from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
-from trunkline.verbs.providers_flags import Given, quota_options
+from trunkline.verbs.providers_flags import Given, quota_options, quota_words
 from trunkline.verbs.providers_quota import quota
 
-_COLUMNS = ("name", "dialect", "base_url", "credentials", "ca_file", "stream_usage", "managed_by")
+_COLUMNS = (
+    "name",
+    "dialect",
+    "base_url",
+    "credentials",
+    "ca_file",
+    "stream_usage",
+    "quota",
+    "health",
+    "managed_by",
+)
 
 _base_url = click.option("--base-url", help="The part before /chat/completions.")
 _credential = click.option(
@@ -63,6 +73,8 @@ def list_providers(*, control: Control, output: str) -> None:
             "credentials": each.credential_count,
             "ca_file": each.ca_file,
             "stream_usage": each.stream_usage if each.HasField("stream_usage") else True,
+            "quota": quota_words(each),
+            "health": each.health_path,
             "managed_by": each.managed_by,
         }
         for each in found

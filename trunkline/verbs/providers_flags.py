@@ -82,6 +82,17 @@ class Given:
             provider.health_statuses.extend(self.health_statuses)
 
 
+def quota_words(provider: admin.Provider) -> list[str]:
+    """Returns the quotas as the flags take them, those of single credentials after the provider's."""
+    own = ((f"{each.credential}:", each.quota) for each in provider.credential_quotas)
+    return [f"{prefix}{_word(each)}" for prefix, quotas in (("", provider.quota), *own) for each in quotas]
+
+
+def _word(quota: quota_pb2.Quota) -> str:
+    written = objects.QUOTA.written(quota)
+    return f"{written['metric']}/{written.get('per', '0s')}={quota.amount}"
+
+
 def quota_options(command: F) -> F:
     """Adds the flags, whose values are the fields of Given."""
     for option in reversed(_OPTIONS):

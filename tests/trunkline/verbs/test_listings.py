@@ -15,7 +15,22 @@ from tests.trunkline.fakes.admin import FakeAdmin
 LIMITS = [policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=2_592_000, amount=500_250_000)]
 ANSWERS: dict[type, Any] = {
     admin.ListProvidersRequest: admin.ListProvidersResponse(
-        providers=[admin.Provider(name="openai", dialect="openai", base_url="https://a/v1", credential_count=2)]
+        providers=[
+            admin.Provider(
+                name="openai",
+                dialect="openai",
+                base_url="https://a/v1",
+                credential_count=2,
+                quota=[admin.Quota(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=30)],
+                credential_quotas=[
+                    admin.CredentialQuota(
+                        credential=2,
+                        quota=[admin.Quota(metric=policy.METRIC_TOKENS, per_seconds=86_400, amount=5)],
+                    )
+                ],
+                health_path="/models",
+            )
+        ]
     ),
     admin.ListRoutesRequest: admin.ListRoutesResponse(
         routes=[
@@ -143,7 +158,16 @@ def _answers(control: FakeAdmin) -> None:
 @pytest.mark.parametrize(
     ("verb", "expected"),
     [
-        (("providers", "list"), {"name": "openai", "credentials": 2, "stream_usage": True}),
+        (
+            ("providers", "list"),
+            {
+                "name": "openai",
+                "credentials": 2,
+                "stream_usage": True,
+                "quota": ["requests/1m=30", "2:tokens/1d=5"],
+                "health": "/models",
+            },
+        ),
         (
             ("providers", "quota"),
             {"credential": 2, "quota": "requests/1h", "remaining": 0, "rests_until": "2023-11-14T22:13:20Z"},
