@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1.admin_pb2_grpc import AdminStub
 from trunkline_proto.admin.words import DIMENSIONS, ORDERS
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from trunkline import completion, names, usage_files
+from trunkline import completion, names, progress, usage_files
 from trunkline.client import Control, control_options
 from trunkline.groups import SuggestingGroup
 from trunkline.moments import Moment
@@ -219,7 +219,9 @@ def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path
             for page in api.ExportUsage(admin.ExportUsageRequest(filter=wanted)):
                 yield [record_row(each) for each in page.records]
 
-        written = usage_files.write(pages(), form, file)
+        # Whole hours, and so perhaps a few more than are exported.
+        total = sum(row.requests for row in api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows)
+        written = usage_files.write(progress.shown(pages(), total, "records"), form, file)
     say(f"{written:,} records{f' in {file}' if file else ''}", err=True)
 
 
