@@ -55,6 +55,7 @@ struct request {
   uint64_t cluster, credential;  // the chosen ones, by their numbers in the table of hosts
   bool probes, proves;           // whether this request is to find out about the cluster, about the credential
   struct charge charge;          // what the running attempt took from the credential's quotas
+  unsigned charged_attempts;     // that had begun before that one
 
   // From the attempts.
   unsigned attempts, failures;

@@ -109,7 +109,17 @@ static bool enter(const struct look *look, const struct plan_target *target) {
 static bool take_quota(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
   if (!target->quotas || request->choice.verdict >= CHOICE_GIVE_UP) return true;
+  request->charged_attempts = request->choice.attempts;
   return quotas_take(target->quotas, look->tokens, look->now, look->draw.only.size > 0, &request->charge);
+}
+
+// Of the choice before, from which nothing came: an attempt that failed, or none, where Envoy has chosen again.
+static void end_charge(struct request *request) {
+  if (request->choice.attempts > request->charged_attempts) {
+    charge_settle(&request->charge, 0, hosts_now());
+  } else {
+    charge_return(&request->charge, hosts_now());
+  }
 }
 
 static void choose_and_enter(struct look *look) {
@@ -162,8 +172,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
       .now = hosts_are_open() && !plan->has_quotas ? 0 : hosts_now(),
       .tokens = request && plan->has_quotas ? request_tokens(request) : 0,
   };
-  // Nothing came of the attempt before.
-  if (request && request->charge.account) charge_settle(&request->charge, 0, hosts_now());
+  if (request && request->charge.account) end_charge(request);
   if (request && !hosts_are_open()) look.caller = request_caller(request);
   if (request) {
     choose_and_enter(&look);

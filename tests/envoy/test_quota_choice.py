@@ -89,6 +89,16 @@ def test_a_failed_attempt_counts_as_a_request(limited: tuple[Sent, str, str]) ->
     assert [send() for _ in range(2)] == [[a], [b]]
 
 
+def test_a_choice_that_is_made_again_counts_once(driver: Driver, decisions: Decisions) -> None:
+    lines, a, _ = plan("r3600:2", alone=True)
+    decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+    with authorised(driver, decisions, decision) as request, Attempts(request, lines) as attempts:
+        assert [attempts.choose(f"{a}=1") for _ in range(5)] == [a] * 5
+        assert attempts.attempt("200") == "200"
+    send = Sent(driver, decisions, lines)
+    assert [send(), send()] == [[a], ["none"]]
+
+
 def test_of_two_plans_with_one_credential_both_count(driver: Driver, decisions: Decisions) -> None:
     lines, a, b = plan("r3600:2")
     other = lines.replace(f" {a}\n", f" {a}x\n")
