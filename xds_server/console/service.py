@@ -108,13 +108,15 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         ]
         nodes = (await ask(pb.ListNodesRequest())).nodes
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
-        providers = (await ask(pb.ListProvidersRequest())).providers if current().is_admin else []
+        is_admin = current().is_admin
+        providers = (await ask(pb.ListProvidersRequest())).providers if is_admin else []
         return views.GetModelsViewResponse(
             routes=explained,
             providers=[each.name for each in providers],
             organisations=[each.name for each in organisations],
             offered=sorted({offer.model for each in nodes for offer in each.offers}),
             clients=self._clients(),
+            rests=(await ask(pb.GetStatusRequest())).rests if is_admin else [],
         )
 
     @reporting
@@ -126,6 +128,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             providers=(await ask(pb.ListProvidersRequest())).providers,
             usage=(await ask(_lately(_DAY, pb.DIMENSION_PROVIDER))).rows,
             routes=(await ask(pb.ListRoutesRequest())).routes,
+            headroom=(await ask(pb.ListQuotasRequest())).credentials,
         )
 
     @reporting

@@ -420,6 +420,7 @@ export interface GetModelsViewResponse {
   organisations?: string[];
   offered?: string[];
   clients?: ClientsAddress;
+  rests?: RestAlert[];
 }
 
 export interface GetNodesViewRequest {
@@ -458,6 +459,7 @@ export interface GetProvidersViewResponse {
   providers?: Provider[];
   usage?: UsageRow[];
   routes?: Route[];
+  headroom?: CredentialHeadroom[];
 }
 
 export interface GetRequestRequest {

@@ -1,7 +1,8 @@
 // Health: who runs what, who refused what, and what an operator has to do about it.
 import { html } from "../html.js";
-import { ago, count, day, moment, num } from "../format.js";
+import { ago, count, day, moment, num, percent } from "../format.js";
 import { t } from "../i18n.js";
+import { limitText } from "../limits.js";
 import { useView } from "../view.js";
 import { Badge, Empty, Loaded, Notice } from "../ui/feedback.js";
 import { Card, Figure, Page } from "../ui/page.js";
@@ -22,7 +23,7 @@ function Shown({ status }) {
   const clients = status.clients ?? [];
   const rejections = status.recent_rejections ?? [];
   const peers = status.refused_peers ?? [];
-  const { certificate } = status;
+  const { certificate, rests = [], alerts = [] } = status;
   const connected = (kind) => clients.filter((each) => each.kind === kind && each.connected).length;
   const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
   return html`
@@ -38,6 +39,8 @@ function Shown({ status }) {
       </dl>
     <//>
     <${Card} title=${t("health.clients")}><${Clients} clients=${clients} revision=${num(status.revision)} /><//>
+    ${rests.length > 0 && html`<${Card} title=${t("health.rests")}><${Rests} rests=${rests} /><//>`}
+    ${alerts.length > 0 && html`<${Card} title=${t("health.alerts")}><${Alerts} alerts=${alerts} /><//>`}
     ${rejections.length > 0 && html`<${Card} title=${t("health.rejections")}><${Rejections} rejections=${rejections} /><//>`}
     ${peers.length > 0 && html`<${Card} title=${t("health.peers")}><${Peers} peers=${peers} /><//>`}
   `;
@@ -68,6 +71,29 @@ function ClientState({ client }) {
   if (refusal) return html`<span><${Badge} tone="bad">${t("health.refuses", { what: short(refusal.type_url) })}<//><span class="sub">${refusal.rejection.reason}</span></span>`;
   if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${client.problem}</span></span>`;
   return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
+}
+
+/** Targets and credentials that are left alone at the moment. */
+function Rests({ rests }) {
+  const columns = [
+    { id: "what", title: t("health.what"), main: true, cell: (each) => html`${each.subject}<span class="sub">${t(`health.rest.${each.kind}`)}</span>` },
+    { id: "reason", title: t("health.reason"), cell: (each) => html`<span class="broken-words">${each.reason}</span>` },
+    { id: "since", title: t("health.since"), cell: (each) => ago(num(each.since)) },
+    { id: "until", title: t("health.until"), cell: (each) => (num(each.until) ? ago(num(each.until)) : t("health.unknown")) },
+    { id: "where", title: t("health.client"), cell: (each) => each.translator },
+  ];
+  return html`<${Table} label=${t("health.rests")} columns=${columns} rows=${rests} rowKey=${(each) => `${each.subject} ${each.translator} ${each.kind}`} />`;
+}
+
+/** Limits that have reached a share of their amount. */
+function Alerts({ alerts }) {
+  const columns = [
+    { id: "holder", title: t("budgets.holder"), main: true, cell: (each) => html`${each.holder}<span class="sub">${limitText(each.alert.limit)}</span>` },
+    { id: "share", title: t("budgets.used"), number: true, cell: ({ alert }) => html`<${Badge} tone=${alert.refused ? "bad" : "warn"}>${percent(num(alert.share_permille) / 1000)}<//>` },
+    { id: "when", title: t("usage.when"), cell: ({ alert }) => moment(num(alert.reached_at) * 1000) },
+    { id: "delivery", title: t("health.delivery"), cell: (each) => html`<span>${t(`health.delivery.${each.delivery ?? "ALERT_DELIVERY_NONE"}`)}<span class="sub">${each.error ?? ""}</span></span>` },
+  ];
+  return html`<${Table} label=${t("health.alerts")} columns=${columns} rows=${alerts} rowKey=${(each) => `${each.holder} ${each.alert.reached_at} ${each.alert.share_permille} ${each.alert.value ?? ""}`} />`;
 }
 
 function Rejections({ rejections }) {

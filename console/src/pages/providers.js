@@ -1,7 +1,7 @@
 // Providers: where models are bought, what is stored to buy them with, and how that goes.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
-import { count, nano, num, percent } from "../format.js";
+import { ago, count, nano, num, percent } from "../format.js";
 import { t } from "../i18n.js";
 import { useView } from "../view.js";
 import { Code } from "../ui/code.js";
@@ -39,7 +39,7 @@ function Providing({ data, add, onEdit, reload }) {
       sort: (each) => each.name,
       cell: (each) => html`${each.name} <${Manager} manager=${each.managed_by} /><span class="sub mono">${each.base_url}</span>`,
     },
-    { id: "credentials", title: t("providers.credentials"), cell: (each) => html`<${Credentials} item=${each} />` },
+    { id: "credentials", title: t("providers.credentials"), cell: (each) => html`<${Credentials} item=${each} headroom=${(data.headroom ?? []).filter((one) => one.provider === each.name)} />` },
     { id: "models", title: t("providers.models"), cell: (each) => models(each.name).join(", ") || html`<span class="muted">${t("providers.no_models")}</span>` },
     { id: "requests", title: t("providers.requests"), number: true, sort: (each) => num(used(each.name).requests), cell: (each) => count(used(each.name).requests) },
     { id: "errors", title: t("usage.errors"), number: true, cell: (each) => html`<${Share} part=${used(each.name).errors} whole=${used(each.name).requests} />` },
@@ -56,10 +56,29 @@ function Providing({ data, add, onEdit, reload }) {
     search=${(each) => `${each.name} ${each.base_url}`} empty=${empty} initial="name" />`;
 }
 
-const Credentials = ({ item }) =>
-  item.credential_count
-    ? html`<${Badge} tone="ok">${t("providers.stored", { n: item.credential_count })}<//>`
-    : html`<${Badge}>${t("providers.none_stored")}<//>`;
+const Credentials = ({ item, headroom }) => html`
+  <span class="used">
+    ${item.credential_count
+      ? html`<span><${Badge} tone="ok">${t("providers.stored", { n: item.credential_count })}<//></span>`
+      : html`<span><${Badge}>${t("providers.none_stored")}<//></span>`}
+    ${headroom.map((each) => html`<${Headroom} left=${each} several=${num(item.credential_count) > 1} />`)}
+  </span>
+`;
+
+/** What is left of one quota, or why a credential rests. */
+function Headroom({ left, several }) {
+  const whose = [several ? t("requests.credential", { n: left.credential }) : "", left.target_id].filter(Boolean).join(" · ");
+  const share = num(left.limit) ? num(left.remaining) / num(left.limit) : null;
+  return html`
+    ${num(left.rests_until) > 0 &&
+    html`<span class="sub"><${Badge} tone="warn">${t("providers.rests", { when: ago(num(left.rests_until)) })}<//> ${[whose, left.reason].filter(Boolean).join(": ")}</span>`}
+    ${share !== null &&
+    html`
+      <span class=${`meter ${share < 0.05 ? "bad" : share < 0.2 ? "warn" : ""}`}><span style=${{ width: `${100 * share}%` }}></span></span>
+      <span class="sub">${t("providers.left", { left: count(left.remaining), limit: count(left.limit), metric: left.metric })}${whose && ` · ${whose}`}</span>
+    `}
+  `;
+}
 
 /** A share of errors, loud where it is large. */
 export function Share({ part, whole }) {

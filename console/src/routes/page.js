@@ -27,9 +27,9 @@ export function RoutePage({ view, model, organisation }) {
     <p><a href=${address(["models"])}>${t("nav.models")}</a></p>
     <${Page} title=${model} lead=${organisation ? t("models.only", { organisation }) : t("route.everybody")} actions=${actions}>
       <${Loaded} view=${view}>
-        ${() =>
+        ${(data) =>
           explained
-            ? html`<${Shown} explained=${explained} />`
+            ? html`<${Shown} explained=${explained} rests=${data.rests ?? []} />`
             : html`<${Empty} icon="models" title=${t("route.gone")} action=${html`<a class="button" href=${address(["models"])}>${t("nav.models")}</a>`} />`}
       <//>
       ${editing && html`<${RouteDialog} data=${view.data} route=${route} onClose=${() => setEditing(false)} onDone=${view.reload} />`}
@@ -37,7 +37,7 @@ export function RoutePage({ view, model, organisation }) {
   `;
 }
 
-function Shown({ explained }) {
+function Shown({ explained, rests }) {
   const { route } = explained;
   return html`
     ${isFiles(route.managed_by) &&
@@ -49,7 +49,7 @@ function Shown({ explained }) {
     `}
     <${Card} title=${t("route.picture")}>
       <p class="muted">${t(`strategy.about.${route.strategy ?? "STRATEGY_WEIGHTED"}`)}</p>
-      <${Tiers} explained=${explained} />
+      <${Tiers} explained=${explained} rests=${rests} />
       <p class="muted after">${typical(explained)}</p>
     <//>
     <${Card} title=${t("route.options")}><${Options} route=${route} /><//>

@@ -21,8 +21,8 @@ export function Share({ explained }) {
   `;
 }
 
-/** The picture: tiers from left to right, in each the targets with their share of it. @param {{explained: any}} props */
-export function Tiers({ explained }) {
+/** The picture: tiers from left to right, in each the targets with their share of it. @param {{explained: any, rests: any[]}} props */
+export function Tiers({ explained, rests }) {
   const written = new Map((explained.route.targets ?? []).map((each) => [targetId(each), each]));
   const tiers = new Map();
   for (const each of explained.targets ?? []) tiers.set(num(each.tier), [...(tiers.get(num(each.tier)) ?? []), each]);
@@ -34,7 +34,7 @@ export function Tiers({ explained }) {
         (number, index) => html`
           <li>
             <h3>${index ? t("route.then", { n: index }) : t("route.first")}</h3>
-            ${tiers.get(number).map((each) => html`<${Target} target=${each} written=${written.get(each.target_id)} />`)}
+            ${tiers.get(number).map((each) => html`<${Target} target=${each} written=${written.get(each.target_id)} rests=${rests.filter((rest) => isAbout(rest, each.target_id))} />`)}
           </li>
         `,
       )}
@@ -42,7 +42,10 @@ export function Tiers({ explained }) {
   `;
 }
 
-function Target({ target, written }) {
+/** Whether a rest is about a target, one of its credentials (`a/m#2`), or all of its provider. */
+const isAbout = ({ subject = "" }, id) => [id, id.split("/")[0]].includes(subject.split("#")[0]);
+
+function Target({ target, written, rests }) {
   const share = num(target.share_permille) / 1000;
   const speed = num(target.millitokens_per_second) / 1000;
   const figures = [
@@ -62,6 +65,7 @@ function Target({ target, written }) {
       <dl class="took">
         ${figures.filter(([, value]) => value).map(([id, value]) => html`<div><dt>${t(`target.${id}`)}</dt><dd>${value}</dd></div>`)}
       </dl>
+      ${rests.map((each) => html`<p class="sub"><${Badge} tone="warn">${t("target.rests")}<//> ${each.reason}</p>`)}
       ${(target.credentials ?? []).length > 1 && html`<${Credentials} credentials=${target.credentials} />`}
     </div>
   `;

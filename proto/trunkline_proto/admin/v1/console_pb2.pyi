@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
+from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -260,6 +261,7 @@ class GetModelsViewResponse(_message.Message):
     ORGANISATIONS_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
     CLIENTS_FIELD_NUMBER: _builtins.int
+    RESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.ExplainRouteResponse]:
         """By model, then by organisation."""
@@ -276,6 +278,10 @@ class GetModelsViewResponse(_message.Message):
 
     @_builtins.property
     def clients(self) -> Global___ClientsAddress: ...
+    @_builtins.property
+    def rests(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.RestAlert]:
+        """What rests at the moment; for admins alone."""
+
     def __init__(
         self,
         *,
@@ -284,10 +290,11 @@ class GetModelsViewResponse(_message.Message):
         organisations: _abc.Iterable[_builtins.str] | None = ...,
         offered: _abc.Iterable[_builtins.str] | None = ...,
         clients: Global___ClientsAddress | None = ...,
+        rests: _abc.Iterable[_quota_pb2.RestAlert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "offered", b"offered", "organisations", b"organisations", "providers", b"providers", "routes", b"routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "offered", b"offered", "organisations", b"organisations", "providers", b"providers", "rests", b"rests", "routes", b"routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +322,7 @@ class GetProvidersViewResponse(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
+    HEADROOM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.Provider]: ...
     @_builtins.property
@@ -325,16 +333,21 @@ class GetProvidersViewResponse(_message.Message):
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.Route]:
         """Routes, each with its targets."""
 
+    @_builtins.property
+    def headroom(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.CredentialHeadroom]:
+        """What is left of the credentials' quotas, and which of them rest."""
+
     def __init__(
         self,
         *,
         providers: _abc.Iterable[_admin_pb2.Provider] | None = ...,
         usage: _abc.Iterable[_admin_pb2.UsageRow] | None = ...,
         routes: _abc.Iterable[_admin_pb2.Route] | None = ...,
+        headroom: _abc.Iterable[_quota_pb2.CredentialHeadroom] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers", "routes", b"routes", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headroom", b"headroom", "providers", b"providers", "routes", b"routes", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
