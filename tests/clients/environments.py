@@ -11,6 +11,7 @@ from scripts.locked_environment import made_once, python_of, run
 HERE = Path(__file__).parent
 PYTHON = HERE / "python"
 NODE = HERE / "node"
+IDENTITY_PROVIDER = HERE / "identity_provider"
 #: The pinned JavaScript clients run with it, though some ask for 22.
 OLDEST_NODE = 20
 
@@ -22,8 +23,17 @@ def python() -> Path:
 
 def node() -> Path:
     """Returns a directory with the JavaScript clients in `node_modules` and their scripts beside it."""
+    return _installed("node-clients", NODE)
+
+
+def identity_provider() -> Path:
+    """Returns a directory with the certified OpenID provider in `node_modules`, and its script beside it."""
+    return _installed("identity-provider", IDENTITY_PROVIDER)
+
+
+def _installed(name: str, folder: Path) -> Path:
     npm = program("npm")
-    sources = [NODE / "package.json", NODE / "package-lock.json"]
+    sources = [folder / "package.json", folder / "package-lock.json"]
 
     def make(directory: Path) -> None:
         directory.mkdir()
@@ -31,8 +41,8 @@ def node() -> Path:
             shutil.copy(source, directory)
         run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], directory)
 
-    directory = made_once("node-clients", sources, make)
-    for script in NODE.glob("*.mjs"):
+    directory = made_once(name, sources, make)
+    for script in folder.glob("*.mjs"):
         shutil.copy(script, directory)
     return directory
 

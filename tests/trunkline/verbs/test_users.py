@@ -117,3 +117,33 @@ def test_login_by_a_link(plane: ControlPlane, tmp_path: Path) -> None:
     assert not stored.exists()
     with pytest.raises(grpc.RpcError, match="was revoked"):
         _api(plane, pb.GetMeRequest(), token)
+
+
+def test_identity_providers(plane: ControlPlane, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-the-client")
+    made = plane.trunkline(
+        "sso", "set", "corp", "--issuer", "https://login.example.org", "--client-id", "trunkline",
+        "--client-secret", f"file:{secret}", "--group", "staff=acme:member", "--group", "cn=ops=admin",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith("+ identity provider corp\n")
+    assert "a-secret-of-the-client" not in made.output
+    assert plane.trunkline("sso", "set", "corp", "--sign-up-domain", "example.org").stdout.startswith("~ identity")
+    (row,) = json.loads(_done(plane, "sso", "list", "--json"))
+    assert (row["has_secret"], row["groups"]) == (True, ["staff=acme:member", "cn=ops=admin"])
+    assert row["sign_up"] == ["example.org"]
+    assert "~ accounts" in _done(plane, "sso", "console", "https://console.example.org", "--only")
+    exported = _done(plane, "export")
+    assert "client_secret of corp: stored; left out here, which keeps it" in exported
+    assert "a-secret-of-the-client" not in exported
+    # What was exported says nothing new but who manages it.
+    file = tmp_path / "trunkline.yaml"
+    file.write_text(exported)
+    again = _done(plane, "apply", "-f", str(file), "--take-over", "--dry-run")
+    assert {each.split(":")[0].strip() for each in again.splitlines() if each.startswith(" ")} == {"managed by"}
+    wrong = plane.trunkline("sso", "set", "corp", "--issuer", "http://login.example.org")
+    assert (wrong.exit_code, "plain http is not accepted" in wrong.output) == (1, True)
+    assert plane.trunkline("sso", "set", "corp", "--group", "staff").exit_code == 1
+    assert plane.trunkline("sso", "remove", "cor").exit_code == 1
+    assert _done(plane, "sso", "remove", "corp") == "- identity provider corp\n"
