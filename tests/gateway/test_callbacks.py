@@ -39,7 +39,8 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
             await asyncio.sleep(0.05)
 
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session:
-        async with session.post(url, json=body) as plain:
+        forged = {"x-trunkline-route": "x"}  # is taken off at the door
+        async with session.post(url, json=body, headers=forged) as plain:
             assert plain.status == 200
         async with session.post(url, json={**body, "stream": True}) as stream:
             assert (await stream.text()).endswith("data: [DONE]\n\n")
@@ -47,6 +48,13 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
             assert unknown.status == 200
         async with session.post(url, json={**body, "model": "none"}) as refused:
             assert refused.status == 404
+        await provider_a.abehave("ok", events=100_000, interval_ms=100)  # an operator ends what does not end
+        async with session.post(url, json={**body, "stream": True}) as endless:
+            await endless.content.readany()
+            request_id = endless.headers["x-request-id"]
+            await asyncio.to_thread(gateway.run, "requests", "cancel", request_id)
+            with pytest.raises(aiohttp.ClientError):
+                await endless.read()
         await provider_a.abehave("refuse")  # an attempt that has no answer
         async with session.post(url, json=body) as missed:
             assert missed.status == 200
