@@ -31,6 +31,8 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
     dialog.get_by_label("Name").fill("second")
     dialog.get_by_label("Base URL").fill(provider.base_url)
     dialog.get_by_label("API keys of the provider").fill("sk-provider-a")
+    dialog.get_by_text("Quota, health check, CA").click()
+    dialog.get_by_label("Requests per minute").fill("1000")
     dialog.get_by_role("button", name="Save").click()
     page.get_by_role("row", name=re.compile("second")).get_by_text("1 stored").wait_for()
     assert "sk-provider-a" not in page.content()

@@ -26,6 +26,9 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   const [keys, setKeys] = useState("");
   const [usage, setUsage] = useState(provider?.stream_usage ?? true);
   const [clear, setClear] = useState(false);
+  const [quota, setQuota] = useState(/** @type {import("../generated/types.d.ts").Quota[]} */ (provider?.quota ?? []));
+  const [healthPath, setHealthPath] = useState(provider?.health_path ?? "");
+  const [caFile, setCaFile] = useState(provider?.ca_file ?? "");
   const choose = (known) => {
     if (!known) return;
     setName(known);
@@ -33,8 +36,9 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   };
   const send = async () => {
     const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
+    const checks = healthPath ? {} : { health_every_seconds: 0, health_statuses: [] };
     const answer = await call("PutProvider", {
-      provider: { ...provider, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear },
+      provider: { ...provider, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, health_path: healthPath, ca_file: caFile },
     });
     announceChange(t("provider.saved", { name }), answer.propagation);
     await onDone();
@@ -59,8 +63,41 @@ export function ProviderDialog({ provider, onClose, onDone }) {
         <//>
         ${Boolean(provider?.credential_count) &&
         html`<${CheckField} label=${t("provider.clear")} checked=${clear} onValue=${setClear} />`}
+        <details>
+          <summary>${t("provider.more")}</summary>
+          <div class="stack after">
+            <${QuotaFields} quota=${quota} onQuota=${setQuota} />
+            <div class="form-grid">
+              <${TextField} label=${t("provider.health_path")} hint=${t("provider.health_hint")} optional value=${healthPath} onValue=${setHealthPath} placeholder="/models" />
+              <${TextField} label=${t("provider.ca_file")} hint=${t("provider.ca_hint")} optional value=${caFile} onValue=${setCaFile} />
+            </div>
+          </div>
+        </details>
         <${CheckField} label=${t("provider.stream_usage")} hint=${t("provider.stream_usage_hint")} checked=${usage} onValue=${setUsage} />
       <//>
     <//>
+  `;
+}
+
+/** At most one quota for a metric and window; others than these stay as they are. */
+const QUOTAS = [["METRIC_REQUESTS", "60"], ["METRIC_TOKENS", "60"], ["METRIC_REQUESTS", "86400"], ["METRIC_TOKENS", "86400"]];
+
+function QuotaFields({ quota, onQuota }) {
+  const is = (metric, per) => (each) => each.metric === metric && String(each.per_seconds) === per;
+  const change = (metric, per, text) => {
+    const others = quota.filter((each) => !is(metric, per)(each));
+    const amount = String(Math.round(Number(text) || 0));
+    onQuota(amount === "0" ? others : [...others, { metric, per_seconds: per, amount }]);
+  };
+  return html`
+    <fieldset>
+      <legend><strong>${t("provider.quota")}</strong></legend>
+      <div class="form-grid">
+        ${QUOTAS.map(
+          ([metric, per]) => html`<${TextField} label=${`${t(`metric.name.${metric}`)} ${t(`per.${per}`)}`} inputmode="numeric" placeholder=${t("limits.none")}
+            value=${quota.find(is(metric, per))?.amount ?? ""} onValue=${(text) => change(metric, per, text)} />`,
+        )}
+      </div>
+    </fieldset>
   `;
 }

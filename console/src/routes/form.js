@@ -13,7 +13,10 @@ import { Simulation } from "./simulation.js";
 const STRATEGIES = ["WEIGHTED", "PRIORITY", "CHEAPEST", "FASTEST", "BALANCED", "OWN_FIRST", "OWN_ONLY"].map((each) => `STRATEGY_${each}`);
 const PRIVACIES = ["PRIVACY_ANY", "PRIVACY_OWN_NODES"];
 const AFFINITIES = ["POOL", "CONVERSATION", "USER", "NONE"].map((each) => `AFFINITY_${each}`);
+const PROMPT_KEYS = ["NONE", "CONVERSATION", "USER"].map((each) => `PROMPT_CACHE_KEY_${each}`);
 const SCOPES = ["ORGANISATION", "KEY", "USER"].map((each) => `CACHE_SCOPE_${each}`);
+
+const MIB = 1024 * 1024;
 
 const options = (names, prefix) => names.map((each) => [each, t(`${prefix}.${each}`)]);
 
@@ -91,9 +94,14 @@ export function RouteDialog({ data, route, onClose, onDone }) {
               <${Seconds} name="connect" form=${form} set=${set} />
               <${Seconds} name="cache" form=${form} set=${set} />
               <${SelectField} label=${t("route.cache_scope")} value=${form.scope} onValue=${set("scope")} options=${options(SCOPES, "scope")} />
+              <${TextField} label=${t("route.cache_most")} value=${form.cacheMost} onValue=${set("cacheMost")} inputmode="numeric" placeholder=${t("route.default")} />
               <${Seconds} name="queue" form=${form} set=${set} />
               <${TextField} label=${t("route.queue_size")} value=${form.queueSize} onValue=${set("queueSize")} inputmode="numeric" placeholder="200" />
               <${TextField} label=${t("route.reserved")} value=${form.reserved} onValue=${set("reserved")} inputmode="numeric" placeholder="1024" />
+            </div>
+            <div class="form-grid">
+              <${SelectField} label=${t("route.prompt_cache")} hint=${t("route.prompt_cache_hint")} value=${form.promptKey} onValue=${set("promptKey")} options=${options(PROMPT_KEYS, "prompt_cache")} />
+              <${CheckField} label=${t("route.stable_order")} hint=${t("route.stable_order_hint")} checked=${form.stableOrder} onValue=${set("stableOrder")} />
             </div>
             <${LimitsEditor} value=${form.limits} onValue=${set("limits")} />
           </div>
@@ -124,6 +132,9 @@ function begin(route, data) {
     connect: seconds(route?.timeouts?.connect_ms),
     cache: route?.cache_ttl_seconds ? String(route.cache_ttl_seconds) : "",
     scope: route?.cache_scope ?? "CACHE_SCOPE_ORGANISATION",
+    cacheMost: num(route?.cache_most_bytes) ? String(num(route?.cache_most_bytes) / MIB) : "",
+    promptKey: route?.prompt_cache_key ?? PROMPT_KEYS[0],
+    stableOrder: route?.prompt_cache_stable_order ?? false,
     queue: seconds(route?.queue_longest_ms),
     queueSize: route?.queue_size ? String(route.queue_size) : "",
     reserved: route?.reserved_output_tokens ? String(route.reserved_output_tokens) : "",
@@ -147,6 +158,9 @@ function document(route, form) {
     timeouts: { ...stored.timeouts, first_byte_ms: ms(form.first_byte), idle_ms: ms(form.idle), connect_ms: ms(form.connect) },
     cache_ttl_seconds: whole(form.cache),
     cache_scope: form.scope,
+    cache_most_bytes: String(whole(form.cacheMost) * MIB),
+    prompt_cache_key: form.promptKey,
+    prompt_cache_stable_order: form.stableOrder,
     queue_longest_ms: ms(form.queue),
     queue_size: whole(form.queueSize),
     reserved_output_tokens: whole(form.reserved),
