@@ -2,7 +2,7 @@
 import htm from "../vendor/htm.js";
 import { Fragment, createElement, render } from "../vendor/preact.js";
 
-export { useEffect, useId, useMemo, useRef, useState } from "../vendor/preact-hooks.js";
+export { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-hooks.js";
 export { batch, computed, effect, signal } from "../vendor/preact-signals.js";
 export { Fragment, render };
 

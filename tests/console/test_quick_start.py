@@ -60,6 +60,7 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
     assert page.locator(".column").first.get_by_text("second/gpt-4.1").count() == 1
     assert page.locator(".column").first.get_by_text(re.compile(r"^\$0\.0000")).count() == 1
     page.get_by_role("button", name="Copy as code").click()
+    page.get_by_role("dialog").wait_for()
     assert "How are you?" in page.locator("dialog .code pre").inner_text()
     page.keyboard.press("Escape")
 

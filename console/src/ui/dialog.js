@@ -1,5 +1,5 @@
 // Dialogs: the browser's own, which keeps the focus inside and gives it back.
-import { html, signal, useEffect, useId, useRef } from "../html.js";
+import { html, signal, useId, useLayoutEffect, useRef } from "../html.js";
 import { t } from "../i18n.js";
 import { Form, IconButton } from "./controls.js";
 
@@ -7,7 +7,8 @@ import { Form, IconButton } from "./controls.js";
 export function Dialog({ title, onClose, wide = false, children }) {
   const id = useId();
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
+  // Before the next paint, so that no key meets a dialog that is not open yet.
+  useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
   return html`
