@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -146,6 +147,17 @@ class GatewayProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)["status"]
+
+    def setup_link(self) -> str:
+        """The console's, which the first start prints behind `ready`."""
+        ends = time.monotonic() + START_SECONDS
+        while not (found := re.findall(r"set up the console, within a day and once: (\S+)", self._errors())):
+            assert time.monotonic() < ends, self._errors()
+            time.sleep(0.05)
+        return str(found[0])
+
+    def _errors(self) -> str:
+        return self.errors_file.read_text()
 
     def service_pid(self, name: str) -> int:
         """The pid of `envoy`, `xds_server` or `translator`."""

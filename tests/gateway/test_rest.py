@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -233,8 +232,7 @@ def test_without_a_control_plane(rest: Rest, gateway: GatewayProcess) -> None:
 
 
 def test_the_first_start_prints_a_link_that_makes_the_first_admin(rest: Rest, gateway: GatewayProcess) -> None:
-    said = gateway.errors_file.read_text()
-    (link,) = re.findall(r"set up the console, within a day and once: (\S+)", said)
+    link = gateway.setup_link()
     url, _, token = link.partition("#setup=")
     assert url == f"{gateway.admin_url}/"
     assert not (gateway.data_dir / "run" / "setup-link").exists()

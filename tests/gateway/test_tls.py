@@ -84,6 +84,31 @@ def test_clients_and_operators_are_served_over_tls(https: Https) -> None:
     assert asked(gateway.admin_url, https.context, "/readyz")[0] == 200
 
 
+def test_the_sessions_cookie_is_for_https_and_this_host_alone(https: Https) -> None:
+    link = https.gateway.setup_link()
+    assert link.startswith("https://")
+    port = int(https.gateway.admin_url.rpartition(":")[2])
+    connection = http.client.HTTPSConnection("localhost", port, context=https.context, timeout=30)
+    body = {
+        "token": link.partition("#setup=")[2],
+        "email": "alice@example.org",
+        "password": "correct horse battery",
+    }
+    headers = {"x-trunkline-csrf": "1", "origin": f"https://localhost:{port}", "sec-fetch-site": "same-origin"}
+    # Envoy says how it is reached, whatever a client says.
+    headers["x-forwarded-proto"] = "http"
+    try:
+        connection.request("POST", "/admin/v1/setup:redeem", json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+    finally:
+        connection.close()
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-trunkline_session=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= {each.strip() for each in cookie.split(";")}
+    assert "Domain" not in cookie
+
+
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
 def test_the_client_chooses_its_http_by_alpn(https: Https, protocol: str) -> None:
     context = NodeTls(CA.pem).client(protocol)

@@ -13,14 +13,16 @@ import aiohttp
 import grpc
 import pytest
 from argon2 import PasswordHasher
-from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc
+from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc, console_pb2_grpc
 from yarl import URL
 
 from tests.xds_server.admin.conftest import TOKEN, TUNNEL, Authorised, Clients, Nodes
 from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
 from xds_server.accounts import passwords
 from xds_server.admin import AdminService, TokenInterceptor
+from xds_server.console.service import ConsoleService
 from xds_server.ledger.reader import LedgerReader
+from xds_server.resources.settings import EdgeSettings
 from xds_server.rest import RestServer
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
@@ -142,6 +144,8 @@ async def serving(store: Store, directory: Path) -> AsyncIterator[Gateway]:
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     service = AdminService(shared, clients, clients, ledger, tunnel=TUNNEL, live=Nodes(), console=CONSOLE)
     admin_pb2_grpc.add_AdminServicer_to_server(service, server)
+    views = ConsoleService(service, EdgeSettings(), nodes=True)
+    console_pb2_grpc.add_ConsoleServicer_to_server(views, server)
     directory.mkdir(exist_ok=True)
     target = f"unix:{directory}/grpc.sock"
     server.add_insecure_port(target)

@@ -8,10 +8,11 @@ from typing import Any
 
 import grpc
 import pytest
-from trunkline_proto.admin.v1 import admin_pb2 as pb
+from trunkline_proto.admin.v1 import admin_pb2 as pb, console_pb2
 
 from tests.xds_server.accounts.conftest import Gateway, serving
 from tests.xds_server.accounts.people import Town, town
+from xds_server.accounts.permissions import Need, rule_of
 from xds_server.store import AuditQuery, DatabaseUrl, Store
 
 PEOPLE = ("nobody", "viewer", "member", "operator", "owner", "neighbour", "admin", "machine")
@@ -27,7 +28,7 @@ READING = OPERATING | {"viewer", "member"}
 ALLOWED: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         ("GetSignInOptions", "RedeemSetupLink", "SignIn", "ShowLink", "AcceptInvitation", "RedeemReset",
-         "BeginDeviceLogin", "PollDeviceLogin"),
+         "BeginDeviceLogin", "PollDeviceLogin", "BeginOidc", "FinishOidc"),
         EVERYBODY,
     ),
     **dict.fromkeys(
@@ -46,6 +47,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("ListUsers", "InviteUser", "ListInvitations", "PutMember", "RemoveMember"), MANAGING),
     "RevokeInvitation": MANAGING | {"neighbour"},
 }  # fmt: skip
+VIEWS = console_pb2.DESCRIPTOR.services_by_name["Console"].methods
 METHODS = pb.DESCRIPTOR.services_by_name["Admin"].methods
 _REFUSED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 
@@ -129,7 +131,7 @@ async def test_each_method_as(person: str, gateway: Gateway) -> None:
             refused = code in _REFUSED and method.name not in {
                 "RedeemSetupLink", "SignIn", "ShowLink", "AcceptInvitation", "RedeemReset", "PollDeviceLogin",
                 "ChangePassword", "ListTokens", "CreateToken", "RevokeToken", "ShowDeviceLogin",
-                "DecideDeviceLogin",
+                "DecideDeviceLogin", "FinishOidc",
             }  # fmt: skip
             assert not refused, (method.name, code)
             assert code not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}, (method.name, code)
@@ -246,3 +248,38 @@ async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gate
     assert found.keys["own"] not in gateway.store.load().keys
     with pytest.raises(grpc.aio.AioRpcError):
         await found.stub("member").ListKeys(pb.ListKeysRequest())
+
+
+@pytest.mark.parametrize("person", ["nobody", "viewer", "member", "operator", "owner", "neighbour"])
+async def test_each_view_of_the_console_as(person: str, gateway: Gateway) -> None:
+    """Views are made of other calls, and show no more than those."""
+    found = await town(gateway)
+    metadata = []
+    if person != "nobody":
+        metadata = [("authorization", f"Bearer {found.browsers[person].cookies['trunkline_session']}")]
+    foreign = "acme" if person == "neighbour" else "other"
+    async with grpc.aio.insecure_channel(gateway.target) as channel:
+        for method in VIEWS:
+            call = channel.unary_unary(
+                f"/{method.containing_service.full_name}/{method.name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=getattr(console_pb2, method.output_type.name).FromString,
+            )
+            request = getattr(console_pb2, method.input_type.name)()
+            if method.name == "GetUsageView":
+                request.filter.since = 1
+                request.by.append(pb.DIMENSION_KEY)
+            is_open = rule_of(method.name).need is Need.ANYBODY
+            if person == "nobody" and not is_open:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call(request)
+                assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED, method.name
+                continue
+            done = call(request, metadata=metadata)
+            code = await done.code()
+            if code is grpc.StatusCode.PERMISSION_DENIED:
+                continue
+            assert code is grpc.StatusCode.OK, method.name
+            shown = str(await done)
+            assert f'"{foreign}"' not in shown, method.name
+            assert f"{foreign}/" not in shown, method.name
