@@ -4,6 +4,9 @@ import { language, t } from "../i18n.js";
 import { colours, theme } from "../theme.js";
 
 const HEIGHT = 220;
+const DAY = 86_400;
+/** Seconds from which on the axis has days instead of hours. */
+const LONG = 3 * DAY;
 
 /** The library and its stylesheet, once. @returns {Promise<any>} */
 let library;
@@ -32,6 +35,11 @@ export function Chart({ label, times, series, format }) {
     load().then((UPlot) => {
       if (gone || !place.current) return;
       const [accent, muted, line] = colours("accent", "muted", "line");
+      const isLong = (times.at(-1) ?? 0) - times[0] > LONG;
+      // Days are those of UTC, as in the ledger; hours are the reader's own.
+      const shape = isLong ? { day: "numeric", month: "short", timeZone: "UTC" } : { hour: "2-digit", minute: "2-digit" };
+      const clock = new Intl.DateTimeFormat(language.value, /** @type {any} */ (shape));
+      const said = (at) => clock.format(at * 1000);
       const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
       plot = new UPlot(
         {
@@ -39,10 +47,11 @@ export function Chart({ label, times, series, format }) {
           height: HEIGHT,
           cursor: { y: false },
           legend: { live: true },
+          ...(isLong ? { tzDate: (at) => UPlot.tzDate(new Date(at * 1000), "Etc/UTC") } : {}),
           scales: { y: { range: (_, __, most) => [0, most || 1] } },
-          axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map(format) }],
+          axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => (isLong && at % DAY ? "" : said(at))) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(format) }],
           series: [
-            { label: t("usage.when"), value: (_, at) => (at === null ? "" : new Date(at * 1000).toLocaleString(language.value, { dateStyle: "short", timeStyle: "short" })) },
+            { label: t("usage.when"), value: (_, at) => (at === null ? "" : said(at)) },
             ...series.map((each, index) => ({
               label: each.name,
               stroke: index ? muted : accent,
