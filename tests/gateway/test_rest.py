@@ -152,7 +152,8 @@ def test_who_acts_is_in_the_audit_log(rest: Rest) -> None:
 
 
 def test_the_gateway_as_a_whole(rest: Rest) -> None:
-    assert rest("GET", "/admin/v1/gateway")[1] == {"gateway": {"cors": {}, "cache": {"store": "memory"}}}
+    sections = {"cache": {"store": "memory"}, "alerts": {}, "accounts": {}}
+    assert rest("GET", "/admin/v1/gateway")[1] == {"gateway": {"cors": {}, **sections}}
     wanted = {
         "cors": {"origins": ["https://app.example.com"], "max_age_seconds": 60},
         "defaults": [{"endpoint": "moderations", "model": "omni"}],
@@ -160,7 +161,7 @@ def test_the_gateway_as_a_whole(rest: Rest) -> None:
     status, answer, _ = rest("PUT", "/admin/v1/gateway", {"gateway": wanted})
     assert (status, answer["propagation"].get("rejections")) == (200, None)
     stored = rest("GET", "/admin/v1/gateway")[1]["gateway"]
-    managed = {"cache": {"store": "memory"}, "managed_by": "api"}
+    managed = {**sections, "managed_by": "api"}
     assert stored == answer["gateway"] == {**wanted, **managed, "version": stored["version"]}
 
     assert rest.refused("PUT", "/admin/v1/gateway", {"gateway": wanted})[0] == 409
