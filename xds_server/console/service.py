@@ -176,6 +176,9 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         groups = sorted(await rows(now, *request.by), key=lambda each: -each.cost_nano_usd)
         shown = groups[:_MOST_GROUPS]
         values = {tuple(each.values) for each in shown}
+        lately = pb.UsageFilter()
+        lately.CopyFrom(now)
+        lately.since = max(now.since, now.until - _MONTH)  # targets change, and a year takes seconds to go through
         by_time = await ask(pb.ReportUsageRequest(filter=now, by=[moment]))
         times_before = await rows(before, moment)
         return views.GetUsageViewResponse(
@@ -187,7 +190,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             times=by_time.rows,
             times_before=times_before,
             heaviest=(await ask(pb.TopRequestsRequest(filter=now, limit=_HEAVIEST))).records,
-            targets=(await ask(pb.CompareTargetsRequest(filter=now))).targets,
+            targets=(await ask(pb.CompareTargetsRequest(filter=lately))).targets,
             refused_records=by_time.refused_records,
             since=now.since,
             until=now.until,

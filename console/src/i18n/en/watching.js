@@ -16,7 +16,7 @@ export default {
   "usage.refused": { one: "{n} usage record could not be stored, and is in no sum. See: trunkline usage refused", other: "{n} usage records could not be stored, and are in no sum. See: trunkline usage refused" },
   "usage.groups": "Where it went",
   "usage.heaviest": "Heaviest requests",
-  "usage.targets": "Targets on the same work",
+  "usage.targets": "Targets on the same work, 30 days at most",
   "usage.tokens": "Tokens",
   "usage.saved": "Saved by caches",
   "usage.no_before": "nothing before",

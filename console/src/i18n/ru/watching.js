@@ -16,7 +16,7 @@ export default {
   "usage.refused": { one: "{n} запись расхода не сохранена и не входит в суммы. Смотрите: trunkline usage refused", few: "{n} записи расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused", many: "{n} записей расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused", other: "{n} записи расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused" },
   "usage.groups": "На что ушло",
   "usage.heaviest": "Самые дорогие запросы",
-  "usage.targets": "Места на одной и той же работе",
+  "usage.targets": "Места на одной и той же работе, не больше 30 дней",
   "usage.tokens": "Токены",
   "usage.saved": "Сэкономил кэш",
   "usage.no_before": "раньше ничего",

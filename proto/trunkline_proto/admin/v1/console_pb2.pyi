@@ -523,7 +523,9 @@ class GetUsageViewResponse(_message.Message):
         """The ten most expensive requests."""
 
     @_builtins.property
-    def targets(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.TargetComparison]: ...
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.TargetComparison]:
+        """Of the last thirty days of the time, at most."""
+
     def __init__(
         self,
         *,
