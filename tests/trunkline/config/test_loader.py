@@ -166,6 +166,7 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
         reserved_output_tokens=2048,
         cache_scope=policy.CACHE_SCOPE_ORGANISATION,
         affinity=policy.AFFINITY_POOL,
+        prompt_cache_key=policy.PROMPT_CACHE_KEY_NONE,
     )
     acme = document.organisations[0]
     assert list(acme.organisation.limits) == [

@@ -18,13 +18,14 @@ from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
 STORE = "redis://cache.example"
-NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), cache=pb.SharedCache(store="memory"), alerts=pb.Alerting())
+#: The sections that are there whatever was written.
+SECTIONS = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), "accounts": pb.Accounts()}
+NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), **SECTIONS)
 
 
 def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
     defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
-    rest = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), **fields}
-    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **rest)
+    return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **{**SECTIONS, **fields})
 
 
 async def put(admin: Admin, wanted: pb.Gateway, *, take_over: bool = False) -> pb.Gateway:

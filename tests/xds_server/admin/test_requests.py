@@ -94,7 +94,7 @@ async def test_pages(admin: Admin, ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        ({"status": "blue"}, 'status: "blue" is not known; accepted: failed, expired'),
+        ({"status": "blue"}, 'status: "blue" is not known; accepted: failed, cancelled, expired'),
         ({"id": "abc"}, 'id: "abc" is no id; accepted: 4 to 128'),
         ({"page_token": "x"}, "page_token: accepted: `next_page_token`"),
         ({"page_size": 1_001}, "page_size"),

@@ -108,11 +108,11 @@ def _request(
     chance: random.Random, target: str, ids: Sequence[str], script_of: dict[str, Script], begun: float
 ) -> tuple[float, dict[Asked, Slot]]:
     """One request, which goes on to the next target when one fails; when it ends, and what its record says."""
-    failed: list[tuple[str, int, str, int]] = []
+    failed: list[tuple[str, int, str, int, int]] = []
     for each in (target, *(other for other in ids if other != target)):
         behaviour = script_of[each](begun)
         if chance.random() < behaviour.failures:
-            failed.append((each, 500, "", 0))
+            failed.append((each, 500, "", 0, 0))
             continue
         tokens = chance.randint(20, 400)
         first = chance.lognormvariate(log(behaviour.first), behaviour.noise)
@@ -129,7 +129,7 @@ def _batch(
     first: float,
     whole: float,
     tokens: int,
-    failed: list[tuple[str, int, str, int]],
+    failed: list[tuple[str, int, str, int, int]],
     *,
     is_cached: bool,
 ) -> dict[str, Sequence[object]]:
