@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+_ROOT = Path(__file__).parent
 #: Only one benchmark runs on a machine at a time.
-_ALONE = Path(__file__).parent / "bench"
+_ALONE = _ROOT / "bench"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two groups, each in a process of its own in `make test`: files with slow tests, which mostly wait, and all
-    others. A file's tests stay together and in order.
+    """A file's tests stay together and in order, in one process of `make test`; the files are shared out as
+    processes become free. Of the benchmarks all stay together.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow") and _ALONE not in item.path.parents}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("slow" if item.path in slow else "others"))
+        place = _ALONE if _ALONE in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(place.relative_to(_ROOT))))
