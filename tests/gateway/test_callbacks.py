@@ -5,6 +5,7 @@ only nodes need: tests/integration/nodes/test_callbacks.py.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
         pid = running.service_pid("envoy")
         yield running
     counting.forget(pid)
+
+
+def cancel(gateway: GatewayProcess, request_id: str) -> None:
+    """Once the control plane knows of the request: a translator may call it a moment after a start."""
+    deadline = time.monotonic() + 60
+    while gateway.run("requests", "cancel", request_id, check=False).returncode != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
@@ -52,7 +61,7 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
         async with session.post(url, json={**body, "stream": True}) as endless:
             await endless.content.readany()
             request_id = endless.headers["x-request-id"]
-            await asyncio.to_thread(gateway.run, "requests", "cancel", request_id)
+            await asyncio.to_thread(cancel, gateway, request_id)
             with pytest.raises(aiohttp.ClientError):
                 await endless.read()
         await provider_a.abehave("refuse")  # an attempt that has no answer

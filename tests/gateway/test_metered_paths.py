@@ -77,24 +77,31 @@ def request_of(endpoint: Endpoint, model: str, *, stream: bool) -> dict[str, Any
     return {"json": {**body, "stream": True} if stream else body}
 
 
+#: The clients' listener, and the same inside Envoy, for the console's playground.
+FOR_CLIENTS = (names.OPENAI_LISTENER, names.PLAYGROUND_LISTENER)
+
+
 async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(gateway: GatewayProcess) -> None:
     dump = await dumped(gateway)
     known = listeners(dump)
     assert set(known) == {
         names.OPENAI_LISTENER,
+        names.PLAYGROUND_LISTENER,
         names.ADMIN_LISTENER,
         names.TUNNEL_LISTENER,
         names.TUNNEL_HANDSHAKE_LISTENER,
         names.TUNNEL_EGRESS_LISTENER,
     }
-    (chain,) = known["openai"]["filter_chains"]
-    (manager,) = chain["filters"]
     # The module's filter lets nothing pass that the translator has not answered, and no route is excepted from it.
-    pages, asking, routing = manager["typed_config"]["http_filters"]
-    assert (pages["name"], pages["disabled"]) == (cors.FILTER, True)
-    assert (asking["typed_config"]["filter_name"], routing["name"]) == ("authorise", "envoy.filters.http.router")
+    for name in FOR_CLIENTS:
+        (chain,) = known[name]["filter_chains"]
+        (manager,) = chain["filters"]
+        *pages, asking, routing = manager["typed_config"]["http_filters"]
+        assert [(each["name"], each["disabled"]) for each in pages] in ([], [(cors.FILTER, True)])
+        assert asking["typed_config"]["filter_name"] == "authorise"
+        assert routing["name"] == "envoy.filters.http.router"
+        assert len(list(found(manager["typed_config"], "disabled"))) == len(pages)
     assert not list(found(dump["RoutesConfigDump"]["dynamic_route_configs"], "typed_per_filter_config"))
-    assert list(found(manager["typed_config"], "disabled")) == [True]
     # The others reach Trunkline itself and nothing else, except for the one that only Envoy itself can reach: it
     # leads from the pools of nodes, which requests come to through the first one, into the nodes' tunnels.
     for name, listener in known.items():
@@ -105,8 +112,9 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
             assert "internal_listener" in listener
             assert "address" not in listener
             assert clusters == {names.TUNNELS_CLUSTER}
-        elif name != "openai":
-            assert clusters <= OWN
+        elif name not in FOR_CLIENTS:
+            # From the console's pages, the admin listener leads to the clients' listener inside Envoy.
+            assert clusters <= OWN | ({names.PLAYGROUND_CLUSTER} if name == names.ADMIN_LISTENER else set())
         assert not list(found(listener, "weighted_clusters"))
         assert not list(found(listener, "cluster_header"))
 

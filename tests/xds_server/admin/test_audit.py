@@ -40,6 +40,8 @@ async def test_every_change_has_its_event(admin: Admin) -> None:
     assert before == after == {
         "dialect": "openai", "credentials": ["***"], "ca_file": "", "stream_usage": True,
         "managed_by": "file:trunkline", "credentials_managed_by": "file:trunkline",
+        "quota": [], "credential_quotas": [],
+        "health_path": "", "health_every_seconds": 0, "health_statuses": [],
     }  # fmt: skip
     assert (revocation.action, revocation.object_name, revocation.after) == ("revoke", "acme/ci", "")
     assert json.loads(revocation.before)["value"] == "***"

@@ -67,5 +67,5 @@ def test_what_is_unusual_is_looked_at_and_taken() -> None:
     unusual = usage(model="é" * 512, cost_nano_usd=10**13, failed_attempts=FAILED)
     _, columns, refused = checking.sort_out([usage(), unusual])
     assert refused == []
-    assert columns["failed_attempts"] == [(), [("azure/gpt", 429, "é,UF", 0), ("", 0, "UT", 0)]]
+    assert columns["failed_attempts"] == [(), [("azure/gpt", 429, "é,UF", 0, 0), ("", 0, "UT", 0, 0)]]
     assert columns["cost_nano_usd"] == (600_000, 10**13)
