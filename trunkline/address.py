@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from trunkline.errors import UsageError
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+#: Below the ports that systems give to outgoing connections and to whoever asks for any port (RFC 6335, section 6;
+#: Linux begins at 32768). Several seconds pass from the claim until a child listens.
+_QUIET_PORTS = range(20_000, 32_768)
+_TRIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,15 @@ def parse(text: str, *, flag: str) -> Address:
     return Address(str(found[0][4][0]), int(port))
 
 
+def _bind(probe: socket.socket, address: Address) -> None:
+    """Binds; port 0 becomes a port that the system gives to nobody else before a child listens there."""
+    for _ in range(0 if address.port else _TRIES):
+        with suppress(OSError):
+            probe.bind((address.host, secrets.choice(_QUIET_PORTS)))
+            return
+    probe.bind((address.host, address.port))
+
+
 @contextmanager
 def claimed(address: Address, *, flag: str) -> Iterator[Address]:
     """Makes sure that a child can listen there afterwards; port 0 becomes a port that is free.
@@ -64,7 +78,7 @@ def claimed(address: Address, *, flag: str) -> Iterator[Address]:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address.host, address.port))
+            _bind(probe, address)
             probe.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:

@@ -76,6 +76,8 @@ async def refused(gateway: GatewayProcess) -> None:
                 _, writer = await asyncio.open_connection(*gateway.address)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:  # it came while the listener closed
+                continue
             writer.close()
             await asyncio.sleep(0.05)
 

@@ -34,6 +34,11 @@ def test_zeros_claimed_together_differ_and_are_free_afterwards() -> None:
     socket.create_server((first.host, first.port)).close()
 
 
+def test_a_claimed_port_is_none_that_linux_gives_to_whoever_asks_for_any() -> None:
+    with claimed(parse("127.0.0.1:0", flag="--listen"), flag="--listen") as found:
+        assert 20_000 <= found.port < 32_768
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with (
         pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1:0 \(--a\)"),
