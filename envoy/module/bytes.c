@@ -72,6 +72,13 @@ void buffer_add_number(struct buffer *buffer, uint64_t number) {
   buffer_add(buffer, (struct span){text + at, sizeof text - at});
 }
 
+void buffer_add_words(struct buffer *buffer, const uint64_t *numbers, size_t count) {
+  for (size_t at = 0; at < count; at++) {
+    buffer_add(buffer, SPAN(" "));
+    buffer_add_number(buffer, numbers[at]);
+  }
+}
+
 void buffer_free(struct buffer *buffer) {
   free(buffer->data);
   *buffer = (struct buffer){0};

@@ -52,5 +52,7 @@ bool span_number(struct span text, uint64_t *number);
 void *allocate(size_t size);
 void buffer_add(struct buffer *buffer, struct span data);
 void buffer_add_number(struct buffer *buffer, uint64_t number);
+// Each number behind a space.
+void buffer_add_words(struct buffer *buffer, const uint64_t *numbers, size_t count);
 void buffer_reserve(struct buffer *buffer, size_t more);
 void buffer_free(struct buffer *buffer);

@@ -41,10 +41,7 @@ static void report(struct buffer *into, const struct record *record, const struc
   buffer_add(into, SPAN(" "));
   buffer_add(into, (struct span){left->metric, strlen(left->metric)});
   const uint64_t words[] = {left->limit, left->remaining, left->wait_ms > age ? left->wait_ms - age : 0};
-  for (size_t at = 0; at < sizeof words / sizeof *words; at++) {
-    buffer_add(into, SPAN(" "));
-    buffer_add_number(into, words[at]);
-  }
+  buffer_add_words(into, words, sizeof words / sizeof *words);
   buffer_add(into, SPAN("\n"));
 }
 

@@ -175,10 +175,7 @@ static void report(struct buffer *into, uint64_t host, const struct rest *rest, 
   bool for_all = !paused || rest->reach == REACH_ALL || rest->breadth == BREADTH_ORGANISATION;
   uint64_t left = until > now ? until - now : 0;
   const uint64_t words[] = {host, paused ? rest->cause : other, for_all, now - since, left};
-  for (size_t at = 0; at < sizeof words / sizeof *words; at++) {
-    buffer_add(into, SPAN(" "));
-    buffer_add_number(into, words[at]);
-  }
+  buffer_add_words(into, words, sizeof words / sizeof *words);
   buffer_add(into, SPAN("\n"));
 }
 

@@ -176,10 +176,7 @@ static void report(struct buffer *into, uint64_t account, struct counter *counte
   buffer_add(into, counter->metric == QUOTA_REQUESTS ? SPAN(" r") : SPAN(" t"));
   uint64_t left = wait_ms(counter, counter->amount, 1, now), age = left && counter->full ? now - counter->full : 0;
   const uint64_t words[] = {counter->seconds, counter->amount, counter->total, left, age};
-  for (size_t at = 0; at < sizeof words / sizeof *words; at++) {
-    buffer_add(into, SPAN(" "));
-    buffer_add_number(into, words[at]);
-  }
+  buffer_add_words(into, words, sizeof words / sizeof *words);
   buffer_add(into, SPAN("\n"));
 }
 
