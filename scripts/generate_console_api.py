@@ -9,15 +9,14 @@ clients' API, for the API reference.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
+from scripts.generated import main
 from scripts.locked_environment import ROOT
 from xds_server.rest.bindings import Table
 from xds_server.rest.server import SERVICES
@@ -130,18 +129,5 @@ def _fields(message: Any) -> Iterator[str]:
         yield f"  {field.name}?: {kind}{'[]' if field.is_repeated else ''};\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
-    check = parser.parse_args().check
-    GENERATED.mkdir(parents=True, exist_ok=True)
-    for name, content in files().items():
-        file = GENERATED / name
-        if not check:
-            file.write_text(content, encoding="utf-8")
-        elif not file.is_file() or file.read_text(encoding="utf-8") != content:
-            sys.exit(f"generated code is stale, run `make proto`: {file.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, {GENERATED / name: content for name, content in files().items()})

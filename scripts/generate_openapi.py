@@ -8,7 +8,6 @@ files, which are in no generated module, so the document is committed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from scripts.generate_proto import GENERATOR, PROTO
+from scripts.generated import main
 from scripts.locked_environment import ROOT, python_of
 from xds_server.accounts.permissions import Need, rule_of
 from xds_server.rest import fields
@@ -205,16 +205,5 @@ def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
-    check = parser.parse_args().check
-    content = json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
-    if not check:
-        DOCUMENT.write_text(content, encoding="utf-8")
-    elif not DOCUMENT.is_file() or DOCUMENT.read_text(encoding="utf-8") != content:
-        sys.exit(f"generated code is stale, run `make proto`: {DOCUMENT.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, {DOCUMENT: json.dumps(document(), indent=1, ensure_ascii=False) + "\n"})
