@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 import click
@@ -11,11 +11,15 @@ import click
 T = TypeVar("T", bound=Sized)
 
 
-def shown(pages: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """Passes `pages` on, with a bar of how many of `total` items they held so far. Silent in a file or a pipe."""
-    with click.progressbar(
-        length=max(total, 1), label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_pos=True
-    ) as bar:
+def shown(pages: Iterable[T], total: Callable[[], int], label: str) -> Iterator[T]:
+    """Passes `pages` on, with a bar of how many of `total` items they held so far.
+
+    In a file or a pipe it is silent, and does not ask for the total.
+    """
+    if not sys.stderr.isatty():
+        yield from pages
+        return
+    with click.progressbar(length=max(total(), 1), label=label, file=sys.stderr, show_pos=True) as bar:
         for page in pages:
             yield page
             bar.update(len(page))

@@ -20,10 +20,19 @@ def test_pages_pass_and_a_terminal_sees_how_far_they_are(monkeypatch: pytest.Mon
     stderr = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     pages = [[1, 2], [3], []]
-    assert list(progress.shown(pages, 3, "records")) == pages
+    assert list(progress.shown(pages, lambda: 3, "records")) == pages
     assert ("3/3" in stderr.getvalue()) == terminal
+
+
+def test_nobody_asks_for_a_total_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def total() -> int:
+        raise AssertionError("asked")
+
+    assert list(progress.shown([[1]], total, "records")) == [[1]]
 
 
 def test_more_than_was_expected_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert len(list(progress.shown([[1, 2, 3]], 0, "records"))) == 1
+    assert len(list(progress.shown([[1, 2, 3]], lambda: 0, "records"))) == 1

@@ -219,8 +219,10 @@ def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path
             for page in api.ExportUsage(admin.ExportUsageRequest(filter=wanted)):
                 yield [record_row(each) for each in page.records]
 
-        # Whole hours, and so perhaps a few more than are exported.
-        total = sum(row.requests for row in api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows)
+        def total() -> int:
+            """Of whole hours, and so perhaps a few more than are exported."""
+            return sum(row.requests for row in api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows)
+
         written = usage_files.write(progress.shown(pages(), total, "records"), form, file)
     say(f"{written:,} records{f' in {file}' if file else ''}", err=True)
 
