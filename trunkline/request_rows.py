@@ -8,7 +8,7 @@ from typing import Any
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline.output import when
-from trunkline.usage_rows import duration, exact_usd, record_row
+from trunkline.usage_rows import duration, exact_usd, outcome_row, record_row
 
 RUNNING = (
     "id", "state", "org", "key", "model", "target", "attempt", "position", "expected_wait", "elapsed", "tokens",
@@ -63,25 +63,16 @@ def running_row(of: admin.RunningRequest, *, readable: bool) -> dict[str, Any]:
 
 
 def finished_row(of: admin.FinishedRequest, *, readable: bool) -> dict[str, Any]:
-    """Not `readable`: durations are microseconds."""
+    """The columns of FINISHED. Not `readable`: durations are microseconds."""
     record = of.record
-    return {
+    row = {
+        **outcome_row(record, readable=readable),
         "started_at": when(record.started_at_us / _MICRO),
-        "id": record.id,
         "org": of.organisation,
         "key": of.key,
-        "model": record.model,
-        "target": record.target_id,
-        "status": record.status,
-        "attempts": record.attempts,
-        "prompt": record.prompt_tokens,
-        "completion": record.completion_tokens,
-        "cost_usd": exact_usd(record.cost_nano_usd),
-        "first_byte": duration(record.first_byte_us) if readable else record.first_byte_us,
-        "duration": duration(record.duration_us) if readable else record.duration_us,
         "user": record.end_user,
-        "tag": record.tag,
     }
+    return {name: row[name] for name in FINISHED}
 
 
 def attempt_rows(of: admin.GetRequestResponse, *, readable: bool) -> list[dict[str, Any]]:

@@ -74,15 +74,10 @@ def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def request_row(
-    record: ledger.UsageRecord, *, readable: bool, labels: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """One of the heaviest requests. Not `readable`: durations are microseconds. `labels`: id → name."""
+def outcome_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]:
+    """What every listing of single requests says. Not `readable`: durations are microseconds."""
     return {
         "id": record.id,
-        "at": when(record.started_at_us / _MICRO),
-        "org": labels.get(record.organisation_id, record.organisation_id),
-        "key": labels.get(record.key_id, record.key_id),
         "model": record.model,
         "target": record.target_id,
         "status": record.status,
@@ -93,6 +88,18 @@ def request_row(
         "first_byte": duration(record.first_byte_us) if readable else record.first_byte_us,
         "duration": duration(record.duration_us) if readable else record.duration_us,
         "tag": record.tag,
+    }
+
+
+def request_row(
+    record: ledger.UsageRecord, *, readable: bool, labels: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """One of the heaviest requests. Not `readable`: durations are microseconds. `labels`: id → name."""
+    return {
+        **outcome_row(record, readable=readable),
+        "at": when(record.started_at_us / _MICRO),
+        "org": labels.get(record.organisation_id, record.organisation_id),
+        "key": labels.get(record.key_id, record.key_id),
         "capped": record.capped,
         "claimed_prompt": record.claimed_prompt_tokens,
         "claimed_completion": record.claimed_completion_tokens,

@@ -47,15 +47,19 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File,
 
 
 def _read(path: Path, secrets: Secrets) -> tuple[File, positions.Document]:
+    return _parse(read_text(path), str(path), secrets)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of configuration. Raises ConfigError."""
     try:
-        text = bounded.read_text(path, MAX_BYTES)
+        return bounded.read_text(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; split what it holds, or set objects one by one") from error
-    return _parse(text, str(path), secrets)
 
 
 def read_without_secrets(path: Path) -> tuple[File, positions.Document]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from trunkline.config import bounded, positions
-from trunkline.config.loader import MAX_BYTES
+from trunkline.config import positions
+from trunkline.config.loader import read_text
 from trunkline.errors import ConfigError
 from trunkline.importing.findings import Findings
 from trunkline.importing.litellm_models import Models
@@ -30,13 +30,7 @@ def convert(path: Path, organisation: str) -> Imported:
     Raises:
         ConfigError: it cannot be read, or is not a mapping with a `model_list`.
     """
-    try:
-        text = bounded.read_text(path, MAX_BYTES)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    config = positions.load(text, str(path)).value
+    config = positions.load(read_text(path), str(path)).value
     if not isinstance(config, dict) or not isinstance(config.get("model_list"), list):
         raise ConfigError(f"{path}: expected LiteLLM's configuration, a mapping with a `model_list`")
     findings = Findings()

@@ -89,8 +89,8 @@ class Models:
     def _provider(self, parameters: Section, prefix: str) -> str | None:
         """The name of the deployment's provider, which is made where it is new. None if it cannot be reached."""
         place = PLACES[prefix]
-        given = parameters.take("api_base") or parameters.take("base_url")
-        parameters.take("base_url")
+        bases = [parameters.take(name) for name in ("api_base", "base_url")]
+        given = bases[0] or bases[1]
         if isinstance(given, str) and given.startswith(_ENVIRON):
             self._findings.manual(
                 parameters.at("api_base"), "a base URL from the environment: write the URL into the provider"
