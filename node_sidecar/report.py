@@ -53,7 +53,7 @@ class Timing:
 
 
 class Reporter:
-    """`state` is asked before each report; `instructed` is told each instruction. Both must not fail."""
+    """Calls `state` before each report, and `instructed` with each instruction. Neither may fail."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@
 //
 // An answer with number 0 is no answer but a command, by its status: 1, to report the requests that run (live.h), 2, to
 // end one, or 3, to report what rests and what is left of quotas. Its head is a token, and after a space the request's
-// id. What comes of it is told with the token.
+// id. The reply carries the same token.
 
 #pragma once
 

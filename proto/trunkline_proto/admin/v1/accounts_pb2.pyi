@@ -1136,7 +1136,7 @@ class BeginDeviceLoginRequest(_message.Message):
 
     CLIENT_FIELD_NUMBER: _builtins.int
     client: _builtins.str
-    """What asks, such as `trunkline login on laptop`: shown to whoever approves."""
+    """What asks, such as `trunkline login on laptop`: shown to the person who approves."""
     def __init__(
         self,
         *,
