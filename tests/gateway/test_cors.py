@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.raw import Answer, bodiless, exchange
 from tests.gateway.test_metered_paths import dumped, found
@@ -54,13 +52,6 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "routes": [{"model": "plain", "targets": [{"provider": "a", "model": "plain"}]}],
         "cors": {"origins": [APP, SITE, LOCAL, "null", "chrome-extension://abcdefgh"], "max_age": "1h"},
     }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 async def preflight(gateway: GatewayProcess, origin: str, path: str = CHAT, method: str = "POST") -> Answer:

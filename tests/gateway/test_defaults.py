@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +10,7 @@ import openai
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 UPSTREAM = 'vendor/"omni"'
@@ -38,13 +36,6 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "routes": [{"model": "omni", "targets": [{"provider": "a", "model": UPSTREAM}]}],
         "defaults": {**dict.fromkeys([*JSON, *FORMS], "omni"), "audio/speech": "gone"},
     }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 async def ask(gateway: GatewayProcess, path: str, **options: Any) -> httpx.Response:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 HELP = {"key": "conversation", "stable_order": True}
@@ -31,13 +29,6 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             {"model": "helped", "targets": targets, "prompt_cache": HELP},
         ],
     }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 async def ask(gateway: GatewayProcess, body: bytes, *, chunked: bool = False) -> httpx.Response:

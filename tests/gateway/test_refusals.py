@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +13,7 @@ import h2.events
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.raw import Answer, exchange
 
@@ -30,13 +28,6 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
     routes = [{"model": "plain", "targets": [{"provider": "a", "model": "plain"}]}]
     routes += [{"model": name, "targets": [{"provider": "a", "model": "plain"}]} for name in MODELS]
     return {"version": 1, "providers": [provider_entry(provider_a)], "routes": routes}
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir: Path = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 def post(gateway: GatewayProcess, *lines: str, path: str = "/v1/chat/completions", version: str = "1.1") -> bytes:

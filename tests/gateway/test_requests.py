@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
+from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 KEY = "sk-key-of-acme-12345"
@@ -43,13 +43,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         ],
         "organisations": [{"name": "acme", "keys": [{"name": "ci", "value": KEY}]}],
     }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    data_dir = tmp_path_factory.mktemp("gw") / "data"
-    with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
