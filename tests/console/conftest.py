@@ -90,7 +90,8 @@ class Window:
         return self.page
 
     def settled(self) -> Page:
-        """Waits until the view has its answer."""
+        """Waits until the console is there, after a reload too, and its view has the answer."""
+        self.page.wait_for_selector("h1")
         self.page.wait_for_selector(".skeleton", state="detached")
         return self.page
 

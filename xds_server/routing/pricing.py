@@ -13,6 +13,8 @@ _PER_NANO = 1_000
 _MICRO = 1_000
 #: Milliseconds of a second.
 _MILLI = 1_000
+#: The most that a translator bills for one request, in nano-USD: 10,000 USD.
+_MOST = 10_000 * 10**9
 
 
 class Used(NamedTuple):
@@ -48,7 +50,10 @@ class Tariff:
         self._image = next((each.price for each in price.images if each.name == "default"), 0)
 
     def nano_usd(self, used: Used) -> float:
-        """What a request costs, unrounded. Images cost the price's default: a record does not say their size."""
+        """Returns the cost of one request, unrounded, and at most 10,000 USD as translators bill.
+
+        Images cost the price's default because a record does not tell their size.
+        """
         price, rates = self._price, self._in_force(used)
         units, left = 0.0, used.prompt
         for count, rate in (
@@ -67,7 +72,7 @@ class Tariff:
         units += (used.completion - audio - reasoning) * rates.output + used.characters * price.character
         seconds = used.audio_in_ms * price.audio_second_input + used.audio_out_ms * price.audio_second_output
         each = used.search_units * price.search_unit + used.images * self._image + price.request
-        return (units + seconds / _MILLI) / _PER_NANO + each * _MICRO
+        return min((units + seconds / _MILLI) / _PER_NANO + each * _MICRO, _MOST)
 
     def _in_force(self, used: Used) -> _Filled:
         """A service tier that has no rates of its own is charged as any other request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator.ledger import prices as billing
@@ -31,6 +31,7 @@ prices = st.builds(
 count = st.integers(0, 3_000)
 
 
+@example(Price(0, 0, search_unit=10**7), *[0] * 12, 3_000, "")  # beyond the most that is billed for one request
 @given(prices, *[count] * 13, st.sampled_from(["", "flex", "priority"]))
 def test_a_request_costs_what_it_is_billed(
     price: Price, rest: int, completion: int, cached: int, write: int, write_1h: int, reasoning: int,
