@@ -20,7 +20,7 @@ up: $(STAMP)            ## set up .venv, then run the gateway until Ctrl-C
 
 test: $(STAMP)          ## set up .venv, then run every test
 	scripts/install_test_tools.sh
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .
