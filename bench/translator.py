@@ -24,6 +24,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from bench.limits import TARGET, at, body, store, value_of
 from translator import logs
 from translator.authorise import Authoriser
+from translator.checks.frames import Allowed
 from translator.http.message import Request
 from translator.ledger import lines, records
 from translator.ledger.ledger import Ledger
@@ -31,7 +32,6 @@ from translator.ledger.prices import PriceBook
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
 from translator.service import Service
 from translator.settings import Settings
 
@@ -139,7 +139,7 @@ class Clock:
 
 
 def answered(service: Service, ledger: Ledger, requests: Sequence[Request], turn: int) -> list[Allowed]:
-    """Answers to `turn` questions at a time, with one write of their reservations."""
+    """Answers to `turn` checks at a time, with one write of their reservations."""
     answers = []
     for begin in range(0, len(requests), turn):
         answers += [allowed(service, request) for request in requests[begin : begin + turn]]

@@ -18,6 +18,7 @@ from translator.authorise import Authoriser
 from translator.cache.gate import CacheGate
 from translator.cache.stores import Stores
 from translator.cache.worth import Worth
+from translator.checks.session import PROTOCOL, CheckSession
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
@@ -29,7 +30,6 @@ from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
-from translator.questions.session import PROTOCOL, QuestionSession
 from translator.reading.pool import ReadingPool
 from translator.responses import Responses
 from translator.running.commander import Commander
@@ -80,8 +80,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
     commander = Commander()
-    questions = partial(QuestionSession, service, ledger.flush, settings.max_body, log, commander=commander)
-    server = Server(service.handle, settings.max_body, {PROTOCOL: questions})
+    checks = partial(CheckSession, service, ledger.flush, settings.max_body, log, commander=commander)
+    server = Server(service.handle, settings.max_body, {PROTOCOL: checks})
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),

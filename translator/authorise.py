@@ -15,6 +15,8 @@ from translator import affinity, credentials, endpoints, multipart, prefix, resp
 from translator.cache.answers import Kept
 from translator.cache.gate import Asked, CacheGate
 from translator.cache.key import Asker
+from translator.checks.frames import Admitted, Allowed, Answered, Copied
+from translator.checks.waits import Waits
 from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, policy_unavailable
@@ -24,8 +26,6 @@ from translator.http.message import Request
 from translator.metering import Meter, label
 from translator.policy.index import Key, Route
 from translator.prefix import PromptCache
-from translator.questions.frames import Admitted, Allowed, Answered, Copied
-from translator.questions.waits import Waits
 from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork
@@ -98,24 +98,24 @@ class Authoriser:
         self._refused_work = RefusedWork()
         self._waiting = waiting
 
-    def decide(self, question: Request) -> Decision:
+    def decide(self, check: Request) -> Decision:
         """Returns what Envoy needs to route the request, or its answer; later, if reading its body would keep
         others waiting, or an answer is on its way that it can have.
 
         Raises:
             Refusal: the client's answer.
         """
-        if question.target.startswith(_STORED) and (stored := _stored(question)):
-            return self._of_stored(question, stored)
-        endpoint = _endpoint(question)
-        key = self._key(question.headers)
+        if check.target.startswith(_STORED) and (stored := _stored(check)):
+            return self._of_stored(check, stored)
+        endpoint = _endpoint(check)
+        key = self._key(check.headers)
         if endpoint.body is _NO_BODY:
-            return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(question.headers)})
-        _check_content(question, endpoint)
+            return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(check.headers)})
+        _check_content(check, endpoint)
         self._refused_work.check(key.id, self._clock)
-        if self._elsewhere is None or (not question.pieces and is_light(endpoint.body, question.body)):
-            return self._at_once(question, endpoint, key)
-        return self._later(question, endpoint, key, self._elsewhere)
+        if self._elsewhere is None or (not check.pieces and is_light(endpoint.body, check.body)):
+            return self._at_once(check, endpoint, key)
+        return self._later(check, endpoint, key, self._elsewhere)
 
     def admit(self, head: Request) -> Admitted:
         """Decides whether the body of this request may be read, which Envoy has not done yet.

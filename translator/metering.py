@@ -9,13 +9,13 @@ from typing import Protocol
 from urllib.parse import quote
 
 from translator import guards, note
+from translator.checks.frames import Allowed, Answered
 from translator.errors import NoPlace
 from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
 from translator.limits import Applicable, Limit, Limiter, Metric, Reservation, wire
 from translator.limits.limit import POOL
 from translator.policy.index import Key, Route
-from translator.questions.frames import Allowed, Answered
 
 #: Bytes of a label, percent-encoded.
 _LABEL = 200

@@ -1,4 +1,4 @@
-"""What the socket serves: Envoy's questions about its requests, and what Envoy passes on to be answered here."""
+"""What the socket serves: Envoy's checks about its requests, and what Envoy passes on to be answered here."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from structlog.typing import FilteringBoundLogger
 
 from translator import health, logs
 from translator.authorise import Authoriser, Ready
+from translator.checks.frames import Admitted, Allowed, Answered, Copied
+from translator.checks.session import Later
+from translator.checks.waits import Waits
 from translator.endpoints import MODEL_PREFIX
 from translator.errors import Refusal
 from translator.http.message import Request, Response
 from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Admitted, Allowed, Answered, Copied
-from translator.questions.session import Later
-from translator.questions.waits import Waits
 
 T = TypeVar("T")
 
@@ -45,13 +45,13 @@ class Service:
         self._draining = draining
         self._trouble = trouble
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
+    def decide(self, check: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
         """What Envoy asks about each request. Never raises, and neither does what is decided later."""
         try:
-            allowed = self._authoriser.decide(question)
+            allowed = self._authoriser.decide(check)
         except Refusal as refusal:
             return self._refused(refusal)
-        except Exception as error:  # noqa: BLE001 - other questions have come with it
+        except Exception as error:  # noqa: BLE001 - other checks have come with it
             return self._failed(error)
         if isinstance(allowed, (Allowed, Answered)):
             self._metrics.decided("allowed")
@@ -90,7 +90,7 @@ class Service:
             return self._authoriser.admit(head)
         except Refusal as refusal:
             return self._refused(refusal)
-        except Exception as error:  # noqa: BLE001 - other questions have come with it
+        except Exception as error:  # noqa: BLE001 - other checks have come with it
             return self._failed(error)
 
     def made(self, text: str) -> None:
@@ -108,7 +108,7 @@ class Service:
     def _take_in(self, take: Callable[[T], None], notice: T) -> None:
         try:
             take(notice)
-        except Exception as error:  # noqa: BLE001 - other questions have come with it
+        except Exception as error:  # noqa: BLE001 - other checks have come with it
             self._failed(error)
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:

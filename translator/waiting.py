@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from translator.checks.frames import Allowed, Answered, Queued
+from translator.checks.waits import Waits
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
 from translator.policy.index import Queue, Route
-from translator.questions.frames import Allowed, Answered, Queued
-from translator.questions.waits import Waits
 from translator.queueing import Flow, Line, Prospect
 
 #: Lines of routes that are remembered without anybody in them, for how fast they move.
@@ -232,7 +232,7 @@ class WaitingRoom:
         self._finish(waiter, _expired(waiter, prospect, number))
 
     def _leave(self, waiter: Waiter) -> None:
-        """Its client has left, or the question has been taken back."""
+        """Its client has left, or the check has been taken back."""
         if waiter.follows is not None:
             waiter.follows.cancel()
             waiter.done = None  # what has landed in this moment is for nobody

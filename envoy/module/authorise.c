@@ -12,7 +12,7 @@
 
 enum {
   LONGEST_TIMEOUT_MS = 3600000,
-  MOST_BODY = 1 << 30,  // a question's length has 32 bits
+  MOST_BODY = 1 << 30,  // a check's length has 32 bits
   // Bytes of a body that is waited for without a head check: the request costs one check.
   SMALL_BODY = 64 * 1024,
   // Bytes that a request takes in Envoy beside its body: one that promises a single byte is not for nothing.
@@ -69,7 +69,7 @@ struct authorise {
   bool answering;             // the client is being sent an answer
 };
 
-// What the translator decides by, in the order of the question's lines; method and path come first.
+// What the translator decides by, in the order of the check's lines; method and path come first.
 static const struct span ASKED[] = {
     SPAN(":method"),         SPAN(":path"),         SPAN("authorization"),         SPAN("x-api-key"),
     SPAN("api-key"),         SPAN("content-type"),  SPAN("content-encoding"),      SPAN("x-request-id"),
@@ -107,7 +107,7 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   envoy_filter envoy = authorise->filter.envoy;
   bool whole = kind == FRAME_WHOLE_CHECK;
   size_t body = whole ? buffered(authorise) + (with_received ? received(authorise) : 0) : 0;
-  struct buffer head = {0}, question = {0};
+  struct buffer head = {0}, frame = {0};
   struct header_list headers;
   header_list(envoy, REQUEST_HEADERS, &headers);  // at once: a single one costs Envoy as much
   for (size_t at = 0; at < sizeof ASKED / sizeof *ASKED; at++) {
@@ -116,16 +116,16 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   }
   if (whole) keep_id(authorise, &headers);
   header_list_free(&headers);
-  frame_begin(&question, kind, buffer_span(&head), body);
+  frame_begin(&frame, kind, buffer_span(&head), body);
   buffer_free(&head);
   if (whole) {
-    body_copy(envoy, BUFFERED_REQUEST, &question);
-    if (with_received) body_copy(envoy, RECEIVED_REQUEST, &question);
+    body_copy(envoy, BUFFERED_REQUEST, &frame);
+    if (with_received) body_copy(envoy, RECEIVED_REQUEST, &frame);
   }
   authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
   authorise->link = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
-  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, QUEUED, question);
+  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, QUEUED, frame);
   if (whole) authorise->number = ticket_number(authorise->ticket);
 }
 

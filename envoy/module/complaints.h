@@ -11,7 +11,7 @@ enum complaint {
   TRANSLATOR_REFUSES,   // it closes connections, or does not switch to our protocol
   TRANSLATOR_LOST,      // it closed a connection that was in use
   TRANSLATOR_NONSENSE,  // it sent what is not the protocol
-  TRANSLATOR_SILENT,    // it did not answer a question in time
+  TRANSLATOR_SILENT,    // it did not answer a check in time
   COMPLAINTS,
 };
 

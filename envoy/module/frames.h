@@ -1,4 +1,4 @@
-// Questions and answers as bytes; see link.h. No I/O.
+// Frames and answers as bytes; see link.h. No I/O.
 
 #pragma once
 

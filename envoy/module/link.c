@@ -27,8 +27,8 @@ enum {
   // start, and for a peer that hangs up on us each time.
   RECONNECT_MS = 50,
   EXPIRY_MS = 1000,
-  MOST_QUESTIONS = 100000,
-  // On so many connections: a question that its reader does not survive must not end it for ever.
+  MOST_CHECKS = 100000,
+  // On so many connections: a check that its reader does not survive must not end it for ever.
   MOST_TIMES_ASKED = 3,
   QUEUED = 102,  // the status that tells that a request waits for a place
   LONGEST_WAIT_MS = 3600000,
@@ -95,15 +95,15 @@ static void answer(struct ticket *ticket) {
 }
 
 // Writes what the socket takes. False if the connection is broken.
-static bool send_questions(struct link *link) {
+static bool send_checks(struct link *link) {
   while (link->unsent && link->socket >= 0) {
     struct ticket *ticket = link->unsent;
-    struct span rest = span_from(buffer_span(&ticket->question), link->sent);
+    struct span rest = span_from(buffer_span(&ticket->frame), link->sent);
     ssize_t sent = send(link->socket, rest.data, rest.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     if (!link->sent) ticket->asked++;
     link->sent += (size_t)sent;
-    if (link->sent < ticket->question.size) return true;
+    if (link->sent < ticket->frame.size) return true;
     link->sent = 0;
     link->unsent = ticket->newer;
     if (!ticket->scheduler) {  // a notice, or dropped while it was half written
@@ -158,7 +158,7 @@ static void connect_now(struct link *link) {
   }
   pthread_mutex_lock(&link->lock);
   link->socket = made;
-  if (!send_questions(link)) disconnect(link);
+  if (!send_checks(link)) disconnect(link);
   pthread_mutex_unlock(&link->lock);
 }
 
@@ -182,13 +182,13 @@ static bool enqueue(struct link *link, struct ticket *ticket);
 
 // Puts a frame without an answer behind all others. Under the lock, as enqueue.
 static bool enqueue_notice(struct link *link, uint64_t number, struct buffer frame) {
-  if (link->count >= MOST_QUESTIONS) {
+  if (link->count >= MOST_CHECKS) {
     buffer_free(&frame);
     return false;
   }
   struct ticket *ticket = allocate(sizeof *ticket);
-  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .question = frame};
-  frame_end(&ticket->question, number);
+  *ticket = (struct ticket){.link = link, .notice = true, .deadline = now_ms() + link->timeout_ms, .frame = frame};
+  frame_end(&ticket->frame, number);
   return enqueue(link, ticket);
 }
 
@@ -202,7 +202,7 @@ static void take_answer(struct link *link, struct span frame) {
   }
   struct ticket *ticket = table_find(&link->waiting, number);
   if (!ticket) return;                 // its client has left
-  if (ticket == link->unsent) return;  // an answer to half a question is none
+  if (ticket == link->unsent) return;  // an answer to half a check is none
   if (take_queued(link, ticket, frame_reply(frame))) return;
   take_out(link, ticket);
   buffer_add(&ticket->answer, frame);
@@ -256,7 +256,7 @@ static void give_up(struct link *link, struct ticket *ticket) {
   answer(ticket);
 }
 
-// Ends the questions that are too old. How long the thread may wait then.
+// Ends the checks that are too old. How long the thread may wait then.
 static int expire(struct link *link) {
   int64_t now = now_ms();
   if (now >= link->next_look) {  // each may wait for another time
@@ -279,7 +279,7 @@ static int expire(struct link *link) {
       give_up(link, ticket);
     }
   }
-  // A question that comes meanwhile does not end the wait.
+  // A check that comes meanwhile does not end the wait.
   int64_t left = link->asked.oldest ? link->asked.oldest->deadline - now : link->timeout_ms;
   return left < EXPIRY_MS ? (int)left : EXPIRY_MS;
 }
@@ -315,7 +315,7 @@ static void *run(void *argument) {
     if (!connected || !polled[1].revents) continue;
     bool whole = !(polled[1].revents & (POLLIN | POLLHUP | POLLERR)) || receive(link, &received, &upgraded);
     pthread_mutex_lock(&link->lock);
-    if (!whole || !send_questions(link)) disconnect(link);
+    if (!whole || !send_checks(link)) disconnect(link);
     pthread_mutex_unlock(&link->lock);
   }
   buffer_free(&received);
@@ -382,7 +382,7 @@ void link_close(struct link *link) {
   wake(link);
   pthread_join(link->thread, NULL);
   disconnect(link);
-  while (link->asked.oldest) {  // only notices: each question was dropped by its stream
+  while (link->asked.oldest) {  // only notices: each check was dropped by its stream
     struct ticket *notice = link->asked.oldest;
     take_out(link, notice);
     ticket_free(notice);
@@ -402,13 +402,13 @@ static bool enqueue(struct link *link, struct ticket *ticket) {
   bool first = !link->unsent;
   if (first) {
     link->unsent = ticket;
-    send_questions(link);
+    send_checks(link);
   }
   return first && link->unsent;
 }
 
 struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, uint64_t queued_event,
-                        struct buffer question) {
+                        struct buffer frame) {
   struct ticket *ticket = allocate(sizeof *ticket);
   *ticket = (struct ticket){
       .link = link,
@@ -416,13 +416,13 @@ struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t e
       .event = event,
       .queued_event = queued_event,
       .deadline = now_ms() + link->timeout_ms,
-      .question = question,
+      .frame = frame,
   };
   pthread_mutex_lock(&link->lock);
   ticket->number = ++link->numbers;
-  frame_end(&ticket->question, ticket->number);
+  frame_end(&ticket->frame, ticket->number);
   bool left = false;
-  if (link->count < MOST_QUESTIONS) {
+  if (link->count < MOST_CHECKS) {
     left = enqueue(link, ticket);
   } else {
     answer(ticket);
@@ -476,7 +476,7 @@ bool link_drop(struct ticket *ticket) {
   envoy_scheduler scheduler = ticket->scheduler;
   ticket->scheduler = NULL;
   bool half_written = !ticket->answered && ticket == link->unsent && link->sent;
-  // Without its last byte it is no question, but the rest is still written.
+  // Without its last byte it is no check, but the rest is still written.
   bool asked = ticket->asked > 0;
   if (!ticket->answered && !half_written) take_out(link, ticket);
   pthread_mutex_unlock(&link->lock);

@@ -1,19 +1,19 @@
 // A line to the translator: one connection over its Unix socket, which all workers share. A thread of its own reads
-// the answers and hands each to its stream's worker; questions are written by the workers themselves where the socket
+// the answers and hands each to its stream's worker; checks are written by the workers themselves where the socket
 // takes them at once.
 //
-// A connection that breaks is made again and every question without an answer is asked again: authorising has no
-// effect that a second time would double. A question that has no answer in time, or that three connections broke
+// A connection that breaks is made again and every check without an answer is asked again: authorising has no
+// effect that a second time would double. A check that has no answer in time, or that three connections broke
 // over, is answered with status 0.
 //
 // A request may wait for a place: the translator tells so and for how long (status 102), and the answer to the same
-// question follows. Of a connection that breaks, these too are asked again, and wait anew.
+// check follows. Of a connection that breaks, these too are asked again, and wait anew.
 //
 // An end notice has no answer. It is written once, as far as that can be known here; what it frees is freed by other
 // means where it is lost.
 //
 // On the wire, after an HTTP/1.1 upgrade, numbers little-endian:
-//   question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
+//   frame     u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
 //   answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 //
 // An answer with number 0 is no answer but a command, by its status: 1, to report the requests that run (live.h), 2, to
@@ -31,18 +31,18 @@ enum { LONGEST_PATH = 104 };
 struct link;
 struct ticket;
 
-// Questions on one lane wait for each other to be written: those with long bodies have one of their own.
+// Checks on one lane wait for each other to be written: those with long bodies have one of their own.
 enum lane { LANE_SHORT, LANE_LONG };
 
-// One for each path, time and lane, shared; NULL if no thread can be started. From any thread. A question has
+// One for each path, time and lane, shared; NULL if no thread can be started. From any thread. A check has
 // `timeout_ms`, more than 0.
 struct link *link_open(const char *path, unsigned timeout_ms, enum lane lane);
 void link_close(struct link *link);
 
-// Takes over the question, which has its body, and the scheduler, to which `event` is committed when there is an
+// Takes over the check, which has its body, and the scheduler, to which `event` is committed when there is an
 // answer, and before that `queued_event` when the translator tells that the request waits for a place.
 struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, uint64_t queued_event,
-                        struct buffer question);
+                        struct buffer frame);
 uint64_t ticket_number(const struct ticket *ticket);
 // Whether the request waits for a place; adds the API key's id on whose account it does.
 bool ticket_queued(struct ticket *ticket, struct buffer *key);
@@ -52,9 +52,9 @@ struct reply ticket_reply(const struct ticket *ticket);
 uint64_t ticket_asked_ms(const struct ticket *ticket);
 // Of a ticket that is answered: gives out its scheduler, which is the caller's to delete.
 envoy_scheduler ticket_keep_scheduler(struct ticket *ticket);
-// On the stream's worker, answered or not. Returns whether the translator may have read the question.
+// On the stream's worker, answered or not. Returns whether the translator may have read the check.
 bool link_drop(struct ticket *ticket);
-// Tells the translator that the request with this id, which question `number` was about, is over.
+// Tells the translator that the request with this id, which check `number` was about, is over.
 void link_end(struct link *link, uint64_t number, struct span request_id);
 // Takes over a frame without an answer, which has its body, and writes it as an end notice is written.
 void link_tell(struct link *link, uint64_t number, struct buffer frame);

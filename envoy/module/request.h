@@ -46,7 +46,7 @@ struct request {
   // is a pool.
   struct span bound, machine;
   bool fetches;              // and only fetches it: usage in the answer was paid for before
-  struct link *link;         // on which the translator was asked, as question `number`
+  struct link *link;         // on which the translator was asked, as check `number`
   uint64_t number;
 
   // From the specifier.

@@ -17,7 +17,7 @@ struct ticket {
   uint64_t queued_event;      // and: the request waits for a place
   bool queued;                // it does
   bool notice;                // has no answer, and no number of its own
-  struct buffer question;
+  struct buffer frame;
   struct buffer answer;    // the frame behind its length
   struct buffer key;       // on whose account a queued request waits
   bool answered;
@@ -28,7 +28,7 @@ struct list {
 };
 
 static inline void ticket_free(struct ticket *ticket) {
-  buffer_free(&ticket->question);
+  buffer_free(&ticket->frame);
   buffer_free(&ticket->answer);
   buffer_free(&ticket->key);
   free(ticket);

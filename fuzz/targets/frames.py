@@ -1,20 +1,20 @@
-"""What Envoy's module asks: the same questions, whatever pieces they arrive in."""
+"""What Envoy's module asks: the same checks, whatever pieces they arrive in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from fuzz.targets._pieces import headed, pieces
+from translator.checks.frames import Frame, FrameReader
 from translator.errors import MalformedFrameError
 from translator.http.message import Request
-from translator.questions.frames import Question, QuestionReader
 
-UNDER_TEST = ("translator.questions.frames",)
+UNDER_TEST = ("translator.checks.frames",)
 MAX_BODY = 256
 
 
 def check(data: bytes) -> bool:
-    """The same questions, and the same end."""
+    """The same checks, and the same end."""
     seed, text = headed(data)
     whole, broken = _read([text])
     split, also_broken = _read(pieces(seed, text))
@@ -25,8 +25,8 @@ def check(data: bytes) -> bool:
     return bool(requests)
 
 
-def _read(parts: Iterable[bytes]) -> tuple[list[Question], bool]:
-    reader, found = QuestionReader(MAX_BODY), list[Question]()
+def _read(parts: Iterable[bytes]) -> tuple[list[Frame], bool]:
+    reader, found = FrameReader(MAX_BODY), list[Frame]()
     try:
         for part in parts:
             found.extend(reader.feed(part))

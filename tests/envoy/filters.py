@@ -12,8 +12,8 @@ import pytest
 
 from tests.envoy.native import Driver, program
 from tests.envoy.peer import Peer, admitted, allowed, denied, serving
+from translator.checks.frames import Allowed, Answered, Copied, refused
 from translator.http.message import Request, Response
-from translator.questions.frames import Allowed, Answered, Copied, refused
 
 REQUEST, _, RESPONSE, _ = range(4)
 CONTINUE, STOP = 0, 1
@@ -78,10 +78,10 @@ def driver(
     path = tmp_path_factory.mktemp("translator") / "socket"
     program("address")  # first, for it may take longer to build than the peer waits for a connection
 
-    def decide(number: int, question: Request) -> bytes:
-        asked.append(question)
-        decision = decisions.get(question.target, b"")
-        if question.target == b"/v1/many-headers":
+    def decide(number: int, check: Request) -> bytes:
+        asked.append(check)
+        decision = decisions.get(check.target, b"")
+        if check.target == b"/v1/many-headers":
             return refused(number, Response(429, {f"x-{at}": "v" for at in range(100)}))
         if isinstance(decision, (Allowed, Answered)):
             return decision.encode(number)

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kind, Made, Queued, refused
 from translator.http.message import Request, Response
-from translator.questions.frames import Admitted, Allowed, Copied, Kind, Made, QuestionReader, Queued, refused
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come
@@ -21,7 +21,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._reader = QuestionReader(MAX_BODY)
+        self._reader = FrameReader(MAX_BODY)
         self._read: list[tuple[int, int, Request | str | Copied | Made]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
@@ -35,7 +35,7 @@ class Connection:
         assert b"\r\nupgrade: trunkline-authorise" in head
         self.sock.sendall(answer)
 
-    def question(self) -> tuple[int, Request]:
+    def check(self) -> tuple[int, Request]:
         """The next one, a whole check."""
         number, kind, content = self.next()
         assert kind == Kind.WHOLE
@@ -56,10 +56,10 @@ class Connection:
                 self._read.append((number, kind, content))
         return self._read.pop(0)
 
-    def questions(self, count: int) -> dict[str, int]:
+    def checks(self, count: int) -> dict[str, int]:
         """Their numbers by the methods of their heads, each asked once."""
-        asked = [self.question() for _ in range(count)]
-        numbers = {question.method: number for number, question in asked}
+        asked = [self.check() for _ in range(count)]
+        numbers = {check.method: number for number, check in asked}
         assert len(numbers) == count
         return numbers
 
@@ -114,12 +114,12 @@ class Peer:
 
 
 def allowed(number: int) -> bytes:
-    """The answer to question `number`; its route tells which it was."""
+    """The answer to check `number`; its route tells which it was."""
     return Allowed(f"route-{number}").encode(number)
 
 
 def queued(number: int, longest: float = 60.0, key: str = "key-1") -> bytes:
-    """The request of question `number` waits for a place."""
+    """The request of check `number` waits for a place."""
     return Queued(longest, key).encode(number)
 
 

@@ -43,8 +43,8 @@ from tests.envoy.filters import (
 )
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE
+from translator.checks.frames import Allowed, Answered
 from translator.http.message import Request
-from translator.questions.frames import Allowed, Answered
 
 __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads", "request_"]
 
@@ -60,9 +60,9 @@ class TestAuthorise:
             assert request.call("request_body", 0, b"d")[0] != CONTINUE
             assert request.call("request_body", 1, b"ef")[0] != CONTINUE
             assert request.scheduled()
-        question = asked[-1]
-        assert (question.method, question.target, question.body) == ("POST", b"/v1/y?a=1", b"abcdef")
-        assert question.headers == {b"authorization": b"Bearer k", b"x-trunkline-tag": b"a, b"}
+        check = asked[-1]
+        assert (check.method, check.target, check.body) == ("POST", b"/v1/y?a=1", b"abcdef")
+        assert check.headers == {b"authorization": b"Bearer k", b"x-trunkline-tag": b"a, b"}
 
     def test_trailers_end_a_body_too(self, driver: Driver, asked: list[Request]) -> None:
         with Filter(driver, AUTHORISE) as request:

@@ -1,4 +1,4 @@
-"""`envoy/module/frames.c` and `translator.questions.frames` are two halves of one thing."""
+"""`envoy/module/frames.c` and `translator.checks.frames` are two halves of one thing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
+from translator.checks.frames import ASKED, Admitted, Allowed, FrameReader, Kind, refused
 from translator.http.message import Request, Response
-from translator.questions.frames import ASKED, Admitted, Allowed, Kind, QuestionReader, refused
 
 LONGEST = 1 << 20
 numbers = st.integers(1, 2**59)
@@ -54,23 +54,23 @@ def test_what_python_refuses_is_read(
     st.lists(lines, min_size=len(ASKED), max_size=len(ASKED)),
     st.binary(max_size=1000),
 )
-def test_a_question_is_read_by_python(
+def test_a_check_is_read_by_python(
     driver: Driver, number: int, kind: Kind, values: list[str], body: bytes
 ) -> None:
     head = "\n".join(["POST", "/v1/x", *values]).encode("latin-1")
-    (frame,) = driver.ask("question", number, kind.value, head, body)
-    ((read, read_kind, question),) = QuestionReader(1000).feed(frame)
-    assert isinstance(question, Request)
+    (frame,) = driver.ask("check", number, kind.value, head, body)
+    ((read, read_kind, check),) = FrameReader(1000).feed(frame)
+    assert isinstance(check, Request)
     assert (read, read_kind) == (number, kind)
-    assert (question.method, question.target, question.body) == ("POST", b"/v1/x", body)
+    assert (check.method, check.target, check.body) == ("POST", b"/v1/x", body)
     sent = zip(ASKED, values, strict=True)
-    assert question.headers == {name: value.encode("latin-1") for name, value in sent if value}
+    assert check.headers == {name: value.encode("latin-1") for name, value in sent if value}
 
 
 @given(numbers, st.text(st.characters(codec="ascii"), max_size=128))
 def test_an_end_notice_is_read_by_python(driver: Driver, number: int, request_id: str) -> None:
-    (frame,) = driver.ask("question", number, Kind.END.value, request_id.encode(), b"")
-    assert list(QuestionReader(1000).feed(frame)) == [(number, Kind.END, request_id)]
+    (frame,) = driver.ask("check", number, Kind.END.value, request_id.encode(), b"")
+    assert list(FrameReader(1000).feed(frame)) == [(number, Kind.END, request_id)]
 
 
 def test_what_python_admits_is_read(driver: Driver) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, SWITCHING, Connection, Peer, allowed, denied, queued, serving
-from translator.questions.frames import ASKED, Kind
+from translator.checks.frames import ASKED, Kind
 
 HEAD = "\n/v1/chat/completions" + "\n" * len(ASKED)
 LONG = 32 << 20
@@ -43,7 +43,7 @@ def link(path: Path, sanitizer: Literal["address", "thread"]) -> Iterator[Link]:
 
 
 class Link:
-    """The driver's one, and its questions, which are known by numbers of the test's own."""
+    """The driver's one, and its checks, which are known by numbers of the test's own."""
 
     def __init__(self, driver: Driver, path: Path) -> None:
         self.driver = driver
@@ -55,26 +55,26 @@ class Link:
     def close(self, number: int = 0) -> None:
         self.driver.ask("close", number)
 
-    def ask(self, *questions: int, body: int = 0) -> None:
+    def ask(self, *checks: int, body: int = 0) -> None:
         """Their methods tell which they are."""
-        for question in questions:
-            self.driver.ask("ask", question, 0, f"Q{question}{HEAD}", body)
+        for check in checks:
+            self.driver.ask("ask", check, 0, f"Q{check}{HEAD}", body)
 
-    def answer(self, question: int) -> tuple[int, bytes, bytes]:
-        status, head, body = self.driver.ask("await", question)
+    def answer(self, check: int) -> tuple[int, bytes, bytes]:
+        status, head, body = self.driver.ask("await", check)
         return int(status), head, body
 
-    def queued(self, question: int) -> bytes:
+    def queued(self, check: int) -> bytes:
         """Waits until it is told to wait; on whose account."""
-        told, key = self.driver.ask("queued", question)
+        told, key = self.driver.ask("queued", check)
         assert told == b"1"
         return key
 
-    def drop(self, *questions: int) -> list[bool]:
+    def drop(self, *checks: int) -> list[bool]:
         """Of each, whether the peer may have read it."""
         read = []
-        for question in questions:
-            told, asked = self.driver.ask("drop", question)
+        for check in checks:
+            told, asked = self.driver.ask("drop", check)
             assert told == b"0", "it was told of an answer more than once"
             read.append(asked == b"1")
         return read
@@ -91,24 +91,24 @@ class Link:
     def end(self, number: int, request_id: str) -> None:
         self.driver.ask("end", 0, number, request_id)
 
-    def expect(self, *questions: int) -> None:
+    def expect(self, *checks: int) -> None:
         """Each was allowed, and then is dropped."""
-        for question in questions:
-            status, head, body = self.answer(question)
+        for check in checks:
+            status, head, body = self.answer(check)
             assert (status, body) == (200, b"")
             assert head.startswith(b"\n\n\nroute-")
-        self.drop(*questions)
+        self.drop(*checks)
 
 
 def test_an_answer_comes_to_who_asked(link: Link, peer: Peer) -> None:
     link.open()
     link.ask(1, 2, 3)
     connection = peer.connected()
-    numbers = connection.questions(3)
-    for question in (3, 1, 2):
-        connection.sock.sendall(denied(numbers[f"Q{question}"], b"%d" % question))
-    for question in (1, 2, 3):
-        assert link.answer(question) == (429, b"retry-after: 1", b"%d" % question)
+    numbers = connection.checks(3)
+    for check in (3, 1, 2):
+        connection.sock.sendall(denied(numbers[f"Q{check}"], b"%d" % check))
+    for check in (1, 2, 3):
+        assert link.answer(check) == (429, b"retry-after: 1", b"%d" % check)
     link.drop(1, 2, 3)
     link.close()
 
@@ -119,7 +119,7 @@ def test_answers_come_in_any_pieces(link: Link, peer: Peer, piece: int) -> None:
     link.ask(*range(20))
     connection = peer.accept()
     connection.upgrade(b"")
-    numbers = list(connection.questions(20).values())
+    numbers = list(connection.checks(20).values())
     random.Random(piece).shuffle(numbers)
     text = SWITCHING + b"".join(map(allowed, numbers))
     for at in range(0, len(text), piece):
@@ -132,27 +132,27 @@ def test_thousands_wait_and_each_gets_its_own(link: Link, peer: Peer) -> None:
     link.open()
     link.ask(*range(2000))
     connection = peer.connected()
-    numbers = connection.questions(2000)
+    numbers = connection.checks(2000)
     order = list(numbers.items())
     random.Random(0).shuffle(order)
     connection.sock.sendall(b"".join(denied(number, name.encode()) for name, number in order))
-    for question in range(2000):
-        assert link.answer(question)[2] == b"Q%d" % question
+    for check in range(2000):
+        assert link.answer(check)[2] == b"Q%d" % check
     link.drop(*range(2000))
     link.close()
 
 
-def test_questions_without_an_answer_are_asked_again(link: Link, peer: Peer) -> None:
+def test_checks_without_an_answer_are_asked_again(link: Link, peer: Peer) -> None:
     link.open()
     link.ask(1, 2, 3)
     first = peer.connected()
-    numbers = first.questions(3)
+    numbers = first.checks(3)
     first.sock.sendall(allowed(numbers["Q2"]) + allowed(numbers["Q3"])[:20])
     link.expect(2)
     first.sock.close()
     link.ask(4)
     second = peer.connected()
-    again = second.questions(3)
+    again = second.checks(3)
     assert set(again) == {"Q1", "Q3", "Q4"}
     second.sock.sendall(b"".join(map(allowed, again.values())))
     link.expect(1, 3, 4)
@@ -174,7 +174,7 @@ def test_a_silent_peer_is_waited_for_no_longer_than_the_time_limit(
     link.open(timeout_ms)
     connection = peer.connected()
     link.ask(1)
-    connection.question()
+    connection.check()
     start = time.monotonic()
     assert link.answer(1) == (0, b"", b"")
     assert time.monotonic() - start < timeout_ms / 1000 + 0.7
@@ -186,34 +186,34 @@ def test_an_answer_that_comes_too_late_is_none(link: Link, peer: Peer) -> None:
     link.open(200)
     connection = peer.connected()
     link.ask(1)
-    late, _ = connection.question()
+    late, _ = connection.check()
     assert link.answer(1)[0] == 0
     link.ask(2)
-    number, _ = connection.question()
+    number, _ = connection.check()
     connection.sock.sendall(allowed(late) + denied(number, b"in time"))
     assert link.answer(2)[2] == b"in time"
     link.drop(1, 2)
     link.close()
 
 
-def test_a_dropped_question_is_not_asked(link: Link, path: Path) -> None:
+def test_a_dropped_check_is_not_asked(link: Link, path: Path) -> None:
     link.open()
     link.ask(1, 2, 3)
     link.drop(1, 3)
     with closing(Peer(path)) as peer:
         connection = peer.connected()
-        number, question = connection.question()
-        assert question.method == "Q2"
+        number, check = connection.check()
+        assert check.method == "Q2"
         connection.sock.sendall(allowed(number))
         link.expect(2)
         link.close()
 
 
-def test_an_answer_to_a_dropped_question_is_passed_over(link: Link, peer: Peer) -> None:
+def test_an_answer_to_a_dropped_check_is_passed_over(link: Link, peer: Peer) -> None:
     link.open()
     connection = peer.connected()
     link.ask(1, 2)
-    numbers = connection.questions(2)
+    numbers = connection.checks(2)
     link.drop(1)
     connection.sock.sendall(allowed(numbers["Q1"]) * 2 + allowed(numbers["Q2"]) * 2)
     link.expect(2)
@@ -221,7 +221,7 @@ def test_an_answer_to_a_dropped_question_is_passed_over(link: Link, peer: Peer) 
 
 
 def half_written(link: Link, peer: Peer) -> Connection:
-    """Question 1 is, for nobody reads; 2 waits behind it."""
+    """Check 1 is, for nobody reads; 2 waits behind it."""
     link.open()
     connection = peer.connected()
     link.ask(1, body=LONG)
@@ -231,10 +231,10 @@ def half_written(link: Link, peer: Peer) -> Connection:
 
 def test_a_body_that_fills_the_socket_is_written_as_there_is_room(link: Link, peer: Peer) -> None:
     connection = half_written(link, peer)
-    number, question = connection.question()
-    assert question.body == b"x" * LONG
+    number, check = connection.check()
+    assert check.body == b"x" * LONG
     connection.sock.sendall(allowed(number))
-    connection.sock.sendall(allowed(connection.question()[0]))
+    connection.sock.sendall(allowed(connection.check()[0]))
     link.expect(1, 2)
     link.close()
 
@@ -243,39 +243,39 @@ def test_room_in_the_socket_is_used_at_once(link: Link, peer: Peer) -> None:
     link.open()
     connection = peer.connected()
     start = time.monotonic()
-    for question in range(4):
-        link.ask(question, body=1 << 20)
-        connection.sock.sendall(allowed(connection.question()[0]))
-        link.expect(question)
+    for check in range(4):
+        link.ask(check, body=1 << 20)
+        connection.sock.sendall(allowed(connection.check()[0]))
+        link.expect(check)
     assert time.monotonic() - start < 2  # the thread would look by itself once a second
     link.close()
 
 
-def test_a_question_that_is_dropped_half_written_is_written_to_its_end(link: Link, peer: Peer) -> None:
+def test_a_check_that_is_dropped_half_written_is_written_to_its_end(link: Link, peer: Peer) -> None:
     connection = half_written(link, peer)
     link.drop(1)
     link.ask(3)
-    dropped, question = connection.question()
-    assert len(question.body) == LONG
-    numbers = connection.questions(2)
+    dropped, check = connection.check()
+    assert len(check.body) == LONG
+    numbers = connection.checks(2)
     connection.sock.sendall(b"".join(map(allowed, [dropped, *numbers.values()])))
     link.expect(2, 3)
     link.close()
 
 
-def test_a_question_that_is_dropped_half_written_is_not_asked_again(link: Link, peer: Peer) -> None:
+def test_a_check_that_is_dropped_half_written_is_not_asked_again(link: Link, peer: Peer) -> None:
     connection = half_written(link, peer)
     link.drop(1)
     connection.sock.close()
     second = peer.connected()
-    number, question = second.question()
-    assert question.method == "Q2"
+    number, check = second.check()
+    assert check.method == "Q2"
     second.sock.sendall(allowed(number))
     link.expect(2)
     link.close()
 
 
-def test_a_question_that_is_half_written_when_its_time_is_up_ends_the_connection(link: Link, peer: Peer) -> None:
+def test_a_check_that_is_half_written_when_its_time_is_up_ends_the_connection(link: Link, peer: Peer) -> None:
     link.open(300)
     first = peer.connected()
     link.ask(1, body=LONG)
@@ -283,19 +283,19 @@ def test_a_question_that_is_half_written_when_its_time_is_up_ends_the_connection
     second = peer.connected()
     assert first.is_closed()
     link.ask(2)
-    number, question = second.question()
-    assert question.method == "Q2"
+    number, check = second.check()
+    assert check.method == "Q2"
     second.sock.sendall(allowed(number))
     link.expect(2)
     link.drop(1)
     link.close()
 
 
-def test_an_answer_to_half_a_question_is_none(link: Link, peer: Peer) -> None:
+def test_an_answer_to_half_a_check_is_none(link: Link, peer: Peer) -> None:
     connection = half_written(link, peer)
     connection.sock.sendall(denied(1))
-    number, _ = connection.question()
-    connection.sock.sendall(allowed(number) + allowed(connection.question()[0]))
+    number, _ = connection.check()
+    connection.sock.sendall(allowed(number) + allowed(connection.check()[0]))
     link.expect(1, 2)
     link.close()
 
@@ -317,23 +317,23 @@ def test_a_peer_that_talks_nonsense_is_hung_up_on(link: Link, peer: Peer, garbag
     first.upgrade(garbage)
     second = peer.connected()
     assert first.is_closed()
-    second.sock.sendall(allowed(second.question()[0]))
+    second.sock.sendall(allowed(second.check()[0]))
     link.expect(1)
     link.close()
 
 
-def test_a_question_that_no_reader_survives_ends_after_three(link: Link, peer: Peer) -> None:
+def test_a_check_that_no_reader_survives_ends_after_three(link: Link, peer: Peer) -> None:
     link.open()
     link.ask(1)
     for _ in range(3):
         connection = peer.connected()
-        assert connection.question()[1].method == "Q1"
+        assert connection.check()[1].method == "Q1"
         connection.sock.close()
     assert link.answer(1) == (0, b"", b"")
     link.ask(2)
     connection = peer.connected()
-    number, question = connection.question()
-    assert question.method == "Q2"
+    number, check = connection.check()
+    assert check.method == "Q2"
     connection.sock.sendall(allowed(number))
     link.expect(2)
     link.drop(1)
@@ -344,7 +344,7 @@ def test_an_end_notice_comes_after_what_was_asked_before_it(link: Link, peer: Pe
     connection = half_written(link, peer)
     link.end(7, "id-7")
     link.ask(3)
-    number, _ = connection.question()
+    number, _ = connection.check()
     following = [connection.next() for _ in range(3)]
     assert following[1] == (7, Kind.END, "id-7")
     connection.sock.sendall(allowed(number) + allowed(following[0][0]) + allowed(following[2][0]))
@@ -361,19 +361,19 @@ def test_an_end_notice_waits_for_a_peer_and_is_told_once(link: Link, path: Path)
         connection.sock.close()
         second = peer.connected()
         link.ask(1)
-        second.sock.sendall(allowed(second.question()[0]))
+        second.sock.sendall(allowed(second.check()[0]))
         link.expect(1)
         link.close()
 
 
-def test_dropping_a_question_tells_whether_it_may_have_been_read(link: Link, path: Path) -> None:
+def test_dropping_a_check_tells_whether_it_may_have_been_read(link: Link, path: Path) -> None:
     link.open()
     link.ask(1)
     assert link.drop(1) == [False]
     with closing(Peer(path)) as peer:
         connection = peer.connected()
         link.ask(2)
-        connection.question()
+        connection.check()
         assert link.drop(2) == [True]
         link.close()
 
@@ -415,22 +415,22 @@ def test_a_link_is_shared_by_path_and_time_limit(link: Link, peer: Peer) -> None
     link.close(1)
 
 
-def test_a_long_question_does_not_keep_a_short_one_waiting(link: Link, peer: Peer) -> None:
+def test_a_long_check_does_not_keep_a_short_one_waiting(link: Link, peer: Peer) -> None:
     link.open(number=0, lane=1)
     long = peer.connected()
     assert not link.open(number=1, lane=0)
     short = peer.connected()
     link.driver.ask("ask", 1, 0, "Q1" + HEAD, LONG)  # more than the socket takes, and nobody reads it
     link.driver.ask("ask", 2, 1, "Q2" + HEAD, 0)
-    short.sock.sendall(allowed(short.question()[0]))
+    short.sock.sendall(allowed(short.check()[0]))
     link.expect(2)
-    long.sock.sendall(allowed(long.question()[0]))
+    long.sock.sendall(allowed(long.check()[0]))
     link.expect(1)
     link.close(0)
     link.close(1)
 
 
-def test_it_closes_with_a_question_half_written(link: Link, peer: Peer) -> None:
+def test_it_closes_with_a_check_half_written(link: Link, peer: Peer) -> None:
     half_written(link, peer)
     link.drop(1, 2)
     link.close()
@@ -467,9 +467,9 @@ class TestLog:
 
     def test_that_it_is_away(self, link: Link, path: Path) -> None:
         link.open(200)
-        for question in range(3):
-            link.ask(question)
-            assert link.answer(question)[0] == 0
+        for check in range(3):
+            link.ask(check)
+            assert link.answer(check)[0] == 0
         assert link.logged("does not accept connections") == 1
         with closing(Peer(path)) as peer, serving(peer):
             link.ask(3)
@@ -505,7 +505,7 @@ class TestLog:
         link.open()
         link.ask(1)
         connection = peer.connected()
-        connection.question()
+        connection.check()
         connection.sock.close()
         assert link.logged("closed its connection") == 1
         with serving(peer):
@@ -516,7 +516,7 @@ class TestLog:
         link.open(100)
         connection = peer.connected()
         link.ask(1, 2)
-        connection.questions(2)
+        connection.checks(2)
         assert link.answer(1)[0] == link.answer(2)[0] == 0
         assert link.logged("did not answer in time") == 1
         link.drop(1, 2)
@@ -538,11 +538,11 @@ class TestLog:
         assert "left out" not in fourth
 
 
-def test_a_queued_question_outlives_the_time_for_answers(link: Link, peer: Peer) -> None:
+def test_a_queued_check_outlives_the_time_for_answers(link: Link, peer: Peer) -> None:
     link.open(timeout_ms=1_000)
     link.ask(1, 2)
     connection = peer.connected()
-    numbers = connection.questions(2)
+    numbers = connection.checks(2)
     connection.sock.sendall(queued(numbers["Q1"], 60.0, "key-7"))
     assert link.queued(1) == b"key-7"
     assert link.answer(2) == (0, b"", b"")
@@ -552,29 +552,29 @@ def test_a_queued_question_outlives_the_time_for_answers(link: Link, peer: Peer)
     link.close()
 
 
-def test_a_queued_question_does_not_wait_for_ever(link: Link, peer: Peer) -> None:
+def test_a_queued_check_does_not_wait_for_ever(link: Link, peer: Peer) -> None:
     link.open(timeout_ms=300)
     link.ask(1)
     connection = peer.connected()
-    connection.sock.sendall(queued(connection.questions(1)["Q1"], 0.2))
+    connection.sock.sendall(queued(connection.checks(1)["Q1"], 0.2))
     link.queued(1)
     assert link.answer(1) == (0, b"", b"")
     link.drop(1)
     link.close()
 
 
-def test_queued_questions_are_asked_again_however_often_the_connection_breaks(link: Link, peer: Peer) -> None:
+def test_queued_checks_are_asked_again_however_often_the_connection_breaks(link: Link, peer: Peer) -> None:
     link.open()
     link.ask(1, 2)
     for _ in range(5):
         connection = peer.connected()
-        numbers = connection.questions(2)
+        numbers = connection.checks(2)
         connection.sock.sendall(b"".join(queued(number) for number in numbers.values()))
-        for question in (1, 2):
-            assert link.queued(question) == b"key-1"
+        for check in (1, 2):
+            assert link.queued(check) == b"key-1"
         connection.sock.close()
     connection = peer.connected()
-    numbers = connection.questions(2)
+    numbers = connection.checks(2)
     connection.sock.sendall(b"".join(queued(number) for number in numbers.values()))
     link.queued(1)
     link.queued(2)
@@ -590,7 +590,7 @@ def test_what_is_no_wait_is_an_answer(link: Link, peer: Peer, head: str) -> None
     link.open()
     link.ask(1)
     connection = peer.connected()
-    frame = struct.pack("<IQHI", 14 + len(head), connection.questions(1)["Q1"], 102, len(head)) + head.encode()
+    frame = struct.pack("<IQHI", 14 + len(head), connection.checks(1)["Q1"], 102, len(head)) + head.encode()
     connection.sock.sendall(frame)
     assert link.answer(1)[0] == 102
     link.drop(1)

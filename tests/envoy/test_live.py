@@ -12,7 +12,7 @@ import pytest
 from tests.envoy.filters import AUTHORISE, DRESS, REQUEST, RESPONSE, SETTINGS, Filter, attempt
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
-from translator.questions.frames import Allowed, Command, Kind, Order, Told
+from translator.checks.frames import Allowed, Command, Kind, Order, Told
 from translator.running import progress
 from translator.running.progress import Progress
 
@@ -33,7 +33,7 @@ class Envoy:
         request.call("request_headers", 1)
         asked, _, _ = select.select([each.sock for each in self.connections], [], [], PATIENCE)
         (connection,) = [each for each in self.connections if each.sock in asked]
-        number, _ = connection.question()
+        number, _ = connection.check()
         note = f"{request_id} 1 org key"
         connection.sock.sendall(Allowed("route", "", note, "/chat", "-", '0:0:j:"m"').encode(number))
         assert request.scheduled()

@@ -10,8 +10,8 @@ import pytest
 
 from fuzz import corpus, native, targets
 from translator.body import JsonBody
+from translator.checks.frames import FrameReader
 from translator.ledger import lines
-from translator.questions.frames import QuestionReader
 
 IN_C = [f"c/{name}" for name in native.targets()]
 
@@ -57,7 +57,7 @@ def test_every_corpus_and_dictionary_has_its_target() -> None:
     ("target", "of", "name", "wrong"),
     [
         ("body", JsonBody, "model_value", lambda self: (0, 1)),
-        ("frames", QuestionReader, "feed", lambda self, data: iter([(len(data), None)])),
+        ("frames", FrameReader, "feed", lambda self, data: iter([(len(data), None)])),
         ("lines", lines, "parse", lambda line: None),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

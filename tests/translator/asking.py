@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.translator.policies import VALUE
-from translator.questions.frames import ASKED, Kind
-from translator.questions.session import PROTOCOL
+from translator.checks.frames import ASKED, Kind
+from translator.checks.session import PROTOCOL
 
 CHAT = "/v1/chat/completions"
 UPGRADE = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: " + PROTOCOL + b"\r\n\r\n"
 
 
-def question(
+def check(
     number: int,
     body: object,
     *,
@@ -92,10 +92,10 @@ class Peer:
             raise
         return peer
 
-    async def ask(self, questions: Sequence[bytes]) -> list[Answer]:
+    async def ask(self, checks: Sequence[bytes]) -> list[Answer]:
         """Sends them at once; the answers in the order in which they come."""
-        self._writer.write(b"".join(questions))
-        return [await self._answer() for _ in questions]
+        self._writer.write(b"".join(checks))
+        return [await self._answer() for _ in checks]
 
     async def _answer(self) -> Answer:
         size, number, status, head = struct.unpack("<IQHI", await self._reader.readexactly(18))

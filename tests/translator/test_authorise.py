@@ -12,13 +12,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from tests.translator.policies import OTHER_VALUE, VALUE
 from translator.authorise import Authoriser
+from translator.checks.frames import Admitted, Allowed
 from translator.endpoints import ENDPOINTS, BodyKind
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Admitted, Allowed
 
 NOW = 1_800_000_000.0
 CHAT = b"/v1/chat/completions"

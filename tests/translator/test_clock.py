@@ -24,14 +24,14 @@ def test_a_key_s_end_follows_the_clock_in_both_directions() -> None:
     now = NOW
     meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: now)
     authoriser = Authoriser(store, meter, lambda: now)
-    question = asked(b'{"model": "gpt-4.1"}', value=VALUE)
-    assert authoriser.decide(question)
+    check = asked(b'{"model": "gpt-4.1"}', value=VALUE)
+    assert authoriser.decide(check)
     now = NOW + 2 * HOUR  # forward past the end
     with pytest.raises(Refusal) as refused:
-        authoriser.decide(question)
+        authoriser.decide(check)
     assert refused.value.code == "api_key_expired"
     now = NOW - 24 * HOUR  # and back again
-    assert authoriser.decide(question)
+    assert authoriser.decide(check)
 
 
 def test_how_long_a_policy_is_as_it_is_does_not_depend_on_the_wall_clock() -> None:

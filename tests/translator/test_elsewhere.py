@@ -13,12 +13,12 @@ import structlog
 from tests.translator import policies
 from tests.translator.policies import VALUE
 from translator.authorise import Authoriser
+from translator.checks.frames import Allowed
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
 from translator.reading import budget
 from translator.reading.pool import ReadingPool
 
@@ -38,8 +38,8 @@ class Edge:
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, self.pool)
         self.pool.on_abandoned = self.authoriser.charge
 
-    async def ask(self, question: Request) -> Allowed:
-        decided = self.authoriser.decide(question)
+    async def ask(self, check: Request) -> Allowed:
+        decided = self.authoriser.decide(check)
         return decided if isinstance(decided, Allowed) else await decided
 
 

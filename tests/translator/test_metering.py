@@ -13,13 +13,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from translator import note
 from translator.authorise import Authoriser
+from translator.checks.frames import Allowed
 from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter, Reservation
 from translator.metering import Meter, label
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
 
 NOW = 1_800_000_000.0
 CHAT = b"/v1/chat/completions"

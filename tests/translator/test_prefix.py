@@ -14,13 +14,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from translator import prefix
 from translator.authorise import Authoriser
+from translator.checks.frames import Allowed
 from translator.endpoints import find
 from translator.facts import read
 from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.frames import Allowed
 
 CHAT = "/v1/chat/completions"
 NOW = 1_800_000_000.0

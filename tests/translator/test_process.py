@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.translator import policies
-from tests.translator.asking import Answer, Peer, question
+from tests.translator.asking import Answer, Peer, check
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import OTHER_VALUE, VALUE
 
@@ -56,10 +56,10 @@ class Translator:
         return int(answered[9:12]), json.loads(rest) if rest else None, answered.decode()
 
     async def decide(self, body: object, **options: str) -> Answer:
-        """As Envoy's module asks, over a connection for this question alone."""
+        """As Envoy's module asks, over a connection for this check alone."""
         peer = await Peer.upgrade(*await self._connected())
         try:
-            (answer,) = await peer.ask([question(1, body, **options)])
+            (answer,) = await peer.ask([check(1, body, **options)])
         finally:
             await peer.close()
         return answer

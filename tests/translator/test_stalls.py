@@ -16,13 +16,13 @@ import pytest
 import structlog
 
 from tests.translator import policies
-from tests.translator.asking import UPGRADE, question
+from tests.translator.asking import UPGRADE, check
 from tests.translator.reading import attacks
 from translator.authorise import Authoriser
+from translator.checks.session import PROTOCOL, CheckSession
 from translator.http.server import Server
 from translator.limits import Limiter
 from translator.metering import Meter
-from translator.questions.session import PROTOCOL, QuestionSession
 from translator.reading.pool import ReadingPool
 from translator.service import Service
 
@@ -70,7 +70,7 @@ async def serving(path: Path) -> AsyncIterator[None]:
     server = Server(
         service.handle,
         MAX_BODY,
-        {PROTOCOL: partial(QuestionSession, service, lambda: None, MAX_BODY, log)},
+        {PROTOCOL: partial(CheckSession, service, lambda: None, MAX_BODY, log)},
     )
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
@@ -94,7 +94,7 @@ def ask(path: Path, target: str, content_type: str, body: bytes) -> int:
             sock.sendall(UPGRADE)
             while answers.readline() != b"\r\n":
                 pass
-            sock.sendall(question(1, body, target=target, content_type=content_type))
+            sock.sendall(check(1, body, target=target, content_type=content_type))
             _, _, status, _ = struct.unpack("<IQHI", answers.read(18))
             return int(status)
 

@@ -12,12 +12,12 @@ import structlog
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
-from tests.translator.asking import end_notice, question
+from tests.translator.asking import check, end_notice
 from translator.authorise import Authoriser
+from translator.checks.session import CheckSession
 from translator.limits import Limiter
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
-from translator.questions.session import QuestionSession
 from translator.service import Service
 from translator.waiting import WaitingRoom
 
@@ -38,7 +38,7 @@ def route(places: int = 1, *, longest_ms: int = LONGEST_MS, size: int = 0, **mor
 
 
 class Translator:
-    """One session, and the answers by the numbers of their questions."""
+    """One session, and the answers by the numbers of their checks."""
 
     def __init__(self, store: PolicyStore, room: WaitingRoom | None = None) -> None:
         self.store = store
@@ -49,13 +49,13 @@ class Translator:
         authoriser = Authoriser(store, Meter(store, self.limiter), waiting=self.room)
         log = structlog.get_logger()
         service = Service(store, authoriser, log)
-        self.session = QuestionSession(service, lambda: None, 1_000_000, log, self._written)
+        self.session = CheckSession(service, lambda: None, 1_000_000, log, self._written)
         self.answers: dict[int, tuple[int, list[str], bytes]] = {}
         self._answered = asyncio.Event()
 
     def ask(self, *numbers: int, value: str = policies.VALUE, model: str = "gpt-4.1") -> None:
         body = {"model": model, "messages": []}
-        asked = [question(each, body, value=value, **{"x-request-id": f"id-{each}"}) for each in numbers]
+        asked = [check(each, body, value=value, **{"x-request-id": f"id-{each}"}) for each in numbers]
         self._written(self.session.receive(b"".join(asked)))
 
     def end(self, number: int) -> None:
@@ -152,9 +152,9 @@ async def test_nobody_overtakes() -> None:
     one = translator(route())
     one.ask(1, 2)
     await one.settled()
-    # The notice and the next question come together: the place is for the one that waits.
+    # The notice and the next check come together: the place is for the one that waits.
     body = {"model": "gpt-4.1", "messages": []}
-    data = end_notice(1, "id-1") + question(3, body, **{"x-request-id": "id-3"})
+    data = end_notice(1, "id-1") + check(3, body, **{"x-request-id": "id-3"})
     one._written(one.session.receive(data))
     assert await one.settled() == {1: 200, 2: 200, 3: 102}
 

@@ -13,7 +13,7 @@ import orjson
 
 from translator.cache import chat
 from translator.cache.key import CHAT, RESPONSES, Wanted
-from translator.questions.frames import Passed
+from translator.checks.frames import Passed
 
 EVENTS = "text/event-stream"
 #: Bytes of the longest answer that is kept: what Envoy's module takes as one answer, with room for its headers.

@@ -15,13 +15,13 @@ from translator.cache.flights import Flight, Flights, Landed
 from translator.cache.key import Asker, Rule, Wanted, wanted as wanted_by
 from translator.cache.memory import MemoryStore
 from translator.cache.stores import Store, Stores
+from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
+from translator.checks.waits import Waits
 from translator.endpoints import Endpoint
 from translator.errors import NoPlace
 from translator.http.message import Request
 from translator.limits import Reservation
 from translator.metrics import Sample
-from translator.questions.frames import Allowed, Answered, Copied, Passed, Queued
-from translator.questions.waits import Waits
 
 HEADER = "x-trunkline-cache"
 #: What Envoy does with a request. About one that waits for an identical one, that is decided later.

@@ -63,12 +63,12 @@ class RemoteStore:
             await self._client.aclose()
             self._client = None
 
-    async def _ask(self, question: Callable[[redis.asyncio.Redis], Awaitable[object]]) -> object:
+    async def _ask(self, command: Callable[[redis.asyncio.Redis], Awaitable[object]]) -> object:
         if time.monotonic() < self._resting_until:
             return None
         try:
             async with asyncio.timeout(self._patience):
-                answer = await question(self._connected())
+                answer = await command(self._connected())
         except Exception as error:  # noqa: BLE001 - whatever the client or the store has: it is a miss
             self._failed(error)
             return None

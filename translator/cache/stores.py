@@ -49,7 +49,7 @@ class Stores:
     def samples(self) -> Iterable[Sample]:
         """For `/metrics`."""
         yield from self._memory.samples()
-        help_text = "Questions to outside stores of kept answers that had no answer in time."
+        help_text = "Requests to outside stores of kept answers that had no answer in time."
         failures = self._failures + (self._remote.failures if self._remote is not None else 0)
         yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, failures)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from translator.checks.frames import Passed
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, attempted
 from translator.ledger.prices import PriceBook
 from translator.limits import Reservation
-from translator.questions.frames import Passed
 
 
 class Worth:

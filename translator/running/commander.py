@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from translator.questions.frames import Command, Order, Told
+from translator.checks.frames import Command, Order, Told
 from translator.running import progress
 from translator.running.progress import Progress
 

@@ -18,14 +18,14 @@ static struct link *links[LINKS];
 static struct {
   struct fake *fake;
   struct ticket *ticket;
-} questions[MOST];
+} checks[MOST];
 
 static struct ticket *ask(struct link *link, struct fake *fake, struct span head, size_t body) {
-  struct buffer question = {0};
-  frame_begin(&question, FRAME_WHOLE_CHECK, head, body);
-  memset(question.data + question.size, 'x', body);
-  question.size += body;
-  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, question);
+  struct buffer check = {0};
+  frame_begin(&check, FRAME_WHOLE_CHECK, head, body);
+  memset(check.data + check.size, 'x', body);
+  check.size += body;
+  return link_ask(link, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, check);
 }
 
 static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n\n");
@@ -37,7 +37,7 @@ struct worker {
   pthread_t thread;
 };
 
-// Asks, and drops one question in three before its answer.
+// Asks, and drops one check in three before its answer.
 static void *work(void *argument) {
   struct worker *worker = argument;
   for (unsigned round = 0; round < worker->rounds; round++) {
@@ -97,9 +97,9 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 }
 
 // open <link> <path> <timeout ms> <lane> → whether it is the same as the one before it | close <link>
-// ask <question> <link> <head> <bytes of the body> | await <question> → status, head, body
-// queued <question> → whether it is told to wait, on whose account
-// drop <question> → whether there was another event, whether it may have been read | end <link> <number> <request id>
+// ask <check> <link> <head> <bytes of the body> | await <check> → status, head, body
+// queued <check> → whether it is told to wait, on whose account
+// drop <check> → whether there was another event, whether it may have been read | end <link> <number> <request id>
 // complain <cause> <detail> <milliseconds> | logged → the lines
 // storm <link> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
 void link_driver(struct span command, struct buffer *answer) {
@@ -130,27 +130,27 @@ void link_driver(struct span command, struct buffer *answer) {
   } else if (span_is(what, SPAN("ask"))) {
     struct link *link = links[next_number(&command)];
     struct span head = next_text(&command);
-    questions[at].fake = fake_new(NULL);
-    questions[at].ticket = ask(link, questions[at].fake, head, next_number(&command));
+    checks[at].fake = fake_new(NULL);
+    checks[at].ticket = ask(link, checks[at].fake, head, next_number(&command));
   } else if (span_is(what, SPAN("await"))) {
-    if (!fake_await(questions[at].fake, AWAIT_MS, &event) || event != ANSWERED) return;
-    struct reply reply = ticket_reply(questions[at].ticket);
+    if (!fake_await(checks[at].fake, AWAIT_MS, &event) || event != ANSWERED) return;
+    struct reply reply = ticket_reply(checks[at].ticket);
     put_number(answer, reply.status);
     put_text(answer, reply.head);
     put_text(answer, reply.body);
   } else if (span_is(what, SPAN("queued"))) {
     struct buffer key = {0};
-    bool told = fake_await(questions[at].fake, AWAIT_MS, &event) && event == QUEUED;
-    put_number(answer, told && ticket_queued(questions[at].ticket, &key));
+    bool told = fake_await(checks[at].fake, AWAIT_MS, &event) && event == QUEUED;
+    put_number(answer, told && ticket_queued(checks[at].ticket, &key));
     put_text(answer, buffer_span(&key));
     buffer_free(&key);
   } else if (span_is(what, SPAN("drop"))) {
-    bool asked = link_drop(questions[at].ticket);
-    questions[at].ticket = NULL;  // so that a leak is seen
+    bool asked = link_drop(checks[at].ticket);
+    checks[at].ticket = NULL;  // so that a leak is seen
     // An event more than the one that was awaited would have been one too many.
-    put_number(answer, fake_await(questions[at].fake, 0, &event));
+    put_number(answer, fake_await(checks[at].fake, 0, &event));
     put_number(answer, asked);
-    fake_free(questions[at].fake);
+    fake_free(checks[at].fake);
   } else if (span_is(what, SPAN("end"))) {
     uint64_t number = next_number(&command);
     link_end(links[at], number, next_text(&command));

@@ -10,7 +10,7 @@ import pytest
 from translator.cache import chat
 from translator.cache.answers import LONGEST, Kept, given, keep
 from translator.cache.key import CHAT, RESPONSES, Wanted
-from translator.questions.frames import Passed
+from translator.checks.frames import Passed
 
 PLAIN = Wanted(b"d", streams=False, usage=False, convertible=True)
 STREAM = Wanted(b"d", streams=True, usage=False, convertible=True)

@@ -18,12 +18,12 @@ from translator.cache import gate
 from translator.cache.gate import CacheGate
 from translator.cache.memory import MemoryStore
 from translator.cache.stores import Stores
+from translator.checks.frames import Allowed, Answered, Copied, Passed
+from translator.checks.waits import Waits
 from translator.errors import Refusal
 from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter
-from translator.questions.frames import Allowed, Answered, Copied, Passed
-from translator.questions.waits import Waits
 
 NOW = 1_800_000_000.0
 ANSWER = json.dumps(

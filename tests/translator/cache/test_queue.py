@@ -10,8 +10,8 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from tests.translator.cache.test_gate import Edge
 from translator.authorise import Decision
-from translator.questions.frames import Allowed, Answered
-from translator.questions.waits import Waits
+from translator.checks.frames import Allowed, Answered
+from translator.checks.waits import Waits
 from translator.waiting import QUEUED_MS, WaitingRoom
 
 PATIENCE = 20

@@ -14,7 +14,7 @@ import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
-from tests.translator.asking import Peer, question
+from tests.translator.asking import Peer, check
 from tests.translator.control_plane import ControlPlane
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.test_process import CHAT, translator
@@ -49,7 +49,7 @@ async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
     allowed: dict[str, str] = {}
     for begin in range(0, len(ids), BATCH):
         batch = ids[begin : begin + BATCH]
-        asked = [question(number, CHAT, x_request_id=request_id) for number, request_id in enumerate(batch)]
+        asked = [check(number, CHAT, x_request_id=request_id) for number, request_id in enumerate(batch)]
         for answer in await peer.ask(asked):
             assert answer.status in (200, 429)
             if answer.status == 200:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
-from tests.translator.asking import question
+from tests.translator.asking import check
 from tests.translator.test_waiting import Translator
 from translator.waiting import WaitingRoom
 
@@ -92,7 +92,7 @@ class Pool:
         number = next(self._numbers)
         self._owners[number] = name
         body = {"model": "gpt-4.1", "messages": []}
-        asked = question(number, body, value=key_of(name), **{"x-request-id": f"id-{number}"})
+        asked = check(number, body, value=key_of(name), **{"x-request-id": f"id-{number}"})
         self.translator._written(self.translator.session.receive(asked))
         for waiter, seconds, prospect in self.translator.room.standings() if number % 20 == 0 else ():
             if waiter.about.request_id == f"id-{number}" and prospect.seconds is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from translator.questions.frames import Command, Order, Told
+from translator.checks.frames import Command, Order, Told
 from translator.running.commander import Commander
 from translator.running.progress import Progress, read
 

@@ -1,4 +1,4 @@
-"""Questions as bytes. That the C half writes and reads the same is in tests/envoy/test_frames.py."""
+"""Checks as bytes. That the C half writes and reads the same is in tests/envoy/test_frames.py."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import struct
 import pytest
 from hypothesis import given, strategies as st
 
-from translator.errors import MalformedFrameError
-from translator.http.message import Request, Response
-from translator.questions.frames import (
+from translator.checks.frames import (
     ASKED,
     Admitted,
     Allowed,
     Answered,
     Copied,
+    Frame,
+    FrameReader,
     Kind,
     Made,
     Passed,
-    Question,
-    QuestionReader,
     refused,
 )
+from translator.errors import MalformedFrameError
+from translator.http.message import Request, Response
 
 MAX_BODY = 1000
 LONGEST = MAX_BODY + 96 * 1024
 values = st.lists(st.sampled_from([b"", b"a", b"Bearer k"]), min_size=len(ASKED), max_size=len(ASKED))
-questions = st.lists(st.tuples(st.integers(0, 2**64 - 1), values, st.binary(max_size=MAX_BODY)), max_size=5)
+checks = st.lists(st.tuples(st.integers(0, 2**64 - 1), values, st.binary(max_size=MAX_BODY)), max_size=5)
 
 
 def encoded(number: int, head: bytes, body: bytes, kind: int = Kind.WHOLE) -> bytes:
     return struct.pack("<IQBI", 13 + len(head) + len(body), number, kind, len(head)) + head + body
 
 
-def question(number: int, headers: list[bytes], body: bytes, kind: int = Kind.WHOLE) -> tuple[bytes, Question]:
+def check(number: int, headers: list[bytes], body: bytes, kind: int = Kind.WHOLE) -> tuple[bytes, Frame]:
     sent = {name: value for name, value in zip(ASKED, headers, strict=True) if value}
     request = Request("POST", b"/v1/x?y", sent, body)
     return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body, kind), (number, kind, request)
@@ -44,35 +44,33 @@ def notice(number: int, request_id: bytes) -> bytes:
     return encoded(number, request_id, b"", Kind.END)
 
 
-def read(*pieces: bytes) -> list[Question]:
-    reader = QuestionReader(MAX_BODY)
+def read(*pieces: bytes) -> list[Frame]:
+    reader = FrameReader(MAX_BODY)
     return [each for piece in pieces for each in reader.feed(piece)]
 
 
-@given(questions, st.data())
-def test_any_pieces_make_the_same_questions(
-    asked: list[tuple[int, list[bytes], bytes]], data: st.DataObject
-) -> None:
-    made = [question(*each) for each in asked]
+@given(checks, st.data())
+def test_any_pieces_make_the_same_checks(asked: list[tuple[int, list[bytes], bytes]], data: st.DataObject) -> None:
+    made = [check(*each) for each in asked]
     text = b"".join(frame for frame, _ in made)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=10)))
     pieces = [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
     assert read(*pieces) == [each for _, each in made]
 
 
-def test_single_bytes_make_the_same_question() -> None:
-    frame, expected = question(7, [b"a"] * len(ASKED), b"body")
+def test_single_bytes_make_the_same_check() -> None:
+    frame, expected = check(7, [b"a"] * len(ASKED), b"body")
     assert read(*(frame[at : at + 1] for at in range(len(frame)))) == [expected]
 
 
-def test_half_a_question_is_none_yet() -> None:
-    frame, _ = question(7, [b"a"] * len(ASKED), b"body")
+def test_half_a_check_is_none_yet() -> None:
+    frame, _ = check(7, [b"a"] * len(ASKED), b"body")
     assert read(frame[:-1]) == []
 
 
 @pytest.mark.parametrize("piece", [1, 50_000, 1_000_000])
-def test_a_question_that_is_too_long_is_known_and_passed_over(piece: int) -> None:
-    frame, expected = question(8, [b"a"] * len(ASKED), b"body")
+def test_a_check_that_is_too_long_is_known_and_passed_over(piece: int) -> None:
+    frame, expected = check(8, [b"a"] * len(ASKED), b"body")
     head = b"POST\n/" + b"\n" * len(ASKED)
     fits = encoded(6, head, b"x" * (LONGEST - 13 - len(head)))
     text = frame + fits + encoded(7, head, b"x" * (LONGEST - 12 - len(head))) + frame
@@ -84,10 +82,10 @@ def test_a_question_that_is_too_long_is_known_and_passed_over(piece: int) -> Non
 
 @pytest.mark.parametrize("piece", [100_000, 262_144, 300_000, 5_000_000])
 def test_a_long_body_is_never_joined(piece: int) -> None:
-    reader = QuestionReader(1_000_000)
+    reader = FrameReader(1_000_000)
     body = bytes(range(256)) * 3_000
-    frame, (_, _, request) = question(8, [b"a"] * len(ASKED), b"body")
-    long, _ = question(9, [b"a"] * len(ASKED), body)
+    frame, (_, _, request) = check(8, [b"a"] * len(ASKED), b"body")
+    long, _ = check(9, [b"a"] * len(ASKED), body)
     text = frame + long + frame + long
     found = [each for at in range(0, len(text), piece) for each in reader.feed(text[at : at + piece])]
     assert [number for number, _, _ in found] == [8, 9, 8, 9]
@@ -102,8 +100,8 @@ def test_a_long_body_is_never_joined(piece: int) -> None:
 
 @pytest.mark.parametrize("cut", [1, 16, 17, 30, 60, 70, 300_000])
 def test_a_long_body_may_be_cut_anywhere(cut: int) -> None:
-    long, (_, _, request) = question(9, [b"a"] * len(ASKED), bytes(400_000))
-    reader = QuestionReader(1_000_000)
+    long, (_, _, request) = check(9, [b"a"] * len(ASKED), bytes(400_000))
+    reader = FrameReader(1_000_000)
     found = [*reader.feed(long[:cut]), *reader.feed(long[cut:])]
     ((number, _, content),) = found
     assert isinstance(content, Request)
@@ -126,12 +124,12 @@ def test_a_head_with_other_lines_is_refused(lines: int) -> None:
 @pytest.mark.parametrize("kind", [0, 200, 255])
 def test_a_kind_that_is_not_known_is_refused(kind: int) -> None:
     with pytest.raises(MalformedFrameError, match=f"^{kind} is not a kind"):
-        read(question(1, [b""] * len(ASKED), b"", kind)[0])
+        read(check(1, [b""] * len(ASKED), b"", kind)[0])
 
 
 def test_checks_and_notices_come_in_their_order() -> None:
-    first, expected = question(1, [b"a"] * len(ASKED), b"", Kind.HEAD)
-    second, whole = question(2, [b"a"] * len(ASKED), b"body")
+    first, expected = check(1, [b"a"] * len(ASKED), b"", Kind.HEAD)
+    second, whole = check(2, [b"a"] * len(ASKED), b"body")
     text = first + notice(7, b"id-7") + second + notice(2, b"")
     assert read(text) == [expected, (7, Kind.END, "id-7"), whole, (2, Kind.END, "")]
 

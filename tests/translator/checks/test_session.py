@@ -1,4 +1,4 @@
-"""One connection's questions, decided in the order they come."""
+"""One connection's checks, decided in the order they come."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tests.translator.questions.test_frames import encoded, notice, question
+from tests.translator.checks.test_frames import check, encoded, notice
+from translator.checks.frames import ASKED, Admitted, Allowed, Kind, refused
+from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
-from translator.questions.frames import ASKED, Admitted, Allowed, Kind, refused
-from translator.questions.session import Later, QuestionSession
 
 NO_HEADERS = [b""] * len(ASKED)
 
@@ -49,10 +49,10 @@ class Decider:
         return Allowed(body.decode())
 
 
-def session_of(decider: Decider) -> QuestionSession:
+def session_of(decider: Decider) -> CheckSession:
     """What it writes later is noted as well."""
     log = structlog.get_logger()
-    return QuestionSession(decider, lambda: decider.done.append(b"flushed"), 1000, log, decider.done.append)
+    return CheckSession(decider, lambda: decider.done.append(b"flushed"), 1000, log, decider.done.append)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def decider() -> Decider:
 
 
 @pytest.fixture
-def session(decider: Decider) -> QuestionSession:
+def session(decider: Decider) -> CheckSession:
     return session_of(decider)
 
 
-def test_what_has_gathered_is_answered_at_once(session: QuestionSession) -> None:
-    frames = [question(1, NO_HEADERS, b"a")[0], question(2, NO_HEADERS, b"")[0], question(3, NO_HEADERS, b"b")[0]]
+def test_what_has_gathered_is_answered_at_once(session: CheckSession) -> None:
+    frames = [check(1, NO_HEADERS, b"a")[0], check(2, NO_HEADERS, b"")[0], check(3, NO_HEADERS, b"b")[0]]
     text = b"".join(frames)
     assert session.receive(text[:-1]) == Allowed("a").encode(1) + refused(2, Response(401, body=b"who?"))
     assert session.receive(text[-1:]) == Allowed("b").encode(3)
@@ -74,22 +74,20 @@ def test_what_has_gathered_is_answered_at_once(session: QuestionSession) -> None
 
 
 def test_what_was_decided_is_written_down_once_before_the_answers_leave(
-    session: QuestionSession, decider: Decider
+    session: CheckSession, decider: Decider
 ) -> None:
-    session.receive(question(1, NO_HEADERS, b"a")[0] + question(2, NO_HEADERS, b"b")[0])
+    session.receive(check(1, NO_HEADERS, b"a")[0] + check(2, NO_HEADERS, b"b")[0])
     assert decider.done == [b"a", b"b", b"flushed"]
 
 
-def test_each_kind_is_answered_as_it_wants_in_the_order_it_came(
-    session: QuestionSession, decider: Decider
-) -> None:
+def test_each_kind_is_answered_as_it_wants_in_the_order_it_came(session: CheckSession, decider: Decider) -> None:
     tagged = [*NO_HEADERS[:-3], b"tag", b"", b""]
     text = b"".join(
         (
-            question(1, tagged, b"", Kind.HEAD)[0],
+            check(1, tagged, b"", Kind.HEAD)[0],
             notice(9, b"id-9"),
-            question(2, NO_HEADERS, b"", Kind.HEAD)[0],
-            question(1, NO_HEADERS, b"a")[0],
+            check(2, NO_HEADERS, b"", Kind.HEAD)[0],
+            check(1, NO_HEADERS, b"a")[0],
             notice(1, b"id-1"),
         )
     )
@@ -98,19 +96,19 @@ def test_each_kind_is_answered_as_it_wants_in_the_order_it_came(
     assert decider.done == [b"/v1/x?y", "id-9", b"/v1/x?y", b"a", "id-1", b"flushed"]
 
 
-def test_a_question_that_is_too_long_is_refused_and_the_others_are_not(session: QuestionSession) -> None:
-    long = question(1, NO_HEADERS, b"x" * 200_000)[0]
+def test_a_check_that_is_too_long_is_refused_and_the_others_are_not(session: CheckSession) -> None:
+    long = check(1, NO_HEADERS, b"x" * 200_000)[0]
     answer = session.receive(long[:1000])
     _, number, status, _ = struct.unpack_from("<IQHI", answer)
     assert (number, status) == (1, 413)
     assert b'"request_too_large"' in answer
-    assert session.receive(long[1000:] + question(2, NO_HEADERS, b"b")[0]) == Allowed("b").encode(2)
+    assert session.receive(long[1000:] + check(2, NO_HEADERS, b"b")[0]) == Allowed("b").encode(2)
 
 
-def test_nonsense_is_logged_without_its_words(session: QuestionSession) -> None:
+def test_nonsense_is_logged_without_its_words(session: CheckSession) -> None:
     with capture_logs() as logs, pytest.raises(MalformedFrameError):
         session.receive(struct.pack("<IQBI", 19, 1, Kind.WHOLE, 6) + b"secret")
-    assert [entry["event"] for entry in logs] == ["question refused"]
+    assert [entry["event"] for entry in logs] == ["check refused"]
     assert "secret" not in str(logs)
 
 
@@ -122,7 +120,7 @@ async def settled() -> None:
 async def test_what_is_decided_later_holds_up_nobody() -> None:
     decider = Decider()
     session = session_of(decider)
-    text = question(1, NO_HEADERS, b"later")[0] + question(2, NO_HEADERS, b"b")[0]
+    text = check(1, NO_HEADERS, b"later")[0] + check(2, NO_HEADERS, b"b")[0]
     assert session.receive(text) == Allowed("b").encode(2)
     await settled()
     decider.done.clear()
@@ -135,7 +133,7 @@ async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
     """A reservation would be for nobody, and stay until it expires."""
     decider = Decider()
     session = session_of(decider)
-    session.receive(question(1, NO_HEADERS, b"later 1")[0] + question(2, NO_HEADERS, b"later 2")[0])
+    session.receive(check(1, NO_HEADERS, b"later 1")[0] + check(2, NO_HEADERS, b"later 2")[0])
     await settled()
     session.receive(notice(1, b"id-1"))
     decider.let_go.set()
@@ -144,10 +142,10 @@ async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
     assert b"decided later 2" in decider.done
 
 
-async def test_a_connection_that_is_gone_takes_its_questions_with_it() -> None:
+async def test_a_connection_that_is_gone_takes_its_checks_with_it() -> None:
     decider = Decider()
     session = session_of(decider)
-    session.receive(question(1, NO_HEADERS, b"later")[0])
+    session.receive(check(1, NO_HEADERS, b"later")[0])
     await settled()
     session.close()
     decider.let_go.set()
@@ -155,7 +153,7 @@ async def test_a_connection_that_is_gone_takes_its_questions_with_it() -> None:
     assert b"decided later" not in decider.done
 
 
-def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: QuestionSession, decider: Decider) -> None:
+def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: CheckSession, decider: Decider) -> None:
     lines = "resp_1\n\na/m\nnote"
     assert session.receive(encoded(7, lines.encode(), b"", Kind.MADE)) == b""
     assert decider.done == [lines, b"flushed"]

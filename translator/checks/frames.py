@@ -1,7 +1,7 @@
-"""Questions and answers as bytes, without I/O; the other half is `envoy/module/frames.c`. Little-endian:
+"""Frames and answers as bytes, without I/O; the other half is `envoy/module/frames.c`. Little-endian:
 
-    question  u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
-    answer    u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
+    frame   u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
+    answer  u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 
 The kinds:
 
@@ -46,15 +46,15 @@ ASKED = (
     b"cache-control",
     b"x-trunkline-max-price",
 )
-_QUESTION = struct.Struct("<IQBI")
+_FRAME = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
 _SIZE_OF_BEGINNING = struct.Struct("<I")
-#: Bytes of a question before its head, and those of them that its first field counts.
-_FIXED, _COUNTED = _QUESTION.size, _QUESTION.size - _SIZE
+#: Bytes of a frame before its head, and those of them that its first field counts.
+_FIXED, _COUNTED = _FRAME.size, _FRAME.size - _SIZE
 #: Envoy's limit for a client's headers is 60 KiB.
 _MAX_HEAD = 96 * 1024
-#: Bytes of a question whose body is never copied as a whole: that would hold up others.
+#: Bytes of a check whose body is never copied as a whole: that would hold up others.
 _LONG = 256 * 1024
 
 
@@ -69,7 +69,7 @@ class Kind(IntEnum):
     TOLD = 6
 
 
-#: Python 3.11 takes as long to look up a member of an enum as to read a question.
+#: Python 3.11 takes as long to look up a member of an enum as to read a check.
 _CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
 _MADE, _MADE_LINES = int(Kind.MADE), 4
 _TOLD = int(Kind.TOLD)
@@ -133,7 +133,7 @@ class Command:
 
 #: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
 #: a copy, or what came of a command.
-Question = tuple[int, int, Request | str | Copied | Made | Told | None]
+Frame = tuple[int, int, Request | str | Copied | Made | Told | None]
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class Admitted:
     key: str
 
     def encode(self, number: int) -> bytes:
-        """The answer to question `number`."""
+        """The answer to check `number`."""
         return _answer(number, 100, self.key, b"")
 
 
@@ -158,7 +158,7 @@ class Queued:
     key: str
 
     def encode(self, number: int) -> bytes:
-        """The frame about question `number`."""
+        """The frame about check `number`."""
         return _answer(number, 102, f"{round(self.longest * 1000)} {self.key}", b"")
 
 
@@ -198,7 +198,7 @@ class Allowed(msgspec.Struct):
     replaced: tuple[int, bytes] | None = None
 
     def encode(self, number: int) -> bytes:
-        """The answer to question `number`."""
+        """The answer to check `number`."""
         lines = (
             f"{self.end}\n{self.account}\n{self.copy}\n"
             f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
@@ -217,12 +217,12 @@ class Answered:
     body: bytes
 
     def encode(self, number: int) -> bytes:
-        """The answer to question `number`."""
+        """The answer to check `number`."""
         return _answer(number, 201, f"{self.note}\n{_lines(self.headers)}", self.body)
 
 
 def refused(number: int, response: Response) -> bytes:
-    """The answer to question `number` that the client gets `response`."""
+    """The answer to check `number` that the client gets `response`."""
     return _answer(number, response.status, _lines(response.headers), response.body)
 
 
@@ -254,25 +254,25 @@ class _Long:
             self.missing -= end - start
         return end
 
-    def question(self) -> Question:
+    def frame(self) -> Frame:
         self._request.pieces = tuple(self._pieces)
         return self.number, self.kind, self._request
 
 
-class QuestionReader:
-    """Feed it what was read, and take the whole questions that it makes."""
+class FrameReader:
+    """Feed it what was read, and take the whole frames that it makes."""
 
     def __init__(self, max_body: int) -> None:
         self._longest = max_body + _MAX_HEAD
-        #: Bytes of a question that is taken as a whole; nearly all are shorter.
+        #: Bytes of a check that is taken as a whole; nearly all are shorter.
         self._usual = min(_LONG, self._longest)
         self._pieces: list[bytes] = []
-        self._missing = 0  # bytes until the next question is whole, as far as is known
-        self._skipped = 0  # bytes to come of a question that is too long
+        self._missing = 0  # bytes until the next frame is whole, as far as is known
+        self._skipped = 0  # bytes to come of a check that is too long
         self._long: _Long | None = None
 
-    def feed(self, data: bytes) -> Iterator[Question]:
-        """Yields the questions that are whole now. One that is too long gets an answer, and so do the others.
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yields the frames that are whole now. One that is too long gets an answer, and so do the others.
 
         Raises MalformedFrameError; after that the connection must be closed.
         """
@@ -280,14 +280,14 @@ class QuestionReader:
         if self._long is not None:
             if self._long.missing:
                 return
-            yield self._long.question()
+            yield self._long.frame()
             self._long = None
         elif self._pieces:
             data = self._joined(data)
         end = len(data)
         needed = _FIXED
         while end - start >= _FIXED:
-            size, number, kind, head_size = _QUESTION.unpack_from(data, start)
+            size, number, kind, head_size = _FRAME.unpack_from(data, start)
             if head_size > size - _COUNTED:
                 raise MalformedFrameError("its sizes are impossible")
             needed = _SIZE + size
@@ -297,7 +297,7 @@ class QuestionReader:
                 if end - start < needed:
                     break
                 start += needed
-                yield _question(number, kind, data[head:body], data[body:start])
+                yield _frame(number, kind, data[head:body], data[body:start])
             elif size > self._longest:
                 yield number, kind, None
                 self._skipped = needed
@@ -312,14 +312,14 @@ class QuestionReader:
                 if long.missing:
                     self._long = long
                     return
-                yield long.question()
+                yield long.frame()
             needed = _FIXED
         if start < end:
             self._pieces = [data[start:]]
             self._missing = needed - (end - start)
 
     def _joined(self, data: bytes) -> bytes:
-        """What has come of the question that began before, and `data`; nothing while that is not enough."""
+        """What has come of the check that began before, and `data`; nothing while that is not enough."""
         self._pieces.append(data)
         self._missing -= len(data)
         if self._missing > 0:
@@ -328,7 +328,7 @@ class QuestionReader:
         return b"".join(pieces)
 
     def _rest(self, data: bytes) -> int:
-        """Takes what belongs to a question that began before `data`; returns where that ends."""
+        """Takes what belongs to a check that began before `data`; returns where that ends."""
         if self._skipped:
             taken = min(self._skipped, len(data))
             self._skipped -= taken
@@ -336,7 +336,7 @@ class QuestionReader:
         return self._long.add(data, 0) if self._long is not None else 0
 
 
-def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
+def _frame(number: int, kind: int, head: bytes, body: bytes) -> Frame:
     if kind in _CHECKS:
         return number, kind, _request(head, body)
     if kind == _END:
@@ -347,7 +347,7 @@ def _question(number: int, kind: int, head: bytes, body: bytes) -> Question:
         return number, kind, _made(head)
     if kind == _TOLD:
         return number, kind, Told(head.decode("latin-1"), body)
-    raise MalformedFrameError(f"{kind} is not a kind of question")
+    raise MalformedFrameError(f"{kind} is not a kind of frame")
 
 
 def _request(head: bytes, body: bytes) -> Request:

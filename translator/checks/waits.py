@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from translator.questions.frames import Allowed, Queued
+from translator.checks.frames import Allowed, Queued
 
 R_co = TypeVar("R_co", covariant=True)
 

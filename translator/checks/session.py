@@ -1,4 +1,4 @@
-"""One connection's questions: bytes in, the bytes of the answers out."""
+"""One connection's checks: bytes in, the bytes of the answers out."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from translator.errors import MalformedFrameError
-from translator.http.chunked import too_large
-from translator.http.message import Request, Response
-from translator.questions.frames import (
+from translator.checks.frames import (
     Admitted,
     Allowed,
     Answered,
     Copied,
+    Frame,
+    FrameReader,
     Kind,
     Made,
-    Question,
-    QuestionReader,
     Told,
     refused,
 )
-from translator.questions.waits import Waits
+from translator.checks.waits import Waits
+from translator.errors import MalformedFrameError
+from translator.http.chunked import too_large
+from translator.http.message import Request, Response
 
 #: What Envoy's module asks for in the header `upgrade`.
 PROTOCOL = b"trunkline-authorise"
-#: Python 3.11 takes as long to look up a member of an enum as to read a question.
+#: Python 3.11 takes as long to look up a member of an enum as to read a check.
 _WHOLE = int(Kind.WHOLE)
 Answer = Allowed | Admitted | Answered | Response
 #: An answer that takes longer than others may wait.
@@ -35,9 +35,9 @@ Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Answered
 
 
 class Decider(Protocol):
-    """Decides about one question. No method raises, and neither does what is decided later."""
+    """Decides about one check. No method raises, and neither does what is decided later."""
 
-    def decide(self, question: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
+    def decide(self, check: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
         """Answers a whole check."""
 
     def admit(self, head: Request) -> Admitted | Response:
@@ -64,7 +64,7 @@ class Commander(Protocol):
         """Takes in what came of a command. Its token may be unknown."""
 
 
-class QuestionSession:
+class CheckSession:
     """`flush` writes down what was decided, before any answer leaves. Answers that come later leave by `write`,
     and so do the `commander`'s commands.
     """
@@ -81,22 +81,22 @@ class QuestionSession:
     ) -> None:
         self._decider = decider
         self._flush = flush
-        self._reader = QuestionReader(max_body)
+        self._reader = FrameReader(max_body)
         self._too_large = too_large(max_body)
         self._log = log
         self._write = write
         self._commander = commander
         if commander is not None:
             commander.opened(write)
-        #: Questions without an answer yet, by their numbers.
+        #: Checks without an answer yet, by their numbers.
         self._pending: dict[int, asyncio.Task[None] | Waits[Answered | Response]] = {}
 
     def receive(self, data: bytes) -> bytes:
-        """The answers to all questions that are whole now, and can be answered. Raises MalformedFrameError."""
+        """The answers to all checks that are whole now, and can be answered. Raises MalformedFrameError."""
         try:
-            answers = [self._answer(question) for question in self._reader.feed(data)]
+            answers = [self._answer(frame) for frame in self._reader.feed(data)]
         except MalformedFrameError as error:
-            self._log.error("question refused", reason=str(error))
+            self._log.error("check refused", reason=str(error))
             raise
         self._flush()
         return b"".join(answers)
@@ -108,8 +108,8 @@ class QuestionSession:
         for number in tuple(self._pending):
             self._take_back(number)
 
-    def _answer(self, question: Question) -> bytes:
-        number, kind, content = question
+    def _answer(self, frame: Frame) -> bytes:
+        number, kind, content = frame
         if isinstance(content, Request):
             answer = self._decider.decide(content) if kind == _WHOLE else self._decider.admit(content)
             return answer.encode(number) if type(answer) is Allowed else self._checked(number, answer)

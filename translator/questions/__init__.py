@@ -1,5 +1,0 @@
-"""Envoy's questions about its requests, over a connection of their own: the other half of `envoy/module`.
-
-Ours and not HTTP because every request of the gateway pays for it. One connection carries many questions at once,
-in any order, and what has gathered is read, decided and answered together.
-"""
