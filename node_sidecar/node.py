@@ -170,9 +170,9 @@ class Node:
                 {
                     "url": server.base_url,
                     "kind": server.kind_name,
-                    "healthy": server.standing.healthy,
-                    "reason": server.standing.reason or "",
-                    "models": len(server.standing.models),
+                    "healthy": server.health.healthy,
+                    "reason": server.health.reason or "",
+                    "models": len(server.health.models),
                     "in_flight": server.in_flight,
                 }
                 for server in self._watch.servers
@@ -202,7 +202,7 @@ class Node:
     def _load(self) -> wire.Load:
         """What others run on the same local servers makes them as busy as what we do."""
         gate = self._serving.gate
-        seen = [server.standing.last for server in self._watch.servers]
+        seen = [server.health.last for server in self._watch.servers]
         cache = [observation.kv_cache for observation in seen if observation.kv_cache is not None]
         return wire.Load(
             in_flight=max(gate.in_flight, sum(observation.running or 0 for observation in seen)),
@@ -222,7 +222,7 @@ class Node:
         """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
         found = places(self._watch.servers, self._placed)
         if self._concurrency is None and not any(
-            server.standing.reason is not None for server in self._watch.servers
+            server.health.reason is not None for server in self._watch.servers
         ):
             return
         if found != self._places:

@@ -23,7 +23,7 @@ def offers(servers: Iterable[Server], preferences: Preferences) -> tuple[tuple[w
     """
     found: dict[str, list[tuple[Server, Model]]] = {}
     for server in servers:
-        for model in server.standing.models:
+        for model in server.health.models:
             if preferences.offers(model.name):
                 found.setdefault(model.name, []).append((server, model))
     names = sorted(name for name in found if _fits(name))
@@ -40,7 +40,7 @@ def _fits(name: str) -> bool:
 
 
 def _offer(name: str, held: list[tuple[Server, Model]], preferences: Preferences) -> wire.Offer:
-    serving = [(server, model) for server, model in held if server.standing.healthy and not model.loading]
+    serving = [(server, model) for server, model in held if server.health.healthy and not model.loading]
     counted = serving or held
     contexts = [model.context_length for _, model in counted if model.context_length]
     capabilities = set(counted[0][1].capabilities)

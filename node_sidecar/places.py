@@ -37,7 +37,7 @@ def places(servers: Iterable[Server], preferences: Preferences) -> Places:
     if preferences.concurrency is not None:
         return Places(preferences.concurrency, source="set by the owner")
     able = [server for server in servers if server.kind_name and _offered(server, preferences)]
-    serving = [server for server in able if server.standing.healthy] or able
+    serving = [server for server in able if server.health.healthy] or able
     if not serving:
         return Places(UNKNOWN, source="no local server yet")
     models: dict[str, int] = {}
@@ -48,19 +48,19 @@ def places(servers: Iterable[Server], preferences: Preferences) -> Places:
 
 
 def _offered(server: Server, preferences: Preferences) -> list[str]:
-    return list(dict.fromkeys(model.name for model in server.standing.models if preferences.offers(model.name)))
+    return list(dict.fromkeys(model.name for model in server.health.models if preferences.offers(model.name)))
 
 
 def parallel(server: Server) -> int:
     """Returns how many requests a server is taken to batch."""
-    return server.standing.last.parallel or KINDS[server.kind_name].usual_parallel
+    return server.health.last.parallel or KINDS[server.kind_name].usual_parallel
 
 
 def _source(servers: Sequence[Server]) -> str:
     """`llama.cpp at http://127.0.0.1:8080 tells 4; ollama at http://127.0.0.1:11434 does not tell, 4 assumed`."""
     told = [
-        f"{server.kind_name} at {server.base_url} tells {server.standing.last.parallel}"
-        if server.standing.last.parallel
+        f"{server.kind_name} at {server.base_url} tells {server.health.last.parallel}"
+        if server.health.last.parallel
         else f"{server.kind_name} at {server.base_url} does not tell, {parallel(server)} assumed"
         for server in servers[:_MOST_NAMED]
     ]

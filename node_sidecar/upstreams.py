@@ -37,7 +37,7 @@ class Upstreams:
 
     def find(self, model: str) -> Upstream | None:
         """Among equals, the one that has served least; None if nobody can serve `model` now."""
-        able = [server for server in self._having(model) if server.standing.healthy]
+        able = [server for server in self._having(model) if server.health.healthy]
         if not able:
             return None
         chosen = min(able, key=lambda server: (_busy(server), server.served))
@@ -48,17 +48,17 @@ class Upstreams:
         return any(True for _ in self._having(model, loading=True)) and self._none_able(model)
 
     def _none_able(self, model: str) -> bool:
-        return not any(server.standing.healthy for server in self._having(model))
+        return not any(server.health.healthy for server in self._having(model))
 
     def _having(self, model: str, *, loading: bool = False) -> Iterator[Server]:
         if not self.preferences.offers(model):
             return
         for server in self._servers:
-            if any(held.name == model and (loading or not held.loading) for held in server.standing.models):
+            if any(held.name == model and (loading or not held.loading) for held in server.health.models):
                 yield server
 
 
 def _busy(server: Server) -> int:
     """Our own requests are known at once; what others send to the server, as of its last probe."""
-    seen = server.standing.last
+    seen = server.health.last
     return max(server.in_flight, (seen.running or 0) + (seen.waiting or 0))

@@ -11,9 +11,9 @@ from structlog.typing import FilteringBoundLogger
 from node_sidecar.errors import ProbeError
 from node_sidecar.preferences.model import UpstreamPreference
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS, recognise
+from node_sidecar.probes.health import ServerHealth
 from node_sidecar.probes.http import Local
 from node_sidecar.probes.kind import Kind
-from node_sidecar.probes.standing import Standing
 
 #: Seconds between two probes of a server, and between two looks at a default port where there is none.
 INTERVAL = 2.0
@@ -29,7 +29,7 @@ class Server:
     def __init__(self, preference: UpstreamPreference) -> None:
         self.preference = preference
         self.kind: Kind | None = KINDS[preference.kind]() if preference.kind else None
-        self.standing = Standing()
+        self.health = ServerHealth()
         self.in_flight = 0
         self.served = 0
 
@@ -108,10 +108,10 @@ class Watch:
             try:
                 await self._probe(server, local)
             except ProbeError as error:
-                server.standing.failed(loop.time(), str(error))
-                if server.standing.gone(loop.time()) and not server.preference.kind:
+                server.health.failed(loop.time(), str(error))
+                if server.health.gone(loop.time()) and not server.preference.kind:
                     server.kind = None
-            if all(other.standing.reason is not None for other in self.servers):
+            if all(other.health.reason is not None for other in self.servers):
                 self.ready.set()
             if _offered(server) != before:
                 self._tell(server)
@@ -125,21 +125,21 @@ class Watch:
             if server.kind is None:
                 raise ProbeError("no inference server answers here")
             self._log.info("local server found", url=server.base_url, kind=server.kind.name)
-        server.standing.observed(loop.time(), await server.kind.observe(local))
+        server.health.observed(loop.time(), await server.kind.observe(local))
 
     def _tell(self, server: Server) -> None:
-        standing = server.standing
+        health = server.health
         if server.kind is not None or self._upstreams:
-            told = {"url": server.base_url, "kind": server.kind_name, "models": len(standing.models)}
-            if standing.healthy:
+            told = {"url": server.base_url, "kind": server.kind_name, "models": len(health.models)}
+            if health.healthy:
                 self._log.info("local server serves", **told)
             else:
-                self._log.warning("local server does not serve", **told, reason=standing.reason)
+                self._log.warning("local server does not serve", **told, reason=health.reason)
         self.changed()
 
 
 def _offered(server: Server) -> tuple[object, ...] | None:
     """What others would notice; None before the first probe."""
-    if server.standing.reason is None:
+    if server.health.reason is None:
         return None
-    return server.kind_name, server.standing.healthy, server.standing.models, server.standing.last.parallel
+    return server.kind_name, server.health.healthy, server.health.models, server.health.last.parallel

@@ -99,7 +99,7 @@ async def test_it_is_closed_until_its_tunnels_are_open() -> None:
 async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
     node, watch, gate, _ = _node(Preferences(upstreams=(PREFERENCE,)))
     assert node.state().load == wire.Load(concurrency_limit=4, kv_cache_permille=UNKNOWN_CACHE)
-    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), True, 3, 2, 700))
+    watch.servers[0].health.observed(0.0, Observation((Model("m"),), True, 3, 2, 700))
     async with gate.enter(own=False):
         assert node.state().load == wire.Load(in_flight=3, queued=2, concurrency_limit=4, kv_cache_permille=700)
 
@@ -149,7 +149,7 @@ async def test_a_node_pending_approval_says_so_once() -> None:
 
 async def test_models_that_cannot_be_offered_are_told() -> None:
     node, watch, *_ = _node(Preferences(upstreams=(PREFERENCE,)))
-    watch.servers[0].standing.observed(0.0, Observation((Model("x" * 300), Model("m"))))
+    watch.servers[0].health.observed(0.0, Observation((Model("x" * 300), Model("m"))))
     with capture_logs() as logs:
         assert [offer.model for offer in node.state().offers] == ["m"]
         node.state()

@@ -10,7 +10,7 @@ from node_sidecar.probes.watch import Server
 
 def _server(*models: Model, kind: str = "vllm", healthy: bool = True) -> Server:
     server = Server(UpstreamPreference("http://127.0.0.1:1", kind=kind))
-    server.standing.observed(0.0, Observation(models, healthy=healthy))
+    server.health.observed(0.0, Observation(models, healthy=healthy))
     return server
 
 

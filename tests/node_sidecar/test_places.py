@@ -27,9 +27,9 @@ def _server(
     preference: UpstreamPreference, *models: str, parallel: int | None = None, healthy: bool = True
 ) -> Server:
     server = Server(preference)
-    server.standing.observed(0.0, Observation(tuple(map(Model, models)), parallel=parallel))
+    server.health.observed(0.0, Observation(tuple(map(Model, models)), parallel=parallel))
     if not healthy:
-        server.standing.failed(1.0, "it is away")
+        server.health.failed(1.0, "it is away")
     return server
 
 
@@ -91,7 +91,7 @@ def _node(preferences: Preferences) -> tuple[Node, Watch, Gate]:
 async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
     node, watch, gate = _node(Preferences(upstreams=(LLAMA,)))
     assert gate.limit == UNKNOWN
-    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=2))
+    watch.servers[0].health.observed(0.0, Observation((Model("m"),), parallel=2))
     with capture_logs() as logs:
         node.servers_changed()
     assert gate.limit == 2
@@ -100,14 +100,14 @@ async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
     assert state.load.concurrency_limit == 2
     assert state.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
     # The server was started again, with more slots.
-    watch.servers[0].standing.observed(2.0, Observation((Model("m"),), parallel=8))
+    watch.servers[0].health.observed(2.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()
     assert node.state().load.concurrency_limit == 8
 
 
 async def test_an_owners_number_stays_whatever_the_server_tells() -> None:
     node, watch, gate = _node(Preferences(upstreams=(LLAMA,), concurrency=3))
-    watch.servers[0].standing.observed(0.0, Observation((Model("m"),), parallel=8))
+    watch.servers[0].health.observed(0.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()
     assert gate.limit == 3
     assert node.state().facts.concurrency_source == "set by the owner"

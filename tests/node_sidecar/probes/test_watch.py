@@ -30,10 +30,10 @@ class Watched:
                 await self._changed.wait()
 
     def models(self) -> set[str]:
-        return {model.name for server in self.watch.servers for model in server.standing.models}
+        return {model.name for server in self.watch.servers for model in server.health.models}
 
     def healthy(self) -> list[bool]:
-        return [server.standing.healthy for server in self.watch.servers]
+        return [server.health.healthy for server in self.watch.servers]
 
 
 @asynccontextmanager

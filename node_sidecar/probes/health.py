@@ -10,7 +10,7 @@ from node_sidecar.probes.kind import Model, Observation
 GONE_AFTER = 60.0
 
 
-class Standing:
+class ServerHealth:
     """A server that fails keeps its models, unhealthy, for a minute: restarts are common and short."""
 
     def __init__(self) -> None:
