@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from node_sidecar.concurrency import UNKNOWN
 from node_sidecar.errors import SettingsError
 from node_sidecar.holder import Holder
-from node_sidecar.places import UNKNOWN
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service

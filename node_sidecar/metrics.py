@@ -45,7 +45,7 @@ def page(status: Mapping[str, Any], outcomes: Mapping[str, int]) -> bytes:
 
     add("requests_total", "counter", "Requests that ended, by outcome.", outcomes, "outcome")
     gauge("in_flight", "Requests that are being served.", status["in_flight"])
-    gauge("queued", "Requests that wait for a place.", status["queued"])
+    gauge("queued", "Requests that wait for a slot.", status["queued"])
     gauge("concurrency", "Requests that may be served at once; 0 for no limit.", status["concurrency"])
     gauge("connections", "Open connections to the gateway.", status["connections"])
     gauge("reports_open", "1 while the gateway hears from this node.", status["reports"] == "open")

@@ -13,10 +13,10 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar import channel
+from node_sidecar.concurrency import ConcurrencyLimits, concurrency_limits
 from node_sidecar.identity import Identity, utc_now
 from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
-from node_sidecar.places import Places, places
 from node_sidecar.preferences.availability import Availability, Serves, decide
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.preferences.store import PreferenceStore
@@ -59,25 +59,25 @@ class Node:
         self._left_out = 0
         #: The owner's, which holds until the next start.
         self._concurrency = preferences.concurrency
-        self._places = Places(serving.gate.limit)
+        self._limits = ConcurrencyLimits(serving.gate.limit)
         self.changed: Callable[[], None] = lambda: None
         self.draining = asyncio.Event()
         self.apply(preferences)
 
     def servers_changed(self) -> None:
         """A local server has come, gone, or is another one."""
-        self._place()
+        self._update_limits()
         self.changed()
 
     def state(self) -> NodeState:
-        made, left_out = offers(self._watch.servers, self._placed)
+        made, left_out = offers(self._watch.servers, self._effective_preferences)
         if left_out != self._left_out:
             self._left_out = left_out
             self._log.warning(
                 "models that cannot be offered: too many, or a name that is too long or cannot be printed",
                 count=left_out,
             )
-        facts_now = _facts(self._machine, self._reach.address, self._places.source)
+        facts_now = _facts(self._machine, self._reach.address, self._limits.source)
         return NodeState(
             facts_now,
             made,
@@ -115,7 +115,7 @@ class Node:
         self._machine.obey(preferences.idle)
         self._preferences = self._upstreams.preferences = preferences
         self._watch.configure(preferences.upstreams)
-        self._place()
+        self._update_limits()
         self._decide()
         self.changed()
 
@@ -145,7 +145,7 @@ class Node:
     def status(self, identity: Identity, trouble: str, store: PreferenceStore) -> dict[str, Any]:
         """For `trunkline-node status`."""
         gate, way = self._serving.gate, self._serving.way
-        made, _ = offers(self._watch.servers, self._placed)
+        made, _ = offers(self._watch.servers, self._effective_preferences)
         return {
             "node": identity.record.node_id,
             "name": identity.record.name,
@@ -162,7 +162,7 @@ class Node:
             "in_flight": gate.in_flight,
             "queued": gate.queued,
             "concurrency": gate.limit,
-            "concurrency_source": self._places.source,
+            "concurrency_source": self._limits.source,
             "certificate_until": identity.not_after.isoformat(),
             "problem": store.problem or self._reach.problem,
             **self._machine.status(),
@@ -214,20 +214,20 @@ class Node:
         )
 
     @property
-    def _placed(self) -> Preferences:
+    def _effective_preferences(self) -> Preferences:
         """The preferences, with the concurrency that counts."""
         return replace(self._preferences, concurrency=self._concurrency)
 
-    def _place(self) -> None:
+    def _update_limits(self) -> None:
         """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
-        found = places(self._watch.servers, self._placed)
+        found = concurrency_limits(self._watch.servers, self._effective_preferences)
         if self._concurrency is None and not any(
             server.health.reason is not None for server in self._watch.servers
         ):
             return
-        if found != self._places:
-            self._places = found
-            self._serving.gate.place(found.limit, found.models)
+        if found != self._limits:
+            self._limits = found
+            self._serving.gate.set_limits(found.limit, found.models)
             self._log.info("requests at once", limit=found.limit or "no limit", source=found.source)
 
     def _decide(self) -> None:

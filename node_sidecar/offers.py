@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
-from node_sidecar.places import parallel
+from node_sidecar.concurrency import parallel
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
 from node_sidecar.probes.watch import Server

@@ -28,8 +28,10 @@ def preference_options(command: F) -> F:
                 metavar="N",
                 help="Requests at once; 0 for no limit.  [default: what the local servers can batch]",
             ),
-            click.option("--queue", type=int, metavar="N", help="Requests that wait when all places are taken."),
-            click.option("--share", metavar="PERCENT", help="Of the places, for others than the owner."),
+            click.option("--queue", type=int, metavar="N", help="Requests that wait while all slots are in use."),
+            click.option(
+                "--share", metavar="PERCENT", help="Share of the slots that others than the owner may use."
+            ),
             click.option("--own-first/--no-own-first", default=None, help="The owner's requests go first."),
             click.option("--maintenance/--no-maintenance", default=None, help="Serve the owner alone."),
             click.option(

@@ -43,7 +43,7 @@ class Server:
 
 
 class Watch:
-    """`changed` is called after a probe that found other models, health or places than the one before.
+    """`changed` is called after a probe that found different models, health or concurrency from the one before.
 
     `servers` is one list for the whole life; it changes when the owner names other upstreams.
     """
@@ -66,16 +66,16 @@ class Watch:
         self.changed: Callable[[], None] = lambda: None
         #: Set when each server has been looked at once.
         self.ready = asyncio.Event()
-        self._place(tuple(upstreams))
+        self._set_upstreams(tuple(upstreams))
 
     def configure(self, upstreams: Sequence[UpstreamPreference]) -> None:
         """Other upstreams; those that stay keep what is known of them."""
         if tuple(upstreams) != self._upstreams:
-            self._place(tuple(upstreams))
+            self._set_upstreams(tuple(upstreams))
             self._reconfigured.set()
             self.changed()
 
-    def _place(self, upstreams: tuple[UpstreamPreference, ...]) -> None:
+    def _set_upstreams(self, upstreams: tuple[UpstreamPreference, ...]) -> None:
         self._upstreams = upstreams
         known = {server.preference: server for server in self.servers}
         preferences = upstreams or tuple(UpstreamPreference(f"http://127.0.0.1:{port}") for port in self._ports)

@@ -35,9 +35,9 @@ class _Waiting:
 class Gate:
     """At most `concurrency` requests at once (0: no limit) and `queue` waiting ones, the owner's first.
 
-    Without `own_first` all wait in one line. A request whose model has no place left lets others pass.
+    Without `own_first` all wait in one line. A request whose model has no free slot lets others pass.
 
-    Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one place if it is above 0.
+    Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one slot if it is above 0.
     """
 
     def __init__(self, concurrency: int, queue: int, share: float = 1.0, *, own_first: bool = True) -> None:
@@ -74,7 +74,7 @@ class Gate:
         """Requests at once; 0: no limit."""
         return self._limit
 
-    def place(self, limit: int, models: Mapping[str, int]) -> None:
+    def set_limits(self, limit: int, models: Mapping[str, int]) -> None:
         """`limit` requests at once from now on (0: no limit), and of them at most `models[m]` for the model m.
 
         What runs above it finishes.
@@ -126,9 +126,9 @@ class Gate:
 
     @asynccontextmanager
     async def enter(self, *, own: bool, model: str = "") -> AsyncIterator[None]:
-        """Waits for a turn and holds a place. Raises Refusal. Cancelled while it waits, it leaves the queue."""
+        """Waits for a turn and holds a slot. Raises Refusal. Cancelled while it waits, it leaves the queue."""
         self.check(own=own, model=model)
-        # Whatever waits does so for a place that this one does not take: those that could go have gone.
+        # Whatever waits does so for a slot that this one does not take: those that could go have gone.
         if self._free(own, model):
             self._take(own, model)
         else:
@@ -139,7 +139,7 @@ class Gate:
             self._leave(own, model)
 
     async def _wait(self, own: bool, model: str) -> None:
-        """Returns with a place taken."""
+        """Returns with a slot taken."""
         if self.queued >= self._capacity:
             # `check` let only an owner's request come here: the last of the others makes room.
             turn = self._others.pop().turn

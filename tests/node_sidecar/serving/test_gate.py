@@ -102,15 +102,15 @@ async def test_a_full_queue_makes_room_for_the_owner_by_sending_the_last_of_the_
     assert gate.in_flight == 0
 
 
-@pytest.mark.parametrize(("limit", "share", "places"), [(4, 0.5, 2), (4, 0.1, 1), (10, 0.29, 2), (100, 0.29, 29)])
-async def test_others_hold_their_share_at_most(limit: int, share: float, places: int) -> None:
+@pytest.mark.parametrize(("limit", "share", "slots"), [(4, 0.5, 2), (4, 0.1, 1), (10, 0.29, 2), (100, 0.29, 29)])
+async def test_others_hold_their_share_at_most(limit: int, share: float, slots: int) -> None:
     gate = Gate(limit, 100, share)
-    others = await requests(gate, places + 1)
-    assert [one.inside for one in others] == [True] * places + [False]
-    own = await requests(gate, limit - places, own=True)
+    others = await requests(gate, slots + 1)
+    assert [one.inside for one in others] == [True] * slots + [False]
+    own = await requests(gate, limit - slots, own=True)
     assert all(one.inside for one in own), "the owner passes those who wait for their share"
     await own[0].leave()
-    assert not others[-1].inside, "a place of the owner's is not theirs"
+    assert not others[-1].inside, "a slot of the owner's is not theirs"
     await others[0].leave()
     assert others[-1].inside
     for one in (*others[1:], *own[1:]):
@@ -156,7 +156,7 @@ async def test_a_client_that_leaves_at_its_turn_gives_it_to_the_next() -> None:
     gate = Gate(1, 5)
     running, leaving, waiting = await requests(gate, 3)
     running._go.set()
-    # The place is handed on within this very turn of the loop; the cancellation comes between hand-over and use.
+    # The slot is handed on within this very turn of the loop; the cancellation comes between hand-over and use.
     running.task.add_done_callback(lambda _: leaving.task.cancel())
     await turn()
     assert waiting.inside

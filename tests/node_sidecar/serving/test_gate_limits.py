@@ -1,4 +1,4 @@
-"""Places by model, and a number of places that changes while requests run and wait."""
+"""Concurrency limits for each model, and a total that changes while requests run and wait."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _settle() -> None:
 
 async def test_a_full_model_lets_others_pass() -> None:
     gate = Gate(8, 8)
-    gate.place(8, {"small": 1, "large": 7})
+    gate.set_limits(8, {"small": 1, "large": 7})
     first, second, other = Request(gate, "small"), Request(gate, "small"), Request(gate, "large")
     await _settle()
     assert (first.inside, second.inside, other.inside) == (True, False, True)
@@ -51,15 +51,15 @@ async def test_a_full_model_lets_others_pass() -> None:
     assert (gate.in_flight, gate.queued) == (0, 0)
 
 
-async def test_more_places_are_taken_at_once_and_fewer_come_into_force_as_requests_end() -> None:
+async def test_more_slots_are_taken_at_once_and_fewer_come_into_force_as_requests_end() -> None:
     gate = Gate(1, 8)
     requests = [Request(gate, "m") for _ in range(4)]
     await _settle()
     assert gate.in_flight == 1
-    gate.place(3, {"m": 3})
+    gate.set_limits(3, {"m": 3})
     await _settle()
     assert gate.in_flight == 3
-    gate.place(1, {"m": 1})
+    gate.set_limits(1, {"m": 1})
     await requests[0].leave()
     await _settle()
     assert (gate.in_flight, gate.queued) == (2, 1)
@@ -70,9 +70,9 @@ async def test_more_places_are_taken_at_once_and_fewer_come_into_force_as_reques
     await requests[3].leave()
 
 
-async def test_a_model_whose_places_are_not_known_is_bounded_by_the_node() -> None:
+async def test_a_model_whose_limit_is_not_known_is_bounded_by_the_node() -> None:
     gate = Gate(2, 0)
-    gate.place(2, {"m": 1})
+    gate.set_limits(2, {"m": 1})
     requests = [Request(gate, "new") for _ in range(2)]
     await _settle()
     assert gate.in_flight == 2
@@ -84,7 +84,7 @@ async def test_a_model_whose_places_are_not_known_is_bounded_by_the_node() -> No
 
 async def test_the_owner_goes_first_within_a_model() -> None:
     gate = Gate(4, 4)
-    gate.place(4, {"m": 1})
+    gate.set_limits(4, {"m": 1})
     running, other, own = Request(gate, "m"), Request(gate, "m"), Request(gate, "m", own=True)
     await _settle()
     await running.leave()
@@ -94,12 +94,12 @@ async def test_the_owner_goes_first_within_a_model() -> None:
     await other.leave()
 
 
-async def test_the_share_of_others_follows_the_number_of_places() -> None:
+async def test_the_share_of_others_follows_the_number_of_slots() -> None:
     gate = Gate(2, 8, 0.5)
     requests = [Request(gate, "m") for _ in range(4)]
     await _settle()
     assert gate.in_flight == 1
-    gate.place(8, {})
+    gate.set_limits(8, {})
     await _settle()
     assert gate.in_flight == 4
     for request in requests:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import structlog
 from structlog.testing import capture_logs
 
+from node_sidecar.concurrency import UNKNOWN, concurrency_limits
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
-from node_sidecar.places import UNKNOWN, places
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Server, Watch
@@ -34,13 +34,13 @@ def _server(
 
 
 def test_the_owner_comes_first() -> None:
-    found = places([_server(LLAMA, "m", parallel=4)], Preferences(concurrency=9))
+    found = concurrency_limits([_server(LLAMA, "m", parallel=4)], Preferences(concurrency=9))
     assert (found.limit, found.models, found.source) == (9, {}, "set by the owner")
-    assert places([], Preferences(concurrency=0)).limit == 0
+    assert concurrency_limits([], Preferences(concurrency=0)).limit == 0
 
 
 def test_servers_add_up_by_model() -> None:
-    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "m", "n")], Preferences())
+    found = concurrency_limits([_server(LLAMA, "m", parallel=4), _server(VLLM, "m", "n")], Preferences())
     assert found.limit == 260
     assert found.models == {"m": 260, "n": 256}
     assert found.source == (
@@ -49,25 +49,25 @@ def test_servers_add_up_by_model() -> None:
 
 
 def test_what_is_not_offered_does_not_count() -> None:
-    found = places([_server(LLAMA, "m", parallel=4), _server(VLLM, "n")], Preferences(models=("m",)))
+    found = concurrency_limits([_server(LLAMA, "m", parallel=4), _server(VLLM, "n")], Preferences(models=("m",)))
     assert (found.limit, found.models) == (4, {"m": 4})
 
 
 def test_a_server_that_fails_does_not_count_beside_one_that_works() -> None:
     away = _server(VLLM, "n", parallel=64, healthy=False)
-    assert places([away, _server(LLAMA, "m", parallel=4)], Preferences()).limit == 4
-    assert places([away], Preferences()).limit == 64
+    assert concurrency_limits([away, _server(LLAMA, "m", parallel=4)], Preferences()).limit == 4
+    assert concurrency_limits([away], Preferences()).limit == 64
 
 
 def test_nothing_is_known_without_a_server() -> None:
-    assert places([Server(LLAMA)], Preferences()).limit == UNKNOWN
+    assert concurrency_limits([Server(LLAMA)], Preferences()).limit == UNKNOWN
 
 
 def test_the_source_fits_a_report() -> None:
     many = [
         _server(UpstreamPreference(f"http://{'h' * 60}:{port}", kind="vllm"), "m") for port in range(1000, 1020)
     ]
-    assert len(places(many, Preferences()).source.encode()) <= 256
+    assert len(concurrency_limits(many, Preferences()).source.encode()) <= 256
 
 
 def _node(preferences: Preferences) -> tuple[Node, Watch, Gate]:

@@ -18,7 +18,7 @@ _MOST_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConcurrencyLimits:
     """`limit` requests at once on this node, 0 for no limit, and of them at most `models[m]` for the model m.
 
     `source` says where the limit comes from, for people.
@@ -29,22 +29,22 @@ class Places:
     source: str = ""
 
 
-def places(servers: Iterable[Server], preferences: Preferences) -> Places:
+def concurrency_limits(servers: Iterable[Server], preferences: Preferences) -> ConcurrencyLimits:
     """What the owner preferences; else the sum over the healthy servers, and for a model over those that have it.
 
     While no server is healthy, what those that failed had counts: they come back.
     """
     if preferences.concurrency is not None:
-        return Places(preferences.concurrency, source="set by the owner")
+        return ConcurrencyLimits(preferences.concurrency, source="set by the owner")
     able = [server for server in servers if server.kind_name and _offered(server, preferences)]
     serving = [server for server in able if server.health.healthy] or able
     if not serving:
-        return Places(UNKNOWN, source="no local server yet")
+        return ConcurrencyLimits(UNKNOWN, source="no local server yet")
     models: dict[str, int] = {}
     for server in serving:
         for model in _offered(server, preferences):
             models[model] = models.get(model, 0) + parallel(server)
-    return Places(sum(map(parallel, serving)), models, _source(serving))
+    return ConcurrencyLimits(sum(map(parallel, serving)), models, _source(serving))
 
 
 def _offered(server: Server, preferences: Preferences) -> list[str]:
