@@ -20,7 +20,7 @@ from node_sidecar.errors import ControlError, SettingsError, SidecarError
 from node_sidecar.files import private_directory
 from node_sidecar.identity import IdentityStore
 from node_sidecar.leave import leave as leaving
-from node_sidecar.options import preference_options, told
+from node_sidecar.options import given_preferences, preference_options
 from node_sidecar.preferences import file
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.settings import Settings, default_state_dir
@@ -120,7 +120,7 @@ def join(
       trunkline-node join https://gw.example.org:8443 --token tlj_… --upstream http://127.0.0.1:8000 --no-run
     """
     log_level, log_format = given.pop("log_level"), given.pop("log_format")
-    flags = told(**given)
+    flags = given_preferences(**given)
     file.fields(flags, os.environ)
     store = IdentityStore(private_directory(state_dir))
     if replace or not (store.exists and if_needed):
@@ -166,7 +166,7 @@ def run(
     Example:
       trunkline-node run --concurrency 4 --price 'llama3:*=0.10/0.30'
     """
-    options = file.fields(told(**given), os.environ)
+    options = file.fields(given_preferences(**given), os.environ)
     _run(Settings(state_dir, log_level, log_format, options, os.environ, metrics_listen=metrics_listen))
 
 
@@ -213,11 +213,11 @@ def drain(*, no_wait: bool, state_dir: Path) -> None:
 
 async def _drain(client: ControlClient, *, wait: bool) -> None:
     found = await client.ask("drain")
-    told_last = -1
+    last_shown = -1
     while wait:
-        if found["in_flight"] != told_last:
-            told_last = found["in_flight"]
-            say(f"{told_last} running")
+        if found["in_flight"] != last_shown:
+            last_shown = found["in_flight"]
+            say(f"{last_shown} running")
         await asyncio.sleep(0.2)
         try:
             found = await client.ask("status")

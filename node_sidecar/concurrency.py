@@ -58,12 +58,12 @@ def parallel(server: Server) -> int:
 
 def _source(servers: Sequence[Server]) -> str:
     """`llama.cpp at http://127.0.0.1:8080 tells 4; ollama at http://127.0.0.1:11434 does not tell, 4 assumed`."""
-    told = [
+    reported = [
         f"{server.kind_name} at {server.base_url} tells {server.health.last.parallel}"
         if server.health.last.parallel
         else f"{server.kind_name} at {server.base_url} does not tell, {parallel(server)} assumed"
         for server in servers[:_MOST_NAMED]
     ]
     if len(servers) > _MOST_NAMED:
-        told.append(f"and {len(servers) - _MOST_NAMED} more")
-    return "; ".join(told).encode()[:_MOST_BYTES].decode(errors="ignore")
+        reported.append(f"and {len(servers) - _MOST_NAMED} more")
+    return "; ".join(reported).encode()[:_MOST_BYTES].decode(errors="ignore")

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def preference_options(command: F) -> F:
-    """Adds them; `told` makes a mapping of what was given."""
+    """Adds the options; `given_preferences` turns their values into a mapping."""
     for option in reversed(
         (
             click.option(
@@ -48,8 +48,8 @@ def preference_options(command: F) -> F:
     return command
 
 
-def told(**given: Any) -> dict[str, Any]:
-    """What was given, as node.yaml would say it.
+def given_preferences(**given: Any) -> dict[str, Any]:
+    """Returns the given options under their keys in node.yaml.
 
     Raises:
         SettingsError: a price is not MODEL=IN/OUT.

@@ -68,8 +68,8 @@ def _idle(idle: Mapping[str, Any]) -> str:
         return f"cannot be kept: {idle['unreadable']} cannot be read, so others are not served"
     whose = "its owner uses" if idle["separate"] else "all together use"
     shares = {"CPUs": idle["owner_cpu_percent"], "GPU": idle["owner_gpu_percent"]}
-    told = ", ".join(f"{percent} % of the {what}" for what, percent in shares.items() if percent is not None)
-    return f"{idle['state']}: {whose} {told}" if told else idle["state"]
+    reported = ", ".join(f"{percent} % of the {what}" for what, percent in shares.items() if percent is not None)
+    return f"{idle['state']}: {whose} {reported}" if reported else idle["state"]
 
 
 def _gib(size: int) -> str:

@@ -165,9 +165,9 @@ def _prices(value: Any, place: str, _: Mapping[str, str]) -> dict[str, Price]:
 
 def _upstreams(value: Any, place: str, environment: Mapping[str, str]) -> tuple[UpstreamPreference, ...]:
     upstreams = []
-    for number, told in enumerate(_list(value, place)):
+    for number, given in enumerate(_list(value, place)):
         where = f"{place}[{number}]"
-        entry = _mapping({"url": told} if isinstance(told, str) else told, where, ("url", "api_key", "kind"))
+        entry = _mapping({"url": given} if isinstance(given, str) else given, where, ("url", "api_key", "kind"))
         kind = entry.get("kind", "")
         if kind and kind not in KINDS:
             raise SettingsError(f"{where}.kind: {kind!r} is not known; there are {', '.join(KINDS)}")
@@ -208,7 +208,7 @@ def _schedule(value: Any, place: str, _: Mapping[str, str]) -> Schedule:
             f"{place}.time_zone: {name!r} is not known; it is a name like Europe/Berlin"
         ) from error
     hours = _list(entry.get("hours"), f"{place}.hours")
-    return Schedule(zone, name, tuple(_hours(told, f"{place}.hours[{n}]") for n, told in enumerate(hours)))
+    return Schedule(zone, name, tuple(_hours(entry, f"{place}.hours[{n}]") for n, entry in enumerate(hours)))
 
 
 def _hours(value: Any, place: str) -> Hours:

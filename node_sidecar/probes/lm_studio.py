@@ -37,7 +37,7 @@ def _model(entry: Mapping[str, Any]) -> Model:
     capabilities = {*TEXT}
     if entry.get("type") == "vlm":
         capabilities.add(VISION)
-    told = entry.get("capabilities")
-    if isinstance(told, list) and "tool_use" in told:
+    reported = entry.get("capabilities")
+    if isinstance(reported, list) and "tool_use" in reported:
         capabilities.add(TOOLS)
     return Model(entry["id"], context, ordered(capabilities))

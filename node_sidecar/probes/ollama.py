@@ -68,10 +68,10 @@ class Ollama:
         info = answer.get("model_info")
         info = info if isinstance(info, dict) else {}
         context = tokens(info.get(f"{info.get('general.architecture')}.context_length"))
-        told = answer.get("capabilities")
-        if not isinstance(told, list):  # before Ollama 0.6.4
+        reported = answer.get("capabilities")
+        if not isinstance(reported, list):  # before Ollama 0.6.4
             return Model(name, context, TEXT)
-        return Model(name, context, ordered(c for word in told for c in _CAPABILITIES.get(str(word), ())))
+        return Model(name, context, ordered(c for word in reported for c in _CAPABILITIES.get(str(word), ())))
 
 
 def _models(answer: Any) -> list[Mapping[str, Any]]:

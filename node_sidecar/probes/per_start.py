@@ -14,14 +14,14 @@ class PerStart:
 
     def __init__(self, ask: Callable[[Local], Awaitable[int | None]]) -> None:
         self._ask = ask
-        self._told: int | None = None
+        self._value: int | None = None
         self._asked = False
 
     async def get(self, local: Local) -> int | None:
         """Asks the server, unless it has been asked since its start."""
         if not self._asked:
-            self._told, self._asked = await self._ask(local), True
-        return self._told
+            self._value, self._asked = await self._ask(local), True
+        return self._value
 
     @contextmanager
     def forgotten_if_lost(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""SGLang. Its `/health` generates a token unless told not to, so `/get_model_info` stands for it.
+"""SGLang. Its `/health` generates a token unless it is asked not to, so `/get_model_info` stands for it.
 
 `/get_server_info` has how many requests run at once: what each data-parallel rank has room for, which may be less
 than `--max-running-requests`. It asks the scheduler, so it is asked once for each start of the server.
@@ -65,8 +65,8 @@ class Sglang:
         states = found.get("internal_states")
         ranks = [each for each in states if isinstance(each, dict)] if isinstance(states, list) else []
         rooms = [parallel(each.get("effective_max_running_requests_per_dp")) for each in ranks]
-        told = [each for each in rooms if each is not None]
-        return sum(told) if told else parallel(found.get("max_running_requests"))
+        reported = [each for each in rooms if each is not None]
+        return sum(reported) if reported else parallel(found.get("max_running_requests"))
 
     async def _info(self, local: Local) -> Any:
         # Newer versions are giving up the first name.

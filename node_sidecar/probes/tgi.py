@@ -44,5 +44,5 @@ class Tgi:
 
 def _at_once(info: dict[str, Any]) -> int | None:
     """What it batches, where that is bounded, and never more than what it accepts: the rest gets a 429."""
-    told = [parallel(info.get(name)) for name in ("max_batch_size", "max_concurrent_requests")]
-    return min((each for each in told if each is not None), default=None)
+    reported = [parallel(info.get(name)) for name in ("max_batch_size", "max_concurrent_requests")]
+    return min((each for each in reported if each is not None), default=None)

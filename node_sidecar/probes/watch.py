@@ -130,11 +130,11 @@ class Watch:
     def _tell(self, server: Server) -> None:
         health = server.health
         if server.kind is not None or self._upstreams:
-            told = {"url": server.base_url, "kind": server.kind_name, "models": len(health.models)}
+            reported = {"url": server.base_url, "kind": server.kind_name, "models": len(health.models)}
             if health.healthy:
-                self._log.info("local server serves", **told)
+                self._log.info("local server serves", **reported)
             else:
-                self._log.warning("local server does not serve", **told, reason=health.reason)
+                self._log.warning("local server does not serve", **reported, reason=health.reason)
         self.changed()
 
 

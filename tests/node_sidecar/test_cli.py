@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from node_sidecar.cli import main
 from node_sidecar.errors import SettingsError, SidecarError
-from node_sidecar.options import told
+from node_sidecar.options import given_preferences
 
 COMMANDS = ("join", "run", "status", "drain", "pause", "resume", "leave")
 
@@ -29,7 +29,7 @@ def test_there_are_no_other_commands() -> None:
 
 
 def test_options_are_told_in_the_files_words() -> None:
-    assert told(
+    assert given_preferences(
         upstreams=("http://a:1",), prices=("llama3:70b=0.20/0.60", "*=0/0"), queue=None, own_first=False
     ) == {
         "upstreams": ["http://a:1"],
@@ -41,7 +41,7 @@ def test_options_are_told_in_the_files_words() -> None:
 @pytest.mark.parametrize("price", ["m", "m=1", "=1/2", "m=1/", "m=/1"])
 def test_a_price_needs_both_amounts(price: str) -> None:
     with pytest.raises(SettingsError, match="--price"):
-        told(prices=(price,))
+        given_preferences(prices=(price,))
 
 
 def test_the_command_is_installed() -> None:
