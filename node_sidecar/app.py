@@ -93,7 +93,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
                 "probes": watch.run(),
                 "preferences": store.follow(node.apply, log),
                 "clock": node.follow_clock(),
-                "way": serving.way.run(),
+                "ingress": serving.ingress.run(),
                 "renewal": Renewal(holder, log).run(),
                 "reach": reach.follow(),
                 "reports": _report(watch, reach, reporter),

@@ -93,9 +93,9 @@ class Node:
         if not self._instructed:
             # Only now it is known how many tunnels are needed.
             self._instructed = True
-            self._serving.way.on_ready = self.changed
+            self._serving.ingress.on_ready = self.changed
             self.changed()
-        self._serving.way.set_count(min(64, max(1, instruction.tunnels)))
+        self._serving.ingress.set_count(min(64, max(1, instruction.tunnels)))
         if instruction.pending_approval and not before.pending_approval:
             self._log.warning("an operator has yet to approve this node: `trunkline nodes approve`")
         if before.pending_approval and not instruction.pending_approval:
@@ -138,13 +138,13 @@ class Node:
         self.changed()
         await asyncio.sleep(0.3)
         self._serving.gate.drain()
-        self._serving.way.drain()
+        self._serving.ingress.drain()
         await self._serving.gate.idle()
-        await self._serving.way.drained()
+        await self._serving.ingress.drained()
 
     def status(self, identity: Identity, trouble: str, store: PreferenceStore) -> dict[str, Any]:
         """For `trunkline-node status`."""
-        gate, way = self._serving.gate, self._serving.way
+        gate, ingress = self._serving.gate, self._serving.ingress
         made, _ = offers(self._watch.servers, self._effective_preferences)
         return {
             "node": identity.record.node_id,
@@ -153,7 +153,7 @@ class Node:
             "version": version("trunkline"),
             "pid": os.getpid(),
             "reports": trouble or "open",
-            "connections": way.connected,
+            "connections": ingress.connected,
             "approved": not self._instruction.pending_approval,
             "drained_by_operator": self._instruction.drain,
             "draining": self.draining.is_set(),
@@ -194,7 +194,7 @@ class Node:
 
     def _shown_availability(self) -> Availability:
         """Closed until requests would come in: those sent earlier would fail, and be held against the node."""
-        reachable = self._instructed and self._serving.way.ready
+        reachable = self._instructed and self._serving.ingress.ready
         if reachable or self._availability.serves is Serves.CLOSED:
             return self._availability
         return Availability(Serves.CLOSED, "its tunnels are not open")

@@ -1,4 +1,4 @@
-"""What `app` needs of the parts that serve requests: the gate, and the way that they come in by."""
+"""What `app` needs of the parts that serve requests: the gate and the ingress."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Gate(Protocol):
     async def idle(self) -> None: ...
 
 
-class Way(Protocol):
-    """How requests come in: tunnels, or a listener that the gateway connects to."""
+class Ingress(Protocol):
+    """The ingress of requests: tunnels, or a listener that the gateway connects to."""
 
     #: Called when `ready` is another.
     on_ready: Callable[[], None]
@@ -65,7 +65,7 @@ class Serving:
     """`outcomes` counts requests by how they ended."""
 
     gate: Gate
-    way: Way
+    ingress: Ingress
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
