@@ -12,6 +12,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from node_sidecar.control import ControlClient, ControlServer
+from node_sidecar.direct_address import DirectAddress
 from node_sidecar.errors import ControlError
 from node_sidecar.files import private_directory
 from node_sidecar.holder import Holder
@@ -20,7 +21,6 @@ from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
-from node_sidecar.reach import Reach
 from node_sidecar.renewal import Renewal
 from node_sidecar.report import Reporter
 from node_sidecar.serving_parts import Build
@@ -46,18 +46,18 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     watch = Watch(preferences.upstreams, log, ports=settings.ports)
     upstreams = Upstreams(watch.servers, preferences)
     serving = build(holder, upstreams, preferences)
-    reach = Reach(preferences.direct, log)
+    direct_address = DirectAddress(preferences.direct, log)
     node = Node(
         preferences=preferences,
         watch=watch,
         upstreams=upstreams,
         serving=serving,
         machine=Machine(log),
-        reach=reach,
+        direct_address=direct_address,
         log=log,
     )
     reporter = Reporter(holder, node.state, node.instructed, log)
-    node.changed = reach.changed = reporter.changed
+    node.changed = direct_address.changed = reporter.changed
     watch.changed = node.servers_changed
     stop = asyncio.Event()
     _on_signal(stop)
@@ -95,8 +95,8 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
                 "clock": node.follow_clock(),
                 "ingress": serving.ingress.run(),
                 "renewal": Renewal(holder, log).run(),
-                "reach": reach.follow(),
-                "reports": _report(watch, reach, reporter),
+                "direct address": direct_address.follow(),
+                "reports": _report(watch, direct_address, reporter),
             },
             stop,
             node,
@@ -120,9 +120,9 @@ async def _metrics(
     return {"metrics": listener.run()}
 
 
-async def _report(watch: Watch, reach: Reach, reporter: Reporter) -> None:
+async def _report(watch: Watch, direct_address: DirectAddress, reporter: Reporter) -> None:
     # The gateway would take it for a node behind tunnels, which it never opens.
-    await reach.known.wait()
+    await direct_address.known.wait()
     with suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_LOOK):
             await watch.ready.wait()

@@ -14,6 +14,7 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar import channel
 from node_sidecar.concurrency import ConcurrencyLimits, concurrency_limits
+from node_sidecar.direct_address import DirectAddress
 from node_sidecar.identity import Identity, utc_now
 from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
@@ -21,7 +22,6 @@ from node_sidecar.preferences.availability import Availability, Serves, decide
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
-from node_sidecar.reach import Reach
 from node_sidecar.serving_parts import Serving
 from node_sidecar.state import UNKNOWN_CACHE, NodeState
 from node_sidecar.upstreams import Upstreams
@@ -43,7 +43,7 @@ class Node:
         upstreams: Upstreams,
         serving: Serving,
         machine: Machine,
-        reach: Reach,
+        direct_address: DirectAddress,
         log: FilteringBoundLogger,
     ) -> None:
         self._preferences = preferences
@@ -52,7 +52,7 @@ class Node:
         self._serving = serving
         self._log = log
         self._machine = machine
-        self._reach = reach
+        self._direct_address = direct_address
         self._availability = Availability(Serves.OPEN)
         self._instruction = wire.NodeInstruction()
         self._instructed = False
@@ -77,7 +77,7 @@ class Node:
                 "models that cannot be offered: too many, or a name that is too long or cannot be printed",
                 count=left_out,
             )
-        facts_now = _facts(self._machine, self._reach.address, self._limits.source)
+        facts_now = _facts(self._machine, self._direct_address.address, self._limits.source)
         return NodeState(
             facts_now,
             made,
@@ -164,7 +164,7 @@ class Node:
             "concurrency": gate.limit,
             "concurrency_source": self._limits.source,
             "certificate_until": identity.not_after.isoformat(),
-            "problem": store.problem or self._reach.problem,
+            "problem": store.problem or self._direct_address.problem,
             **self._machine.status(),
             "servers": [
                 {

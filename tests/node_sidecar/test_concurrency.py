@@ -6,12 +6,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from node_sidecar.concurrency import UNKNOWN, concurrency_limits
+from node_sidecar.direct_address import DirectAddress
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Server, Watch
-from node_sidecar.reach import Reach
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
@@ -82,7 +82,7 @@ def _node(preferences: Preferences) -> tuple[Node, Watch, Gate]:
         upstreams=Upstreams(watch.servers, preferences),
         serving=Serving(gate, _Tunnels()),
         machine=Machine(log),
-        reach=Reach(preferences.direct, log),
+        direct_address=DirectAddress(preferences.direct, log),
         log=log,
     )
     return node, watch, gate

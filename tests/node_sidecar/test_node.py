@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar import node as nodes
+from node_sidecar.direct_address import DirectAddress
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.preferences import idle
@@ -19,7 +20,6 @@ from node_sidecar.preferences.idle import IdleRule
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Watch
-from node_sidecar.reach import Reach
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.refusal import Refusal
 from node_sidecar.serving_parts import Serving
@@ -73,7 +73,7 @@ def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[Node
         upstreams=Upstreams(watch.servers, preferences),
         serving=Serving(gate, tunnels),
         machine=Machine(log, reader or _Reader()),
-        reach=Reach(preferences.direct, log),
+        direct_address=DirectAddress(preferences.direct, log),
         log=log,
     )
     return node, watch, gate, tunnels

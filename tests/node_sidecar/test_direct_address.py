@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 import structlog
 
-from node_sidecar import reach as module
-from node_sidecar.reach import Reach
+from node_sidecar import direct_address as module
+from node_sidecar.direct_address import DirectAddress
 
 LOG = structlog.get_logger("test")
 
@@ -36,17 +36,17 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_AGAIN", 0.01)
 
 
-async def followed(reach: Reach, wanted: str) -> None:
+async def followed(direct_address: DirectAddress, wanted: str) -> None:
     """Until it is known under this address."""
     seen = asyncio.Event()
-    reach.changed = seen.set
-    following = asyncio.create_task(reach.follow())
+    direct_address.changed = seen.set
+    following = asyncio.create_task(direct_address.follow())
     try:
         async with asyncio.timeout(10):
-            while reach.address != wanted:
+            while direct_address.address != wanted:
                 await seen.wait()
                 seen.clear()
-            await reach.known.wait()
+            await direct_address.known.wait()
     finally:
         following.cancel()
         with suppress(asyncio.CancelledError):
@@ -56,8 +56,8 @@ async def followed(reach: Reach, wanted: str) -> None:
 @pytest.mark.parametrize("direct", ["", "10.0.0.5:8443", "[fd00::5]:8443"])
 async def test_addresses_and_tunnels_need_no_lookup(direct: str) -> None:
     names = Names(OSError("must not be asked"))
-    reach = Reach(direct, LOG, names)
-    await followed(reach, direct)
+    direct_address = DirectAddress(direct, LOG, names)
+    await followed(direct_address, direct)
     assert names.asked == []
 
 
@@ -71,26 +71,30 @@ async def test_addresses_and_tunnels_need_no_lookup(direct: str) -> None:
 )
 async def test_a_name_becomes_an_address(found: list[str], address: str) -> None:
     names = Names(found)
-    await followed(Reach("rig.example.org:8443", LOG, names), address)
+    await followed(DirectAddress("rig.example.org:8443", LOG, names), address)
     assert set(names.asked) == {"rig.example.org"}
 
 
 async def test_a_name_that_is_unknown_at_first_is_asked_for_again() -> None:
-    reach = Reach("rig.example.org:8443", LOG, Names(OSError("unknown"), OSError("unknown"), ["10.0.0.5"]))
-    assert (reach.address, reach.known.is_set()) == ("", False)
-    await followed(reach, "10.0.0.5:8443")
-    assert reach.problem == ""
+    direct_address = DirectAddress(
+        "rig.example.org:8443", LOG, Names(OSError("unknown"), OSError("unknown"), ["10.0.0.5"])
+    )
+    assert (direct_address.address, direct_address.known.is_set()) == ("", False)
+    await followed(direct_address, "10.0.0.5:8443")
+    assert direct_address.problem == ""
 
 
 async def test_a_name_that_moves_is_followed_and_one_that_vanishes_is_kept() -> None:
     gone = OSError("unknown")
-    reach = Reach("rig.example.org:8443", LOG, Names(["10.0.0.5"], ["10.0.0.7", "10.0.0.5"], ["10.0.0.6"], gone))
-    await followed(reach, "10.0.0.5:8443")
-    await followed(reach, "10.0.0.6:8443")
-    following = asyncio.create_task(reach.follow())
+    direct_address = DirectAddress(
+        "rig.example.org:8443", LOG, Names(["10.0.0.5"], ["10.0.0.7", "10.0.0.5"], ["10.0.0.6"], gone)
+    )
+    await followed(direct_address, "10.0.0.5:8443")
+    await followed(direct_address, "10.0.0.6:8443")
+    following = asyncio.create_task(direct_address.follow())
     async with asyncio.timeout(10):
-        while not reach.problem:
+        while not direct_address.problem:
             await asyncio.sleep(0.005)
     following.cancel()
-    assert reach.address == "10.0.0.6:8443"
-    assert reach.problem == "direct: the name rig.example.org cannot be resolved: unknown"
+    assert direct_address.address == "10.0.0.6:8443"
+    assert direct_address.problem == "direct: the name rig.example.org cannot be resolved: unknown"

@@ -25,7 +25,7 @@ async def lookup(name: str) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class Reach:
+class DirectAddress:
     """`direct` is host:port, or empty for tunnels. `changed` is called when the address is another."""
 
     def __init__(self, direct: str, log: FilteringBoundLogger, find: Lookup = lookup) -> None:
