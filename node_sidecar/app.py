@@ -28,7 +28,7 @@ from node_sidecar.settings import Settings
 from node_sidecar.upstreams import Upstreams
 
 #: Seconds for the first look at the local servers, so that the first report does not withdraw what is there.
-_FIRST_LOOK = 3.0
+_FIRST_PROBE = 3.0
 
 
 async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> None:
@@ -56,7 +56,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         direct_address=direct_address,
         log=log,
     )
-    reporter = Reporter(holder, node.state, node.instructed, log)
+    reporter = Reporter(holder, node.state, node.on_instruction, log)
     node.changed = direct_address.changed = reporter.changed
     watch.changed = node.servers_changed
     stop = asyncio.Event()
@@ -71,7 +71,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         return done
 
     def status() -> Mapping[str, Any]:
-        return node.status(holder.current, reporter.trouble, store)
+        return node.status(holder.current, reporter.problem, store)
 
     def begin_drain() -> Mapping[str, Any]:
         log.info("draining, by its owner's preference")
@@ -124,7 +124,7 @@ async def _report(watch: Watch, direct_address: DirectAddress, reporter: Reporte
     # The gateway would take it for a node behind tunnels, which it never opens.
     await direct_address.known.wait()
     with suppress(TimeoutError):
-        async with asyncio.timeout(_FIRST_LOOK):
+        async with asyncio.timeout(_FIRST_PROBE):
             await watch.ready.wait()
     await reporter.run()
 

@@ -47,10 +47,10 @@ class DirectAddress:
         while True:
             if not self._name:
                 await asyncio.Event().wait()
-            await self._look()
+            await self._resolve()
             await asyncio.sleep(_AGAIN if self.known.is_set() and not self.problem else _RETRY)
 
-    async def _look(self) -> None:
+    async def _resolve(self) -> None:
         try:
             async with asyncio.timeout(_LOOKUP_TIMEOUT):
                 found = await self._find(self._name)

@@ -25,16 +25,18 @@ async def leave(store: IdentityStore, *, force: bool) -> str:
     async with channel.identified(identity) as opened:
         try:
             await registry_pb2_grpc.NodeRegistryStub(opened).Leave(wire.LeaveRequest(), timeout=_TIMEOUT)
-            said = f"{name} has left {identity.record.gateway}"
+            message = f"{name} has left {identity.record.gateway}"
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                said = f"{name} had been removed from {identity.record.gateway} already"
+                message = f"{name} had been removed from {identity.record.gateway} already"
             elif force:
-                said = f"the gateway could not be told: an operator must remove {name} (`trunkline nodes remove`)"
+                message = (
+                    f"the gateway could not be told: an operator must remove {name} (`trunkline nodes remove`)"
+                )
             else:
                 raise UnreachableError(
                     f"the gateway cannot be told ({error.code().name}: {error.details()}); "
                     "--force removes the identity here all the same"
                 ) from error
     store.remove()
-    return said
+    return message

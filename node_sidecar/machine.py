@@ -16,7 +16,7 @@ from node_sidecar.use.owner import OwnerUse
 from node_sidecar.use.reading import UseReader
 
 #: Seconds between two looks at the GPUs where no rule depends on them: only to show them.
-_LOOK = 30.0
+_INTERVAL = 30.0
 
 
 class Reader(Protocol):
@@ -29,7 +29,7 @@ class Reader(Protocol):
 
 
 class Machine:
-    """`look` is called every few seconds; the rest is as of the last look."""
+    """`sample` is called every few seconds; everything else is as of the last sample."""
 
     def __init__(self, log: FilteringBoundLogger, reader: Reader | None = None) -> None:
         self.facts = facts.machine()
@@ -39,7 +39,7 @@ class Machine:
         self._rule: IdleRule | None = None
         self._reader = reader or UseReader()
         self._log = log
-        self._looked_at = float("-inf")
+        self._sampled_at = float("-inf")
 
     @property
     def state(self) -> State | None:
@@ -64,7 +64,7 @@ class Machine:
         }
         return ", ".join(name for name, (wanted, read) in needs.items() if wanted is not None and read is None)
 
-    def obey(self, rule: IdleRule | None) -> None:
+    def set_idle_rule(self, rule: IdleRule | None) -> None:
         """The owner's rule from now on; another one begins anew."""
         if rule != self._rule:
             self._rule = rule
@@ -75,22 +75,22 @@ class Machine:
         if self._idle is not None:
             self._idle.measure(asyncio.get_running_loop().time())
 
-    async def look(self, servers: Iterable[tuple[str, str]], in_flight: int) -> bool:
+    async def sample(self, servers: Iterable[tuple[str, str]], in_flight: int) -> bool:
         """Reads the machine; `servers` are URLs and kinds. Returns whether its GPUs are others than before."""
         now = asyncio.get_running_loop().time()
-        if self._idle is None and now - self._looked_at < _LOOK:
+        if self._idle is None and now - self._sampled_at < _INTERVAL:
             return False
-        self._looked_at = now
+        self._sampled_at = now
         before, self.gpus = self.gpus, await self._reader.gpus()
         if self._idle is not None:
             self._use = await self._reader.owner_use(servers, self.gpus, in_flight)
             was = self._idle.state
             # The clock again: a driver may have taken seconds to answer.
             if self._idle.sample(asyncio.get_running_loop().time(), self._use) is not was:
-                self._tell()
+                self._log_state()
         return _hardware(before) != _hardware(self.gpus)
 
-    def _tell(self) -> None:
+    def _log_state(self) -> None:
         if self.state is State.UNREADABLE:
             self._log.error("the rule `idle` cannot be kept, so others are not served", unreadable=self.unreadable)
 

@@ -55,7 +55,7 @@ class Node:
         self._direct_address = direct_address
         self._availability = Availability(Serves.OPEN)
         self._instruction = wire.NodeInstruction()
-        self._instructed = False
+        self._has_instruction = False
         self._left_out = 0
         #: The owner's, which holds until the next start.
         self._concurrency = preferences.concurrency
@@ -87,12 +87,12 @@ class Node:
             self._machine.wants_measurement,
         )
 
-    def instructed(self, instruction: wire.NodeInstruction) -> None:
+    def on_instruction(self, instruction: wire.NodeInstruction) -> None:
         """By the gateway."""
         before, self._instruction = self._instruction, instruction
-        if not self._instructed:
+        if not self._has_instruction:
             # Only now it is known how many tunnels are needed.
-            self._instructed = True
+            self._has_instruction = True
             self._serving.ingress.on_ready = self.changed
             self.changed()
         self._serving.ingress.set_count(min(64, max(1, instruction.tunnels)))
@@ -112,7 +112,7 @@ class Node:
         later = [name for name in _FIXED if getattr(preferences, name) != getattr(self._preferences, name)]
         if later:
             self._log.warning("takes effect at the next start", preferences=later)
-        self._machine.obey(preferences.idle)
+        self._machine.set_idle_rule(preferences.idle)
         self._preferences = self._upstreams.preferences = preferences
         self._watch.configure(preferences.upstreams)
         self._update_limits()
@@ -126,7 +126,7 @@ class Node:
                 (server.base_url, server.kind_name) for server in self._watch.servers if server.kind is not None
             ]
             wanted = self._machine.wants_measurement
-            new_hardware = await self._machine.look(servers, self._serving.gate.in_flight)
+            new_hardware = await self._machine.sample(servers, self._serving.gate.in_flight)
             if new_hardware or self._machine.wants_measurement != wanted:
                 self.changed()
             self._decide()
@@ -142,7 +142,7 @@ class Node:
         await self._serving.gate.idle()
         await self._serving.ingress.drained()
 
-    def status(self, identity: Identity, trouble: str, store: PreferenceStore) -> dict[str, Any]:
+    def status(self, identity: Identity, problem: str, store: PreferenceStore) -> dict[str, Any]:
         """For `trunkline-node status`."""
         gate, ingress = self._serving.gate, self._serving.ingress
         made, _ = offers(self._watch.servers, self._effective_preferences)
@@ -152,7 +152,7 @@ class Node:
             "gateway": identity.record.gateway,
             "version": version("trunkline"),
             "pid": os.getpid(),
-            "reports": trouble or "open",
+            "reports": problem or "open",
             "connections": ingress.connected,
             "approved": not self._instruction.pending_approval,
             "drained_by_operator": self._instruction.drain,
@@ -194,7 +194,7 @@ class Node:
 
     def _shown_availability(self) -> Availability:
         """Closed until requests would come in: those sent earlier would fail, and be held against the node."""
-        reachable = self._instructed and self._serving.ingress.ready
+        reachable = self._has_instruction and self._serving.ingress.ready
         if reachable or self._availability.serves is Serves.CLOSED:
             return self._availability
         return Availability(Serves.CLOSED, "its tunnels are not open")

@@ -22,9 +22,9 @@ from node_sidecar.identity import utc_now
 
 @dataclass(frozen=True, slots=True)
 class RenewalTiming:
-    """Seconds. `look` is how often the clock is read: it may have been set, or the machine have slept."""
+    """Seconds. The clock is read every `clock_interval`: it may be set, or the machine may sleep."""
 
-    look: float = 30.0
+    clock_interval: float = 30.0
     first_delay: float = 1.0
     max_delay: float = 60.0
     answer: float = 10.0
@@ -52,11 +52,11 @@ class Renewal:
         while True:
             due = (self._holder.current.renew_at - self._now()).total_seconds()
             if due > 0:
-                await asyncio.sleep(min(due, self._timing.look))
+                await asyncio.sleep(min(due, self._timing.clock_interval))
                 continue
             failure = await self._renew()
             if failure:
-                self._complain(failure)
+                self._log_failure(failure)
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
                 delay = min(delay * 2, self._timing.max_delay)
             else:
@@ -82,7 +82,7 @@ class Renewal:
             return f"it cannot be stored: {error.strerror}"
         return ""
 
-    def _complain(self, failure: str) -> None:
+    def _log_failure(self, failure: str) -> None:
         identity = self._holder.current
         if identity.expired(self._now()):
             self._log.error(

@@ -53,13 +53,13 @@ class Timing:
 
 
 class Reporter:
-    """Calls `state` before each report, and `instructed` with each instruction. Neither may fail."""
+    """Calls `state` before each report, and `on_instruction` with each instruction. Neither may fail."""
 
     def __init__(
         self,
         holder: Holder,
         state: Callable[[], NodeState],
-        instructed: Callable[[wire.NodeInstruction], None],
+        on_instruction: Callable[[wire.NodeInstruction], None],
         log: FilteringBoundLogger,
         timing: Timing | None = None,
         *,
@@ -67,14 +67,14 @@ class Reporter:
     ) -> None:
         self._holder = holder
         self._state = state
-        self._instructed = instructed
+        self._on_instruction = on_instruction
         self._log = log
         self._timing = timing or Timing()
         self._now = now
         self._changed = asyncio.Event()
         self._heartbeat = 2.0
         #: Why there is no stream; empty while there is one.
-        self.trouble = "not connected yet"
+        self.problem = "not connected yet"
 
     def changed(self) -> None:
         """Something besides the load is new: it is reported at once."""
@@ -95,16 +95,16 @@ class Reporter:
             # Two copies that answered each other at once would keep the gateway busy for ever. The other reasons
             # may pass with a restart of the gateway, so the first tries come soon.
             wait = self._timing.slow_delay if expired or code is _CODE.ABORTED else delay
-            self._tell(_EXPIRED if expired else _trouble(code, details), code, details)
+            self._log_problem(_EXPIRED if expired else _problem(code, details), code, details)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             longest = self._timing.slow_delay if code in _LASTING else self._timing.max_delay
             delay = min(delay * 2, longest)
 
-    def _tell(self, trouble: str, code: grpc.StatusCode, details: str) -> None:
-        """Once for each kind of trouble, not with each try."""
-        if trouble != self.trouble:
-            self._log.warning("reports interrupted", reason=trouble, code=code.name, details=details)
-        self.trouble = trouble
+    def _log_problem(self, problem: str, code: grpc.StatusCode, details: str) -> None:
+        """Once for each kind of problem, not with each try."""
+        if problem != self.problem:
+            self._log.warning("reports interrupted", reason=problem, code=code.name, details=details)
+        self.problem = problem
 
     async def _session(self) -> tuple[bool, grpc.StatusCode, str]:
         """One stream until its end: whether the gateway said anything, and how it ended."""
@@ -151,23 +151,23 @@ class Reporter:
         try:
             async for instruction in stream:
                 if not answered:
-                    answered, self.trouble = True, ""
+                    answered, self.problem = True, ""
                     self._log.info("reports open", gateway=self._holder.current.record.gateway)
                 before, self._heartbeat = self._heartbeat, _seconds(instruction)
                 if self._heartbeat < before:
                     self._changed.set()
-                self._instructed(instruction)
+                self._on_instruction(instruction)
         except grpc.aio.AioRpcError:
             pass  # its code is asked from the stream
         return answered
 
 
-def _trouble(code: grpc.StatusCode, details: str) -> str:
+def _problem(code: grpc.StatusCode, details: str) -> str:
     """In words for the node's owner; a refused report also with what the gateway refuses in it."""
-    trouble = _LASTING.get(code, "the gateway cannot be reached")
+    problem = _LASTING.get(code, "the gateway cannot be reached")
     if code is _CODE.INVALID_ARGUMENT and details:
-        return f"{trouble}: {'; '.join(details[:_MAX_DETAILS].splitlines())}"
-    return trouble
+        return f"{problem}: {'; '.join(details[:_MAX_DETAILS].splitlines())}"
+    return problem
 
 
 def _seconds(instruction: wire.NodeInstruction) -> float:

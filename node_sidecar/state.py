@@ -32,23 +32,23 @@ class Reports:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._said: NodeState | None = None
+        self._last: NodeState | None = None
 
     def next(self, state: NodeState) -> wire.NodeReport:
         """Counts as sent. Without a change it is a bare heartbeat."""
-        said, self._said = self._said, state
+        before, self._last = self._last, state
         self._sequence += 1
         report = wire.NodeReport(
             sequence=self._sequence, draining=state.draining, measurement_wanted=state.measurement_wanted
         )
-        if said is None or said.facts != state.facts:
+        if before is None or before.facts != state.facts:
             report.facts.CopyFrom(state.facts)
-        if said is None or said.offers != state.offers:
+        if before is None or before.offers != state.offers:
             report.offers.extend(state.offers)
             report.offers_complete = True
-        if said is None or said.load != state.load:
+        if before is None or before.load != state.load:
             report.load.CopyFrom(state.load)
-        if said is None or said.availability != state.availability:
+        if before is None or before.availability != state.availability:
             report.availability = _AVAILABILITY[state.availability.serves]
             report.availability_reason = state.availability.reason
         return report

@@ -86,7 +86,7 @@ async def test_it_is_closed_until_its_tunnels_are_open() -> None:
     node.changed = told.set
     shown = node.state().availability
     assert (shown.serves, shown.reason) == (Serves.CLOSED, "its tunnels are not open")
-    node.instructed(wire.NodeInstruction(tunnels=4))
+    node.on_instruction(wire.NodeInstruction(tunnels=4))
     assert told.is_set()
     assert node.state().availability.serves is Serves.OWNER_ONLY
     told.clear()
@@ -107,7 +107,7 @@ async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
 async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
     node, _, _, tunnels = _node(Preferences())
     for told, kept in ((4, 4), (0, 1), (100_000, 64)):
-        node.instructed(wire.NodeInstruction(tunnels=told))
+        node.on_instruction(wire.NodeInstruction(tunnels=told))
         assert tunnels.count == kept
 
 
@@ -140,7 +140,7 @@ async def test_a_node_pending_approval_says_so_once() -> None:
     node, *_ = _node(Preferences())
     with capture_logs() as logs:
         for pending in (True, True, False):
-            node.instructed(wire.NodeInstruction(pending_approval=pending))
+            node.on_instruction(wire.NodeInstruction(pending_approval=pending))
     assert [entry["event"] for entry in logs] == [
         "an operator has yet to approve this node: `trunkline nodes approve`",
         "node approved",
@@ -176,7 +176,7 @@ async def _until(node: Node, *, serves: Serves, reason: str) -> None:
 async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle() -> None:
     reader = _Reader(use=OwnerUse(cpu=90.0))
     node, _, gate, _ = _node(Preferences(idle=IdleRule(cpu=20, gpu=None, after=0.05)), reader)
-    node.instructed(wire.NodeInstruction(tunnels=1))
+    node.on_instruction(wire.NodeInstruction(tunnels=1))
     assert node.state().availability.serves is Serves.CLOSED
     with pytest.raises(Refusal, match="node_closed"):
         gate.check(own=False)
@@ -194,7 +194,7 @@ async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_s
 ) -> None:
     monkeypatch.setattr(idle, "UNREADABLE_AFTER", 0.05)
     node, *_ = _node(Preferences(idle=IdleRule(cpu=20, gpu=10, after=0.01)), _Reader(use=OwnerUse(cpu=1)))
-    node.instructed(wire.NodeInstruction(tunnels=1))
+    node.on_instruction(wire.NodeInstruction(tunnels=1))
     with capture_logs() as logs:
         async with _looking(node):
             await _until(node, serves=Serves.CLOSED, reason="cannot see whether its owner uses the machine")
@@ -212,14 +212,14 @@ async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
     serving = OwnerUse(cpu=1, gpu=100, separate=False, in_flight=1)
     reader = _Reader(use=replace(serving, gpu=0, in_flight=0))
     node, _, gate, _ = _node(Preferences(idle=IdleRule(cpu=20, gpu=10, after=0.05, recheck=0.1)), reader)
-    node.instructed(wire.NodeInstruction(tunnels=1))
+    node.on_instruction(wire.NodeInstruction(tunnels=1))
     async with _looking(node):
         await _until(node, serves=Serves.OPEN, reason="")
         reader.use = serving
         async with asyncio.timeout(20):
             while not node.state().measurement_wanted:
                 await asyncio.sleep(0)
-        node.instructed(wire.NodeInstruction(tunnels=1, measure=True))
+        node.on_instruction(wire.NodeInstruction(tunnels=1, measure=True))
         shown = node.state()
         assert shown.availability.serves is Serves.CLOSED
         assert shown.measurement_wanted

@@ -14,7 +14,7 @@ from node_sidecar.renewal import Renewal, RenewalTiming
 from tests.node_sidecar.support.joined import joined
 from tests.node_sidecar.support.registry import Gateway
 
-QUICK = RenewalTiming(look=0.05, first_delay=0.02, max_delay=0.05, answer=5.0)
+QUICK = RenewalTiming(clock_interval=0.05, first_delay=0.02, max_delay=0.05, answer=5.0)
 
 
 async def _renewed(gateway: Gateway, count: int) -> None:

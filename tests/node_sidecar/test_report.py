@@ -73,7 +73,7 @@ async def test_the_first_report_has_everything_and_heartbeats_follow(gateway: Ga
         assert list(first.offers) == list(STATE.offers)
         assert await gateway.report() == wire.NodeReport(sequence=2)
         assert (await reporting.instruction()).lease_ms == 6000
-        assert reporting.reporter.trouble == ""
+        assert reporting.reporter.problem == ""
 
 
 async def test_the_gateway_sets_the_heartbeat(gateway: Gateway, tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ async def test_the_status_says_what_in_a_report_is_refused(gateway: Gateway, tmp
     gateway.refusals["Report"] = grpc.StatusCode.INVALID_ARGUMENT, "facts.a: is wrong\nfacts.b: " + "x" * 10_000
     async with _reporting(gateway, tmp_path) as reporting:
         async with asyncio.timeout(20):
-            while "refuses the report" not in reporting.reporter.trouble:
+            while "refuses the report" not in reporting.reporter.problem:
                 await asyncio.sleep(0.01)
-        assert reporting.reporter.trouble.startswith(
+        assert reporting.reporter.problem.startswith(
             "the gateway refuses the report: facts.a: is wrong; facts.b: xxx"
         )
-        assert len(reporting.reporter.trouble) < 600
+        assert len(reporting.reporter.problem) < 600
 
 
 async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gateway, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gat
     with capture_logs() as logs:
         async with _reporting(gateway, tmp_path, now=lambda: utc_now() + late) as reporting:
             late = timedelta(hours=25)
-            while "has expired" not in reporting.reporter.trouble:
+            while "has expired" not in reporting.reporter.problem:
                 await asyncio.sleep(0.01)
             gateway.refusals.clear()
             await gateway.report()
