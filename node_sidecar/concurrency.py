@@ -53,7 +53,7 @@ def _offered(server: Server, preferences: Preferences) -> list[str]:
 
 def parallel(server: Server) -> int:
     """Returns how many requests a server is taken to batch."""
-    return server.health.last.parallel or KINDS[server.kind_name].usual_parallel
+    return server.health.last.parallel or KINDS[server.kind_name].default_parallel
 
 
 def _source(servers: Sequence[Server]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import Kind
 from node_sidecar.probes.llama_cpp import LlamaCpp
 from node_sidecar.probes.lm_studio import LmStudio
@@ -22,7 +22,7 @@ KINDS: Mapping[str, type[Kind]] = {
 DEFAULT_PORTS = (8000, 8080, 11434, 30000, 1234, 3000)
 
 
-async def recognise(local: Local, *, only_known: bool) -> Kind | None:
+async def recognise(local: LocalClient, *, only_known: bool) -> Kind | None:
     """A new probe for the server at `local`, None if there is none.
 
     `only_known`: a server that merely speaks OpenAI's dialect does not count: it might be a gateway, even ours.

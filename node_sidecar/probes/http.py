@@ -15,7 +15,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     body: bytes
 
@@ -29,7 +29,7 @@ class Answer:
             raise ProbeError("answers something that is not JSON") from error
 
 
-class Local:
+class LocalClient:
     """One local server. `base_url` has no trailing slash; `api_key` may be empty."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, api_key: str = "") -> None:
@@ -37,7 +37,7 @@ class Local:
         self._session = session
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
-    async def ask(self, path: str, body: Any = None) -> Answer:
+    async def ask(self, path: str, body: Any = None) -> Response:
         """GET, or POST if there is a body; any status is an answer.
 
         Raises:
@@ -58,7 +58,7 @@ class Local:
                     content += chunk
                     if len(content) > _LIMIT:
                         raise ProbeError(f"{path} answers more than {_LIMIT} bytes")
-                return Answer(response.status, bytes(content))
+                return Response(response.status, bytes(content))
         except TimeoutError as error:
             raise ProbeError(f"{path} is not answered in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

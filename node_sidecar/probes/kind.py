@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from node_sidecar.errors import ProbeError
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 
 CHAT, COMPLETIONS, EMBEDDINGS, VISION, TOOLS = "chat", "completions", "embeddings", "vision", "tools"
 TEXT = (CHAT, COMPLETIONS)
@@ -28,7 +28,7 @@ class Observation:
     """`running` and `waiting` are requests, whoever sent them; `kv_cache` is per mille. None: not told.
 
     `parallel` is how many requests the server works on at once; None: it does not publish that, see
-    `Kind.usual_parallel`.
+    `Kind.default_parallel`.
     """
 
     models: tuple[Model, ...]
@@ -45,20 +45,20 @@ class Kind(Protocol):
     #: As in `Offer.server`.
     name: ClassVar[str]
     #: How many requests such a server works on at once, by its documentation, unless its owner says otherwise.
-    usual_parallel: ClassVar[int]
+    default_parallel: ClassVar[int]
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         """Whether the server at `local` is of this kind. False too if it is not there."""
         ...
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         """Raises:
         ProbeError: the server is away, or not of this kind any more.
         """
         ...
 
 
-def listed(answer: Any) -> list[Mapping[str, Any]]:
+def model_entries(answer: Any) -> list[Mapping[str, Any]]:
     """The entries of a list in OpenAI's shape, those that have an id.
 
     Raises:
@@ -70,7 +70,7 @@ def listed(answer: Any) -> list[Mapping[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-def tokens(value: Any) -> int:
+def context_length(value: Any) -> int:
     """A context length as it is told; 0 for anything that is none."""
     return value if isinstance(value, int) and 0 < value < 2**32 else 0
 

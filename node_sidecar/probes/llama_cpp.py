@@ -13,8 +13,18 @@ from typing import Any, ClassVar
 
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
-from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import TEXT, TOOLS, VISION, Model, Observation, listed, ordered, parallel, tokens
+from node_sidecar.probes.http import LocalClient
+from node_sidecar.probes.kind import (
+    TEXT,
+    TOOLS,
+    VISION,
+    Model,
+    Observation,
+    context_length,
+    model_entries,
+    ordered,
+    parallel,
+)
 
 _RUNNING, _WAITING = "llamacpp:requests_processing", "llamacpp:requests_deferred"
 _CACHE = "llamacpp:kv_cache_usage_ratio"
@@ -23,19 +33,19 @@ _CACHE = "llamacpp:kv_cache_usage_ratio"
 class LlamaCpp:
     name: ClassVar[str] = "llama.cpp"
     #: `--parallel` of a model that a router loads.
-    usual_parallel: ClassVar[int] = 4
+    default_parallel: ClassVar[int] = 4
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         try:
             health = await local.ask("/health")
             if health.status == 503 and b"Loading model" in health.body:
                 return True
-            models = listed(await local.json("/v1/models"))
+            models = model_entries(await local.json("/v1/models"))
         except ProbeError:
             return False
         return any(model.get("owned_by") == "llamacpp" for model in models)
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         health = await local.ask("/health")
         loading = health.status == 503
         answer = await local.ask("/v1/models")
@@ -43,7 +53,7 @@ class LlamaCpp:
             return Observation((), healthy=False)
         if answer.status != 200:
             raise ProbeError(f"/v1/models answers {answer.status}")
-        entries = listed(answer.json())
+        entries = model_entries(answer.json())
         if any("status" in entry for entry in entries):
             return Observation(tuple(map(_routed, entries)), healthy=health.status == 200)
         props = await local.find("/props")
@@ -56,7 +66,7 @@ class LlamaCpp:
         running, waiting, cache = await self._load(local)
         return Observation(models, health.status == 200, running, waiting, cache, slots)
 
-    async def _load(self, local: Local) -> tuple[int | None, int | None, int | None]:
+    async def _load(self, local: LocalClient) -> tuple[int | None, int | None, int | None]:
         """Of `/metrics` if it is on, else of `/slots`."""
         page = await local.ask("/metrics")
         samples = metrics.read(page.body.decode(errors="replace"), {_RUNNING, _WAITING, _CACHE})
@@ -79,7 +89,7 @@ def _model(entry: Mapping[str, Any], props: Mapping[str, Any], loading: bool) ->
     settings = settings if isinstance(settings, dict) else {}
     modalities = props.get("modalities")
     modalities = modalities if isinstance(modalities, dict) else {}
-    context = tokens(settings.get("n_ctx")) or tokens((meta or {}).get("n_ctx_train"))
+    context = context_length(settings.get("n_ctx")) or context_length((meta or {}).get("n_ctx_train"))
     capabilities = {*TEXT}
     if modalities.get("vision"):
         capabilities.add(VISION)

@@ -9,29 +9,39 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from node_sidecar.errors import ProbeError
-from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import EMBEDDINGS, TEXT, TOOLS, VISION, Model, Observation, listed, ordered, tokens
+from node_sidecar.probes.http import LocalClient
+from node_sidecar.probes.kind import (
+    EMBEDDINGS,
+    TEXT,
+    TOOLS,
+    VISION,
+    Model,
+    Observation,
+    context_length,
+    model_entries,
+    ordered,
+)
 
 
 class LmStudio:
     name: ClassVar[str] = "lm-studio"
     #: "Max Concurrent Predictions", which it does not publish.
-    usual_parallel: ClassVar[int] = 4
+    default_parallel: ClassVar[int] = 4
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         try:
-            models = listed(await local.find("/api/v0/models"))
+            models = model_entries(await local.find("/api/v0/models"))
         except ProbeError:
             return False
         # It answers unknown paths with 200 and an error, and an empty list says nothing about who sent it.
         return any("compatibility_type" in model or "state" in model for model in models)
 
-    async def observe(self, local: Local) -> Observation:
-        return Observation(tuple(_model(entry) for entry in listed(await local.json("/api/v0/models"))))
+    async def observe(self, local: LocalClient) -> Observation:
+        return Observation(tuple(_model(entry) for entry in model_entries(await local.json("/api/v0/models"))))
 
 
 def _model(entry: Mapping[str, Any]) -> Model:
-    context = tokens(entry.get("loaded_context_length")) or tokens(entry.get("max_context_length"))
+    context = context_length(entry.get("loaded_context_length")) or context_length(entry.get("max_context_length"))
     if entry.get("type") == "embeddings":
         return Model(entry["id"], context, (EMBEDDINGS,))
     capabilities = {*TEXT}

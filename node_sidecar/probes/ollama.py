@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from node_sidecar.errors import ProbeError
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import (
     CHAT,
     COMPLETIONS,
@@ -16,8 +16,8 @@ from node_sidecar.probes.kind import (
     VISION,
     Model,
     Observation,
+    context_length,
     ordered,
-    tokens,
 )
 
 _CAPABILITIES = {
@@ -33,22 +33,23 @@ class Ollama:
 
     name: ClassVar[str] = "ollama"
     #: OLLAMA_NUM_PARALLEL, which it does not publish. It queues by itself what is too much.
-    usual_parallel: ClassVar[int] = 4
+    default_parallel: ClassVar[int] = 4
 
     def __init__(self) -> None:
         self._shown: dict[tuple[str, str], Model] = {}
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         try:
             answer = await local.ask("/")
         except ProbeError:
             return False
         return answer.status == 200 and answer.body.strip() == b"Ollama is running"
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         tags = _models(await local.json("/api/tags"))
         loaded = {
-            entry["name"]: tokens(entry.get("context_length")) for entry in _models(await local.json("/api/ps"))
+            entry["name"]: context_length(entry.get("context_length"))
+            for entry in _models(await local.json("/api/ps"))
         }
         wanted = {(entry["name"], str(entry.get("digest", ""))) for entry in tags}
         for key in wanted - self._shown.keys():
@@ -61,13 +62,13 @@ class Ollama:
         )
         return Observation(models)
 
-    async def _show(self, local: Local, name: str) -> Model:
+    async def _show(self, local: LocalClient, name: str) -> Model:
         answer = await local.json("/api/show", {"model": name})
         if not isinstance(answer, dict):
             raise ProbeError("/api/show does not answer an object")
         info = answer.get("model_info")
         info = info if isinstance(info, dict) else {}
-        context = tokens(info.get(f"{info.get('general.architecture')}.context_length"))
+        context = context_length(info.get(f"{info.get('general.architecture')}.context_length"))
         reported = answer.get("capabilities")
         if not isinstance(reported, list):  # before Ollama 0.6.4
             return Model(name, context, TEXT)

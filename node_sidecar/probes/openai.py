@@ -5,31 +5,31 @@ from __future__ import annotations
 from typing import ClassVar
 
 from node_sidecar.errors import ProbeError
-from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, listed, tokens
+from node_sidecar.probes.http import LocalClient
+from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, context_length, model_entries
 
 
 class OpenAi:
     name: ClassVar[str] = "openai"
     #: Nothing is known about it.
-    usual_parallel: ClassVar[int] = 16
+    default_parallel: ClassVar[int] = 16
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         try:
-            listed(await local.json("/v1/models"))
+            model_entries(await local.json("/v1/models"))
         except ProbeError:
             return False
         return True
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         return Observation(
             tuple(
                 Model(
                     entry["id"],
                     # Not OpenAI's own, but what several servers add.
-                    tokens(entry.get("max_model_len")) or tokens(entry.get("context_length")),
+                    context_length(entry.get("max_model_len")) or context_length(entry.get("context_length")),
                     (EMBEDDINGS,) if "embed" in entry["id"].lower() else TEXT,
                 )
-                for entry in listed(await local.json("/v1/models"))
+                for entry in model_entries(await local.json("/v1/models"))
             )
         )

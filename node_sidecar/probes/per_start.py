@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from node_sidecar.errors import ProbeError
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 
 
 class PerStart:
     """A number that `ask` finds out, or None where the server does not tell it."""
 
-    def __init__(self, ask: Callable[[Local], Awaitable[int | None]]) -> None:
+    def __init__(self, ask: Callable[[LocalClient], Awaitable[int | None]]) -> None:
         self._ask = ask
         self._value: int | None = None
         self._asked = False
 
-    async def get(self, local: Local) -> int | None:
+    async def get(self, local: LocalClient) -> int | None:
         """Asks the server, unless it has been asked since its start."""
         if not self._asked:
             self._value, self._asked = await self._ask(local), True

@@ -10,8 +10,17 @@ from typing import Any, ClassVar
 
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
-from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import EMBEDDINGS, TEXT, VISION, Model, Observation, listed, parallel, tokens
+from node_sidecar.probes.http import LocalClient
+from node_sidecar.probes.kind import (
+    EMBEDDINGS,
+    TEXT,
+    VISION,
+    Model,
+    Observation,
+    context_length,
+    model_entries,
+    parallel,
+)
 from node_sidecar.probes.per_start import PerStart
 
 _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:token_usage"
@@ -19,30 +28,30 @@ _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs",
 
 class Sglang:
     name: ClassVar[str] = "sglang"
-    usual_parallel: ClassVar[int] = 32
+    default_parallel: ClassVar[int] = 32
 
     def __init__(self) -> None:
         self._parallel = PerStart(self._room)
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         info = await self._info(local)
         return isinstance(info, dict) and "model_path" in info
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         with self._parallel.forgotten_if_lost():
             return await self._observe(local)
 
-    async def _observe(self, local: Local) -> Observation:
+    async def _observe(self, local: LocalClient) -> Observation:
         info = await self._info(local)
         if not isinstance(info, dict):
             raise ProbeError("/get_model_info has no good answer")
-        at_once = await self._parallel.get(local)
+        parallel_requests = await self._parallel.get(local)
         capabilities = TEXT if info.get("is_generation", True) else (EMBEDDINGS,)
         if info.get("has_image_understanding"):
             capabilities = (*capabilities, VISION)
         models = tuple(
-            Model(entry["id"], tokens(entry.get("max_model_len")), capabilities)
-            for entry in listed(await local.json("/v1/models"))
+            Model(entry["id"], context_length(entry.get("max_model_len")), capabilities)
+            for entry in model_entries(await local.json("/v1/models"))
         )
         page = await local.ask("/metrics")
         names = {_RUNNING, _WAITING, _CACHE} if page.status == 200 else set()
@@ -52,10 +61,10 @@ class Sglang:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, _CACHE),
-            parallel=at_once,
+            parallel=parallel_requests,
         )
 
-    async def _room(self, local: Local) -> int | None:
+    async def _room(self, local: LocalClient) -> int | None:
         try:
             found = await local.find("/get_server_info") or await local.find("/server_info")
         except ProbeError:  # its scheduler is slow to answer, which says nothing about its health
@@ -68,6 +77,6 @@ class Sglang:
         reported = [each for each in rooms if each is not None]
         return sum(reported) if reported else parallel(found.get("max_running_requests"))
 
-    async def _info(self, local: Local) -> Any:
+    async def _info(self, local: LocalClient) -> Any:
         # Newer versions are giving up the first name.
         return await local.find("/get_model_info") or await local.find("/model_info")

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes import metrics
-from node_sidecar.probes.http import Local
-from node_sidecar.probes.kind import TEXT, Model, Observation, listed, parallel, tokens
+from node_sidecar.probes.http import LocalClient
+from node_sidecar.probes.kind import TEXT, Model, Observation, context_length, model_entries, parallel
 from node_sidecar.probes.per_start import PerStart
 
 _RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
@@ -21,29 +21,29 @@ _CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 
 class Vllm:
     name: ClassVar[str] = "vllm"
-    usual_parallel: ClassVar[int] = 256
+    default_parallel: ClassVar[int] = 256
 
     def __init__(self) -> None:
         self._parallel = PerStart(self._sequences)
 
-    async def recognise(self, local: Local) -> bool:
+    async def recognise(self, local: LocalClient) -> bool:
         try:
-            models = listed(await local.json("/v1/models"))
+            models = model_entries(await local.json("/v1/models"))
         except ProbeError:
             return False
         return any(model.get("owned_by") == "vllm" for model in models)
 
-    async def observe(self, local: Local) -> Observation:
+    async def observe(self, local: LocalClient) -> Observation:
         with self._parallel.forgotten_if_lost():
             return await self._observe(local)
 
-    async def _observe(self, local: Local) -> Observation:
+    async def _observe(self, local: LocalClient) -> Observation:
         health = await local.ask("/health")
         models = tuple(
-            Model(entry["id"], tokens(entry.get("max_model_len")), TEXT)
-            for entry in listed(await local.json("/v1/models"))
+            Model(entry["id"], context_length(entry.get("max_model_len")), TEXT)
+            for entry in model_entries(await local.json("/v1/models"))
         )
-        at_once = await self._parallel.get(local)
+        parallel_requests = await self._parallel.get(local)
         page = await local.ask("/metrics")
         samples = metrics.read(page.body.decode(errors="replace"), {_RUNNING, _WAITING, *_CACHE})
         return Observation(
@@ -52,10 +52,10 @@ class Vllm:
             running=metrics.count(samples, _RUNNING),
             waiting=metrics.count(samples, _WAITING),
             kv_cache=metrics.permille(samples, *_CACHE),
-            parallel=at_once,
+            parallel=parallel_requests,
         )
 
-    async def _sequences(self, local: Local) -> int | None:
+    async def _sequences(self, local: LocalClient) -> int | None:
         try:
             found = await local.find("/server_info?config_format=json")
         except ProbeError:  # it is slow to answer, which says nothing about its health

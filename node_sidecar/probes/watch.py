@@ -12,7 +12,7 @@ from node_sidecar.errors import ProbeError
 from node_sidecar.preferences.model import UpstreamPreference
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS, recognise
 from node_sidecar.probes.health import ServerHealth
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import Kind
 
 #: Seconds between two probes of a server, and between two looks at a default port where there is none.
@@ -97,11 +97,11 @@ class Watch:
                     self._tasks.pop(server).cancel()
                 for server in self.servers:
                     if server not in self._tasks:
-                        local = Local(session, server.base_url, server.preference.api_key)
+                        local = LocalClient(session, server.base_url, server.preference.api_key)
                         self._tasks[server] = group.create_task(self._watch(server, local))
                 await self._reconfigured.wait()
 
-    async def _watch(self, server: Server, local: Local) -> None:
+    async def _watch(self, server: Server, local: LocalClient) -> None:
         loop = asyncio.get_running_loop()
         while True:
             before = _offered(server)
@@ -118,7 +118,7 @@ class Watch:
             away = server.kind is None and not self._upstreams
             await asyncio.sleep(SCAN_INTERVAL if away else self._interval)
 
-    async def _probe(self, server: Server, local: Local) -> None:
+    async def _probe(self, server: Server, local: LocalClient) -> None:
         loop = asyncio.get_running_loop()
         if server.kind is None:
             server.kind = await recognise(local, only_known=not self._upstreams)

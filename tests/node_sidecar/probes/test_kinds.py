@@ -11,7 +11,7 @@ import pytest
 
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes.detect import KINDS, recognise
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import Kind, Model, Observation
 from tests.node_sidecar.llama import MODEL, Llama
 from tests.node_sidecar.support.local_servers import LocalServer, lm_studio, ollama, plain, sglang, tgi, vllm
@@ -52,7 +52,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 async def _probe(session: aiohttp.ClientSession, server: LocalServer) -> tuple[Kind, Observation]:
     async with server:
-        local = Local(session, server.url)
+        local = LocalClient(session, server.url)
         kind = await recognise(local, only_known=False)
         assert kind is not None
         server.asked.clear()
@@ -100,7 +100,7 @@ async def test_ollama(session: aiohttp.ClientSession) -> None:
 async def test_ollama_is_asked_about_a_model_once(session: aiohttp.ClientSession) -> None:
     server = ollama(llama3__8b=LLAMA3)
     async with server:
-        kind, local = KINDS["ollama"](), Local(session, server.url)
+        kind, local = KINDS["ollama"](), LocalClient(session, server.url)
         for _ in range(3):
             await kind.observe(local)
     assert server.asked.count("POST /api/show") == 1
@@ -133,7 +133,7 @@ async def test_lm_studio(session: aiohttp.ClientSession) -> None:
 
 
 async def test_llama_cpp(session: aiohttp.ClientSession, llama: Llama) -> None:
-    local = Local(session, llama.url)
+    local = LocalClient(session, llama.url)
     kind = await recognise(local, only_known=True)
     assert kind is not None
     assert kind.name == "llama.cpp"
@@ -142,7 +142,7 @@ async def test_llama_cpp(session: aiohttp.ClientSession, llama: Llama) -> None:
 
 async def test_llama_cpp_at_work_shows_its_slots(session: aiohttp.ClientSession, llama: Llama) -> None:
     body = {"model": MODEL, "prompt": "a", "max_tokens": 200, "ignore_eos": True, "stream": True, "temperature": 0}
-    kind, local = KINDS["llama.cpp"](), Local(session, llama.url)
+    kind, local = KINDS["llama.cpp"](), LocalClient(session, llama.url)
     async with aiohttp.ClientSession(read_bufsize=64) as other:
         for _ in range(20):  # the tiny model may be done before its slot is seen
             async with other.post(f"{llama.url}/v1/completions", json=body) as stream:
@@ -156,7 +156,7 @@ async def test_llama_cpp_at_work_shows_its_slots(session: aiohttp.ClientSession,
 async def test_a_sleeping_llama_cpp_is_not_woken(session: aiohttp.ClientSession, tiny_model: Path) -> None:
     server = Llama(tiny_model, sleep_after=1)
     try:
-        kind, local = KINDS["llama.cpp"](), Local(session, server.url)
+        kind, local = KINDS["llama.cpp"](), LocalClient(session, server.url)
         ends = time.monotonic() + 20
         while not (await local.json("/props"))["is_sleeping"]:
             assert time.monotonic() < ends
@@ -192,12 +192,12 @@ async def test_a_llama_cpp_router_is_asked_for_its_list_alone(session: aiohttp.C
 
 async def test_at_a_default_port_only_a_known_kind_counts(session: aiohttp.ClientSession) -> None:
     async with plain("m") as server:
-        assert await recognise(Local(session, server.url), only_known=True) is None
+        assert await recognise(LocalClient(session, server.url), only_known=True) is None
 
 
 async def test_the_api_key_is_sent(session: aiohttp.ClientSession) -> None:
     async with vllm("qwen") as server:
-        await KINDS["vllm"]().observe(Local(session, server.url, "local-key"))
+        await KINDS["vllm"]().observe(LocalClient(session, server.url, "local-key"))
     assert server.keys == {"Bearer local-key"}
 
 
@@ -222,7 +222,7 @@ async def test_nonsense_is_an_error_or_no_models(
     server = LocalServer(**dict.fromkeys(paths, (200, "application/json", garbage)))
     async with server:
         try:
-            seen = await KINDS[name]().observe(Local(session, server.url))
+            seen = await KINDS[name]().observe(LocalClient(session, server.url))
         except ProbeError:
             return
     assert seen.models == ()
@@ -232,4 +232,4 @@ async def test_an_endless_answer_is_cut(session: aiohttp.ClientSession) -> None:
     server = LocalServer(**{"/v1/models": (200, "application/json", b" " * (9 * 1024 * 1024))})
     async with server:
         with pytest.raises(ProbeError, match="more than"):
-            await Local(session, server.url).json("/v1/models")
+            await LocalClient(session, server.url).json("/v1/models")

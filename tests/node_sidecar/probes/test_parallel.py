@@ -10,7 +10,7 @@ import pytest
 
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes.detect import KINDS
-from node_sidecar.probes.http import Local
+from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import parallel
 from tests.node_sidecar.support.local_servers import LocalServer, lm_studio, ollama, plain, sglang, tgi, vllm
 
@@ -73,7 +73,7 @@ async def test_what_is_told(
     session: aiohttp.ClientSession, kind: str, server: LocalServer, told: int | None
 ) -> None:
     async with server:
-        assert (await KINDS[kind]().observe(Local(session, server.url))).parallel == told
+        assert (await KINDS[kind]().observe(LocalClient(session, server.url))).parallel == told
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_it_is_asked_once_and_again_after_a_restart(
 ) -> None:
     probe = KINDS[kind]()
     async with server:
-        local = Local(session, server.url)
+        local = LocalClient(session, server.url)
         for _ in range(3):
             assert (await probe.observe(local)).parallel == 8
         assert server.asked.count(f"GET {path}") == 1
