@@ -20,7 +20,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.errors import ControlError
-from trunkline.smoke.asking import Answer
+from trunkline.smoke.client import Response
 
 PREFIX = "smoke-"
 #: A change is at every Envoy and translator within a second; a busy machine takes longer.
@@ -88,7 +88,7 @@ class Sandbox:
         self._routes[route.model] = stored.version
         return route.model
 
-    def arrived(self, ask: Callable[[], Answer], on_its_way: Collection[int] = (401, 404)) -> Answer:
+    def arrived(self, ask: Callable[[], Response], on_its_way: Collection[int] = (401, 404)) -> Response:
         """Asks again as long as the gateway itself refuses with a status of `on_its_way`, for a limited time.
 
         What was just created may not have reached every Envoy and translator yet. Such a refusal costs nothing.
@@ -101,7 +101,7 @@ class Sandbox:
                 return answer
             time.sleep(_POLL_SECONDS)
 
-    def record(self, answer: Answer) -> ledger.UsageRecord | None:
+    def record(self, answer: Response) -> ledger.UsageRecord | None:
         """The usage record of the request; None if it is not there in time."""
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while time.monotonic() < deadline:

@@ -13,8 +13,8 @@ from trunkline import completion
 from trunkline.client import Control, control_options
 from trunkline.errors import ControlError, UsageError
 from trunkline.output import output_option, render
-from trunkline.smoke.asking import Client
 from trunkline.smoke.checklist import Checklist
+from trunkline.smoke.client import Client
 from trunkline.smoke.demo import demonstration
 from trunkline.smoke.findings import COLUMNS, IMPORTANT, NUMBERS, Finding, Findings
 from trunkline.smoke.sandbox import PREFIX, Sandbox, default_organisation

@@ -20,7 +20,7 @@ _MOST_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A whole answer. `ms` is the time to its last byte."""
 
     status: int
@@ -73,7 +73,7 @@ class Client:
     def host(self) -> str:
         return self._url.hostname or ""
 
-    def chat(self, key: str, model: str, *, stream: bool = False, text: str = _PROMPT) -> Answer:
+    def chat(self, key: str, model: str, *, stream: bool = False, text: str = _PROMPT) -> Response:
         """Raises ControlError if there is no answer."""
         body: dict[str, Any] = {
             "model": model,
@@ -84,11 +84,11 @@ class Client:
             body["stream"] = True
         return self.post("/chat/completions", key, body)
 
-    def embed(self, key: str, model: str) -> Answer:
+    def embed(self, key: str, model: str) -> Response:
         """Raises ControlError if there is no answer."""
         return self.post("/embeddings", key, {"model": model, "input": "ready"})
 
-    def post(self, path: str, key: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, path: str, key: str, body: Mapping[str, Any]) -> Response:
         host, port = self._url.hostname or "", self._url.port
         connection = (
             http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=self._tls)
@@ -109,4 +109,4 @@ class Client:
             connection.close()
         taken = round((time.monotonic() - start) * 1000)
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, received, content, taken)
+        return Response(response.status, received, content, taken)
