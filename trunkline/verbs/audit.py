@@ -16,9 +16,9 @@ from trunkline import names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
-from trunkline.moments import Moment
 from trunkline.output import output_option, render, when
 from trunkline.text import as_json, say
+from trunkline.timestamps import Timestamp
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
@@ -60,7 +60,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--by", "actor", default="", help="Only what this actor did.")
     @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
     @click.option("--name", default="", help="Only events about the object of this name.")
-    @click.option("--since", type=Moment(), default=None, help="Ago (7d), or a date (UTC).")
+    @click.option("--since", type=Timestamp(), default=None, help="Ago (7d), or a date (UTC).")
     def with_filter(*, actor: str, object_type: str | None, name: str, since: int | None, **given: Any) -> Any:
         return verb(wanted=Wanted(actor, object_type or "", name, since or 0), **given)
 

@@ -7,11 +7,11 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import completion
 from trunkline.client import Control, control_options
-from trunkline.moments import Moment
 from trunkline.node_rows import SUMS, contribution_row
 from trunkline.output import output_option, render
 from trunkline.parameters import Names
 from trunkline.text import say
+from trunkline.timestamps import Timestamp
 
 _DIMENSIONS = ("node", "owner", "model", "day")
 
@@ -27,8 +27,8 @@ Examples:
 @click.option(
     "--by", type=Names(_DIMENSIONS), default="node", show_default=True, help=f"Any of {', '.join(_DIMENSIONS)}."
 )
-@click.option("--since", type=Moment(), default="30d", show_default=True, help="Ago, or a date (UTC).")
-@click.option("--until", type=Moment(), default=None, help="The same.  [default: now]")
+@click.option("--since", type=Timestamp(), default="30d", show_default=True, help="Ago, or a date (UTC).")
+@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
 @click.option(
     "--org",
     shell_complete=completion.ORGS,

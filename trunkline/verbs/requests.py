@@ -12,7 +12,6 @@ from trunkline import completion, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
-from trunkline.moments import Moment
 from trunkline.output import output_option, render, render_fields
 from trunkline.request_rows import (
     ATTEMPTS,
@@ -29,6 +28,7 @@ from trunkline.request_rows import (
     whole,
 )
 from trunkline.text import as_json, say
+from trunkline.timestamps import Timestamp
 
 _STATES = {"queued": admin.REQUEST_STATE_QUEUED, "running": admin.REQUEST_STATE_RUNNING}
 _MOST = 10_000
@@ -58,11 +58,11 @@ Examples:
 @click.option("--finished", is_flag=True, help="Those that have ended, newest first, instead of those that run.")
 @click.option(
     "--since",
-    type=Moment(),
+    type=Timestamp(),
     default=None,
     help="Of ended ones: ago, or a date (UTC).  [default: 24h; with --id any time]",
 )
-@click.option("--until", type=Moment(), default=None, help="The same.  [default: now]")
+@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
 @click.option("--id", "id_prefix", default="", help="Ended ones whose id begins so; 4 characters or more.")
 @click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's, by name.")
 @click.option(
@@ -123,7 +123,7 @@ def list_requests(
             _say_running(api.ListRequests(asked), output)
             return
         if since is None:
-            since = 0 if id_prefix else Moment().convert("24h", None, None)
+            since = 0 if id_prefix else Timestamp().convert("24h", None, None)
         search = admin.SearchRequestsRequest(
             filter=wanted, since=since, until=until or 0, id=id_prefix, status=status, page_size=min(limit, _PAGE)
         )

@@ -16,9 +16,9 @@ from trunkline.client import Control, control_options
 from trunkline.config import document, loader
 from trunkline.config.located import located
 from trunkline.errors import ControlError
-from trunkline.moments import Moment
 from trunkline.output import output_option, render
 from trunkline.text import say
+from trunkline.timestamps import Timestamp
 
 #: Seconds that a call may take: a simulation reads for ten seconds at most, of a database that may be busy.
 _CALL_SECONDS = 120.0
@@ -57,8 +57,8 @@ Examples:
     help="The trunkline.yaml with the proposed routes.",
 )
 @click.option("--model", "model_name", shell_complete=completion.ROUTES, default="", help="Only this route.")
-@click.option("--since", type=Moment(), default="24h", show_default=True, help="Ago, or a date (UTC).")
-@click.option("--until", type=Moment(), default=None, help="The same.  [default: now]")
+@click.option("--since", type=Timestamp(), default="24h", show_default=True, help="Ago, or a date (UTC).")
+@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
 @click.option(
     "--org",
     shell_complete=completion.ORGS,

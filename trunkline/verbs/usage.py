@@ -15,10 +15,10 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline import completion, names, progress, usage_files
 from trunkline.client import Control, control_options
 from trunkline.groups import SuggestingGroup
-from trunkline.moments import Moment
 from trunkline.output import is_wide, output_option, render
 from trunkline.parameters import Names
 from trunkline.text import say
+from trunkline.timestamps import Timestamp
 from trunkline.usage_rows import (
     SUM_COLUMNS,
     comparison_row,
@@ -74,8 +74,10 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     decorated: Callable[..., Any] = with_filter
     for option in reversed(
         (
-            click.option("--since", type=Moment(), default="24h", show_default=True, help="Ago, or a date (UTC)."),
-            click.option("--until", type=Moment(), default=None, help="The same.  [default: now]"),
+            click.option(
+                "--since", type=Timestamp(), default="24h", show_default=True, help="Ago, or a date (UTC)."
+            ),
+            click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]"),
             click.option(
                 "--org",
                 shell_complete=completion.ORGS,

@@ -11,10 +11,10 @@ import click
 from trunkline.config import units
 
 
-class Moment(click.ParamType[int]):
+class Timestamp(click.ParamType[int]):
     """`24h` or `7d` ago, `2026-11-01` or `2026-11-01T12:00:00+01:00` (else UTC), as Unix seconds."""
 
-    name = "moment"
+    name = "timestamp"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
