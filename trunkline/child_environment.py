@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from trunkline.environment import KNOWN
+from trunkline.environment import KNOWN_PROVIDERS
 
 #: Where programs and libraries are, how text is written, what is trusted, where files go; and how to debug that.
 _ORDINARY = frozenset(
@@ -34,7 +34,9 @@ _CONTROL_PLANE = frozenset({"TRUNKLINE_TUNNEL_URL"})
 
 #: A proxy's URL may hold a password. Nothing of the gateway itself goes through one.
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
-_DISCOVERED = frozenset(name for each in KNOWN for name in (each.key_variable, each.base_url_variable) if name)
+_DISCOVERED = frozenset(
+    name for each in KNOWN_PROVIDERS for name in (each.key_variable, each.base_url_variable) if name
+)
 
 
 def of_edge(inherited: Mapping[str, str]) -> dict[str, str]:

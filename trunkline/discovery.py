@@ -27,7 +27,7 @@ or write trunkline.yaml and run `trunkline apply -f trunkline.yaml`:
     - {model: gpt-4.1, targets: [{provider: openai, model: gpt-4.1}]}"""
 
 
-def nothing_found(found: Iterable[Found]) -> str:
+def nothing_found(found: Iterable[Discovery]) -> str:
     """What is said where no provider has models: why, and how to add one by hand."""
     failed = [each.candidate.name for each in found if each.problem]
     why = f"none of {', '.join(failed)} could be used (see above)" if failed else _NO_KEY
@@ -35,7 +35,7 @@ def nothing_found(found: Iterable[Found]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Discovery:
     """What a candidate answered: the names of its models, or one sentence about the problem and what to do.
 
     Neither for a local server that is not there.
@@ -47,10 +47,10 @@ class Found:
     problem: str = ""
 
 
-def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list[Found]:
+def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list[Discovery]:
     """Asks them all, for at most 2 s, in the order given. Never raises for what they answer."""
 
-    async def together() -> list[Found]:
+    async def together() -> list[Discovery]:
         limit = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
         async with aiohttp.ClientSession(timeout=limit, trust_env=True) as session:
             return list(
@@ -62,7 +62,7 @@ def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list
     return asyncio.run(together())
 
 
-def missing(stored: admin.Document, found: Sequence[Found]) -> admin.Document:
+def missing(stored: admin.Document, found: Sequence[Discovery]) -> admin.Document:
     """The providers and routes that `stored` does not have.
 
     A model of several providers is served by the first, with the others as tiers behind it.
@@ -89,7 +89,7 @@ def missing(stored: admin.Document, found: Sequence[Found]) -> admin.Document:
     return document
 
 
-async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential: str) -> Found:
+async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential: str) -> Discovery:
     url = f"{candidate.base_url}/models"
     headers = {"authorization": f"Bearer {credential}"} if credential else {}
     try:
@@ -97,7 +97,7 @@ async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential:
         async with session.get(url, headers=headers, allow_redirects=False) as answer:
             if answer.status == 200:
                 models = _models(await answer.json(content_type=None))
-                return Found(candidate, credential, models, "" if models else _without_models(candidate))
+                return Discovery(candidate, credential, models, "" if models else _without_models(candidate))
             problem = f"answered {answer.status}"
             if answer.status in {401, 403}:
                 problem += f": is the key in {candidate.key_variable} right?"
@@ -105,7 +105,7 @@ async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential:
         problem = f"did not answer within {_LIMIT_SECONDS:g} s"
     except (aiohttp.ClientError, ValueError) as error:
         problem = f"could not be asked ({type(error).__name__})"
-    return Found(candidate, credential, problem=_problem(candidate, problem))
+    return Discovery(candidate, credential, problem=_problem(candidate, problem))
 
 
 def _models(answer: Any) -> tuple[str, ...]:

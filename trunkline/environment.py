@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownProvider:
     """A provider that is used when `key_variable` is set; a local server, which has none, when it answers.
 
     `base_url_variable` names the variable that moves it elsewhere, as the vendor's own SDK reads it.
@@ -19,18 +19,18 @@ class Known:
     base_url_variable: str = ""
 
 
-KNOWN = (
-    Known("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    Known("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
-    Known("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    Known("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    Known("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-    Known("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    Known("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    Known("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-    Known("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
-    Known("ollama", "http://127.0.0.1:11434/v1"),
-    Known("vllm", "http://127.0.0.1:8000/v1"),
+KNOWN_PROVIDERS = (
+    KnownProvider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    KnownProvider("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    KnownProvider("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    KnownProvider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    KnownProvider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    KnownProvider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    KnownProvider("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    KnownProvider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    KnownProvider("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+    KnownProvider("ollama", "http://127.0.0.1:11434/v1"),
+    KnownProvider("vllm", "http://127.0.0.1:8000/v1"),
 )
 
 
@@ -47,7 +47,9 @@ class Candidate:
         return not self.key_variable
 
 
-def candidates(environment: Mapping[str, str], known: tuple[Known, ...] = KNOWN) -> tuple[Candidate, ...]:
+def candidates(
+    environment: Mapping[str, str], known: tuple[KnownProvider, ...] = KNOWN_PROVIDERS
+) -> tuple[Candidate, ...]:
     """The known providers whose key is set, and the local ones; an empty variable counts as not set."""
     return tuple(
         Candidate(

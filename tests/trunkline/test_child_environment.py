@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trunkline import child_environment
-from trunkline.environment import KNOWN
+from trunkline.environment import KNOWN_PROVIDERS
 
-SECRETS = {each.key_variable: f"secret of {each.name}" for each in KNOWN if each.key_variable} | {
+SECRETS = {each.key_variable: f"secret of {each.name}" for each in KNOWN_PROVIDERS if each.key_variable} | {
     "ACME_CI_KEY": "secret that trunkline.yaml names",
     "AWS_SECRET_ACCESS_KEY": "secret of a cloud",
     "TRUNKLINE_ADMIN_TOKEN": "secret of the operator",
@@ -48,7 +48,7 @@ def test_the_control_plane_inherits_what_opens_the_store_alone() -> None:
 
 def test_discovery_inherits_what_it_asks_with() -> None:
     found = child_environment.of_discovery(EVERYTHING | {"OPENAI_BASE_URL": "https://o", "NO_PROXY": "a"})
-    keys = {each.key_variable for each in KNOWN if each.key_variable}
+    keys = {each.key_variable for each in KNOWN_PROVIDERS if each.key_variable}
     assert secrets_in(found) == keys | {"OPENAI_BASE_URL", "NO_PROXY", "https_proxy"}
 
 

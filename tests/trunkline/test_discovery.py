@@ -12,7 +12,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import discovery
-from trunkline.environment import Candidate, Known, candidates
+from trunkline.environment import Candidate, KnownProvider, candidates
 
 MODELS = {"/a/v1/models": ["shared", "models/only-a", "shared"], "/b/v1/models": ["shared", "only-b"]}
 
@@ -98,7 +98,7 @@ def test_what_is_stored_is_left_alone() -> None:
     )
 
     document = discovery.missing(
-        stored, [discovery.Found(a, "sk-a", ("mine", "x")), discovery.Found(b, "", ("x", "y"))]
+        stored, [discovery.Discovery(a, "sk-a", ("mine", "x")), discovery.Discovery(b, "", ("x", "y"))]
     )
 
     assert list(document.providers) == [admin.Provider(name="b", dialect="openai", base_url="http://b/v1")]
@@ -115,13 +115,13 @@ def test_providers_are_chosen_by_their_variables() -> None:
         ("ollama", "http://127.0.0.1:11434/v1"),
         ("vllm", "http://127.0.0.1:8000/v1"),
     ]
-    assert candidates({}, (Known("x", "http://x", "X_KEY"),)) == ()
+    assert candidates({}, (KnownProvider("x", "http://x", "X_KEY"),)) == ()
 
 
 def test_what_is_said_where_no_provider_is_usable_is_true() -> None:
     openai = Candidate("openai", "http://a/v1", "OPENAI_API_KEY")
     assert "no key of a known provider is in the environment" in discovery.nothing_found([])
-    unreachable = discovery.nothing_found([discovery.Found(openai, "sk", problem="openai: did not answer")])
+    unreachable = discovery.nothing_found([discovery.Discovery(openai, "sk", problem="openai: did not answer")])
     assert "No provider yet: none of openai could be used (see above)." in unreachable
     assert "no key of a known provider" not in unreachable
     assert "trunkline providers add" in unreachable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from trunkline.environment import KNOWN
+from trunkline.environment import KNOWN_PROVIDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Place:
 _COMPATIBLE = "through its OpenAI-compatible endpoint, which does not offer everything that its own API does"
 _AZURE = "through Azure's v1 API, which takes the deployment's name as the model and no api-version"
 
-_KNOWN = {each.name: Place(each.name, each.base_url, each.key_variable) for each in KNOWN}
+_KNOWN = {each.name: Place(each.name, each.base_url, each.key_variable) for each in KNOWN_PROVIDERS}
 
 PLACES: dict[str, Place] = {
     **_KNOWN,
