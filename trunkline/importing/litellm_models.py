@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trunkline.importing.findings import Findings, Section
-from trunkline.importing.litellm_providers import PLACES, WITHOUT_OPENAI, base_url, split_model
+from trunkline.importing.litellm_providers import PROVIDER_PREFIXES, WITHOUT_OPENAI, base_url, split_model
 from trunkline.importing.numbers import decimal_of, milliseconds, written
 
 _ENVIRON = "os.environ/"
@@ -59,7 +59,7 @@ class Models:
             return
         prefix, upstream = split_model(model)
         prefix = str(parameters.take("custom_llm_provider") or prefix)
-        if prefix in WITHOUT_OPENAI or prefix not in PLACES:
+        if prefix in WITHOUT_OPENAI or prefix not in PROVIDER_PREFIXES:
             self._findings.unsupported(
                 parameters.at("model"),
                 f"{prefix} has no OpenAI-compatible endpoint; {name} is without it",
@@ -88,7 +88,7 @@ class Models:
 
     def _provider(self, parameters: Section, prefix: str) -> str | None:
         """The name of the deployment's provider, which is made where it is new. None if it cannot be reached."""
-        place = PLACES[prefix]
+        place = PROVIDER_PREFIXES[prefix]
         bases = [parameters.take(name) for name in ("api_base", "base_url")]
         given = bases[0] or bases[1]
         if isinstance(given, str) and given.startswith(_ENVIRON):

@@ -9,7 +9,7 @@ from trunkline.environment import KNOWN_PROVIDERS
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProviderPrefix:
     """A provider that a prefix stands for. `base_url` is empty where `api_base` has to name it.
 
     `variable` is where LiteLLM looks for the key if the file gives none. `caveat` says what is different here.
@@ -24,39 +24,43 @@ class Place:
 _COMPATIBLE = "through its OpenAI-compatible endpoint, which does not offer everything that its own API does"
 _AZURE = "through Azure's v1 API, which takes the deployment's name as the model and no api-version"
 
-_KNOWN = {each.name: Place(each.name, each.base_url, each.key_variable) for each in KNOWN_PROVIDERS}
+_KNOWN = {each.name: ProviderPrefix(each.name, each.base_url, each.key_variable) for each in KNOWN_PROVIDERS}
 
-PLACES: dict[str, Place] = {
+PROVIDER_PREFIXES: dict[str, ProviderPrefix] = {
     **_KNOWN,
     "text-completion-openai": _KNOWN["openai"],
-    "custom_openai": Place("custom"),
-    "openai_like": Place("custom"),
-    "litellm_proxy": Place("litellm", variable="LITELLM_PROXY_API_KEY"),
-    "anthropic": Place("anthropic", _KNOWN["anthropic"].base_url, "ANTHROPIC_API_KEY", _COMPATIBLE),
-    "gemini": Place("gemini", _KNOWN["gemini"].base_url, "GEMINI_API_KEY", _COMPATIBLE),
-    "azure": Place("azure", "", "AZURE_API_KEY", _AZURE),
-    "azure_ai": Place("azure-ai", "", "AZURE_AI_API_KEY", _AZURE),
+    "custom_openai": ProviderPrefix("custom"),
+    "openai_like": ProviderPrefix("custom"),
+    "litellm_proxy": ProviderPrefix("litellm", variable="LITELLM_PROXY_API_KEY"),
+    "anthropic": ProviderPrefix("anthropic", _KNOWN["anthropic"].base_url, "ANTHROPIC_API_KEY", _COMPATIBLE),
+    "gemini": ProviderPrefix("gemini", _KNOWN["gemini"].base_url, "GEMINI_API_KEY", _COMPATIBLE),
+    "azure": ProviderPrefix("azure", "", "AZURE_API_KEY", _AZURE),
+    "azure_ai": ProviderPrefix("azure-ai", "", "AZURE_AI_API_KEY", _AZURE),
     "together_ai": _KNOWN["together"],
     "ollama": _KNOWN["ollama"],
     "ollama_chat": _KNOWN["ollama"],
     "hosted_vllm": _KNOWN["vllm"],
     "vllm": _KNOWN["vllm"],
-    "lm_studio": Place("lm-studio", "http://127.0.0.1:1234/v1"),
-    "llamafile": Place("llamafile", "http://127.0.0.1:8080/v1"),
-    "xinference": Place("xinference", "http://127.0.0.1:9997/v1"),
-    "fireworks_ai": Place("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_AI_API_KEY"),
-    "perplexity": Place("perplexity", "https://api.perplexity.ai", "PERPLEXITYAI_API_KEY"),
-    "deepinfra": Place("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
-    "cerebras": Place("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
-    "sambanova": Place("sambanova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
-    "nvidia_nim": Place("nvidia-nim", "https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY"),
-    "moonshot": Place("moonshot", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
-    "dashscope": Place("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
-    "novita": Place("novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"),
-    "nebius": Place("nebius", "https://api.studio.nebius.com/v1", "NEBIUS_API_KEY"),
-    "hyperbolic": Place("hyperbolic", "https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"),
-    "cohere": Place("cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", _COMPATIBLE),
-    "cohere_chat": Place("cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", _COMPATIBLE),
+    "lm_studio": ProviderPrefix("lm-studio", "http://127.0.0.1:1234/v1"),
+    "llamafile": ProviderPrefix("llamafile", "http://127.0.0.1:8080/v1"),
+    "xinference": ProviderPrefix("xinference", "http://127.0.0.1:9997/v1"),
+    "fireworks_ai": ProviderPrefix("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_AI_API_KEY"),
+    "perplexity": ProviderPrefix("perplexity", "https://api.perplexity.ai", "PERPLEXITYAI_API_KEY"),
+    "deepinfra": ProviderPrefix("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
+    "cerebras": ProviderPrefix("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    "sambanova": ProviderPrefix("sambanova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
+    "nvidia_nim": ProviderPrefix("nvidia-nim", "https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY"),
+    "moonshot": ProviderPrefix("moonshot", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+    "dashscope": ProviderPrefix(
+        "dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"
+    ),
+    "novita": ProviderPrefix("novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"),
+    "nebius": ProviderPrefix("nebius", "https://api.studio.nebius.com/v1", "NEBIUS_API_KEY"),
+    "hyperbolic": ProviderPrefix("hyperbolic", "https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"),
+    "cohere": ProviderPrefix("cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", _COMPATIBLE),
+    "cohere_chat": ProviderPrefix(
+        "cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", _COMPATIBLE
+    ),
 }
 
 #: Providers whose API is not OpenAI's, and which have no endpoint that is.
@@ -71,7 +75,7 @@ WITHOUT_OPENAI = frozenset(
 def split_model(model: str) -> tuple[str, str]:
     """The prefix of a `litellm_params.model` and the model's name there; without one it is OpenAI's."""
     prefix, slash, name = model.partition("/")
-    if slash and (prefix in PLACES or prefix in WITHOUT_OPENAI):
+    if slash and (prefix in PROVIDER_PREFIXES or prefix in WITHOUT_OPENAI):
         # What LiteLLM says of how to speak is no part of the name.
         for word in ("responses/", "converse/", "chat/") if prefix in {"azure", "openai", "bedrock"} else ():
             name = name.removeprefix(word)
