@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from trunkline.config import bounded, positions
 from trunkline.config.model import File
-from trunkline.config.secrets import Secrets, Unread
+from trunkline.config.secrets import Secrets, UnresolvedSecrets
 from trunkline.errors import ConfigError
 
 #: What the control plane takes in one message.
@@ -64,7 +64,7 @@ def read_text(path: Path) -> str:
 
 def read_without_secrets(path: Path) -> tuple[File, positions.Document]:
     """As `read`, for callers that use no secret of the file: none is looked up."""
-    return _read(path, Unread())
+    return _read(path, UnresolvedSecrets())
 
 
 def parse(text: str, name: str, secrets: Secrets) -> File:

@@ -51,7 +51,7 @@ class Secrets:
         return None
 
 
-class Unread(Secrets):
+class UnresolvedSecrets(Secrets):
     """Takes every reference for the secret itself: for callers that use none."""
 
     def __init__(self) -> None:
