@@ -45,7 +45,7 @@ _PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditFilter:
     """Which events; every empty field matches all. `since` is Unix seconds."""
 
     actor: str
@@ -55,14 +55,14 @@ class Wanted:
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the flags that say which events, and hands the verb `wanted`."""
+    """Adds the flags that say which events, and hands the verb `event_filter`."""
 
     @click.option("--by", "actor", default="", help="Only what this actor did.")
     @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
     @click.option("--name", default="", help="Only events about the object of this name.")
     @click.option("--since", type=Timestamp(), default=None, help="Ago (7d), or a date (UTC).")
     def with_filter(*, actor: str, object_type: str | None, name: str, since: int | None, **given: Any) -> Any:
-        return verb(wanted=Wanted(actor, object_type or "", name, since or 0), **given)
+        return verb(event_filter=AuditFilter(actor, object_type or "", name, since or 0), **given)
 
     with_filter.__doc__ = verb.__doc__
     with_filter.__name__ = verb.__name__
@@ -87,10 +87,10 @@ Examples:
 @filter_options
 @output_option
 @control_options
-def list_events(*, control: Control, wanted: Wanted, count: int, before: int, output: str) -> None:
+def list_events(*, control: Control, event_filter: AuditFilter, count: int, before: int, output: str) -> None:
     """Who changed what, newest first; json and csv include the object before and after."""
     with control.connect() as api:
-        rows = [_row(each) for each in islice(_events(api, wanted, before, count), count)]
+        rows = [_row(each) for each in islice(_events(api, event_filter, before, count), count)]
         if output == "table":
             _name_nodes(api, rows)
     columns = _SHORT if output == "table" else _COLUMNS
@@ -115,10 +115,10 @@ Examples:
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="[default: stdout]")
 @filter_options
 @control_options
-def export(*, control: Control, wanted: Wanted, form: str, file: Path | None) -> None:
+def export(*, control: Control, event_filter: AuditFilter, form: str, file: Path | None) -> None:
     """Every event with the object before and after, newest first."""
     with control.connect() as api:
-        text = render([_row(each) for each in _events(api, wanted, 0, _PAGE)], _COLUMNS, form)
+        text = render([_row(each) for each in _events(api, event_filter, 0, _PAGE)], _COLUMNS, form)
     if file is None:
         say(text, lines=True)
         return
@@ -159,17 +159,22 @@ def verify(*, control: Control, in_json: bool) -> None:
         sys.exit(1)
 
 
-def _events(api: admin_pb2_grpc.AdminStub, wanted: Wanted, before: int, page: int) -> Iterator[admin.AuditEvent]:
+def _events(
+    api: admin_pb2_grpc.AdminStub, event_filter: AuditFilter, before: int, page: int
+) -> Iterator[admin.AuditEvent]:
     """Newest first, page by page."""
     while True:
         request = admin.ListAuditEventsRequest(
-            page_size=page, before_id=before, object_type=wanted.object_type, object_name=wanted.object_name
+            page_size=page,
+            before_id=before,
+            object_type=event_filter.object_type,
+            object_name=event_filter.object_name,
         )
         events = api.ListAuditEvents(request).events
         for each in events:
-            if each.at_us < wanted.since * 1_000_000:
+            if each.at_us < event_filter.since * 1_000_000:
                 return
-            if not wanted.actor or each.actor == wanted.actor:
+            if not event_filter.actor or each.actor == event_filter.actor:
                 yield each
         if len(events) < page:
             return

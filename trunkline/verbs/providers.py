@@ -20,7 +20,7 @@ from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.parameters import Seconds
 from trunkline.text import say
-from trunkline.verbs.providers_flags import Given, quota_options, quota_words
+from trunkline.verbs.providers_flags import ProviderFlags, quota_options, quota_words
 from trunkline.verbs.providers_quota import quota
 
 _COLUMNS = (
@@ -114,7 +114,7 @@ def add(
         raise click.UsageError("--base-url is required, such as --base-url https://api.openai.com/v1")
     provider = admin.Provider(name=name, dialect="openai")
     _fill(provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage)
-    Given(**more).fill(provider)
+    ProviderFlags(**more).fill(provider)
     with control.connect() as api:
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"+ provider {name}")
@@ -160,7 +160,7 @@ def update(
         _fill(
             provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage
         )
-        Given(**more).fill(provider)
+        ProviderFlags(**more).fill(provider)
         provider.clear_credentials = clear_credentials
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"~ provider {name}")

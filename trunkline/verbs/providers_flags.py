@@ -48,7 +48,7 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ProviderFlags:
     """What the flags say."""
 
     quota: Sequence[model.Quota]
@@ -94,7 +94,7 @@ def _word(quota: quota_pb2.Quota) -> str:
 
 
 def quota_options(command: F) -> F:
-    """Adds the flags, whose values are the fields of Given."""
+    """Adds the flags, whose values are the fields of ProviderFlags."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
