@@ -1,7 +1,7 @@
 """`python -m bench.affinity`: what a conversation's affinity is worth on two nodes with llama.cpp's own server.
 
-Conversations run side by side, turn by turn. Each way has texts of its own, so that none finds what another has
-left in a cache. Prints a table and writes JSON to bench/results/.
+Conversations run side by side, turn by turn. Each variant has its own texts, so that no variant
+finds what another one left in a cache. Prints a table and writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SENTENCE = "The quick brown fox jumps over the lazy dog. "
 
 
 @dataclass
-class Way:
+class Variant:
     """What came of all conversations. Tokens are of prompts; `first_ms` are times to the first token."""
 
     name: str
@@ -51,9 +51,9 @@ class Way:
     first_ms: list[float] = field(default_factory=list)
 
 
-def messages(way: str, conversation: int, turn: int) -> list[dict[str, str]]:
+def messages(variant: str, conversation: int, turn: int) -> list[dict[str, str]]:
     """Of a conversation up to this turn. The answers of a model with random weights would be no text."""
-    said = [{"role": "system", "content": f"{way} {conversation}. {_SENTENCE * 4}"}]
+    said = [{"role": "system", "content": f"{variant} {conversation}. {_SENTENCE * 4}"}]
     for each in range(turn):
         said += [
             {"role": "user", "content": f"Question {each}: {_SENTENCE}"},
@@ -63,12 +63,12 @@ def messages(way: str, conversation: int, turn: int) -> list[dict[str, str]]:
 
 
 async def ask(
-    session: aiohttp.ClientSession, url: str, model: str, way: Way, conversation: int, turn: int
+    session: aiohttp.ClientSession, url: str, model: str, variant: Variant, conversation: int, turn: int
 ) -> None:
     """One turn as a stream."""
     body = {
         "model": model,
-        "messages": messages(way.name, conversation, turn),
+        "messages": messages(variant.name, conversation, turn),
         "max_tokens": 2,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -83,31 +83,33 @@ async def ask(
     except aiohttp.ClientError:
         usage = None
     if usage is None:
-        way.errors += 1
+        variant.errors += 1
         return
-    way.first_ms.append((first - begun) * 1000)
-    way.tokens += usage["prompt_tokens"]
-    way.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    variant.first_ms.append((first - begun) * 1000)
+    variant.tokens += usage["prompt_tokens"]
+    variant.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
 
 
 async def converse(
     url: str, key: str, model: str, name: str, middle: Callable[[], Awaitable[None]] | None = None
-) -> Way:
+) -> Variant:
     """All conversations; `middle` happens at half of their turns, while they run."""
-    way = Way(name)
+    variant = Variant(name)
     headers = {"authorization": f"Bearer {key}"}
     # llama.cpp's server may close a connection just when it is used again, which the gateway hides.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         for turn in range(TURNS):
-            asking = [ask(session, url, model, way, conversation, turn) for conversation in range(CONVERSATIONS)]
+            asking = [
+                ask(session, url, model, variant, conversation, turn) for conversation in range(CONVERSATIONS)
+            ]
             if middle is not None and turn == TURNS // 2:
                 asking.append(middle())
             await asyncio.gather(*asking)
-    return way
+    return variant
 
 
-async def measure(gateway: Gateway, alone: str, nodes: list[tuple[Child, Child]]) -> list[Way]:
+async def measure(gateway: Gateway, alone: str, nodes: list[tuple[Child, Child]]) -> list[Variant]:
     """One server that is asked directly, and both nodes with and without affinity; one of them is killed last."""
     url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
     await _both_serve(gateway)
@@ -138,7 +140,7 @@ async def _both_serve(gateway: Gateway) -> None:
             await asyncio.sleep(0.2)
 
 
-def run(directory: Path) -> list[Way]:
+def run(directory: Path) -> list[Variant]:
     """Raises BenchError."""
     model = directory / "tiny.gguf"
     write(model, context=_CONTEXT, embed=256, feed=1024, layers=8)
@@ -165,18 +167,18 @@ def _server(directory: Path, model: Path, number: int) -> Child:
     return Child([sys.executable, *words], directory / f"llama-{number}.log")
 
 
-def table(ways: list[Way]) -> str:
+def table(variants: list[Variant]) -> str:
     """As Markdown."""
-    alone = ways[0].cached
+    alone = variants[0].cached
     lines = [
         "| | prompt tokens | from the cache | of what one server alone had | first token, median | p90 | errors |",
         "|---|---|---|---|---|---|---|",
     ]
-    for way in ways:
-        deciles = statistics.quantiles(way.first_ms, n=10)
+    for variant in variants:
+        deciles = statistics.quantiles(variant.first_ms, n=10)
         lines.append(
-            f"| {way.name} | {way.tokens:,} | {way.cached:,} | {way.cached / alone:.0%} | "
-            f"{statistics.median(way.first_ms):.0f} ms | {deciles[8]:.0f} ms | {way.errors} |"
+            f"| {variant.name} | {variant.tokens:,} | {variant.cached:,} | {variant.cached / alone:.0%} | "
+            f"{statistics.median(variant.first_ms):.0f} ms | {deciles[8]:.0f} ms | {variant.errors} |"
         )
     return "\n".join(lines)
 
@@ -185,11 +187,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.affinity", description=__doc__)
     parser.parse_args(arguments)
     with exclusive(), tempfile.TemporaryDirectory(prefix="trunkline-bench-") as temporary:
-        ways = run(Path(temporary))
+        variants = run(Path(temporary))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(way) for way in ways], indent=2) + "\n")
-    print(table(ways))
-    return 1 if any(way.errors for way in ways) else 0
+    RESULTS.write_text(json.dumps([asdict(variant) for variant in variants], indent=2) + "\n")
+    print(table(variants))
+    return 1 if any(variant.errors for variant in variants) else 0
 
 
 if __name__ == "__main__":

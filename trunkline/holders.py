@@ -24,7 +24,7 @@ Edit = Callable[[Sequence[policy.Limit]], Iterable[policy.Limit]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChangeResult:
     """What the control plane said to a change."""
 
     propagation: admin.Propagation
@@ -81,7 +81,7 @@ def every(api: AdminStub) -> list[tuple[Holder, Sequence[policy.Limit]]]:
     ]
 
 
-def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
+def change(api: AdminStub, holder: Holder, edit: Edit) -> ChangeResult:
     """Replaces the holder's limits by what `edit` makes of them. Raises UsageError: there is no such holder."""
     match holder.kind:
         case "org":
@@ -89,24 +89,24 @@ def change(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
             organisation = _only(holder, [(each.name, each) for each in stored])
             _edit(organisation, edit)
             put = api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
-            return Answer(put.propagation, put.warnings)
+            return ChangeResult(put.propagation, put.warnings)
         case "route":
             found = api.ListRoutes(admin.ListRoutesRequest()).routes
             route = _only(holder, [(_route_name(each), each) for each in found])
             _edit(route, edit)
             stored_route = api.PutRoute(admin.PutRouteRequest(route=route))
-            return Answer(stored_route.propagation, stored_route.warnings)
+            return ChangeResult(stored_route.propagation, stored_route.warnings)
         case _:
             return _change_key(api, holder, edit)
 
 
-def _change_key(api: AdminStub, holder: Holder, edit: Edit) -> Answer:
+def _change_key(api: AdminStub, holder: Holder, edit: Edit) -> ChangeResult:
     keys = api.ListKeys(admin.ListKeysRequest()).keys
     by_id = [each for each in keys if each.id == holder.name]
     key = by_id[0] if by_id else _only(holder, [(names.key_label(each), each) for each in keys])
     limits = list(edit(key.limits))
     request = admin.UpdateKeyRequest(id=key.id, version=key.version, limits=limits, clear_limits=not limits)
-    return Answer(api.UpdateKey(request).propagation)
+    return ChangeResult(api.UpdateKey(request).propagation)
 
 
 def _edit(holder: _Limited, edit: Edit) -> None:
