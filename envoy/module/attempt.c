@@ -23,15 +23,15 @@ static bool has_flag(struct span flags, char flag) {
   return flags.size && memchr(flags.data, flag, flags.size) != NULL;
 }
 
-static bool find_target(struct dress *dress) {
-  struct target *target = &dress->target;
+static bool find_target(struct attempt *attempt) {
+  struct target *target = &attempt->target;
   struct span text;
-  if (!CALLBACK(http_get_metadata_string)(dress->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"),
+  if (!CALLBACK(http_get_metadata_string)(attempt->filter.envoy, METADATA_HOST, SPAN("trunkline"), SPAN("dress"),
                                           &text)) {
     return false;
   }
-  buffer_add(&dress->metadata, text);
-  text = buffer_span(&dress->metadata);
+  buffer_add(&attempt->metadata, text);
+  text = buffer_span(&attempt->metadata);
   struct span flags = span_next(&text, ' ');
   *target = (struct target){
       .understands_usage = has_flag(flags, 'u'),
@@ -42,17 +42,17 @@ static bool find_target(struct dress *dress) {
   target->credential = span_next(&text, ' ');
   target->id = span_next(&text, ' ');
   target->model = text;
-  if (!target->node && !span_is(target->credential, NONE)) dress->redactor = redactor_of(target->credential);
+  if (!target->node && !span_is(target->credential, NONE)) attempt->redactor = redactor_of(target->credential);
   return target->id.size > 0;
 }
 
 // Headers persist into the next attempt and the body does not, so every header is written anew each time.
-static void dress_headers(struct dress *dress) {
-  envoy_filter envoy = dress->filter.envoy;
-  const struct target *target = &dress->target;
+static void prepare_headers(struct attempt *attempt) {
+  envoy_filter envoy = attempt->filter.envoy;
+  const struct target *target = &attempt->target;
   struct buffer value = {0};
   if (!span_is(target->prefix, NONE)) buffer_add(&value, target->prefix);
-  buffer_add(&value, dress->request->path);
+  buffer_add(&value, attempt->request->path);
   header_set(envoy, REQUEST_HEADERS, SPAN(":path"), buffer_span(&value));
 
   value.size = 0;
@@ -68,17 +68,18 @@ static void dress_headers(struct dress *dress) {
   // Without the header, any coding would do, and the usage could not be read.
   header_set(envoy, REQUEST_HEADERS, SPAN("accept-encoding"), SPAN("identity"));
 
-  if (dress->request->sticky && dress->request->attempts == 1) header_remove(envoy, REQUEST_HEADERS, AFFINITY_HEADER);
+  if (attempt->request->sticky && attempt->request->attempts == 1)
+    header_remove(envoy, REQUEST_HEADERS, AFFINITY_HEADER);
   if (target->node) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"), target->credential);
-  } else if (dress->request->attempts > 1) {
+  } else if (attempt->request->attempts > 1) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"));
   }
   // What is fetched names no model, by which a node finds the local server. No other attempt follows this one.
-  if (target->node && dress->request->fetches) header_set(envoy, REQUEST_HEADERS, MODEL_HEADER, target->model);
+  if (target->node && attempt->request->fetches) header_set(envoy, REQUEST_HEADERS, MODEL_HEADER, target->model);
   if (target->node && target->own) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"), SPAN("1"));
-  } else if (dress->request->attempts > 1) {
+  } else if (attempt->request->attempts > 1) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"));
   }
 }
@@ -94,38 +95,38 @@ static void add_text(struct buffer *into, struct span name) {
 // What stands in this body for the model's name at the target: a JSON string, or in a form the name itself. Where the
 // request names none, the beginning of the object or form goes before it. A name has no control characters, so nothing
 // but its quotes and backslashes is escaped in the string.
-static struct span model_there(struct dress *dress) {
-  struct span name = dress->target.model, opening = dress->request->model.text;
-  if (dress->request->model_kind == 'j') return name;
-  dress->model.size = 0;
-  switch (dress->request->model_kind) {
+static struct span model_there(struct attempt *attempt) {
+  struct span name = attempt->target.model, opening = attempt->request->model.text;
+  if (attempt->request->model_kind == 'j') return name;
+  attempt->model.size = 0;
+  switch (attempt->request->model_kind) {
     case 'o':
-      buffer_add(&dress->model, SPAN("{\"model\":"));
-      buffer_add(&dress->model, name);
-      buffer_add(&dress->model, SPAN(","));
+      buffer_add(&attempt->model, SPAN("{\"model\":"));
+      buffer_add(&attempt->model, name);
+      buffer_add(&attempt->model, SPAN(","));
       break;
     case 'p':
-      buffer_add(&dress->model, opening);
-      buffer_add(&dress->model, SPAN("\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n"));
-      add_text(&dress->model, name);
-      buffer_add(&dress->model, SPAN("\r\n"));
-      buffer_add(&dress->model, opening);
+      buffer_add(&attempt->model, opening);
+      buffer_add(&attempt->model, SPAN("\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n"));
+      add_text(&attempt->model, name);
+      buffer_add(&attempt->model, SPAN("\r\n"));
+      buffer_add(&attempt->model, opening);
       break;
     default:
-      add_text(&dress->model, name);
+      add_text(&attempt->model, name);
   }
-  return buffer_span(&dress->model);
+  return buffer_span(&attempt->model);
 }
 
 static struct filter *new(void *config, envoy_filter envoy) {
   (void)config, (void)envoy;
-  struct dress *dress = allocate(sizeof *dress);
-  memset(dress, 0, sizeof *dress);
-  return &dress->filter;
+  struct attempt *attempt = allocate(sizeof *attempt);
+  memset(attempt, 0, sizeof *attempt);
+  return &attempt->filter;
 }
 
 // Answers the client in the target's place. Envoy takes nothing from that, neither about the host nor for a retry.
-static void answer_instead(struct dress *dress, struct word word, struct span details) {
+static void answer_instead(struct attempt *attempt, struct word word, struct span details) {
   struct span after = {word.retry_after, strlen(word.retry_after)};
   uint64_t seconds = 0;
   bool told = span_number(after, &seconds);
@@ -135,9 +136,9 @@ static void answer_instead(struct dress *dress, struct word word, struct span de
                              {SPAN("retry-after"), after},
                              {SPAN("retry-after-ms"), buffer_span(&milliseconds)},
                              {SPAN("x-should-retry"), worth_waiting(seconds)}};
-  dress->answered = true;
+  attempt->answered = true;
   CALLBACK(http_send_response)
-  (dress->filter.envoy, word.status, headers, told ? sizeof headers / sizeof *headers : 1, word.body, details);
+  (attempt->filter.envoy, word.status, headers, told ? sizeof headers / sizeof *headers : 1, word.body, details);
   buffer_free(&milliseconds);
 }
 
@@ -149,9 +150,9 @@ static bool is_connected(envoy_filter envoy) {
 
 // Has Envoy send the request to another node than this one, which rests, and with STATUS_EJECT eject this one. Not at
 // once: the router is about to send this attempt.
-static void move_on_soon(struct dress *dress, unsigned status) {
-  envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(dress->filter.envoy);
-  dress->answered = true;
+static void move_on_soon(struct attempt *attempt, unsigned status) {
+  envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(attempt->filter.envoy);
+  attempt->answered = true;
   CALLBACK(http_filter_scheduler_commit)(scheduler, status);
   CALLBACK(http_filter_scheduler_delete)(scheduler);
 }
@@ -160,35 +161,35 @@ static void scheduled(struct filter *filter, uint64_t event) {
   bool ejects = event == STATUS_EJECT;
   struct header headers[] = {{SPAN(":status"), ejects ? SPAN("503") : SPAN("497")}};
   // Where Envoy does not send the request on after all, the client gets this.
-  if (!ejects) ((struct dress *)filter)->request->status = 429;
+  if (!ejects) ((struct attempt *)filter)->request->status = 429;
   CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
 }
 
 static enum headers_status request_headers(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  struct request *request = dress->request = request_of(filter->envoy);
+  struct attempt *attempt = (struct attempt *)filter;
+  struct request *request = attempt->request = request_of(filter->envoy);
   // Nothing reaches a target that the translator has not let through, or that we know nothing of.
-  if (!request || !find_target(dress)) {
-    answer_instead(dress, MISTAKEN, SPAN("trunkline_undressed"));
+  if (!request || !find_target(attempt)) {
+    answer_instead(attempt, MISTAKEN, SPAN("trunkline_undressed"));
     return HEADERS_STOP;
   }
   const struct choice *choice = &request->choice;
-  dress->host = dress->target.node ? host_of_node(request->cluster, dress->target.credential) : request->cluster;
+  attempt->host = attempt->target.node ? host_of_node(request->cluster, attempt->target.credential) : request->cluster;
   choice_begin(&request->choice);
   if (choice->verdict == CHOICE_GIVE_UP) {
-    answer_instead(dress, last_word(&request->outcome), SPAN("trunkline_nothing_left"));
+    answer_instead(attempt, last_word(&request->outcome), SPAN("trunkline_nothing_left"));
     return HEADERS_STOP;
   }
-  bool others = dress->target.node && choice->others && choice->more;
+  bool others = attempt->target.node && choice->others && choice->more;
   if (others && !hosts_are_open()) {
-    enum host_state state = hosts_state(dress->host, request_caller(request), 0, hosts_now());
+    enum host_state state = hosts_state(attempt->host, request_caller(request), 0, hosts_now());
     if (state >= HOST_RESTS && is_connected(filter->envoy)) {
-      move_on_soon(dress, state == HOST_PAUSED ? STATUS_RETRY : STATUS_EJECT);
+      move_on_soon(attempt, state == HOST_PAUSED ? STATUS_RETRY : STATUS_EJECT);
       return HEADERS_STOP;
     }
   }
-  dress->asked = true;
-  dress->runs = !dress->target.node && running_begin(dress->host);
+  attempt->asked = true;
+  attempt->runs = !attempt->target.node && running_begin(attempt->host);
   // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   facts_clear(&request->facts);
@@ -196,22 +197,23 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   live_lock();
   request->attempts++;
   request->target.size = 0;
-  buffer_add(&request->target, dress->target.id);
+  buffer_add(&request->target, attempt->target.id);
   live_unlock();
-  dress_headers(dress);
-  dress->edits_model = request->model_kind && !span_is(request->model.text, model_there(dress));
-  dress->edits_usage = request->wants_usage && dress->target.understands_usage;
-  return !last && (dress->edits_model || dress->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
+  prepare_headers(attempt);
+  attempt->edits_model = request->model_kind && !span_is(request->model.text, model_there(attempt));
+  attempt->edits_usage = request->wants_usage && attempt->target.understands_usage;
+  return !last && (attempt->edits_model || attempt->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
 }
 
 // `body` with the edits, in the order of their places.
-static bool splice(struct dress *dress, struct span body, struct buffer *into) {
+static bool splice(struct attempt *attempt, struct span body, struct buffer *into) {
   struct edit edits[2];
   int count = 0;
-  if (dress->edits_model) {
-    edits[count++] = (struct edit){dress->request->model.offset, dress->request->model.length, model_there(dress)};
+  if (attempt->edits_model) {
+    edits[count++] =
+        (struct edit){attempt->request->model.offset, attempt->request->model.length, model_there(attempt)};
   }
-  if (dress->edits_usage) edits[count++] = dress->request->usage;
+  if (attempt->edits_usage) edits[count++] = attempt->request->usage;
   if (count == 2 && edits[1].offset < edits[0].offset) {
     struct edit first = edits[1];
     edits[1] = edits[0];
@@ -230,12 +232,12 @@ static bool splice(struct dress *dress, struct span body, struct buffer *into) {
 }
 
 // Edits the body, whose last part is there as `last`. False if that cannot be: then the client has its answer.
-static bool edit_body(struct dress *dress, int last) {
-  envoy_filter envoy = dress->filter.envoy;
+static bool edit_body(struct attempt *attempt, int last) {
+  envoy_filter envoy = attempt->filter.envoy;
   struct buffer body = {0}, edited = {0};
   body_copy(envoy, BUFFERED_REQUEST, &body);
   if (last != BUFFERED_REQUEST) body_copy(envoy, last, &body);
-  bool whole = splice(dress, buffer_span(&body), &edited);
+  bool whole = splice(attempt, buffer_span(&body), &edited);
   if (whole) {
     struct buffer length = {0};
     buffer_add_number(&length, edited.size);
@@ -244,7 +246,7 @@ static bool edit_body(struct dress *dress, int last) {
     body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
     body_replace(envoy, last, buffer_span(&edited));
   } else {
-    answer_instead(dress, MISTAKEN, SPAN("trunkline_edit_outside_body"));
+    answer_instead(attempt, MISTAKEN, SPAN("trunkline_edit_outside_body"));
   }
   buffer_free(&body);
   buffer_free(&edited);
@@ -252,35 +254,35 @@ static bool edit_body(struct dress *dress, int last) {
 }
 
 static enum body_status request_body(struct filter *filter, bool last) {
-  struct dress *dress = (struct dress *)filter;
-  if (!dress->edits_model && !dress->edits_usage) return BODY_CONTINUE;
-  return last && edit_body(dress, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
+  struct attempt *attempt = (struct attempt *)filter;
+  if (!attempt->edits_model && !attempt->edits_usage) return BODY_CONTINUE;
+  return last && edit_body(attempt, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
 }
 
 // Behind a body that had no last part.
 static enum trailers_status request_trailers(struct filter *filter) {
-  struct dress *dress = (struct dress *)filter;
-  if (!dress->edits_model && !dress->edits_usage) return TRAILERS_CONTINUE;
-  return edit_body(dress, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
+  struct attempt *attempt = (struct attempt *)filter;
+  if (!attempt->edits_model && !attempt->edits_usage) return TRAILERS_CONTINUE;
+  return edit_body(attempt, BUFFERED_REQUEST) ? TRAILERS_CONTINUE : TRAILERS_STOP;
 }
 
 static void destroy(struct filter *filter) {
-  struct dress *dress = (struct dress *)filter;
-  if (dress->asked && !dress->answered) dress->request->missed = dress->host;
-  if (dress->runs) running_end(dress->host);
-  buffer_free(&dress->metadata);
-  buffer_free(&dress->model);
-  buffer_free(&dress->held);
-  redactor_free(&dress->redactor);
-  answer_free(&dress->answer);
-  if (dress->request) request_release(dress->request);
-  free(dress);
+  struct attempt *attempt = (struct attempt *)filter;
+  if (attempt->asked && !attempt->answered) attempt->request->missed = attempt->host;
+  if (attempt->runs) running_end(attempt->host);
+  buffer_free(&attempt->metadata);
+  buffer_free(&attempt->model);
+  buffer_free(&attempt->held);
+  redactor_free(&attempt->redactor);
+  answer_free(&attempt->answer);
+  if (attempt->request) request_release(attempt->request);
+  free(attempt);
 }
 
 // It has no settings; something must be given out for one that is accepted.
-static void *configure(struct span config) { return config.size == 0 ? (void *)&dress_filter : NULL; }
+static void *configure(struct span config) { return config.size == 0 ? (void *)&attempt_filter : NULL; }
 
-const struct filter_kind dress_filter = {
+const struct filter_kind attempt_filter = {
     .configure = configure,
     .new = new,
     .request_headers = request_headers,

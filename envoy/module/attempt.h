@@ -17,7 +17,7 @@ struct target {
   struct span prefix, credential, id, model;
 };
 
-struct dress {
+struct attempt {
   struct filter filter;
   struct request *request;
   struct buffer metadata;  // what `target` points into: Envoy may replace its own at any time

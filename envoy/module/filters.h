@@ -32,5 +32,5 @@ struct filter {
 
 // Asks the translator about every request, and routes it as that says.
 extern const struct filter_kind authorise_filter;
-// Dresses one attempt for the target that Envoy chose for it, and sees what it used.
-extern const struct filter_kind dress_filter;
+// Prepares one attempt for the target that Envoy chose for it, and sees what it used.
+extern const struct filter_kind attempt_filter;

@@ -12,7 +12,7 @@ struct config {
 static const struct {
   struct span name;
   const struct filter_kind *kind;
-} FILTERS[] = {{SPAN("authorise"), &authorise_filter}, {SPAN("dress"), &dress_filter}};
+} FILTERS[] = {{SPAN("authorise"), &authorise_filter}, {SPAN("dress"), &attempt_filter}};
 
 static struct filter *of(const void *filter) { return (struct filter *)filter; }
 

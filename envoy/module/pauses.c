@@ -18,12 +18,12 @@ enum {
 };
 
 // Tells the operator. The target's id tells which of its credentials it is.
-static void log_pause(const struct dress *dress, struct span what, uint64_t ms) {
+static void log_pause(const struct attempt *attempt, struct span what, uint64_t ms) {
   struct buffer line = {0};
   buffer_add(&line, SPAN("trunkline: the target "));
-  buffer_add(&line, dress->target.id);
+  buffer_add(&line, attempt->target.id);
   buffer_add(&line, what);
-  buffer_add_number(&line, dress->head.status);
+  buffer_add_number(&line, attempt->head.status);
   buffer_add(&line, SPAN("); others are asked instead for "));
   buffer_add_number(&line, (ms + 999) / 1000);
   buffer_add(&line, SPAN(" s at least"));
@@ -38,44 +38,47 @@ static bool may_log_limit(void) {
   return (!before || now - before >= LOGGED_EVERY_MS) && atomic_compare_exchange_strong(&logged, &before, now);
 }
 
-static bool pause_limited(struct dress *dress) {
-  const struct advice *advice = &dress->head.advice;
-  if (dress->target.node && advice->wait_ms < SHORTEST_OF_MACHINE_MS) return false;
+static bool pause_limited(struct attempt *attempt) {
+  const struct advice *advice = &attempt->head.advice;
+  if (attempt->target.node && advice->wait_ms < SHORTEST_OF_MACHINE_MS) return false;
   struct pause pause = {.cause = 429, .for_all = advice->exhausted, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
   pause.stated = advice->wait_ms > 0;
   if (!pause.stated) pause.ms = LIMITED_MS, pause.most_ms = LONGEST_LIMITED_MS;
-  if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
-    log_pause(dress, SPAN(" is at its limit ("), pause.ms);
+  if (request_paused(attempt->request, attempt->host, pause) && may_log_limit()) {
+    log_pause(attempt, SPAN(" is at its limit ("), pause.ms);
   }
   return true;
 }
 
 // Only the credential is to blame for 401 and 498. 402 and 403 may be the request's own: too dear for what is left of
 // the account, or not what the provider's rules allow.
-static bool pause_refused(struct dress *dress) {
-  if (dress->target.node) return false;
-  bool for_all = dress->head.status == 401 || dress->head.status == 498;
-  const struct pause pause = {
-      .cause = dress->head.status, .for_all = for_all, .stated = true, .ms = REFUSED_MS, .most_ms = LONGEST_REFUSED_MS};
-  if (request_paused(dress->request, dress->request->credential, pause)) {
-    log_pause(dress, SPAN(" refuses its credential ("), pause.ms);
+static bool pause_refused(struct attempt *attempt) {
+  if (attempt->target.node) return false;
+  bool for_all = attempt->head.status == 401 || attempt->head.status == 498;
+  const struct pause pause = {.cause = attempt->head.status,
+                              .for_all = for_all,
+                              .stated = true,
+                              .ms = REFUSED_MS,
+                              .most_ms = LONGEST_REFUSED_MS};
+  if (request_paused(attempt->request, attempt->request->credential, pause)) {
+    log_pause(attempt, SPAN(" refuses its credential ("), pause.ms);
   }
   return true;
 }
 
-void pause_ahead(const struct dress *dress) {
-  const struct advice *advice = &dress->head.advice;
+void pause_ahead(const struct attempt *attempt) {
+  const struct advice *advice = &attempt->head.advice;
   running_watch();
-  if (!dress->target.node) headroom_take(dress->host, advice->quotas, advice->quota_count, hosts_now());
-  if (dress->target.node || dress->head.status == 429 || !advice->exhausted) return;
+  if (!attempt->target.node) headroom_take(attempt->host, advice->quotas, advice->quota_count, hosts_now());
+  if (attempt->target.node || attempt->head.status == 429 || !advice->exhausted) return;
   struct pause pause = {
       .cause = CAUSE_QUOTA, .for_all = true, .stated = true, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
   if (!pause.ms) pause.stated = false, pause.ms = pause.most_ms = LIMITED_MS;
-  if (request_paused(dress->request, dress->host, pause) && may_log_limit()) {
-    log_pause(dress, SPAN(" has used up its quota ("), pause.ms);
+  if (request_paused(attempt->request, attempt->host, pause) && may_log_limit()) {
+    log_pause(attempt, SPAN(" has used up its quota ("), pause.ms);
   }
 }
 
-bool pause_after(struct dress *dress, enum fate fate) {
-  return fate == FATE_LIMITED ? pause_limited(dress) : fate == FATE_REFUSED && pause_refused(dress);
+bool pause_after(struct attempt *attempt, enum fate fate) {
+  return fate == FATE_LIMITED ? pause_limited(attempt) : fate == FATE_REFUSED && pause_refused(attempt);
 }

@@ -9,7 +9,7 @@
 #include "peek.h"
 #include "running.h"
 
-static struct dress *of(struct filter *filter) { return (struct dress *)filter; }
+static struct attempt *of(struct filter *filter) { return (struct attempt *)filter; }
 
 static void set_number(envoy_filter envoy, struct span name, uint64_t number) {
   struct buffer text = {0};
@@ -19,231 +19,231 @@ static void set_number(envoy_filter envoy, struct span name, uint64_t number) {
 }
 
 // Gives the client `body`, which is JSON, in the place of the target's own.
-static void replace_body(struct dress *dress, struct span body) {
-  envoy_filter envoy = dress->filter.envoy;
+static void replace_body(struct attempt *attempt, struct span body) {
+  envoy_filter envoy = attempt->filter.envoy;
   header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
   set_number(envoy, SPAN("content-length"), body.size);
   header_remove(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
-  dress->instead = body;
+  attempt->instead = body;
 }
 
 // Shows Envoy a status that says what to do, in the place of `status`, which the client sees in the end.
-static void show(struct dress *dress, unsigned shown, unsigned status) {
-  set_number(dress->filter.envoy, SPAN(":status"), shown);
-  dress->request->status = status;
+static void show(struct attempt *attempt, unsigned shown, unsigned status) {
+  set_number(attempt->filter.envoy, SPAN(":status"), shown);
+  attempt->request->status = status;
 }
 
 // The answer is a failure, and `status` what the client sees if it is the last word.
-static void fail(struct dress *dress, unsigned status) {
-  struct outcome *outcome = &dress->request->outcome;
+static void fail(struct attempt *attempt, unsigned status) {
+  struct outcome *outcome = &attempt->request->outcome;
   outcome->status = status;
-  memcpy(outcome->retry_after, dress->head.retry_after, sizeof outcome->retry_after);
+  memcpy(outcome->retry_after, attempt->head.retry_after, sizeof outcome->retry_after);
   // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
-  const struct choice *choice = &dress->request->choice;
-  bool eject = dress->target.node && choice->others && choice->more && hosts_suspects(dress->host);
+  const struct choice *choice = &attempt->request->choice;
+  bool eject = attempt->target.node && choice->others && choice->more && hosts_suspects(attempt->host);
   // What has paused would only say the same again; of machines, the second try meets another one.
-  bool more = dress->paused && !dress->target.node ? choice->elsewhere : choice->more;
-  show(dress, eject ? STATUS_EJECT : more ? STATUS_RETRY : STATUS_FINAL, status);
+  bool more = attempt->paused && !attempt->target.node ? choice->elsewhere : choice->more;
+  show(attempt, eject ? STATUS_EJECT : more ? STATUS_RETRY : STATUS_FINAL, status);
 }
 
 // Tells the operator, once a minute.
-static void log_unknown_model(const struct dress *dress) {
+static void log_unknown_model(const struct attempt *attempt) {
   enum { EVERY_MS = 60000 };
   static atomic_uint_fast64_t logged;
   uint64_t now = hosts_now(), before = logged;
   if ((before && now - before < EVERY_MS) || !atomic_compare_exchange_strong(&logged, &before, now)) return;
   struct buffer line = {0};
   buffer_add(&line, SPAN("trunkline: the target "));
-  buffer_add(&line, dress->target.id);
+  buffer_add(&line, attempt->target.id);
   buffer_add(&line, SPAN(" does not know its model; requests go on to the next target"));
   CALLBACK(log)(LOG_WARNING, buffer_span(&line));
   buffer_free(&line);
 }
 
 // The answer is one: it passes.
-static void serve(struct dress *dress) {
-  dress->answered = true;
-  request_served_by(dress->request, dress->host);
+static void serve(struct attempt *attempt) {
+  attempt->answered = true;
+  request_served_by(attempt->request, attempt->host);
 }
 
 // The answer is none for the client, at least not as it is.
-static void reject(struct dress *dress, enum fate fate) {
-  struct request *request = dress->request;
-  const struct head *head = &dress->head;
+static void reject(struct attempt *attempt, enum fate fate) {
+  struct request *request = attempt->request;
+  const struct head *head = &attempt->head;
   struct buffer status = {0};
   buffer_add_number(&status, head->status);
   request_failed(request, buffer_span(&status));
   buffer_free(&status);
   if (request->charge.account) charge_settle(&request->charge, 0, hosts_now());
-  dress->answered = true;
-  dress->answer.kind = ANSWER_IGNORED;
-  dress->paused = pause_after(dress, fate);
+  attempt->answered = true;
+  attempt->answer.kind = ANSWER_IGNORED;
+  attempt->paused = pause_after(attempt, fate);
   bool counts = fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER;
-  if (counts && !dress->paused) request_failed_at(request, dress->host);
+  if (counts && !attempt->paused) request_failed_at(request, attempt->host);
   switch (fate) {
     case FATE_REFUSED:
-      replace_body(dress, refused_word(head->status));
-      fail(dress, 502);
+      replace_body(attempt, refused_word(head->status));
+      fail(attempt, 502);
       break;
     case FATE_IMPROPER:
-      if (!dress->instead.size) replace_body(dress, improper_word());
-      fail(dress, 502);
+      if (!attempt->instead.size) replace_body(attempt, improper_word());
+      fail(attempt, 502);
       break;
     case FATE_LIMITED:
       choice_busy(&request->choice);
       // fall through
     case FATE_FAILED:
-      if (head->page) replace_body(dress, page_word());
-      fail(dress, head->status);
+      if (head->page) replace_body(attempt, page_word());
+      fail(attempt, head->status);
       break;
     case FATE_UNABLE:
-      if (head->page) replace_body(dress, page_word());
-      show(dress, STATUS_FINAL, head->status);
+      if (head->page) replace_body(attempt, page_word());
+      show(attempt, STATUS_FINAL, head->status);
       break;
     case FATE_SERVED:
     case FATE_CLIENT:
     case FATE_MISSING:
-      if (head->status >= STATUS_FINAL) show(dress, STATUS_FINAL, head->status);
+      if (head->status >= STATUS_FINAL) show(attempt, STATUS_FINAL, head->status);
       break;
   }
 }
 
 // What is followed for its cost; also what its first bytes are worth looking at.
-static void follow_as(struct dress *dress) {
-  const struct head *head = &dress->head;
-  dress->answer.kind = head->encoded || dress->request->fetches ? ANSWER_IGNORED : head->kind;
+static void follow_as(struct attempt *attempt) {
+  const struct head *head = &attempt->head;
+  attempt->answer.kind = head->encoded || attempt->request->fetches ? ANSWER_IGNORED : head->kind;
   if (head->encoded) {
-    facts_word(&dress->request->facts, WORD_CODING, (struct span){head->coding, strlen(head->coding)});
+    facts_word(&attempt->request->facts, WORD_CODING, (struct span){head->coding, strlen(head->coding)});
   }
-  dress->holds = dress->answer.kind == ANSWER_EVENTS  ? HELD_EVENTS
-                 : dress->answer.kind == ANSWER_PLAIN ? HELD_JSON
-                                                      : HELD_NOTHING;
+  attempt->holds = attempt->answer.kind == ANSWER_EVENTS  ? HELD_EVENTS
+                   : attempt->answer.kind == ANSWER_PLAIN ? HELD_JSON
+                                                          : HELD_NOTHING;
 }
 
 // What has to be left of the target's quotas: for the requests that it may not have counted yet, and for another one
 // like this.
-static struct need need_after(struct dress *dress) {
-  if (dress->runs) running_end(dress->host);
-  dress->runs = false;
+static struct need need_after(struct attempt *attempt) {
+  if (attempt->runs) running_end(attempt->host);
+  attempt->runs = false;
   if (!running_is_watched()) return (struct need){1, 1};
-  uint64_t running = running_count(dress->host);
-  return (struct need){.requests = running ? running : 1, .tokens = request_tokens(dress->request)};
+  uint64_t running = running_count(attempt->host);
+  return (struct need){.requests = running ? running : 1, .tokens = request_tokens(attempt->request)};
 }
 
 enum headers_status verdict_headers(struct filter *filter, bool last) {
-  struct dress *dress = of(filter);
-  struct request *request = dress->request;
+  struct attempt *attempt = of(filter);
+  struct request *request = attempt->request;
   envoy_filter envoy = filter->envoy;
-  if (!request || dress->answered) return HEADERS_CONTINUE;
-  const struct head *head = &dress->head;
-  clean_headers(envoy, dress->redactor.secret, need_after(dress), &request->upstream_id, &dress->head);
+  if (!request || attempt->answered) return HEADERS_CONTINUE;
+  const struct head *head = &attempt->head;
+  clean_headers(envoy, attempt->redactor.secret, need_after(attempt), &request->upstream_id, &attempt->head);
   if (request->upstream_id.size) {
     header_set(envoy, RESPONSE_HEADERS, SPAN("x-trunkline-upstream-request-id"), buffer_span(&request->upstream_id));
   }
   bool empty = last || head->empty;
   enum fate fate = fate_of(head->status, head->page, empty);
-  if (!hosts_are_open()) hosts_answered(dress->host, hosts_now());
-  if (head->tells_quota) pause_ahead(dress);
+  if (!hosts_are_open()) hosts_answered(attempt->host, hosts_now());
+  if (head->tells_quota) pause_ahead(attempt);
   if (fate == FATE_SERVED) {
-    follow_as(dress);
-    if (dress->holds) return HEADERS_STOP;
-    serve(dress);
+    follow_as(attempt);
+    if (attempt->holds) return HEADERS_STOP;
+    serve(attempt);
   } else if (fate == FATE_MISSING && !empty) {
-    dress->holds = HELD_MISSING;
+    attempt->holds = HELD_MISSING;
     return HEADERS_STOP;
   } else {
-    reject(dress, fate);
-    if (last && dress->instead.size) {
-      CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, dress->instead);
-      dress->swallows = true;
+    reject(attempt, fate);
+    if (last && attempt->instead.size) {
+      CALLBACK(http_append_body)(envoy, BUFFERED_RESPONSE, attempt->instead);
+      attempt->swallows = true;
     }
   }
   return HEADERS_CONTINUE;
 }
 
 // The first bytes are an error, or nothing.
-static void reject_held(struct dress *dress) {
-  struct span text = buffer_span(&dress->held);
-  struct span object = dress->holds == HELD_EVENTS ? peek_event_object(text) : peek_object_of(text);
+static void reject_held(struct attempt *attempt) {
+  struct span text = buffer_span(&attempt->held);
+  struct span object = attempt->holds == HELD_EVENTS ? peek_event_object(text) : peek_object_of(text);
   // An error's own object is in a shape that clients know, and says more than we could.
-  if (object.size) replace_body(dress, object);
-  reject(dress, FATE_IMPROPER);
+  if (object.size) replace_body(attempt, object);
+  reject(attempt, FATE_IMPROPER);
 }
 
-static void settle_missing(struct dress *dress) {
-  if (!peek_unknown_model(buffer_span(&dress->held))) {
-    reject(dress, FATE_MISSING);
+static void settle_missing(struct attempt *attempt) {
+  if (!peek_unknown_model(buffer_span(&attempt->held))) {
+    reject(attempt, FATE_MISSING);
     return;
   }
-  log_unknown_model(dress);
-  replace_body(dress, unknown_model_word());
-  reject(dress, FATE_IMPROPER);
+  log_unknown_model(attempt);
+  replace_body(attempt, unknown_model_word());
+  reject(attempt, FATE_IMPROPER);
 }
 
-static enum peek peek(const struct dress *dress, struct span text, bool last) {
-  return dress->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
+static enum peek peek(const struct attempt *attempt, struct span text, bool last) {
+  return attempt->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
 }
 
 // The answer that was held is one.
-static void serve_held(struct dress *dress) {
-  serve(dress);
-  if (dress->holds == HELD_EVENTS) {
-    dress->request->streamed = true;
-    header_remove(dress->filter.envoy, RESPONSE_HEADERS, SPAN("content-length"));
+static void serve_held(struct attempt *attempt) {
+  serve(attempt);
+  if (attempt->holds == HELD_EVENTS) {
+    attempt->request->streamed = true;
+    header_remove(attempt->filter.envoy, RESPONSE_HEADERS, SPAN("content-length"));
   }
-  dress->holds = HELD_NOTHING;
+  attempt->holds = HELD_NOTHING;
 }
 
 // Looks at the first piece where it is. Returns whether that is enough, as it nearly always is: then nothing is copied.
-static bool settle_at_once(struct dress *dress, const struct slices *received, bool last) {
-  if (dress->held.size || dress->holds == HELD_MISSING || !received->count) return false;
-  if (peek(dress, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
-  serve_held(dress);
+static bool settle_at_once(struct attempt *attempt, const struct slices *received, bool last) {
+  if (attempt->held.size || attempt->holds == HELD_MISSING || !received->count) return false;
+  if (peek(attempt, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
+  serve_held(attempt);
   return true;
 }
 
 // Looks at the first bytes of the answer. Returns whether it is clear now what it is.
-static bool settle(struct dress *dress, bool last) {
-  struct span text = buffer_span(&dress->held);
-  if (dress->holds == HELD_MISSING) {
+static bool settle(struct attempt *attempt, bool last) {
+  struct span text = buffer_span(&attempt->held);
+  if (attempt->holds == HELD_MISSING) {
     if (!last && text.size < LONGEST_PEEK) return false;
-    settle_missing(dress);
+    settle_missing(attempt);
   } else {
-    enum peek found = peek(dress, text, last);
+    enum peek found = peek(attempt, text, last);
     if (found == PEEK_MORE) return false;
     if (found == PEEK_ERROR) {
-      reject_held(dress);
+      reject_held(attempt);
     } else {
-      serve_held(dress);
+      serve_held(attempt);
     }
   }
-  dress->holds = HELD_NOTHING;
+  attempt->holds = HELD_NOTHING;
   return true;
 }
 
 // Tells the translator of the response that is being made, before the client can see its id.
-static void tell_made(const struct dress *dress) {
-  struct request *request = dress->request;
+static void tell_made(const struct attempt *attempt) {
+  struct request *request = attempt->request;
   struct span id = buffer_span(&request->facts.id);
-  if (id.size && !request->made) request_made(request, id, dress->target.node ? dress->target.credential : NO_SPAN);
+  if (id.size && !request->made) request_made(request, id, attempt->target.node ? attempt->target.credential : NO_SPAN);
 }
 
 // What passes of a piece of the body. Returns whether `passed` stands for it.
-static bool pass(struct dress *dress, struct span chunk, bool last, struct buffer *passed) {
-  if (dress->swallows) return true;
-  if (dress->instead.size) {
-    buffer_add(passed, dress->instead);
-    dress->swallows = true;
+static bool pass(struct attempt *attempt, struct span chunk, bool last, struct buffer *passed) {
+  if (attempt->swallows) return true;
+  if (attempt->instead.size) {
+    buffer_add(passed, attempt->instead);
+    attempt->swallows = true;
   } else {
     struct buffer followed = {0};
     bool replaced = false;
-    if (dress->answer.kind == ANSWER_PLAIN) answer_plain(&dress->answer, dress->request, chunk);
-    if (dress->answer.kind == ANSWER_EVENTS) {
-      replaced = answer_events(&dress->answer, dress->request, chunk, last, &followed);
+    if (attempt->answer.kind == ANSWER_PLAIN) answer_plain(&attempt->answer, attempt->request, chunk);
+    if (attempt->answer.kind == ANSWER_EVENTS) {
+      replaced = answer_events(&attempt->answer, attempt->request, chunk, last, &followed);
     }
-    tell_made(dress);
+    tell_made(attempt);
     struct span text = replaced ? buffer_span(&followed) : chunk;
-    if (redact(&dress->redactor, text, last, passed)) {
+    if (redact(&attempt->redactor, text, last, passed)) {
       buffer_free(&followed);
       return true;
     }
@@ -253,7 +253,7 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
   }
   // An object of the target's own may quote the credential, as any text of it.
   struct buffer clean = {0};
-  struct redactor redactor = redactor_of(dress->redactor.secret);
+  struct redactor redactor = redactor_of(attempt->redactor.secret);
   if (redact(&redactor, buffer_span(passed), true, &clean)) {
     buffer_free(passed);
     *passed = clean;
@@ -263,61 +263,61 @@ static bool pass(struct dress *dress, struct span chunk, bool last, struct buffe
 }
 
 // All pieces of what was received just now, each of which passes or is replaced.
-static void pass_received(struct dress *dress, const struct slices *received, bool last) {
+static void pass_received(struct attempt *attempt, const struct slices *received, bool last) {
   struct buffer all = {0};
   bool replaced = false;
   for (size_t at = 0; at < received->count || (at == 0 && last); at++) {
     struct span slice = at < received->count ? received->all[at] : NO_SPAN;
     struct buffer passed = {0};
-    bool changed = pass(dress, slice, last && at + 1 >= received->count, &passed);
+    bool changed = pass(attempt, slice, last && at + 1 >= received->count, &passed);
     for (size_t before = 0; changed && !replaced && before < at; before++) buffer_add(&all, received->all[before]);
     replaced = replaced || changed;
     if (replaced) buffer_add(&all, changed ? buffer_span(&passed) : slice);
     buffer_free(&passed);
   }
-  if (replaced) body_replace(dress->filter.envoy, RECEIVED_RESPONSE, buffer_span(&all));
+  if (replaced) body_replace(attempt->filter.envoy, RECEIVED_RESPONSE, buffer_span(&all));
   buffer_free(&all);
 }
 
 // Adds what was received to what is held. Returns whether it is clear now what the answer is; then all of it counts as
 // received just now.
-static bool settle_held(struct dress *dress, bool last) {
-  envoy_filter envoy = dress->filter.envoy;
-  body_copy(envoy, RECEIVED_RESPONSE, &dress->held);
-  bool settled = settle(dress, last);
+static bool settle_held(struct attempt *attempt, bool last) {
+  envoy_filter envoy = attempt->filter.envoy;
+  body_copy(envoy, RECEIVED_RESPONSE, &attempt->held);
+  bool settled = settle(attempt, last);
   // `instead` may point into what was held, which is kept for that.
-  body_replace(envoy, RECEIVED_RESPONSE, settled ? buffer_span(&dress->held) : NO_SPAN);
-  if (settled && !dress->instead.size) buffer_free(&dress->held);
+  body_replace(envoy, RECEIVED_RESPONSE, settled ? buffer_span(&attempt->held) : NO_SPAN);
+  if (settled && !attempt->instead.size) buffer_free(&attempt->held);
   return settled;
 }
 
 enum body_status verdict_body(struct filter *filter, bool last) {
-  struct dress *dress = of(filter);
-  if (!dress->request) return BODY_CONTINUE;
+  struct attempt *attempt = of(filter);
+  if (!attempt->request) return BODY_CONTINUE;
   struct slices received;
   body_slices(filter->envoy, RECEIVED_RESPONSE, &received);
   bool settled = true;
-  if (dress->holds && !settle_at_once(dress, &received, last)) {
+  if (attempt->holds && !settle_at_once(attempt, &received, last)) {
     slices_free(&received);
-    settled = settle_held(dress, last);
+    settled = settle_held(attempt, last);
     body_slices(filter->envoy, RECEIVED_RESPONSE, &received);
   }
-  if (settled) pass_received(dress, &received, last);
+  if (settled) pass_received(attempt, &received, last);
   slices_free(&received);
   return settled ? BODY_CONTINUE : BODY_STOP_WITHOUT_BUFFER;
 }
 
 enum trailers_status verdict_trailers(struct filter *filter) {
-  struct dress *dress = of(filter);
-  if (!dress->request) return TRAILERS_CONTINUE;
+  struct attempt *attempt = of(filter);
+  if (!attempt->request) return TRAILERS_CONTINUE;
   clean_trailers(filter->envoy);
   struct span rest = NO_SPAN;
-  if (dress->holds) {
-    settle(dress, true);
-    rest = buffer_span(&dress->held);
+  if (attempt->holds) {
+    settle(attempt, true);
+    rest = buffer_span(&attempt->held);
   }
   struct buffer passed = {0};
-  bool replaced = pass(dress, rest, true, &passed);
+  bool replaced = pass(attempt, rest, true, &passed);
   struct span more = replaced ? buffer_span(&passed) : rest;
   if (more.size) CALLBACK(http_append_body)(filter->envoy, BUFFERED_RESPONSE, more);
   buffer_free(&passed);

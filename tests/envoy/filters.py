@@ -27,7 +27,7 @@ MAX_IN_ALL = 400_000
 SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
 SMALL = 64 * 1024
 UNCHECKED = 16 * 1024
-AUTHORISE, DRESS, PLAN = 0, 1, 3
+AUTHORISE, ATTEMPT, PLAN = 0, 1, 3
 #: What Envoy is shown in place of an answer that failed.
 FINAL, RETRY, EJECT = "496", "497", "503"
 BODY = b'{"stream":true,"model":"gpt","messages":[]}'
@@ -99,14 +99,14 @@ def driver(
         Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
     ):
         assert running.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]
-        assert running.ask("configure", DRESS, "dress", "") == [b"1"]
+        assert running.ask("configure", ATTEMPT, "dress", "") == [b"1"]
         yield running
-        running.ask("unconfigure", DRESS)
+        running.ask("unconfigure", ATTEMPT)
         running.ask("unconfigure", AUTHORISE)
 
 
 class Filter:
-    """One of the module's filters: `authorise` of a request, or `dress` of an attempt of it."""
+    """One of the module's filters: `authorise` of a request, or `dress`, which prepares an attempt of it."""
 
     slots = itertools.count()
 
@@ -179,7 +179,7 @@ def request_(driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes])
 
 
 def attempt(request: Filter, target: str = 'u /base key target "there"') -> Filter:
-    made = Filter(request.driver, DRESS, request)
+    made = Filter(request.driver, ATTEMPT, request)
     made.driver.ask("metadata", made.slot, target)
     return made
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.filters import (
+    ATTEMPT,
     AUTHORISE,
     BODY,
     CONTINUE,
-    DRESS,
     FINAL,
     REPORT,
     REQUEST,
@@ -63,7 +63,7 @@ class TestRequestToTarget:
 
     @pytest.mark.parametrize("metadata", [None, "", "u / key", "u / key "])
     def test_nothing_reaches_a_target_that_is_not_known(self, request_: Filter, metadata: str | None) -> None:
-        with Filter(request_.driver, DRESS, request_) as first:
+        with Filter(request_.driver, ATTEMPT, request_) as first:
             if metadata is not None:
                 first.driver.ask("metadata", first.slot, metadata)
             assert first.call("request_headers", 0)[0] == STOP

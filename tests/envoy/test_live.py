@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.envoy.filters import AUTHORISE, DRESS, REQUEST, RESPONSE, SETTINGS, Filter, attempt
+from tests.envoy.filters import ATTEMPT, AUTHORISE, REQUEST, RESPONSE, SETTINGS, Filter, attempt
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
 from translator.checks.frames import Allowed, Command, Kind, Order, Told
@@ -57,9 +57,9 @@ def envoy(tmp_path: Path) -> Iterator[Envoy]:
     path = tmp_path / "socket"
     with closing(Peer(path)) as peer, Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as driver:
         assert driver.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]
-        assert driver.ask("configure", DRESS, "dress", "") == [b"1"]
+        assert driver.ask("configure", ATTEMPT, "dress", "") == [b"1"]
         yield Envoy(driver, [peer.connected(), peer.connected()])
-        driver.ask("unconfigure", DRESS)
+        driver.ask("unconfigure", ATTEMPT)
         driver.ask("unconfigure", AUTHORISE)
 
 

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tests.envoy.filters import (
+    ATTEMPT,
     AUTHORISE,
-    DRESS,
     REQUEST,
     RESPONSE,
     SETTINGS,
@@ -58,9 +58,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory, translator: Translator) -> 
         Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
     ):
         assert running.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]
-        assert running.ask("configure", DRESS, "dress", "") == [b"1"]
+        assert running.ask("configure", ATTEMPT, "dress", "") == [b"1"]
         yield running
-        running.ask("unconfigure", DRESS)
+        running.ask("unconfigure", ATTEMPT)
         running.ask("unconfigure", AUTHORISE)
 
 

@@ -186,7 +186,7 @@ async def test_usage_is_asked_for_where_the_client_did_not_or_declined(
     assert (await received(provider_b)).body == not_understood
 
 
-async def test_every_attempt_is_dressed_for_its_own_target(
+async def test_every_attempt_is_prepared_for_its_own_target(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
     await provider_a.abehave("status:500")
