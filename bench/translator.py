@@ -93,16 +93,16 @@ class Gateway:
 
     def write(self, answers: Sequence[Allowed]) -> bytes:
         """What Envoy logs of requests that were answered."""
-        noted = [self._line(answer.note) for answer in answers]
+        noted = [self._line(answer.log_context) for answer in answers]
         written = b"".join(json.dumps(line).encode() + b"\n" for line in noted)
         self._log.write(written)
         return written
 
     @staticmethod
-    def _line(note: str) -> dict[str, object]:
+    def _line(context: str) -> dict[str, object]:
         return {
             "v": 2,
-            "note": note,
+            "note": context,
             "target": "openai/gpt-4.1",
             "node": None,
             "failed": None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
-from translator import guards, note
+from translator import guards, log_context
 from translator.checks.frames import Allowed, Answered
 from translator.errors import NoPlace
 from translator.facts import BodyFacts, ending
@@ -66,8 +66,8 @@ class Meter:
         route: Route,
         allowed: Allowed,
     ) -> None:
-        """Adds to the answer the note of what was reserved for whom, headers that tell the client how much is
-        left, and whether the end of the request frees anything. `asked` are the request's own headers.
+        """Adds to the answer the log context, which says what was reserved for whom, headers that tell the client
+        how much is left, and whether the end of the request frees anything. `asked` are the request's own headers.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
@@ -117,7 +117,7 @@ class Meter:
             allowed.headers.update(wire.headers(self._limiter, told, at))
         if concurrent:
             allowed.end = request_id
-        allowed.note = note.written(held, route.shown)
+        allowed.log_context = log_context.written(held, route.shown)
 
     def reserve_kept(  # noqa: PLR0917 - as `reserve`
         self,
@@ -164,7 +164,7 @@ class Meter:
             self._take(held, limits, told, watched=watched)
         if told:
             answered.headers.update(wire.headers(self._limiter, told, at))
-        answered.note = note.written(held, route.shown)
+        answered.log_context = log_context.written(held, route.shown)
 
     def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit], *, watched: bool) -> None:
         """Raises Refusal (429) if a limit has too little left."""
@@ -187,7 +187,7 @@ class Meter:
 
 
 def _to_microsecond(at: float) -> float:
-    """As precise as the log: a reservation is the same whether it is remembered or read from its note."""
+    """As precise as the log: a reservation is the same whether it is remembered or read from its log context."""
     return round(at * 1e6) / 1e6
 
 

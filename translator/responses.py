@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from translator import note
+from translator import log_context
 from translator.errors import Refusal
 
 #: Responses that are known at once; the oldest is forgotten first.
@@ -60,9 +60,9 @@ class Responses:
         self._file = self._opened()
 
     def made(self, text: str) -> None:
-        """Takes in lines of the response's id, the machine, the cluster, and the log's note."""
-        response_id, machine, cluster, noted = text.split("\n", 3)
-        held = note.read(noted)
+        """Takes in lines of the response's id, the machine, the cluster, and the log context."""
+        response_id, machine, cluster, context = text.split("\n", 3)
+        held = log_context.read(context)
         if held is None:
             return
         now = int(self._clock())

@@ -34,7 +34,7 @@ static inline void live_count(struct live *live, uint64_t events, uint64_t bytes
   atomic_store_explicit(&live->event_bytes, bytes, memory_order_relaxed);
 }
 
-// A line `<attempts> <events> <bytes of them> <target or -> <note for the log>` for each request that the ledger will
+// A line `<attempts> <events> <bytes of them> <target or -> <log context>` for each request that the ledger will
 // have, oldest first. From any thread.
 void live_report(struct buffer *into);
 // Ends the request with this id, and adds its line. False if none has it. From any thread.

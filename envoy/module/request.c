@@ -13,7 +13,7 @@ static const struct span NONE = SPAN("-");
 
 // Of the answer's head, what is told to Envoy at once.
 struct lines {
-  struct span route, key, note;
+  struct span route, key, log_context;
 };
 
 // <offset>:<length>:<rest>
@@ -46,7 +46,7 @@ static bool parse_affinity(struct request *request, struct span text) {
 static bool parse(struct request *request, struct span head, struct lines *lines) {
   lines->route = span_next(&head, '\n');
   lines->key = span_next(&head, '\n');
-  lines->note = span_next(&head, '\n');
+  lines->log_context = span_next(&head, '\n');
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
   struct span affinity = span_next(&head, '\n');
@@ -87,8 +87,8 @@ struct request *request_new(struct span head, envoy_filter filter) {
   header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-route"), lines.route);
   if (lines.key.size) header_set(filter, REQUEST_HEADERS, SPAN("x-trunkline-key"), lines.key);
   if (request->sticky) set_affinity(request, filter);
-  request->note = lines.note;
-  if (lines.note.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.note);
+  request->log_context = lines.log_context;
+  if (lines.log_context.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.log_context);
   // Its address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});
   return request;
@@ -150,7 +150,7 @@ void request_release(struct request *request) {
 struct caller request_caller(const struct request *request) {
   enum { ORGANISATION_WORD = 2, KEY_WORD = 3, USER_WORD = 10 };
   struct caller caller = {0};
-  struct span words = request->note;
+  struct span words = request->log_context;
   for (int at = 0; at <= USER_WORD; at++) {
     struct span word = span_next(&words, ' ');
     if (at == ORGANISATION_WORD) caller.organisation = host_of_cluster(word);
@@ -163,7 +163,7 @@ struct caller request_caller(const struct request *request) {
 uint64_t request_tokens(const struct request *request) {
   enum { TOKENS_WORD = 6 };
   uint64_t tokens = 0;
-  struct span words = request->note;
+  struct span words = request->log_context;
   for (int at = 0; at < TOKENS_WORD; at++) span_next(&words, ' ');
   return span_number(span_next(&words, ' '), &tokens) ? tokens : 0;
 }
@@ -245,7 +245,7 @@ void request_made(struct request *request, struct span id, struct span node) {
   buffer_add(&text, SPAN("\n"));
   buffer_add(&text, buffer_span(&request->place));
   buffer_add(&text, SPAN("\n"));
-  buffer_add(&text, request->note);
+  buffer_add(&text, request->log_context);
   request->made = true;
   struct buffer frame = {0};
   frame_begin(&frame, FRAME_MADE, buffer_span(&text), 0);

@@ -7,7 +7,7 @@ import orjson
 from tests.translator.ledger.writing import held, request_line
 from translator.ledger import lines
 
-UNDER_TEST = ("translator.ledger.lines", "translator.note")
+UNDER_TEST = ("translator.ledger.lines", "translator.log_context")
 _HELD = held("whole")
 #: As Envoy writes it.
 _WHOLE = orjson.dumps(orjson.loads(request_line("whole")))

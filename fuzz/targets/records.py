@@ -12,7 +12,12 @@ from translator.ledger import lines, records
 from translator.ledger.prices import PriceBook
 from xds_server.ledger.checking import check_request, sort_out
 
-UNDER_TEST = ("translator.ledger.lines", "translator.ledger.records", "translator.ledger.usage", "translator.note")
+UNDER_TEST = (
+    "translator.ledger.lines",
+    "translator.ledger.records",
+    "translator.ledger.usage",
+    "translator.log_context",
+)
 _HELD = held("whole")
 _TARGET = orjson.loads(request_line("whole"))["target"]
 

@@ -30,11 +30,11 @@ PROVIDER = 'u - key target "m"'
 NODE = 'n - node-7 target "m"'
 MADE = b'{"object":"response","output":[{"id":"msg_1"}],"id":"resp_1"}'
 CREATED = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_1"}}\n\n'
-NOTE = "the note"
+LOG_CONTEXT = "the note"
 
 
 class Translator:
-    """Lets every request through as `decision` says. `notes` has what the module tells of responses."""
+    """Lets every request through as `decision` says. `notes` has what the module reports about responses."""
 
     def __init__(self) -> None:
         self.decision = Allowed("route")
@@ -69,7 +69,7 @@ def requested(
     driver: Driver, translator: Translator, path: str = "/responses", affinity: str = "", plan: str = ""
 ) -> Iterator[Attempts]:
     """A request that was let through."""
-    translator.decision = Allowed("route", "", NOTE, path, affinity=affinity)
+    translator.decision = Allowed("route", "", LOG_CONTEXT, path, affinity=affinity)
     with Filter(driver, AUTHORISE) as request:
         request.add(REQUEST, **{":method": "POST", ":path": f"/v1{path}"})
         assert request.call("request_headers", 1)[0] == STOP
@@ -98,7 +98,7 @@ def test_the_translator_learns_where_a_response_is_made(
         assert (
             answer(attempts, target, kind, body[:20], body[20:], body if kind.startswith("text") else b"") != b""
         )
-        assert translator.notes.get(timeout=PATIENCE) == f"resp_1\n{machine}\n{cluster}\n{NOTE}"
+        assert translator.notes.get(timeout=PATIENCE) == f"resp_1\n{machine}\n{cluster}\n{LOG_CONTEXT}"
     assert translator.notes.empty()
 
 

@@ -42,12 +42,12 @@ def test_it_says_how_a_target_ended(
 ) -> None:
     monkeypatch.setattr(running, "_command", lambda target, seconds: [sys.executable, "-c", script])
     monkeypatch.setattr(running, "_GRACE", 5)
-    assert running._run("note", 0.1) is held
+    assert running._run("log_context", 0.1) is held
     assert said in capsys.readouterr().out
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("target", ["note", "c/frames"])
+@pytest.mark.parametrize("target", ["log_context", "c/frames"])
 def test_it_runs_one_input_again(target: str) -> None:
     done = fuzz(target, "--input", corpus.seeds(target)[0])
     assert done.returncode == 0, done.stderr
@@ -55,12 +55,12 @@ def test_it_runs_one_input_again(target: str) -> None:
 
 def test_what_broke_a_target_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def check(data: bytes) -> None:
-        assert data != corpus.seeds("note")[0].read_bytes()
+        assert data != corpus.seeds("log_context")[0].read_bytes()
 
     module = SimpleNamespace(check=check, UNDER_TEST=())
     monkeypatch.setattr(targets, "load", lambda name: module)
     monkeypatch.setattr(corpus, "FINDINGS", tmp_path)
     with pytest.raises(AssertionError):
-        engine._guided("note", 0)
-    (kept,) = (tmp_path / "note").iterdir()
-    assert kept.read_bytes() == corpus.seeds("note")[0].read_bytes()
+        engine._guided("log_context", 0)
+    (kept,) = (tmp_path / "log_context").iterdir()
+    assert kept.read_bytes() == corpus.seeds("log_context")[0].read_bytes()

@@ -60,7 +60,7 @@ class Answer:
         return self.lines[3]
 
     @property
-    def note(self) -> str:
+    def log_context(self) -> str:
         """What Envoy's log is told."""
         return self.lines[5]
 

@@ -57,7 +57,7 @@ def refusal(*args: Any, **options: Any) -> Refusal:
 def test_a_request_is_let_through_with_its_route_and_ids() -> None:
     assert ask(b' {"model" : "gpt-4.1"}', target=CHAT + b"?x=%2F1", x_request_id="r-1") == Allowed(
         "rt_gpt",
-        note=f"r-1 {NOW:.0f}000000 org_acme key_ci rt_gpt gpt-4.1 1029 0n 5 p - -",
+        log_context=f"r-1 {NOW:.0f}000000 org_acme key_ci rt_gpt gpt-4.1 1029 0n 5 p - -",
         path="/chat/completions?x=%2F1",
         usage="-",
         model='12:9:j:"gpt-4.1"',
@@ -70,7 +70,7 @@ def test_a_request_is_let_through_with_its_route_and_ids() -> None:
 def test_an_id_that_cannot_be_written_is_replaced(sent: str) -> None:
     allowed = ask(x_request_id=sent)
     assert re.fullmatch(r"[0-9a-f]{32}", allowed.headers["x-request-id"])
-    assert allowed.note.startswith(allowed.headers["x-request-id"] + " ")
+    assert allowed.log_context.startswith(allowed.headers["x-request-id"] + " ")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_forms(endpoint: Any) -> None:
 @pytest.mark.parametrize("target", [b"/v1/models", b"/v1/models/vendor/gpt-4.1", b"/v1/models?limit=1"])
 def test_the_translator_answers_about_models_itself(target: bytes, method: str) -> None:
     allowed = ask(b"", target=target, method=method)
-    assert (allowed.route, allowed.key, allowed.note, allowed.model) == ("translator", "key_ci", "", "")
+    assert (allowed.route, allowed.key, allowed.log_context, allowed.model) == ("translator", "key_ci", "", "")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], shape
     store.apply(policies.response(policies.ROUTE, route))
     allowed = ask(store=store)
     assert allowed.route == shape
-    assert " rt_gpt " in allowed.note  # it is booked on the route, whoever asks
+    assert " rt_gpt " in allowed.log_context  # it is booked on the route, whoever asks
     assert ask({"model": "gpt-4.1", "stream": True}, store=store).route == f"{shape}:stream"
 
 

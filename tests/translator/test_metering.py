@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
-from translator import note
+from translator import log_context
 from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
 from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
@@ -83,7 +83,7 @@ class Edge:
 
 def reserved(allowed: Allowed) -> Reservation:
     """As Envoy's log is told."""
-    held = note.read(allowed.note)
+    held = log_context.read(allowed.log_context)
     assert held is not None
     return held
 
@@ -124,7 +124,7 @@ def body_for(endpoint: Endpoint) -> dict[str, Any]:
 def test_every_endpoint_that_reaches_a_model_is_metered(endpoint: Endpoint) -> None:
     tried = edge(key=(limit(REQUESTS, 1, 60),))
     target = endpoint.path.encode()
-    assert tried.ask(target=target, **body_for(endpoint)).note
+    assert tried.ask(target=target, **body_for(endpoint)).log_context
     assert tried.limiter.outstanding == 1
     assert tried.refused(target=target, **body_for(endpoint)).code == "rate_limit_exceeded"
 
@@ -135,7 +135,7 @@ def test_every_endpoint_that_reaches_a_model_is_metered(endpoint: Endpoint) -> N
 def test_what_the_translator_answers_itself_is_not(endpoint: Endpoint) -> None:
     tried = edge(key=(limit(REQUESTS, 0, 60),))
     allowed = tried.ask(target=endpoint.path.encode(), method="GET")
-    assert (allowed.route, allowed.note) == ("translator", "")
+    assert (allowed.route, allowed.log_context) == ("translator", "")
     assert tried.limiter.outstanding == 0
 
 
@@ -399,7 +399,7 @@ def test_labels(text: str, shown: str) -> None:
 
 def test_labels_never_break_out_of_their_line() -> None:
     allowed = edge().ask(tag=b"a\r\nx-trunkline-route: rt_x \xff", user="b\r\nx-trunkline-org: org_x")
-    assert allowed.note.isascii() and allowed.note.isprintable()  # noqa: PT018 - one property: a line of its own
+    assert allowed.log_context.isascii() and allowed.log_context.isprintable()  # noqa: PT018 - one property: a line of its own
 
 
 @pytest.mark.parametrize("user", [None, "", 5, ["x"], {}])

@@ -88,7 +88,7 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A response that a request makes: lines of its id, the machine, the cluster, and the log's note."""
+    """A response that a request makes: lines of its id, the machine, the cluster, and the log context."""
 
     text: str
 
@@ -166,26 +166,26 @@ class Allowed(msgspec.Struct):
     """What Envoy does with a request that may pass. No value has a line feed in it.
 
     `end` is the request's id where an end notice frees something, else empty. `account` is the id of the API key
-    on whose account the body is kept while the request runs, empty where there is none.
-    `route` is the route's key. Where the translator answers by itself, `key` is the API key's id and the rest is
-    empty. `note` is for Envoy's log, `path` is path and query below the API version, `headers` are for the client.
-    `usage`, `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be.
-    `affinity` is empty, or a number that the requests of one place have in common: `p<number>` where it chooses
-    the machine, `t<number>` where it chooses target and credential as well.
-    `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model stands in the body: kind j, a JSON string with
-    its quotes, or f, the text of a form's part; the bytes are left out where they are not printable ASCII. Where
-    the request names none: kind o, the brace that opens the object, or p, the form's first boundary.
-    `copy` is a token, with which a copy of the answer is sent here; empty where none is wanted. `unfit` are the
-    clusters, without credential and audience, of targets to which the request must not go, with tabs between them.
-    `replaced` are so many bytes of the body, from its beginning on, and what every target gets instead of them;
-    the places of edits are those in the body that this makes.
+    on whose account the body is kept while the request runs, empty where there is none. `route` is the route's
+    key. Where the translator answers by itself, `key` is the API key's id and the rest is empty. `log_context` is
+    for Envoy's log, `path` is path and query below the API version; `headers` are the client's. `usage`,
+    `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be. `affinity`
+    is empty, or a number that the requests of one place have in common: `p<number>` where it chooses the machine,
+    `t<number>` where it chooses target and credential as well. `model`, `<offset>:<length>:<kind>:<bytes>`, is
+    where the model stands in the body: kind j, a JSON string with its quotes, or f, the text of a form's part; the
+    bytes are left out where they are not printable ASCII. Where the request names none: kind o, the brace that
+    opens the object, or p, the form's first boundary. `copy` is a token, with which a copy of the answer is sent
+    here; empty where none is wanted. `unfit` are the clusters, without credential and audience, of targets to
+    which the request must not go, with tabs between them. `replaced` are so many bytes of the body, from its
+    beginning on, and what every target gets instead of them; the places of edits are those in the body that this
+    makes.
 
     Not frozen: that would cost more than the rest of it.
     """
 
     route: str
     key: str = ""
-    note: str = ""
+    log_context: str = ""
     path: str = ""
     usage: str = "-"
     model: str = ""
@@ -201,7 +201,7 @@ class Allowed(msgspec.Struct):
         """The answer to check `number`."""
         lines = (
             f"{self.end}\n{self.account}\n{self.copy}\n"
-            f"{self.route}\n{self.key}\n{self.note}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
+            f"{self.route}\n{self.key}\n{self.log_context}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
             f"{self.unfit}\n"
         )
         beginning = b"" if self.replaced is None else _SIZE_OF_BEGINNING.pack(self.replaced[0]) + self.replaced[1]
@@ -210,15 +210,15 @@ class Allowed(msgspec.Struct):
 
 @dataclass(slots=True)
 class Answered:
-    """The client's answer with status 200. `note` is for Envoy's log."""
+    """The client's answer with status 200. `log_context` is for Envoy's log."""
 
-    note: str
+    log_context: str
     headers: dict[str, str]
     body: bytes
 
     def encode(self, number: int) -> bytes:
         """The answer to check `number`."""
-        return _answer(number, 201, f"{self.note}\n{_lines(self.headers)}", self.body)
+        return _answer(number, 201, f"{self.log_context}\n{_lines(self.headers)}", self.body)
 
 
 def refused(number: int, response: Response) -> bytes:

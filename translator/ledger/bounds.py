@@ -1,8 +1,8 @@
 """What a record may hold at most. The control plane takes no more, so nothing that a line, a target or a node says
 may exceed it: a record that cannot be stored is a request that nobody pays for.
 
-Texts and counts are held to it where a line is read (`lines`, `translator.note`), in a way that costs an ordinary
-line next to nothing; the rest where the record is made.
+Texts and counts are held to it where a line is read (`lines`, `translator.log_context`), at almost no cost
+for an ordinary line; the rest where the record is made.
 """
 
 from __future__ import annotations

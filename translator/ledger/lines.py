@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 import orjson
 
-from translator import note
+from translator import log_context
 from translator.ledger import bounds
 from translator.limits import Reservation
 
@@ -84,8 +84,8 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _usual = msgspec.json.Decoder(_Usual).decode
 
 
-def parse(line: bytes, held_of: Callable[[str], Reservation | None] = note.read) -> RequestLine | None:
-    """None for a line that is not of this format. `held_of` gives the reservation that a note tells of.
+def parse(line: bytes, held_of: Callable[[str], Reservation | None] = log_context.read) -> RequestLine | None:
+    """None for a line that is not of this format. `held_of` gives the reservation that a log context describes.
 
     A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
     is larger than a record can have is made to fit.
@@ -94,10 +94,10 @@ def parse(line: bytes, held_of: Callable[[str], Reservation | None] = note.read)
         found = _usual(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter for text that is not UTF-8
         return _parse_any(line)
-    noted, target, node, failed = found.note, found.target, found.node, found.failed
+    context, target, node, failed = found.note, found.target, found.node, found.failed
     flags, usage, upstream_id = found.flags, found.usage, found.upstream_id
     if (
-        (noted and _NUL in noted)
+        (context and _NUL in context)
         or (target and _NUL in target)
         or (node and _NUL in node)
         or (flags and _NUL in flags)
@@ -106,7 +106,7 @@ def parse(line: bytes, held_of: Callable[[str], Reservation | None] = note.read)
         return _parse_any(line)
     events, event_bytes = _events(found.events) if found.events else (None, 0)
     return RequestLine(
-        held_of(noted) if noted else None,
+        held_of(context) if context else None,
         target if target and target != "-" else "",
         node if node and node != "-" else "",
         failed if failed and failed != "-" else "",
@@ -137,10 +137,10 @@ def _parse_any(line: bytes) -> RequestLine | None:
     if type(fields) is not dict or number(fields.get("v")) != FORMAT_VERSION:
         return None
     get = fields.get
-    noted, usage = get("note"), get("usage")
+    context, usage = get("note"), get("usage")
     events, event_bytes = _events(text(get("events")))
     return RequestLine(
-        note.read(bounds.text(noted, len(noted))) if type(noted) is str else None,
+        log_context.read(bounds.text(context, len(context))) if type(context) is str else None,
         bounds.text(text(get("target")), bounds.TEXT),
         bounds.text(text(get("node")), bounds.TEXT),
         text(get("failed")),
@@ -202,9 +202,9 @@ def number(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < _LARGEST else None
 
 
-def _events(noted: str) -> tuple[int | None, int]:
+def _events(counts: str) -> tuple[int | None, int]:
     """How many there were, and their bytes."""
-    events, _, event_bytes = noted.partition(":")
+    events, _, event_bytes = counts.partition(":")
     return number(events), number(event_bytes) or 0
 
 

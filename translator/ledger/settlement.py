@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from translator import note
+from translator import log_context
 from translator.ledger import records
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
@@ -112,13 +112,14 @@ class Settlement:
             return reservation
         return None
 
-    def held(self, noted: str) -> Reservation | None:
-        """Returns the reservation that a note of the log tells of; None for what is no note.
+    def held(self, context: str) -> Reservation | None:
+        """Returns the reservation that a line's log context describes; None if the text is not a log context.
 
-        A note was made of the reservation with its id, so it need not be read while that one is outstanding.
+        The log context was written from the reservation with its id, so it need not be read while that is
+        outstanding.
         """
-        known = self._outstanding.get(noted.partition(" ")[0])
-        return known if known is not None else note.read(noted)
+        known = self._outstanding.get(context.partition(" ")[0])
+        return known if known is not None else log_context.read(context)
 
     def settle(self, held: Reservation, billed: Bill) -> None:
         """The reservation of a request that ended, as its line in the log has it; once per line."""

@@ -47,9 +47,9 @@ class SetAside(Protocol):
 
 
 class Tail:
-    """`held_of` gives the reservation that a line's note tells of, and `settle` gets it for every line from `head`
-    on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing can be made of,
-    through a defect of ours.
+    """`held_of` gives the reservation that a line's log context describes, and `settle` gets it for every line
+    from `head` on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing can be
+    made of, through a defect of ours.
     """
 
     def __init__(

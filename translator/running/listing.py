@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from trunkline_proto.admin.v1 import requests_pb2 as admin
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from translator import note
+from translator import log_context
 from translator.ledger.lines import decoded
 from translator.limits import Reservation
 from translator.queueing import Prospect
@@ -106,7 +106,7 @@ class Listings:
         found = []
         for each in progress:
             # A stream may run for longer than its reservation is kept.
-            held = self._reservations.held(each.request_id) or note.read(each.note)
+            held = self._reservations.held(each.request_id) or log_context.read(each.log_context)
             if held is not None:
                 found.append(_Running(held, each))
         return found
@@ -119,7 +119,7 @@ class Listings:
         progress = await self._commander.cancel(request_id)
         if progress is None:
             return None
-        held = self._reservations.held(request_id) or note.read(progress.note)
+        held = self._reservations.held(request_id) or log_context.read(progress.log_context)
         return self._shown(_Running(held, progress)) if held is not None else None
 
     def _shown(self, running: _Running) -> admin.RunningRequest:

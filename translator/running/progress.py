@@ -12,27 +12,27 @@ _WORDS = 5
 
 class Progress(NamedTuple):
     """`attempts` and `target` are 0 and empty while no target was asked. Of a stream: its events so far, and their
-    bytes. `note` is what the request's line in the log will have (translator.note), and begins with its id.
+    bytes. `log_context` is what the request's line in the log will have, and begins with its id.
     """
 
     attempts: int
     events: int
     event_bytes: int
     target: str
-    note: str
+    log_context: str
 
     @property
     def request_id(self) -> str:
-        return self.note.partition(" ")[0]
+        return self.log_context.partition(" ")[0]
 
 
 def read(lines: bytes) -> Iterator[Progress]:
-    """Reads `<attempts> <events> <bytes of them> <target or -> <note>` lines; skips what is none."""
+    """Reads `<attempts> <events> <bytes of them> <target or -> <log context>` lines; skips what is none."""
     for line in lines.decode("latin-1").splitlines():
         words = line.split(" ", _WORDS - 1)
         if len(words) < _WORDS or not all(word.isascii() and word.isdecimal() for word in words[:3]):
             continue
-        attempts, events, event_bytes, target, noted = words
+        attempts, events, event_bytes, target, context = words
         yield Progress(
-            int(attempts), int(events), int(event_bytes), "" if target == "-" else attempted(target)[0], noted
+            int(attempts), int(events), int(event_bytes), "" if target == "-" else attempted(target)[0], context
         )

@@ -119,8 +119,8 @@ async def test_an_answer_that_passed_is_given_out_again() -> None:
         "x-trunkline-cache": "hit",
         "age": "7",
     }
-    saved = first.note.split()[6]
-    assert second.note == f"r-hit {edge.now * 1e6:.0f} org_acme key_ci rt_gpt gpt-4.1 0 0n 0 pc{saved} - -"
+    saved = first.log_context.split()[6]
+    assert second.log_context == f"r-hit {edge.now * 1e6:.0f} org_acme key_ci rt_gpt gpt-4.1 0 0n 0 pc{saved} - -"
     edge.now += 60
     assert how(await edge.ask()) == "miss"
 

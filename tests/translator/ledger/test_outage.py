@@ -44,7 +44,7 @@ def size(directory: Path, pattern: str) -> int:
 
 
 async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
-    """Asks about all of them as fast as they are answered; the notes of those that may pass."""
+    """Asks about all of them as fast as they are answered; the log contexts of those that may pass."""
     peer = await Peer.connect(path)
     allowed: dict[str, str] = {}
     for begin in range(0, len(ids), BATCH):
@@ -53,7 +53,7 @@ async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
         for answer in await peer.ask(asked):
             assert answer.status in (200, 429)
             if answer.status == 200:
-                allowed[batch[answer.number]] = answer.note
+                allowed[batch[answer.number]] = answer.log_context
     await peer.close()
     return allowed
 

@@ -45,7 +45,7 @@ async def authorise(child: Translator, request_id: str) -> str | None:
     except (OSError, EOFError):
         return None
     assert answer.status == 200
-    return answer.note
+    return answer.log_context
 
 
 async def test_killed_while_it_authorises(tmp_path: Path) -> None:

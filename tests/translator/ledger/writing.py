@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from translator import note
+from translator import log_context
 from translator.limits import Reservation
 
 START = 1_790_000_000
@@ -28,7 +28,7 @@ def request_line(request_id: str, reserved: Reservation | None = None, **fields:
     reserved = reserved or held(request_id)
     line: dict[str, Any] = {
         "v": 2,
-        "note": note.written(reserved, reserved.model),
+        "note": log_context.written(reserved, reserved.model),
         "target": "openai/gpt-4.1",
         "node": None,
         "failed": None,

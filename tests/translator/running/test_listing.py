@@ -10,7 +10,7 @@ import pytest
 from trunkline_proto.admin.v1 import requests_pb2 as admin
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from translator import note
+from translator import log_context
 from translator.limits import Reservation
 from translator.queueing import Flow, Prospect
 from translator.running.listing import Listings
@@ -69,7 +69,7 @@ class Gateway:
 
 
 def running(held: Reservation, attempts: int = 1, events: int = 0, target: str = "a/gpt") -> Progress:
-    return Progress(attempts, events, 9 * events, target, note.written(held, "gpt"))
+    return Progress(attempts, events, 9 * events, target, log_context.written(held, "gpt"))
 
 
 async def test_everything_about_one() -> None:

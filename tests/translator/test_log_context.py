@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from translator import note
+from translator import log_context
 from translator.ledger.records import expired
 from translator.limits import Reservation
 from translator.metering import label
@@ -43,10 +43,10 @@ def test_what_is_written_is_read(
         user=label(user) if user else "", tag=label(tag) if tag else "", stated=stated, outside=outside,
         asked=asked,
     )  # fmt: skip
-    written = note.written(held, quote(model, safe="/:@+,=~"))
+    written = log_context.written(held, quote(model, safe="/:@+,=~"))
     assert written.isascii()
     assert written.isprintable()
-    read = note.read(written)
+    read = log_context.read(written)
     assert read is not None
     assert abs(read.at - held.at) < 1e-5
     assert replace(read, at=0) == replace(held, at=0)
@@ -56,13 +56,13 @@ def test_what_is_written_is_read(
 def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
     """By it, the line's record and that of the reservation, if it had expired, are known as the same request's."""
     held = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
-    read = note.read(note.written(held, "m"))
+    read = log_context.read(log_context.written(held, "m"))
     assert read is not None
     assert expired(read).started_at_us == expired(held).started_at_us
 
 
 def test_the_cost_of_an_earlier_version_is_read_in_its_unit() -> None:
-    read = note.read("r-1 1800000000000000 org_acme key_ci rt_gpt gpt-4.1 100 7 12 p - -")
+    read = log_context.read("r-1 1800000000000000 org_acme key_ci rt_gpt gpt-4.1 100 7 12 p - -")
     assert read is not None
     assert read.cost == 7_000
 
@@ -79,4 +79,4 @@ def test_the_cost_of_an_earlier_version_is_read_in_its_unit() -> None:
     ],
 )
 def test_what_is_no_note(text: str) -> None:
-    assert note.read(text) is None
+    assert log_context.read(text) is None

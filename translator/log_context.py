@@ -45,7 +45,7 @@ def written(held: Reservation, model: str) -> str:
 
 
 def read(text: str) -> Reservation | None:
-    """The reservation without its limits; None for what is no note."""
+    """Returns the reservation without its limits; None if `text` is not a log context."""
     try:
         words = text.split(" ")
         beside = ""

@@ -1,0 +1,20 @@
+"""What Envoy's log carries for us: what is read of it is written again as it was."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from translator import log_context
+
+UNDER_TEST = ("translator.log_context",)
+
+
+def check(data: bytes) -> bool:
+    """No log context, or one that a second writing and reading leaves as it is."""
+    held = log_context.read(data.decode("utf-8", "replace").replace("\0", ""))  # which the log's reader does too
+    if held is None:
+        return False
+    again = log_context.read(log_context.written(held, quote(held.model, safe="")))
+    assert again is not None
+    assert log_context.written(again, "") == log_context.written(held, "")
+    return True
