@@ -1,4 +1,4 @@
-"""Who sees a route with own machines in a shape of their own, and which pools that makes. See docs/nodes.md.
+"""Who sees a route with own machines in a variant of their own, and which pools that makes. See docs/nodes.md.
 
 All of it follows from the desired state: what nodes report changes endpoints, never routes or clusters.
 """

@@ -35,9 +35,9 @@ from xds_server.resources.pool_cluster import encoded_pool_cluster
 from xds_server.resources.pools import Assignments
 from xds_server.resources.routes import no_route, translator_route
 from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
-from xds_server.resources.shapes import Shape, hops, shapes
 from xds_server.resources.strategy import Hop
 from xds_server.resources.targets import encoded_provider_cluster
+from xds_server.resources.variants import RouteVariant, hops, variants
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 K = TypeVar("K", bound=Hashable)
@@ -192,12 +192,12 @@ class Builder:
         self._resources.turn()
         self._route_entries.turn()
         now = self._wall_clock()
-        every_shape = shapes(state, now, rankings)
+        every_variant = variants(state, now, rankings)
         return {
             types.SECRET: self._of_edge[types.SECRET],
-            types.CLUSTER: self._clusters(state, every_shape),
+            types.CLUSTER: self._clusters(state, every_variant),
             types.LISTENER: self._of_edge[types.LISTENER],
-            types.ROUTE: self._routes(every_shape, state.gateway.cors),
+            types.ROUTE: self._routes(every_variant, state.gateway.cors),
             types.POLICY_ORGANISATION: {
                 name: self._resources.get(
                     (each, state.gateway.defaults), _organisation, each, state.gateway.defaults
@@ -205,16 +205,16 @@ class Builder:
                 for name, each in state.organisations.items()
             },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
-            types.POLICY_ROUTE: self._route_policies(every_shape, now, policy.shared_cache(state.gateway)),
+            types.POLICY_ROUTE: self._route_policies(every_variant, now, policy.shared_cache(state.gateway)),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:
         previous = self._last.of_type(type_url)
         return previous if previous == mapping else mapping
 
-    def _clusters(self, state: State, every_shape: Iterable[Shape]) -> dict[str, Resource]:
+    def _clusters(self, state: State, every_variant: Iterable[RouteVariant]) -> dict[str, Resource]:
         result = dict(self._of_edge[types.CLUSTER])
-        for hop, connect_ms in hops(every_shape).items():
+        for hop, connect_ms in hops(every_variant).items():
             result[hop.cluster] = self._target(state, hop, connect_ms)
         return result
 
@@ -236,13 +236,13 @@ class Builder:
         body = encoded_provider_cluster(target, provider, credential, connect_ms, self._edge)
         return Resource.of(types.CLUSTER, names.target_cluster(target, credential), body)
 
-    def _routes(self, every_shape: Iterable[Shape], origins: Cors) -> dict[str, Resource]:
+    def _routes(self, every_variant: Iterable[RouteVariant], origins: Cors) -> dict[str, Resource]:
         entries = [self._translator_entry]
-        entries += [self._entries("model", shape, route_table.model_entries) for shape in every_shape]
+        entries += [self._entries("model", variant, route_table.model_entries) for variant in every_variant]
         prefixes = [
-            self._entries("fallback", shape, route_table.fallback_entry)
-            for shape in every_shape
-            if not shape.audience and audiences.may_have(shape.route)
+            self._entries("fallback", variant, route_table.fallback_entry)
+            for variant in every_variant
+            if not variant.audience and audiences.may_have(variant.route)
         ]
         no_match, fields = self._no_match, cors.virtual_host_fields(origins)
         if fields:
@@ -254,16 +254,20 @@ class Builder:
         )
         return {names.ROUTE_CONFIGURATION: Resource.of(types.ROUTE, names.ROUTE_CONFIGURATION, body)}
 
-    def _entries(self, kind: str, shape: Shape, encode: Callable[[Shape, EdgeSettings], bytes]) -> bytes:
-        key = (kind, shape.key, shape.route.timeouts, shape.lines)
-        return self._route_entries.get(key, encode, shape, self._edge)
+    def _entries(
+        self, kind: str, variant: RouteVariant, encode: Callable[[RouteVariant, EdgeSettings], bytes]
+    ) -> bytes:
+        key = (kind, variant.key, variant.route.timeouts, variant.lines)
+        return self._route_entries.get(key, encode, variant, self._edge)
 
-    def _route_policies(self, every_shape: Iterable[Shape], now: float, cache: SharedCache) -> dict[str, Resource]:
+    def _route_policies(
+        self, every_variant: Iterable[RouteVariant], now: float, cache: SharedCache
+    ) -> dict[str, Resource]:
         audiences_of: dict[str, tuple[str, ...]] = {}
-        routes = {shape.route.id: shape.route for shape in every_shape}
-        for shape in every_shape:
-            there = audiences_of.get(shape.route.id, ())
-            audiences_of[shape.route.id] = (*there, shape.audience) if shape.audience else there
+        routes = {variant.route.id: variant.route for variant in every_variant}
+        for variant in every_variant:
+            there = audiences_of.get(variant.route.id, ())
+            audiences_of[variant.route.id] = (*there, variant.audience) if variant.audience else there
         found = {}
         self._waiting = {}
         for name, route in routes.items():

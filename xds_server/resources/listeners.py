@@ -54,12 +54,12 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from xds_server.resources import listener_tls, names, playground
 from xds_server.resources.access_log import request_log
 from xds_server.resources.cors import cors_filter
-from xds_server.resources.dressing import dressing_filters
 from xds_server.resources.encoding import extension, pack, tcp
 from xds_server.resources.local_replies import admin_replies, local_replies
 from xds_server.resources.module import module_filter, module_ingress
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
+from xds_server.resources.upstream_filters import upstream_filters
 
 #: On the operators' listener, where whoever has the token may say whom it acts for, and take over from a file.
 _FORGED_BY_OPERATORS = "x-request-id|x-envoy-.*"
@@ -115,7 +115,7 @@ def _clients_manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
     manager.http_filters = [
         cors_filter(),
         module_filter("authorise", " ".join(map(str, settings))),
-        router(upstream=dressing_filters()),
+        router(upstream=upstream_filters()),
     ]
     if edge.access_log:
         manager.access_log = [request_log(edge.access_log)]

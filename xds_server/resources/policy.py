@@ -67,7 +67,7 @@ def route(
 ) -> bytes:
     """With the prices of requests that began in the day before `at` (Unix seconds), or begin later.
 
-    `audiences` are those for which it has a shape of their own. `cache` is the gateway's, for a route that caches.
+    `audiences` are those with a variant of their own. `cache` is the gateway's, for a route that caches.
     `slots` are its machines', for a route whose requests wait for them.
     """
     targets = [

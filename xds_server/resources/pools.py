@@ -20,7 +20,7 @@ from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp
 from xds_server.resources.names import METADATA, TUNNEL_EGRESS_LISTENER
 from xds_server.resources.pool_cluster import THROUGH_TUNNEL
-from xds_server.resources.targets import FULL_TIERS, dressing
+from xds_server.resources.targets import FULL_TIERS, attempt_metadata
 from xds_server.resources.template import Template, number_hole, text_hole
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
@@ -58,7 +58,7 @@ def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
 
 def place_of(model: str, endpoint: Endpoint) -> Place:
     """`endpoint` in the pools of `model`."""
-    dress = dressing(
+    attempt = attempt_metadata(
         NodesTarget(model).id,
         prefix="/v1",
         model=model,
@@ -66,7 +66,7 @@ def place_of(model: str, endpoint: Endpoint) -> Place:
         stream_usage=True,
         flags="no" if endpoint.own else "n",
     )
-    words = {**dress, "node": f"{endpoint.node_id} {endpoint.input_price} {endpoint.output_price}"}
+    words = {**attempt, "node": f"{endpoint.node_id} {endpoint.input_price} {endpoint.output_price}"}
     return Place(endpoint.node_id, endpoint.direct, endpoint.health, endpoint.weight, words)
 
 

@@ -19,8 +19,8 @@ from xds_server.resources.encoding import pack
 from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, route_key
 from xds_server.resources.routes import Attempts, model_route, no_own_nodes
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.shapes import Shape
 from xds_server.resources.template import Template, text_hole
+from xds_server.resources.variants import RouteVariant
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
 _ROUTE_CONFIGURATION_NAME, _ROUTE_CONFIGURATION_VIRTUAL_HOSTS, _ROUTE_CONFIGURATION_REMOVE = 1, 2, 8
@@ -62,30 +62,30 @@ def _joined_entry(key: str, on_match: bytes) -> bytes:
     return length_delimited(_MAP_ENTRIES, text(_ENTRY_KEY, key) + length_delimited(_ENTRY_VALUE, on_match))
 
 
-def model_entries(shape: Shape, edge: EdgeSettings) -> bytes:
-    """The two encoded entries of one shape of a model's route: for plain answers, and for streams."""
+def model_entries(variant: RouteVariant, edge: EdgeSettings) -> bytes:
+    """The two encoded entries of one variant of a model's route: for plain answers, and for streams."""
     return b"".join(
         _joined_entry(
-            route_key(shape.route.id, shape.audience, stream=stream), _action(shape, edge, stream=stream)
+            route_key(variant.route.id, variant.audience, stream=stream), _action(variant, edge, stream=stream)
         )
         for stream in (False, True)
     )
 
 
-def fallback_entry(shape: Shape, edge: EdgeSettings) -> bytes:
-    """One encoded entry for `prefixes` of `route_configuration`: everybody's shape, for audiences without one.
+def fallback_entry(variant: RouteVariant, edge: EdgeSettings) -> bytes:
+    """One encoded entry for `prefixes` of `route_configuration`: everybody's variant, for audiences without one.
 
     The translator may learn of an audience before Envoy does, and forget it later.
     """
-    return _joined_entry(f"{shape.key}@", _action(shape, edge, stream=False))
+    return _joined_entry(f"{variant.key}@", _action(variant, edge, stream=False))
 
 
-def _action(shape: Shape, edge: EdgeSettings, *, stream: bool) -> bytes:
-    name = route_key(shape.route.id, shape.audience, stream=stream)
-    if not shape.plan:
+def _action(variant: RouteVariant, edge: EdgeSettings, *, stream: bool) -> bytes:
+    name = route_key(variant.route.id, variant.audience, stream=stream)
+    if not variant.plan:
         return on_match_of(no_own_nodes(name))
-    limits = Attempts.of(shape.route.timeouts, shape.plan, stream=stream)
-    return _template(limits, edge).fill({"name": name, "plan": shape.lines})
+    limits = Attempts.of(variant.route.timeouts, variant.plan, stream=stream)
+    return _template(limits, edge).fill({"name": name, "plan": variant.lines})
 
 
 @lru_cache(maxsize=256)

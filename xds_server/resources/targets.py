@@ -79,14 +79,14 @@ IDLE = timedelta(seconds=50)
 
 def provider_cluster(  # noqa: PLR0917 - what a cluster is made of
     name: str,
-    dress: Mapping[str, str],
+    attempt: Mapping[str, str],
     base_url: str,
     ca_file: str,
     connect_ms: int,
     check: Check | None = None,
     authorized: str = "",
 ) -> Cluster:
-    """The cluster `name`: one logical host by DNS or address, with `dress` as its metadata.
+    """The cluster `name`: one logical host by DNS or address, with `attempt` as its metadata.
 
     Envoy never ejects its host: the module knows which targets rest. `ca_file` is what https is verified with;
     `connect_ms` 0 is the default. `check` is how Envoy finds out whether it lives, with `authorized` as the
@@ -95,7 +95,7 @@ def provider_cluster(  # noqa: PLR0917 - what a cluster is made of
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     endpoint = LbEndpoint(
-        endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc), metadata=metadata(METADATA, dress)
+        endpoint=Endpoint(address=tcp(host, port), hostname=url.netloc), metadata=metadata(METADATA, attempt)
     )
     tls = url.scheme == "https"
     return Cluster(
@@ -119,7 +119,7 @@ def encoded_provider_cluster(
 ) -> bytes:
     """The cluster `provider/model` (`#2` for the second credential)."""
     secret = provider.credentials[credential] if provider.credentials else ""
-    dress = dressing(
+    attempt = attempt_metadata(
         target.id,
         prefix=urlsplit(provider.base_url).path.rstrip("/"),
         model=target.model,
@@ -136,7 +136,7 @@ def encoded_provider_cluster(
         is_first=not credential,
         authorized=bool(authorized),
     )
-    return template.fill({"name": target_cluster(target, credential), "authorization": authorized, **dress})
+    return template.fill({"name": target_cluster(target, credential), "authorization": authorized, **attempt})
 
 
 @lru_cache(maxsize=1024)
@@ -144,13 +144,13 @@ def _provider_template(
     base_url: str, ca_file: str, connect_ms: int, check: Check | None, *, is_first: bool, authorized: bool
 ) -> Template:
     keys = ("target", "dress") if is_first else ("target", "credential", "dress")
-    dress = {key: text_hole(key) for key in keys}
+    attempt = {key: text_hole(key) for key in keys}
     secret = text_hole("authorization") if authorized else ""
-    cluster = provider_cluster(text_hole("name"), dress, base_url, ca_file, connect_ms, check, secret)
+    cluster = provider_cluster(text_hole("name"), attempt, base_url, ca_file, connect_ms, check, secret)
     return Template(bytes(cluster))
 
 
-def dressing(
+def attempt_metadata(
     target: str,
     *,
     prefix: str,

@@ -1,4 +1,4 @@
-"""Which shapes a route has follows from who owns nodes, whatever those report."""
+"""Which variants a route has follows from who owns nodes, whatever those report."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
 from xds_server.resources.pools import HEALTH, lb_endpoint, lb_endpoint_message, place_of
 from xds_server.resources.routes import Attempts, model_route
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.shapes import Shape
 from xds_server.resources.strategy import plan
-from xds_server.resources.targets import dressing, encoded_provider_cluster, provider_cluster
+from xds_server.resources.targets import attempt_metadata, encoded_provider_cluster, provider_cluster
 from xds_server.resources.template import Template, number_hole, text_hole
+from xds_server.resources.variants import RouteVariant
 
 EDGE = EdgeSettings()
 # Lengths on both sides of 127, where the length of a length changes; an empty string is a field left out.
@@ -86,7 +86,7 @@ def test_provider_clusters(provider: Provider, model: str, credential: int, conn
     prefix = {"https://a.example/v1": "/v1", "https://[::1]:8443/x/y/": "/x/y"}.get(provider.base_url, "")
     expected = provider_cluster(
         target.id + ("#2" if credential else ""),
-        dressing(
+        attempt_metadata(
             target.id,
             prefix=prefix,
             model=model,
@@ -115,10 +115,10 @@ def test_pool_clusters(name: str, connect: int, direct: bool) -> None:
 )
 def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Timeouts, audience: str) -> None:
     route = Route(route_id, "m", tuple(targets), timeouts=timeouts)
-    shape = Shape(route, audience, plan(route, {}, 0.0, [audience] if audience else []))
+    variant = RouteVariant(route, audience, plan(route, {}, 0.0, [audience] if audience else []))
     expected = b""
     for stream in (False, True):
         key = route_key(route_id, audience, stream=stream)
-        limits = Attempts.of(timeouts, shape.plan, stream=stream)
-        expected += route_table.entry(key, model_route(key, shape.lines, limits, EDGE))
-    assert route_table.model_entries(shape, EDGE) == expected
+        limits = Attempts.of(timeouts, variant.plan, stream=stream)
+        expected += route_table.entry(key, model_route(key, variant.lines, limits, EDGE))
+    assert route_table.model_entries(variant, EDGE) == expected

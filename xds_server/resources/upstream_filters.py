@@ -12,7 +12,7 @@ from xds_server.resources.encoding import pack
 from xds_server.resources.module import module_filter
 
 
-def dressing_filters() -> list[HttpFilter]:
+def upstream_filters() -> list[HttpFilter]:
     """Put the target's credential on, edit path and body, clean the answer's headers, and see what it used."""
     return [
         module_filter("dress"),

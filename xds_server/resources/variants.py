@@ -1,4 +1,4 @@
-"""The shapes of every route: one for everybody, and one for each audience whose own machines it may use."""
+"""The variants of every route: one for everybody, and one for each audience whose own machines it may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class RouteVariant:
     """What a route is for `audience` (empty: for everybody else). With an empty plan it serves nothing."""
 
     route: Route
@@ -30,23 +30,23 @@ class Shape:
         return "".join(place.line for place in self.plan)
 
 
-def shapes(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[Shape]:
+def variants(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[RouteVariant]:
     """Of all routes; `at` (Unix seconds) says which prices are in force."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     return [
-        Shape(route, audience, plan(route, state.providers, at, audiences.owners(audience), rankings))
+        RouteVariant(route, audience, plan(route, state.providers, at, audiences.owners(audience), rankings))
         for route in state.routes.values()
         for audience in ("", *audiences.of_route(route))
     ]
 
 
-def hops(every_shape: Iterable[Shape]) -> dict[Hop, int]:
+def hops(every_variant: Iterable[RouteVariant]) -> dict[Hop, int]:
     """Every target cluster in use, with the shortest connect limit (ms) a route asks of it; 0: the default."""
     result: dict[Hop, int] = {}
     seen: dict[str, Hop] = {}
-    for shape in every_shape:
-        wanted = shape.route.timeouts.connect_ms
-        for hop in (place.hop for place in shape.plan):
+    for variant in every_variant:
+        wanted = variant.route.timeouts.connect_ms
+        for hop in (place.hop for place in variant.plan):
             # Weights and prices belong to the route; the cluster is the same.
             first = seen.setdefault(hop.cluster, hop)
             limits = [limit for limit in (result.get(first, 0), wanted) if limit]
