@@ -28,8 +28,8 @@ from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
 from xds_server.alerts import service as alert_service
+from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
-from xds_server.alerts.standings import Standings
 from xds_server.alerts.webhook import Webhook
 from xds_server.clients import ClientRegistry
 from xds_server.console.service import ConsoleService
@@ -137,7 +137,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         store=async_store,
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    _serve_translators(server, books, standings := Standings(), authorise)
+    _serve_translators(server, books, counts := LimitCounts(), authorise)
     admin = AdminService(
         async_store,
         control_plane,
@@ -151,7 +151,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
         running=RunningRequests(async_store, translators := Translators()),
         resting=(resting := RestingTargets(async_store, translators)),
         console=settings.console_url,
-        standings=standings,
+        limit_counts=counts,
     )
     _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
     requests_pb2_grpc.add_RequestsServicer_to_server(
@@ -202,11 +202,11 @@ def _add_operators_services(server: grpc.aio.Server, admin: AdminService, consol
     console_pb2_grpc.add_ConsoleServicer_to_server(console, server)
 
 
-def _serve_translators(server: grpc.aio.Server, books: _Books, standings: Standings, authorise: Authorise) -> None:
+def _serve_translators(server: grpc.aio.Server, books: _Books, counts: LimitCounts, authorise: Authorise) -> None:
     """Adds what takes in translators' records and what their limits have counted."""
     service = ledger_service.LedgerService(books.ledger, authorise=authorise)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
-    alert_service.serve(server, standings, books.alerts, authorise)
+    alert_service.serve(server, counts, books.alerts, authorise)
 
 
 def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:

@@ -15,8 +15,8 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator.limits import Limit, Limiter, Metric, Reservation
 from translator.reporting import LimitReporter
 from xds_server.alerts import service, table
+from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
-from xds_server.alerts.standings import Standings
 from xds_server.alerts.webhook import Webhook
 from xds_server.ledger.ledger import Ledger
 from xds_server.store import AsyncStore, DatabaseUrl, Store
@@ -37,7 +37,7 @@ class Plane:
         self.sender = AlertSender(self.ledger, AsyncStore(self._store), Webhook(""))
         self._directory = directory
         self._starts = itertools.count()
-        self.standings = Standings()
+        self.standings = LimitCounts()
 
     async def start(self) -> None:
         # A socket of its own: gRPC unlinks the one before at some time after its end.
@@ -49,7 +49,7 @@ class Plane:
 
     async def restart(self) -> None:
         await self.server.stop(None)
-        self.standings = Standings()
+        self.standings = LimitCounts()
         await self.start()
 
     async def alerts(self) -> list[pb.Alert]:
@@ -169,7 +169,7 @@ async def test_too_much_at_once_is_refused(plane: Plane) -> None:
 
 def test_a_silent_translator_does_not_count() -> None:
     now = 0.0
-    standings = Standings(lambda: now)
+    standings = LimitCounts(lambda: now)
     of = pb.Standing(holder=pb.HOLDER_KEY, holder_id="key_1", limit=message(EACH), taken=5)
     epoch = standings.report("a", [of])
     assert standings.report("a", []) == epoch

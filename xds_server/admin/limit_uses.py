@@ -15,7 +15,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin.calls import reporting
 from xds_server.alerts import naming, table
-from xds_server.alerts.standings import Standings
+from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.table import Delivery, Kept
 from xds_server.ledger.reader import LedgerReader
 from xds_server.messages import Encoder
@@ -39,12 +39,12 @@ class LimitMethods(admin_pb2_grpc.AdminServicer):
     """The part of the service that is about what limits have counted."""
 
     _store: AsyncStore
-    _standings: Standings
+    _limit_counts: LimitCounts
 
     @reporting
     async def ListLimitUses(self, request: pb.ListLimitUsesRequest, context: Context) -> pb.ListLimitUsesResponse:
         state = await self._store.load()
-        return pb.ListLimitUsesResponse(uses=_uses(state, self._standings))
+        return pb.ListLimitUsesResponse(uses=_uses(state, self._limit_counts))
 
 
 async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
@@ -62,7 +62,7 @@ async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
     ]
 
 
-def _uses(state: State, standings: Standings) -> Iterator[pb.LimitUse]:
+def _uses(state: State, counts: LimitCounts) -> Iterator[pb.LimitUse]:
     for kind, objects in (
         (limits_pb2.HOLDER_ORGANISATION, state.organisations),
         (limits_pb2.HOLDER_KEY, state.keys),
@@ -71,7 +71,7 @@ def _uses(state: State, standings: Standings) -> Iterator[pb.LimitUse]:
         for id_, each in objects.items():
             for limit in each.limits:
                 message = _LIMIT(limit)
-                found = standings.of(kind, id_, message)
+                found = counts.of(kind, id_, message)
                 if found is not None:
                     yield pb.LimitUse(
                         holder=naming.holder(state, kind, id_),

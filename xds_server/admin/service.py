@@ -39,7 +39,7 @@ from xds_server.admin.prune import SECTIONS
 from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
 from xds_server.admin.simulation import SimulationMethods
-from xds_server.alerts.standings import Standings
+from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
@@ -86,7 +86,7 @@ class AdminService(
         resting: Resting | None = None,
         console: str = "http://127.0.0.1:8081",
         lifetime: Lifetime = DEFAULT,
-        standings: Standings | None = None,
+        limit_counts: LimitCounts | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -101,7 +101,7 @@ class AdminService(
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()
         self._running = running if running is not None else NoTranslators()
-        self._standings = standings if standings is not None else Standings()
+        self._limit_counts = limit_counts if limit_counts is not None else LimitCounts()
         self._resting = resting if resting is not None else NoTranslators()
         self._live = live if live is not None else NoLiveNodes()
 

@@ -14,22 +14,22 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 _SILENT = 60.0
 
 #: Whose a limit is, the id of that, and the limit without its amount.
-Key = tuple[int, str, bytes]
+LimitKey = tuple[int, str, bytes]
 
 
-class Taken(NamedTuple):
+class LimitCount(NamedTuple):
     """What is taken of a limit, and of how many values apart."""
 
     taken: int
     values: int
 
 
-class Standings:
+class LimitCounts:
     """By translator. `clock` gives seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, dict[Key, Taken]] = {}
+        self._of: dict[str, dict[LimitKey, LimitCount]] = {}
         self._heard: dict[str, float] = {}
         self._epochs: dict[str, str] = {}
 
@@ -40,13 +40,13 @@ class Standings:
         for each in standings:
             key = _key(each.holder, each.holder_id, each.limit)
             if each.taken or each.values:
-                held[key] = Taken(each.taken, each.values)
+                held[key] = LimitCount(each.taken, each.values)
             else:
                 held.pop(key, None)
         self._heard[source] = self._clock()
         return self._epochs.setdefault(source, secrets.token_hex(8))
 
-    def of(self, holder: int, holder_id: str, limit: policy.Limit) -> Taken | None:
+    def of(self, holder: int, holder_id: str, limit: policy.Limit) -> LimitCount | None:
         """Returns the largest of the translators' counts; None where nothing is counted."""
         self._forget()
         key = _key(holder, holder_id, limit)
@@ -58,7 +58,7 @@ class Standings:
             del self._heard[source], self._of[source], self._epochs[source]
 
 
-def _key(holder: int, holder_id: str, limit: policy.Limit) -> Key:
+def _key(holder: int, holder_id: str, limit: policy.Limit) -> LimitKey:
     named = policy.Limit(
         metric=limit.metric,
         per_seconds=limit.per_seconds,

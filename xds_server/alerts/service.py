@@ -10,8 +10,8 @@ import grpc
 from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
 
 from xds_server.admin.calls import reporting
+from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
-from xds_server.alerts.standings import Standings
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 
@@ -26,8 +26,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class LimitsService(limits_pb2_grpc.LimitsServicer):
     """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
 
-    def __init__(self, standings: Standings, sender: AlertSender, *, authorise: Authorise = anyone) -> None:
-        self._standings = standings
+    def __init__(self, counts: LimitCounts, sender: AlertSender, *, authorise: Authorise = anyone) -> None:
+        self._limit_counts = counts
         self._sender = sender
         self._authorise = authorise
 
@@ -42,9 +42,9 @@ class LimitsService(limits_pb2_grpc.LimitsServicer):
         if not request.source or len(request.source) > _LONGEST_TEXT:
             raise InvalidFieldError([f"source: accepted: 1 to {_LONGEST_TEXT:,} characters"])
         await self._sender.take(request.alerts)
-        return pb.ReportResponse(epoch=self._standings.report(request.source, request.standings))
+        return pb.ReportResponse(epoch=self._limit_counts.report(request.source, request.standings))
 
 
-def serve(server: grpc.aio.Server, standings: Standings, sender: AlertSender, authorise: Authorise) -> None:
+def serve(server: grpc.aio.Server, counts: LimitCounts, sender: AlertSender, authorise: Authorise) -> None:
     """Adds the service to `server`."""
-    limits_pb2_grpc.add_LimitsServicer_to_server(LimitsService(standings, sender, authorise=authorise), server)
+    limits_pb2_grpc.add_LimitsServicer_to_server(LimitsService(counts, sender, authorise=authorise), server)
