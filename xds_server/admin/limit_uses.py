@@ -16,7 +16,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 from xds_server.admin.calls import reporting
 from xds_server.alerts import naming, table
 from xds_server.alerts.limit_counts import LimitCounts
-from xds_server.alerts.table import Delivery, Kept
+from xds_server.alerts.table import Delivery, StoredAlert
 from xds_server.ledger.reader import LedgerReader
 from xds_server.messages import Encoder
 from xds_server.model import Limit, State
@@ -50,7 +50,7 @@ class LimitMethods(admin_pb2_grpc.AdminServicer):
 async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
     """Those of windows that have not ended, newest first. Raises DatabaseUnavailableError."""
     now = int(time.time())
-    found: Sequence[Kept] = await ledger.read(lambda snapshot: table.current(snapshot, now, _SHOWN))
+    found: Sequence[StoredAlert] = await ledger.read(lambda snapshot: table.current(snapshot, now, _SHOWN))
     return [
         pb.LimitAlert(
             holder=naming.holder(state, each.alert.holder, each.alert.holder_id),

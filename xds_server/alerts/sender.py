@@ -16,7 +16,7 @@ import structlog
 from trunkline_proto.limits.v1 import limits_pb2 as pb
 
 from xds_server.alerts import table
-from xds_server.alerts.table import Delivery, Kept
+from xds_server.alerts.table import Delivery, StoredAlert
 from xds_server.alerts.webhook import body
 from xds_server.errors import DatabaseUnavailableError, SecretKeyError
 from xds_server.ledger.ledger import Ledger
@@ -110,7 +110,7 @@ class AlertSender:
         await self._note(due, problem)
         return not problem and len(due) == _BATCH
 
-    async def _note(self, due: Sequence[Kept], problem: str) -> None:
+    async def _note(self, due: Sequence[StoredAlert], problem: str) -> None:
         now = int(self._clock())
         if not problem:
             self.counts["sent"] += len(due)

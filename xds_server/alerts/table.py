@@ -15,7 +15,7 @@ from xds_server.store.connection import Snapshot
 #: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
 MOST, ROOM = 20_000, 1_000
 #: Seconds for which an alert is kept after its window.
-_KEPT = 7 * 86_400
+_RETENTION_SECONDS = 7 * 86_400
 _LONGEST_ERROR = 300
 
 _COLUMNS = {
@@ -45,7 +45,7 @@ class Delivery(StrEnum):
     FAILED = "failed"
 
 
-class Kept(NamedTuple):
+class StoredAlert(NamedTuple):
     """An alert; `attempts` to send it have failed, the last one because of `error`."""
 
     id: str
@@ -81,9 +81,9 @@ def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> lis
     return new
 
 
-def claim(writing: Writing, now: int, lease: int, most: int) -> list[Kept]:
+def claim(writing: Writing, now: int, lease: int, most: int) -> list[StoredAlert]:
     """Takes alerts that are due: for `lease` seconds nobody else gets them."""
-    due = _kept(
+    due = _stored(
         writing,
         "WHERE delivery = ? AND next_at <= ? ORDER BY next_at LIMIT ?",
         Delivery.WAITING.value,
@@ -95,7 +95,7 @@ def claim(writing: Writing, now: int, lease: int, most: int) -> list[Kept]:
     return due
 
 
-def settle(writing: Writing, sent: Sequence[Kept], delivery: Delivery, *, next_at: int, error: str) -> None:
+def settle(writing: Writing, sent: Sequence[StoredAlert], delivery: Delivery, *, next_at: int, error: str) -> None:
     """Notes what became of alerts, unless another window has begun meanwhile."""
     for each in sent:
         writing.run(
@@ -110,22 +110,22 @@ def settle(writing: Writing, sent: Sequence[Kept], delivery: Delivery, *, next_a
         )
 
 
-def current(snapshot: Snapshot, now: int, most: int) -> list[Kept]:
+def current(snapshot: Snapshot, now: int, most: int) -> list[StoredAlert]:
     """Those of windows that have not ended, newest first."""
-    return _kept(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
+    return _stored(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
 
 
 def remove(writing: Writing, now: int) -> int:
     """Removes what is old. Returns how many."""
-    return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _KEPT)
+    return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _RETENTION_SECONDS)
 
 
-def _kept(snapshot: Snapshot, condition: str, *parameters: object) -> list[Kept]:
+def _stored(snapshot: Snapshot, condition: str, *parameters: object) -> list[StoredAlert]:
     rows = snapshot.rows(
         f"SELECT id, data, delivery, attempts, error FROM limit_alert {condition}",  # noqa: S608
         *parameters,
     )
     return [
-        Kept(id_, pb.Alert.FromString(bytes(data)), Delivery(delivery), attempts, error)
+        StoredAlert(id_, pb.Alert.FromString(bytes(data)), Delivery(delivery), attempts, error)
         for id_, data, delivery, attempts, error in rows
     ]

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from trunkline_proto.limits.v1 import limits_pb2 as pb
 
 from xds_server.alerts import addresses, naming
-from xds_server.alerts.table import Kept
+from xds_server.alerts.table import StoredAlert
 from xds_server.model import State
 
 SIGNATURE = "x-trunkline-signature"
@@ -25,7 +25,7 @@ _TIMEOUT = 10.0
 _OVERFLOW = "%"
 
 
-def body(alerts: Sequence[Kept], state: State) -> bytes:
+def body(alerts: Sequence[StoredAlert], state: State) -> bytes:
     """Returns what is sent; see docs/limits.md. No secret, no prompt; names of end users as clients sent them."""
     return json.dumps(
         {"version": 1, "alerts": [_shown(each, state) for each in alerts]}, separators=(",", ":")
@@ -83,7 +83,7 @@ class Webhook:
         return ssl.create_default_context(cafile=self._ca_file or None)
 
 
-def _shown(kept: Kept, state: State) -> dict[str, Any]:
+def _shown(kept: StoredAlert, state: State) -> dict[str, Any]:
     alert, limit = kept.alert, kept.alert.limit
     shown: dict[str, Any] = {
         "id": f"{kept.id}-{alert.reached_at}",
