@@ -179,7 +179,7 @@ async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyn
             tasks.create_task(alerts.run(), name="alerts"),
             tasks.create_task(resting.run(), name="resting targets"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
-            tasks.create_task(Retention(ledger, settings.kept).run(), name="retention"),
+            tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
             tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:

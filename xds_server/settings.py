@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xds_server.ledger.kept import Kept
+from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.nodes.direct import DirectAddresses, Network
 from xds_server.resources.settings import EdgeSettings
 from xds_server.store.url import DatabaseUrl
@@ -47,7 +47,7 @@ class Settings:
     rest_socket: Path | None
     edge: EdgeSettings
     tunnel_url: str = ""
-    kept: Kept = field(default_factory=Kept)
+    retention: RetentionPeriods = field(default_factory=RetentionPeriods)
     node_tunnels: int = 4
     allow_direct: tuple[Network, ...] = ()
     #: None: the clients' and the admin listener speak plain HTTP.
@@ -210,7 +210,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             tunnel_secret=hmac.digest(token.encode(), b"tunnel handshake", "sha256").hex(),
         ),
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
-        kept=Kept(records=given.usage_retention, rollups=given.rollup_retention),
+        retention=RetentionPeriods(records=given.usage_retention, rollups=given.rollup_retention),
         node_tunnels=given.node_tunnels,
         allow_direct=tuple(given.allow_direct),
         tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),

@@ -11,9 +11,9 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
 from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
-from xds_server.ledger.kept import Kept
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
+from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.ledger.slots import after
 from xds_server.model import Price, ProviderTarget, Route, Strategy
 from xds_server.ranker import Ranker
@@ -201,7 +201,7 @@ async def test_what_is_old_is_removed(store: Store, ledger: Ledger) -> None:
     reader = open_reader(store.url)
     with reader.snapshot() as snapshot:
         assert list(after(snapshot, 0, 0))
-    await Retention(ledger, Kept(), clock=lambda: later).remove()
+    await Retention(ledger, RetentionPeriods(), clock=lambda: later).remove()
     with reader.snapshot() as snapshot:
         assert not list(after(snapshot, 0, 0))
     reader.close()

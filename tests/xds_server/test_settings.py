@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xds_server.ledger.kept import DAY, Kept
+from xds_server.ledger.retention_periods import DAY, RetentionPeriods
 from xds_server.settings import Settings, parse
 
 
@@ -27,9 +27,9 @@ def parsed(*arguments: str) -> Settings:
 
 
 def test_how_long_usage_is_kept(arguments: list[str]) -> None:
-    assert parsed(*arguments).kept == Kept(records=30 * DAY, rollups=400 * DAY)
+    assert parsed(*arguments).retention == RetentionPeriods(records=30 * DAY, rollups=400 * DAY)
     given = parsed(*arguments, "--usage-retention", "12h", "--rollup-retention", "0")
-    assert given.kept == Kept(records=DAY // 2, rollups=0)
+    assert given.retention == RetentionPeriods(records=DAY // 2, rollups=0)
 
 
 @pytest.mark.parametrize("text", ["30", "1.5d", "-1d", "d", "30 d"])

@@ -12,9 +12,9 @@ import structlog
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import refused, slots
 from xds_server.ledger.connection import Writing
-from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.records import HOUR_US
+from xds_server.ledger.retention_periods import DAY, RetentionPeriods
 from xds_server.routing.slots import slot_of
 from xds_server.routing.window import KEPT_SLOTS
 
@@ -40,10 +40,15 @@ class Retention:
     """`clock` gives Unix seconds."""
 
     def __init__(
-        self, ledger: Ledger, kept: Kept, *, batch: int = BATCH, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        periods: RetentionPeriods,
+        *,
+        batch: int = BATCH,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
-        self._kept = kept
+        self._periods = periods
         self._batch = batch
         self._clock = clock
         self._rolled_up_to = -1
@@ -64,10 +69,10 @@ class Retention:
         """Everything that is due now. Returns how many raw records it was. Raises DatabaseUnavailableError."""
         now, removed = int(self._clock()), 0
         await self._ledger.write(lambda writing: slots.remove(writing, slot_of(now) - KEPT_SLOTS))
-        if self._kept.records:
-            removed = await self._records((now - self._kept.records) // _HOUR)
-        day = (now - self._kept.rollups) // DAY
-        if self._kept.rollups and day > self._rolled_up_to:
+        if self._periods.records:
+            removed = await self._records((now - self._periods.records) // _HOUR)
+        day = (now - self._periods.rollups) // DAY
+        if self._periods.rollups and day > self._rolled_up_to:
             await self._rollups(day)
             self._rolled_up_to = day
         return removed

@@ -24,7 +24,7 @@ OPERATING = MANAGING | {"operator"}
 #: Of something in `acme` that is not the member's own.
 READING = OPERATING | {"viewer", "member"}
 
-#: Who may make the request of `_request`. Kept by hand, beside the table under test.
+#: Who may make the request of `_request`. RetentionPeriods by hand, beside the table under test.
 ALLOWED: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         ("GetSignInOptions", "RedeemSetupLink", "SignIn", "ShowLink", "AcceptInvitation", "RedeemReset",

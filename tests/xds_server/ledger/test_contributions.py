@@ -7,11 +7,11 @@ from typing import Any
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.writing.joining import join, make_owner
 from xds_server.ledger.contributions import By, Contribution
-from xds_server.ledger.kept import DAY, Kept
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
+from xds_server.ledger.retention_periods import DAY, RetentionPeriods
 from xds_server.model import Node
 from xds_server.store import Store
 from xds_server.store.settings import Invitation
@@ -151,7 +151,9 @@ async def test_old_contributions_go_with_the_other_sums(
     )
     for at in (old - HOUR, old, young):
         await up(ledger, "nd-x", 1, at // HOUR)
-    retention = Retention(ledger, Kept(records=0, rollups=5 * DAY), batch=2, clock=lambda: young + 5 * DAY + 100)
+    retention = Retention(
+        ledger, RetentionPeriods(records=0, rollups=5 * DAY), batch=2, clock=lambda: young + 5 * DAY + 100
+    )
     await retention.remove()
     (row,) = await report(reader, By.NODE)
     assert (row.sums[0], row.uptime_seconds) == (1, 1)

@@ -8,7 +8,7 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetentionPeriods:
     """Seconds; 0 keeps for ever. Records go by whole hours, roll-ups by whole days (UTC).
 
     A record that comes again after its first copy was removed is counted twice: keep records for longer than a
