@@ -10,7 +10,7 @@ from trunkline_proto.policy.words import QUOTA_METRICS
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.model import State
-from xds_server.requests.places import Place, credentials
+from xds_server.requests.hosts import Host, credentials
 
 #: Where a row comes from.
 CONFIGURED, _TOLD, _REST = "quota", "headers", "rest"
@@ -23,16 +23,16 @@ _FAILURES, _HEALTH, _QUOTA = 0, 1, 2
 class Found:
     """What one translator reported at a moment (Unix seconds)."""
 
-    places: Mapping[int, Place]
+    hosts: Mapping[int, Host]
     translator: str
     now: float
 
     def alert(
-        self, kind: admin.RestAlertKind.ValueType, place: Place, reason: str, age_ms: int, left_ms: int
+        self, kind: admin.RestAlertKind.ValueType, host: Host, reason: str, age_ms: int, left_ms: int
     ) -> admin.RestAlert:
         return admin.RestAlert(
             kind=kind,
-            subject=place.subject,
+            subject=host.subject,
             reason=reason,
             since=round(self.now - age_ms / 1000),
             until=self.until(left_ms),
@@ -43,12 +43,12 @@ class Found:
         """Returns Unix seconds; 0 for 0."""
         return round(self.now + left_ms / 1000) if left_ms else 0
 
-    def row(self, place: Place, source: str, rest: pb.Rest | None) -> admin.CredentialHeadroom:
+    def row(self, host: Host, source: str, rest: pb.Rest | None) -> admin.CredentialHeadroom:
         return admin.CredentialHeadroom(
-            provider=place.provider,
-            credential=place.credential,
-            digest=place.digest,
-            target_id=place.target_id,
+            provider=host.provider,
+            credential=host.credential,
+            digest=host.digest,
+            target_id=host.target_id,
             source=source,
             rests_until=self.until(rest.left_ms) if rest is not None else 0,
             reason=reason(rest) if rest is not None else "",
@@ -57,36 +57,36 @@ class Found:
 
 
 def rows(
-    places: Mapping[int, Place], translator: str, standing: pb.Standing, now: float
+    hosts: Mapping[int, Host], translator: str, standing: pb.Standing, now: float
 ) -> Iterator[admin.CredentialHeadroom]:
     """Yields one row for each quota, and one for each target or credential that rests and has none."""
-    found = Found(places, translator, now)
-    rests = {each.host: each for each in standing.rests if each.host in places}
+    found = Found(hosts, translator, now)
+    rests = {each.host: each for each in standing.rests if each.host in hosts}
     shown = set()
     for counted in standing.counted:
-        if (place := places.get(counted.account)) is not None:
+        if (host := hosts.get(counted.account)) is not None:
             shown.add(counted.account)
-            yield _counted(found, place, counted, rests.get(counted.account))
+            yield _counted(found, host, counted, rests.get(counted.account))
     for told in standing.told:
-        if (place := places.get(told.host)) is not None:
+        if (host := hosts.get(told.host)) is not None:
             shown.add(told.host)
-            row = found.row(place, _TOLD, rests.get(told.host))
+            row = found.row(host, _TOLD, rests.get(told.host))
             row.metric, row.limit, row.remaining = told.metric, told.limit, told.remaining
             row.resets_at = found.until(told.reset_ms)
             yield row
-    for host, rest in rests.items():
-        if host not in shown:
-            yield found.row(places[host], _REST, rest)
+    for number, rest in rests.items():
+        if number not in shown:
+            yield found.row(hosts[number], _REST, rest)
 
 
 def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
     """Yields the configured quotas, as they are while nobody uses their credentials."""
-    for place in credentials(state):
-        for quota in state.providers[place.provider].quota_of(place.credential - 1):
+    for host in credentials(state):
+        for quota in state.providers[host.provider].quota_of(host.credential - 1):
             yield admin.CredentialHeadroom(
-                provider=place.provider,
-                credential=place.credential,
-                digest=place.digest,
+                provider=host.provider,
+                credential=host.credential,
+                digest=host.digest,
                 source=CONFIGURED,
                 metric=quota.metric,
                 per_seconds=quota.per_seconds,
@@ -124,10 +124,8 @@ def used_up(counted: pb.CountedQuota) -> str:
     return f"its quota of {counted.amount:,} {metric} in {counted.per_seconds} s is used up"
 
 
-def _counted(
-    found: Found, place: Place, counted: pb.CountedQuota, rest: pb.Rest | None
-) -> admin.CredentialHeadroom:
-    row = found.row(place, CONFIGURED, rest)
+def _counted(found: Found, host: Host, counted: pb.CountedQuota, rest: pb.Rest | None) -> admin.CredentialHeadroom:
+    row = found.row(host, CONFIGURED, rest)
     row.metric = QUOTA_METRICS.word(counted.metric)
     row.per_seconds, row.limit = counted.per_seconds, counted.amount
     row.remaining = max(0, counted.amount - counted.used)

@@ -15,7 +15,7 @@ from xds_server.errors import StoreError
 from xds_server.model import State
 from xds_server.requests import headroom
 from xds_server.requests.attending import Answers, Translators
-from xds_server.requests.places import Place, places
+from xds_server.requests.hosts import Host, hosts
 from xds_server.store import AsyncStore
 
 _log = structlog.get_logger()
@@ -39,14 +39,14 @@ class RestingTargets:
         self._translators = translators
         self._clock = clock
         self._state: State | None = None
-        self._known: Mapping[int, Place] = {}
+        self._known: Mapping[int, Host] = {}
         #: How many alerts there were of each kind, at the last look.
         self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
 
     async def headroom(self, provider: str) -> admin.ListQuotasResponse:
         """Returns what is left of each quota of a provider; of all where the name is empty."""
         state, answers = await self._store.load(), await self._ask()
-        found, now = self._places(state), self._clock()
+        found, now = self._hosts(state), self._clock()
         rows = [
             row
             for translator, answer in answers.given
@@ -61,7 +61,7 @@ class RestingTargets:
     async def alerts(self) -> list[admin.RestAlert]:
         """Returns what an operator should look at, the longest known first."""
         state, answers = await self._store.load(), await self._ask()
-        found, now = self._places(state), self._clock()
+        found, now = self._hosts(state), self._clock()
         alerts = [
             alert
             for translator, answer in answers.given
@@ -85,9 +85,9 @@ class RestingTargets:
             known = {(alert.kind, alert.subject, alert.translator) for alert in alerts}
             await asyncio.sleep(_EVERY)
 
-    def _places(self, state: State) -> Mapping[int, Place]:
+    def _hosts(self, state: State) -> Mapping[int, Host]:
         if state is not self._state:
-            self._state, self._known = state, places(state)
+            self._state, self._known = state, hosts(state)
         return self._known
 
     async def _ask(self) -> Answers:
@@ -96,14 +96,14 @@ class RestingTargets:
 
 def _alerts(found: headroom.Found, standing: pb.Standing) -> Iterator[admin.RestAlert]:
     for rest in standing.rests:
-        place = found.places.get(rest.host)
-        if place is not None and (rest.for_all or headroom.is_refused(rest)):
-            yield found.alert(_kind(rest), place, headroom.reason(rest), rest.age_ms, rest.left_ms)
+        host = found.hosts.get(rest.host)
+        if host is not None and (rest.for_all or headroom.is_refused(rest)):
+            yield found.alert(_kind(rest), host, headroom.reason(rest), rest.age_ms, rest.left_ms)
     for counted in standing.counted:
-        place = found.places.get(counted.account)
-        if place is not None and counted.wait_ms:
+        host = found.hosts.get(counted.account)
+        if host is not None and counted.wait_ms:
             kind, reason = admin.REST_ALERT_KIND_QUOTA_USED_UP, headroom.used_up(counted)
-            yield found.alert(kind, place, reason, counted.age_ms, counted.wait_ms)
+            yield found.alert(kind, host, reason, counted.age_ms, counted.wait_ms)
 
 
 def _kind(rest: pb.Rest) -> admin.RestAlertKind.ValueType:

@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from tests.envoy.native import Driver
 from xds_server.admin.apply import apply
 from xds_server.requests.attending import Translators
-from xds_server.requests.places import Place, places
+from xds_server.requests.hosts import Host, hosts
 from xds_server.requests.resting import RestingTargets
 from xds_server.store import AsyncStore, DatabaseUrl, Store
 
@@ -28,9 +28,7 @@ class Gateway:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.state = store.load()
-        self.numbers = {
-            (place.target_id, place.credential): number for number, place in places(self.state).items()
-        }
+        self.numbers = {(host.target_id, host.credential): number for number, host in hosts(self.state).items()}
         self.standing = pb.Standing()
         self.translators = Translators()
         self.resting = RestingTargets(AsyncStore(store), self.translators, clock=lambda: NOW)
@@ -137,9 +135,9 @@ async def test_without_translators_nothing_is_known_but_the_configuration(gatewa
 async def test_numbers_are_those_of_the_module(gateway: Gateway) -> None:
     """The module's own hash of a cluster's and a credential's name."""
     state = gateway.state
-    by_place = {(place.target_id, place.credential): place for place in places(state).values()}
+    by_target = {(host.target_id, host.credential): host for host in hosts(state).values()}
     with Driver("quota") as driver:
         for (target, credential), number in gateway.numbers.items():
-            place: Place = by_place[target, credential]
-            name = f"p/x{'#2' if credential == 2 else ''}" if target else place.digest
+            host: Host = by_target[target, credential]
+            name = f"p/x{'#2' if credential == 2 else ''}" if target else host.digest
             assert driver.ask("number", "cluster" if target else "credential", name) == [str(number).encode()]

@@ -13,7 +13,7 @@ _FNV_BASIS, _FNV_PRIME, _FNV_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Host:
     """A credential of a provider, or one model with it. `credential` is its position, from 1, and `digest` stands
     for it. `target_id` is empty for the credential itself.
     """
@@ -29,19 +29,19 @@ class Place:
         return (self.target_id or self.provider) + (f"#{self.credential}" if self.credential > 1 else "")
 
 
-def places(state: State) -> dict[int, Place]:
+def hosts(state: State) -> dict[int, Host]:
     """Returns every credential, and every target of a route at a provider."""
     return {**{_of_credential(each.digest): each for each in credentials(state)}, **dict(_targets(state))}
 
 
-def credentials(state: State) -> Iterator[Place]:
-    """Yields the credentials of all providers; a provider without any has one place."""
+def credentials(state: State) -> Iterator[Host]:
+    """Yields the credentials of all providers; a provider without credentials has one host."""
     for provider in state.providers.values():
         for index, credential in enumerate(provider.credentials or ("",)):
-            yield Place(provider.name, index + 1, mark(provider, credential))
+            yield Host(provider.name, index + 1, mark(provider, credential))
 
 
-def _targets(state: State) -> Iterator[tuple[int, Place]]:
+def _targets(state: State) -> Iterator[tuple[int, Host]]:
     targets = {
         each.id: each
         for route in state.routes.values()
@@ -52,7 +52,7 @@ def _targets(state: State) -> Iterator[tuple[int, Place]]:
         provider = state.providers[target.provider]
         for index, credential in enumerate(provider.credentials or ("",)):
             number = _fnv(target_cluster(target, index).encode())
-            yield number, Place(provider.name, index + 1, mark(provider, credential), target.id)
+            yield number, Host(provider.name, index + 1, mark(provider, credential), target.id)
 
 
 def _of_credential(digest: str) -> int:
