@@ -13,14 +13,14 @@ from xds_server.model import State
 from xds_server.requests.hosts import Host, credentials
 
 #: Where a row comes from.
-CONFIGURED, _TOLD, _REST = "quota", "headers", "rest"
+CONFIGURED, _REPORTED, _REST = "quota", "headers", "rest"
 _REFUSED = frozenset({401, 402, 403, 498})
 #: Causes that are no statuses, as in envoy/module/rest.h.
 _FAILURES, _HEALTH, _QUOTA = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HeadroomReport:
     """What one translator reported at a moment (Unix seconds)."""
 
     hosts: Mapping[int, Host]
@@ -57,26 +57,26 @@ class Found:
 
 
 def rows(
-    hosts: Mapping[int, Host], translator: str, standing: pb.Standing, now: float
+    hosts: Mapping[int, Host], translator: str, remaining: pb.Standing, now: float
 ) -> Iterator[admin.CredentialHeadroom]:
     """Yields one row for each quota, and one for each target or credential that rests and has none."""
-    found = Found(hosts, translator, now)
-    rests = {each.host: each for each in standing.rests if each.host in hosts}
+    report = HeadroomReport(hosts, translator, now)
+    rests = {each.host: each for each in remaining.rests if each.host in hosts}
     shown = set()
-    for counted in standing.counted:
+    for counted in remaining.counted:
         if (host := hosts.get(counted.account)) is not None:
             shown.add(counted.account)
-            yield _counted(found, host, counted, rests.get(counted.account))
-    for told in standing.told:
-        if (host := hosts.get(told.host)) is not None:
-            shown.add(told.host)
-            row = found.row(host, _TOLD, rests.get(told.host))
-            row.metric, row.limit, row.remaining = told.metric, told.limit, told.remaining
-            row.resets_at = found.until(told.reset_ms)
+            yield _counted(report, host, counted, rests.get(counted.account))
+    for reported in remaining.told:
+        if (host := hosts.get(reported.host)) is not None:
+            shown.add(reported.host)
+            row = report.row(host, _REPORTED, rests.get(reported.host))
+            row.metric, row.limit, row.remaining = reported.metric, reported.limit, reported.remaining
+            row.resets_at = report.until(reported.reset_ms)
             yield row
     for number, rest in rests.items():
         if number not in shown:
-            yield found.row(hosts[number], _REST, rest)
+            yield report.row(hosts[number], _REST, rest)
 
 
 def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
@@ -100,7 +100,7 @@ def is_refused(rest: pb.Rest) -> bool:
     return rest.cause in _REFUSED
 
 
-def is_told(rest: pb.Rest) -> bool:
+def is_used_up(rest: pb.Rest) -> bool:
     """Whether the provider's answers say that nothing is left of a quota."""
     return rest.cause == _QUOTA
 
@@ -124,11 +124,13 @@ def used_up(counted: pb.CountedQuota) -> str:
     return f"its quota of {counted.amount:,} {metric} in {counted.per_seconds} s is used up"
 
 
-def _counted(found: Found, host: Host, counted: pb.CountedQuota, rest: pb.Rest | None) -> admin.CredentialHeadroom:
-    row = found.row(host, CONFIGURED, rest)
+def _counted(
+    report: HeadroomReport, host: Host, counted: pb.CountedQuota, rest: pb.Rest | None
+) -> admin.CredentialHeadroom:
+    row = report.row(host, CONFIGURED, rest)
     row.metric = QUOTA_METRICS.word(counted.metric)
     row.per_seconds, row.limit = counted.per_seconds, counted.amount
     row.remaining = max(0, counted.amount - counted.used)
     if counted.wait_ms and rest is None:
-        row.rests_until, row.reason = found.until(counted.wait_ms), used_up(counted)
+        row.rests_until, row.reason = report.until(counted.wait_ms), used_up(counted)
     return row

@@ -39,18 +39,18 @@ class RestingTargets:
         self._translators = translators
         self._clock = clock
         self._state: State | None = None
-        self._known: Mapping[int, Host] = {}
+        self._hosts_by_number: Mapping[int, Host] = {}
         #: How many alerts there were of each kind, at the last look.
         self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
 
     async def headroom(self, provider: str) -> admin.ListQuotasResponse:
         """Returns what is left of each quota of a provider; of all where the name is empty."""
         state, answers = await self._store.load(), await self._ask()
-        found, now = self._hosts(state), self._clock()
+        by_number, now = self._hosts(state), self._clock()
         rows = [
             row
             for translator, answer in answers.given
-            for row in headroom.rows(found, translator, answer.standing, now)
+            for row in headroom.rows(by_number, translator, answer.standing, now)
         ]
         seen = {(row.digest, row.metric, row.per_seconds) for row in rows if row.source == headroom.CONFIGURED}
         rows += (row for row in headroom.unused(state) if (row.digest, row.metric, row.per_seconds) not in seen)
@@ -61,11 +61,11 @@ class RestingTargets:
     async def alerts(self) -> list[admin.RestAlert]:
         """Returns what an operator should look at, the longest known first."""
         state, answers = await self._store.load(), await self._ask()
-        found, now = self._hosts(state), self._clock()
+        by_number, now = self._hosts(state), self._clock()
         alerts = [
             alert
             for translator, answer in answers.given
-            for alert in _alerts(headroom.Found(found, translator, now), answer.standing)
+            for alert in _alerts(headroom.HeadroomReport(by_number, translator, now), answer.standing)
         ]
         return sorted(alerts, key=lambda alert: alert.since)
 
@@ -87,26 +87,26 @@ class RestingTargets:
 
     def _hosts(self, state: State) -> Mapping[int, Host]:
         if state is not self._state:
-            self._state, self._known = state, hosts(state)
-        return self._known
+            self._state, self._hosts_by_number = state, hosts(state)
+        return self._hosts_by_number
 
     async def _ask(self) -> Answers:
         return await self._translators.ask(pb.AttendResponse(standing=True))
 
 
-def _alerts(found: headroom.Found, standing: pb.Standing) -> Iterator[admin.RestAlert]:
-    for rest in standing.rests:
-        host = found.hosts.get(rest.host)
+def _alerts(report: headroom.HeadroomReport, remaining: pb.Standing) -> Iterator[admin.RestAlert]:
+    for rest in remaining.rests:
+        host = report.hosts.get(rest.host)
         if host is not None and (rest.for_all or headroom.is_refused(rest)):
-            yield found.alert(_kind(rest), host, headroom.reason(rest), rest.age_ms, rest.left_ms)
-    for counted in standing.counted:
-        host = found.hosts.get(counted.account)
+            yield report.alert(_kind(rest), host, headroom.reason(rest), rest.age_ms, rest.left_ms)
+    for counted in remaining.counted:
+        host = report.hosts.get(counted.account)
         if host is not None and counted.wait_ms:
             kind, reason = admin.REST_ALERT_KIND_QUOTA_USED_UP, headroom.used_up(counted)
-            yield found.alert(kind, host, reason, counted.age_ms, counted.wait_ms)
+            yield report.alert(kind, host, reason, counted.age_ms, counted.wait_ms)
 
 
 def _kind(rest: pb.Rest) -> admin.RestAlertKind.ValueType:
     if headroom.is_refused(rest):
         return admin.REST_ALERT_KIND_CREDENTIAL_REFUSED
-    return admin.REST_ALERT_KIND_QUOTA_USED_UP if headroom.is_told(rest) else admin.REST_ALERT_KIND_TARGET_RESTS
+    return admin.REST_ALERT_KIND_QUOTA_USED_UP if headroom.is_used_up(rest) else admin.REST_ALERT_KIND_TARGET_RESTS

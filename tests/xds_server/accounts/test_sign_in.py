@@ -263,7 +263,7 @@ async def test_replicas_share_sessions_and_guesses(gateway: Gateway, open_store:
     assert (await browser("GET", "/admin/v1/me")).status == 401
 
 
-async def test_without_a_session_nothing_is_told(gateway: Gateway) -> None:
+async def test_without_a_session_nothing_is_reported(gateway: Gateway) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await gateway.stub.ListKeys(admin.ListKeysRequest())
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

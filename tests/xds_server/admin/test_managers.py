@@ -241,7 +241,7 @@ async def test_limits_of_the_api_survive_another_value(admin: Admin) -> None:
     ]
 
 
-async def test_what_a_file_no_longer_names_stays_and_is_told(admin: Admin) -> None:
+async def test_what_a_file_no_longer_names_stays_and_is_reported(admin: Admin) -> None:
     await apply(admin, document())
     fewer = document()
     del fewer.routes[1:]

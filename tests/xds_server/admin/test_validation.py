@@ -225,7 +225,7 @@ def test_a_base_url_has_one_form(given: str, kept: str) -> None:
     assert (parsed.providers[0].provider.base_url, problems.found) == (kept, [])
 
 
-def test_only_so_many_problems_are_told() -> None:
+def test_only_so_many_problems_are_reported() -> None:
     problems = Problems()
     for index in range(30):
         problems.at("routes", index).note("wrong")

@@ -68,7 +68,7 @@ def test_a_lost_lease_turns_unhealthy_and_then_leaves() -> None:
     assert scene.health(0) == "healthy"
 
 
-def test_a_node_that_came_back_is_told_from_what_it_was() -> None:
+def test_a_node_that_came_back_is_reported_from_what_it_was() -> None:
     scene = Scene(node())
 
     def seen() -> tuple[str, int]:

@@ -25,7 +25,7 @@ def test_a_refusal_says_who_was_told_what() -> None:
     ]
 
 
-def test_a_flood_is_told_in_a_few_lines() -> None:
+def test_a_flood_is_reported_in_a_few_lines() -> None:
     clock = StandingClock()
     refusals = Refusals(clock)
     with capture_logs() as logs:

@@ -55,7 +55,7 @@ def test_a_first_report_out_of_bounds(report: pb.NodeReport, message: str) -> No
     assert len(str(caught.value)) < 2_000
 
 
-def test_a_million_mistakes_are_told_in_a_few_words() -> None:
+def test_a_million_mistakes_are_reported_in_a_few_words() -> None:
     with pytest.raises(InvalidFieldError) as caught:
         ReportChecker().check(first(*(offer("\n") for _ in range(512))))
     assert len(caught.value.problems) == 11

@@ -217,7 +217,7 @@ async def test_the_newest_stream_of_a_node_wins(gateway: Serving) -> None:
         ([first(facts=pb.NodeFacts(protocol=0))], Code.FAILED_PRECONDITION, "update trunkline-node"),
     ],
 )
-async def test_a_bad_sidecar_is_told_and_disturbs_nobody(
+async def test_a_bad_sidecar_is_reported_and_disturbs_nobody(
     gateway: Serving, reports: list[pb.NodeReport], code: Code, details: str
 ) -> None:
     await gateway.desired.publish(node(0), node(1))

@@ -85,7 +85,7 @@ def test_prices_of_the_last_day_and_later_are_sent() -> None:
         ("rediss://u@[::1]", "p", "/ca dir/ca.pem", "rediss://u:p@[::1]?ssl_ca_certs=/ca%20dir/ca.pem"),
     ],
 )
-def test_translators_are_told_how_to_sign_in_at_the_store(
+def test_translators_are_reported_how_to_sign_in_at_the_store(
     store: str, password: str, ca_file: str, told: str
 ) -> None:
     cache = SharedCache(store, 7, ca_file)

@@ -68,6 +68,6 @@ def test_a_machine_of_everybody_counts_once() -> None:
     assert told(replace(ROUTE, privacy=Privacy.OWN_NODES), live) == {"org_a": 6, "key_a": 1}
 
 
-def test_without_machines_nothing_is_told() -> None:
+def test_without_machines_nothing_is_reported() -> None:
     assert told(ROUTE, pools(everybody=[])) == {}
     assert told(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[Endpoint("a", slots=2)])) == {}

@@ -130,7 +130,7 @@ async def test_queries(rest: Rest) -> None:
     assert rest.admin.calls.pop()[1] == expected
 
 
-async def test_several_problems_are_told_together(rest: Rest) -> None:
+async def test_several_problems_are_reported_together(rest: Rest) -> None:
     answer = await rest("POST", KEYS, {"key": {"nam": "x", "models": [1]}, "value": False})
     assert answer.error["message"].splitlines() == [
         f'key: "nam" is not known; did you mean `name`? accepted: {", ".join(pb.Key.DESCRIPTOR.fields_by_name)}',

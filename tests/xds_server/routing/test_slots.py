@@ -57,7 +57,7 @@ def test_what_fails_everywhere_counts_against_nobody(status: int) -> None:
     assert slots(status=status, failed_attempts=[failed(500)]) == {}
 
 
-def test_credentials_of_a_target_are_told_apart() -> None:
+def test_credentials_of_a_target_are_reported_apart() -> None:
     found = slots(credential_index=1, failed_attempts=[failed(401, "a/m"), failed(429, "a/m", 2)])
     assert {asked.credential_index: (each.served, each.failed, each.limited) for asked, each in found.items()} == {
         0: (0, 1, 0), 1: (1, 0, 0), 2: (0, 0, 1),

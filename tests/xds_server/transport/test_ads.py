@@ -95,7 +95,7 @@ async def test_the_unix_socket_needs_none(running: Running, open_stream: Open) -
     assert [each.name for each in (await call.read()).resources] == ["a"]
 
 
-async def test_a_stream_without_a_node_is_told_so(running: Running, open_stream: Open) -> None:
+async def test_a_stream_without_a_node_is_reported_so(running: Running, open_stream: Open) -> None:
     call = open_stream(running.unix)
     await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
