@@ -20,15 +20,15 @@ class Refusals:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._pace = Pace(per_second=_PER_SECOND, burst=_BURST)
-        self._untold = 0
+        self._unlogged = 0
 
-    def tell(self, call: str, node_id: str, reason: Exception) -> None:
+    def log(self, call: str, node_id: str, reason: Exception) -> None:
         """`node_id` is empty for a caller without a certificate."""
         now = self._clock().monotonic
         if self._pace.wait(now):
-            self._untold += 1
+            self._unlogged += 1
             return
         self._pace.take(now)
-        untold, self._untold = self._untold, 0
-        more = {"refused_before_and_not_told": untold} if untold else {}
+        unlogged, self._unlogged = self._unlogged, 0
+        more = {"refused_before_and_not_logged": unlogged} if unlogged else {}
         _log.warning("node refused", call=call, node=node_id, reason=str(reason)[:_SHOWN], **more)

@@ -42,7 +42,7 @@ T = TypeVar("T")
 Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]
 
 
-def _telling(method: Method[T]) -> Method[T]:
+def _logs_refusals(method: Method[T]) -> Method[T]:
     """What `method` refuses is told in the log."""
 
     @functools.wraps(method)
@@ -52,7 +52,7 @@ def _telling(method: Method[T]) -> Method[T]:
         except JoinTokenError:
             raise  # the enrolment has told it
         except XdsServerError as error:
-            service.refusals.tell(method.__name__, _name(context), error)
+            service.refusals.log(method.__name__, _name(context), error)
             raise
 
     return call
@@ -79,7 +79,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         self._publisher = publisher
 
     @reporting
-    @_telling
+    @_logs_refusals
     async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
         identity.require_tunnel(context.peer())
         check_size(request.ByteSize())
@@ -99,7 +99,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         )
 
     @reporting
-    @_telling
+    @_logs_refusals
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
         node, _ = await self._caller(context)
         check_size(request.ByteSize())
@@ -108,14 +108,14 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         return pb.RenewResponse(certificate_chain_pem=certificate)
 
     @reporting
-    @_telling
+    @_logs_refusals
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
         node, _ = await self._caller(context)
         await self._enrolment.leave(node.id)
         return pb.LeaveResponse()
 
     @reporting
-    @_telling
+    @_logs_refusals
     async def Report(  # type: ignore[override]  # the stubs know generators only; this writes to the context
         self, request_iterator: AsyncIterator[pb.NodeReport], context: Context
     ) -> None:

@@ -11,7 +11,7 @@ from xds_server.nodes.refusals import Refusals
 
 def test_a_refusal_says_who_was_told_what() -> None:
     with capture_logs() as logs:
-        Refusals(StandingClock()).tell(
+        Refusals(StandingClock()).log(
             "Report", "nd-1", InvalidFieldError(["offers: 20,000; accepted: at most 512"])
         )
     assert logs == [
@@ -30,9 +30,9 @@ def test_a_flood_is_reported_in_a_few_lines() -> None:
     refusals = Refusals(clock)
     with capture_logs() as logs:
         for _ in range(10_000):
-            refusals.tell("Report", "nd-1", InvalidFieldError(["x" * 10_000]))
+            refusals.log("Report", "nd-1", InvalidFieldError(["x" * 10_000]))
         clock.move(1.5)
-        refusals.tell("Report", "nd-1", InvalidFieldError(["y"]))
+        refusals.log("Report", "nd-1", InvalidFieldError(["y"]))
     assert len(logs) == 21
     assert all(len(each["reason"]) <= 500 for each in logs)
-    assert logs[-1]["refused_before_and_not_told"] == 9_980
+    assert logs[-1]["refused_before_and_not_logged"] == 9_980
