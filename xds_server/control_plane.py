@@ -50,7 +50,7 @@ class ControlPlane:
         self._pools: dict[str, Pool] = {}
         self._troubles = troubles if troubles is not None else Troubles()
         self._rankings: Rankings = NO_RANKINGS
-        self._is_ranked_anew = False
+        self._has_new_rankings = False
         self._state: State | None = None
         #: The last state that could be built: all of `_state`, but for what is in trouble.
         self._built = State(0)
@@ -75,7 +75,7 @@ class ControlPlane:
     def rankings_changed(self, rankings: Rankings) -> None:
         """The present rankings of all routes that have any."""
         self._rankings = rankings
-        self._is_ranked_anew = True
+        self._has_new_rankings = True
         self._changed.set()
 
     def routes(self) -> Collection[Route]:
@@ -130,8 +130,8 @@ class ControlPlane:
             snapshot = await asyncio.to_thread(self._build, state, dict(self._pools))
             self._state = state
             return snapshot
-        if self._is_ranked_anew:  # as a changed state, but without what has to be encoded
-            self._is_ranked_anew = False
+        if self._has_new_rankings:  # as a changed state, but without what has to be encoded
+            self._has_new_rankings = False
             return await asyncio.to_thread(
                 self._builder.build, state.revision, self._built, dict(self._pools), self._rankings
             )

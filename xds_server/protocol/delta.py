@@ -66,7 +66,7 @@ class DeltaStream(Stream):
         return subscription.type_url == LAST_OF_POLICY
 
     def _new_subscription(self, type_url: str) -> Subscription:
-        return Subscription(type_url, tells_absence=True, tells_removal=True, full_state=False)
+        return Subscription(type_url, reports_absence=True, reports_removal=True, full_state=False)
 
     def _update(self, subscription: Subscription, nonce: str) -> Push:
         resources = self._snapshot.of_type(subscription.type_url)

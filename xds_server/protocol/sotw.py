@@ -83,7 +83,7 @@ class SotwStream(Stream):
 
     def _new_subscription(self, type_url: str) -> Subscription:
         full_state = type_url in WILDCARD_TYPES
-        return Subscription(type_url, tells_absence=False, tells_removal=full_state, full_state=full_state)
+        return Subscription(type_url, reports_absence=False, reports_removal=full_state, full_state=full_state)
 
     def _wanted(self, subscription: Subscription) -> list[Resource]:
         resources = self._snapshot.of_type(subscription.type_url)

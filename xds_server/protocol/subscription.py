@@ -79,11 +79,11 @@ class Pending:
 class Subscription:
     """State of one (stream, type).
 
-    `tells_absence`: the protocol variant can say that a name does not exist. `tells_removal`: it can say that a
-    name exists no longer.
+    `reports_absence`: the protocol variant can say that a name does not exist. `reports_removal`: it can say that
+    a name exists no longer.
     """
 
-    def __init__(self, type_url: str, *, tells_absence: bool, tells_removal: bool, full_state: bool) -> None:
+    def __init__(self, type_url: str, *, reports_absence: bool, reports_removal: bool, full_state: bool) -> None:
         self.type_url = type_url
         self.interest = Interest(legacy_wildcard=type_url in WILDCARD_TYPES)
         self.full_state = full_state
@@ -93,8 +93,8 @@ class Subscription:
         self.removals = Backlog()
         self.pending: Pending | None = None
         self.last_nonce = ""
-        self._tells_absence = tells_absence
-        self._tells_removal = tells_removal
+        self._reports_absence = reports_absence
+        self._reports_removal = reports_removal
         self._rejected: set[str] = set()
         self._refusal: Refusal | None = None
         self._accepted_revision = 0
@@ -149,10 +149,10 @@ class Subscription:
                 self.forced.discard(name)
             elif resource is not None:
                 update = name in self.forced or self.held.get(name) != resource.version
-            elif name in self.forced and self._tells_absence:
+            elif name in self.forced and self._reports_absence:
                 update = True
             elif self.held.get(name, ABSENT) != ABSENT:
-                removal = self._tells_removal
+                removal = self._reports_removal
                 if not removal:
                     # This variant has no way to take it back, so it is not spoken of again.
                     del self.held[name]
@@ -206,7 +206,7 @@ class Subscription:
         return refusal
 
     def _can_be_corrected(self, name: str, resources: Mapping[str, Resource]) -> bool:
-        return self.interest.wants(name) and (self._tells_removal or name in resources)
+        return self.interest.wants(name) and (self._reports_removal or name in resources)
 
     def unsent(self, sequence: int) -> bool:
         """Whether an addition or update from `sequence` or before waits to be sent."""

@@ -54,7 +54,7 @@ def health_checks(check: Check | None, base_url: str, authorization: str) -> lis
             no_traffic_interval=every,
             unhealthy_threshold=_UNHEALTHY_AFTER,
             healthy_threshold=1,
-            http_health_check=_question(check, url, authorization),
+            http_health_check=_http_check(check, url, authorization),
             tls_options=HealthCheckTlsOptions(alpn_protocols=["http/1.1"]) if url.scheme == "https" else None,
         )
     ]
@@ -65,7 +65,7 @@ def authorization(credential: str) -> str:
     return f"Bearer {credential}".replace("%", "%%") if credential else ""
 
 
-def _question(check: Check, url: SplitResult, authorization: str) -> HealthCheckHttpHealthCheck:
+def _http_check(check: Check, url: SplitResult, authorization: str) -> HealthCheckHttpHealthCheck:
     return HealthCheckHttpHealthCheck(
         host=url.netloc,
         path=url.path.rstrip("/") + check.path,

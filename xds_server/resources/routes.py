@@ -41,7 +41,7 @@ DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
 DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
 DEFAULT_IDLE_MS = 60_000
 #: Where machines that are busy go on being asked: when they say.
-_AS_TOLD = RetryPolicyRateLimitedRetryBackOff(
+_RETRY_AFTER = RetryPolicyRateLimitedRetryBackOff(
     reset_headers=[RetryPolicyResetHeader(name="retry-after", format=RetryPolicyResetHeaderFormat.SECONDS)],
     max_interval=timedelta(seconds=2),
 )
@@ -169,7 +169,7 @@ def _retries(limits: Attempts) -> RetryPolicy:
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=2), max_interval=timedelta(milliseconds=20)
         ),
-        rate_limited_retry_back_off=_AS_TOLD if limits.waits else None,
+        rate_limited_retry_back_off=_RETRY_AFTER if limits.waits else None,
     )
 
 

@@ -104,7 +104,7 @@ def removing(transaction: Transaction, object_type: ObjectType, name: str, manag
     if management.is_file or not is_file(managed_by):
         return
     if not management.take_over and object_type is not ObjectType.KEY:
-        raise ManagedError(_told(object_type, name, managed_by))
+        raise ManagedError(_managed_elsewhere(object_type, name, managed_by))
     transaction.removed().add(object_type, name, "", managed_by=managed_by, now=transaction.now)
 
 
@@ -151,7 +151,7 @@ def _drops(transaction: Transaction, object_type: ObjectType, name: str, stored:
         return stored.managed_by == management.manager
     if is_file(stored.managed_by):
         if not management.take_over:
-            raise ManagedError(_told(object_type, name, stored.managed_by, stored))
+            raise ManagedError(_managed_elsewhere(object_type, name, stored.managed_by, stored))
         removed = transaction.removed()
         removed.add(object_type, name, stored.name, managed_by=stored.managed_by, now=transaction.now)
     return True
@@ -184,7 +184,7 @@ def refuse(
     if changed == {"credentials"} and isinstance(before, Provider):
         managed_by = before.credentials_managed_by
     if not management.is_file:
-        raise ManagedError(_told(object_type, name, managed_by))
+        raise ManagedError(_managed_elsewhere(object_type, name, managed_by))
     view = _VIEWS[object_type]
     management.conflicts.append(
         Conflict(
@@ -204,7 +204,7 @@ def _refuse_limit(
 ) -> None:
     management = transaction.management
     if not management.is_file:
-        raise ManagedError(_told(object_type, name, stored.managed_by, stored))
+        raise ManagedError(_managed_elsewhere(object_type, name, stored.managed_by, stored))
     management.conflicts.append(
         Conflict(
             Reason.MANAGED_ELSEWHERE,
@@ -219,7 +219,7 @@ def _refuse_limit(
     )
 
 
-def _told(object_type: ObjectType, name: str, managed_by: str, limit: Limit | None = None) -> str:
+def _managed_elsewhere(object_type: ObjectType, name: str, managed_by: str, limit: Limit | None = None) -> str:
     what = f"the limit {limit.name} of " if limit is not None else ""
     return (
         f'{what}{object_type} "{name}" is managed by {shown(managed_by)}: change it there and apply that, or '
