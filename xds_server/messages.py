@@ -28,7 +28,7 @@ _UNSPECIFIED = "UNSPECIFIED"
 class Encoder(Generic[V, M]):
     """Makes messages of one type from values of one dataclass.
 
-    `given` are the fields of the message that a call may give; `unsaid` are fields of the value that the message
+    `given` are the fields of the message that a call may give; `omitted` are fields of the value that the message
     does not tell. `parts` encode the values inside; one that is not named there gets an Encoder of its own.
 
     Raises:
@@ -41,15 +41,17 @@ class Encoder(Generic[V, M]):
         message: type[M],
         *,
         given: Collection[str] = (),
-        unsaid: Collection[str] = (),
+        omitted: Collection[str] = (),
         parts: Mapping[type[Any], Callable[[Any], Any]] | None = None,
     ) -> None:
         self._message = message
         fields: dict[str, _FieldDescriptor] = dict(message.DESCRIPTOR.fields_by_name)
-        names = {field.name for field in dataclasses.fields(value)} - set(unsaid)  # type: ignore[arg-type]
+        names = {field.name for field in dataclasses.fields(value)} - set(omitted)  # type: ignore[arg-type]
         where = f"{value.__name__} → {message.DESCRIPTOR.full_name}"
         if forgotten := names - set(fields):
-            raise TypeError(f"{where}: no field takes {_listed(forgotten)}; add it to the message, or to `unsaid`")
+            raise TypeError(
+                f"{where}: no field takes {_listed(forgotten)}; add it to the message, or to `omitted`"
+            )
         if forgotten := set(fields) - names - set(given):
             raise TypeError(f"{where}: nothing fills {_listed(forgotten)}; add it to the value, or to `given`")
         hints = get_type_hints(value)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 _INVITATION = Encoder(
-    Link, pb.Invitation, given=["organisation", "role"], unsaid=["organisation_id", "purpose", "role", "user_id"]
+    Link, pb.Invitation, given=["organisation", "role"], omitted=["organisation_id", "purpose", "role", "user_id"]
 )
 
 

@@ -22,8 +22,8 @@ _EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0
 _LONGEST_NAME = 100
 _ADDRESS_HEADER = "x-trunkline-client-address"
 
-_MEMBERSHIP = Encoder(Membership, pb.Membership, unsaid=["organisation_id"])
-_USER = Encoder(User, pb.User, given=["has_password", "memberships"], unsaid=["password_hash", "version"])
+_MEMBERSHIP = Encoder(Membership, pb.Membership, omitted=["organisation_id"])
+_USER = Encoder(User, pb.User, given=["has_password", "memberships"], omitted=["password_hash", "version"])
 
 
 def user(value: User, memberships: Iterable[Membership]) -> pb.User:

@@ -30,7 +30,7 @@ _TTL, _LONGEST_TTL = 90 * _DAY, 366 * _DAY
 _DEVICE_SECONDS, _INTERVAL_SECONDS = 600, 3
 _LONGEST_CLIENT = 100
 
-_TOKEN = Encoder(PersonalToken, pb.PersonalToken, unsaid=["user_id"])
+_TOKEN = Encoder(PersonalToken, pb.PersonalToken, omitted=["user_id"])
 
 
 class PersonalTokenMethods(SignInMethods):

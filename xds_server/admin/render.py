@@ -32,25 +32,25 @@ _PROVIDER = Encoder(
     Provider,
     pb.Provider,
     given=["credential_count", "credentials", "clear_credentials"],
-    unsaid=["credentials"],
+    omitted=["credentials"],
 )
-_ROUTE = Encoder(Route, pb.Route, given=["organisation", "targets"], unsaid=["organisation_id", "created_at"])
+_ROUTE = Encoder(Route, pb.Route, given=["organisation", "targets"], omitted=["organisation_id", "created_at"])
 _PRICE = Encoder(Price, policy_pb2.Price)
 _AT_PROVIDER = Encoder(
-    ProviderTarget, pb.RouteTarget, given=["nodes", "price", "price_history"], unsaid=["prices"]
+    ProviderTarget, pb.RouteTarget, given=["nodes", "price", "price_history"], omitted=["prices"]
 )
 _AT_NODES = Encoder(
     NodesTarget,
     pb.RouteTarget,
     given=["provider", "model", "nodes", "price", "price_history"],
-    unsaid=["model", "prices"],
+    omitted=["model", "prices"],
 )
 _ORGANISATION = Encoder(Organisation, pb.Organisation)
 _KEY = Encoder(
     Key,
     pb.Key,
     given=["organisation", "revoked_at", "former_until", "owner"],
-    unsaid=["organisation_id", "hash", "former_hash", "former_until", "retired"],
+    omitted=["organisation_id", "hash", "former_hash", "former_until", "retired"],
 )
 _NODE = Encoder(
     Node,
@@ -59,17 +59,17 @@ _NODE = Encoder(
         "organisation", "owner_key", "boost_percent", "state", "state_reason", "last_seen", "facts", "offers",
         "load",
     ],
-    unsaid=["organisation_id", "owner_key_id", "boost"],
+    omitted=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip
 #: A secret goes in and never comes out.
 _SHARED_CACHE = Encoder(SharedCache, pb.SharedCache, given=["password", "clear_password", "has_password"])
 _IDENTITY_PROVIDER = Encoder(
-    IdentityProvider, pb.IdentityProvider, given=["has_secret", "client_secret"], unsaid=["client_secret"]
+    IdentityProvider, pb.IdentityProvider, given=["has_secret", "client_secret"], omitted=["client_secret"]
 )
 _GATEWAY = Encoder(
     Gateway,
     pb.Gateway,
-    unsaid=["cache_password"],
+    omitted=["cache_password"],
     parts={
         SharedCache: _SHARED_CACHE,
         Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret)),

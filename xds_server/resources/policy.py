@@ -34,17 +34,17 @@ _PROMPT_CACHE_KEY = policy_pb2.PromptCacheKey.DESCRIPTOR
 #: Who manages what is the control plane's business: another manager is no new resource.
 _PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
 _ORGANISATION = Encoder(
-    Organisation, policy_pb2.Organisation, given=["defaults"], unsaid=["version", "managed_by"], parts=_PARTS
+    Organisation, policy_pb2.Organisation, given=["defaults"], omitted=["version", "managed_by"], parts=_PARTS
 )
 _DEFAULT_MODEL = Encoder(DefaultModel, policy_pb2.DefaultModel)
-_KEY = Encoder(Key, policy_pb2.Key, unsaid=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
+_KEY = Encoder(Key, policy_pb2.Key, omitted=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
 _PRICE = Encoder(Price, policy_pb2.Price)
-#: Envoy acts upon what is unsaid here, or nobody does yet.
+#: Envoy acts upon what is omitted here, or nothing does yet.
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
     given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes", "prompt_cache_key", "slots"],
-    unsaid=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
+    omitted=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
 
