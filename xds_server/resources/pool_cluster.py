@@ -39,7 +39,7 @@ from xds_server.resources.targets import (
     UNLIMITED,
     keepalive,
 )
-from xds_server.resources.template import Template, text_hole
+from xds_server.resources.template import Template, text_placeholder
 
 #: Metadata of endpoints behind a tunnel, which runs through a connection with TLS. All others get TLS here.
 THROUGH_TUNNEL = metadata("envoy.transport_socket_match", {"through": "tunnel"})
@@ -93,7 +93,7 @@ def encoded_pool_cluster(name: str, connect_ms: int, *, direct: bool) -> bytes:
 
 @lru_cache(maxsize=64)
 def _template(connect_ms: int, *, direct: bool) -> Template:
-    return Template(bytes(pool_cluster(text_hole("name"), connect_ms, direct=direct)))
+    return Template(bytes(pool_cluster(text_placeholder("name"), connect_ms, direct=direct)))
 
 
 def http2(*, idle_timeout: timedelta) -> Any:

@@ -21,7 +21,7 @@ from xds_server.resources.encoding import metadata, tcp
 from xds_server.resources.names import METADATA, TUNNEL_EGRESS_LISTENER
 from xds_server.resources.pool_cluster import THROUGH_TUNNEL
 from xds_server.resources.targets import FULL_TIERS, attempt_metadata
-from xds_server.resources.template import Template, number_hole, text_hole
+from xds_server.resources.template import Template, number_placeholder, text_placeholder
 
 # Field numbers: envoy/config/endpoint/v3/{endpoint,endpoint_components}.proto.
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
@@ -72,9 +72,9 @@ def place_of(model: str, endpoint: Endpoint) -> Place:
 
 @cache
 def _template(health: Health, *, direct: bool) -> Template:
-    words = {key: text_hole(key) for key in ("target", "dress", "node")}
-    address = (text_hole("host"), number_hole("port")) if direct else None
-    prototype = Place(text_hole("id"), address, health, number_hole("weight"), words)
+    words = {key: text_placeholder(key) for key in ("target", "dress", "node")}
+    address = (text_placeholder("host"), number_placeholder("port")) if direct else None
+    prototype = Place(text_placeholder("id"), address, health, number_placeholder("weight"), words)
     numbers = ("port", "weight") if direct else ("weight",)
     return Template(bytes(lb_endpoint_message(prototype)), numbers=numbers)
 

@@ -19,7 +19,7 @@ from xds_server.resources.encoding import pack
 from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, route_key
 from xds_server.resources.routes import Attempts, model_route, no_own_nodes
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.template import Template, text_hole
+from xds_server.resources.template import Template, text_placeholder
 from xds_server.resources.variants import RouteVariant
 
 # Field numbers: envoy/config/route/v3/{route,route_components}.proto and xds/type/matcher/v3/matcher.proto.
@@ -90,7 +90,7 @@ def _action(variant: RouteVariant, edge: EdgeSettings, *, stream: bool) -> bytes
 
 @lru_cache(maxsize=256)
 def _template(limits: Attempts, edge: EdgeSettings) -> Template:
-    return Template(on_match_of(model_route(text_hole("name"), text_hole("plan"), limits, edge)))
+    return Template(on_match_of(model_route(text_placeholder("name"), text_placeholder("plan"), limits, edge)))
 
 
 def on_match_of(route: EnvoyRoute) -> bytes:

@@ -53,7 +53,7 @@ from xds_server.resources.encoding import metadata, pack, tcp
 from xds_server.resources.health import Check, authorization, health_checks
 from xds_server.resources.names import METADATA, target_cluster
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.template import Template, text_hole
+from xds_server.resources.template import Template, text_placeholder
 
 PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 DEFAULT_CONNECT_MS = 2_000
@@ -144,9 +144,9 @@ def _provider_template(
     base_url: str, ca_file: str, connect_ms: int, check: Check | None, *, is_first: bool, authorized: bool
 ) -> Template:
     keys = ("target", "dress") if is_first else ("target", "credential", "dress")
-    attempt = {key: text_hole(key) for key in keys}
-    secret = text_hole("authorization") if authorized else ""
-    cluster = provider_cluster(text_hole("name"), attempt, base_url, ca_file, connect_ms, check, secret)
+    attempt = {key: text_placeholder(key) for key in keys}
+    secret = text_placeholder("authorization") if authorized else ""
+    cluster = provider_cluster(text_placeholder("name"), attempt, base_url, ca_file, connect_ms, check, secret)
     return Template(bytes(cluster))
 
 

@@ -1,8 +1,9 @@
-"""Encoded messages with holes: one encoding by the generated classes serves every message of the same shape.
+"""Encoded messages with placeholders: one encoding by the generated classes serves every message of the same
+shape.
 
-A prototype is built like any other message, but with `text_hole(…)` and `number_hole(…)` where values differ, and
-encoded once. Filling it joins bytes and writes anew the lengths of the messages around the holes. A small cluster
-takes 1-2 ms to encode and some 10 µs to fill.
+A prototype is built like any other message, but with `text_placeholder(…)` and `number_placeholder(…)` where
+values differ, and encoded once. Filling it joins bytes and writes anew the lengths of the messages around the
+placeholders. A small cluster takes 1-2 ms to encode and some 10 µs to fill.
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -19,18 +20,18 @@ from xds_server.protocol.wire import Field, WireType, fields, length_delimited, 
 _TEXT = re.compile(rb"\x00hole:(\w+)\x00")
 
 
-def text_hole(name: str) -> str:
+def text_placeholder(name: str) -> str:
     """Stands for a whole string field in a prototype."""
     return f"\0hole:{name}\0"
 
 
-def number_hole(name: str) -> int:
+def number_placeholder(name: str) -> int:
     """Stands for an unsigned 32-bit field in a prototype; no limit, port or weight is as large."""
     return crc32(name.encode()) | 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
-class _Hole:
+class _Placeholder:
     field: int
     name: str
     wire_type: WireType
@@ -42,27 +43,30 @@ class _Message:
     parts: tuple[_Part, ...]
 
 
-_Part = bytes | _Hole | _Message
+_Part = bytes | _Placeholder | _Message
 
 
 class Template:
-    """`encoded` is the prototype; `numbers` names its number holes, text holes are found by themselves.
+    """`encoded` is the prototype; `numbers` names its number placeholders, text placeholders are found by
+    themselves.
 
     Raises:
-        ValueError: a named number hole is not there, or a hole is not a whole field.
+        ValueError: a named number placeholder is not there, or a placeholder is not a whole field.
     """
 
     def __init__(self, encoded: bytes, *, numbers: tuple[str, ...] = ()) -> None:
-        self._numbers = {varint(number_hole(name)): name for name in numbers}
+        self._numbers = {varint(number_placeholder(name)): name for name in numbers}
         self._parts = self._read(encoded)
-        holes = list(_holes(self._parts))
-        if missing := set(numbers) - {hole.name for hole in holes}:
+        placeholders = list(_placeholders(self._parts))
+        if missing := set(numbers) - {placeholder.name for placeholder in placeholders}:
             raise ValueError(f"not in the prototype: {', '.join(sorted(missing))}")
-        if len(_TEXT.findall(encoded)) != sum(hole.wire_type is WireType.LENGTH_DELIMITED for hole in holes):
-            raise ValueError("a hole must be a whole field")
+        if len(_TEXT.findall(encoded)) != sum(
+            placeholder.wire_type is WireType.LENGTH_DELIMITED for placeholder in placeholders
+        ):
+            raise ValueError("a placeholder must be a whole field")
 
     def fill(self, values: Mapping[str, str | int]) -> bytes:
-        """The message with a value in every hole. Raises KeyError for a hole without one."""
+        """The message with a value in every placeholder. Raises KeyError for a placeholder without one."""
         return _join(
             self._parts,
             {name: value.encode() if isinstance(value, str) else varint(value) for name, value in values.items()},
@@ -86,23 +90,23 @@ class Template:
 
     def _part(self, field: Field) -> _Part:
         if field.wire_type is WireType.VARINT and field.value in self._numbers:
-            return _Hole(field.number, self._numbers[field.value], field.wire_type)
-        if field.wire_type is not WireType.LENGTH_DELIMITED or not self._has_hole(field.value):
+            return _Placeholder(field.number, self._numbers[field.value], field.wire_type)
+        if field.wire_type is not WireType.LENGTH_DELIMITED or not self._has_placeholder(field.value):
             return field.encoded
         if whole := _TEXT.fullmatch(field.value):
-            return _Hole(field.number, whole[1].decode(), field.wire_type)
-        # Not a whole hole, so a message around one; text around one does not read as fields.
+            return _Placeholder(field.number, whole[1].decode(), field.wire_type)
+        # Not a whole placeholder, so a message around one; text around one does not read as fields.
         return _Message(field.number, self._read(field.value))
 
-    def _has_hole(self, value: bytes) -> bool:
+    def _has_placeholder(self, value: bytes) -> bool:
         return _TEXT.search(value) is not None or any(number in value for number in self._numbers)
 
 
-def _holes(parts: tuple[_Part, ...]) -> Iterator[_Hole]:
+def _placeholders(parts: tuple[_Part, ...]) -> Iterator[_Placeholder]:
     for part in parts:
         if isinstance(part, _Message):
-            yield from _holes(part.parts)
-        elif isinstance(part, _Hole):
+            yield from _placeholders(part.parts)
+        elif isinstance(part, _Placeholder):
             yield part
 
 

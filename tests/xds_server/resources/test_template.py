@@ -19,7 +19,7 @@ from xds_server.resources.routes import Attempts, model_route
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.strategy import plan
 from xds_server.resources.targets import attempt_metadata, encoded_provider_cluster, provider_cluster
-from xds_server.resources.template import Template, number_hole, text_hole
+from xds_server.resources.template import Template, number_placeholder, text_placeholder
 from xds_server.resources.variants import RouteVariant
 
 EDGE = EdgeSettings()
@@ -39,14 +39,14 @@ def test_values_take_the_place_of_holes(value: str, number: int) -> None:
         packed.Pack(Option(name=text, value=Any(value=UInt32Value(value=number).SerializeToString())))
         return Type(name=text, edition="kept", options=[Option(name="o", value=packed)]).SerializeToString()
 
-    template = Template(message(text_hole("text"), number_hole("number")), numbers=("number",))
+    template = Template(message(text_placeholder("text"), number_placeholder("number")), numbers=("number",))
     assert template.fill({"text": value, "number": number}) == message(value, number)
 
 
 @pytest.mark.parametrize("around", ["x{}", "{}x", "{} {}", "\n\x10{}"])
 def test_a_hole_is_a_whole_field(around: str) -> None:
     with pytest.raises(ValueError, match=r"not a protobuf message|whole field"):
-        Template(Any(type_url=around.replace("{}", text_hole("a"))).SerializeToString())
+        Template(Any(type_url=around.replace("{}", text_placeholder("a"))).SerializeToString())
 
 
 def test_a_number_that_is_nowhere_is_refused() -> None:
@@ -56,7 +56,7 @@ def test_a_number_that_is_nowhere_is_refused() -> None:
 
 def test_a_hole_without_a_value_is_refused() -> None:
     with pytest.raises(KeyError):
-        Template(Any(type_url=text_hole("a")).SerializeToString()).fill({})
+        Template(Any(type_url=text_placeholder("a")).SerializeToString()).fill({})
 
 
 directs = st.none() | st.tuples(names, st.integers(1, 65_535))
