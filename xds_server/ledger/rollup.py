@@ -108,6 +108,8 @@ def is_broken(flags: str) -> bool:
 
 def errors(batch: Columns) -> list[bool]:
     """Refused, failed, or broken after the first byte; an expired record's request was cut by Envoy's end."""
+    if max(batch["status"]) < 400 and not any(batch["expired"]) and not any(batch["response_flags"]):
+        return [False] * len(batch["status"])
     return [
         status >= 400 or expired or bool(flags and is_broken(flags))
         for status, expired, flags in zip(batch["status"], batch["expired"], batch["response_flags"], strict=True)
@@ -133,10 +135,11 @@ def _values(batch: Columns) -> list[Sequence[int]]:
     """Columns in the order of SUMS."""
     answer_tokens, answer_us = _answers(batch)
     number = len(batch["id"])
+    attempts = batch["attempts"]
     computed: Columns = {
         "requests": [1] * number,
         "errors": errors(batch),
-        "retries": [attempts - 1 if attempts else 0 for attempts in batch["attempts"]],
+        "retries": [each - 1 if each else 0 for each in attempts] if max(attempts) > 1 else [0] * number,
         "estimated": batch["estimated"],
         "cache_hits": batch["cache_hit"],
         "failed_attempts": [0] * number,
@@ -151,6 +154,10 @@ def _answers(batch: Columns) -> tuple[list[int], list[int]]:
 
     A stream is made from its first byte on; a plain answer arrives whole, so its time is all of the request's.
     """
+    tokens, first_bytes, durations = batch["completion_tokens"], batch["first_byte_us"], batch["duration_us"]
+    exceptions = batch["stream"], batch["cache_hit"], batch["expired"]
+    if all(tokens) and all(first_bytes) and all(durations) and not any(map(any, exceptions)):
+        return list(tokens), list(durations)
     names = ("completion_tokens", "first_byte_us", "duration_us", "stream", "cache_hit", "expired")
     taken = [
         max(0, duration - first_byte if stream else duration)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import orjson
 
 from xds_server.ledger.connection import Writing
-from xds_server.ledger.records import Columns, chosen
+from xds_server.ledger.records import Columns
 from xds_server.routing.ranking import Ranking, Share
-from xds_server.routing.slots import Asked, Served, Slot, slot_of, summarise
+from xds_server.routing.slots import Asked, Served, Slot, sample, slot_of, summarise
 from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import Snapshot
 
@@ -46,12 +46,10 @@ class Stored(NamedTuple):
 
 def append(writing: Writing, new: Columns, at: float) -> None:
     """Stores what new records say, in the transaction that stores them; `at` is now, in Unix seconds."""
-    count = len(new["id"])
-    sampled = new if count <= _SAMPLED else chosen(new, range(0, count, -(-count // _SAMPLED)))
     slot = slot_of(at)
     rows = [
         (slot, *asked.served, asked.credential_index, _encode(content))
-        for asked, content in summarise(sampled).items()
+        for asked, content in summarise(sample(new, _SAMPLED)).items()
     ]
     writing.insert("routing_slot", _COLUMNS, sorted(rows))
 

@@ -57,6 +57,8 @@ def _where_in(writing: Writing, statement: str, values: Collection[object]) -> l
 
 def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[str]]:
     """The tags that each hour of each organisation may have, with those of `batch` that still fit."""
+    if not any(batch["tag"]):
+        return {}
     admitted: dict[tuple[int, str], set[str]] = {}
     added: list[tuple[int, str, str]] = []
     for started, organisation, tag in zip(

@@ -5,9 +5,11 @@ Slots add up in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import compress
+from typing import Any, NamedTuple
 
 from xds_server.ledger import histogram
 from xds_server.ledger.records import Columns
@@ -18,11 +20,14 @@ SLOT_SECONDS = 2
 
 #: A stream that ended before its second token says nothing about speed.
 _FEWEST_TOKENS = 2
-_READ = (
-    "route_id", "target_id", "started_at_us", "status", "response_flags", "stream", "cache_hit", "expired",
-    "estimated", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
-    "failed_attempts", "credential_index", "cancelled",
+#: What is read of each record: whose it is, its figures, and what most records do not have.
+_WHOSE = ("route_id", "target_id", "credential_index", "stream")
+_FIGURES = (
+    "started_at_us", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
+    "estimated",
 )  # fmt: skip
+_SELDOM = ("failed_attempts", "response_flags", "cache_hit", "expired", "cancelled")
+_READ = (*_WHOSE, "status", *_FIGURES, *_SELDOM)
 
 
 class Served(NamedTuple):
@@ -88,6 +93,12 @@ def slot_of(at: float) -> int:
     return int(at // SLOT_SECONDS)
 
 
+def sample(batch: Columns, most: int) -> Columns:
+    """Returns what `summarise` reads of a batch: of all its records, or of at most `most` of them."""
+    step = -(-len(batch["id"]) // most)
+    return {name: batch[name][::step] for name in _READ}
+
+
 def summarise(batch: Columns) -> dict[Asked, Slot]:
     """What a batch of usage records says about each target and credential that was tried.
 
@@ -97,76 +108,77 @@ def summarise(batch: Columns) -> dict[Asked, Slot]:
     other failure as failed. An answer that its target broke off is a failure.
     """
     found: dict[Asked, Slot] = {}
-    for request in _requests(batch):
-        if request.cache_hit or request.expired or request.cancelled:
-            continue
-        if not request.target_id or request.status >= 300:
-            continue
-        answered = Asked(Served(request.route_id, request.target_id), request.credential_index)
-        for target_id, status, _, credential, _ in request.failed_attempts:
-            failed = Asked(Served(request.route_id, target_id), credential)
-            if failed != answered:
-                _count_failure(found.setdefault(failed, Slot()), status, request)
-        slot = found.setdefault(answered, Slot())
-        if is_broken(request.response_flags):
-            _count_failure(slot, request.status, request)
-        else:
-            _count_answer(slot, request)
+    # Answers of one target are counted together: one by one they cost six times as much.
+    answers: defaultdict[tuple[str, str, int, bool], list[tuple[Any, ...]]] = defaultdict(list)
+    for whose, status, figures, seldom in zip(
+        zip(*(batch[name] for name in _WHOSE), strict=True),
+        batch["status"],
+        zip(*(batch[name] for name in _FIGURES), strict=True),
+        zip(*(batch[name] for name in _SELDOM), strict=True),
+        strict=True,
+    ):
+        if status < 300 and whose[1] and (not any(seldom) or _is_answer(found, whose, status, figures[0], seldom)):
+            answers[whose].append(figures)
+    for (route_id, target_id, credential, is_stream), several in answers.items():
+        slot = found.setdefault(Asked(Served(route_id, target_id), credential), Slot())
+        _count_answers(slot, dict(zip(_FIGURES, zip(*several, strict=True), strict=True)), is_stream=is_stream)
     return found
 
 
-class _Request(NamedTuple):
-    """The fields of _READ."""
-
-    route_id: str
-    target_id: str
-    started_at_us: int
-    status: int
-    response_flags: str
-    stream: bool
-    cache_hit: bool
-    expired: bool
-    estimated: bool
-    first_byte_us: int
-    duration_us: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    failed_attempts: Iterable[tuple[str, int, str, int, int]]
-    credential_index: int
-    cancelled: bool
-
-
-def _requests(batch: Columns) -> Iterator[_Request]:
-    return map(_Request._make, zip(*(batch[name] for name in _READ), strict=True))
+def _is_answer(
+    found: dict[Asked, Slot],
+    whose: tuple[str, str, int, bool],
+    status: int,
+    started_at_us: int,
+    seldom: tuple[Sequence[tuple[str, int, str, int, int]], str, bool, bool, bool],
+) -> bool:
+    """Counts what failed of a request that was served; returns whether its answer counts as one."""
+    failed_attempts, flags, cache_hit, expired, cancelled = seldom
+    if cache_hit or expired or cancelled:
+        return False
+    route_id, target_id, credential, _ = whose
+    answered = Asked(Served(route_id, target_id), credential)
+    for failing, its_status, _, its_credential, _ in failed_attempts:
+        failed = Asked(Served(route_id, failing), its_credential)
+        if failed != answered:
+            _count_failure(found.setdefault(failed, Slot()), its_status, started_at_us)
+    if is_broken(flags):
+        _count_failure(found.setdefault(answered, Slot()), status, started_at_us)
+        return False
+    return True
 
 
-def _count_failure(slot: Slot, status: int, request: _Request) -> None:
+def _count_failure(slot: Slot, status: int, started_at_us: int) -> None:
     if status == 429:
         slot.limited += 1
     else:
         slot.failed += 1
-        begun = slot_of(request.started_at_us / 1e6)
+        begun = slot_of(started_at_us / 1e6)
         slot.failed_from[begun] = slot.failed_from.get(begun, 0) + 1
 
 
-def _count_answer(slot: Slot, request: _Request) -> None:
-    slot.served += 1
-    slot.served_from = max(slot.served_from, slot_of(request.started_at_us / 1e6))
-    if not request.estimated:
-        slot.reported += 1
-        slot.prompt_tokens += request.prompt_tokens
-        slot.cached_tokens += request.cached_tokens
-        slot.completion_tokens += request.completion_tokens
-    if not request.stream:
-        _count_time(slot.whole_us, request.duration_us)
+def _count_answers(slot: Slot, figures: Columns, *, is_stream: bool) -> None:
+    """Counts answers of one target, all of them streams or none."""
+    slot.served += len(figures["estimated"])
+    slot.served_from = max(slot.served_from, slot_of(max(figures["started_at_us"]) / 1e6))
+    reported = [not each for each in figures["estimated"]]
+    slot.reported += sum(reported)
+    slot.prompt_tokens += sum(compress(figures["prompt_tokens"], reported))
+    slot.cached_tokens += sum(compress(figures["cached_tokens"], reported))
+    slot.completion_tokens += sum(compress(figures["completion_tokens"], reported))
+    if not is_stream:
+        _count_times(slot.whole_us, figures["duration_us"])
         return
-    slot.streams += 1
-    _count_time(slot.first_us, request.first_byte_us)
-    if request.completion_tokens >= _FEWEST_TOKENS and request.duration_us > request.first_byte_us:
-        _count_time(slot.token_us, (request.duration_us - request.first_byte_us) // request.completion_tokens)
+    slot.streams += len(reported)
+    _count_times(slot.first_us, figures["first_byte_us"])
+    timed = zip(figures["first_byte_us"], figures["duration_us"], figures["completion_tokens"], strict=True)
+    per_token = [
+        (duration - first_byte) // tokens
+        for first_byte, duration, tokens in timed
+        if tokens >= _FEWEST_TOKENS and duration > first_byte
+    ]
+    _count_times(slot.token_us, per_token)
 
 
-def _count_time(counts: dict[int, int], microseconds: int) -> None:
-    if microseconds > 0:
-        histogram.add(counts, [(histogram.bucket(microseconds), 1)])
+def _count_times(counts: dict[int, int], microseconds: Iterable[int]) -> None:
+    histogram.add(counts, histogram.count(microseconds).items())

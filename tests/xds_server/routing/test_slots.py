@@ -73,6 +73,22 @@ def test_an_answer_that_its_target_broke_off_counts_as_failed_and_one_that_its_c
     assert slots(response_flags="DC")[A].served == 1
 
 
+def test_a_batch_counts_as_its_records_one_by_one() -> None:
+    each: list[dict[str, Any]] = [
+        {}, {"target_id": "b/m"}, {"credential_index": 1}, {"status": 500}, {"cache_hit": True}, {"target_id": ""},
+        {"stream": True}, {"stream": True, "first_byte_us": 7_000, "completion_tokens": 1, "started_at_us": 8},
+        {"estimated": True}, {"duration_us": 0}, {"response_flags": "UC"}, {"response_flags": "DC"},
+        {"failed_attempts": [failed(500), failed(429, "a/m")]}, {"failed_attempts": [failed(500)], "status": 502},
+    ]  # fmt: skip
+    batch = [usage(**{"target_id": "a/m", **fields}) for fields in each]
+    alone: dict[Asked, Slot] = {}
+    for record in batch:
+        for asked, slot in summarise(columns([record])).items():
+            alone.setdefault(asked, Slot()).add(slot)
+    assert summarise(columns(batch)) == alone
+    assert len(alone) == 3
+
+
 def test_slots_add_up_in_any_order() -> None:
     def both(*order: dict[str, Any]) -> Slot:
         slot = Slot()
