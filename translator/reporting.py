@@ -75,7 +75,7 @@ class LimitReporter:
             request = pb.ReportRequest(
                 source=self._source,
                 alerts=map(_alert, alerts),
-                standings=filter(None, map(_standing, part.items())),
+                standings=filter(None, map(_standing_message, part.items())),
             )
             if not await self._send(stub, request, part, alerts):
                 return False
@@ -139,7 +139,7 @@ def _alert(alert: Alert) -> pb.Alert:
     )
 
 
-def _standing(item: tuple[str, Taken]) -> pb.Standing | None:
+def _standing_message(item: tuple[str, Taken]) -> pb.Standing | None:
     """None for a limit that this version does not know: a file of another one may have it."""
     name, (taken, values) = item
     of = described(name)

@@ -124,17 +124,17 @@ class WaitingRoom:
         if self._blocked:
             self.freed(tuple(self._blocked))
 
-    def standings(self) -> Iterator[tuple[Waiter, float, Prospect]]:
+    def positions(self) -> Iterator[tuple[Waiter, float, Prospect]]:
         """Yields everybody who waits, with the seconds since it began."""
         at = self._clock()
         for line in self._lines.values():
-            for waiter, prospect in line.standings(at):
+            for waiter, prospect in line.positions(at):
                 yield waiter, at - waiter.since, prospect
 
     def cancel(self, request_id: str) -> bool:
         """Ends the wait of a request; its client gets an error. Returns whether it waited."""
         for line in self._lines.values():
-            for waiter, _ in line.standings(0.0):
+            for waiter, _ in line.positions(0.0):
                 if waiter.about.request_id == request_id:
                     line.remove(waiter, self._clock())
                     self._ended["cancelled"] += 1

@@ -5,10 +5,10 @@
 #include "live.h"
 #include "quota.h"
 
-enum { COMMAND_REPORT = 1, COMMAND_CANCEL = 2, COMMAND_STANDING = 3 };
+enum { COMMAND_REPORT = 1, COMMAND_CANCEL = 2, COMMAND_QUOTAS = 3 };
 
 // What rests, and what is left of quotas.
-static void report_standing(struct buffer *into) {
+static void report_quotas(struct buffer *into) {
   uint64_t now = hosts_now();
   hosts_report(into, now);
   quotas_report(into, now);
@@ -20,7 +20,7 @@ void command_obey(struct reply command, bool tells, struct buffer *frame) {
   struct buffer lines = {0};
   if (tells && command.status == COMMAND_REPORT) live_report(&lines);
   if (tells && command.status == COMMAND_CANCEL) live_cancel(id, &lines);
-  if (tells && command.status == COMMAND_STANDING) report_standing(&lines);
+  if (tells && command.status == COMMAND_QUOTAS) report_quotas(&lines);
   frame_begin(frame, FRAME_RUNNING, token, lines.size);
   buffer_add(frame, buffer_span(&lines));
   buffer_free(&lines);

@@ -104,7 +104,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What came of the command with this token: lines for `translator.running.progress` or `.standing`."""
+    """What came of the command with this token: lines for `translator.running.progress` or `.quotas`."""
 
     token: str
     lines: bytes
@@ -115,7 +115,7 @@ class Order(IntEnum):
 
     REPORT = 1
     CANCEL = 2
-    STANDING = 3
+    QUOTAS = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from translator.limits.limit import NO_LIMITS, Applicable, Limit, LimitSet, Metric
 from translator.limits.limiter import Limiter
-from translator.limits.reservation import Refused, Reservation, Standing
+from translator.limits.reservation import Refused, Remaining, Reservation
 
 __all__ = [
     "NO_LIMITS",
@@ -12,6 +12,6 @@ __all__ = [
     "Limiter",
     "Metric",
     "Refused",
+    "Remaining",
     "Reservation",
-    "Standing",
 ]

@@ -28,7 +28,7 @@ from translator.limits import earlier
 from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
 from translator.limits.limit import POOL, Applicable, Limit, Metric
-from translator.limits.reservation import Refused, Reservation, Standing
+from translator.limits.reservation import Refused, Remaining, Reservation
 from translator.limits.saving import NANO_USD, Places, Saving
 from translator.limits.values import OVERFLOW, Values
 from translator.metrics import Sample
@@ -274,10 +274,10 @@ class Limiter:
         held = self._held.get(request_id)
         return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
 
-    def standing(self, limits: Sequence[Limit], at: float) -> tuple[Standing | None, Standing | None]:
+    def remaining(self, limits: Sequence[Limit], at: float) -> tuple[Remaining | None, Remaining | None]:
         """Of the limit on requests and of the one on tokens of which least is left; None where there is none."""
         known = self._counters
-        tightest: list[Standing | None] = [None, None]
+        tightest: list[Remaining | None] = [None, None]
         for limit in limits:
             metric = limit.metric
             if metric > _TOKENS:
@@ -290,7 +290,7 @@ class Limiter:
                 resets = found.cleared()
             other = tightest[metric]
             if other is None or remaining < other.remaining:
-                tightest[metric] = Standing(limit.amount, remaining, resets)
+                tightest[metric] = Remaining(limit.amount, remaining, resets)
         requests, tokens = tightest
         return requests, tokens
 

@@ -67,7 +67,7 @@ class Refused:
     renews: float | None
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class Remaining(msgspec.Struct, frozen=True, gc=False):
     """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all
     of it is free again, in Unix seconds; not after now if it is.
     """

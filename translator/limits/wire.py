@@ -24,7 +24,7 @@ def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, s
     """Returns `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
-    requests, tokens = limiter.standing(limits, at)
+    requests, tokens = limiter.remaining(limits, at)
     told = {}
     if requests is not None:
         told["x-ratelimit-limit-requests"] = str(requests.limit)

@@ -73,7 +73,7 @@ class Line(Generic[W]):
         """Of one that waits."""
         return self._prospect(self._queue.ahead(waiter.flow, waiter), at)
 
-    def standings(self, at: float) -> Iterator[tuple[W, Prospect]]:
+    def positions(self, at: float) -> Iterator[tuple[W, Prospect]]:
         """Yields everybody who waits, in no order."""
         rate = self._rate.per_second(at)
         for waiter, ahead in self._queue.ranked():

@@ -69,9 +69,9 @@ class Commander:
         told = await self._command(Order.CANCEL, request_id)
         return next((each for lines in told or () for each in progress.read(lines)), None)
 
-    async def standing(self) -> Sequence[bytes]:
+    async def quotas(self) -> Sequence[bytes]:
         """Returns the lines of each Envoy about what rests."""
-        return await self._command(Order.STANDING) or ()
+        return await self._command(Order.QUOTAS) or ()
 
     async def _command(self, order: Order, request_id: str = "") -> Sequence[bytes] | None:
         if not self._connections:

@@ -14,7 +14,7 @@ from translator import log_context
 from translator.ledger.lines import decoded
 from translator.limits import Reservation
 from translator.queueing import Prospect
-from translator.running import standing
+from translator.running import quotas
 from translator.running.progress import Progress
 from translator.waiting import Waiter
 
@@ -35,7 +35,7 @@ class Reservations(Protocol):
 class Room(Protocol):
     """Who waits for a place."""
 
-    def standings(self) -> Iterator[tuple[Waiter, float, Prospect]]: ...
+    def positions(self) -> Iterator[tuple[Waiter, float, Prospect]]: ...
 
     def cancel(self, request_id: str) -> bool: ...
 
@@ -47,7 +47,7 @@ class Commander(Protocol):
 
     async def cancel(self, request_id: str) -> Progress | None: ...
 
-    async def standing(self) -> Sequence[bytes]: ...
+    async def quotas(self) -> Sequence[bytes]: ...
 
 
 class _Running(NamedTuple):
@@ -78,9 +78,7 @@ class Listings:
             cancelled = await self._cancel(inquiry.cancel)
             return pb.AttendRequest(number=inquiry.number, requests=[cancelled] if cancelled is not None else ())
         if inquiry.WhichOneof("inquiry") == "standing":
-            return pb.AttendRequest(
-                number=inquiry.number, standing=standing.read(await self._commander.standing())
-            )
+            return pb.AttendRequest(number=inquiry.number, standing=quotas.read(await self._commander.quotas()))
         answer = await self._list(inquiry.list)
         answer.number = inquiry.number
         return answer
@@ -92,7 +90,7 @@ class Listings:
             answer.running = len(running)
             answer.requests.extend(map(self._shown, running[: wanted.limit]))
         if wanted.state != _RUNNING:
-            waiting = [each for each in self._room.standings() if _waits_wanted(wanted, each[0])]
+            waiting = [each for each in self._room.positions() if _waits_wanted(wanted, each[0])]
             answer.queued = len(waiting)
             waiting.sort(key=lambda each: each[1], reverse=True)
             answer.requests.extend(self._shown_waiting(*each) for each in islice(waiting, wanted.limit))
@@ -112,7 +110,7 @@ class Listings:
         return found
 
     async def _cancel(self, request_id: str) -> admin.RunningRequest | None:
-        for waiter, seconds, prospect in self._room.standings():
+        for waiter, seconds, prospect in self._room.positions():
             if waiter.about.request_id == request_id:
                 self._room.cancel(request_id)
                 return self._shown_waiting(waiter, seconds, prospect)

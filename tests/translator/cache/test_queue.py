@@ -48,7 +48,7 @@ class Full(Edge):
 
     @property
     def in_line(self) -> int:
-        return sum(1 for _ in self.room.standings())
+        return sum(1 for _ in self.room.positions())
 
 
 async def test_a_kept_answer_needs_no_place() -> None:

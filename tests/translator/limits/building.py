@@ -40,6 +40,6 @@ def reserve(
 
 def taken(engine: Limiter, of: Limit, at: float) -> int:
     """What counts in the window of a limit on requests or tokens."""
-    found = engine.standing([of], at)[of.metric]
+    found = engine.remaining([of], at)[of.metric]
     assert found is not None
     return of.amount - found.remaining

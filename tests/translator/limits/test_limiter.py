@@ -22,7 +22,7 @@ from tests.translator.limits.building import (
     taken,
 )
 from translator.errors import LimitError
-from translator.limits import Limit, Limiter, Refused, Standing
+from translator.limits import Limit, Limiter, Refused, Remaining
 
 MONTH = "month@Europe/Berlin"
 MARCH = 1_774_994_400.0  # 2026-04-01T00:00 in Berlin, the end of March
@@ -429,12 +429,12 @@ def test_a_counter_is_not_forgotten_by_the_request_that_is_about_to_count_in_it(
 def test_tightest() -> None:
     wide, narrow = limit(REQUESTS, "60", 100), limit(REQUESTS, "86400", 50)
     engine = limiter()
-    assert engine.standing([], NOW) == (None, None)
-    requests, tokens = engine.standing([wide], NOW)
+    assert engine.remaining([], NOW) == (None, None)
+    requests, tokens = engine.remaining([wide], NOW)
     assert requests is not None
     assert (requests.limit, requests.remaining, tokens) == (100, 100, None)
     assert requests.resets <= NOW
     assert reserve(engine, "a", [wide, narrow]) is None
-    requests, _ = engine.standing([wide, narrow], NOW)
-    assert requests == Standing(50, 49, NOW - NOW % 86_400 + 86_400)
-    assert engine.standing([wide], NOW)[0] == Standing(100, 99, NOW + 61)
+    requests, _ = engine.remaining([wide, narrow], NOW)
+    assert requests == Remaining(50, 49, NOW - NOW % 86_400 + 86_400)
+    assert engine.remaining([wide], NOW)[0] == Remaining(100, 99, NOW + 61)

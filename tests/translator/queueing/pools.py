@@ -94,7 +94,7 @@ class Pool:
         body = {"model": "gpt-4.1", "messages": []}
         asked = check(number, body, value=key_of(name), **{"x-request-id": f"id-{number}"})
         self.translator._written(self.translator.session.receive(asked))
-        for waiter, seconds, prospect in self.translator.room.standings() if number % 20 == 0 else ():
+        for waiter, seconds, prospect in self.translator.room.positions() if number % 20 == 0 else ():
             if waiter.about.request_id == f"id-{number}" and prospect.seconds is not None:
                 self._predicted[number] = self.now - seconds, prospect.seconds
 

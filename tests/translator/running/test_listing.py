@@ -45,7 +45,7 @@ class Gateway:
     async def report(self) -> Sequence[Progress] | None:
         return self.envoy
 
-    def standings(self) -> Iterator[tuple[Any, float, Prospect]]:
+    def positions(self) -> Iterator[tuple[Any, float, Prospect]]:
         for id_, seconds, prospect in self.waiting:
             waiter = SimpleNamespace(
                 about=About(id_, False, "u%201", "run"),

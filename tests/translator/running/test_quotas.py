@@ -6,13 +6,13 @@ from hypothesis import given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from translator.running import standing
+from translator.running import quotas
 
 REPORT = b"r 18446744073709551615 401 1 5000 25000\nq 7 t 60 1000 900 1500 200\nh 9 requests-day 60 0 20000\n"
 
 
 def test_lines_are_read() -> None:
-    assert standing.read([REPORT, b""]) == pb.Standing(
+    assert quotas.read([REPORT, b""]) == pb.Standing(
         rests=[pb.Rest(host=2**64 - 1, cause=401, for_all=True, age_ms=5_000, left_ms=25_000)],
         counted=[
             pb.CountedQuota(
@@ -33,9 +33,9 @@ def test_what_is_no_line_is_passed_over() -> None:
     nonsense = (
         b"x 1\n\nr 1\nr 1 2 3 4 5 6\nq 1 z 1 1 1 1 1\nq\nh 1\nr 1 -1 1 1 1\nr 99999999999999999999999 1 1 1 1\n"
     )
-    assert standing.read([nonsense + REPORT]) == standing.read([REPORT])
+    assert quotas.read([nonsense + REPORT]) == quotas.read([REPORT])
 
 
 @given(st.binary(max_size=100))
 def test_no_report_does_harm(report: bytes) -> None:
-    standing.read([report])
+    quotas.read([report])
