@@ -76,9 +76,11 @@ class Meter:
         """
         at, cost = _to_microsecond(self._clock()), -1
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
-        limits, ids, told, concurrent, each, watched = self._policy.limits(key, route)
+        limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
         if each:
-            limits, ids, told, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
+            limits, ids, shown, concurrent, *_ = self._limiter.applied(
+                limits, key.organisation_id, user, tag, at
+            )
         max_price = asked.get(MAX_PRICE)
         if max_price or route.bounded or key.max_price:
             allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
@@ -109,12 +111,12 @@ class Meter:
                 facts.asked,
             )
             try:
-                self._take(held, limits, told, watched=watched)
+                self._take(held, limits, shown, watched=watched)
             except NoPlace as full:
                 _tell_places(full, key, route)
                 raise
-        if told:
-            allowed.headers.update(wire.headers(self._limiter, told, at))
+        if shown:
+            allowed.headers.update(wire.headers(self._limiter, shown, at))
         if concurrent:
             allowed.end = request_id
         allowed.log_context = log_context.written(held, route.shown)
@@ -137,12 +139,12 @@ class Meter:
         """
         at = _to_microsecond(self._clock())
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
-        limits, ids, told, concurrent, each, watched = self._policy.limits(key, route)
+        limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
         if concurrent:  # of the requests that run, which this one does not
             limits = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
-            limits, ids, told, *_ = Applicable.of(limits)
+            limits, ids, shown, *_ = Applicable.of(limits)
         if each:
-            limits, ids, told, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
+            limits, ids, shown, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
         held = self._limiter.held(request_id)
         if held is None:
             held = Reservation(
@@ -161,18 +163,20 @@ class Meter:
                 limits=ids,
                 saved=saved,
             )
-            self._take(held, limits, told, watched=watched)
-        if told:
-            answered.headers.update(wire.headers(self._limiter, told, at))
+            self._take(held, limits, shown, watched=watched)
+        if shown:
+            answered.headers.update(wire.headers(self._limiter, shown, at))
         answered.log_context = log_context.written(held, route.shown)
 
-    def _take(self, held: Reservation, limits: Sequence[Limit], told: Sequence[Limit], *, watched: bool) -> None:
+    def _take(
+        self, held: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
+    ) -> None:
         """Raises Refusal (429) if a limit has too little left."""
         refused = self._limiter.reserve(held, limits)
         if watched:
             self._limiter.watch(limits, refused)
         if refused is not None:
-            raise wire.refusal(refused, wire.headers(self._limiter, told, held.at), held.at)
+            raise wire.refusal(refused, wire.headers(self._limiter, shown, held.at), held.at)
         if self._journal is not None:
             self._journal.reserved(held)
 

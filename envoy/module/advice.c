@@ -208,16 +208,16 @@ struct advice advice_of(const struct header *headers, size_t count, struct need 
   const struct header *exact = find(headers, count, SPAN("retry-after-ms"));
   const struct header *after = find(headers, count, SPAN("retry-after"));
   uint64_t number;
-  bool told = exact && span_number(exact->value, &number);
-  if (told) {
+  bool stated = exact && span_number(exact->value, &number);
+  if (stated) {
     ms = number;
   } else {
-    told = after && wait_of(after->value, unix_ms, &ms);
+    stated = after && wait_of(after->value, unix_ms, &ms);
   }
-  if (!told) {
+  if (!stated) {
     ms = until_reset;
-    told = until_reset > 0;
+    stated = until_reset > 0;
   }
-  if (told) advice.wait_ms = ms < SHORTEST_WAIT_MS ? SHORTEST_WAIT_MS : ms > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : ms;
+  if (stated) advice.wait_ms = ms < SHORTEST_WAIT_MS ? SHORTEST_WAIT_MS : ms > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : ms;
   return advice;
 }

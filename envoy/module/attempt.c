@@ -129,7 +129,7 @@ static struct filter *new(void *config, envoy_filter envoy) {
 static void answer_instead(struct attempt *attempt, struct word word, struct span details) {
   struct span after = {word.retry_after, strlen(word.retry_after)};
   uint64_t seconds = 0;
-  bool told = span_number(after, &seconds);
+  bool waits = span_number(after, &seconds);
   struct buffer milliseconds = {0};
   buffer_add_number(&milliseconds, seconds * 1000);
   struct header headers[] = {{SPAN("content-type"), SPAN("application/json")},
@@ -138,7 +138,7 @@ static void answer_instead(struct attempt *attempt, struct word word, struct spa
                              {SPAN("x-should-retry"), worth_waiting(seconds)}};
   attempt->answered = true;
   CALLBACK(http_send_response)
-  (attempt->filter.envoy, word.status, headers, told ? sizeof headers / sizeof *headers : 1, word.body, details);
+  (attempt->filter.envoy, word.status, headers, waits ? sizeof headers / sizeof *headers : 1, word.body, details);
   buffer_free(&milliseconds);
 }
 

@@ -15,12 +15,12 @@ static void report_quotas(struct buffer *into) {
   headroom_report(into, now);
 }
 
-void command_obey(struct reply command, bool tells, struct buffer *frame) {
+void command_obey(struct reply command, bool reports, struct buffer *frame) {
   struct span id = command.head, token = span_next(&id, ' ');
   struct buffer lines = {0};
-  if (tells && command.status == COMMAND_REPORT) live_report(&lines);
-  if (tells && command.status == COMMAND_CANCEL) live_cancel(id, &lines);
-  if (tells && command.status == COMMAND_QUOTAS) report_quotas(&lines);
+  if (reports && command.status == COMMAND_REPORT) live_report(&lines);
+  if (reports && command.status == COMMAND_CANCEL) live_cancel(id, &lines);
+  if (reports && command.status == COMMAND_QUOTAS) report_quotas(&lines);
   frame_begin(frame, FRAME_RUNNING, token, lines.size);
   buffer_add(frame, buffer_span(&lines));
   buffer_free(&lines);

@@ -188,7 +188,7 @@ void clean_headers(envoy_filter envoy, struct span secret, struct need need, str
         best = found;
         target_id = header.value;
       }
-      if (advice_is_of_quota(header.key)) head->tells_quota = true;
+      if (advice_is_of_quota(header.key)) head->has_quota = true;
       add_line(&changes.removed, header.key);
       continue;
     }
@@ -199,7 +199,7 @@ void clean_headers(envoy_filter envoy, struct span secret, struct need need, str
     }
   }
   bool useless = read_head(values, head);
-  bool advised = head->status == 429 || head->tells_quota;
+  bool advised = head->status == 429 || head->has_quota;
   if (advised && read_advice(&list, need, head, values, &changes)) useless = false;
   if (useless) add_line(&changes.removed, KEPT[RETRY_AFTER]);
   complete_advice(values, (struct span){head->retry_after, strlen(head->retry_after)}, &changes);

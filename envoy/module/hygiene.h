@@ -16,7 +16,7 @@ struct head {
   char coding[LONGEST_WORD + 1];  // the first one; empty if it is longer
   char retry_after[12];           // seconds, or empty
   struct advice advice;           // of a 429, and of any answer that tells of a quota
-  bool tells_quota;
+  bool has_quota;
 };
 
 // Removes every header that a client does not need, and takes the `secret` out of the others. Writes the target's own id

@@ -76,7 +76,7 @@ static void wake(struct link *link) {
 }
 
 // On the thread.
-static void tell(struct link *link, enum complaint cause, const char *detail) {
+static void report(struct link *link, enum complaint cause, const char *detail) {
   complain(&link->complaints, cause, (struct span){detail, strlen(detail)}, now_ms());
 }
 
@@ -144,7 +144,7 @@ static void connect_now(struct link *link) {
   memcpy(address.sun_path, link->path, sizeof link->path);
   int made = socket(AF_UNIX, SOCK_STREAM, 0);
   if (made < 0) {
-    tell(link, TRANSLATOR_AWAY, strerror(errno));
+    report(link, TRANSLATOR_AWAY, strerror(errno));
     return;
   }
   fcntl(made, F_SETFD, FD_CLOEXEC);
@@ -152,7 +152,7 @@ static void connect_now(struct link *link) {
   fcntl(made, F_SETFL, O_NONBLOCK);
   bool connected = connect(made, (struct sockaddr *)&address, sizeof address) == 0;
   if (!connected || send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
-    tell(link, connected ? TRANSLATOR_REFUSES : TRANSLATOR_AWAY, strerror(errno));
+    report(link, connected ? TRANSLATOR_REFUSES : TRANSLATOR_AWAY, strerror(errno));
     close(made);
     return;
   }
@@ -195,9 +195,9 @@ static bool enqueue_notice(struct link *link, uint64_t number, struct buffer fra
 static void take_answer(struct link *link, struct span frame) {
   uint64_t number = frame_number(frame);
   if (!number) {
-    struct buffer told = {0};
-    command_obey(frame_reply(frame), link->lane == LANE_SHORT, &told);
-    enqueue_notice(link, 0, told);  // the thread, which this is, sees for itself what is left to write
+    struct buffer result = {0};
+    command_obey(frame_reply(frame), link->lane == LANE_SHORT, &result);
+    enqueue_notice(link, 0, result);  // the thread, which this is, sees for itself what is left to write
     return;
   }
   struct ticket *ticket = table_find(&link->waiting, number);
@@ -216,7 +216,7 @@ static bool take_answers(struct link *link, struct buffer *received, bool *upgra
     ptrdiff_t end = span_find(rest, SPAN("\r\n\r\n"), 0);
     if (end < 0 && rest.size < 4096) return true;
     if (end < 0 || !span_begins(rest, SPAN("HTTP/1.1 101 "))) {
-      tell(link, TRANSLATOR_REFUSES, "");
+      report(link, TRANSLATOR_REFUSES, "");
       return false;
     }
     *upgraded = true;
@@ -228,7 +228,7 @@ static bool take_answers(struct link *link, struct buffer *received, bool *upgra
   pthread_mutex_unlock(&link->lock);
   memmove(received->data, rest.data, rest.size);
   received->size = rest.size;
-  if (state == FRAME_BAD) tell(link, TRANSLATOR_NONSENSE, "");
+  if (state == FRAME_BAD) report(link, TRANSLATOR_NONSENSE, "");
   return state != FRAME_BAD;
 }
 
@@ -240,7 +240,7 @@ static bool receive(struct link *link, struct buffer *received, bool *upgraded) 
     ssize_t got = recv(link->socket, received->data + received->size, space, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return true;
     if (got <= 0) {
-      tell(link, *upgraded ? TRANSLATOR_LOST : TRANSLATOR_REFUSES, got ? strerror(errno) : "");
+      report(link, *upgraded ? TRANSLATOR_LOST : TRANSLATOR_REFUSES, got ? strerror(errno) : "");
       return false;
     }
     received->size += (size_t)got;
@@ -252,7 +252,7 @@ static bool receive(struct link *link, struct buffer *received, bool *upgraded) 
 static void give_up(struct link *link, struct ticket *ticket) {
   take_out(link, ticket);
   // Where there is no connection, that is the reason, and has been told.
-  if (link->socket >= 0) tell(link, TRANSLATOR_SILENT, "");
+  if (link->socket >= 0) report(link, TRANSLATOR_SILENT, "");
   answer(ticket);
 }
 

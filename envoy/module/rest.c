@@ -24,13 +24,13 @@ static int common(struct caller one, struct caller other) {
 }
 
 // Whether the caller is one of those who were told to wait.
-static bool was_told(const struct rest *rest, struct caller caller) {
+static bool was_refused(const struct rest *rest, struct caller caller) {
   return common(rest->caller, caller) <= (int)rest->breadth;
 }
 
 // Whether the pause is this caller's too, now or when it has ended.
 static bool concerns(const struct rest *rest, struct caller caller) {
-  return rest->paused_until && (rest->reach != REACH_CALLER || was_told(rest, caller));
+  return rest->paused_until && (rest->reach != REACH_CALLER || was_refused(rest, caller));
 }
 
 // Whether what is left of a rest of everybody's is to be probed.
@@ -45,7 +45,7 @@ uint64_t rest_share(uint64_t since, uint64_t now) {
 
 enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now) {
   bool paused = now < rest->paused_until && concerns(rest, caller);
-  if (paused && (rest->reach == REACH_ALL || was_told(rest, caller))) {
+  if (paused && (rest->reach == REACH_ALL || was_refused(rest, caller))) {
     return rest->stated ? HOST_PAUSED : HOST_RESTS;
   }
   if (now < rest->rests_until) return HOST_RESTS;
@@ -95,21 +95,21 @@ void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t n
   rest->confirmed = rest->unreachable = 0;
   if (now < rest->paused_until) {
     // Anything but a probe began before the host paused.
-    if (probe && !was_told(rest, caller) && rest->reach == REACH_UNKNOWN) rest->reach = REACH_CALLER;
+    if (probe && !was_refused(rest, caller) && rest->reach == REACH_UNKNOWN) rest->reach = REACH_CALLER;
     if (probe) rest->probed_until = 0;
     rest->rests_until = rest->rests = 0;
   } else if (has_rested(rest)) {
     recover(rest, now);
-  } else if (rest->paused_until && was_told(rest, caller)) {
+  } else if (rest->paused_until && was_refused(rest, caller)) {
     rest->paused_until = 0;
   }
 }
 
 bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
-  bool running = now < rest->paused_until, told = running && was_told(rest, pause->caller);
-  bool confirms = running && !told && rest->reach == REACH_UNKNOWN;
+  bool running = now < rest->paused_until, concerned = running && was_refused(rest, pause->caller);
+  bool confirms = running && !concerned && rest->reach == REACH_UNKNOWN;
   bool known = rest->paused_until && rest->reach == REACH_ALL;
-  bool begins = !running || (!told && rest->reach == REACH_CALLER);
+  bool begins = !running || (!concerned && rest->reach == REACH_CALLER);
   if (begins) rest->pauses++;
   uint64_t ms = pause->ms;
   for (unsigned at = 1; at < rest->pauses && ms < pause->most_ms; at++) ms *= 2;
@@ -117,7 +117,7 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   int both = common(rest->caller, pause->caller);
   if (pause->for_all || known || (confirms && both == STRANGERS)) {
     rest->reach = REACH_ALL;
-  } else if (!told) {
+  } else if (!concerned) {
     rest->reach = REACH_UNKNOWN;
     rest->breadth = confirms ? (enum breadth)both : BREADTH_USER;
   }

@@ -143,7 +143,7 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
   bool empty = last || head->empty;
   enum fate fate = fate_of(head->status, head->page, empty);
   if (!hosts_are_open()) hosts_answered(attempt->host, hosts_now());
-  if (head->tells_quota) pause_ahead(attempt);
+  if (head->has_quota) pause_ahead(attempt);
   if (fate == FATE_SERVED) {
     follow_as(attempt);
     if (attempt->holds) return HEADERS_STOP;

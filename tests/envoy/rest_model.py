@@ -41,7 +41,7 @@ class Rest:
     probed: int = 0
     recovers: int = 0
 
-    def told(self, caller: Caller) -> bool:
+    def refused(self, caller: Caller) -> bool:
         return common(caller, self.caller) <= self.breadth
 
     def _rest(self, now: int) -> None:
@@ -75,24 +75,24 @@ class Rest:
         if now < self.paused:
             if probe:
                 self.probed = 0
-                if not self.told(caller) and self.reach == UNKNOWN:
+                if not self.refused(caller) and self.reach == UNKNOWN:
                     self.reach = CALLER
             self.rests = self.until = 0
         elif self.rests or (self.paused and self.reach != CALLER):
             self.recover(now)
-        elif self.told(caller):
+        elif self.refused(caller):
             self.paused = 0
 
     def pause(self, caller: Caller, now: int, *, for_all: bool, stated: bool, ms: int, most: int) -> bool:
         runs = now < self.paused
-        told = runs and self.told(caller)
-        confirms = runs and not told and self.reach == UNKNOWN
-        begins = not runs or (not told and self.reach == CALLER)
+        known = runs and self.refused(caller)
+        confirms = runs and not known and self.reach == UNKNOWN
+        begins = not runs or (not known and self.reach == CALLER)
         self.pauses += begins
         both = common(caller, self.caller)
         if for_all or (self.paused and self.reach == ALL) or (confirms and both == STRANGERS):
             self.reach = ALL
-        elif not told:
+        elif not known:
             self.reach, self.breadth = UNKNOWN, both if confirms else USER
         self.caller, self.stated = caller, stated or (runs and self.stated)
         self.paused = max(self.paused if runs else 0, now + min(ms * 2 ** max(0, self.pauses - 1), most))
@@ -101,9 +101,9 @@ class Rest:
 
     def state(self, caller: Caller, random: int, now: int) -> int:
         trickle = RESTS if now < self.probed else TRICKLES
-        concerned = self.paused > 0 and (self.reach != CALLER or self.told(caller))
+        concerned = self.paused > 0 and (self.reach != CALLER or self.refused(caller))
         runs = now < self.paused and concerned
-        if runs and (self.reach == ALL or self.told(caller)):
+        if runs and (self.reach == ALL or self.refused(caller)):
             return PAUSED if self.stated else RESTS
         if now < self.until:
             return RESTS

@@ -85,11 +85,11 @@ def test_the_reset_of_what_is_used_up(driver: Driver, remaining: str, until: str
 
 
 def test_of_two_the_later_one(driver: Driver) -> None:
-    told = [(f"x-ratelimit-{word}-{metric}", value) for metric, word, value in (
+    sent = [(f"x-ratelimit-{word}-{metric}", value) for metric, word, value in (
         ("requests", "remaining", "0"), ("requests", "reset", "5s"),
         ("tokens", "remaining", "0"), ("tokens", "reset", "9s"),
     )]  # fmt: skip
-    assert advice(driver, *told) == (9_000, True)
+    assert advice(driver, *sent) == (9_000, True)
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,17 @@ def test_what_is_left_has_to_suffice(
     driver: Driver, metric: str, limit: str, remaining: str, *, exhausted: bool
 ) -> None:
     """For eight requests that run, and a request of a thousand tokens if less than a twentieth is left."""
-    told = {"limit": limit, "remaining": remaining, "reset": "12s"}
+    sent = {"limit": limit, "remaining": remaining, "reset": "12s"}
     for headers in (
-        [(f"x-ratelimit-{word}-{metric}", value) for word, value in told.items()],
-        [(f"anthropic-ratelimit-{metric}-{word}", value) for word, value in told.items()],
+        [(f"x-ratelimit-{word}-{metric}", value) for word, value in sent.items()],
+        [(f"anthropic-ratelimit-{metric}-{word}", value) for word, value in sent.items()],
     ):
         assert advice(driver, *headers, need=(8, 1_000)) == (12_000 if exhausted else 0, exhausted)
 
 
 def test_nothing_is_not_enough_for_a_request_that_reserves_nothing(driver: Driver) -> None:
-    told = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "12s")]
-    assert advice(driver, *told, need=(1, 0)) == (12_000, True)
+    sent = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "12s")]
+    assert advice(driver, *sent, need=(1, 0)) == (12_000, True)
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1)), st.integers(-100, 900))

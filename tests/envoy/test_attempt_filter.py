@@ -372,8 +372,8 @@ class TestAnswerOfTarget:
             first.call("request_headers", 0)
             first.add(RESPONSE, **{":status": "429"}, **sent)
             first.call("response_headers", 0)
-            told = first.headers(RESPONSE)
-            assert tuple(map(told.get, ("retry-after", "retry-after-ms", "x-should-retry"))) == completed
+            shown = first.headers(RESPONSE)
+            assert tuple(map(shown.get, ("retry-after", "retry-after-ms", "x-should-retry"))) == completed
 
     def test_trailers_end_here(self, request_: Filter) -> None:
         with attempt(request_) as first:

@@ -378,7 +378,7 @@ class TestEnd:
         decisions[b"/v1/counted"] = Allowed("route", end="counted")
         decisions[b"/v1/barrier"] = Allowed("route", end="barrier")
 
-    def told(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> list[str]:
+    def ended(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> list[str]:
         """The ids in the notices so far."""
         with begun(driver, "/v1/barrier", length=1, request_id="barrier") as last:
             last.call("request_body", 1, b"x")
@@ -396,10 +396,10 @@ class TestEnd:
     def test_where_it_frees_something(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
         with self.whole(driver, "/v1/counted", "id-1") as request:
             assert request.scheduled()
-            assert self.told(driver, ends) == []
+            assert self.ended(driver, ends) == []
             driver.ask("complete", request.slot)
-            assert self.told(driver, ends) == ["id-1"]
-        assert self.told(driver, ends) == []  # once
+            assert self.ended(driver, ends) == ["id-1"]
+        assert self.ended(driver, ends) == []  # once
 
     def test_nowhere_else(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
         with self.whole(driver, "/v1/uncounted", "id-2") as request:
@@ -407,12 +407,12 @@ class TestEnd:
             driver.ask("complete", request.slot)
         with looked(begun(driver, "/v1/counted", request_id="id-3")):
             pass  # only its head was asked about
-        assert self.told(driver, ends) == []
+        assert self.ended(driver, ends) == []
 
     def test_where_nobody_waits_for_the_answer(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:
         with self.whole(driver, "/v1/counted", "id-4"):
             pass
-        assert self.told(driver, ends) == ["id-4"]
+        assert self.ended(driver, ends) == ["id-4"]
 
     def test_where_the_answer_makes_no_sense(
         self,
@@ -424,7 +424,7 @@ class TestEnd:
         with self.whole(driver, "/v1/nonsense", "id-5") as request:
             assert not request.scheduled()
             assert request.response()[0] == b"503"
-        assert self.told(driver, ends) == ["id-5"]
+        assert self.ended(driver, ends) == ["id-5"]
 
     def test_where_its_key_holds_too_much(
         self,
@@ -440,5 +440,5 @@ class TestEnd:
                 if not request.scheduled():
                     break
             driver.ask("complete", request.slot)
-            assert self.told(driver, ends) == ["id-6"]
-        assert set(self.told(driver, ends)) == {"id-6"}
+            assert self.ended(driver, ends) == ["id-6"]
+        assert set(self.ended(driver, ends)) == {"id-6"}

@@ -117,8 +117,8 @@ def test_it_is_what_it_says(
     assert driver.ask(*both.command) == [b"%d" % value for value in both.expected]
 
 
-class Told:
-    """One host whose clock stands still unless told."""
+class Host:
+    """One host whose clock stands still unless host."""
 
     hosts = iter(range(100, 10_000))
 
@@ -137,80 +137,80 @@ class Told:
 
 class TestPause:
     def test_one_callers_own_request_keeps_only_that_caller_away(self, driver: Driver) -> None:
-        told = Told(driver)
+        host = Host(driver)
         for _ in range(10):
-            told.pause(1)
-        assert told.state(1) == PAUSED
-        assert told("enter", 2, 0, HALF) == [1, 1]
-        assert told.state(2) == RESTS, "one at a time finds out"
-        told("served", 2, 0, 1)
-        assert [told.state(caller) for caller in (1, 2, 3)] == [PAUSED, OPEN, OPEN]
+            host.pause(1)
+        assert host.state(1) == PAUSED
+        assert host("enter", 2, 0, HALF) == [1, 1]
+        assert host.state(2) == RESTS, "one at a time finds out"
+        host("served", 2, 0, 1)
+        assert [host.state(caller) for caller in (1, 2, 3)] == [PAUSED, OPEN, OPEN]
 
     def test_what_two_callers_meet_holds_for_all(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(1)
-        told("enter", 2, 0, HALF)
-        told.pause(2)
-        assert [told.state(caller) for caller in (1, 2, 3)] == [PAUSED] * 3
-        told("served", 3, 0, 0)
-        assert told.state(3) == PAUSED, "that answer was to a request from before"
+        host = Host(driver)
+        host.pause(1)
+        host("enter", 2, 0, HALF)
+        host.pause(2)
+        assert [host.state(caller) for caller in (1, 2, 3)] == [PAUSED] * 3
+        host("served", 3, 0, 0)
+        assert host.state(3) == PAUSED, "that answer was to a request from before"
 
     def test_two_users_of_one_key_speak_for_that_key(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(1, 1)
-        assert told.state(1, 2) == TRICKLES
-        told.pause(1, 2)
-        assert told.state(1, 3) == PAUSED
-        assert told.state(2) == TRICKLES
+        host = Host(driver)
+        host.pause(1, 1)
+        assert host.state(1, 2) == TRICKLES
+        host.pause(1, 2)
+        assert host.state(1, 3) == PAUSED
+        assert host.state(2) == TRICKLES
 
     def test_two_keys_of_one_organisation_speak_for_it_alone(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(101, ms=600_000)
+        host = Host(driver)
+        host.pause(101, ms=600_000)
         for key in (102, 103, 104):
-            told.now += 1
-            told.pause(key, ms=600_000)
-        assert [told.state(key) for key in (101, 105)] == [PAUSED, PAUSED]
-        assert told("enter", 201, 0, HALF) == [1, 1], "another organisation finds out for itself"
-        told("served", 201, 0, 1)
-        assert [told.state(key) for key in (202, 301, 105)] == [OPEN, OPEN, PAUSED]
+            host.now += 1
+            host.pause(key, ms=600_000)
+        assert [host.state(key) for key in (101, 105)] == [PAUSED, PAUSED]
+        assert host("enter", 201, 0, HALF) == [1, 1], "another organisation finds out for itself"
+        host("served", 201, 0, 1)
+        assert [host.state(key) for key in (202, 301, 105)] == [OPEN, OPEN, PAUSED]
 
     def test_a_used_up_quota_holds_for_all_at_once(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(1, for_all=1)
-        assert told.state(2) == PAUSED
+        host = Host(driver)
+        host.pause(1, for_all=1)
+        assert host.state(2) == PAUSED
 
     def test_without_a_time_it_is_a_preference(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(1, stated=0)
-        assert told.state(1) == RESTS
+        host = Host(driver)
+        host.pause(1, stated=0)
+        assert host.state(1) == RESTS
 
     def test_its_end_is_a_trickle_and_then_a_growing_share(self, driver: Driver) -> None:
-        told = Told(driver)
-        told.pause(1, for_all=1)
-        told.now += 20_000
-        assert [told("enter", 1, 0, HALF) for _ in range(2)] == [[1, 1], [0, 0]]
-        told.now += PROBE
-        assert told("enter", 1, 0, HALF) == [1, 1], "the probe was lost"
-        told("served", 1, 0, 1)
+        host = Host(driver)
+        host.pause(1, for_all=1)
+        host.now += 20_000
+        assert [host("enter", 1, 0, HALF) for _ in range(2)] == [[1, 1], [0, 0]]
+        host.now += PROBE
+        assert host("enter", 1, 0, HALF) == [1, 1], "the probe was lost"
+        host("served", 1, 0, 1)
         shares = []
         for _ in range(6):
-            shares.append(sum(told.state(1, 0, part << 32) == OPEN for part in range(64)))
-            told.now += RECOVERY // 5
+            shares.append(sum(host.state(1, 0, part << 32) == OPEN for part in range(64)))
+            host.now += RECOVERY // 5
         assert shares == [4, 16, 29, 42, 55, 64]
 
 
 def test_what_health_checks_bring_back_has_a_growing_share(driver: Driver) -> None:
-    told = Told(driver)
-    told("back")
-    assert told.state(1) == OPEN, "it never was away"
-    told("away")
-    told.now += 60_000
-    told("back")
+    host = Host(driver)
+    host("back")
+    assert host.state(1) == OPEN, "it never was away"
+    host("away")
+    host.now += 60_000
+    host("back")
     shares = []
     for _ in range(6):
-        told("back")
-        shares.append(sum(told.state(1, 0, part << 32) == OPEN for part in range(64)))
-        told.now += RECOVERY // 5
+        host("back")
+        shares.append(sum(host.state(1, 0, part << 32) == OPEN for part in range(64)))
+        host.now += RECOVERY // 5
     assert shares == [4, 16, 29, 42, 55, 64]
 
 

@@ -66,16 +66,16 @@ class Link:
 
     def queued(self, check: int) -> bytes:
         """Waits until it is told to wait; on whose account."""
-        told, key = self.driver.ask("queued", check)
-        assert told == b"1"
+        woken, key = self.driver.ask("queued", check)
+        assert woken == b"1"
         return key
 
     def drop(self, *checks: int) -> list[bool]:
         """Of each, whether the peer may have read it."""
         read = []
         for check in checks:
-            told, asked = self.driver.ask("drop", check)
-            assert told == b"0", "it was told of an answer more than once"
+            woken, asked = self.driver.ask("drop", check)
+            assert woken == b"0", "an answer was announced more than once"
             read.append(asked == b"1")
         return read
 

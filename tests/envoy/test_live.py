@@ -12,7 +12,7 @@ import pytest
 from tests.envoy.filters import ATTEMPT, AUTHORISE, REQUEST, RESPONSE, SETTINGS, Filter, attempt
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
-from translator.checks.frames import Allowed, Command, Kind, Order, Told
+from translator.checks.frames import Allowed, Command, CommandResult, Kind, Order
 from translator.running import progress
 from translator.running.progress import Progress
 
@@ -40,16 +40,16 @@ class Envoy:
         return request
 
     def command(self, order: Order, request_id: str = "", token: str = "t-1") -> list[Progress]:
-        told: list[Progress] = []
+        found: list[Progress] = []
         for connection in self.connections:
             connection.sock.sendall(Command(order, token, request_id).encode())
         for connection in self.connections:
             _, kind, content = connection.next()
-            assert kind == Kind.TOLD
-            assert isinstance(content, Told)
+            assert kind == Kind.COMMAND_RESULT
+            assert isinstance(content, CommandResult)
             assert content.token == token
-            told += progress.read(content.lines)
-        return told
+            found += progress.read(content.lines)
+        return found
 
 
 @pytest.fixture
@@ -113,5 +113,5 @@ def test_an_unknown_command_does_nothing(envoy: Envoy) -> None:
         for connection in envoy.connections:
             connection.sock.sendall(b"\x0f\x00\x00\x00" + bytes(8) + b"\x63\x00" + b"\x01\x00\x00\x00" + b"t")
         for connection in envoy.connections:
-            assert connection.next()[2] == Told("t", b"")
+            assert connection.next()[2] == CommandResult("t", b"")
         assert [each.request_id for each in envoy.command(Order.REPORT)] == ["one"]

@@ -138,8 +138,8 @@ def test_what_is_left_is_reported(driver: Driver) -> None:
     ],
 )
 def test_the_tokens_of_a_report(driver: Driver, last: object, start: object, tokens: int | None) -> None:
-    told = driver.ask("usage", json.dumps(last), json.dumps(start) if start else "")
-    assert told == ([b"1", str(tokens).encode()] if tokens is not None else [b"0", told[1]])
+    counted = driver.ask("usage", json.dumps(last), json.dumps(start) if start else "")
+    assert counted == ([b"1", str(tokens).encode()] if tokens is not None else [b"0", counted[1]])
 
 
 @given(st.text(alphabet='{}[]":,\\ total_tokens123', max_size=60))

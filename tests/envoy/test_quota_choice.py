@@ -152,13 +152,13 @@ def test_an_answer_that_says_that_nothing_is_left_is_the_last_one(
 ) -> None:
     lines, a, b = plan("r3600:100")
     send = Sent(driver, decisions, lines)
-    told = {prefix.format(word): value for word, value in (("limit", "60"), ("remaining", "0"), ("reset", "20"))}
-    assert send(status, **told) == [a]
+    given = {prefix.format(word): value for word, value in (("limit", "60"), ("remaining", "0"), ("reset", "20"))}
+    assert send(status, **given) == [a]
     assert [send() for _ in range(3)] == [[b]] * 3
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         {"x_ratelimit_remaining_requests": "5", "x_ratelimit_reset_requests": "20s"},
         {"x_ratelimit_remaining_requests": "-1", "x_ratelimit_reset_requests": "20s"},
@@ -167,10 +167,10 @@ def test_an_answer_that_says_that_nothing_is_left_is_the_last_one(
         {"x_ratelimit_limit_requests": "0", "x_ratelimit_remaining_requests": "0"},
     ],
 )
-def test_what_says_nothing_keeps_nobody_away(driver: Driver, decisions: Decisions, told: dict[str, str]) -> None:
+def test_what_says_nothing_keeps_nobody_away(driver: Driver, decisions: Decisions, given: dict[str, str]) -> None:
     lines, a, _ = plan("r3600:100")
     send = Sent(driver, decisions, lines)
-    assert [send("200", **told) for _ in range(3)] == [[a]] * 3
+    assert [send("200", **given) for _ in range(3)] == [[a]] * 3
 
 
 def test_a_used_up_quota_without_a_time_is_only_a_preference(driver: Driver, decisions: Decisions) -> None:

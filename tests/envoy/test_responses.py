@@ -138,7 +138,7 @@ def test_nothing_else_is_one_that_is_made(
     assert translator.notes.get(timeout=PATIENCE).startswith("resp_2\n")
 
 
-def told(attempts: Attempts, status: str = "503") -> tuple[str, str]:
+def shown(attempts: Attempts, status: str = "503") -> tuple[str, str]:
     """What the client is told instead of an answer of Envoy's own."""
     request = attempts.request
     request.driver.ask("clear", request.slot, RESPONSE)
@@ -151,14 +151,14 @@ def told(attempts: Attempts, status: str = "503") -> tuple[str, str]:
 def test_where_its_target_is_gone_no_other_one_is_touched(driver: Driver, translator: Translator) -> None:
     with requested(driver, translator, affinity="=- three", plan=TWO) as attempts:
         assert attempts.choose() == "none"
-        assert told(attempts) == ("404", "response_not_found")
+        assert shown(attempts) == ("404", "response_not_found")
         assert "retry-after" not in attempts.request.headers(RESPONSE)
 
 
 def test_where_its_target_cannot_be_reached_the_client_learns_that(driver: Driver, translator: Translator) -> None:
     with requested(driver, translator, affinity="=- one", plan=TWO) as attempts:
         assert attempts.choose("two=1") == "one"
-        assert told(attempts) == ("503", "response_unreachable")
+        assert shown(attempts) == ("503", "response_unreachable")
         assert attempts.request.headers(RESPONSE)["retry-after"] == "5"
     with requested(driver, translator) as attempts:
-        assert told(attempts) == ("503", "of_envoy")
+        assert shown(attempts) == ("503", "of_envoy")

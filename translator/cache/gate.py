@@ -83,7 +83,7 @@ class CacheGate:
         if asked.body and b"no-store" not in control:
             wanted = wanted_by(asked.asker, asked.rule, asked.endpoint, asked.request.target, asked.body)
         if wanted is None:
-            return self._in_turn(asked, lambda forward: self._told(forward(), "bypass"))
+            return self._in_turn(asked, lambda forward: self._with_outcome(forward(), "bypass"))
         if b"no-cache" in control:
             return self._in_turn(asked, lambda forward: self._fetch(asked, wanted, "stored", forward))
         found = _find(self._stores.of(asked.rule), wanted)
@@ -224,7 +224,7 @@ class CacheGate:
         return answered
 
     def _fetch(self, asked: Asked, wanted: Wanted, how: str, forward: Callable[[], Allowed]) -> Allowed:
-        allowed = self._told(forward(), how)
+        allowed = self._with_outcome(forward(), how)
         flight = Flight(
             asked.id, wanted, asked.rule, asked.asker.route, asked.endpoint.path, asked.held(), time.monotonic()
         )
@@ -232,7 +232,7 @@ class CacheGate:
             allowed.copy = asked.id
         return allowed
 
-    def _told(self, allowed: Allowed, how: str) -> Allowed:
+    def _with_outcome(self, allowed: Allowed, how: str) -> Allowed:
         allowed.headers[HEADER] = how
         self._counts[how] += 1
         return allowed

@@ -37,7 +37,7 @@ class RemoteStore:
         self._patience = patience
         self._client: redis.asyncio.Redis | None = None
         self._resting_until = 0.0
-        self._told = False
+        self._logged = False
         self.failures = 0
 
     async def get(self, key: bytes) -> Kept | None:
@@ -72,7 +72,7 @@ class RemoteStore:
         except Exception as error:  # noqa: BLE001 - whatever the client or the store has: it is a miss
             self._failed(error)
             return None
-        self._told = False
+        self._logged = False
         return answer
 
     def _connected(self) -> redis.asyncio.Redis:
@@ -86,6 +86,6 @@ class RemoteStore:
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._resting_until = time.monotonic() + _REST
-        if not self._told:
-            self._told = True
+        if not self._logged:
+            self._logged = True
             self._log.warning("the store of kept answers does not answer", reason=type(error).__name__)

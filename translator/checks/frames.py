@@ -66,13 +66,13 @@ class Kind(IntEnum):
     END = 3
     COPY = 4
     MADE = 5
-    TOLD = 6
+    COMMAND_RESULT = 6
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
 _CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
 _MADE, _MADE_LINES = int(Kind.MADE), 4
-_TOLD = int(Kind.TOLD)
+_COMMAND_RESULT = int(Kind.COMMAND_RESULT)
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Copied(msgspec.Struct, frozen=True):
     cut: bool = False
 
 
-class Told(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """What came of the command with this token: lines for `translator.running.progress` or `.quotas`."""
 
     token: str
@@ -120,7 +120,7 @@ class Order(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Tells the module to report the requests that run or what rests, or to end a request. `Told` follows."""
+    """Has the module report the requests that run or what rests, or end a request. A `CommandResult` answers it."""
 
     order: Order
     token: str
@@ -133,7 +133,7 @@ class Command:
 
 #: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
 #: a copy, or what came of a command.
-Frame = tuple[int, int, Request | str | Copied | Made | Told | None]
+Frame = tuple[int, int, Request | str | Copied | Made | CommandResult | None]
 
 
 @dataclass(slots=True)
@@ -345,8 +345,8 @@ def _frame(number: int, kind: int, head: bytes, body: bytes) -> Frame:
         return number, kind, _copied(head, body)
     if kind == _MADE:
         return number, kind, _made(head)
-    if kind == _TOLD:
-        return number, kind, Told(head.decode("latin-1"), body)
+    if kind == _COMMAND_RESULT:
+        return number, kind, CommandResult(head.decode("latin-1"), body)
     raise MalformedFrameError(f"{kind} is not a kind of frame")
 
 

@@ -12,12 +12,12 @@ from translator.checks.frames import (
     Admitted,
     Allowed,
     Answered,
+    CommandResult,
     Copied,
     Frame,
     FrameReader,
     Kind,
     Made,
-    Told,
     refused,
 )
 from translator.checks.waits import Waits
@@ -60,7 +60,7 @@ class Commander(Protocol):
 
     def closed(self, write: Callable[[bytes], None]) -> None: ...
 
-    def told(self, write: Callable[[bytes], None], told: Told) -> None:
+    def finished(self, write: Callable[[bytes], None], result: CommandResult) -> None:
         """Takes in what came of a command. Its token may be unknown."""
 
 
@@ -126,7 +126,7 @@ class CheckSession:
             return b""
         return _encoded(number, answer)
 
-    def _take_in(self, number: int, notice: str | Made | Copied | Told) -> None:
+    def _take_in(self, number: int, notice: str | Made | Copied | CommandResult) -> None:
         if type(notice) is str:
             # The client has left: its answer would be for nobody, and what it reserved as well.
             if number in self._pending:
@@ -136,8 +136,8 @@ class CheckSession:
             self._decider.made(notice.text)
         elif type(notice) is Copied:
             self._decider.copied(notice)
-        elif type(notice) is Told and self._commander is not None:
-            self._commander.told(self._write, notice)
+        elif type(notice) is CommandResult and self._commander is not None:
+            self._commander.finished(self._write, notice)
 
     async def _later(self, number: int, deciding: Later) -> None:
         try:

@@ -52,7 +52,7 @@ class Shipper:
         self._source = source
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._log = log
-        self._told = ""
+        self._logged = ""
         self._most = BATCH
         #: Records that the control plane will never take.
         self.refused = 0
@@ -72,7 +72,7 @@ class Shipper:
                 continue
             reason = await self._send(stub, batch, request)
             if not reason:
-                delay, self._told = _FIRST_DELAY, ""
+                delay, self._logged = _FIRST_DELAY, ""
                 self._most = min(2 * self._most, BATCH)
                 continue
             if reason.startswith(grpc.StatusCode.INVALID_ARGUMENT.name):
@@ -80,9 +80,9 @@ class Shipper:
                     self._give_up(batch[0], reason, kept=False)
                 self._most = max(1, len(batch) // 2)
                 continue
-            if reason != self._told:  # once, not with every attempt
+            if reason != self._logged:  # once, not with every attempt
                 self._log.warning("usage records wait for the control plane", reason=reason)
-                self._told = reason
+                self._logged = reason
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, _MAX_DELAY)
 

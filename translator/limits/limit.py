@@ -114,18 +114,18 @@ class Applicable(NamedTuple):
 
     limits: tuple[Limit, ...]
     ids: tuple[str, ...]
-    told: tuple[Limit, ...]
+    shown: tuple[Limit, ...]
     concurrent: bool
     each: bool = False
     watched: bool = False
 
     @classmethod
     def of(cls, limits: tuple[Limit, ...]) -> Applicable:
-        told = (limit for limit in limits if limit.metric <= Metric.TOKENS and not limit.soft)
+        shown = (limit for limit in limits if limit.metric <= Metric.TOKENS and not limit.soft)
         return cls(
             limits,
             tuple([limit.id for limit in limits]),
-            tuple(told),
+            tuple(shown),
             concurrent=any(limit.metric is Metric.CONCURRENCY for limit in limits),
             each=any((limit.each and limit.value is None) or limit.holder == POOL for limit in limits),
             watched=any(limit.alerts for limit in limits),

@@ -25,16 +25,16 @@ def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, s
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
     requests, tokens = limiter.remaining(limits, at)
-    told = {}
+    found = {}
     if requests is not None:
-        told["x-ratelimit-limit-requests"] = str(requests.limit)
-        told["x-ratelimit-remaining-requests"] = str(requests.remaining) if requests.remaining > 0 else "0"
-        told["x-ratelimit-reset-requests"] = _written(math.ceil(requests.resets - at))
+        found["x-ratelimit-limit-requests"] = str(requests.limit)
+        found["x-ratelimit-remaining-requests"] = str(requests.remaining) if requests.remaining > 0 else "0"
+        found["x-ratelimit-reset-requests"] = _written(math.ceil(requests.resets - at))
     if tokens is not None:
-        told["x-ratelimit-limit-tokens"] = str(tokens.limit)
-        told["x-ratelimit-remaining-tokens"] = str(tokens.remaining) if tokens.remaining > 0 else "0"
-        told["x-ratelimit-reset-tokens"] = _written(math.ceil(tokens.resets - at))
-    return told
+        found["x-ratelimit-limit-tokens"] = str(tokens.limit)
+        found["x-ratelimit-remaining-tokens"] = str(tokens.remaining) if tokens.remaining > 0 else "0"
+        found["x-ratelimit-reset-tokens"] = _written(math.ceil(tokens.resets - at))
+    return found
 
 
 def duration(seconds: float) -> str:
@@ -59,9 +59,9 @@ def retry_after(seconds: float) -> dict[str, str]:
     }
 
 
-def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
+def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
     """429: `insufficient_quota` for budgets, which are limits on cost and all those of an hour and more;
-    `rate_limit_exceeded` for the others. `told` are the `headers`.
+    `rate_limit_exceeded` for the others. `remaining` are the `headers`.
     """
     limit = refused.limit
     kind = "tokens" if limit.metric is Metric.TOKENS else "requests"
@@ -69,7 +69,7 @@ def refusal(refused: Refused, told: dict[str, str], at: float) -> Refusal:
         code = kind = "insufficient_quota"
     else:
         code = "rate_limit_exceeded"
-    answer = dict(told)
+    answer = dict(remaining)
     if refused.renews is not None:
         answer |= retry_after(refused.renews - at)
     # While one end user has no place, others of the same key do: nobody is to wait in line behind that one.

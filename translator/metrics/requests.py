@@ -219,11 +219,11 @@ def outcome(status: int, flags: str, *, reached: bool) -> str:
     `ok`, `cancelled` (the client left), `broken` (the answer broke off), `rate_limited`, `timeout`,
     `client_error`, `server_error`, `unreachable` (no target was reached).
     """
-    told = set(flags.split(",")) if flags else set()
-    if told & _LEFT or not status:
+    given = set(flags.split(",")) if flags else set()
+    if given & _LEFT or not status:
         return "cancelled"
     if status < 400:
-        return "broken" if told & _BROKEN else "ok"
+        return "broken" if given & _BROKEN else "ok"
     if status == 429:
         return "rate_limited"
     if status in {408, 504}:

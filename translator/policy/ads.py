@@ -45,7 +45,7 @@ class ControlPlane:
 async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], log: FilteringBoundLogger) -> None:
     """Keeps the policy up to date until it is cancelled; `subscribe` begins a new stream's state."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
-    delay, told = _FIRST_DELAY, ""
+    delay, logged = _FIRST_DELAY, ""
     async with grpc.aio.insecure_channel(control.address, options=CHANNEL_OPTIONS) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[
             discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse
@@ -59,10 +59,10 @@ async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], l
             stream = open_stream(_drain(requests), metadata=metadata)
             answered, reason = await _exchange(stream, requests, subscribe(), log)
             if answered:
-                delay, told = _FIRST_DELAY, ""
-            if reason != told:  # once, not with every attempt
+                delay, logged = _FIRST_DELAY, ""
+            if reason != logged:  # once, not with every attempt
                 log.warning("policy stream ended, serving the policy held", reason=reason)
-                told = reason
+                logged = reason
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, _MAX_DELAY)
 

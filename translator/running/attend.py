@@ -23,7 +23,7 @@ Answer = Callable[[pb.AttendResponse], Awaitable[pb.AttendRequest]]
 async def attend(control: ControlPlane, name: str, answer: Answer, log: FilteringBoundLogger) -> None:
     """Answers inquiries until it is cancelled. `name` is the translator's."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
-    delay, told = _FIRST_DELAY, ""
+    delay, logged = _FIRST_DELAY, ""
     async with grpc.aio.insecure_channel(control.address, options=CHANNEL_OPTIONS) as channel:
         stub = requests_pb2_grpc.RequestsStub(channel)
         while True:
@@ -32,7 +32,7 @@ async def attend(control: ControlPlane, name: str, answer: Answer, log: Filterin
             call = stub.Attend(_drain(answers), metadata=metadata)
             try:
                 async for inquiry in call:
-                    delay, told = _FIRST_DELAY, ""
+                    delay, logged = _FIRST_DELAY, ""
                     answers.put_nowait(await answer(inquiry))
                 reason = "the control plane ended the call"
             except grpc.aio.AioRpcError as error:
@@ -41,9 +41,9 @@ async def attend(control: ControlPlane, name: str, answer: Answer, log: Filterin
                     delay = _UNKNOWN_DELAY
             finally:
                 call.cancel()
-            if reason != told:  # once, not with every attempt
+            if reason != logged:  # once, not with every attempt
                 log.info("no inquiries about requests", reason=reason)
-                told = reason
+                logged = reason
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, max(delay, _MAX_DELAY))
 

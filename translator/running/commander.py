@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from translator.checks.frames import Command, Order, Told
+from translator.checks.frames import Command, CommandResult, Order
 from translator.running import progress
 from translator.running.progress import Progress
 
@@ -21,7 +21,7 @@ class _Awaited:
 
     def __init__(self, silent: set[Write]) -> None:
         self.silent = silent
-        self.told: list[bytes] = []
+        self.results: list[bytes] = []
         self.done = asyncio.Event()
 
     def end(self, write: Write) -> None:
@@ -52,22 +52,22 @@ class Commander:
         for awaited in self._awaited.values():
             awaited.end(write)
 
-    def told(self, write: Write, told: Told) -> None:
+    def finished(self, write: Write, result: CommandResult) -> None:
         """Takes in what came of a command over one connection."""
-        awaited = self._awaited.get(told.token)
+        awaited = self._awaited.get(result.token)
         if awaited is not None and write in awaited.silent:
-            awaited.told.append(told.lines)
+            awaited.results.append(result.lines)
             awaited.end(write)
 
     async def report(self) -> Sequence[Progress] | None:
         """Returns the requests that run, oldest first for each Envoy; None where no Envoy tells."""
-        told = await self._command(Order.REPORT)
-        return None if told is None else [each for lines in told for each in progress.read(lines)]
+        results = await self._command(Order.REPORT)
+        return None if results is None else [each for lines in results for each in progress.read(lines)]
 
     async def cancel(self, request_id: str) -> Progress | None:
         """Ends a request; returns how far it was, None where no Envoy has it."""
-        told = await self._command(Order.CANCEL, request_id)
-        return next((each for lines in told or () for each in progress.read(lines)), None)
+        results = await self._command(Order.CANCEL, request_id)
+        return next((each for lines in results or () for each in progress.read(lines)), None)
 
     async def quotas(self) -> Sequence[bytes]:
         """Returns the lines of each Envoy about what rests."""
@@ -89,4 +89,4 @@ class Commander:
                 return None
         finally:
             del self._awaited[token]
-        return awaited.told
+        return awaited.results

@@ -140,8 +140,8 @@ void link_driver(struct span command, struct buffer *answer) {
     put_text(answer, reply.body);
   } else if (span_is(what, SPAN("queued"))) {
     struct buffer key = {0};
-    bool told = fake_await(checks[at].fake, AWAIT_MS, &event) && event == QUEUED;
-    put_number(answer, told && ticket_queued(checks[at].ticket, &key));
+    bool woken = fake_await(checks[at].fake, AWAIT_MS, &event) && event == QUEUED;
+    put_number(answer, woken && ticket_queued(checks[at].ticket, &key));
     put_text(answer, buffer_span(&key));
     buffer_free(&key);
   } else if (span_is(what, SPAN("drop"))) {

@@ -19,13 +19,13 @@ class Watched:
     def __init__(self, metric: Metric, window: str, amount: int, shares: Sequence[int], **more: object) -> None:
         self.now = NOW
         self.limit = Limit(metric, window, amount, "key", "key_a", "a", "", "", tuple(shares), **more)  # type: ignore[arg-type]
-        self.told: list[Alert] = []
+        self.alerted: list[Alert] = []
         self.start()
         self._asked = 0
 
     def start(self) -> None:
         alerts = Alerts(lambda: self.now)
-        alerts.on_alert = self.told.append
+        alerts.on_alert = self.alerted.append
         self.limiter = Limiter(lambda *_: [self.limit], alerts)
 
     def ask(self, user: str = "", *, tokens: int = 0, cost: int = 0) -> str:
@@ -39,7 +39,7 @@ class Watched:
         return name
 
     def shares(self) -> list[int]:
-        return [each.share for each in self.told]
+        return [each.share for each in self.alerted]
 
     def restart(self) -> None:
         with self.limiter.snapshot() as parts:
@@ -53,32 +53,32 @@ def test_each_share_is_told_once_in_a_window() -> None:
     for _ in range(10):
         watched.ask()
     assert watched.shares() == [500, 800, 1000]
-    assert [each.taken for each in watched.told] == [5, 8, 10]
+    assert [each.taken for each in watched.alerted] == [5, 8, 10]
     watched.ask()  # refused
-    assert len(watched.told) == 3
+    assert len(watched.alerted) == 3
     watched.now += 86_400
     for _ in range(5):
         watched.ask()
     assert watched.shares() == [500, 800, 1000, 500]
-    assert watched.told[0].until == NOW // 86_400 * 86_400 + 86_400
+    assert watched.alerted[0].until == NOW // 86_400 * 86_400 + 86_400
 
 
 def test_what_was_reserved_too_large_alarms_nobody() -> None:
     watched = Watched(TOKENS, DAY, 1_000, (500,))
     name = watched.ask(tokens=900)
-    assert not watched.told
+    assert not watched.alerted
     watched.limiter.settle(name, 100, 0)
-    assert not watched.told
+    assert not watched.alerted
     watched.limiter.settle(watched.ask(tokens=450), 450, 0)
-    assert [(each.share, each.taken) for each in watched.told] == [(500, 550)]
+    assert [(each.share, each.taken) for each in watched.alerted] == [(500, 550)]
 
 
 def test_a_refusal_means_that_all_is_used() -> None:
     watched = Watched(COST, DAY, 1_000, (800, 1000, 2000))
     watched.limiter.settle(watched.ask(cost=790), 0, 790)
-    assert not watched.told
+    assert not watched.alerted
     watched.ask(cost=300)
-    assert [(each.share, each.refused, each.taken) for each in watched.told] == [
+    assert [(each.share, each.refused, each.taken) for each in watched.alerted] == [
         (800, True, 790),
         (1000, True, 790),
     ]
@@ -87,7 +87,7 @@ def test_a_refusal_means_that_all_is_used() -> None:
 def test_a_request_that_never_fits_says_nothing_of_what_is_used() -> None:
     watched = Watched(TOKENS, DAY, 10, (1000,))
     watched.ask(tokens=11)
-    assert not watched.told
+    assert not watched.alerted
 
 
 def test_a_soft_limit_goes_on() -> None:
@@ -95,7 +95,7 @@ def test_a_soft_limit_goes_on() -> None:
     for _ in range(5):
         watched.ask()
     assert watched.shares() == [1000, 2000]
-    assert {each.refused for each in watched.told} == {False}
+    assert {each.refused for each in watched.alerted} == {False}
 
 
 def test_every_end_user_has_alerts_of_their_own() -> None:
@@ -103,7 +103,7 @@ def test_every_end_user_has_alerts_of_their_own() -> None:
     watched.limit = replace(watched.limit, each="user")
     for user in ("alice", "bob", "alice"):
         watched.limiter.settle(watched.ask(user, tokens=45), 45, 0)
-    assert [(each.value, each.taken) for each in watched.told] == [("alice", 90)]
+    assert [(each.value, each.taken) for each in watched.alerted] == [("alice", 90)]
 
 
 def test_a_restart_neither_repeats_nor_forgets() -> None:
@@ -148,7 +148,7 @@ def test_another_amount_is_another_limit() -> None:
     watched.limit = replace(watched.limit, amount=10)
     for _ in range(4):
         watched.ask()
-    assert [(each.amount, each.taken) for each in watched.told] == [(2, 1), (10, 5)]
+    assert [(each.amount, each.taken) for each in watched.alerted] == [(2, 1), (10, 5)]
 
 
 def test_nobody_who_takes_them_makes_them_many() -> None:

@@ -98,8 +98,8 @@ def test_a_soft_limit_counts_and_refuses_nothing() -> None:
 def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "MOST", 20)
     engine, of = limiter(), each_user(amount=2)
-    told: list[Limit] = []
-    engine.on_overflow = told.append
+    overflowed: list[Limit] = []
+    engine.on_overflow = overflowed.append
     for number in range(20):
         assert ask(engine, of, f"first {number}", f"user{number}") is None
     # Two more share one amount, and nobody else loses anything.
@@ -108,7 +108,7 @@ def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pyt
     refused = ask(engine, of, "more 3", "late3")
     assert refused is not None
     assert refused.limit.value == values.OVERFLOW
-    assert told == [of]
+    assert overflowed == [of]
     assert engine.counters == 21
     for number in range(20):
         assert ask(engine, of, f"second {number}", f"user{number}") is None

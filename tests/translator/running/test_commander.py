@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from translator.checks.frames import Command, Order, Told
+from translator.checks.frames import Command, CommandResult, Order
 from translator.running.commander import Commander
 from translator.running.progress import Progress, read
 
@@ -24,8 +24,8 @@ class Envoy:
     def token(self) -> str:
         return self.sent[-1][18:].split(b" ")[0].decode()
 
-    def tell(self, lines: bytes = b"") -> None:
-        self.commander.told(self.write, Told(self.token, lines))
+    def finish(self, lines: bytes = b"") -> None:
+        self.commander.finished(self.write, CommandResult(self.token, lines))
 
 
 async def settled() -> None:
@@ -48,11 +48,11 @@ async def test_every_connection_is_asked_and_all_of_them_tell() -> None:
     asking = asyncio.create_task(commander.report())
     await settled()
     assert envoys[0].sent == envoys[1].sent == [Command(Order.REPORT, "1").encode()]
-    envoys[0].tell(LINE)
-    envoys[0].tell(LINE)
+    envoys[0].finish(LINE)
+    envoys[0].finish(LINE)
     await settled()
     assert not asking.done()
-    envoys[1].tell()
+    envoys[1].finish()
     found = await asking
     assert found is not None
     assert [each.request_id for each in found] == ["one"]
@@ -65,11 +65,11 @@ async def test_one_that_is_silent_holds_nobody_up() -> None:
     assert await commander.report() is None
     asking = asyncio.create_task(commander.report())
     await settled()
-    envoys[1].tell(LINE)
+    envoys[1].finish(LINE)
     found = await asking
     assert found is not None
     assert len(found) == 1
-    envoys[0].tell(LINE)  # too late
+    envoys[0].finish(LINE)  # too late
 
 
 async def test_a_connection_that_ends_is_not_waited_for() -> None:
