@@ -139,10 +139,10 @@ class Authoriser:
         if self._cache is not None:
             self._cache.ended(request_id)
 
-    def made(self, text: str) -> None:
+    def response_created(self, text: str) -> None:
         """Takes in where a response is made."""
         if self._responses is not None:
-            self._responses.made(text)
+            self._responses.response_created(text)
 
     def copied(self, copy: Copied) -> None:
         """Takes in the copy of an answer, to be kept."""

@@ -78,9 +78,7 @@ class Meter:
         user, tag = label(facts.user) if facts.user else "", _tag(asked)
         limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
         if each:
-            limits, ids, shown, concurrent, *_ = self._limiter.applied(
-                limits, key.organisation_id, user, tag, at
-            )
+            limits, ids, shown, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
         max_price = asked.get(MAX_PRICE)
         if max_price or route.bounded or key.max_price:
             allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
@@ -168,9 +166,7 @@ class Meter:
             answered.headers.update(wire.headers(self._limiter, shown, at))
         answered.log_context = log_context.written(held, route.shown)
 
-    def _take(
-        self, held: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
-    ) -> None:
+    def _take(self, held: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool) -> None:
         """Raises Refusal (429) if a limit has too little left."""
         refused = self._limiter.reserve(held, limits)
         if watched:

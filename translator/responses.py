@@ -59,7 +59,7 @@ class Responses:
         self._load()
         self._file = self._opened()
 
-    def made(self, text: str) -> None:
+    def response_created(self, text: str) -> None:
         """Takes in lines of the response's id, the machine, the cluster, and the log context."""
         response_id, machine, cluster, context = text.split("\n", 3)
         held = log_context.read(context)

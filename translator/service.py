@@ -93,9 +93,9 @@ class Service:
         except Exception as error:  # noqa: BLE001 - other checks have come with it
             return self._failed(error)
 
-    def made(self, text: str) -> None:
+    def response_created(self, text: str) -> None:
         """What Envoy tells of a response that is being made. Never raises."""
-        self._take_in(self._authoriser.made, text)
+        self._take_in(self._authoriser.response_created, text)
 
     def end(self, request_id: str) -> None:
         """What Envoy tells when a request is over. Never raises."""

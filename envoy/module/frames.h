@@ -11,7 +11,14 @@ struct reply {
   struct span head, body;
 };
 
-enum frame_kind { FRAME_WHOLE_CHECK = 1, FRAME_HEAD_CHECK, FRAME_END_NOTICE, FRAME_COPY, FRAME_MADE, FRAME_RUNNING };
+enum frame_kind {
+  FRAME_WHOLE_CHECK = 1,
+  FRAME_HEAD_CHECK,
+  FRAME_END_NOTICE,
+  FRAME_COPY,
+  FRAME_RESPONSE_CREATED,
+  FRAME_RUNNING
+};
 
 // Begins a frame in an empty buffer. `body` bytes may be added to the buffer before its end.
 void frame_begin(struct buffer *frame, enum frame_kind kind, struct span head, size_t body);

@@ -237,7 +237,7 @@ bool request_makes(const struct request *request) {
   return span_begins(request->path, SPAN("/responses")) && !request->fetches;
 }
 
-void request_made(struct request *request, struct span id, struct span node) {
+void request_response_created(struct request *request, struct span id, struct span node) {
   struct buffer text = {0};
   buffer_add(&text, id);
   buffer_add(&text, SPAN("\n"));
@@ -246,9 +246,9 @@ void request_made(struct request *request, struct span id, struct span node) {
   buffer_add(&text, buffer_span(&request->place));
   buffer_add(&text, SPAN("\n"));
   buffer_add(&text, request->log_context);
-  request->made = true;
+  request->response_created = true;
   struct buffer frame = {0};
-  frame_begin(&frame, FRAME_MADE, buffer_span(&text), 0);
+  frame_begin(&frame, FRAME_RESPONSE_CREATED, buffer_span(&text), 0);
   link_tell(request->link, request->number, frame);
   buffer_free(&text);
 }

@@ -66,7 +66,7 @@ struct request {
   uint64_t failed_hosts[8];  // where attempts failed that no other host has served yet
   size_t failed_host_count;
   struct buffer place;        // the cluster of the running attempt, of requests that make responses
-  bool made;                  // the translator knows which response
+  bool response_created;                  // the translator knows which response
   struct buffer target;  // of the running attempt
   struct buffer upstream_id;  // by which its target calls the request
   struct buffer failed;  // "<target>=<status>:<ms> …", status 0 where nothing came back; at last `cancelled`, if it was
@@ -110,6 +110,6 @@ void request_restore_status(const struct request *request, envoy_filter filter);
 // Whether it makes a response that may be asked for again.
 bool request_makes(const struct request *request);
 // Tells the translator that the running attempt makes the response `id`, at the machine `node` of a pool.
-void request_made(struct request *request, struct span id, struct span node);
+void request_response_created(struct request *request, struct span id, struct span node);
 // Tells the access log what it shall know, and settles what was taken from quotas.
 void request_log(struct request *request, envoy_filter filter);

@@ -225,7 +225,8 @@ static bool settle(struct attempt *attempt, bool last) {
 static void tell_made(const struct attempt *attempt) {
   struct request *request = attempt->request;
   struct span id = buffer_span(&request->facts.id);
-  if (id.size && !request->made) request_made(request, id, attempt->target.node ? attempt->target.credential : NO_SPAN);
+  if (id.size && !request->response_created)
+    request_response_created(request, id, attempt->target.node ? attempt->target.credential : NO_SPAN);
 }
 
 // What passes of a piece of the body. Returns whether `passed` stands for it.

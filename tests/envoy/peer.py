@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kind, Made, Queued, refused
+from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kind, Queued, ResponseCreated, refused
 from translator.http.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
@@ -22,7 +22,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = FrameReader(MAX_BODY)
-        self._read: list[tuple[int, int, Request | str | Copied | Made]] = []
+        self._read: list[tuple[int, int, Request | str | Copied | ResponseCreated]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -42,7 +42,7 @@ class Connection:
         assert isinstance(content, Request)
         return number, content
 
-    def next(self) -> tuple[int, int, Request | str | Copied | Made]:
+    def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated]:
         """The next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a note of
         what was made.
         """
@@ -142,11 +142,11 @@ def serving(
 ) -> Iterator[None]:
     """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
 
-    def answer(number: int, kind: int, content: Request | str | Copied | Made) -> bytes:
+    def answer(number: int, kind: int, content: Request | str | Copied | ResponseCreated) -> bytes:
         if isinstance(content, Copied):
             copied(content)
             return b""
-        if isinstance(content, Made):
+        if isinstance(content, ResponseCreated):
             made(content.text)
             return b""
         if isinstance(content, str):

@@ -28,7 +28,7 @@ from translator.http.message import Request
 
 PROVIDER = 'u - key target "m"'
 NODE = 'n - node-7 target "m"'
-MADE = b'{"object":"response","output":[{"id":"msg_1"}],"id":"resp_1"}'
+CREATED_BODY = b'{"object":"response","output":[{"id":"msg_1"}],"id":"resp_1"}'
 CREATED = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_1"}}\n\n'
 LOG_CONTEXT = "the note"
 
@@ -89,7 +89,7 @@ def answer(attempts: Attempts, target: str, kind: str, *pieces: bytes, status: s
 
 
 @pytest.mark.parametrize(("target", "machine"), [(PROVIDER, ""), (NODE, "node-7")])
-@pytest.mark.parametrize(("kind", "body"), [("application/json", MADE), ("text/event-stream", CREATED)])
+@pytest.mark.parametrize(("kind", "body"), [("application/json", CREATED_BODY), ("text/event-stream", CREATED)])
 def test_the_translator_learns_where_a_response_is_made(
     driver: Driver, translator: Translator, target: str, machine: str, kind: str, body: bytes
 ) -> None:
@@ -117,10 +117,10 @@ def test_it_learns_so_before_the_client_can_see_the_id(driver: Driver, translato
 @pytest.mark.parametrize(
     ("path", "affinity", "status", "body"),
     [
-        ("/chat/completions", "", "200", MADE),
-        ("/responses/resp_1", "<- one", "200", MADE),  # it is only fetched
-        ("/responses", "", "400", MADE),
-        ("/responses", "", "500", MADE),
+        ("/chat/completions", "", "200", CREATED_BODY),
+        ("/responses/resp_1", "<- one", "200", CREATED_BODY),  # it is only fetched
+        ("/responses", "", "400", CREATED_BODY),
+        ("/responses", "", "500", CREATED_BODY),
         ("/responses", "", "200", b'{"error":{"id":"resp_1"},"id":"resp_1"}'),
         ("/responses", "", "200", b'{"output":[{"id":"resp_1"}],"metadata":{"id":"resp_1"}}'),
     ],

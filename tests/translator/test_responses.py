@@ -28,8 +28,8 @@ def opened(path: Path, clock: Clock) -> Responses:
 def test_it_is_found_by_its_organisation_until_it_is_too_old(tmp_path: Path) -> None:
     clock = Clock()
     known = opened(tmp_path, clock)
-    known.made(f"resp_1\nnd_1\nnodes/m\n{LOG_CONTEXT}")
-    known.made(f"resp_2\n\na/m#2\n{LOG_CONTEXT}")
+    known.response_created(f"resp_1\nnd_1\nnodes/m\n{LOG_CONTEXT}")
+    known.response_created(f"resp_2\n\na/m#2\n{LOG_CONTEXT}")
     place = known.find("org", "resp_1")
     assert (place.cluster, place.machine, place.route, place.model) == ("nodes/m", "nd_1", "rt_1", "gpt/x")
     assert known.find("org", "resp_2").machine == "-"
@@ -45,14 +45,14 @@ def test_it_is_found_by_its_organisation_until_it_is_too_old(tmp_path: Path) -> 
 
 def test_a_translator_that_starts_again_knows_it(tmp_path: Path) -> None:
     first = opened(tmp_path, Clock())
-    first.made(f"resp_1\n\na/m\n{LOG_CONTEXT}")
-    first.made(f"resp_1\n\nb/m\n{LOG_CONTEXT}")  # the id of another target: the last one counts
+    first.response_created(f"resp_1\n\na/m\n{LOG_CONTEXT}")
+    first.response_created(f"resp_1\n\nb/m\n{LOG_CONTEXT}")  # the id of another target: the last one counts
     first.close()
     with (tmp_path / "responses").open("ab") as file:
         file.write(b'["resp_2","org"')  # torn
     again = opened(tmp_path, Clock())
     assert again.find("org", "resp_1").cluster == "b/m"
-    again.made(f"resp_3\n\na/m\n{LOG_CONTEXT}")
+    again.response_created(f"resp_3\n\na/m\n{LOG_CONTEXT}")
     again.close()
     third = opened(tmp_path, Clock())
     assert third.find("org", "resp_3")
@@ -61,8 +61,8 @@ def test_a_translator_that_starts_again_knows_it(tmp_path: Path) -> None:
 
 def test_a_target_cannot_take_over_another_organisations_response(tmp_path: Path) -> None:
     known = opened(tmp_path, Clock())
-    known.made(f"resp_1\n\na/m\n{LOG_CONTEXT}")
-    known.made(f"resp_1\n\nb/m\n{LOG_CONTEXT.replace('org', 'other')}")
+    known.response_created(f"resp_1\n\na/m\n{LOG_CONTEXT}")
+    known.response_created(f"resp_1\n\nb/m\n{LOG_CONTEXT.replace('org', 'other')}")
     for again in (known, opened(tmp_path, Clock())):
         assert (again.find("org", "resp_1").cluster, again.find("other", "resp_1").cluster) == ("a/m", "b/m")
         again.close()
@@ -72,7 +72,7 @@ def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(responses, "MOST", 10)
     known = opened(tmp_path, Clock())
     for number in range(100):
-        known.made(f"resp_{number}\n\na/m\n{LOG_CONTEXT}")
+        known.response_created(f"resp_{number}\n\na/m\n{LOG_CONTEXT}")
     with pytest.raises(Refusal):
         known.find("org", "resp_89")
     assert known.find("org", "resp_90")
@@ -85,7 +85,7 @@ def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_is_no_note_is_ignored(tmp_path: Path) -> None:
     known = opened(tmp_path, Clock())
-    known.made("resp_1\n\na/m\n")
+    known.response_created("resp_1\n\na/m\n")
     with pytest.raises(Refusal):
         known.find("org", "resp_1")
     known.close()

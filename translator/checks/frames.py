@@ -9,7 +9,7 @@ The kinds:
   each of `ASKED`, empty for what the client did not send. The answer decides about the request.
 - A head check has the same head and no body, because the body has not been read yet: may this request's body be
   read? The answer refuses the request or tells whose body it is. A whole check follows.
-- A note of what was made has the lines of `Made` as its head: the id of a response that its client has not seen
+- A note of what was made has the lines of `ResponseCreated` as its head: the id of a response that its client has not seen
   yet, and the place. It has no answer.
 - An end notice has the id of a request as its head and the number of that request's whole check. The request is
   over, or nobody waits for the answer any more. It has no answer.
@@ -65,13 +65,13 @@ class Kind(IntEnum):
     HEAD = 2
     END = 3
     COPY = 4
-    MADE = 5
+    RESPONSE_CREATED = 5
     COMMAND_RESULT = 6
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
 _CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
-_MADE, _MADE_LINES = int(Kind.MADE), 4
+_RESPONSE_CREATED, _RESPONSE_CREATED_LINES = int(Kind.RESPONSE_CREATED), 4
 _COMMAND_RESULT = int(Kind.COMMAND_RESULT)
 
 
@@ -87,7 +87,7 @@ class Passed(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Made(msgspec.Struct, frozen=True):
+class ResponseCreated(msgspec.Struct, frozen=True):
     """A response that a request makes: lines of its id, the machine, the cluster, and the log context."""
 
     text: str
@@ -120,7 +120,7 @@ class Order(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Has the module report the requests that run or what rests, or end a request. A `CommandResult` answers it."""
+    """Has the module report the requests that run or what rests, or end a request; a `CommandResult` answers."""
 
     order: Order
     token: str
@@ -133,7 +133,7 @@ class Command:
 
 #: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
 #: a copy, or what came of a command.
-Frame = tuple[int, int, Request | str | Copied | Made | CommandResult | None]
+Frame = tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult | None]
 
 
 @dataclass(slots=True)
@@ -343,8 +343,8 @@ def _frame(number: int, kind: int, head: bytes, body: bytes) -> Frame:
         return number, kind, head.decode("latin-1")
     if kind == _COPY:
         return number, kind, _copied(head, body)
-    if kind == _MADE:
-        return number, kind, _made(head)
+    if kind == _RESPONSE_CREATED:
+        return number, kind, _response_created(head)
     if kind == _COMMAND_RESULT:
         return number, kind, CommandResult(head.decode("latin-1"), body)
     raise MalformedFrameError(f"{kind} is not a kind of frame")
@@ -358,10 +358,10 @@ def _request(head: bytes, body: bytes) -> Request:
     return Request(lines[0].decode("latin-1"), lines[1], headers, body)
 
 
-def _made(head: bytes) -> Made:
-    if head.count(b"\n") < _MADE_LINES - 1:
-        raise MalformedFrameError("the head of what was made has too few lines")
-    return Made(head.decode("latin-1"))
+def _response_created(head: bytes) -> ResponseCreated:
+    if head.count(b"\n") < _RESPONSE_CREATED_LINES - 1:
+        raise MalformedFrameError("the head of a created response has too few lines")
+    return ResponseCreated(head.decode("latin-1"))
 
 
 def _copied(head: bytes, body: bytes) -> Copied:

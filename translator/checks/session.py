@@ -17,7 +17,7 @@ from translator.checks.frames import (
     Frame,
     FrameReader,
     Kind,
-    Made,
+    ResponseCreated,
     refused,
 )
 from translator.checks.waits import Waits
@@ -43,8 +43,8 @@ class Decider(Protocol):
     def admit(self, head: Request) -> Admitted | Response:
         """Answers a head check."""
 
-    def made(self, text: str) -> None:
-        """Takes in where a response is made, as `frames.Made`."""
+    def response_created(self, text: str) -> None:
+        """Takes in where a response is made, as `frames.ResponseCreated`."""
 
     def end(self, request_id: str) -> None:
         """Takes in an end notice. The id may be unknown."""
@@ -126,14 +126,14 @@ class CheckSession:
             return b""
         return _encoded(number, answer)
 
-    def _take_in(self, number: int, notice: str | Made | Copied | CommandResult) -> None:
+    def _take_in(self, number: int, notice: str | ResponseCreated | Copied | CommandResult) -> None:
         if type(notice) is str:
             # The client has left: its answer would be for nobody, and what it reserved as well.
             if number in self._pending:
                 self._take_back(number)
             self._decider.end(notice)
-        elif type(notice) is Made:
-            self._decider.made(notice.text)
+        elif type(notice) is ResponseCreated:
+            self._decider.response_created(notice.text)
         elif type(notice) is Copied:
             self._decider.copied(notice)
         elif type(notice) is CommandResult and self._commander is not None:

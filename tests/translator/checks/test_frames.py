@@ -17,8 +17,8 @@ from translator.checks.frames import (
     Frame,
     FrameReader,
     Kind,
-    Made,
     Passed,
+    ResponseCreated,
     refused,
 )
 from translator.errors import MalformedFrameError
@@ -176,13 +176,15 @@ def test_a_copy_without_its_lines_is_refused() -> None:
 @pytest.mark.parametrize("piece", [1, 1000])
 def test_a_note_of_a_response_that_is_made_is_read(piece: int) -> None:
     lines = "resp_1\nnd_1\nnodes/m\nrq 1 org key rt_1 m 1 1n 1 p - -"
-    text = encoded(7, lines.encode(), b"", Kind.MADE) + encoded(8, b"resp_2\n\na/m\n", b"", Kind.MADE)
+    text = encoded(7, lines.encode(), b"", Kind.RESPONSE_CREATED) + encoded(
+        8, b"resp_2\n\na/m\n", b"", Kind.RESPONSE_CREATED
+    )
     assert read(*(text[at : at + piece] for at in range(0, len(text), piece))) == [
-        (7, Kind.MADE, Made(lines)),
-        (8, Kind.MADE, Made("resp_2\n\na/m\n")),
+        (7, Kind.RESPONSE_CREATED, ResponseCreated(lines)),
+        (8, Kind.RESPONSE_CREATED, ResponseCreated("resp_2\n\na/m\n")),
     ]
 
 
 def test_such_a_note_without_its_lines_is_refused() -> None:
     with pytest.raises(MalformedFrameError):
-        read(encoded(7, b"resp_1\nnd_1\nnodes/m", b"", Kind.MADE))
+        read(encoded(7, b"resp_1\nnd_1\nnodes/m", b"", Kind.RESPONSE_CREATED))

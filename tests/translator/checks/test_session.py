@@ -40,7 +40,7 @@ class Decider:
     def end(self, request_id: str) -> None:
         self.done.append(request_id)
 
-    def made(self, text: str) -> None:
+    def response_created(self, text: str) -> None:
         self.done.append(text)
 
     async def _later(self, body: bytes) -> Allowed:
@@ -155,5 +155,5 @@ async def test_a_connection_that_is_gone_takes_its_checks_with_it() -> None:
 
 def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: CheckSession, decider: Decider) -> None:
     lines = "resp_1\n\na/m\nnote"
-    assert session.receive(encoded(7, lines.encode(), b"", Kind.MADE)) == b""
+    assert session.receive(encoded(7, lines.encode(), b"", Kind.RESPONSE_CREATED)) == b""
     assert decider.done == [lines, b"flushed"]
