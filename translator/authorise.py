@@ -321,9 +321,9 @@ class Authoriser:
 
     def _forward(self, request: Request, key: Key, facts: BodyFacts, route: Route, bound: str = "") -> Allowed:
         """Where the request goes, and what is rewritten in it for its target. `bound` is the only place for it."""
-        shape, request_id = route.shape(key), _id(request.headers)
+        variant, request_id = route.variant(key), _id(request.headers)
         allowed = Allowed(
-            f"{shape}:stream" if facts.streams else shape,
+            f"{variant}:stream" if facts.streams else variant,
             path=request.target[_VERSION:].decode("latin-1"),
             usage=facts.usage,
             model=facts.place,

@@ -290,7 +290,7 @@ def test_the_key_is_looked_at_before_the_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("audiences", "shape"),
+    ("audiences", "variant"),
     [
         ([], "rt_gpt"),
         (["org_other", "key_other"], "rt_gpt"),
@@ -298,15 +298,15 @@ def test_the_key_is_looked_at_before_the_body() -> None:
         (["org_acme", "key_ci"], "rt_gpt@key_ci"),
     ],
 )
-def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], shape: str) -> None:
+def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], variant: str) -> None:
     route = policies.route()
     route.audiences.extend(audiences)
     store = policies.default_store()
     store.apply(policies.response(policies.ROUTE, route))
     allowed = ask(store=store)
-    assert allowed.route == shape
+    assert allowed.route == variant
     assert " rt_gpt " in allowed.log_context  # it is booked on the route, whoever asks
-    assert ask({"model": "gpt-4.1", "stream": True}, store=store).route == f"{shape}:stream"
+    assert ask({"model": "gpt-4.1", "stream": True}, store=store).route == f"{variant}:stream"
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,27 @@
-"""Frames and answers as bytes, without I/O; the other half is `envoy/module/frames.c`. Little-endian:
+"""Frames and answers as bytes, without I/O; `envoy/module/frames.c` is the counterpart. Little-endian:
 
     frame   u32 bytes that follow, u64 number, u8 kind, u32 bytes of the head, head, body
     answer  u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 
-The kinds:
+The kinds of frames:
 
-- A whole check has a head and the request's body. The head has a line for the method, for path and query, and for
-  each of `ASKED`, empty for what the client did not send. The answer decides about the request.
-- A head check has the same head and no body, because the body has not been read yet: may this request's body be
-  read? The answer refuses the request or tells whose body it is. A whole check follows.
-- A note of what was made has the lines of `ResponseCreated` as its head: the id of a response that its client has not seen
-  yet, and the place. It has no answer.
-- An end notice has the id of a request as its head and the number of that request's whole check. The request is
-  over, or nobody waits for the answer any more. It has no answer.
-- A copy has the lines of `Copied` as its head, and what the client was sent as its body. It has no answer.
-- What came of a command has the command's token as its head, and a line of each request that it was about as its
-  body. It has no answer.
+- A whole check has a head and the request's body. The head has a line for the method, one for path and query, and
+  one for each of `ASKED`, which is empty for a header that the client did not send. The answer decides about the
+  request.
+- A head check has the same head and no body. It asks whether the body, which has not been read yet, may be read.
+  The answer refuses the request or names the API key on whose account the body is held. A whole check follows.
+- A response-created notice has the lines of `ResponseCreated` as its head: the id of a response that its client
+  has not seen yet, and the place that created it. It has no answer.
+- An end notice has a request's id as its head, and the number of that request's whole check. The request is over,
+  or its client no longer waits for the answer. It has no answer.
+- A copy has the lines of `Copied` as its head and what the client was sent as its body. It has no answer.
+- A command's result has the command's token as its head and one line for each request concerned as its body. It
+  has no answer.
 
-An answer with status 200 has the lines of `Allowed` as its head, one with status 100 the line of `Admitted`, and
-one with status 201 those of `Answered`. One with status 102 tells that the request waits for a place (`Queued`),
-and the answer follows. Any other one is the client's: its head is headers. One with number 0 is a `Command`.
+The head of an answer depends on its status: 200 has the lines of `Allowed`, 100 the line of `Admitted`, and 201
+the lines of `Answered`. Status 102 (`Queued`) says that the request waits for a place; the final answer follows.
+With any other status the client gets the answer, and the head has its headers. An answer with number 0 is a
+`Command`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ import msgspec
 from translator.errors import MalformedFrameError
 from translator.http.message import Request, Response
 
-#: The request headers that are asked about.
+#: The request headers that a check carries.
 ASKED = (
     b"authorization",
     b"x-api-key",
@@ -54,7 +56,7 @@ _SIZE_OF_BEGINNING = struct.Struct("<I")
 _FIXED, _COUNTED = _FRAME.size, _FRAME.size - _SIZE
 #: Envoy's limit for a client's headers is 60 KiB.
 _MAX_HEAD = 96 * 1024
-#: Bytes of a check whose body is never copied as a whole: that would hold up others.
+#: Bytes from which a check's body is never copied in one piece, because the copy would hold up other checks.
 _LONG = 256 * 1024
 
 
@@ -76,9 +78,10 @@ _COMMAND_RESULT = int(Kind.COMMAND_RESULT)
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """A copy of what a client was sent as a whole answer with status 200. `report` is what Envoy's module noted of
-    the target's usage: a JSON object, or empty. `target` is as in the log: percent-encoded, `#2` after it for its
-    second credential.
+    """A copy of what a client was sent as a whole answer with status 200.
+
+    `report` is what Envoy's module recorded of the target's usage: a JSON object, or empty. `target` is written as
+    in the log: percent-encoded, with a suffix such as `#2` for the target's second credential.
     """
 
     content_type: str
@@ -88,14 +91,16 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class ResponseCreated(msgspec.Struct, frozen=True):
-    """A response that a request makes: lines of its id, the machine, the cluster, and the log context."""
+    """A response that a request creates: lines of its id, the machine, the cluster, and the log context."""
 
     text: str
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """What became of an answer that was to be copied, by the token that `Allowed` had. `passed` is None where it
-    is not a whole answer with status 200, or too long; `cut`: its client left.
+    """The outcome of an answer that was to be copied, identified by the token in `Allowed`.
+
+    `passed` is None if the answer was not a whole answer with status 200 or was too long. `cut` says that the
+    client left.
     """
 
     token: str
@@ -104,14 +109,14 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """What came of the command with this token: lines for `translator.running.progress` or `.quotas`."""
+    """The result of the command with this token: lines for `translator.running.progress` or `.quotas`."""
 
     token: str
     lines: bytes
 
 
 class Order(IntEnum):
-    """What Envoy's module can be told to do."""
+    """The commands that Envoy's module obeys."""
 
     REPORT = 1
     CANCEL = 2
@@ -120,36 +125,37 @@ class Order(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Has the module report the requests that run or what rests, or end a request; a `CommandResult` answers."""
+    """Has the module report running requests or resting targets, or end a request. A `CommandResult` answers it."""
 
     order: Order
     token: str
     request_id: str = ""
 
     def encode(self) -> bytes:
-        """The frame."""
+        """Returns the frame."""
         return _answer(0, self.order, f"{self.token} {self.request_id}" if self.request_id else self.token, b"")
 
 
-#: Number, kind and content: a check's request, None where it is longer than the limit, the id in an end notice,
-#: a copy, or what came of a command.
+#: Number, kind and content. The content is a check's request, None for a check over the size limit, the id in an
+#: end notice, a copy, or a command's result.
 Frame = tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult | None]
 
 
 @dataclass(slots=True)
 class Admitted:
-    """The answer to a head check whose request's body may be read, on account of the API key with this id."""
+    """The answer to a head check that lets the body be read on the account of the API key with this id."""
 
     key: str
 
     def encode(self, number: int) -> bytes:
-        """The answer to check `number`."""
+        """Returns the answer to check `number`."""
         return _answer(number, 100, self.key, b"")
 
 
 @dataclass(slots=True)
 class Queued:
-    """Tells that the request waits for a place, for up to `longest` seconds, on account of the API key of this id.
+    """Says that the request waits for a place, at most `longest` seconds, on the account of the API key with this
+    id.
 
     The answer to the whole check follows.
     """
@@ -158,29 +164,33 @@ class Queued:
     key: str
 
     def encode(self, number: int) -> bytes:
-        """The frame about check `number`."""
+        """Returns the frame about check `number`."""
         return _answer(number, 102, f"{round(self.longest * 1000)} {self.key}", b"")
 
 
 class Allowed(msgspec.Struct):
-    """What Envoy does with a request that may pass. No value has a line feed in it.
+    """What Envoy does with a request that may pass. No value contains a line feed.
 
-    `end` is the request's id where an end notice frees something, else empty. `account` is the id of the API key
-    on whose account the body is kept while the request runs, empty where there is none. `route` is the route's
-    key. Where the translator answers by itself, `key` is the API key's id and the rest is empty. `log_context` is
-    for Envoy's log, `path` is path and query below the API version; `headers` are the client's. `usage`,
-    `<offset>:<length>:<text>`, edits the body to ask for a stream's usage; `-` where that need not be. `affinity`
-    is empty, or a number that the requests of one place have in common: `p<number>` where it chooses the machine,
-    `t<number>` where it chooses target and credential as well. `model`, `<offset>:<length>:<kind>:<bytes>`, is
-    where the model stands in the body: kind j, a JSON string with its quotes, or f, the text of a form's part; the
-    bytes are left out where they are not printable ASCII. Where the request names none: kind o, the brace that
-    opens the object, or p, the form's first boundary. `copy` is a token, with which a copy of the answer is sent
-    here; empty where none is wanted. `unfit` are the clusters, without credential and audience, of targets to
-    which the request must not go, with tabs between them. `replaced` are so many bytes of the body, from its
-    beginning on, and what every target gets instead of them; the places of edits are those in the body that this
-    makes.
+    - `end` is the request's id if an end notice frees something, else empty.
+    - `account` is the id of the API key on whose account the body is held while the request runs; empty if the
+      body is not accounted for.
+    - `route` is the route's key. If the translator answers the request itself, `key` is the API key's id and the
+      other fields are empty.
+    - `log_context` is for Envoy's log, `path` is path and query below the API version, and `headers` are for the
+      client.
+    - `usage`, `<offset>:<length>:<text>`, edits the body to request a stream's usage; `-` if no edit is needed.
+    - `affinity` is empty, or a number shared by the requests that belong at one place: `p<number>` chooses the
+      machine, `t<number>` chooses target and credential as well.
+    - `model`, `<offset>:<length>:<kind>:<bytes>`, is where the model's name stands in the body. Kind j is a JSON
+      string with its quotes, f the text of a form's part. The bytes are left out unless they are printable ASCII.
+      If the request names no model, kind o is the brace that opens the object and p the form's first boundary.
+    - `copy` is a token with which a copy of the answer is sent here; empty if none is wanted.
+    - `unfit` are the clusters, without credential and audience, of targets that must not get the request,
+      separated by tabs.
+    - `replaced` is a number of bytes at the beginning of the body and the bytes that every target gets in their
+      place. The offsets of edits refer to the resulting body.
 
-    Not frozen: that would cost more than the rest of it.
+    Not frozen: freezing would cost more than everything else here.
     """
 
     route: str
@@ -198,7 +208,7 @@ class Allowed(msgspec.Struct):
     replaced: tuple[int, bytes] | None = None
 
     def encode(self, number: int) -> bytes:
-        """The answer to check `number`."""
+        """Returns the answer to check `number`."""
         lines = (
             f"{self.end}\n{self.account}\n{self.copy}\n"
             f"{self.route}\n{self.key}\n{self.log_context}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
@@ -210,19 +220,19 @@ class Allowed(msgspec.Struct):
 
 @dataclass(slots=True)
 class Answered:
-    """The client's answer with status 200. `log_context` is for Envoy's log."""
+    """The client's answer, with status 200. `log_context` is for Envoy's log."""
 
     log_context: str
     headers: dict[str, str]
     body: bytes
 
     def encode(self, number: int) -> bytes:
-        """The answer to check `number`."""
+        """Returns the answer to check `number`."""
         return _answer(number, 201, f"{self.log_context}\n{_lines(self.headers)}", self.body)
 
 
 def refused(number: int, response: Response) -> bytes:
-    """The answer to check `number` that the client gets `response`."""
+    """Returns the answer to check `number` that gives the client `response`."""
     return _answer(number, response.status, _lines(response.headers), response.body)
 
 
@@ -237,7 +247,7 @@ def _answer(number: int, status: int, head: str, body: bytes) -> bytes:
 
 
 class _Long:
-    """A check whose body is kept in the pieces in which it comes: `missing` bytes of it are still to come."""
+    """A check whose body is kept in the pieces in which it arrives. `missing` bytes are still to come."""
 
     def __init__(self, number: int, kind: int, request: Request, missing: int) -> None:
         self.number = number
@@ -247,7 +257,7 @@ class _Long:
         self._pieces: list[bytes] = []
 
     def add(self, data: bytes, start: int) -> int:
-        """Takes what is the body's from `start` on; returns where that ends."""
+        """Takes the body's bytes in `data` from `start` on; returns the offset at which they end."""
         end = min(len(data), start + self.missing)
         if end > start:
             self._pieces.append(data[start:end])
@@ -260,19 +270,20 @@ class _Long:
 
 
 class FrameReader:
-    """Feed it what was read, and take the whole frames that it makes."""
+    """Splits the bytes it is fed into frames."""
 
     def __init__(self, max_body: int) -> None:
         self._longest = max_body + _MAX_HEAD
-        #: Bytes of a check that is taken as a whole; nearly all are shorter.
+        #: Bytes up to which a frame is taken in one piece; nearly all frames are shorter.
         self._usual = min(_LONG, self._longest)
         self._pieces: list[bytes] = []
-        self._missing = 0  # bytes until the next frame is whole, as far as is known
-        self._skipped = 0  # bytes to come of a check that is too long
+        self._missing = 0  # bytes until the next frame is complete, as far as known
+        self._skipped = 0  # bytes to come of a frame that is too long
         self._long: _Long | None = None
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yields the frames that are whole now. One that is too long gets an answer, and so do the others.
+        """Yields the frames that are complete. A check that is too long is yielded without its content, and gets
+        an answer.
 
         Raises MalformedFrameError; after that the connection must be closed.
         """
@@ -319,7 +330,9 @@ class FrameReader:
             self._missing = needed - (end - start)
 
     def _joined(self, data: bytes) -> bytes:
-        """What has come of the check that began before, and `data`; nothing while that is not enough."""
+        """Returns all bytes of the frame that began before, followed by `data`; empty while the frame is
+        incomplete.
+        """
         self._pieces.append(data)
         self._missing -= len(data)
         if self._missing > 0:
@@ -328,7 +341,7 @@ class FrameReader:
         return b"".join(pieces)
 
     def _rest(self, data: bytes) -> int:
-        """Takes what belongs to a check that began before `data`; returns where that ends."""
+        """Takes the bytes of a frame that began before `data`; returns the offset at which they end."""
         if self._skipped:
             taken = min(self._skipped, len(data))
             self._skipped -= taken

@@ -1,4 +1,4 @@
-"""One connection's checks: bytes in, the bytes of the answers out."""
+"""The checks of one connection: bytes in, the bytes of the answers out."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from translator.errors import MalformedFrameError
 from translator.http.chunked import too_large
 from translator.http.message import Request, Response
 
-#: What Envoy's module asks for in the header `upgrade`.
+#: The value of the `upgrade` header that Envoy's module sends.
 PROTOCOL = b"trunkline-authorise"
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
 _WHOLE = int(Kind.WHOLE)
 Answer = Allowed | Admitted | Answered | Response
-#: An answer that takes longer than others may wait.
+#: A decision that takes longer, during which other checks are answered.
 Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Answered | Response]]
 
 
 class Decider(Protocol):
-    """Decides about one check. No method raises, and neither does what is decided later."""
+    """Decides about checks. No method raises, and neither does a decision that is made later."""
 
     def decide(self, check: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
         """Answers a whole check."""
@@ -44,29 +44,31 @@ class Decider(Protocol):
         """Answers a head check."""
 
     def response_created(self, text: str) -> None:
-        """Takes in where a response is made, as `frames.ResponseCreated`."""
+        """Takes the text of `frames.ResponseCreated`: where a response is created."""
 
     def end(self, request_id: str) -> None:
-        """Takes in an end notice. The id may be unknown."""
+        """Takes an end notice. The id may be unknown."""
 
     def copied(self, copy: Copied) -> None:
-        """Takes in the copy of an answer. Its token may be unknown."""
+        """Takes the copy of an answer. Its token may be unknown."""
 
 
 class Commander(Protocol):
-    """Commands Envoy's module over every connection that is open."""
+    """Commands Envoy's module over every open connection."""
 
     def opened(self, write: Callable[[bytes], None]) -> None: ...
 
     def closed(self, write: Callable[[bytes], None]) -> None: ...
 
     def finished(self, write: Callable[[bytes], None], result: CommandResult) -> None:
-        """Takes in what came of a command. Its token may be unknown."""
+        """Takes a command's result. Its token may be unknown."""
 
 
 class CheckSession:
-    """`flush` writes down what was decided, before any answer leaves. Answers that come later leave by `write`,
-    and so do the `commander`'s commands.
+    """Reads the checks of one connection and answers them.
+
+    `flush` writes down what was decided before any answer leaves. `write` sends later answers and the
+    `commander`'s commands.
     """
 
     def __init__(
@@ -88,11 +90,11 @@ class CheckSession:
         self._commander = commander
         if commander is not None:
             commander.opened(write)
-        #: Checks without an answer yet, by their numbers.
+        #: Checks that have no answer yet, by their numbers.
         self._pending: dict[int, asyncio.Task[None] | Waits[Answered | Response]] = {}
 
     def receive(self, data: bytes) -> bytes:
-        """The answers to all checks that are whole now, and can be answered. Raises MalformedFrameError."""
+        """Returns the answers to all complete checks that can be answered now. Raises MalformedFrameError."""
         try:
             answers = [self._answer(frame) for frame in self._reader.feed(data)]
         except MalformedFrameError as error:
@@ -102,7 +104,7 @@ class CheckSession:
         return b"".join(answers)
 
     def close(self) -> None:
-        """Gives up what has no answer yet: nobody would get it."""
+        """Gives up the checks that have no answer yet: the connection that would carry the answers is gone."""
         if self._commander is not None:
             self._commander.closed(self._write)
         for number in tuple(self._pending):
@@ -128,7 +130,7 @@ class CheckSession:
 
     def _take_in(self, number: int, notice: str | ResponseCreated | Copied | CommandResult) -> None:
         if type(notice) is str:
-            # The client has left: its answer would be for nobody, and what it reserved as well.
+            # The client has left: the answer is of no use, and what the request reserved is free.
             if number in self._pending:
                 self._take_back(number)
             self._decider.end(notice)
@@ -150,7 +152,7 @@ class CheckSession:
             self._send(number, answer)
 
     def _queued(self, number: int, waits: Waits[Answered | Response]) -> bytes:
-        """Returns what is told about a request that waits. Its answer is sent when its wait is over."""
+        """Returns the frame that says that the request waits. Sends the answer when the wait is over."""
 
         def done(answer: Allowed | Answered | Response) -> None:
             del self._pending[number]
@@ -161,7 +163,8 @@ class CheckSession:
         return waits.queued.encode(number)
 
     def _send(self, number: int, answer: Answer) -> None:
-        # Nothing comes between a decision and its answer: neither is there without the other.
+        # Flush and write without anything in between: there is no decision without its answer, and no answer
+        # without it.
         self._flush()
         self._write(_encoded(number, answer))
 

@@ -1,4 +1,4 @@
-"""What a check is answered by whose request waits: for a place, or for the answer to an identical one."""
+"""The answer to a check whose request waits for a place, or for the answer to an identical request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ R_co = TypeVar("R_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Waits(Generic[R_co]):
-    """`queued` is told at once. `start` takes what is called once, and not before `start` has returned, with the
-    decision, which is allowed or an `R_co`. `cancel` ends the wait, and nothing is called.
+    """A wait. `queued` is sent at once.
+
+    `start` takes a callback, which is called once, after `start` has returned, with the decision. `cancel` ends
+    the wait; the callback is then not called.
     """
 
     queued: Queued

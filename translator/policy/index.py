@@ -148,7 +148,7 @@ class Route:
     limits: tuple[Limit, ...] = ()
     #: `pool`, `conversation` or `user`; empty where no request needs a place.
     affinity: str = ""
-    #: Ids of the keys and organisations that see it in a shape of their own.
+    #: Ids of the keys and organisations that have a variant of their own.
     audiences: frozenset[str] = frozenset()
     #: How its answers are kept; None: not at all.
     cache: Rule | None = None
@@ -192,7 +192,7 @@ class Route:
         audiences = (key.id, key.organisation_id, "")
         return tuple(limit for audience in audiences for limit in self.places.get(audience, ()))
 
-    def shape(self, key: Key) -> str:
+    def variant(self, key: Key) -> str:
         """Where Envoy finds the route for requests of `key`: the plain id, or `<id>@<audience>`."""
         if self.audiences:
             if key.id in self.audiences:
