@@ -125,7 +125,9 @@ class Order(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Has the module report running requests or resting targets, or end a request. A `CommandResult` answers it."""
+    """Has the module report running requests or resting targets, or end a request. `CommandResult` is its
+    answer.
+    """
 
     order: Order
     token: str
