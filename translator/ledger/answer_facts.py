@@ -51,47 +51,47 @@ class Facts(msgspec.Struct, gc=False):
 NO_FACTS = Facts()
 
 
-class _UsualInputs(msgspec.Struct, gc=False):
+class UsualInputs(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
     audio_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
 
 
-class _UsualOutputs(msgspec.Struct, gc=False):
+class UsualOutputs(msgspec.Struct, gc=False):
     reasoning_tokens: _Count | None = None
     audio_tokens: _Count | None = None
 
 
-class _UsualUsage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class UsualUsage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     prompt_tokens: _Count
     total_tokens: _Count
     completion_tokens: _Count | None = None
-    prompt_tokens_details: _UsualInputs | None = None
-    completion_tokens_details: _UsualOutputs | None = None
+    prompt_tokens_details: UsualInputs | None = None
+    completion_tokens_details: UsualOutputs | None = None
 
 
-class _UsualResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class UsualResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The same counts by the names of the Responses API."""
 
     prompt_tokens: _Count = msgspec.field(name="input_tokens")
     total_tokens: _Count = msgspec.field()
     completion_tokens: _Count | None = msgspec.field(name="output_tokens", default=None)
-    prompt_tokens_details: _UsualInputs | None = msgspec.field(name="input_tokens_details", default=None)
-    completion_tokens_details: _UsualOutputs | None = msgspec.field(name="output_tokens_details", default=None)
+    prompt_tokens_details: UsualInputs | None = msgspec.field(name="input_tokens_details", default=None)
+    completion_tokens_details: UsualOutputs | None = msgspec.field(name="output_tokens_details", default=None)
 
 
-class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """Facts of exactly these members, as of most answers: `_read_any` reads them in the same way, more slowly."""
 
-    usage: _UsualUsage
+    usage: UsualUsage
     tier: str = ""
     items: _Count = 0
     text: _Count = 0
     deltas: _Count = 0
 
 
-class _UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    usage: _UsualResponse
+class UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    usage: UsualResponse
     tier: str = ""
     items: _Count = 0
     text: _Count = 0
@@ -100,26 +100,35 @@ class _UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 #: How the facts begin; a bare usage object cannot.
 _FACTS = '{"usage":'
-_usual = msgspec.json.Decoder(_Usual).decode
-_usual_of_response = msgspec.json.Decoder(_UsualOfResponse).decode
-_bare = msgspec.json.Decoder(_UsualUsage).decode
+_usual = msgspec.json.Decoder(Usual).decode
+_usual_of_response = msgspec.json.Decoder(UsualOfResponse).decode
+_bare = msgspec.json.Decoder(UsualUsage).decode
+
+
+def usual(text: str) -> Usual | UsualOfResponse | None:
+    """Returns the facts as the log has them where they are of the usual form; None where only `read` can tell."""
+    if not text.startswith(_FACTS):
+        return None
+    try:
+        return _usual_of_response(text) if "input_tokens" in text else _usual(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
 
 
 def read(text: str) -> Facts:
     """From the log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object, and
     a log that waited for the control plane may be full of them.
     """
+    found = usual(text)
+    if found is not None:
+        return Facts(_reported(found.usage), found.tier, None, "", "", found.items, found.text, found.deltas)
     try:
-        if not text.startswith(_FACTS):
-            return Facts(_reported(_bare(text)))
-        found: _Usual | _UsualOfResponse
-        found = _usual_of_response(text) if "input_tokens" in text else _usual(text)
+        return Facts(_reported(_bare(text)))
     except (msgspec.MsgspecError, UnicodeError):
         return _read_any(text)
-    return Facts(_reported(found.usage), found.tier, None, "", "", found.items, found.text, found.deltas)
 
 
-def _reported(usage: _UsualUsage | _UsualResponse) -> Reported:
+def _reported(usage: UsualUsage | UsualResponse) -> Reported:
     prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
     report = Reported(prompt, completion, total)
     if (inputs := usage.prompt_tokens_details) is not None:

@@ -31,8 +31,9 @@ def bill(line: RequestLine, held: Reservation, prices: PriceBook) -> Bill:
     price = prices.at(held.route, line.target, int(held.at)) if line.target else None
     if price is None:
         return Bill(tokens, 0, 0)
-    # What failed costs nothing, its price per request included.
-    return Bill(tokens, 0 if tokens is NOTHING else price.cost(tokens), price.version)
+    if tokens is NOTHING:  # what failed costs nothing, its price per request included
+        return Bill(tokens, 0, price.version)
+    return Bill(tokens, price.cost(tokens) if held.asked else price.cost_of_text(tokens), price.version)
 
 
 def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRecord:

@@ -67,6 +67,10 @@ def used(line: RequestLine, held: Reservation) -> Tokens:
     failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
     sent until it or the target went away, or an operator ended it.
     """
+    if line.usage is not None and not held.asked:
+        tokens = _as_reported(line.usage, line, held)
+        if tokens is not None:
+            return tokens
     facts = NO_FACTS if line.usage is None else answer_facts.read(line.usage)
     beside = asked.read(held.asked) if held.asked else None
     report = facts.reported
@@ -77,6 +81,34 @@ def used(line: RequestLine, held: Reservation) -> Tokens:
     else:
         tokens = _billed(report, facts, line, held)
     return tokens if beside is None else with_units(tokens, beside, facts, line)
+
+
+def _as_reported(text: str, line: RequestLine, held: Reservation) -> Tokens | None:
+    """Returns what a target reports in the usual form, where its counts agree and need no second look, as those of
+    nearly all answers; None for all others. `_billed` would come to the same, in four times the time.
+    """
+    facts = answer_facts.usual(text)
+    if facts is None:
+        return None
+    usage = facts.usage
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if (
+        completion is None
+        or prompt + completion != usage.total_tokens
+        or prompt > line.bytes_in
+        or completion > (held.stated or facts.text or line.bytes_out)
+    ):
+        return None
+    cached = reasoning = 0
+    if (inputs := usage.prompt_tokens_details) is not None:
+        cached = inputs.cached_tokens or 0
+        if inputs.audio_tokens or inputs.cache_write_tokens or cached > prompt:
+            return None
+    if (outputs := usage.completion_tokens_details) is not None:
+        reasoning = outputs.reasoning_tokens or 0
+        if outputs.audio_tokens or reasoning > completion:
+            return None
+    return Tokens(prompt, cached, completion, reasoning, tier=facts.tier)
 
 
 def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation) -> Tokens:

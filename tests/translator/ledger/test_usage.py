@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.translator.ledger.writing import held, request_line
 from translator.ledger.lines import RequestLine, parse
@@ -88,3 +89,34 @@ def test_what_is_reported_in_part_is_estimated_for_the_rest(usage: dict[str, obj
 def test_the_service_tier_comes_from_the_answer() -> None:
     facts = {"usage": {"prompt_tokens": 9, "completion_tokens": 4}, "tier": "flex", "seconds": "8.4701"}
     assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier="flex")
+
+
+_COUNTS = st.integers(0, 40)
+_SOME = st.none() | _COUNTS
+_INPUTS = st.fixed_dictionaries({"cached_tokens": _SOME, "audio_tokens": _SOME, "cache_write_tokens": _SOME})
+_OUTPUTS = st.fixed_dictionaries({"reasoning_tokens": _SOME, "audio_tokens": _SOME})
+_NAMES = (
+    ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
+)
+
+
+@given(
+    names=st.sampled_from(_NAMES),
+    values=st.tuples(_COUNTS, _SOME, st.none() | _INPUTS, st.none() | _OUTPUTS),
+    unlisted=st.integers(-3, 3),
+    beside=st.fixed_dictionaries({}, optional={"tier": st.just("flex"), "text": _COUNTS, "deltas": _COUNTS}),
+    line=st.fixed_dictionaries({"bytes_in": _COUNTS, "bytes_out": _COUNTS}),
+)
+def test_a_report_in_the_usual_form_is_billed_as_any_other(
+    names: tuple[str, ...],
+    values: tuple[Any, ...],
+    unlisted: int,
+    beside: dict[str, Any],
+    line: dict[str, int],
+) -> None:
+    counts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    usage = {**counts, "total_tokens": max(0, values[0] + (values[1] or 0) + unlisted)}
+    # A member that nobody knows has it read in the other way.
+    unusual = {"usage": {**usage, "unknown": "x"}, **beside}
+    assert tokens_of(usage={"usage": usage, **beside}, **line) == tokens_of(usage=unusual, **line)
