@@ -1,12 +1,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connection.h"
 #include "copy.h"
 #include "filters.h"
 #include "frames.h"
 #include "headers.h"
 #include "held.h"
-#include "link.h"
 #include "refusals.h"
 #include "request.h"
 
@@ -27,7 +27,7 @@ enum {
 };
 
 struct settings {
-  struct link *lanes[2];     // by enum lane
+  struct connection *lanes[2];     // by enum lane
   uint64_t max_body;         // bytes of one body
   uint64_t max_of_strangers;  // bytes that are held before their key is checked
   uint64_t max_of_key;       // bytes that are held for one key
@@ -57,8 +57,8 @@ struct authorise {
   struct account *account;    // of the key, once it is known
   uint64_t held;              // bytes that count there
   envoy_scheduler look;
-  struct ticket *ticket;      // while the translator is asked
-  struct link *link;          // on which it was asked last
+  struct pending_check *check;      // while the translator is asked
+  struct connection *connection;          // on which it was asked last
   struct request *request;    // once it has let the request through
   uint64_t number;            // of the whole check
   bool counted;               // the translator wants to know when the request ends
@@ -124,9 +124,9 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   }
   authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
-  authorise->link = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
-  authorise->ticket = link_ask(authorise->link, scheduler, ANSWERED, QUEUED, frame);
-  if (whole) authorise->number = ticket_number(authorise->ticket);
+  authorise->connection = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
+  authorise->check = connection_send_check(authorise->connection, scheduler, ANSWERED, QUEUED, frame);
+  if (whole) authorise->number = pending_check_number(authorise->check);
 }
 
 // The request is over, or nobody waits for the answer about it: its place among the concurrent ones is free.
@@ -134,7 +134,7 @@ static void tell_end(struct authorise *authorise) {
   authorise->counted = false;
   if (!authorise->id_size) return;
   struct span id = {authorise->id, authorise->id_size};
-  link_end(authorise->link, authorise->number, id);
+  connection_end(authorise->connection, authorise->number, id);
 }
 
 // Gives back what counts as held for strangers.
@@ -189,9 +189,9 @@ static void *configure(struct span text) {
     return NULL;
   }
   for (int lane = 0; lane < 2; lane++) {
-    made.lanes[lane] = link_open(path, (unsigned)timeout_ms, (enum lane)lane);
+    made.lanes[lane] = connection_open(path, (unsigned)timeout_ms, (enum lane)lane);
     if (made.lanes[lane]) continue;
-    if (lane) link_close(made.lanes[0]);
+    if (lane) connection_close(made.lanes[0]);
     return NULL;
   }
   struct settings *settings = allocate(sizeof *settings);
@@ -201,7 +201,7 @@ static void *configure(struct span text) {
 
 static void unconfigure(void *config) {
   struct settings *settings = config;
-  for (int lane = 0; lane < 2; lane++) link_close(settings->lanes[lane]);
+  for (int lane = 0; lane < 2; lane++) connection_close(settings->lanes[lane]);
   free(settings);
 }
 
@@ -341,7 +341,7 @@ static void begin_otherwise(struct authorise *authorise, size_t replaced, struct
 }
 
 // The request may pass. False if the answer makes no sense.
-static bool route(struct authorise *authorise, struct reply reply, struct ticket *ticket) {
+static bool route(struct authorise *authorise, struct reply reply, struct pending_check *check) {
   struct span head = reply.head, text = NO_SPAN;
   size_t replaced = 0;
   if (reply.body.size && (!reply_beginning(reply.body, &replaced, &text) || replaced > buffered(authorise))) {
@@ -350,7 +350,7 @@ static bool route(struct authorise *authorise, struct reply reply, struct ticket
   struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
-  authorise->request->link = authorise->link;
+  authorise->request->connection = authorise->connection;
   authorise->request->number = authorise->number;
   authorise->phase = DECIDED;
   authorise->counted = end.size > 0;
@@ -361,8 +361,8 @@ static bool route(struct authorise *authorise, struct reply reply, struct ticket
     if (!hold(authorise, size)) return true;
   }
   struct span id = {authorise->id, authorise->id_size};
-  authorise->request->since = ticket_asked_ms(ticket);
-  live_begin(&authorise->request->live, id, authorise->request, ticket_keep_scheduler(ticket), CANCELLED);
+  authorise->request->since = pending_check_asked_ms(check);
+  live_begin(&authorise->request->live, id, authorise->request, pending_check_keep_scheduler(check), CANCELLED);
   // Where the body was never read on, the limit is still that of a body whose head is not checked.
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
   if (reply.body.size) begin_otherwise(authorise, replaced, text);
@@ -373,14 +373,14 @@ static bool route(struct authorise *authorise, struct reply reply, struct ticket
   return true;
 }
 
-static void answered(struct authorise *authorise, struct ticket *ticket) {
-  struct reply reply = ticket_reply(ticket);
+static void answered(struct authorise *authorise, struct pending_check *check) {
+  struct reply reply = pending_check_reply(check);
   envoy_filter envoy = authorise->filter.envoy;
   bool whole = authorise->phase == WHOLE_CHECK;
   give_back(authorise);
   if (!whole && reply.status == 100 && reply.head.size) {
     admit(authorise, reply.head);
-  } else if (whole && reply.status == 200 && route(authorise, reply, ticket)) {
+  } else if (whole && reply.status == 200 && route(authorise, reply, check)) {
     return;
   } else if (reply.status >= 400 && reply.status < 600) {
     authorise->phase = DECIDED;
@@ -397,12 +397,12 @@ static void answered(struct authorise *authorise, struct ticket *ticket) {
 // The request waits for a place. Its key is known, so that it counts as held for strangers no longer.
 static void queued(struct authorise *authorise) {
   struct buffer key = {0};
-  if (authorise->phase == WHOLE_CHECK && authorise->ticket && ticket_queued(authorise->ticket, &key)) {
+  if (authorise->phase == WHOLE_CHECK && authorise->check && pending_check_queued(authorise->check, &key)) {
     give_back(authorise);
     if (!authorise->account) authorise->account = account_open(buffer_span(&key));
     if (!hold(authorise, buffered(authorise) + STREAM_WEIGHT)) {
-      link_drop(authorise->ticket);
-      authorise->ticket = NULL;
+      pending_check_drop(authorise->check);
+      authorise->check = NULL;
       tell_end(authorise);
     }
   }
@@ -424,13 +424,13 @@ static void scheduled(struct filter *filter, uint64_t event) {
     if (event == CANCELLED) cancelled(authorise);
     return;
   }
-  struct ticket *ticket = authorise->ticket;
-  if (!ticket) return;
-  authorise->ticket = NULL;
+  struct pending_check *check = authorise->check;
+  if (!check) return;
+  authorise->check = NULL;
   // It may have been refused meanwhile, for what came of its body.
-  if (authorise->phase != DECIDED) answered(authorise, ticket);
+  if (authorise->phase != DECIDED) answered(authorise, check);
   // The stream may be gone by now, and the filter with it.
-  link_drop(ticket);
+  pending_check_drop(check);
 }
 
 // Whether the answer is Envoy's own, which only says that nothing can be reached. A target's 503 has another status
@@ -492,7 +492,7 @@ static void complete(struct filter *filter) {
 static void destroy(struct filter *filter) {
   struct authorise *authorise = of(filter);
   bool whole = authorise->phase == WHOLE_CHECK;
-  bool asked = authorise->ticket && link_drop(authorise->ticket);
+  bool asked = authorise->check && pending_check_drop(authorise->check);
   end_copy(authorise, false);
   if (authorise->counted || (asked && whole)) tell_end(authorise);
   if (authorise->look) CALLBACK(http_filter_scheduler_delete)(authorise->look);

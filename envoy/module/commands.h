@@ -1,4 +1,4 @@
-// What the translator commands, apart from answering (link.h).
+// What the translator commands, apart from answering (connection.h).
 
 #pragma once
 

@@ -60,7 +60,7 @@ static void add_line(struct buffer *head, struct span text) {
   buffer_add(head, SPAN("\n"));
 }
 
-void copy_end(struct copy *copy, bool whole, const struct request *request, struct link *const lanes[2],
+void copy_end(struct copy *copy, bool whole, const struct request *request, struct connection *const lanes[2],
               uint64_t number) {
   if (copy->state == COPY_NONE) return;
   bool passed = whole && copy->state == COPY_RUNNING;
@@ -74,7 +74,7 @@ void copy_end(struct copy *copy, bool whole, const struct request *request, stru
   frame_begin(&frame, FRAME_COPY, buffer_span(&head), body.size);
   buffer_add(&frame, body);
   buffer_free(&head);
-  link_tell(lanes[body.size > 0 ? LANE_LONG : LANE_SHORT], number, frame);
+  connection_send_notice(lanes[body.size > 0 ? LANE_LONG : LANE_SHORT], number, frame);
   drop(copy);
   copy->state = COPY_NONE;
 }

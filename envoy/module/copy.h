@@ -3,8 +3,8 @@
 
 #pragma once
 
+#include "connection.h"
 #include "headers.h"
-#include "link.h"
 #include "request.h"
 
 enum {
@@ -34,5 +34,5 @@ void copy_expect(struct copy *copy, struct span token);
 void copy_headers(struct copy *copy, envoy_filter envoy, bool last);
 void copy_body(struct copy *copy, envoy_filter envoy);
 // With `whole`, all of the answer has passed. Does nothing the second time.
-void copy_end(struct copy *copy, bool whole, const struct request *request, struct link *const lanes[2],
+void copy_end(struct copy *copy, bool whole, const struct request *request, struct connection *const lanes[2],
               uint64_t number);

@@ -1,4 +1,4 @@
-// Frames and answers as bytes; see link.h. No I/O.
+// Frames and answers as bytes; see connection.h. No I/O.
 
 #pragma once
 

@@ -249,7 +249,7 @@ void request_response_created(struct request *request, struct span id, struct sp
   request->response_created = true;
   struct buffer frame = {0};
   frame_begin(&frame, FRAME_RESPONSE_CREATED, buffer_span(&text), 0);
-  link_tell(request->link, request->number, frame);
+  connection_send_notice(request->connection, request->number, frame);
   buffer_free(&text);
 }
 

@@ -6,9 +6,9 @@
 
 #include "abi.h"
 #include "bytes.h"
+#include "connection.h"
 #include "facts.h"
 #include "hosts.h"
-#include "link.h"
 #include "live.h"
 #include "outcome.h"
 #include "plan.h"
@@ -46,7 +46,7 @@ struct request {
   // is a pool.
   struct span bound, machine;
   bool fetches;              // and only fetches it: usage in the answer was paid for before
-  struct link *link;         // on which the translator was asked, as check `number`
+  struct connection *connection;         // on which the translator was asked, as check `number`
   uint64_t number;
 
   // From the specifier.

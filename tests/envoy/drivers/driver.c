@@ -56,11 +56,20 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*driver)(struct span, struct buffer *);
-  } DRIVERS[] = {{"bytes", bytes_driver},     {"table", table_driver}, {"frames", frames_driver},
-                 {"answers", answers_driver}, {"link", link_driver},   {"filters", filters_driver},
-                 {"held", held_driver},       {"plan", plan_driver},   {"hosts", hosts_driver},
-                 {"advice", advice_driver},   {"peek", peek_driver},   {"redact", redact_driver},
-                 {"pool", pool_driver},       {"quota", quota_driver}};
+  } DRIVERS[] = {{"bytes", bytes_driver},
+                 {"table", table_driver},
+                 {"frames", frames_driver},
+                 {"answers", answers_driver},
+                 {"connection", connection_driver},
+                 {"filters", filters_driver},
+                 {"held", held_driver},
+                 {"plan", plan_driver},
+                 {"hosts", hosts_driver},
+                 {"advice", advice_driver},
+                 {"peek", peek_driver},
+                 {"redact", redact_driver},
+                 {"pool", pool_driver},
+                 {"quota", quota_driver}};
   void (*driver)(struct span, struct buffer *) = NULL;
   for (size_t at = 0; count == 2 && at < sizeof DRIVERS / sizeof *DRIVERS; at++) {
     if (strcmp(arguments[1], DRIVERS[at].name) == 0) driver = DRIVERS[at].driver;

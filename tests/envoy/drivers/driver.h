@@ -19,7 +19,7 @@ void bytes_driver(struct span command, struct buffer *answer);
 void table_driver(struct span command, struct buffer *answer);
 void frames_driver(struct span command, struct buffer *answer);
 void answers_driver(struct span command, struct buffer *answer);
-void link_driver(struct span command, struct buffer *answer);
+void connection_driver(struct span command, struct buffer *answer);
 void filters_driver(struct span command, struct buffer *answer);
 void plan_driver(struct span command, struct buffer *answer);
 void hosts_driver(struct span command, struct buffer *answer);

@@ -28,33 +28,33 @@
 // Of a path, with its final 0: the shortest that a system allows.
 enum { LONGEST_PATH = 104 };
 
-struct link;
-struct ticket;
+struct connection;
+struct pending_check;
 
 // Checks on one lane wait for each other to be written: those with long bodies have one of their own.
 enum lane { LANE_SHORT, LANE_LONG };
 
 // One for each path, time and lane, shared; NULL if no thread can be started. From any thread. A check has
 // `timeout_ms`, more than 0.
-struct link *link_open(const char *path, unsigned timeout_ms, enum lane lane);
-void link_close(struct link *link);
+struct connection *connection_open(const char *path, unsigned timeout_ms, enum lane lane);
+void connection_close(struct connection *connection);
 
 // Takes over the check, which has its body, and the scheduler, to which `event` is committed when there is an
 // answer, and before that `queued_event` when the translator tells that the request waits for a place.
-struct ticket *link_ask(struct link *link, envoy_scheduler scheduler, uint64_t event, uint64_t queued_event,
-                        struct buffer frame);
-uint64_t ticket_number(const struct ticket *ticket);
+struct pending_check *connection_send_check(struct connection *connection, envoy_scheduler scheduler, uint64_t event,
+                                            uint64_t queued_event, struct buffer frame);
+uint64_t pending_check_number(const struct pending_check *check);
 // Whether the request waits for a place; adds the API key's id on whose account it does.
-bool ticket_queued(struct ticket *ticket, struct buffer *key);
-// What was answered: status 0 if nothing in time. Valid until the ticket is dropped.
-struct reply ticket_reply(const struct ticket *ticket);
+bool pending_check_queued(struct pending_check *check, struct buffer *key);
+// What was answered: status 0 if nothing in time. Valid until The check is dropped.
+struct reply pending_check_reply(const struct pending_check *check);
 // When it was asked, in monotonic milliseconds; 0 if the request waited for a place since.
-uint64_t ticket_asked_ms(const struct ticket *ticket);
-// Of a ticket that is answered: gives out its scheduler, which is the caller's to delete.
-envoy_scheduler ticket_keep_scheduler(struct ticket *ticket);
+uint64_t pending_check_asked_ms(const struct pending_check *check);
+// Of a check that is answered: gives out its scheduler, which is the caller's to delete.
+envoy_scheduler pending_check_keep_scheduler(struct pending_check *check);
 // On the stream's worker, answered or not. Returns whether the translator may have read the check.
-bool link_drop(struct ticket *ticket);
+bool pending_check_drop(struct pending_check *check);
 // Tells the translator that the request with this id, which check `number` was about, is over.
-void link_end(struct link *link, uint64_t number, struct span request_id);
+void connection_end(struct connection *connection, uint64_t number, struct span request_id);
 // Takes over a frame without an answer, which has its body, and writes it as an end notice is written.
-void link_tell(struct link *link, uint64_t number, struct buffer frame);
+void connection_send_notice(struct connection *connection, uint64_t number, struct buffer frame);

@@ -1,0 +1,47 @@
+// What a connection is to carry, in the order in which it was asked.
+
+#pragma once
+
+#include <stdlib.h>
+
+#include "connection.h"
+
+struct pending_check {
+  struct connection *connection;
+  struct pending_check *older, *newer;
+  uint64_t number;
+  unsigned asked;          // on so many connections
+  int64_t deadline;        // monotonic milliseconds
+  envoy_scheduler scheduler;  // NULL once nobody waits for the answer
+  uint64_t event;             // for the scheduler: there is an answer
+  uint64_t queued_event;      // and: the request waits for a place
+  bool queued;                // it does
+  bool notice;                // has no answer, and no number of its own
+  struct buffer frame;
+  struct buffer answer;    // the frame behind its length
+  struct buffer key;       // on whose account a queued request waits
+  bool answered;
+};
+
+struct list {
+  struct pending_check *oldest, *newest;
+};
+
+static inline void pending_check_free(struct pending_check *check) {
+  buffer_free(&check->frame);
+  buffer_free(&check->answer);
+  buffer_free(&check->key);
+  free(check);
+}
+
+static inline void list_remove(struct list *list, struct pending_check *check) {
+  *(check->older ? &check->older->newer : &list->oldest) = check->newer;
+  *(check->newer ? &check->newer->older : &list->newest) = check->older;
+}
+
+static inline void list_append(struct list *list, struct pending_check *check) {
+  check->older = list->newest;
+  check->newer = NULL;
+  *(list->newest ? &list->newest->newer : &list->oldest) = check;
+  list->newest = check;
+}
