@@ -34,7 +34,7 @@ from xds_server.resources.local_replies import PROCESSING_TIME
 from xds_server.resources.module import module_specifier
 from xds_server.resources.names import METADATA, TRANSLATOR_CLUSTER, TRANSLATOR_ROUTE
 from xds_server.resources.settings import EdgeSettings
-from xds_server.resources.strategy import Place
+from xds_server.resources.strategy import PlannedHop
 
 #: A plain answer's first byte comes when the whole answer is ready; a stream's comes with its first token.
 DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
@@ -62,7 +62,7 @@ class Attempts:
     waits: bool = False
 
     @classmethod
-    def of(cls, timeouts: Timeouts, plan: Sequence[Place], *, stream: bool) -> Attempts:
+    def of(cls, timeouts: Timeouts, plan: Sequence[PlannedHop], *, stream: bool) -> Attempts:
         """As often as the plan's targets may be tried, before the first byte only.
 
         Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte

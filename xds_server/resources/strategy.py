@@ -42,7 +42,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlannedHop:
     """A hop's place in a plan. Lower tiers serve first; `weight` is its share of its tier; one request tries it at
     most `tries` times. Hops of one target have the same `group`: credentials split its share, and of pools the
     first that lives has it. A request goes on asking machines that are busy for `waits` seconds, about.
@@ -71,7 +71,7 @@ def plan(
     at: float,
     owners: Sequence[str] = (),
     rankings: Rankings = NO_RANKINGS,
-) -> tuple[Place, ...]:
+) -> tuple[PlannedHop, ...]:
     """Every hop of the route in failover order: tier by tier, in a tier as xds_server.routing.tiers orders it.
 
     `owners` are the audiences whose own machines serve first, the closest in front: a key's, its organisation's.
@@ -80,7 +80,7 @@ def plan(
     """
     private = route.privacy is Privacy.OWN_NODES
     waits = ceil(route.queue_longest_ms / 1_000) if waits_for_machines(route) else 0
-    places: list[Place] = []
+    places: list[PlannedHop] = []
     group = 0
     for number, tier in enumerate(tiers(route, at, rankings)):
         hops_of = [(each, _hops_of(each.target, providers, owners, private=private)) for each in tier]
@@ -88,7 +88,7 @@ def plan(
         for each, hops in hops_of:
             for hop in hops:
                 tries = 0 if each.target.paused else 2 if isinstance(each.target, NodesTarget) else 1
-                places.append(Place(hop, number, group, each.weight * scale // _sharing(hops), tries, waits))
+                places.append(PlannedHop(hop, number, group, each.weight * scale // _sharing(hops), tries, waits))
             group += 1
     if len(places) == 1 and places[0].tries:
         # Nobody stands in for it: it is asked twice.

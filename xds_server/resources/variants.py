@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xds_server.model import Route, State
 from xds_server.resources.audiences import Audiences
 from xds_server.resources.names import route_key
-from xds_server.resources.strategy import Hop, Place, plan
+from xds_server.resources.strategy import Hop, PlannedHop, plan
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 
@@ -18,7 +18,7 @@ class RouteVariant:
 
     route: Route
     audience: str
-    plan: tuple[Place, ...]
+    plan: tuple[PlannedHop, ...]
 
     @property
     def key(self) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from xds_server.model import NodesTarget, Price, Privacy, Provider, ProviderTarget, Route, Strategy, Timeouts
 from xds_server.resources.routes import Attempts
-from xds_server.resources.strategy import Place, plan
+from xds_server.resources.strategy import PlannedHop, plan
 
 PROVIDERS = {
     "a": Provider("a", "https://a.example/v1", credentials=("one", "two")),
@@ -14,7 +14,7 @@ PROVIDERS = {
 Targets = ProviderTarget | NodesTarget
 
 
-def places(*targets: Targets, strategy: Strategy = Strategy.WEIGHTED, at: float = 100.0) -> tuple[Place, ...]:
+def places(*targets: Targets, strategy: Strategy = Strategy.WEIGHTED, at: float = 100.0) -> tuple[PlannedHop, ...]:
     return plan(Route("rt_1", "m", targets, strategy=strategy), PROVIDERS, at)
 
 
