@@ -37,7 +37,7 @@ HEALTH: dict[Health, HealthStatus] = {
 }
 
 
-class Place(NamedTuple):
+class EndpointEntry(NamedTuple):
     """What an encoded endpoint says: `words` are its metadata, `direct` as of a model.Endpoint."""
 
     node: str
@@ -49,14 +49,14 @@ class Place(NamedTuple):
 
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
     """One encoded LbEndpoint, with what the module and the access log need to know of it."""
-    place = place_of(model, endpoint)
-    host, port = place.direct or ("", 0)
-    values: dict[str, str | int] = {"id": place.node, "host": host, "port": port, "weight": place.weight}
-    values.update(place.words)
-    return _template(place.health, direct=place.direct is not None).fill(values)
+    entry = endpoint_entry(model, endpoint)
+    host, port = entry.direct or ("", 0)
+    values: dict[str, str | int] = {"id": entry.node, "host": host, "port": port, "weight": entry.weight}
+    values.update(entry.words)
+    return _template(entry.health, direct=entry.direct is not None).fill(values)
 
 
-def place_of(model: str, endpoint: Endpoint) -> Place:
+def endpoint_entry(model: str, endpoint: Endpoint) -> EndpointEntry:
     """`endpoint` in the pools of `model`."""
     attempt = attempt_metadata(
         NodesTarget(model).id,
@@ -67,31 +67,31 @@ def place_of(model: str, endpoint: Endpoint) -> Place:
         flags="no" if endpoint.own else "n",
     )
     words = {**attempt, "node": f"{endpoint.node_id} {endpoint.input_price} {endpoint.output_price}"}
-    return Place(endpoint.node_id, endpoint.direct, endpoint.health, endpoint.weight, words)
+    return EndpointEntry(endpoint.node_id, endpoint.direct, endpoint.health, endpoint.weight, words)
 
 
 @cache
 def _template(health: Health, *, direct: bool) -> Template:
     words = {key: text_placeholder(key) for key in ("target", "dress", "node")}
     address = (text_placeholder("host"), number_placeholder("port")) if direct else None
-    prototype = Place(text_placeholder("id"), address, health, number_placeholder("weight"), words)
+    prototype = EndpointEntry(text_placeholder("id"), address, health, number_placeholder("weight"), words)
     numbers = ("port", "weight") if direct else ("weight",)
     return Template(bytes(lb_endpoint_message(prototype)), numbers=numbers)
 
 
-def lb_endpoint_message(place: Place) -> LbEndpoint:
+def lb_endpoint_message(entry: EndpointEntry) -> LbEndpoint:
     """What `lb_endpoint` encodes, in the generated classes."""
-    known = metadata(METADATA, place.words)
-    if place.direct is None:
-        internal = EnvoyInternalAddress(server_listener_name=TUNNEL_EGRESS_LISTENER, endpoint_id=place.node)
+    known = metadata(METADATA, entry.words)
+    if entry.direct is None:
+        internal = EnvoyInternalAddress(server_listener_name=TUNNEL_EGRESS_LISTENER, endpoint_id=entry.node)
         address = Address(envoy_internal_address=internal)
         known = Metadata(filter_metadata={**known.filter_metadata, **THROUGH_TUNNEL.filter_metadata})
     else:
-        address = tcp(*place.direct)
+        address = tcp(*entry.direct)
     return LbEndpoint(
-        endpoint=EnvoyEndpoint(address=address, hostname=place.node),
-        health_status=HEALTH[place.health],
-        load_balancing_weight=place.weight,
+        endpoint=EnvoyEndpoint(address=address, hostname=entry.node),
+        health_status=HEALTH[entry.health],
+        load_balancing_weight=entry.weight,
         metadata=known,
     )
 

@@ -14,7 +14,7 @@ from xds_server.pool import Endpoint, Health
 from xds_server.resources import route_table
 from xds_server.resources.names import route_key
 from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
-from xds_server.resources.pools import HEALTH, lb_endpoint, lb_endpoint_message, place_of
+from xds_server.resources.pools import HEALTH, endpoint_entry, lb_endpoint, lb_endpoint_message
 from xds_server.resources.routes import Attempts, model_route
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.strategy import plan
@@ -64,7 +64,7 @@ directs = st.none() | st.tuples(names, st.integers(1, 65_535))
 
 @given(names, st.builds(Endpoint, names, directs, healths, weights, st.booleans(), weights))
 def test_endpoints(model: str, endpoint: Endpoint) -> None:
-    assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(place_of(model, endpoint)))
+    assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(endpoint_entry(model, endpoint)))
 
 
 @settings(deadline=None)
