@@ -21,7 +21,7 @@ from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.sampling import Coverage
 from xds_server.model import Route, State
-from xds_server.routing.outcome import Outcome, Part, total
+from xds_server.routing.outcome import Outcome, TargetOutcome, total
 from xds_server.routing.replay import Scope
 from xds_server.routing.simulation import Proposal, Simulated, Simulation
 from xds_server.store import AsyncStore
@@ -160,7 +160,7 @@ def _one(outcome: Outcome | None, target_id: str, scale: float) -> pb.SimulatedO
     return _outcome(outcome[target_id], total(outcome), scale)
 
 
-def _outcome(part: Part, whole: Part, scale: float) -> pb.SimulatedOutcome:
+def _outcome(part: TargetOutcome, whole: TargetOutcome, scale: float) -> pb.SimulatedOutcome:
     return pb.SimulatedOutcome(
         share_permille=round(1_000 * part.requests / whole.requests) if whole.requests else 0,
         cost_nano_usd=round(part.nano_usd * scale),

@@ -22,7 +22,7 @@ _FINE = 1_000
 
 
 @dataclass(slots=True)
-class Part:
+class TargetOutcome:
     """What one target serves: requests (or fractions of them), nano-USD, and of `timed` requests the seconds; the
     first bytes of streams are a histogram of microseconds with weights.
     """
@@ -33,7 +33,7 @@ class Part:
     seconds: float = 0.0
     first_us: dict[int, float] = field(default_factory=dict)
 
-    def add(self, other: Part) -> None:
+    def add(self, other: TargetOutcome) -> None:
         self.requests += other.requests
         self.nano_usd += other.nano_usd
         self.timed += other.timed
@@ -52,21 +52,21 @@ class Part:
         return histogram.percentile({index: count for index, count in counts.items() if count}, share)
 
 
-Outcome = Mapping[str, Part]
+Outcome = Mapping[str, TargetOutcome]
 
 
-def total(outcome: Outcome) -> Part:
+def total(outcome: Outcome) -> TargetOutcome:
     """The sum over all targets."""
-    found = Part()
+    found = TargetOutcome()
     for each in outcome.values():
         found.add(each)
     return found
 
 
-def recorded(replay: Replay) -> dict[str, Part]:
+def recorded(replay: Replay) -> dict[str, TargetOutcome]:
     """What really became of the replayed requests."""
     return {
-        target_id: Part(
+        target_id: TargetOutcome(
             each.requests,
             each.nano_usd,
             each.requests,
@@ -77,7 +77,7 @@ def recorded(replay: Replay) -> dict[str, Part]:
     }
 
 
-def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: float) -> dict[str, Part]:
+def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: float) -> dict[str, TargetOutcome]:
     """What would have become of them with `route` at the prices in force at `at`.
 
     A target that served too few requests of a period goes by what was measured of it in all of them, and one that
@@ -85,11 +85,11 @@ def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: fl
     """
     route = _at_prices_of(route, at)
     always = replay.targets
-    found = {target.id: Part() for target in route.targets}
+    found = {target.id: TargetOutcome() for target in route.targets}
     rankings: dict[tuple[str, int], Ranking] = {}
     for number, period in sorted(replay.periods.items()):
         known = {
-            target.id: _known(
+            target.id: _measured_times(
                 period.targets.get(target.id) or Slot(), always.get(target.id), elsewhere.get(target.id)
             )
             for target in route.targets
@@ -110,21 +110,21 @@ def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: fl
 def _of_period(
     route: Route,
     period: Period,
-    known: Mapping[str, _Known],
+    known: Mapping[str, _MeasuredTimes],
     mix: Mix,
     weighted: Sequence[Sequence[Weighted]],
-) -> dict[str, Part]:
+) -> dict[str, TargetOutcome]:
     failures = {
         target_id: min(each.measured.error_rate + each.measured.limit_rate, MOST_FAILURES)
         for target_id, each in known.items()
     }
     tried = [[each for each in tier if not each.target.paused] for tier in weighted]
     served, failed = divide([tier for tier in tried if tier], failures)
-    found: dict[str, Part] = {}
+    found: dict[str, TargetOutcome] = {}
     for target in route.targets:
         share = served.get(target.id, 0.0)
         measured = known[target.id].measured
-        part = found[target.id] = Part(period.requests * share)
+        part = found[target.id] = TargetOutcome(period.requests * share)
         if target.prices:
             costs = period.costs[target.id, target.prices[-1]]
             warm = mix.cached_share if measured.cached_share is None else measured.cached_share
@@ -194,14 +194,14 @@ def mix_of(slots: Iterable[Slot]) -> Mix:
     )
 
 
-class _Known(NamedTuple):
+class _MeasuredTimes(NamedTuple):
     """A slot that tells a target's times, and the target's measurements."""
 
     slot: Slot
     measured: Measured
 
 
-def _known(now: Slot, *otherwise: Slot | None) -> _Known:
+def _measured_times(now: Slot, *otherwise: Slot | None) -> _MeasuredTimes:
     """Times and failures by the first slot with enough samples of each, otherwise by the last one with any."""
     slots = [now, *(slot for slot in otherwise if slot is not None)]
     times = _sufficient(slots, lambda slot: slot.served)
@@ -214,7 +214,7 @@ def _known(now: Slot, *otherwise: Slot | None) -> _Known:
         is_failing=is_failing,
         is_down=is_failing,
     )
-    return _Known(times, measured)
+    return _MeasuredTimes(times, measured)
 
 
 def _sufficient(slots: Sequence[Slot], samples: Callable[[Slot], int]) -> Slot:

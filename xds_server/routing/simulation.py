@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xds_server.ledger.records import Columns
 from xds_server.model import Route, Target, price_in_force
 from xds_server.routing.measured import Measured
-from xds_server.routing.outcome import Part, measured_of, recorded, replayed
+from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed
 from xds_server.routing.replay import Everywhere, Replay, Scope
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import MEASURED
@@ -38,9 +38,9 @@ class Simulated:
     requests: int
     failed: int
     cached: int
-    recorded: Mapping[str, Part]
-    now: Mapping[str, Part] | None
-    proposed: Mapping[str, Part]
+    recorded: Mapping[str, TargetOutcome]
+    now: Mapping[str, TargetOutcome] | None
+    proposed: Mapping[str, TargetOutcome]
     measured: Mapping[str, Measured]
     notes: Sequence[str]
 
