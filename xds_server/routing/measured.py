@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xds_server.routing.slots import SLOT_SECONDS, Asked, Served, Slot
-from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, Part, median_now, share_now
+from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, TokenCounts, median_now, token_share
 
 #: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
 MOST_SERVED = 20_000
@@ -177,7 +177,9 @@ def _measured(history: _History, now: int) -> Measured:
     recent = [(now - number, slot) for number, slot in history.slots if now - KEPT_SLOTS < number <= now]
     failures = _failures_in_a_row(recent)
     is_failing = failures.total() >= ENOUGH_FAILURES
-    cached = share_now(Part(slot.reported, slot.prompt_tokens, slot.cached_tokens) for _, slot in reversed(recent))
+    cached = token_share(
+        TokenCounts(slot.reported, slot.prompt_tokens, slot.cached_tokens) for _, slot in reversed(recent)
+    )
     return Measured(
         first_us=median_now(_by_age(recent, "first_us")),
         token_us=median_now(_by_age(recent, "token_us")),

@@ -42,7 +42,7 @@ class Median(NamedTuple):
 UNKNOWN = Median(0.0, 0, math.inf)
 
 
-class Part(NamedTuple):
+class TokenCounts(NamedTuple):
     """Of some requests: how many there are, their tokens, and those tokens among them that are looked for."""
 
     requests: int
@@ -50,17 +50,17 @@ class Part(NamedTuple):
     found: int
 
 
-class Share(NamedTuple):
+class TokenShare(NamedTuple):
     """A share of tokens, 0 to 1, and its standard error."""
 
     value: float
     error: float
 
 
-def share_now(history: Iterable[Part]) -> Share | None:
+def token_share(history: Iterable[TokenCounts]) -> TokenShare | None:
     """The present share of tokens that are found, given each slot's part, newest first; None without tokens."""
     slots = [slot for slot in history if slot.tokens]
-    current, compared = Part(0, 0, 0), FEWEST
+    current, compared = TokenCounts(0, 0, 0), FEWEST
     for at, slot in enumerate(slots):
         if current.requests >= compared:
             if _is_another_share(current, _parts_before(slots, at, min(_BEFORE * current.requests, _ENOUGH))):
@@ -70,23 +70,23 @@ def share_now(history: Iterable[Part]) -> Share | None:
     if not current.tokens:
         return None
     share = current.found / current.tokens
-    return Share(share, math.sqrt(share * (1 - share) / current.requests))
+    return TokenShare(share, math.sqrt(share * (1 - share) / current.requests))
 
 
-def _parts_before(slots: Sequence[Part], at: int, wanted: int) -> Part:
+def _parts_before(slots: Sequence[TokenCounts], at: int, wanted: int) -> TokenCounts:
     """The sum of the slots from `at` on that hold so many requests."""
-    found = Part(0, 0, 0)
+    found = TokenCounts(0, 0, 0)
     while at < len(slots) and found.requests < wanted:
         found = _added(found, slots[at])
         at += 1
     return found
 
 
-def _added(one: Part, other: Part) -> Part:
-    return Part(one.requests + other.requests, one.tokens + other.tokens, one.found + other.found)
+def _added(one: TokenCounts, other: TokenCounts) -> TokenCounts:
+    return TokenCounts(one.requests + other.requests, one.tokens + other.tokens, one.found + other.found)
 
 
-def _is_another_share(newer: Part, older: Part) -> bool:
+def _is_another_share(newer: TokenCounts, older: TokenCounts) -> bool:
     """Whether two shares differ, by the test of two proportions. Requests count instead of tokens: of one request,
     nearly all tokens are found or none.
     """
