@@ -13,7 +13,7 @@ import orjson
 
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.records import Columns
-from xds_server.routing.ranking import Ranking, Share
+from xds_server.routing.ranking import Ranking, WeightedTarget
 from xds_server.routing.slots import Asked, Served, Slot, sample, slot_of, summarise
 from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import Snapshot
@@ -74,7 +74,9 @@ def remove(writing: Writing, before: int) -> int:
 def best(snapshot: Snapshot) -> Rankings:
     """Returns each tier's best target and since when it is the best; the same for all replicas."""
     rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
-    return {(route_id, tier): Ranking((Share(target, 0),), since) for route_id, tier, target, since in rows}
+    return {
+        (route_id, tier): Ranking((WeightedTarget(target, 0),), since) for route_id, tier, target, since in rows
+    }
 
 
 def put_best(writing: Writing, rankings: Rankings) -> None:

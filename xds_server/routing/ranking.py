@@ -34,7 +34,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class WeightedTarget:
     """A target and its weight in its tier, 0 for one that only stands in."""
 
     target_id: str
@@ -45,7 +45,7 @@ class Share:
 class Ranking:
     """One tier's targets, the best first; `since` (Unix seconds) is when the first became the best."""
 
-    shares: tuple[Share, ...]
+    shares: tuple[WeightedTarget, ...]
     since: float
 
 
@@ -75,7 +75,7 @@ def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) 
     each_explored = max(1, round(WHOLE * EXPLORED / len(asked))) if asked else 0
     weights = dict.fromkeys((each.target_id for each in asked), each_explored)
     weights |= _divided(WHOLE - each_explored * len(asked), equals)
-    shares = tuple(Share(each.target_id, weights.get(each.target_id, 0)) for each in (best, *others))
+    shares = tuple(WeightedTarget(each.target_id, weights.get(each.target_id, 0)) for each in (best, *others))
     is_the_same = previous is not None and previous.shares[0].target_id == best.target_id
     return Ranking(shares, previous.since if previous is not None and is_the_same else now)
 

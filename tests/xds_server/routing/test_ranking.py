@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from xds_server.routing.ranking import EXPLORED, HOLD_SECONDS, WHOLE, Candidate, Ranking, Share, rank
+from xds_server.routing.ranking import EXPLORED, HOLD_SECONDS, WHOLE, Candidate, Ranking, WeightedTarget, rank
 
 NOW = 1_000.0
 
@@ -32,7 +32,7 @@ def candidates(draw: st.DrawFn) -> list[Candidate]:
 @st.composite
 def previous(draw: st.DrawFn) -> Ranking | None:
     best = draw(st.none() | st.integers(0, 9))
-    return None if best is None else Ranking((Share(f"t{best}", WHOLE),), NOW - draw(st.floats(0, 100)))
+    return None if best is None else Ranking((WeightedTarget(f"t{best}", WHOLE),), NOW - draw(st.floats(0, 100)))
 
 
 @given(candidates(), previous())
@@ -66,7 +66,7 @@ def test_others_than_the_best_and_its_equals_share_what_is_explored(
 
 @given(st.floats(0.1, 10), st.floats(0, HOLD_SECONDS - 1), st.floats(0.7, 1))
 def test_the_best_stays_the_best_for_a_while(score: float, since: float, better: float) -> None:
-    before = Ranking((Share("a", WHOLE),), NOW - since)
+    before = Ranking((WeightedTarget("a", WHOLE),), NOW - since)
     ranking = rank([Candidate("a", score), Candidate("b", score * better)], before, NOW)
     assert ranking is not None
     assert (ranking.shares[0].target_id, ranking.since) == ("a", before.since)
