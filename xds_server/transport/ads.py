@@ -26,11 +26,11 @@ from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.debounce import Debounce
 from xds_server.transport.lanes import Lanes
-from xds_server.transport.share import Share
+from xds_server.transport.work_budget import WorkBudget
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
-#: The largest message that anybody may send to the server, which ADS and Admin share. A reconnecting client lists
+#: The largest message that anybody may send to the server, which ADS and Admin budget. A reconnecting client lists
 #: every name and version that it holds: 3.3 MiB for 100,000 API keys, 15.6 MiB for 100,000 names of 140 bytes. A
 #: document with 10,000 keys takes about 2 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -69,7 +69,7 @@ class _Connection:
 
     def __init__(self, stream: DeltaStream | SotwStream, peer: str, address: str) -> None:
         self.stream = stream
-        #: What all connections of a machine share, and the address of this one.
+        #: What all connections of a machine budget, and the address of this one.
         self.peer, self.address = peer, address
         #: Why the client was given up; empty as long as it reads.
         self.stuck = ""
@@ -241,7 +241,7 @@ class AdsServer:
         requests: AsyncIterator[_Request],
     ) -> None:
         """Takes requests until the client ends them. Raises ProtocolError, _CrowdedError."""
-        stream, share = connection.stream, Share()
+        stream, budget = connection.stream, WorkBudget()
         async for request in requests:
             if connection.stuck:
                 continue
@@ -251,7 +251,7 @@ class AdsServer:
             if stream.node is not None and not introduced:
                 self._require_room(stream.node.id)
             self._clients.observe(stream, connection.address)
-            wait = share.spend(time.thread_time() - began, time.monotonic())
+            wait = budget.spend(time.thread_time() - began, time.monotonic())
             if wait:
                 await asyncio.sleep(wait)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Share:
+class WorkBudget:
     """A budget of `burst` seconds of work that fills at `part` seconds per second."""
 
     def __init__(self, *, part: float = 0.2, burst: float = 2.0) -> None:

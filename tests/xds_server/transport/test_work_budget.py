@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from xds_server.transport.share import Share
+from xds_server.transport.work_budget import WorkBudget
 
 
 def test_a_burst_then_a_part_of_the_time() -> None:
-    share, now = Share(part=0.2, burst=2.0), 100.0
+    budget, now = WorkBudget(part=0.2, burst=2.0), 100.0
     for _ in range(4):
-        assert share.spend(0.5, now) == 0.0
+        assert budget.spend(0.5, now) == 0.0
     began, worked, wait = now, 0.0, 0.0
     for _ in range(200):
         now += wait + 0.5
-        wait = share.spend(0.5, now)
+        wait = budget.spend(0.5, now)
         worked += 0.5
     assert 0.19 < worked / (now - began) < 0.22
-    assert share.spend(1.0, now + 1_000) == 0.0
+    assert budget.spend(1.0, now + 1_000) == 0.0
 
 
 def test_a_client_that_asks_for_little_never_waits() -> None:
-    share = Share()
-    assert {share.spend(0.05, float(at)) for at in range(1_000)} == {0.0}
+    budget = WorkBudget()
+    assert {budget.spend(0.05, float(at)) for at in range(1_000)} == {0.0}
