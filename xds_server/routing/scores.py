@@ -17,14 +17,14 @@ _MICRO, _NANO = 1e-6, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedTime:
     """Of the typical request. `error` is the relative standard error of `seconds`."""
 
     seconds: float
     error: float
 
 
-def expected_time(measured: Measured, mix: Mix) -> Expected | None:
+def expected_time(measured: Measured, mix: Mix) -> ExpectedTime | None:
     """Returns how long the typical answer takes, failed attempts included; None without measurements."""
     parts: list[tuple[float, Median]] = []
     streamed = _streamed(measured, mix)
@@ -37,7 +37,7 @@ def expected_time(measured: Measured, mix: Mix) -> Expected | None:
     seconds = sum(share * median.value for share, median in parts) * _MICRO
     error = sum(share * median.value * median.error for share, median in parts) * _MICRO / seconds
     failures = min(measured.error_rate + measured.limit_rate, MOST_FAILURES)
-    return Expected(seconds + attempt_seconds(measured) * failures / (1 - failures), error)
+    return ExpectedTime(seconds + attempt_seconds(measured) * failures / (1 - failures), error)
 
 
 def attempt_seconds(measured: Measured) -> float:

@@ -9,7 +9,7 @@ from typing import NamedTuple, assert_never
 from xds_server.model import Route, Strategy, Target, price_in_force
 from xds_server.routing.measured import Measured, Mix
 from xds_server.routing.ranking import Candidate, Ranking, rank
-from xds_server.routing.scores import EffectivePrice, Expected, effective_price, expected_time
+from xds_server.routing.scores import EffectivePrice, ExpectedTime, effective_price, expected_time
 
 #: Percent: money and time count alike.
 DEFAULT_BALANCE = 50
@@ -30,7 +30,7 @@ class Judged:
 
     target: Target
     measured: Measured
-    time: Expected | None
+    time: ExpectedTime | None
     price: EffectivePrice
     score: Score | None
 
@@ -69,7 +69,7 @@ def ranked(judged: Sequence[Judged], route: Route, previous: Ranking | None, at:
 
 
 def _scores(
-    route: Route, times: Sequence[Expected | None], prices: Sequence[EffectivePrice]
+    route: Route, times: Sequence[ExpectedTime | None], prices: Sequence[EffectivePrice]
 ) -> Sequence[Score | None]:
     match route.strategy:
         case Strategy.FASTEST:
@@ -85,7 +85,7 @@ def _scores(
 
 
 def _balanced(
-    times: Sequence[Expected | None], prices: Sequence[EffectivePrice], balance: int
+    times: Sequence[ExpectedTime | None], prices: Sequence[EffectivePrice], balance: int
 ) -> Sequence[Score | None]:
     """How much dearer and slower than the best of each, by `balance` (percent of time)."""
     fastest = min((each.seconds for each in times if each is not None), default=1.0)
