@@ -35,7 +35,7 @@ from xds_server.clients import ClientRegistry
 from xds_server.console.service import ConsoleService
 from xds_server.control_plane import ControlPlane
 from xds_server.errors import DatabaseReplacedError, ListenError
-from xds_server.expected import RETURN_SECONDS, RunningClients
+from xds_server.expected_clients import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from xds_server.expected import Expected, Types
+from xds_server.expected_clients import ExpectedClients, Types
 from xds_server.protocol.push import Refusal, TypeProgress
 from xds_server.protocol.stream import Stream
 
@@ -168,7 +168,7 @@ class ClientRegistry:
     """
 
     def __init__(self, *, return_seconds: float = 0.0) -> None:
-        self._expected = Expected(return_seconds)
+        self._expected = ExpectedClients(return_seconds)
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._rejections: deque[Rejection] = deque(maxlen=_HISTORY)
         self._refused_peers: OrderedDict[str, RefusedPeer] = OrderedDict()

@@ -8,7 +8,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server import clients
 from xds_server.clients import ClientRegistry
-from xds_server.expected import RunningClients
+from xds_server.expected_clients import RunningClients
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder

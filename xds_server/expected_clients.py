@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 Types = frozenset[str]
 
 
-class Expected:
+class ExpectedClients:
     """By client id, the types that it asked for, until it returns or `seconds` have passed."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
