@@ -25,7 +25,7 @@ from xds_server.model import State
 from xds_server.resources.builder import Builder
 from xds_server.routing.measured import Measurements
 from xds_server.routing.rankings import rankings
-from xds_server.routing.slots import Asked, Served, Slot
+from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.settings import parse
 from xds_server.store import DatabaseUrl, Store, codec, tables
 from xds_server.store.columns import Columns
@@ -203,7 +203,7 @@ def _measured(state: State) -> Measurements:
     for route in state.routes.values():
         for index, target in enumerate(route.targets):
             slot = Slot(served=10, streams=10, first_us={200 - 20 * index: 10}, token_us={60: 10})
-            measurements.add(0, {Asked(Served(route.id, target.id)): slot})
+            measurements.add(0, {RouteCredential(RouteTarget(route.id, target.id)): slot})
     return measurements
 
 

@@ -14,7 +14,7 @@ import orjson
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.records import Columns
 from xds_server.routing.ranking import Ranking, WeightedTarget
-from xds_server.routing.slots import Asked, Served, Slot, sample, slot_of, summarise
+from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, sample, slot_of, summarise
 from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import Snapshot
 
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
 
     id: int
     slot: int
-    asked: Asked
+    asked: RouteCredential
     content: Slot
 
 
@@ -63,7 +63,9 @@ def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
         oldest,
     )
     for id_, slot, route_id, target_id, credential_index, data in rows:
-        yield Stored(id_, slot, Asked(Served(route_id, target_id), credential_index), _decode(bytes(data)))
+        yield Stored(
+            id_, slot, RouteCredential(RouteTarget(route_id, target_id), credential_index), _decode(bytes(data))
+        )
 
 
 def remove(writing: Writing, before: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xds_server.model import Route, Strategy
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.rankings import measured_targets
-from xds_server.routing.slots import Served, slot_of
+from xds_server.routing.slots import RouteTarget, slot_of
 from xds_server.routing.strategies import MEASURED, Judged, judge
 from xds_server.routing.tiers import Rankings, Weighted, grouped, tiers
 
@@ -46,7 +46,7 @@ def explain(
                     route, judged[each.target.id], weighted, judged[weighted[0].target.id], is_ranked=is_ranked
                 ),
                 judged[each.target.id],
-                measurements.credentials(Served(route.id, each.target.id), slot_of(at)),
+                measurements.credentials(RouteTarget(route.id, each.target.id), slot_of(at)),
             )
             for each in weighted
         ]

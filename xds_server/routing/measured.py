@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from xds_server.routing.slots import SLOT_SECONDS, Asked, Served, Slot
+from xds_server.routing.slots import SLOT_SECONDS, RouteCredential, RouteTarget, Slot
 from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, TokenCounts, median_now, token_share
 
 #: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
@@ -125,9 +125,9 @@ class Measurements:
     """The slots of the last KEPT_SLOTS, of at most MOST_SERVED targets of routes."""
 
     def __init__(self) -> None:
-        self._targets: dict[Served, _Target] = {}
+        self._targets: dict[RouteTarget, _Target] = {}
 
-    def add(self, number: int, slots: Mapping[Asked, Slot]) -> None:
+    def add(self, number: int, slots: Mapping[RouteCredential, Slot]) -> None:
         """Adds what happened in slot `number`, or a part of it."""
         for asked, slot in slots.items():
             target = self._targets.pop(asked.served, None) or _Target()
@@ -143,12 +143,12 @@ class Measurements:
             if not target.history.slots:
                 del self._targets[served]
 
-    def of(self, served: Served, now: int) -> Measured:
+    def of(self, served: RouteTarget, now: int) -> Measured:
         """The measurements of a target in slot `now`, over all its credentials."""
         target = self._targets.get(served)
         return _measured(target.history, now) if target is not None else Measured()
 
-    def credentials(self, served: Served, now: int) -> Mapping[int, Measured]:
+    def credentials(self, served: RouteTarget, now: int) -> Mapping[int, Measured]:
         """The measurements of a target's credentials, by index; those that were not used are absent."""
         target = self._targets.get(served)
         if target is None:
@@ -160,7 +160,7 @@ class Measurements:
         """The route's typical request in slot `now`."""
         prompt = cached = completion = reported = streams = served = 0.0
         for target_id in target_ids:
-            target = self._targets.get(Served(route_id, target_id))
+            target = self._targets.get(RouteTarget(route_id, target_id))
             for number, slot in target.history.slots if target is not None else ():
                 if now - KEPT_SLOTS < number <= now:
                     weight = _decayed(now - number, _MIX_HALF_LIFE)

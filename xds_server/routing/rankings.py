@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from xds_server.model import Route
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.ranking import Ranking
-from xds_server.routing.slots import Served, slot_of
+from xds_server.routing.slots import RouteTarget, slot_of
 from xds_server.routing.strategies import judge, ranked
 from xds_server.routing.tiers import Rankings, grouped
 
@@ -29,5 +29,5 @@ def measured_targets(route: Route, measurements: Measurements, at: float) -> tup
     """Returns the measurements of a route's targets at `at`, by id, and the route's typical request."""
     now = slot_of(at)
     ids = [target.id for target in route.targets]
-    measured = {each: measurements.of(Served(route.id, each), now) for each in ids}
+    measured = {each: measurements.of(RouteTarget(route.id, each), now) for each in ids}
     return measured, measurements.mix(route.id, ids, now)

@@ -30,17 +30,17 @@ _SELDOM = ("failed_attempts", "response_flags", "cache_hit", "expired", "cancell
 _READ = (*_WHOSE, "status", *_FIGURES, *_SELDOM)
 
 
-class Served(NamedTuple):
+class RouteTarget(NamedTuple):
     """A route's target, by their ids."""
 
     route_id: str
     target_id: str
 
 
-class Asked(NamedTuple):
+class RouteCredential(NamedTuple):
     """A route's target, and the index of the credential that it was asked with; 0 for machines: they have none."""
 
-    served: Served
+    served: RouteTarget
     credential_index: int = 0
 
 
@@ -99,7 +99,7 @@ def sample(batch: Columns, most: int) -> Columns:
     return {name: batch[name][::step] for name in _READ}
 
 
-def summarise(batch: Columns) -> dict[Asked, Slot]:
+def summarise(batch: Columns) -> dict[RouteCredential, Slot]:
     """What a batch of usage records says about each target and credential that was tried.
 
     Answers from the gateway's cache, reservations that expired and requests that an operator ended say nothing. A
@@ -107,7 +107,7 @@ def summarise(batch: Columns) -> dict[Asked, Slot]:
     the request's own fault, and must not turn others' traffic away from a target. A 429 counts as limited, any
     other failure as failed. An answer that its target broke off is a failure.
     """
-    found: dict[Asked, Slot] = {}
+    found: dict[RouteCredential, Slot] = {}
     # Answers of one target are counted together: one by one they cost six times as much.
     answers: defaultdict[tuple[str, str, int, bool], list[tuple[Any, ...]]] = defaultdict(list)
     for whose, status, figures, seldom in zip(
@@ -120,13 +120,13 @@ def summarise(batch: Columns) -> dict[Asked, Slot]:
         if status < 300 and whose[1] and (not any(seldom) or _is_answer(found, whose, status, figures[0], seldom)):
             answers[whose].append(figures)
     for (route_id, target_id, credential, is_stream), several in answers.items():
-        slot = found.setdefault(Asked(Served(route_id, target_id), credential), Slot())
+        slot = found.setdefault(RouteCredential(RouteTarget(route_id, target_id), credential), Slot())
         _count_answers(slot, dict(zip(_FIGURES, zip(*several, strict=True), strict=True)), is_stream=is_stream)
     return found
 
 
 def _is_answer(
-    found: dict[Asked, Slot],
+    found: dict[RouteCredential, Slot],
     whose: tuple[str, str, int, bool],
     status: int,
     started_at_us: int,
@@ -137,9 +137,9 @@ def _is_answer(
     if cache_hit or expired or cancelled:
         return False
     route_id, target_id, credential, _ = whose
-    answered = Asked(Served(route_id, target_id), credential)
+    answered = RouteCredential(RouteTarget(route_id, target_id), credential)
     for failing, its_status, _, its_credential, _ in failed_attempts:
-        failed = Asked(Served(route_id, failing), its_credential)
+        failed = RouteCredential(RouteTarget(route_id, failing), its_credential)
         if failed != answered:
             _count_failure(found.setdefault(failed, Slot()), its_status, started_at_us)
     if is_broken(flags):

@@ -14,7 +14,7 @@ from math import log
 from xds_server.model import Price, ProviderTarget, Route, Strategy
 from xds_server.routing.measured import Measurements
 from xds_server.routing.ranking import Ranking
-from xds_server.routing.slots import Asked, Served, Slot, slot_of, summarise
+from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, slot_of, summarise
 from xds_server.routing.strategies import judge, ranked
 
 ROUTE = "rt_m"
@@ -75,7 +75,7 @@ def simulate(of: Route, scripts: Sequence[Script], seconds: int, rate: float, se
     measurements, ranking, result = Measurements(), None, Simulated()
     ids = [target.id for target in of.targets]
     script_of = dict(zip(ids, scripts, strict=True))
-    finished: list[tuple[float, dict[Asked, Slot]]] = []
+    finished: list[tuple[float, dict[RouteCredential, Slot]]] = []
     for second in range(seconds):
         shares = _shares(ranking, ids)
         for number in range(int((second + 1) * rate) - int(second * rate)):
@@ -89,7 +89,7 @@ def simulate(of: Route, scripts: Sequence[Script], seconds: int, rate: float, se
             measurements.add(slot_of(at), slots)
         now = slot_of(second + 1)
         measurements.forget(now)
-        measured = {each: measurements.of(Served(ROUTE, each), now) for each in ids}
+        measured = {each: measurements.of(RouteTarget(ROUTE, each), now) for each in ids}
         judged = judge(of, of.targets, measured, measurements.mix(ROUTE, ids, now), second + 1)
         ranking = ranked(judged, of, ranking, second + 1)
         result.best.append(ranking.shares[0].target_id if ranking is not None else None)
@@ -106,7 +106,7 @@ def _shares(ranking: Ranking | None, ids: Sequence[str]) -> dict[str, float]:
 
 def _request(
     chance: random.Random, target: str, ids: Sequence[str], script_of: dict[str, Script], begun: float
-) -> tuple[float, dict[Asked, Slot]]:
+) -> tuple[float, dict[RouteCredential, Slot]]:
     """One request, which goes on to the next target when one fails; when it ends, and what its record says."""
     failed: list[tuple[str, int, str, int, int]] = []
     for each in (target, *(other for other in ids if other != target)):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from xds_server.routing.measured import MOST_CREDENTIALS, MOST_SERVED, Measured, Measurements
-from xds_server.routing.slots import Asked, Served, Slot
+from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.routing.window import KEPT_SLOTS
 
-A = Served("rt_a", "a/m")
+A = RouteTarget("rt_a", "a/m")
 NOW = 1_000_000
 
 
@@ -21,8 +21,8 @@ def failing(number: int) -> Slot:
 def test_a_credential_that_fails_is_seen_and_costs_its_target() -> None:
     healthy, half = Measurements(), Measurements()
     for index in (0, 1):
-        healthy.add(NOW, {Asked(A, index): serving(10)})
-    half.add(NOW, {Asked(A, 0): serving(10), Asked(A, 1): failing(10)})
+        healthy.add(NOW, {RouteCredential(A, index): serving(10)})
+    half.add(NOW, {RouteCredential(A, 0): serving(10), RouteCredential(A, 1): failing(10)})
     one, other = (half.credentials(A, NOW)[index] for index in (0, 1))
     assert (one.error_rate, one.failures_in_a_row, one.is_down) == (0.0, 0, False)
     assert (other.error_rate > 0.5, other.failures_in_a_row, other.is_down) == (True, 10, True)
@@ -33,20 +33,20 @@ def test_a_credential_that_fails_is_seen_and_costs_its_target() -> None:
 
 def test_a_target_is_down_when_all_its_credentials_are() -> None:
     measurements = Measurements()
-    measurements.add(NOW, {Asked(A, 0): failing(2), Asked(A, 1): failing(2)})
+    measurements.add(NOW, {RouteCredential(A, 0): failing(2), RouteCredential(A, 1): failing(2)})
     assert measurements.of(A, NOW).is_down
 
 
 def test_the_first_credential_keeps_its_past_when_the_second_is_first_used() -> None:
     measurements = Measurements()
-    measurements.add(NOW - 1, {Asked(A): serving(10)})
-    measurements.add(NOW, {Asked(A, 1): serving(3)})
+    measurements.add(NOW - 1, {RouteCredential(A): serving(10)})
+    measurements.add(NOW, {RouteCredential(A, 1): serving(3)})
     assert {index: each.attempts for index, each in measurements.credentials(A, NOW).items()} == {0: 10, 1: 3}
     assert measurements.of(A, NOW).attempts == 13
 
 
 def test_slots_of_credentials_add_up_in_any_order() -> None:
-    given = [(NOW - number % 4, {Asked(A, number % 3): serving(1, 40 + number)}) for number in range(12)]
+    given = [(NOW - number % 4, {RouteCredential(A, number % 3): serving(1, 40 + number)}) for number in range(12)]
     one, other = Measurements(), Measurements()
     for slot, each in given:
         one.add(slot, each)
@@ -58,9 +58,9 @@ def test_slots_of_credentials_add_up_in_any_order() -> None:
 
 def test_what_is_old_is_forgotten() -> None:
     measurements = Measurements()
-    measurements.add(NOW, {Asked(A, 0): serving(1), Asked(A, 1): serving(1)})
+    measurements.add(NOW, {RouteCredential(A, 0): serving(1), RouteCredential(A, 1): serving(1)})
     later = NOW + KEPT_SLOTS
-    measurements.add(later, {Asked(A, 0): serving(1)})
+    measurements.add(later, {RouteCredential(A, 0): serving(1)})
     measurements.forget(later + 1)
     assert {index: each.attempts for index, each in measurements.credentials(A, later).items()} == {0: 1}
     measurements.forget(later + KEPT_SLOTS + 1)
@@ -71,9 +71,9 @@ def test_what_is_old_is_forgotten() -> None:
 def test_targets_and_credentials_are_bounded() -> None:
     measurements = Measurements()
     for number in range(MOST_SERVED + 1):
-        measurements.add(NOW, {Asked(Served("rt", str(number))): serving(1)})
-    assert measurements.of(Served("rt", "0"), NOW).attempts == 0
-    assert measurements.of(Served("rt", str(MOST_SERVED)), NOW).attempts == 1
-    measurements.add(NOW, {Asked(A, index): serving(1) for index in range(MOST_CREDENTIALS + 10)})
+        measurements.add(NOW, {RouteCredential(RouteTarget("rt", str(number))): serving(1)})
+    assert measurements.of(RouteTarget("rt", "0"), NOW).attempts == 0
+    assert measurements.of(RouteTarget("rt", str(MOST_SERVED)), NOW).attempts == 1
+    measurements.add(NOW, {RouteCredential(A, index): serving(1) for index in range(MOST_CREDENTIALS + 10)})
     assert len(measurements.credentials(A, NOW)) == MOST_CREDENTIALS
     assert measurements.of(A, NOW).attempts == MOST_CREDENTIALS + 10

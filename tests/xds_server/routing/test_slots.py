@@ -9,12 +9,12 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
 from xds_server.ledger.records import columns
-from xds_server.routing.slots import Asked, Served, Slot, summarise
+from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, summarise
 
-A, B = Asked(Served("rt_a", "a/m")), Asked(Served("rt_a", "b/m"))
+A, B = RouteCredential(RouteTarget("rt_a", "a/m")), RouteCredential(RouteTarget("rt_a", "b/m"))
 
 
-def slots(**fields: Any) -> dict[Asked, Slot]:
+def slots(**fields: Any) -> dict[RouteCredential, Slot]:
     return summarise(columns([usage(target_id="a/m", **fields)]))
 
 
@@ -81,7 +81,7 @@ def test_a_batch_counts_as_its_records_one_by_one() -> None:
         {"failed_attempts": [failed(500), failed(429, "a/m")]}, {"failed_attempts": [failed(500)], "status": 502},
     ]  # fmt: skip
     batch = [usage(**{"target_id": "a/m", **fields}) for fields in each]
-    alone: dict[Asked, Slot] = {}
+    alone: dict[RouteCredential, Slot] = {}
     for record in batch:
         for asked, slot in summarise(columns([record])).items():
             alone.setdefault(asked, Slot()).add(slot)
