@@ -23,7 +23,7 @@ from xds_server.ledger.sampling import Coverage
 from xds_server.model import Route, State
 from xds_server.routing.outcome import Outcome, TargetOutcome, total
 from xds_server.routing.replay import Scope
-from xds_server.routing.simulation import Proposal, Simulated, Simulation
+from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
 from xds_server.store import AsyncStore
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _by_owner(state: State) -> Mapping[tuple[str, str], Route]:
     return {(owners[each.organisation_id], each.model): each for each in state.routes.values()}
 
 
-def _route(of: Simulated, coverage: Coverage, owners: Mapping[str, str]) -> pb.SimulatedRoute:
+def _route(of: SimulationResult, coverage: Coverage, owners: Mapping[str, str]) -> pb.SimulatedRoute:
     route, scale = of.proposal.proposed, coverage.factor
     return pb.SimulatedRoute(
         model=route.model,
@@ -133,7 +133,7 @@ def _route(of: Simulated, coverage: Coverage, owners: Mapping[str, str]) -> pb.S
     )
 
 
-def _target(target_id: str, of: Simulated, scale: float) -> pb.SimulatedTarget:
+def _target(target_id: str, of: SimulationResult, scale: float) -> pb.SimulatedTarget:
     measured = of.measured[target_id]
     pace = measured.token_us
     return pb.SimulatedTarget(

@@ -162,7 +162,7 @@ class Replay:
                     costs.warm += tariff.nano_usd(warm[index])
 
 
-class Everywhere:
+class AllRoutes:
     """What was measured of targets in the requests of all routes."""
 
     def __init__(self, target_ids: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from xds_server.ledger.records import Columns
 from xds_server.model import Route, Target, price_in_force
 from xds_server.routing.measured import Measured
 from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed
-from xds_server.routing.replay import Everywhere, Replay, Scope
+from xds_server.routing.replay import AllRoutes, Replay, Scope
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import MEASURED
 
@@ -27,7 +27,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulationResult:
     """The replayed requests, by target: as recorded, with the current route, and with the proposed one.
 
     `failed` were answered by no target and `cached` by the gateway: neither is replayed. `measured` is what is
@@ -54,7 +54,7 @@ class Simulation:
             (each, Replay(each.scope, [route for route in (each.proposed, each.current) if route], times_us, at))
             for each in proposals
         ]
-        self._everywhere = Everywhere(
+        self._everywhere = AllRoutes(
             {target.id for each in proposals for target in (*each.proposed.targets, *_targets(each.current))}
         )
 
@@ -64,16 +64,16 @@ class Simulation:
         for _, replay in self._replays:
             replay.add(batch)
 
-    def result(self) -> list[Simulated]:
+    def result(self) -> list[SimulationResult]:
         """One for each proposal, in their order."""
         return [self._simulated(proposal, replay) for proposal, replay in self._replays]
 
-    def _simulated(self, proposal: Proposal, replay: Replay) -> Simulated:
+    def _simulated(self, proposal: Proposal, replay: Replay) -> SimulationResult:
         elsewhere, own, current = self._everywhere.targets, replay.targets, proposal.current
         ids = dict.fromkeys(
             each.id for route in (proposal.proposed, current) if route is not None for each in route.targets
         )
-        return Simulated(
+        return SimulationResult(
             proposal,
             sum(period.requests for period in replay.periods.values()),
             replay.failed,

@@ -14,7 +14,7 @@ from xds_server.ledger.records import columns
 from xds_server.model import Price, ProviderTarget, Route, Strategy
 from xds_server.routing.outcome import divide, total
 from xds_server.routing.replay import Scope
-from xds_server.routing.simulation import Proposal, Simulated, Simulation
+from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
 from xds_server.routing.tiers import Weighted
 
 NOW = MONDAY_10 + HOUR
@@ -47,7 +47,7 @@ def requests(number: int, target: str, **fields: Any) -> list[pb.UsageRecord]:
 
 def simulated(
     proposed: Route, current: Route | None, records: list[pb.UsageRecord], scope: Scope = EVERYBODY
-) -> Simulated:
+) -> SimulationResult:
     simulation = Simulation([Proposal(proposed, current, scope)], TIMES, NOW)
     for start in range(0, len(records), 100):
         simulation.add(columns(records[start : start + 100]))
