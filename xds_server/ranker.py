@@ -18,7 +18,7 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import slots
 from xds_server.ledger.ledger import Ledger
 from xds_server.model import Route
-from xds_server.routing.explain import Explained, explain
+from xds_server.routing.explain import TargetExplanation, explain
 from xds_server.routing.measured import Measurements, Mix
 from xds_server.routing.rankings import rankings
 from xds_server.routing.slots import slot_of
@@ -73,11 +73,11 @@ class Ranker:
             self._published = found
             ranked.rankings_changed(found)
 
-    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
         """As routing.explain, by everything that is stored now. Raises DatabaseUnavailableError."""
         loop, published = asyncio.get_running_loop(), self._published
 
-        def work() -> tuple[Mix, list[Explained]]:
+        def work() -> tuple[Mix, list[TargetExplanation]]:
             now = self._clock()
             with self._reader.snapshot() as snapshot:
                 self._read(snapshot, now)

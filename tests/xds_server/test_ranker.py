@@ -111,7 +111,7 @@ async def test_credentials_are_measured_alike_after_a_restart_and_on_a_replica(
     another = make_ranker()
     for ranker in (one, another):
         _, explained = await ranker.explain(ROUTE)
-        credentials = next(each.credentials for each in explained if each.judged.target.id == QUICK)
+        credentials = next(each.credentials for each in explained if each.scored.target.id == QUICK)
         assert {index: (each.attempts, each.is_down) for index, each in credentials.items()} == {
             0: (20, False), 1: (10, True),
         }  # fmt: skip
@@ -192,7 +192,7 @@ async def test_a_route_that_is_not_ranked_is_explained_by_the_latest_records(
     for attempts in (10, 20):
         await append(ledger, quick=100_000)
         _, explained = await ranker.explain(route)
-        assert {each.judged.target.id: each.judged.measured.attempts for each in explained}[QUICK] == attempts
+        assert {each.scored.target.id: each.scored.measured.attempts for each in explained}[QUICK] == attempts
 
 
 async def test_what_is_old_is_removed(store: Store, ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from xds_server.admin import render
 from xds_server.admin.calls import reporting
 from xds_server.errors import NotFoundError
 from xds_server.model import ProviderTarget, Route, State
-from xds_server.routing.explain import Explained, explain
+from xds_server.routing.explain import TargetExplanation, explain
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.tiers import NO_RANKINGS
 from xds_server.store import AsyncStore
@@ -29,13 +29,13 @@ _MICRO = 1e6
 class Explains(Protocol):
     """Knows what was measured."""
 
-    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]: ...
+    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]: ...
 
 
 class NothingMeasured:
     """Knows prices and what is written alone."""
 
-    async def explain(self, route: Route) -> tuple[Mix, list[Explained]]:
+    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
         return explain(route, Measurements(), NO_RANKINGS, time.time())
 
 
@@ -74,18 +74,18 @@ def _find(state: State, model: str, organisation: str) -> Route:
     return found
 
 
-def _target(value: Explained, credentials: Mapping[str, int]) -> pb.ExplainedTarget:
+def _target(value: TargetExplanation, credentials: Mapping[str, int]) -> pb.ExplainedTarget:
     """`credentials` are how many each provider has, by its name."""
-    judged, measured = value.judged, value.judged.measured
-    target = judged.target
+    scored, measured = value.scored, value.scored.measured
+    target = scored.target
     number = credentials.get(target.provider, 0) if isinstance(target, ProviderTarget) else 0
     return pb.ExplainedTarget(
-        target_id=judged.target.id,
+        target_id=scored.target.id,
         tier=value.tier,
         share_permille=round(1_000 * value.share),
         reason=value.reason,
-        expected_us=round(judged.time.seconds * _MICRO) if judged.time is not None else 0,
-        cost_nano_usd=round(judged.price.usd * _NANO),
+        expected_us=round(scored.time.seconds * _MICRO) if scored.time is not None else 0,
+        cost_nano_usd=round(scored.price.usd * _NANO),
         first_byte_us=round(measured.first_us.value),
         millitokens_per_second=_millitokens_per_second(measured),
         error_permille=round(1_000 * measured.error_rate),

@@ -9,12 +9,12 @@ from xds_server.model import Route, Strategy
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.rankings import measured_targets
 from xds_server.routing.slots import RouteTarget, slot_of
-from xds_server.routing.strategies import MEASURED, Judged, judge
+from xds_server.routing.strategies import MEASURED, ScoredTarget, score_targets
 from xds_server.routing.tiers import Rankings, Weighted, grouped, tiers
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class TargetExplanation:
     """One target. `share` is its part of the requests that begin in its tier, 0 to 1. `credentials` has the
     measurements of those of its provider's credentials that were used, by index.
     """
@@ -22,30 +22,30 @@ class Explained:
     tier: int
     share: float
     reason: str
-    judged: Judged
+    scored: ScoredTarget
     credentials: Mapping[int, Measured]
 
 
 def explain(
     route: Route, measurements: Measurements, rankings: Rankings, at: float
-) -> tuple[Mix, list[Explained]]:
+) -> tuple[Mix, list[TargetExplanation]]:
     """Returns the route's typical request, and its targets in failover order, as of `at` (Unix seconds)."""
     measured, mix = measured_targets(route, measurements, at)
-    found: list[Explained] = []
+    found: list[TargetExplanation] = []
     for number, ((tier, targets), weighted) in enumerate(
         zip(grouped(route), tiers(route, at, rankings), strict=True)
     ):
-        judged = {each.target.id: each for each in judge(route, targets, measured, mix, at)}
+        scored = {each.target.id: each for each in score_targets(route, targets, measured, mix, at)}
         whole = sum(each.weight for each in weighted)
         is_ranked = (route.id, tier) in rankings or route.strategy is Strategy.CHEAPEST
         found += [
-            Explained(
+            TargetExplanation(
                 number,
                 each.weight / whole if whole else 0.0,
                 _reason(
-                    route, judged[each.target.id], weighted, judged[weighted[0].target.id], is_ranked=is_ranked
+                    route, scored[each.target.id], weighted, scored[weighted[0].target.id], is_ranked=is_ranked
                 ),
-                judged[each.target.id],
+                scored[each.target.id],
                 measurements.credentials(RouteTarget(route.id, each.target.id), slot_of(at)),
             )
             for each in weighted
@@ -53,29 +53,31 @@ def explain(
     return mix, found
 
 
-def _reason(route: Route, judged: Judged, weighted: Sequence[Weighted], best: Judged, *, is_ranked: bool) -> str:
-    if why := _why_hardly_tried(judged):
+def _reason(
+    route: Route, scored: ScoredTarget, weighted: Sequence[Weighted], best: ScoredTarget, *, is_ranked: bool
+) -> str:
+    if why := _why_hardly_tried(scored):
         return why
     if route.strategy not in MEASURED:
         return "as written"
     if not is_ranked:
         return "as written: nothing is measured yet"
-    if judged is best:
+    if scored is best:
         return _BEST[route.strategy]
     compared = "not measured"
-    if judged.score is not None and best.score is not None and best.score.value:
-        compared = f"{judged.score.value / best.score.value:.2f} times the best"
-    is_asked = any(each.weight for each in weighted if each.target is judged.target)
+    if scored.score is not None and best.score is not None and best.score.value:
+        compared = f"{scored.score.value / best.score.value:.2f} times the best"
+    is_asked = any(each.weight for each in weighted if each.target is scored.target)
     return f"asked a little, to be measured: {compared}" if is_asked else f"stands in: {compared}"
 
 
-def _why_hardly_tried(judged: Judged) -> str:
+def _why_hardly_tried(scored: ScoredTarget) -> str:
     """Empty for a target that is tried as its strategy wants."""
-    if judged.target.paused:
+    if scored.target.paused:
         return "paused: it is not tried"
-    if judged.measured.is_down:
+    if scored.measured.is_down:
         return "down: it only failed lately"
-    return "asked a little, to see whether it serves again" if judged.measured.is_failing else ""
+    return "asked a little, to see whether it serves again" if scored.measured.is_failing else ""
 
 
 _BEST = {

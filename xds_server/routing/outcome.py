@@ -13,7 +13,7 @@ from xds_server.routing.ranking import Ranking
 from xds_server.routing.replay import Period, Replay
 from xds_server.routing.scores import MOST_FAILURES, attempt_seconds, expected_time
 from xds_server.routing.slots import Slot
-from xds_server.routing.strategies import judge, ranked
+from xds_server.routing.strategies import ranked, score_targets
 from xds_server.routing.tiers import Weighted, grouped, tiers
 from xds_server.routing.window import FEWEST, median
 
@@ -98,8 +98,8 @@ def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: fl
         mix = mix_of(period.targets.values())
         start = replay.start_of(number)
         for tier, targets in grouped(route):
-            judged = judge(route, targets, measured, mix, at)
-            ranking = ranked(judged, route, rankings.get((route.id, tier)), start)
+            scored = score_targets(route, targets, measured, mix, at)
+            ranking = ranked(scored, route, rankings.get((route.id, tier)), start)
             if ranking is not None:
                 rankings[route.id, tier] = ranking
         for target_id, each in _of_period(route, period, known, mix, tiers(route, at, rankings)).items():

@@ -8,7 +8,7 @@ from xds_server.model import Route
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import RouteTarget, slot_of
-from xds_server.routing.strategies import judge, ranked
+from xds_server.routing.strategies import ranked, score_targets
 from xds_server.routing.tiers import Rankings, grouped
 
 
@@ -19,7 +19,7 @@ def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rank
         measured, mix = measured_targets(route, measurements, at)
         for tier, targets in grouped(route):
             before = previous.get((route.id, tier))
-            ranking = ranked(judge(route, targets, measured, mix, at), route, before, at)
+            ranking = ranked(score_targets(route, targets, measured, mix, at), route, before, at)
             if ranking is not None:
                 found[route.id, tier] = ranking
     return found

@@ -25,7 +25,7 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredTarget:
     """A target with what its score was made of; the score is None where nothing is known."""
 
     target: Target
@@ -49,9 +49,9 @@ class Judged:
         )
 
 
-def judge(
+def score_targets(
     route: Route, targets: Sequence[Target], measured: Mapping[str, Measured], mix: Mix, at: float
-) -> list[Judged]:
+) -> list[ScoredTarget]:
     """Scores each of a tier's targets by the route's strategy, at the prices in force at `at` (Unix seconds)."""
     found = [measured.get(target.id, Measured()) for target in targets]
     times = [expected_time(each, mix) for each in found]
@@ -60,12 +60,12 @@ def judge(
         for target, each in zip(targets, found, strict=True)
     ]
     scores = _scores(route, times, prices)
-    return [Judged(*each) for each in zip(targets, found, times, prices, scores, strict=True)]
+    return [ScoredTarget(*each) for each in zip(targets, found, times, prices, scores, strict=True)]
 
 
-def ranked(judged: Sequence[Judged], route: Route, previous: Ranking | None, at: float) -> Ranking | None:
+def ranked(scored: Sequence[ScoredTarget], route: Route, previous: Ranking | None, at: float) -> Ranking | None:
     """The order of a tier's targets at `at`; None where the weights as written hold."""
-    return rank([each.candidate(route.strategy) for each in judged], previous, at)
+    return rank([each.candidate(route.strategy) for each in scored], previous, at)
 
 
 def _scores(

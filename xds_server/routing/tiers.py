@@ -10,7 +10,7 @@ from typing import TypeAlias, assert_never
 from xds_server.model import NodesTarget, Privacy, Route, Strategy, Target
 from xds_server.routing.measured import Mix
 from xds_server.routing.ranking import Ranking
-from xds_server.routing.strategies import judge, ranked
+from xds_server.routing.strategies import ranked, score_targets
 
 #: By route id and tier; what has none goes by weights as written, or by its list prices.
 Rankings: TypeAlias = Mapping[tuple[str, int], Ranking]
@@ -41,7 +41,9 @@ def tiers(route: Route, at: float, rankings: Rankings = NO_RANKINGS) -> list[lis
     """
     found: list[list[Weighted]] = []
     for tier, targets in grouped(route):
-        ranking = rankings.get((route.id, tier)) or ranked(judge(route, targets, {}, Mix(), at), route, None, at)
+        ranking = rankings.get((route.id, tier)) or ranked(
+            score_targets(route, targets, {}, Mix(), at), route, None, at
+        )
         found.append(_as_written(targets) if ranking is None else _as_ranked(targets, ranking))
     return found
 

@@ -15,7 +15,7 @@ from xds_server.model import Price, ProviderTarget, Route, Strategy
 from xds_server.routing.measured import Measurements
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, slot_of, summarise
-from xds_server.routing.strategies import judge, ranked
+from xds_server.routing.strategies import ranked, score_targets
 
 ROUTE = "rt_m"
 #: Seconds from a finished request to its record at the control plane.
@@ -90,8 +90,8 @@ def simulate(of: Route, scripts: Sequence[Script], seconds: int, rate: float, se
         now = slot_of(second + 1)
         measurements.forget(now)
         measured = {each: measurements.of(RouteTarget(ROUTE, each), now) for each in ids}
-        judged = judge(of, of.targets, measured, measurements.mix(ROUTE, ids, now), second + 1)
-        ranking = ranked(judged, of, ranking, second + 1)
+        scored = score_targets(of, of.targets, measured, measurements.mix(ROUTE, ids, now), second + 1)
+        ranking = ranked(scored, of, ranking, second + 1)
         result.best.append(ranking.shares[0].target_id if ranking is not None else None)
         result.shares.append(shares)
     return result
