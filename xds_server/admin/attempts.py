@@ -9,7 +9,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.ledger.records import Row
 from xds_server.model import Route, price_in_force
-from xds_server.routing.pricing import Tariff, Used
+from xds_server.routing.pricing import RequestUsage, Tariff
 
 _LIMITED = HTTPStatus.TOO_MANY_REQUESTS
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
@@ -69,8 +69,8 @@ def costs(row: Row, route: Route | None) -> Iterator[pb.RequestCost]:
         )
 
 
-def _used_elsewhere(row: Row) -> Used:
-    return Used(
+def _used_elsewhere(row: Row) -> RequestUsage:
+    return RequestUsage(
         prompt=row.prompt_tokens,
         completion=row.completion_tokens,
         reasoning=row.reasoning_tokens,

@@ -17,7 +17,7 @@ _MILLI = 1_000
 _MOST = 10_000 * 10**9
 
 
-class Used(NamedTuple):
+class RequestUsage(NamedTuple):
     """What a request used, in the units of a usage record; means of several requests may be fractions.
 
     `cached`, `cache_write`, `cache_write_1h` and `audio_prompt` are parts of the prompt, `reasoning` and
@@ -49,7 +49,7 @@ class Tariff:
         self._of_service_tiers = {each.name: _by_prompt(each.rates, each.tiers) for each in price.service_tiers}
         self._image = next((each.price for each in price.images if each.name == "default"), 0)
 
-    def nano_usd(self, used: Used) -> float:
+    def nano_usd(self, used: RequestUsage) -> float:
         """Returns the cost of one request, unrounded, and at most 10,000 USD as translators bill.
 
         Images cost the price's default because a record does not tell their size.
@@ -74,13 +74,13 @@ class Tariff:
         each = used.search_units * price.search_unit + used.images * self._image + price.request
         return min((units + seconds / _MILLI) / _PER_NANO + each * _MICRO, _MOST)
 
-    def _in_force(self, used: Used) -> _Filled:
+    def _in_force(self, used: RequestUsage) -> _ResolvedRates:
         """A service tier that has no rates of its own is charged as any other request."""
         ladder = self._of_service_tiers.get(used.service_tier, self._rates)
         return next(rates for above, rates in ladder if used.prompt > above)
 
 
-class _Filled(NamedTuple):
+class _ResolvedRates(NamedTuple):
     """Rates with their fallbacks resolved."""
 
     input: int
@@ -93,18 +93,18 @@ class _Filled(NamedTuple):
     audio_output: int
 
 
-def _by_prompt(rates: Price | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _Filled]]:
+def _by_prompt(rates: Price | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _ResolvedRates]]:
     """Rates with the prompt tokens that a request must exceed, the highest first."""
-    ladder = [(-1.0, _filled(rates)), *((float(each.above), _filled(each.rates)) for each in tiers)]
+    ladder = [(-1.0, _resolved(rates)), *((float(each.above), _resolved(each.rates)) for each in tiers)]
     return sorted(ladder, key=lambda each: -each[0])
 
 
-def _filled(rates: Price | Rates) -> _Filled:
+def _resolved(rates: Price | Rates) -> _ResolvedRates:
     def either(own: int | None, otherwise: int) -> int:
         return otherwise if own is None else own
 
     cache_write = either(rates.cache_write, rates.input)
-    return _Filled(
+    return _ResolvedRates(
         rates.input,
         rates.output,
         either(rates.cached_input, rates.input),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from xds_server.ledger import histogram
 from xds_server.ledger.records import Columns, chosen
 from xds_server.model import Price, Route, price_in_force
-from xds_server.routing.pricing import Tariff, Used
+from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.slots import Slot, summarise
 
 #: Periods of a replay, whatever its time: more would have too few requests each.
@@ -143,9 +143,9 @@ class Replay:
             recorded.duration_us += duration
             if stream and first_byte:
                 histogram.add(recorded.first_us, [(histogram.bucket(first_byte), 1)])
-        self._add_costs(period, targets, list(map(Used, *(requests[name] for name in _USED))))
+        self._add_costs(period, targets, list(map(RequestUsage, *(requests[name] for name in _USED))))
 
-    def _add_costs(self, period: Period, targets: Sequence[str], requests: Sequence[Used]) -> None:
+    def _add_costs(self, period: Period, targets: Sequence[str], requests: Sequence[RequestUsage]) -> None:
         self.with_images += sum(1 for used in requests if used.images)
         cold = [used._replace(cached=0) for used in requests]
         warm = [

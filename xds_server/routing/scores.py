@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xds_server.model import Price
 from xds_server.routing.measured import Measured, Mix
-from xds_server.routing.pricing import Tariff, Used
+from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median
 
 #: An attempt that fails costs at least this many seconds before the next one begins.
@@ -74,7 +74,7 @@ def effective_price(price: Price | None, measured: Measured, mix: Mix) -> Effect
 
     def usd(cached_share: float) -> float:
         cached = cached_share * mix.prompt_tokens
-        return tariff.nano_usd(Used(mix.prompt_tokens, mix.completion_tokens, cached=cached)) * _NANO
+        return tariff.nano_usd(RequestUsage(mix.prompt_tokens, mix.completion_tokens, cached=cached)) * _NANO
 
     share = mix.cached_share if measured.cached_share is None else measured.cached_share
     cold, least, found = usd(0.0), usd(1.0), usd(share)

@@ -9,7 +9,7 @@ from translator.ledger import prices as billing
 from translator.ledger.usage import Tokens
 from xds_server.messages import Encoder
 from xds_server.model import ContextTier, ImagePrice, Price, Rates, ServiceTier
-from xds_server.routing.pricing import Tariff, Used
+from xds_server.routing.pricing import RequestUsage, Tariff
 
 PRICE = Encoder(Price, policy.Price)
 
@@ -38,7 +38,7 @@ def test_a_request_costs_what_it_is_billed(
     audio: int, audio_out: int, images: int, in_ms: int, out_ms: int, characters: int, searches: int, tier: str,
 ) -> None:  # fmt: skip
     prompt = rest + cached + write + write_1h + audio
-    used = Used(
+    used = RequestUsage(
         prompt, completion, cached, write, write_1h, reasoning, audio, audio_out, images, in_ms, out_ms,
         characters, searches, tier,
     )  # fmt: skip
