@@ -16,7 +16,7 @@ from xds_server.model import Node, NodesTarget, State, Visibility
 from xds_server.nodes import direct, pools, weights
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.leases import Leases
-from xds_server.nodes.measuring import Measurements, backed_models
+from xds_server.nodes.measuring import MeasurementGrants, backed_models
 from xds_server.nodes.moment import Moment
 from xds_server.nodes.node_state import NodeState
 from xds_server.nodes.status import LiveNode, live_node
@@ -75,7 +75,7 @@ class LiveNodes:
         self._reweighed: set[str] = set()
         self._weighed_at: dict[str, float] = {}
         self._asked_at: float | None = None
-        self._measurements = Measurements()
+        self._measurements = MeasurementGrants()
         self._backed: frozenset[str] = frozenset()
 
     @property

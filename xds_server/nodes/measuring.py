@@ -18,7 +18,7 @@ GRANT = 40.0
 _PAUSE = 60.0
 
 
-class Measurements:
+class MeasurementGrants:
     """The grants. `now` is monotonic seconds."""
 
     def __init__(self) -> None:
