@@ -13,8 +13,8 @@ from xds_server.errors import JoinTokenError, TooManyAttemptsError
 from xds_server.model import Node
 from xds_server.nodes.clock import system_clock
 from xds_server.nodes.moment import Clock
-from xds_server.nodes.pace import Pace
 from xds_server.nodes.ports import Issuer, NodeStore, Publisher
+from xds_server.nodes.rate_limit import RateLimit
 from xds_server.store import Committed
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Enrolment:
         self._publisher = publisher
         self._changes = changes
         self._clock = clock
-        self._refused = Pace(per_second=_REFUSALS_PER_SECOND, burst=_BURST)
+        self._refused = RateLimit(per_second=_REFUSALS_PER_SECOND, burst=_BURST)
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
         self._running: set[asyncio.Task[Any]] = set()

@@ -129,8 +129,8 @@ class NodeRegistry:
         node = self.live.nodes.get(stream.node_id)
         if node is not None:
             stream.instruct(self._instruction(node))
-        wait = stream.pace.wait(now.monotonic)
-        stream.pace.take(now.monotonic)
+        wait = stream.rate_limit.wait(now.monotonic)
+        stream.rate_limit.take(now.monotonic)
         if wait:
             await asyncio.sleep(wait)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import SupersededError, XdsServerError
-from xds_server.nodes.pace import Pace
+from xds_server.nodes.rate_limit import RateLimit
 from xds_server.nodes.report import ReportChecker
 
 #: Reports that a stream may send per second, and at once. Whoever sends more is read more slowly.
@@ -24,7 +24,7 @@ class ReportStream:
         self.revision = revision
         self.reported_at = now
         self.checker = ReportChecker()
-        self.pace = Pace(per_second=_REPORTS_PER_SECOND, burst=_BURST)
+        self.rate_limit = RateLimit(per_second=_REPORTS_PER_SECOND, burst=_BURST)
         #: Why it is to end.
         self.ended: asyncio.Future[XdsServerError] = asyncio.get_running_loop().create_future()
         self._wanted: pb.NodeInstruction | None = None

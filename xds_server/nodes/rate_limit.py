@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Pace:
+class RateLimit:
     """A bucket of `burst` tokens that fills at `per_second`. Times are monotonic seconds."""
 
     def __init__(self, *, per_second: float, burst: int) -> None:
