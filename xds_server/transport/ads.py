@@ -25,7 +25,7 @@ from xds_server.protocol.snapshot import Snapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.debounce import Debounce
-from xds_server.transport.lanes import Lanes
+from xds_server.transport.response_buffers import ResponseBuffers
 from xds_server.transport.work_budget import WorkBudget
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -80,7 +80,7 @@ class _Connection:
             self._outgoing.put_nowait(push)
 
     async def write_to(
-        self, context: _Context, lanes: Lanes, patience: float, give_up: Callable[[_Connection], None]
+        self, context: _Context, buffers: ResponseBuffers, patience: float, give_up: Callable[[_Connection], None]
     ) -> None:
         """Writes until cancelled or the client is gone; a slow client holds up only itself.
 
@@ -92,7 +92,7 @@ class _Connection:
             while not self.stuck:
                 push = await self._outgoing.get()
                 seconds = patience * max(1.0, push.size / _MIB)
-                async with lanes.taken(self.peer, push.size, answers=self.stream.answers):
+                async with buffers.reserved(self.peer, push.size, answers=self.stream.answers):
                     writing = asyncio.ensure_future(context.write(push.payload))
                     try:
                         done, _ = await asyncio.wait({writing}, timeout=seconds)
@@ -133,7 +133,7 @@ class AdsServer:
         self._encoder = ResponseEncoder()
         self._returning = Returning()
         self._patience = patience
-        self._lanes = Lanes()
+        self._buffers = ResponseBuffers()
         self._connections: set[_Connection] = set()
         # Also of those that were given up, until they end.
         self._open: Counter[str] = Counter()
@@ -212,7 +212,7 @@ class AdsServer:
         broken: tuple[grpc.StatusCode, str] | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                writing = connection.write_to(context, self._lanes, self._patience, self._give_up)
+                writing = connection.write_to(context, self._buffers, self._patience, self._give_up)
                 writer = tasks.create_task(writing, name="ads-writer")
                 try:
                     await self._read(connection, on_request, requests)

@@ -6,18 +6,18 @@ import asyncio
 
 import pytest
 
-from xds_server.transport.lanes import Lanes
+from xds_server.transport.response_buffers import ResponseBuffers
 
 
 class Scene:
     def __init__(self) -> None:
-        self.lanes = Lanes(small=10, room=100)
+        self.buffers = ResponseBuffers(small=10, room=100)
         self.inside: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def enter(self, name: str, size: int, peer: str = "a", *, answers: bool = True) -> None:
         async def stay() -> None:
-            async with self.lanes.taken(peer, size, answers=answers):
+            async with self.buffers.reserved(peer, size, answers=answers):
                 self.inside.append(name)
                 try:
                     await asyncio.Event().wait()
@@ -68,4 +68,4 @@ async def test_whoever_goes_makes_room(leaving: str) -> None:
     for name in ("large", "waits", "last"):
         await scene.leave(name)
     assert scene.inside == []
-    assert scene.lanes._lanes == {}
+    assert scene.buffers._buffers == {}

@@ -13,36 +13,36 @@ SMALL = 1280 * 1024
 _ROOM = 32 * 1024 * 1024
 
 
-class Lanes:
-    """One lane for each peer's clients that have answered before, and one for those that have not.
+class ResponseBuffers:
+    """One buffer for each peer's clients that have answered before, and one for those that have not.
 
-    Whoever does not read takes up the room of its own lane alone.
+    Whoever does not read takes up the room of its own buffer alone.
     """
 
     def __init__(self, *, small: int = SMALL, room: int = _ROOM) -> None:
         self._small = small
         self._room = room
-        self._lanes: dict[tuple[str, bool], _Lane] = {}
+        self._buffers: dict[tuple[str, bool], _ResponseBuffer] = {}
 
     @asynccontextmanager
-    async def taken(self, peer: str, size: int, *, answers: bool) -> AsyncIterator[None]:
+    async def reserved(self, peer: str, size: int, *, answers: bool) -> AsyncIterator[None]:
         """While a response of `size` bytes is with gRPC; waits for its turn where there is no room."""
         if size <= self._small:
             yield
             return
-        lane = self._lanes.setdefault((peer, answers), _Lane(self._room))
+        buffer = self._buffers.setdefault((peer, answers), _ResponseBuffer(self._room))
         try:
-            await lane.enter(size)
+            await buffer.enter(size)
             try:
                 yield
             finally:
-                lane.leave(size)
+                buffer.leave(size)
         finally:
-            if lane.empty:
-                self._lanes.pop((peer, answers), None)
+            if buffer.empty:
+                self._buffers.pop((peer, answers), None)
 
 
-class _Lane:
+class _ResponseBuffer:
     def __init__(self, room: int) -> None:
         self._room = room
         self._used = 0
