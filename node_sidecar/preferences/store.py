@@ -45,7 +45,7 @@ class PreferenceStore:
         preferences = Preferences()
         for path in (self._flags, self._file):
             try:
-                preferences = file.parse(path.read_text(), self._environment, preferences)
+                preferences = file.parse(path.read_text(), self._environment, preferences, name=path.name)
             except FileNotFoundError:
                 continue
             except (OSError, UnicodeDecodeError) as error:

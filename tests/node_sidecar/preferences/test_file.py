@@ -76,7 +76,7 @@ def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
         ("concurrency: true", "concurrency: True is not a whole number"),
         ("share: 0%", "share: '0%' is not a percentage"),
         ("share: lots", "share: 'lots' is not a percentage"),
-        ("paused: maybe", "paused: 'maybe' is neither true nor false"),
+        ("paused: maybe", "paused: must be true or false, not text"),
         ("models: []", "models: must be a list"),
         ("prices: 5", "prices: must map"),
         ("prices: {m: {in: 5}}", "prices.m: 'in' is not known"),
@@ -95,11 +95,21 @@ def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
         ("upstreams: [{url: 'http://x', kind: gpt}]", r"upstreams\[0\].kind: 'gpt' is not known"),
         ("direct: 'nowhere'", "direct: 'nowhere' is not host:port"),
         ("schedule: {hours: [{from: '25:00', to: '26:00'}]}", r"schedule.hours\[0\].from: '25:00' is not a time"),
-        ("schedule: {hours: [{from: '10:00'}]}", r"schedule.hours\[0\].to: None is not a time"),
+        ("schedule: {hours: [{from: '10:00'}]}", r"schedule.hours\[0\].to: is missing"),
         ("schedule: {hours: [{from: '24:00', to: '06:00'}]}", "24:00 is only an end"),
         ("schedule: {hours: []}", "schedule.hours: must be a list"),
         ("schedule: {time_zone: Mars/Base, hours: [{from: 1:00, to: 2:00}]}", "schedule.time_zone: 'Mars/Base'"),
         ("schedule: {hours: [{days: [xyz], from: 1:00, to: 2:00}]}", "'xyz' is not one of mon"),
+        ("schedule:", "schedule: must be a mapping, not null"),
+        (
+            "upstreams: {url: 'http://x', api_key: sk-secret}",
+            "upstreams: must be a list with at least one entry, not a",
+        ),
+        ("upstreams: [[sk-secret]]", r"upstreams\[0\]: must be a URL, or a mapping with a url, not a list"),
+        ("upstreams: [{}]", r"upstreams\[0\].url: is missing"),
+        ("upstreams: [{adress: x}]", r"upstreams\[0\]: 'adress' is not known; there are url, api_key, kind"),
+        ("schedule: {hours: [{until: 1:00}]}", r"hours\[0\]: 'until' is not known; there are from, to, days"),
+        ("direct: 5", "direct: must be text, not a number"),
         ("idle: {}", "idle: needs cpu or gpu"),
         ("idle: {cpu: 20, after: soon}", "idle.after: 'soon' is not a duration"),
     ],
@@ -108,3 +118,20 @@ def test_what_cannot_work_is_named(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as raised:
         file.parse(text, {})
     assert "sk-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("queue: 4\nshare: 0%\n", 2),
+        ("queue: 4\n\n# a comment\nconcurency: 3\n", 4),
+        ("prices:\n  a: {input: 1, output: 1}\n  b:\n    input: 1\n    output: -1\n", 5),
+        ("prices:\n  a: {input: 1, output: 1}\n  b:\n    input: 1\n", 3),
+        ("upstreams:\n  - http://a\n  - ftp://b\n", 3),
+        ("schedule:\n  hours:\n    - from: 1:00\n      to: 2:00\n    - from: 24:00\n      to: 2:00\n", 5),
+    ],
+)
+def test_the_line_is_named(text: str, line: int) -> None:
+    with pytest.raises(SettingsError, match=rf"^flags.yaml line {line}: ") as raised:
+        file.parse(text, {}, name="flags.yaml")
+    assert "node.yaml" not in str(raised.value)
