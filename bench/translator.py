@@ -182,8 +182,8 @@ def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
         answers = clock.whole(f"  {TURN} at a time", partial(answered, journalling, ledger, asked, TURN))
         raw = gateway.write(answers).splitlines()
         parsed = clock.each("  parse", lines.parse, zip(raw))
-        whole = [(line, line.held) for line in parsed if line is not None and line.held is not None]
-        billed = clock.each("  bill", lambda line, held: records.bill(line, held, prices), whole)
+        whole = [(line, line.reservation) for line in parsed if line is not None and line.reservation is not None]
+        billed = clock.each("  bill", lambda line, reservation: records.bill(line, reservation, prices), whole)
         rows = [(*each, bill) for each, bill in zip(whole, billed, strict=True)]
         made = clock.each("  record", records.record, rows)
         clock.each("  serialise", lambda record: record.SerializeToString(), zip(made))

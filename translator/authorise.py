@@ -225,7 +225,7 @@ class Authoriser:
             route.queue is not None
             and self._waiting is not None
             and self._waiting.is_waiting(route)
-            and self._meter.held(_id(request.headers)) is None
+            and self._meter.reservation(_id(request.headers)) is None
         ):
             raise NoPlace(429, "rate_limit_exceeded", "Others wait for a place.", kind="requests")
         return self._forward(request, key, facts, route)
@@ -298,7 +298,7 @@ class Authoriser:
                 body,
                 fresh=lambda: self._forward_in_turn(request, key, facts, route),
                 from_kept=from_kept,
-                held=lambda: self._meter.held(request_id),
+                reservation=lambda: self._meter.reservation(request_id),
                 again=again,
                 join=join if route.queue is not None and self._waiting is not None else None,
             )

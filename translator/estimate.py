@@ -252,8 +252,8 @@ def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What stands where a medium may stand: what it is said to be, and its content or address."""
     found = []
     for member in _IMAGES.get(path, ()):
-        held = values.get(member)
-        for each in held[:_MOST_VALUES] if type(held) is list else (held,):
+        value = values.get(member)
+        for each in value[:_MOST_VALUES] if type(value) is list else (value,):
             found += [("image", content) for content in _contents(each, (*_INNER, "image_url"))]
     for part in _parts(path, values):
         said = part.get("type")
@@ -264,11 +264,11 @@ def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _contents(held: object, names: Sequence[str]) -> list[str]:
+def _contents(value: object, names: Sequence[str]) -> list[str]:
     """The text itself, or the members of these names that are text."""
-    if type(held) is str:
-        return [held]
-    return [held[name] for name in names if type(held.get(name)) is str] if type(held) is dict else []
+    if type(value) is str:
+        return [value]
+    return [value[name] for name in names if type(value.get(name)) is str] if type(value) is dict else []
 
 
 def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -281,13 +281,13 @@ def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         for item in items[:_MOST_VALUES]:
             if type(item) is not dict:
                 continue
-            held = item if inner is None else item.get(inner)
-            if type(held) is str:
+            value = item if inner is None else item.get(inner)
+            if type(value) is str:
                 continue
-            if type(held) is dict:
-                found.append(held)
-            elif type(held) is list:
-                found += [part for part in held[:_MOST_VALUES] if type(part) is dict]
+            if type(value) is dict:
+                found.append(value)
+            elif type(value) is list:
+                found += [part for part in value[:_MOST_VALUES] if type(part) is dict]
             if len(found) > _MOST_VALUES:
                 return found[:_MOST_VALUES]
     return found

@@ -93,4 +93,4 @@ def read(text: str) -> Reservation | None:
         and "%" not in model
     ):
         return made
-    return bounds.reservation(made)
+    return bounds.bounded(made)

@@ -82,15 +82,15 @@ class Meter:
         max_price = asked.get(MAX_PRICE)
         if max_price or route.bounded or key.max_price:
             allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
-        held = self._limiter.held(request_id)
-        if held is None:
+        reservation = self._limiter.reservation(request_id)
+        if reservation is None:
             estimate = facts.estimate
             output = estimate.output(route.reserved_output)
             if cost < 0:
                 cost = route.ceiling.cost(estimate.prompt, output, at)
                 if facts.asked:
                     cost += route.ceiling.cost_beside(facts.asked, at)
-            held = Reservation(
+            reservation = Reservation(
                 request_id,
                 at,
                 key.organisation_id,
@@ -109,7 +109,7 @@ class Meter:
                 facts.asked,
             )
             try:
-                self._take(held, limits, shown, watched=watched)
+                self._take(reservation, limits, shown, watched=watched)
             except NoPlace as full:
                 _tell_places(full, key, route)
                 raise
@@ -117,7 +117,7 @@ class Meter:
             allowed.headers.update(wire.headers(self._limiter, shown, at))
         if concurrent:
             allowed.end = request_id
-        allowed.log_context = log_context.written(held, route.shown)
+        allowed.log_context = log_context.written(reservation, route.shown)
 
     def reserve_kept(  # noqa: PLR0917 - as `reserve`
         self,
@@ -143,9 +143,9 @@ class Meter:
             limits, ids, shown, *_ = Applicable.of(limits)
         if each:
             limits, ids, shown, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
-        held = self._limiter.held(request_id)
-        if held is None:
-            held = Reservation(
+        reservation = self._limiter.reservation(request_id)
+        if reservation is None:
+            reservation = Reservation(
                 request_id,
                 at,
                 key.organisation_id,
@@ -161,24 +161,26 @@ class Meter:
                 limits=ids,
                 saved=saved,
             )
-            self._take(held, limits, shown, watched=watched)
+            self._take(reservation, limits, shown, watched=watched)
         if shown:
             answered.headers.update(wire.headers(self._limiter, shown, at))
-        answered.log_context = log_context.written(held, route.shown)
+        answered.log_context = log_context.written(reservation, route.shown)
 
-    def _take(self, held: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool) -> None:
+    def _take(
+        self, reservation: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
+    ) -> None:
         """Raises Refusal (429) if a limit has too little left."""
-        refused = self._limiter.reserve(held, limits)
+        refused = self._limiter.reserve(reservation, limits)
         if watched:
             self._limiter.watch(limits, refused)
         if refused is not None:
-            raise wire.refusal(refused, wire.headers(self._limiter, shown, held.at), held.at)
+            raise wire.refusal(refused, wire.headers(self._limiter, shown, reservation.at), reservation.at)
         if self._journal is not None:
-            self._journal.reserved(held)
+            self._journal.reserved(reservation)
 
-    def held(self, request_id: str) -> Reservation | None:
+    def reservation(self, request_id: str) -> Reservation | None:
         """Returns the outstanding reservation of a request."""
-        return self._limiter.held(request_id)
+        return self._limiter.reservation(request_id)
 
     def end(self, request_id: str) -> None:
         """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""

@@ -62,11 +62,19 @@ class Responses:
     def response_created(self, text: str) -> None:
         """Takes in lines of the response's id, the machine, the cluster, and the log context."""
         response_id, machine, cluster, context = text.split("\n", 3)
-        held = log_context.read(context)
-        if held is None:
+        reservation = log_context.read(context)
+        if reservation is None:
             return
         now = int(self._clock())
-        place = Place(response_id, held.organisation, held.route, held.model, cluster, machine or "-", now)
+        place = Place(
+            response_id,
+            reservation.organisation,
+            reservation.route,
+            reservation.model,
+            cluster,
+            machine or "-",
+            now,
+        )
         self._keep(place)
         self._append(place)
 

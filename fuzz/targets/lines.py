@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import orjson
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger import lines
 
 UNDER_TEST = ("translator.ledger.lines", "translator.log_context")
-_HELD = held("whole")
+_RESERVATION = reservation("whole")
 #: As Envoy writes it.
 _WHOLE = orjson.dumps(orjson.loads(request_line("whole")))
 
@@ -19,5 +19,5 @@ def check(data: bytes) -> bool:
     found = lines.parse(line)
     glued = lines.parse(line + _WHOLE)
     assert glued is not None
-    assert glued.held == _HELD
-    return found is not None and found.held is not None
+    assert glued.reservation == _RESERVATION
+    return found is not None and found.reservation is not None

@@ -11,10 +11,11 @@ UNDER_TEST = ("translator.log_context",)
 
 def check(data: bytes) -> bool:
     """No log context, or one that a second writing and reading leaves as it is."""
-    held = log_context.read(data.decode("utf-8", "replace").replace("\0", ""))  # which the log's reader does too
-    if held is None:
+    # The reader of the log drops null characters too.
+    reservation = log_context.read(data.decode("utf-8", "replace").replace("\0", ""))
+    if reservation is None:
         return False
-    again = log_context.read(log_context.written(held, quote(held.model, safe="")))
+    again = log_context.read(log_context.written(reservation, quote(reservation.model, safe="")))
     assert again is not None
-    assert log_context.written(again, "") == log_context.written(held, "")
+    assert log_context.written(again, "") == log_context.written(reservation, "")
     return True

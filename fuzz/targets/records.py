@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from trunkline_proto.ledger.v1 import ledger_pb2
 from trunkline_proto.policy.v1 import policy_pb2
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger import lines, records
 from translator.ledger.prices import PriceBook
 from xds_server.ledger.checking import check_request, sort_out
@@ -18,7 +18,7 @@ UNDER_TEST = (
     "translator.ledger.usage",
     "translator.log_context",
 )
-_HELD = held("whole")
+_RESERVATION = reservation("whole")
 _TARGET = orjson.loads(request_line("whole"))["target"]
 
 
@@ -28,7 +28,7 @@ def _dear() -> PriceBook:
     most = (1 << 63) - 1
     price = policy_pb2.Price(input=most, output=most, cached_input=most, request=most, version=1)
     target = policy_pb2.Target(id=_TARGET, prices=[price])
-    prices.put(policy_pb2.Route(id=_HELD.route, targets=[target]))
+    prices.put(policy_pb2.Route(id=_RESERVATION.route, targets=[target]))
     return prices
 
 
@@ -40,11 +40,11 @@ def check(data: bytes) -> bool:
     found = lines.parse(data.replace(b"\n", b""))
     if found is None:
         return False
-    for reservation, target in ((found.held, found.target), (_HELD, _TARGET)):
-        if reservation is None or not (reservation.id and reservation.organisation):
+    for reserved, target in ((found.reservation, found.target), (_RESERVATION, _TARGET)):
+        if reserved is None or not (reserved.id and reserved.organisation):
             continue  # nobody to bill
-        line = replace(found, held=reservation, target=target)
-        record = records.record(line, reservation, records.bill(line, reservation, _PRICES))
+        line = replace(found, reservation=reserved, target=target)
+        record = records.record(line, reserved, records.bill(line, reserved, _PRICES))
         request = ledger_pb2.AppendRequest(source="fuzz", records=[record])
         check_request(request)
         refused = sort_out(request.records).refused

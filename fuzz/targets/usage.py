@@ -7,14 +7,14 @@ import json
 import orjson
 from msgspec.structs import replace
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger import belief, lines, usage
 
 UNDER_TEST = tuple(
     f"translator.ledger.{name}" for name in ("answer_facts", "reported", "usage", "units", "delivered", "belief")
 )
 MOST = 1 << 53
-_HELD = held("r1")
+_RESERVATION = reservation("r1")
 _LINE = lines.parse(request_line("r1").rstrip())
 assert _LINE is not None
 
@@ -26,14 +26,14 @@ def check(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     line = replace(_LINE, usage=text)
-    tokens = usage.used(line, _HELD)
+    tokens = usage.used(line, _RESERVATION)
     assert tokens.cached >= 0 <= tokens.cache_write
     assert 0 <= tokens.cached + tokens.cache_write + tokens.cache_write_1h <= tokens.prompt
     assert 0 <= tokens.reasoning <= tokens.completion < MOST
     assert 0 <= tokens.audio_input <= tokens.prompt
     assert 0 <= tokens.audio_output <= tokens.completion
     assert tokens.audio_in_ms >= 0 <= tokens.search_units
-    assert tokens.prompt <= max(line.bytes_in, belief.most_prompt(line, _HELD))
+    assert tokens.prompt <= max(line.bytes_in, belief.most_prompt(line, _RESERVATION))
     assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
     assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion
     try:
@@ -41,5 +41,5 @@ def check(data: bytes) -> bool:
         rewritten = json.dumps(json.loads(text), indent=1, allow_nan=False)
     except (ValueError, RecursionError):
         return False
-    assert usage.used(replace(_LINE, usage=rewritten), _HELD) == tokens
+    assert usage.used(replace(_LINE, usage=rewritten), _RESERVATION) == tokens
     return not tokens.estimated

@@ -57,7 +57,7 @@ def test_what_was_used_counts_in_a_metric(metric: str) -> None:
     engine, bound = limiter(), limit(metric, 10**12)
     settlement = Settlement(engine, _NO_JOURNAL, None, expire_after=60, log=None)  # type: ignore[arg-type]
     assert reserve(engine, "r", bound) is None
-    held = engine.held("r")
+    held = engine.reservation("r")
     assert held is not None
     settlement.reserved(held)
     settlement.settle(held, Bill(Tokens(7, 0, 7, 0, images=7), 7, 1))

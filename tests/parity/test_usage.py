@@ -11,7 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.parity import fields
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from tests.xds_server.ledger.usage import batch, usage
 from translator.ledger import lines
 from translator.ledger.lines import RequestLine
@@ -87,21 +87,23 @@ def line(reserved: Reservation, **changed: object) -> RequestLine:
 
 
 def recorded(of: RequestLine) -> pb.UsageRecord:
-    assert of.held is not None
-    return record(of, of.held, bill(of, of.held, PriceBook()))
+    assert of.reservation is not None
+    return record(of, of.reservation, bill(of, of.reservation, PriceBook()))
 
 
 @pytest.mark.parametrize("field", access_log.FIELDS)
 def test_a_field_of_envoys_log_line_reaches_the_record(field: str) -> None:
     assert field in lines._Usual.__struct_fields__, f"{field} is lost in translator/ledger/lines.py: _Usual"
-    stream = held("r", stream=True)
+    stream = reservation("r", stream=True)
     # Events count where nothing is reported, and what failed where there was more than one attempt.
     beside = {"usage": None} if field == "events" else {"attempts": 3} if field == "failed" else {}
     kind = msgspec.structs.fields(lines._Usual)[lines._Usual.__struct_fields__.index(field)].type
     value = LINE_VALUES.get(field, 7 if "int" in str(kind) else "probe")
     before = line(stream, **beside)
     after = (
-        line(held("r", stream=True, tag="other")) if field == "note" else line(stream, **{**beside, field: value})
+        line(reservation("r", stream=True, tag="other"))
+        if field == "note"
+        else line(stream, **{**beside, field: value})
     )
     assert before != after, f"{field} is lost in translator/ledger/lines.py: parse"
     assert recorded(before) != recorded(after), f"{field} is lost in translator/ledger/records.py or usage.py"
@@ -115,7 +117,7 @@ def test_the_translator_fills_every_field_of_a_record() -> None:
 
 
 def _records() -> Iterable[pb.UsageRecord]:
-    reserved = held("r", stream=True, user="u", tag="t", asked="i1")
+    reserved = reservation("r", stream=True, user="u", tag="t", asked="i1")
     full = line(
         reserved,
         flags="DC",
@@ -142,7 +144,7 @@ def _tokens(**changed: Any) -> Tokens:
 
 @pytest.mark.parametrize("field", Tokens.__struct_fields__)
 def test_what_a_request_used_is_recorded(field: str) -> None:
-    reserved = held("r", asked="i1")
+    reserved = reservation("r", asked="i1")
     kind = {each.name: each.type for each in msgspec.structs.fields(Tokens)}[field]
     beside = {"claimed_prompt": 0, "claimed_completion": 0} if field == "capped" else {}
     before, after = (

@@ -95,7 +95,7 @@ async def test_nothing_is_reserved_for_a_client_that_has_left(edge: Edge) -> Non
     with pytest.raises(asyncio.CancelledError):
         await asked
     await edge.ask(replace(request(long_body()), headers=request(b"").headers | {b"x-request-id": b"r-2"}))
-    assert [held.id for held in edge.limiter.reservations] == ["r-2"]
+    assert [reservation.id for reservation in edge.limiter.reservations] == ["r-2"]
 
 
 async def test_work_that_comes_to_nothing_is_charged(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

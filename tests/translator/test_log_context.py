@@ -38,27 +38,27 @@ def test_what_is_written_is_read(
     *,
     outside: bool,
 ) -> None:
-    held = Reservation(
+    reservation = Reservation(
         id_, at / 1e6, "org_1", "key_1", "rt_1", model, *counts, stream=bool(at % 2),
         user=label(user) if user else "", tag=label(tag) if tag else "", stated=stated, outside=outside,
         asked=asked,
     )  # fmt: skip
-    written = log_context.written(held, quote(model, safe="/:@+,=~"))
+    written = log_context.written(reservation, quote(model, safe="/:@+,=~"))
     assert written.isascii()
     assert written.isprintable()
     read = log_context.read(written)
     assert read is not None
-    assert abs(read.at - held.at) < 1e-5
-    assert replace(read, at=0) == replace(held, at=0)
+    assert abs(read.at - reservation.at) < 1e-5
+    assert replace(read, at=0) == replace(reservation, at=0)
 
 
 @given(at=st.floats(min_value=0, max_value=4e9))
 def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
     """By it, the line's record and that of the reservation, if it had expired, are known as the same request's."""
-    held = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
-    read = log_context.read(log_context.written(held, "m"))
+    reservation = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
+    read = log_context.read(log_context.written(reservation, "m"))
     assert read is not None
-    assert expired(read).started_at_us == expired(held).started_at_us
+    assert expired(read).started_at_us == expired(reservation).started_at_us
 
 
 def test_the_cost_of_an_earlier_version_is_read_in_its_unit() -> None:

@@ -83,9 +83,9 @@ class Edge:
 
 def reserved(allowed: Allowed) -> Reservation:
     """As Envoy's log is told."""
-    held = log_context.read(allowed.log_context)
-    assert held is not None
-    return held
+    reservation = log_context.read(allowed.log_context)
+    assert reservation is not None
+    return reservation
 
 
 def limit(metric: policy.Metric, amount: int, per: int = 0, **more: Any) -> policy.Limit:
@@ -181,13 +181,15 @@ def test_the_most_expensive_target_is_reserved_for() -> None:
         ({"max_tokens": 1_000}, 1, 9),
         ({"max_tokens": 1, "user": "x" * 4_000}, 5, 2),
     ):
-        held = reserved(tried.ask(**values))
-        assert held.cost == 1_000 * (held.prompt * by_prompt + (held.tokens - held.prompt) * by_output)
+        reservation = reserved(tried.ask(**values))
+        assert reservation.cost == 1_000 * (
+            reservation.prompt * by_prompt + (reservation.tokens - reservation.prompt) * by_output
+        )
 
 
 def test_the_routes_default_output() -> None:
-    held = reserved(edge(reserved_output=300).ask())
-    assert held.tokens - held.prompt == 300
+    reservation = reserved(edge(reserved_output=300).ask())
+    assert reservation.tokens - reservation.prompt == 300
 
 
 def test_headers_tell_what_is_left_of_the_tightest_limits() -> None:

@@ -134,7 +134,7 @@ async def test_who_leaves_leaves_the_line_and_nobody_waits_behind() -> None:
     one.end(1)
     assert await one.settled() == {1: 200, 2: 102, 3: 200}
     assert one.ends() == {"served": 1, "left": 1}
-    assert one.limiter.held("id-2") is None
+    assert one.limiter.reservation("id-2") is None
 
 
 async def test_a_connection_that_ends_takes_back_all_that_waits() -> None:

@@ -112,10 +112,10 @@ async def test_places_are_kept_over_a_restart() -> None:
     one = translator(route({"": 1}))
     one.ask(1)
     await one.settled()
-    (held,) = one.limiter.reservations
-    assert held.limits == ("concurrency - pool * llama3",)
+    (reservation,) = one.limiter.reservations
+    assert reservation.limits == ("concurrency - pool * llama3",)
     again = translator(route({"": 1}))
-    again.limiter.replay(held)
+    again.limiter.replay(reservation)
     again.ask(2)
     assert await again.settled() == {2: 102}
     again.end(1)

@@ -37,7 +37,7 @@ class Flight:
     rule: Rule
     route: str
     path: str
-    held: Reservation | None
+    reservation: Reservation | None
     begun: float
     waiting: list[asyncio.Future[Landed]] = field(default_factory=list)
     kept: Kept | None = None

@@ -36,8 +36,9 @@ _LIGHT = 32 * 1024
 
 @dataclass(slots=True)
 class Asked:
-    """A request, and what may become of it: `fresh` sends it to a target, and `from_kept` answers it. `held`
-    returns what it has reserved. `again` raises Refusal if the client may no longer ask, after it had to wait.
+    """A request, and what may become of it: `fresh` sends it to a target, and `from_kept` answers it.
+    `reservation` returns what it has reserved. `again` raises Refusal if the client may no longer ask, after it
+    had to wait.
 
     Where `fresh` raises NoPlace, the request can `join` a line, if there is one: in it, what that takes is tried
     when its turn comes, with what sends the request to a target then.
@@ -51,7 +52,7 @@ class Asked:
     body: bytes
     fresh: Callable[[], Allowed]
     from_kept: Callable[[Kept, str, bytes], Answered]
-    held: Callable[[], Reservation | None]
+    reservation: Callable[[], Reservation | None]
     again: Callable[[], object]
     join: Callable[[Callable[[Callable[[], Allowed]], Decision]], Waits[Answered | Exception]] | None = None
 
@@ -226,7 +227,13 @@ class CacheGate:
     def _fetch(self, asked: Asked, wanted: Wanted, how: str, forward: Callable[[], Allowed]) -> Allowed:
         allowed = self._with_outcome(forward(), how)
         flight = Flight(
-            asked.id, wanted, asked.rule, asked.asker.route, asked.endpoint.path, asked.held(), time.monotonic()
+            asked.id,
+            wanted,
+            asked.rule,
+            asked.asker.route,
+            asked.endpoint.path,
+            asked.reservation(),
+            time.monotonic(),
         )
         if self._flights.begin(flight):
             allowed.copy = asked.id
@@ -245,7 +252,7 @@ class CacheGate:
             return
         kept.at = self._clock()
         kept.until = kept.at + flight.rule.ttl
-        kept.saved = self._worth(flight.held, passed) if flight.held is not None else 0
+        kept.saved = self._worth(flight.reservation, passed) if flight.reservation is not None else 0
         flight.kept = kept
         putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
         if isinstance(putting, bool):

@@ -15,11 +15,11 @@ class Worth:
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
 
-    def of(self, held: Reservation, passed: Passed) -> int:
-        """Returns nano-USD: what the request is billed that had reserved `held` and got this answer."""
+    def of(self, reservation: Reservation, passed: Passed) -> int:
+        """Returns nano-USD: what the request is billed that had reserved `reservation` and got this answer."""
         target, credential = attempted(passed.target)
         line = RequestLine(
-            held=held,
+            reservation=reservation,
             target=target,
             node="",
             failed="",
@@ -27,7 +27,7 @@ class Worth:
             status=200,
             flags="",
             # No bound of what is believed of the target: its own line in the log bounds what is billed.
-            bytes_in=held.prompt,
+            bytes_in=reservation.prompt,
             bytes_out=len(passed.body),
             first_byte_us=0,
             duration_ms=0,
@@ -36,4 +36,4 @@ class Worth:
             event_bytes=0,
             credential_index=credential,
         )
-        return records.bill(line, held, self._prices).cost
+        return records.bill(line, reservation, self._prices).cost

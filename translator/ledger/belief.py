@@ -27,22 +27,22 @@ _BYTES_PER_TOKEN = 4
 _LONGEST_TOKEN = 8
 
 
-def most_prompt(line: RequestLine, held: Reservation) -> int:
+def most_prompt(line: RequestLine, reservation: Reservation) -> int:
     """Tokens. A token has at least one byte, and templates repeat names; media can have more tokens than bytes."""
-    size = line.bytes_in or held.prompt * _BYTES_PER_TOKEN
-    media = max(0, held.prompt - size // _BYTES_PER_TOKEN) * _LARGEST_MEDIUM
-    return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if held.outside else 0)
+    size = line.bytes_in or reservation.prompt * _BYTES_PER_TOKEN
+    media = max(0, reservation.prompt - size // _BYTES_PER_TOKEN) * _LARGEST_MEDIUM
+    return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if reservation.outside else 0)
 
 
-def most_completion(line: RequestLine, held: Reservation, facts: Facts, report: Reported) -> int:
+def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, report: Reported) -> int:
     """Tokens. The request's own maximum counts, where it states one: reasoning is in it, unless the target counts
     it apart. A target has ignored it only if the text that it really sent says so. Without a maximum, what was
     sent has at least a byte for each token, and the rest is reasoning.
     """
     hidden = min(_HIDDEN, _HIDDEN_AT_ONCE + _HIDDEN_PER_MS * line.duration_ms)
-    if held.stated:
-        ignored = facts.text > held.stated * _LONGEST_TOKEN
-        return (facts.text // _BYTES_PER_TOKEN if ignored else held.stated) + min(report.apart, hidden)
+    if reservation.stated:
+        ignored = facts.text > reservation.stated * _LONGEST_TOKEN
+        return (facts.text // _BYTES_PER_TOKEN if ignored else reservation.stated) + min(report.apart, hidden)
     return (facts.text or line.bytes_out) + hidden
 
 

@@ -40,16 +40,16 @@ def count(value: int, most: int = COUNT) -> int:
     return min(max(0, value), most)
 
 
-def reservation(held: Reservation) -> Reservation:
+def bounded(reservation: Reservation) -> Reservation:
     """As a record can have it. It may come from a file that is damaged."""
     return replace(
-        held,
-        id=text(held.id, ID),
-        organisation=text(held.organisation, ID),
-        key=text(held.key, ID),
-        route=text(held.route, ID),
-        model=text(held.model, TEXT),
-        tokens=count(held.tokens),
-        prompt=count(held.prompt),
-        cost=count(held.cost, money.MOST),
+        reservation,
+        id=text(reservation.id, ID),
+        organisation=text(reservation.organisation, ID),
+        key=text(reservation.key, ID),
+        route=text(reservation.route, ID),
+        model=text(reservation.model, TEXT),
+        tokens=count(reservation.tokens),
+        prompt=count(reservation.prompt),
+        cost=count(reservation.cost, money.MOST),
     )

@@ -21,20 +21,20 @@ _CODED_BYTES_PER_EVENT = 16
 _CODED_ENVELOPE_BYTES = 250
 
 
-def completion_tokens(line: RequestLine, held: Reservation, facts: Facts) -> int:
+def completion_tokens(line: RequestLine, reservation: Reservation, facts: Facts) -> int:
     """About one for each event of a stream with text, unless these are longer than that; else by the text."""
-    if held.tokens <= held.prompt:
+    if reservation.tokens <= reservation.prompt:
         return 0  # nothing was reserved for output: embeddings and the like, whose answers are no text
     if line.events is not None and not facts.coded:
         return _by_events(line, line.events, facts)
     if facts.text:
         return facts.text // _BYTES_PER_TOKEN or 1
-    if held.stream:
+    if reservation.stream:
         return line.bytes_out // (_CODED_BYTES_PER_EVENT if facts.coded else _BYTES_PER_EVENT)
     if facts.coded:
         return max(0, line.bytes_out - _CODED_ENVELOPE_BYTES) * 3 // _BYTES_PER_TOKEN
     # A transcript may be nothing but text.
-    return max(0, line.bytes_out - (0 if held.asked else _ENVELOPE_BYTES)) // _BYTES_PER_TOKEN
+    return max(0, line.bytes_out - (0 if reservation.asked else _ENVELOPE_BYTES)) // _BYTES_PER_TOKEN
 
 
 def _by_events(line: RequestLine, counted: int, facts: Facts) -> int:

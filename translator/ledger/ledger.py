@@ -145,7 +145,7 @@ class Ledger:
             head=snapshot.log,
             outbox=self._outbox,
             prices=prices,
-            held_of=self._settlement.held,
+            reservation_of=self._settlement.reservation_of,
             settle=self._settlement.settle,
             at_end=self._settlement.log_read,
             set_aside=self._quarantine.add,

@@ -29,12 +29,12 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=bounds.COUNT)]
 
 
 class RequestLine(msgspec.Struct, gc=False):
-    """A request that ended. `held` is what it had reserved, None where it was refused. `target` is empty where
-    none was reached; `node` is with its owner's prices; `failed` are the attempts before the last one;
+    """A request that ended. `reservation` is what it had reserved, None where it was refused. `target` is empty
+    where none was reached; `node` is with its owner's prices; `failed` are the attempts before the last one;
     `usage` is the target's own report as text.
     """
 
-    held: Reservation | None
+    reservation: Reservation | None
     target: str
     node: str
     failed: str
@@ -84,8 +84,11 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _usual = msgspec.json.Decoder(_Usual).decode
 
 
-def parse(line: bytes, held_of: Callable[[str], Reservation | None] = log_context.read) -> RequestLine | None:
-    """None for a line that is not of this format. `held_of` gives the reservation that a log context describes.
+def parse(
+    line: bytes, reservation_of: Callable[[str], Reservation | None] = log_context.read
+) -> RequestLine | None:
+    """None for a line that is not of this format. `reservation_of` gives the reservation that a log context
+    describes.
 
     A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
     is larger than a record can have is made to fit.
@@ -106,7 +109,7 @@ def parse(line: bytes, held_of: Callable[[str], Reservation | None] = log_contex
         return _parse_any(line)
     events, event_bytes = _events(found.events) if found.events else (None, 0)
     return RequestLine(
-        held_of(context) if context else None,
+        reservation_of(context) if context else None,
         target if target and target != "-" else "",
         node if node and node != "-" else "",
         failed if failed and failed != "-" else "",

@@ -59,9 +59,9 @@ class Outbox:
         """Every record whose line begins before it is with the control plane."""
         return self._waiting[0].start if self._waiting else self.next
 
-    def take(self, line: RequestLine, held: Reservation, billed: Bill, start: Position) -> None:
+    def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: Position) -> None:
         """The line at `start`, which is `next`."""
-        self._waiting.append(_Waiting(records.record(line, held, billed), start))
+        self._waiting.append(_Waiting(records.record(line, reservation, billed), start))
 
     def expire(self, record: ledger.UsageRecord) -> None:
         """Takes a record that no line stands for."""

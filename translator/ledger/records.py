@@ -25,35 +25,35 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     price_version: int
 
 
-def bill(line: RequestLine, held: Reservation, prices: PriceBook) -> Bill:
+def bill(line: RequestLine, reservation: Reservation, prices: PriceBook) -> Bill:
     """The price is that of the target that answered, when the request began."""
-    tokens = used(line, held)
-    price = prices.at(held.route, line.target, int(held.at)) if line.target else None
+    tokens = used(line, reservation)
+    price = prices.at(reservation.route, line.target, int(reservation.at)) if line.target else None
     if price is None:
         return Bill(tokens, 0, 0)
     if tokens is NOTHING:  # what failed costs nothing, its price per request included
         return Bill(tokens, 0, price.version)
-    return Bill(tokens, price.cost(tokens) if held.asked else price.cost_of_text(tokens), price.version)
+    return Bill(tokens, price.cost(tokens) if reservation.asked else price.cost_of_text(tokens), price.version)
 
 
-def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRecord:
+def record(line: RequestLine, reservation: Reservation, billed: Bill) -> ledger.UsageRecord:
     tokens = billed.tokens
     made = ledger.UsageRecord.FromString(
         _common(
-            held.organisation,
-            held.key,
-            held.route,
-            held.model,
+            reservation.organisation,
+            reservation.key,
+            reservation.route,
+            reservation.model,
             line.target,
             line.attempts,
             line.status,
             billed.price_version,
         )
     )
-    made.id = held.id
-    made.started_at_us = _started(held)
-    if held.stream or held.user or held.tag:
-        _add_words(made, held)
+    made.id = reservation.id
+    made.started_at_us = _started(reservation)
+    if reservation.stream or reservation.user or reservation.tag:
+        _add_words(made, reservation)
     made.request_bytes = line.bytes_in
     made.response_bytes = line.bytes_out
     made.first_byte_us = line.first_byte_us
@@ -71,7 +71,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
         made.prompt_tokens, made.completion_tokens = bounds.count(tokens.prompt), bounds.count(tokens.completion)
     else:
         made.prompt_tokens, made.completion_tokens = tokens.prompt, tokens.completion
-    made.plain = not _add_seldom(made, tokens, held, line)
+    made.plain = not _add_seldom(made, tokens, reservation, line)
     if line.flags:
         made.response_flags = line.flags
     if line.failed:
@@ -82,7 +82,7 @@ def record(line: RequestLine, held: Reservation, billed: Bill) -> ledger.UsageRe
     return made
 
 
-def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation, line: RequestLine) -> bool:
+def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservation, line: RequestLine) -> bool:
     """What `UsageRecord.plain` says is not there; whether there is any."""
     found = False
     if line.credential_index:
@@ -104,23 +104,23 @@ def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, held: Reservation, lin
     if tokens.tier:
         found = True
         made.service_tier = bounds.text(tokens.tier, bounds.TIER)
-    if held.saved >= 0:
-        made.cache_hit, made.saved_nano_usd = True, held.saved
+    if reservation.saved >= 0:
+        made.cache_hit, made.saved_nano_usd = True, reservation.saved
         found = True
-    if held.asked:
+    if reservation.asked:
         found = True
         made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
         made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms
     return found
 
 
-def expired(held: Reservation) -> ledger.UsageRecord:
+def expired(reservation: Reservation) -> ledger.UsageRecord:
     """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
-    held = bounds.reservation(held)
-    made = _begun(held)
-    made.prompt_tokens = held.prompt
-    made.completion_tokens = bounds.count(held.tokens - held.prompt)
-    made.cost_nano_usd, made.cost_micro_usd = held.cost, money.micro_usd(held.cost)
+    reservation = bounds.bounded(reservation)
+    made = _begun(reservation)
+    made.prompt_tokens = reservation.prompt
+    made.completion_tokens = bounds.count(reservation.tokens - reservation.prompt)
+    made.cost_nano_usd, made.cost_micro_usd = reservation.cost, money.micro_usd(reservation.cost)
     made.estimated = made.expired = made.plain = True
     return made
 
@@ -147,18 +147,18 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
     return found[: max(0, line.attempts - 1)]
 
 
-def _begun(held: Reservation) -> ledger.UsageRecord:
+def _begun(reservation: Reservation) -> ledger.UsageRecord:
     """What is known when a request begins."""
     made = ledger.UsageRecord(
-        id=held.id,
+        id=reservation.id,
         format=RECORD_FORMAT,
-        started_at_us=_started(held),
-        organisation_id=held.organisation,
-        key_id=held.key,
-        route_id=held.route,
-        model=held.model,
+        started_at_us=_started(reservation),
+        organisation_id=reservation.organisation,
+        key_id=reservation.key,
+        route_id=reservation.route,
+        model=reservation.model,
     )
-    _add_words(made, held)
+    _add_words(made, reservation)
     return made
 
 
@@ -183,21 +183,21 @@ def _common(  # noqa: PLR0917 - the key of a cache
     ).SerializeToString()
 
 
-def _started(held: Reservation) -> int:
+def _started(reservation: Reservation) -> int:
     """Microseconds since 1970, within what a record can have."""
-    started = round(held.at * 1e6)
+    started = round(reservation.at * 1e6)
     if 0 < started <= bounds.LAST_US:
         return started
     return 1 if started <= 0 else bounds.LAST_US
 
 
-def _add_words(made: ledger.UsageRecord, held: Reservation) -> None:
-    if held.stream:
+def _add_words(made: ledger.UsageRecord, reservation: Reservation) -> None:
+    if reservation.stream:
         made.stream = True
-    if held.user:
-        made.end_user = decoded(held.user)
-    if held.tag:
-        made.tag = decoded(held.tag)
+    if reservation.user:
+        made.end_user = decoded(reservation.user)
+    if reservation.tag:
+        made.tag = decoded(reservation.tag)
 
 
 def _earned(node: str, tokens: Tokens) -> tuple[str, int]:

@@ -34,7 +34,7 @@ class Limits(Protocol):
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
         """What was really used, instead of what was reserved; False if no such reservation is outstanding."""
 
-    def settle_unknown(self, held: Reservation, tokens: int, cost: int) -> None:
+    def settle_unknown(self, reservation: Reservation, tokens: int, cost: int) -> None:
         """Used without a reservation that is known: the journal could not be written, or was lost."""
 
     def expire(self, request_id: str) -> bool:
@@ -112,7 +112,7 @@ class Settlement:
             return reservation
         return None
 
-    def held(self, context: str) -> Reservation | None:
+    def reservation_of(self, context: str) -> Reservation | None:
         """Returns the reservation that a line's log context describes; None if the text is not a log context.
 
         The log context was written from the reservation with its id, so it need not be read while that is
@@ -121,9 +121,9 @@ class Settlement:
         known = self._outstanding.get(context.partition(" ")[0])
         return known if known is not None else log_context.read(context)
 
-    def settle(self, held: Reservation, billed: Bill) -> None:
+    def settle(self, reservation: Reservation, billed: Bill) -> None:
         """The reservation of a request that ended, as its line in the log has it; once per line."""
-        request_id, used = held.id, billed.tokens
+        request_id, used = reservation.id, billed.tokens
         tokens = used.prompt + used.completion
         if used.capped:
             self.capped += 1
@@ -133,7 +133,7 @@ class Settlement:
             del self._late[request_id]  # what was reserved has been counted
         else:
             self.unknown += 1
-            self._limits.settle_unknown(held, tokens, billed.cost)
+            self._limits.settle_unknown(reservation, tokens, billed.cost)
 
     def envoy_started(self, at: float) -> None:
         """No request from before `at` (Unix seconds) is served any more: see `EnvoyAdmin.watch`."""

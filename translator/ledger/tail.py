@@ -31,13 +31,13 @@ _IDLE_DELAY = 0.25
 
 
 class Settle(Protocol):
-    def __call__(self, held: Reservation, billed: Bill) -> None: ...
+    def __call__(self, reservation: Reservation, billed: Bill) -> None: ...
 
 
 class Observer(Protocol):
     """Gets every request that ended, once its line is settled."""
 
-    def observe(self, line: RequestLine, held: Reservation, billed: Bill) -> None: ...
+    def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None: ...
 
     def observe_unbilled(self, line: RequestLine) -> None: ...
 
@@ -47,9 +47,9 @@ class SetAside(Protocol):
 
 
 class Tail:
-    """`held_of` gives the reservation that a line's log context describes, and `settle` gets it for every line
-    from `head` on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing can be
-    made of, through a defect of ours.
+    """`reservation_of` gives the reservation that a line's log context describes, and `settle` gets it for every
+    line from `head` on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing
+    can be made of, through a defect of ours.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Tail:
         head: Position,
         outbox: Outbox,
         prices: PriceBook,
-        held_of: Callable[[str], Reservation | None],
+        reservation_of: Callable[[str], Reservation | None],
         settle: Settle,
         at_end: Callable[[], None],
         set_aside: SetAside,
@@ -71,7 +71,7 @@ class Tail:
         self._behind = LogReader(segments, outbox.next)
         self._outbox = outbox
         self._prices = prices
-        self._held_of = held_of
+        self._reservation_of = reservation_of
         self._settle = settle
         self._at_end = at_end
         self._set_aside = set_aside
@@ -142,11 +142,11 @@ class Tail:
             follows = follows or outbox.next == (file, start)
             if follows and not outbox.room:
                 outbox.next, follows = Position(file, start), False
-            line = lines.parse(raw, self._held_of)
+            line = lines.parse(raw, self._reservation_of)
             if line is None:
                 self._skip(len(raw))
-            elif line.held is not None:
-                self._account(raw, line, line.held, Position(file, start) if follows else None)
+            elif line.reservation is not None:
+                self._account(raw, line, line.reservation, Position(file, start) if follows else None)
             else:
                 self._observer.observe_unbilled(line)
         if follows or outbox.next == (file, offset):
@@ -168,8 +168,8 @@ class Tail:
                 return True
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)
-            if line is not None and line.held is not None:
-                self._account(raw, line, line.held, Position(file, start), _settled_before)
+            if line is not None and line.reservation is not None:
+                self._account(raw, line, line.reservation, Position(file, start), _settled_before)
         outbox.next = found.end
         return found.end != found.start
 
@@ -177,7 +177,7 @@ class Tail:
         self,
         raw: bytes,
         line: RequestLine,
-        held: Reservation,
+        reservation: Reservation,
         start: Position | None,
         settle: Settle | None = None,
     ) -> None:
@@ -186,14 +186,14 @@ class Tail:
         A defect of ours costs one line; as an end of the process it would meet the same line again for ever.
         """
         try:
-            billed = records.bill(line, held, self._prices)
+            billed = records.bill(line, reservation, self._prices)
             try:
-                (settle or self._settle)(held, billed)
+                (settle or self._settle)(reservation, billed)
             finally:
                 if start is not None:
-                    self._outbox.take(line, held, billed, start)
+                    self._outbox.take(line, reservation, billed, start)
             if settle is None:
-                self._observer.observe(line, held, billed)
+                self._observer.observe(line, reservation, billed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
@@ -206,5 +206,5 @@ class Tail:
             self._log.error("part of the access log is not readable", bytes=length, skipped=self.skipped)
 
 
-def _settled_before(held: Reservation, billed: Bill) -> None:
+def _settled_before(reservation: Reservation, billed: Bill) -> None:
     """By the head, when it was there."""

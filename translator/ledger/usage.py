@@ -60,30 +60,32 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 NOTHING = Tokens(0, 0, 0, 0)
 
 
-def used(line: RequestLine, held: Reservation) -> Tokens:
+def used(line: RequestLine, reservation: Reservation) -> Tokens:
     """What to bill.
 
     A target's own report counts, within reason; what it leaves out is estimated. Without one, a request that
     failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
     sent until it or the target went away, or an operator ended it.
     """
-    if line.usage is not None and not held.asked:
-        tokens = _as_reported(line.usage, line, held)
+    if line.usage is not None and not reservation.asked:
+        tokens = _as_reported(line.usage, line, reservation)
         if tokens is not None:
             return tokens
     facts = NO_FACTS if line.usage is None else answer_facts.read(line.usage)
-    beside = asked.read(held.asked) if held.asked else None
+    beside = asked.read(reservation.asked) if reservation.asked else None
     report = facts.reported
     if report is None or (beside is None and report.prompt is report.completion is report.total is None):
         if report is None and ((line.status >= 400 and not line.cancelled) or not line.target):
             return NOTHING
-        tokens = Tokens(held.prompt, 0, completion_tokens(line, held, facts), 0, estimated=True, tier=facts.tier)
+        tokens = Tokens(
+            reservation.prompt, 0, completion_tokens(line, reservation, facts), 0, estimated=True, tier=facts.tier
+        )
     else:
-        tokens = _billed(report, facts, line, held)
+        tokens = _billed(report, facts, line, reservation)
     return tokens if beside is None else with_units(tokens, beside, facts, line)
 
 
-def _as_reported(text: str, line: RequestLine, held: Reservation) -> Tokens | None:
+def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Tokens | None:
     """Returns what a target reports in the usual form, where its counts agree and need no second look, as those of
     nearly all answers; None for all others. `_billed` would come to the same, in four times the time.
     """
@@ -96,7 +98,7 @@ def _as_reported(text: str, line: RequestLine, held: Reservation) -> Tokens | No
         completion is None
         or prompt + completion != usage.total_tokens
         or prompt > line.bytes_in
-        or completion > (held.stated or facts.text or line.bytes_out)
+        or completion > (reservation.stated or facts.text or line.bytes_out)
     ):
         return None
     cached = reasoning = 0
@@ -111,26 +113,26 @@ def _as_reported(text: str, line: RequestLine, held: Reservation) -> Tokens | No
     return Tokens(prompt, cached, completion, reasoning, tier=facts.tier)
 
 
-def _billed(report: Reported, facts: Facts, line: RequestLine, held: Reservation) -> Tokens:
+def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Reservation) -> Tokens:
     prompt, completion, estimated = report.prompt, report.completion, False
     if prompt is None and completion is None and report.total is not None:
         # Prices differ, so it matters what is which; the completion is what was delivered.
-        completion = min(completion_tokens(line, held, facts), report.total)
+        completion = min(completion_tokens(line, reservation, facts), report.total)
         prompt, estimated = report.total - completion, completion > 0
     elif prompt is None and completion is None:
         prompt = completion = 0  # charged by another unit
     elif prompt is None:
-        prompt, estimated = held.prompt, True
+        prompt, estimated = reservation.prompt, True
     elif completion is None:
-        completion = completion_tokens(line, held, facts)
+        completion = completion_tokens(line, reservation, facts)
         estimated = completion > 0
     assert completion is not None  # noqa: S101 - each case above sets it
     claimed_prompt = claimed_completion = 0
-    if prompt > line.bytes_in and prompt > (most := belief.most_prompt(line, held)):
+    if prompt > line.bytes_in and prompt > (most := belief.most_prompt(line, reservation)):
         claimed_prompt, prompt = prompt, most
     # At least so much is believed of every target, so nearly all claims need no look.
-    if completion > (held.stated or facts.text or line.bytes_out) and completion > (
-        most := belief.most_completion(line, held, facts, report)
+    if completion > (reservation.stated or facts.text or line.bytes_out) and completion > (
+        most := belief.most_completion(line, reservation, facts, report)
     ):
         claimed_completion, completion = completion, most
     cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h

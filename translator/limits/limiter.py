@@ -52,7 +52,7 @@ class Limiter:
         #: Some limit has alerts: what is settled is judged.
         self._watching = False
         self._counters: dict[str, Counter] = {}
-        self._held: dict[str, tuple[Reservation, Places]] = {}
+        self._outstanding: dict[str, tuple[Reservation, Places]] = {}
         #: The counters' ids, in the order in which `_forget_idle` looks at them.
         self._examination: deque[str] = deque()
         #: New counters since `_forget_idle`.
@@ -67,7 +67,7 @@ class Limiter:
     @property
     def outstanding(self) -> int:
         """Reservations that are neither settled nor expired."""
-        return len(self._held)
+        return len(self._outstanding)
 
     @property
     def counters(self) -> int:
@@ -90,10 +90,10 @@ class Limiter:
         help_text = "Alerts that there was no room for until the control plane would have taken them."
         yield Sample(f"{prefix}_alerts_dropped_total", "counter", help_text, self.alerts.dropped)
 
-    def held(self, request_id: str) -> Reservation | None:
-        """The outstanding reservation of a request."""
-        held = self._held.get(request_id)
-        return held[0] if held is not None else None
+    def reservation(self, request_id: str) -> Reservation | None:
+        """Returns the outstanding reservation of a request."""
+        entry = self._outstanding.get(request_id)
+        return entry[0] if entry is not None else None
 
     def applied(self, limits: Sequence[Limit], organisation: str, user: str, tag: str, at: float) -> Applicable:
         """Returns the limits for a request of an end user with a tag (percent-encoded; empty: it has none), where
@@ -140,10 +140,10 @@ class Limiter:
         `limits` are those of which `reservation` has the ids. A request that holds a reservation already keeps
         that one. Of several limits that refuse, the one that renews last is named.
         """
-        if reservation.id in self._held:
+        if reservation.id in self._outstanding:
             return None
         if not limits:
-            self._held[reservation.id] = (reservation, ())
+            self._outstanding[reservation.id] = (reservation, ())
             return None
         at = reservation.at
         needs = (1, reservation.tokens, reservation.cost, 1)
@@ -161,7 +161,7 @@ class Limiter:
             if self._saving is not None:
                 self._saving.keep(counters)
             places = tuple([(found, found.add(needs[found.metric])) for found in counters])
-            self._held[reservation.id] = (reservation, places)
+            self._outstanding[reservation.id] = (reservation, places)
         if self._created:
             self._forget_idle(at)
         return refused
@@ -187,9 +187,11 @@ class Limiter:
                 if limit.alerts and limit.id in counted and found is not None:
                     self.alerts.settled(limit, found)
 
-    def _applied_to(self, held: Reservation, limits: Sequence[Limit]) -> Sequence[Limit]:
+    def _applied_to(self, reservation: Reservation, limits: Sequence[Limit]) -> Sequence[Limit]:
         if any(limit.each for limit in limits):
-            return self.applied(limits, held.organisation, held.user, held.tag, held.at).limits
+            return self.applied(
+                limits, reservation.organisation, reservation.user, reservation.tag, reservation.at
+            ).limits
         return limits
 
     def replay(self, reservation: Reservation) -> None:
@@ -198,9 +200,9 @@ class Limiter:
         Raises:
             LimitError: it has the id of a limit that cannot be, and nothing has changed.
         """
-        if reservation.id not in self._held:
+        if reservation.id not in self._outstanding:
             places = self._add_at(reservation.limits, reservation.tokens, reservation.cost, reservation.at)
-            self._held[reservation.id] = (reservation, places)
+            self._outstanding[reservation.id] = (reservation, places)
 
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
         """Replaces the reserved amounts by those that were used, in the windows in which they were reserved, and
@@ -208,10 +210,10 @@ class Limiter:
 
         False, and nothing changes, if no such reservation is outstanding.
         """
-        held = self._held.pop(request_id, None)
-        if held is None:
+        entry = self._outstanding.pop(request_id, None)
+        if entry is None:
             return False
-        reservation, places = held
+        reservation, places = entry
         if self._saving is not None:
             self._saving.keep(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
@@ -235,10 +237,10 @@ class Limiter:
 
         False, and nothing changes, if it holds no such place.
         """
-        held = self._held.get(request_id)
-        if held is None:
+        entry = self._outstanding.get(request_id)
+        if entry is None:
             return False
-        reservation, places = held
+        reservation, places = entry
         lasting = [found.metric is not _CONCURRENCY for found, _ in places]
         if all(lasting):
             return False
@@ -246,7 +248,7 @@ class Limiter:
             if found.metric is _CONCURRENCY:
                 found.total -= 1
         limits = tuple(compress(reservation.limits, lasting))
-        self._held[request_id] = (
+        self._outstanding[request_id] = (
             msgspec.structs.replace(reservation, limits=limits),
             tuple(compress(places, lasting)),
         )
@@ -254,25 +256,25 @@ class Limiter:
             self.on_freed(reservation.limits)
         return True
 
-    def settle_unknown(self, held: Reservation, tokens: int, cost: int) -> None:
+    def settle_unknown(self, reservation: Reservation, tokens: int, cost: int) -> None:
         """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
-        they still count, of the limits there are now. `held` is what is known of it, without its limits. The
-        caller sees to it that it is counted once.
+        they still count, of the limits there are now. `reservation` is what is known of it, without its limits.
+        The caller sees to it that it is counted once.
         """
-        limits = self._limits_of(held.organisation, held.key, held.route, held.model)
-        limits = self._applied_to(held, limits)
+        limits = self._limits_of(reservation.organisation, reservation.key, reservation.route, reservation.model)
+        limits = self._applied_to(reservation, limits)
         ids = [limit.id for limit in limits if limit.metric is not Metric.CONCURRENCY]
-        self._add_at(ids, tokens, cost, held.at)
+        self._add_at(ids, tokens, cost, reservation.at)
         if self._watching:
-            self._judge_settled(msgspec.structs.replace(held, limits=tuple(ids)))
+            self._judge_settled(msgspec.structs.replace(reservation, limits=tuple(ids)))
 
     def expire(self, request_id: str) -> bool:
         """Takes what was reserved for used, and ends the request's place among the concurrent ones.
 
         False, and nothing changes, if no such reservation is outstanding.
         """
-        held = self._held.get(request_id)
-        return held is not None and self.settle(request_id, held[0].tokens, held[0].cost)
+        entry = self._outstanding.get(request_id)
+        return entry is not None and self.settle(request_id, entry[0].tokens, entry[0].cost)
 
     def remaining(self, limits: Sequence[Limit], at: float) -> tuple[Remaining | None, Remaining | None]:
         """Of the limit on requests and of the one on tokens of which least is left; None where there is none."""
@@ -305,7 +307,7 @@ class Limiter:
     @property
     def reservations(self) -> list[Reservation]:
         """Those outstanding, oldest first."""
-        return [reservation for reservation, _ in self._held.values()]
+        return [reservation for reservation, _ in self._outstanding.values()]
 
     @contextmanager
     def snapshot(self) -> Iterator[Iterator[dict[str, Any]]]:
@@ -313,7 +315,7 @@ class Limiter:
         here may be called; there is one snapshot at a time.
         """
         alerts = {"alerts": self.alerts.state()} if self._watching else {}
-        self._saving = Saving(self._counters, self._held.values(), alerts)
+        self._saving = Saving(self._counters, self._outstanding.values(), alerts)
         try:
             yield self._saving.parts()
         finally:
@@ -340,7 +342,7 @@ class Limiter:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
-        self._held = restored._held
+        self._outstanding = restored._outstanding
         self._values, self._watching = restored._values, restored._watching
 
     def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
@@ -350,7 +352,7 @@ class Limiter:
             if found.metric is Metric.CONCURRENCY:
                 found.total += 1
         places = tuple([(found, found.bucket(step)) for found, step in zip(counters, steps, strict=True)])
-        self._held[reservation.id] = (reservation, places)
+        self._outstanding[reservation.id] = (reservation, places)
 
     def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
         amounts = (1, tokens, cost, 1)

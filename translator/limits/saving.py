@@ -25,12 +25,12 @@ class Saving:
     def __init__(
         self,
         counters: Mapping[str, Counter],
-        held: Iterable[tuple[Reservation, Places]],
+        outstanding: Iterable[tuple[Reservation, Places]],
         beside: Mapping[str, Any] | None = None,
     ) -> None:
         self._beside = beside
         self._names, self._counters = list(counters), list(counters.values())
-        self._held = list(held)
+        self._outstanding = list(outstanding)
         self._kept: dict[Counter, list[int]] = {}
 
     def keep(self, counters: Iterable[Counter]) -> None:
@@ -49,11 +49,11 @@ class Saving:
             part = slice(begin, begin + _PART)
             chosen = zip(self._names[part], self._counters[part], strict=True)
             yield {"money": NANO_USD, "counters": {name: self._state(found) for name, found in chosen}}
-        for begin in range(0, len(self._held), _PART):
-            held = self._held[begin : begin + _PART]
+        for begin in range(0, len(self._outstanding), _PART):
+            chunk = self._outstanding[begin : begin + _PART]
             yield {
                 "money": NANO_USD,
-                "held": [(reserved.fields, [bucket.step for _, bucket in places]) for reserved, places in held],
+                "held": [(reserved.fields, [bucket.step for _, bucket in places]) for reserved, places in chunk],
             }
 
     def _state(self, found: Counter) -> list[int]:

@@ -105,14 +105,14 @@ class RequestHistograms:
         #: Nano-USD by model and provider.
         self.cost: dict[tuple[str, str], int] = {}
 
-    def observe(self, line: RequestLine, held: Reservation, billed: Bill) -> None:
+    def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None:
         """A request that was let through has ended."""
         tokens = billed.tokens
         # Without an estimated output the endpoint has none; a kept answer has no estimate.
-        textless = held.tokens == held.prompt and held.saved < 0
-        key: tuple[Any, ...] = (held.model, line.target, line.status, held.stream, textless)
-        if line.flags or held.asked:
-            key = (*key, line.flags, held.asked[:1])
+        textless = reservation.tokens == reservation.prompt and reservation.saved < 0
+        key: tuple[Any, ...] = (reservation.model, line.target, line.status, reservation.stream, textless)
+        if line.flags or reservation.asked:
+            key = (*key, line.flags, reservation.asked[:1])
         rows = self._rows.get(key)
         if rows is None:
             rows = self._new(key)

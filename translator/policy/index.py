@@ -69,14 +69,14 @@ class Key:
         # Empty would match everything as a pattern; a key without patterns may use nothing.
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
         matches = None if "*" in patterns else re.compile(joined).match
-        held = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
+        limit_set = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
         weight = _WEIGHTS.get(message.priority, _WEIGHTS[policy.PRIORITY_NORMAL])
         return cls(
             message.id,
             message.organisation_id,
             message.expires_at,
             patterns,
-            held,
+            limit_set,
             matches,
             max_price=message.max_price * money.MICRO,
             weight=weight,
@@ -337,9 +337,9 @@ class PolicyIndex:
 
     def put_organisation(self, message: policy.Organisation) -> None:
         self._applicable.clear()
-        held = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
+        limit_set = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
-        self._organisations[message.id] = Organisation(message.id, held, defaults, message.weight or 1)
+        self._organisations[message.id] = Organisation(message.id, limit_set, defaults, message.weight or 1)
 
     def put_key(self, message: policy.Key) -> None:
         self._applicable.clear()

@@ -29,7 +29,7 @@ class Reservations(Protocol):
     def reservations(self) -> list[Reservation]:
         """Oldest first."""
 
-    def held(self, request_id: str) -> Reservation | None: ...
+    def reservation(self, request_id: str) -> Reservation | None: ...
 
 
 class Room(Protocol):
@@ -51,7 +51,7 @@ class Commander(Protocol):
 
 
 class _Running(NamedTuple):
-    held: Reservation
+    reservation: Reservation
     progress: Progress | None
 
 
@@ -104,9 +104,9 @@ class Listings:
         found = []
         for each in progress:
             # A stream may run for longer than its reservation is kept.
-            held = self._reservations.held(each.request_id) or log_context.read(each.log_context)
-            if held is not None:
-                found.append(_Running(held, each))
+            reservation = self._reservations.reservation(each.request_id) or log_context.read(each.log_context)
+            if reservation is not None:
+                found.append(_Running(reservation, each))
         return found
 
     async def _cancel(self, request_id: str) -> admin.RunningRequest | None:
@@ -117,25 +117,25 @@ class Listings:
         progress = await self._commander.cancel(request_id)
         if progress is None:
             return None
-        held = self._reservations.held(request_id) or log_context.read(progress.log_context)
-        return self._shown(_Running(held, progress)) if held is not None else None
+        reservation = self._reservations.reservation(request_id) or log_context.read(progress.log_context)
+        return self._shown(_Running(reservation, progress)) if reservation is not None else None
 
     def _shown(self, running: _Running) -> admin.RunningRequest:
-        held, progress = running
+        reservation, progress = running
         shown = admin.RunningRequest(
-            id=held.id,
+            id=reservation.id,
             state=_RUNNING,
-            organisation=held.organisation,
-            key_id=held.key,
-            model=held.model,
-            stream=held.stream,
-            end_user=decoded(held.user),
-            tag=decoded(held.tag),
-            started_at_us=round(held.at * _MICRO),
-            elapsed_us=max(0, round((self._clock() - held.at) * _MICRO)),
-            reserved_prompt_tokens=held.prompt,
-            reserved_completion_tokens=max(0, held.tokens - held.prompt),
-            reserved_cost_nano_usd=held.cost,
+            organisation=reservation.organisation,
+            key_id=reservation.key,
+            model=reservation.model,
+            stream=reservation.stream,
+            end_user=decoded(reservation.user),
+            tag=decoded(reservation.tag),
+            started_at_us=round(reservation.at * _MICRO),
+            elapsed_us=max(0, round((self._clock() - reservation.at) * _MICRO)),
+            reserved_prompt_tokens=reservation.prompt,
+            reserved_completion_tokens=max(0, reservation.tokens - reservation.prompt),
+            reserved_cost_nano_usd=reservation.cost,
             translator=self._name,
         )
         if progress is not None:
@@ -163,18 +163,18 @@ class Listings:
 
 
 def _is_wanted(wanted: pb.Listing, running: _Running) -> bool:
-    held, filter_ = running.held, wanted.filter
+    reservation, filter_ = running.reservation, wanted.filter
     return (
-        held.id.startswith(wanted.id_prefix)
-        and filter_.organisation in {"", held.organisation}
-        and filter_.key_id in {"", held.key}
-        and filter_.model in {"", held.model}
+        reservation.id.startswith(wanted.id_prefix)
+        and filter_.organisation in {"", reservation.organisation}
+        and filter_.key_id in {"", reservation.key}
+        and filter_.model in {"", reservation.model}
         and (
             not filter_.target_id
             or (running.progress is not None and filter_.target_id == running.progress.target)
         )
-        and (not filter_.tag or filter_.tag == decoded(held.tag))
-        and (not filter_.end_user or filter_.end_user == decoded(held.user))
+        and (not filter_.tag or filter_.tag == decoded(reservation.tag))
+        and (not filter_.end_user or filter_.end_user == decoded(reservation.user))
     )
 
 

@@ -44,7 +44,9 @@ class Edge:
         self.limiter = Limiter(self.store.limits_by_id)
         self.kept = MemoryStore(clock=lambda: self.now)
         self.gate = CacheGate(
-            Stores(structlog.get_logger(), self.kept), lambda held, passed: held.tokens, lambda: self.now
+            Stores(structlog.get_logger(), self.kept),
+            lambda reservation, passed: reservation.tokens,
+            lambda: self.now,
         )
         meter = Meter(self.store, self.limiter, clock=lambda: self.now)
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, cache=self.gate)

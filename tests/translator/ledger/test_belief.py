@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger import belief, records
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import parse
@@ -24,11 +24,11 @@ def billed(
 ) -> Tokens:
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, **line.pop("more", {})}
     facts = {"usage": usage, "text": text} if text else {"usage": usage}
-    made = held("r", **({"prompt": 20} | (reserved or {})))
+    made = reservation("r", **({"prompt": 20} | (reserved or {})))
     parsed = parse(request_line("r", made, usage=json.dumps(facts), **({"bytes_in": 80} | line)).rstrip())
     assert parsed is not None
-    assert parsed.held is not None
-    return used(parsed, parsed.held)
+    assert parsed.reservation is not None
+    return used(parsed, parsed.reservation)
 
 
 def test_a_claim_beyond_reason_is_capped_and_kept() -> None:
@@ -47,7 +47,7 @@ _COUNTS = st.one_of(st.integers(0, 300), st.integers(0, 1 << 40))
 def test_what_is_billed_without_a_look_is_believed(
     stated: int, text: int, bytes_out: int, bytes_in: int, duration_ms: int, apart: int
 ) -> None:
-    made = held("r", stated=stated)
+    made = reservation("r", stated=stated)
     line = parse(request_line("r", bytes_in=bytes_in, bytes_out=bytes_out, duration_ms=duration_ms).rstrip())
     assert line is not None
     most = belief.most_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
@@ -123,7 +123,7 @@ def test_parts_of_what_is_capped_are_no_more_than_the_whole() -> None:
 
 
 def test_a_total_alone_is_capped_as_well() -> None:
-    made = held("r", prompt=20)
+    made = reservation("r", prompt=20)
     usage = json.dumps({"usage": {"total_tokens": CLAIM}, "text": 400})
     parsed = parse(request_line("r", made, usage=usage, bytes_in=80).rstrip())
     assert parsed is not None
@@ -133,7 +133,7 @@ def test_a_total_alone_is_capped_as_well() -> None:
 
 
 def test_a_node_earns_by_what_is_believed() -> None:
-    made = held("r", prompt=20, stated=100)
+    made = reservation("r", prompt=20, stated=100)
     usage = json.dumps({"usage": {"prompt_tokens": CLAIM, "completion_tokens": CLAIM}, "text": 400})
     node = "node-1 1000000 2000000"
     line = parse(request_line("r", made, usage=usage, bytes_in=80, node=node, target="nodes/m").rstrip())

@@ -7,7 +7,7 @@ import json
 from hypothesis import example, given, settings, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator import money
 from translator.ledger import bounds, records
 from translator.ledger.lines import parse
@@ -47,9 +47,9 @@ def book() -> PriceBook:
 def refused(line: bytes) -> list[str]:
     """What the control plane would say of the record, if the line gives one."""
     found = parse(line)
-    if found is None or found.held is None:
+    if found is None or found.reservation is None:
         return []
-    made = records.record(found, found.held, records.bill(found, found.held, book()))
+    made = records.record(found, found.reservation, records.bill(found, found.reservation, book()))
     return [f"{each.field}: {each.reason}" for each in checking.sort_out([made]).refused]
 
 
@@ -87,7 +87,7 @@ def test_a_node_at_the_highest_price_with_an_absurd_claim_earns_what_is_believed
     usage = json.dumps({"prompt_tokens": 2 * 10**9, "completion_tokens": 2 * 10**9})
     line = parse(request_line("r", node=f"nd-1 {10**12} {10**12}", usage=usage).rstrip())
     assert line is not None
-    made = records.record(line, held("r"), records.bill(line, held("r"), book()))
+    made = records.record(line, reservation("r"), records.bill(line, reservation("r"), book()))
     assert made.capped
     assert made.earned_nano_usd <= money.MOST
     assert made.prompt_tokens + made.completion_tokens < 10_000
@@ -98,7 +98,10 @@ def test_a_targets_text_that_is_not_utf_8_costs_no_line() -> None:
     line = request_line("r", usage='{"prompt_tokens":10,"x":"@"}').rstrip().replace(b"@", b"\xff\xfe")
     found = parse(line)
     assert found is not None
-    assert (found.held, records.bill(found, held("r"), PriceBook()).tokens.prompt) == (held("r"), 10)
+    assert (found.reservation, records.bill(found, reservation("r"), PriceBook()).tokens.prompt) == (
+        reservation("r"),
+        10,
+    )
 
 
 def test_the_bounds_are_the_control_planes_or_lower() -> None:
@@ -109,7 +112,7 @@ def test_the_bounds_are_the_control_planes_or_lower() -> None:
 
 @given(usage=USAGE, asked=st.sampled_from(["", "i2:1024x1024:", "t5000", "r3"]))
 def test_a_plain_record_has_nothing_that_a_reader_skips(usage: dict[str, object], asked: str) -> None:
-    reserved = held("r", asked=asked)
+    reserved = reservation("r", asked=asked)
     line = parse(request_line("r", reserved, usage=json.dumps(usage)).rstrip())
     assert line is not None
     made = records.record(line, reserved, records.bill(line, reserved, book()))

@@ -17,7 +17,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
 from tests.translator.ledger.test_prices import FULL
-from tests.translator.ledger.writing import EnvoyLog, held, request_line
+from tests.translator.ledger.writing import EnvoyLog, request_line, reservation
 from translator.ledger import outbox, quarantine
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
@@ -274,7 +274,7 @@ async def test_a_line_of_a_lost_reservation_counts(tmp_path: Path, log: EnvoyLog
     async with running(tmp_path, limiter):
         log.write(
             request_line("refused", note=None, status=429, usage=None)
-            + request_line("a", held("a", at=time.time()))
+            + request_line("a", reservation("a", at=time.time()))
         )
         await collector.until({"a"})
     assert used(limiter)[:2] == [1, 15]

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from hypothesis import example, given, strategies as st
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger import lines
 from translator.ledger.lines import RequestLine, decoded, parse
 from xds_server.resources import access_log
@@ -29,7 +29,7 @@ def test_a_line_in_numbers_and_the_same_in_text() -> None:
     plain = request(flags="DC,UT", events="7:900")
     line = request(flags="DC,UT", events="7:900", status="200", bytes_out="800", attempts="1", v="2")
     assert plain == line
-    assert (line.held, line.flags, line.events, line.event_bytes) == (held("r1"), "DC,UT", 7, 900)
+    assert (line.reservation, line.flags, line.events, line.event_bytes) == (reservation("r1"), "DC,UT", 7, 900)
     assert (line.status, line.bytes_in, line.bytes_out, line.attempts) == (200, 300, 800, 1)
     assert (line.first_byte_us, line.duration_ms) == (1000, 2)
 
@@ -37,7 +37,7 @@ def test_a_line_in_numbers_and_the_same_in_text() -> None:
 @pytest.mark.parametrize("absent", [None, "-", "", "x", -1, [], {}, 1 << 60])
 def test_what_is_absent_or_nonsense_is_nothing(absent: object) -> None:
     line = request(note=absent, events=absent, status=absent, duration_ms=absent)
-    assert (line.held, line.events, line.status, line.duration_ms) == (None, None, 0, 0)
+    assert (line.reservation, line.events, line.status, line.duration_ms) == (None, None, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_torn_line_does_not_take_the_next_one_with_it() -> None:
     for cut, whole in product((1, 5, 60, len(second) - 1), (second, reordered)):
         line = parse(second[:cut].replace(b"second", b"first") + whole)
         assert line is not None
-        assert line.held is not None
-        assert line.held.id == "second"
+        assert line.reservation is not None
+        assert line.reservation.id == "second"
 
 
 def test_percent_encoded() -> None:

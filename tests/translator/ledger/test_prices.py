@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from tests.translator.ledger.writing import START, held, request_line
+from tests.translator.ledger.writing import START, request_line, reservation
 from translator import money
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, parse
@@ -26,7 +26,7 @@ def line(**fields: object) -> RequestLine:
 
 
 def bill(book: PriceBook, **fields: object) -> records.Bill:
-    return records.bill(line(**fields), held("r"), book)
+    return records.bill(line(**fields), reservation("r"), book)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_bill() -> None:
 def test_record() -> None:
     made = records.record(
         line(node="nd-1 1000000 2500000", first_byte_us="7"),
-        held("r", user="u%201", tag="t%2F", stream=True),
+        reservation("r", user="u%201", tag="t%2F", stream=True),
         bill(PriceBook()),
     )
     assert (made.id, made.format, made.started_at_us) == ("r", 1, START * 1_000_000 + 250)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger.lines import parse
 from translator.ledger.usage import NOTHING, used
 
@@ -17,12 +17,12 @@ IMAGE_BYTES = 2_000_000
 
 def billed(asked: str, facts: dict[str, Any] | None, *, stream: bool = False, **line: Any) -> dict[str, Any]:
     """The fields that are not 0."""
-    made = held("r", asked=asked, stream=stream)
+    made = reservation("r", asked=asked, stream=stream)
     usage = None if facts is None else json.dumps(facts)
     parsed = parse(request_line("r", made, usage=usage, **line).rstrip())
     assert parsed is not None
-    assert parsed.held is not None
-    return {name: value for name, value in asdict(used(parsed, parsed.held)).items() if value}
+    assert parsed.reservation is not None
+    return {name: value for name, value in asdict(used(parsed, parsed.reservation)).items() if value}
 
 
 def reported(usage: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_speech() -> None:
     ],
 )
 def test_a_rerank(asked: str, facts: dict[str, Any], expected: dict[str, Any]) -> None:
-    made = held("r", asked=asked, tokens=12)
+    made = reservation("r", asked=asked, tokens=12)
     parsed = parse(request_line("r", made, usage=json.dumps(facts)).rstrip())
     assert parsed is not None
     assert {name: value for name, value in asdict(used(parsed, made)).items() if value} == expected
@@ -124,15 +124,15 @@ def test_a_rerank(asked: str, facts: dict[str, Any], expected: dict[str, Any]) -
 
 @pytest.mark.parametrize("asked", ["i1::", "s5:", "t5", "r5"])
 def test_what_failed_costs_nothing(asked: str) -> None:
-    parsed = parse(request_line("r", held("r", asked=asked), usage=None, status=502).rstrip())
+    parsed = parse(request_line("r", reservation("r", asked=asked), usage=None, status=502).rstrip())
     assert parsed is not None
-    assert parsed.held is not None
-    assert used(parsed, parsed.held) is NOTHING
+    assert parsed.reservation is not None
+    assert used(parsed, parsed.reservation) is NOTHING
 
 
 @pytest.mark.parametrize(("stream", "completion"), [(False, 300), (True, 40)])
 def test_a_compressed_answer_is_estimated_by_its_bytes(stream: bool, completion: int) -> None:
-    made = held("r", stream=stream)
+    made = reservation("r", stream=stream)
     line = request_line("r", made, usage='{"usage":null,"coding":"gzip"}', bytes_out=650, events="0:0").rstrip()
     parsed = parse(line)
     assert parsed is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.translator.ledger.writing import held, request_line
+from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.usage import NOTHING, Tokens, used
 
@@ -16,7 +16,7 @@ def tokens_of(stream: bool = False, reserved: int = 100, **fields: object) -> To
         fields["usage"] = json.dumps(fields["usage"])
     line = parse(request_line("r", **fields).rstrip())
     assert type(line) is RequestLine
-    return used(line, held("r", stream=stream, tokens=reserved))
+    return used(line, reservation("r", stream=stream, tokens=reserved))
 
 
 def test_a_report_counts_whatever_became_of_the_request() -> None:

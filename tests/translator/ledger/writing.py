@@ -16,7 +16,7 @@ from translator.limits import Reservation
 START = 1_790_000_000
 
 
-def held(request_id: str, **fields: object) -> Reservation:
+def reservation(request_id: str, **fields: object) -> Reservation:
     """A reservation of 100 tokens, 12 of them the prompt's, and 500,000 nano-USD, changed by `fields`."""
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
     made = Reservation(request_id, START + 0.00025, *whose, 100, 500_000, 12, stream=False, user="", tag="")
@@ -24,8 +24,10 @@ def held(request_id: str, **fields: object) -> Reservation:
 
 
 def request_line(request_id: str, reserved: Reservation | None = None, **fields: object) -> bytes:
-    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of what `held` gives."""
-    reserved = reserved or held(request_id)
+    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of what `reservation`
+    gives.
+    """
+    reserved = reserved or reservation(request_id)
     line: dict[str, Any] = {
         "v": 2,
         "note": log_context.written(reserved, reserved.model),

@@ -232,7 +232,7 @@ def test_a_request_that_is_asked_about_twice_is_reserved_once() -> None:
     assert reserve(engine, "a", [tokens], tokens=10) is None
     assert reserve(engine, "a", [tokens], tokens=10) is None
     assert taken(engine, tokens, NOW) == 10
-    held = engine.held("a")
+    held = engine.reservation("a")
     assert held is not None
     assert held.tokens == 10
 

@@ -38,9 +38,11 @@ def ended(
     duration_ms: int = 1_200,
     first_byte_us: int = 200_000,
 ) -> None:
-    held = Reservation("id", 1.0, "org", "key", "rt", model, reserved, 0, 12, stream, "", "", asked=asked)
-    line = RequestLine(held, target, "", "", 1, status, flags, 10, 10, first_byte_us, duration_ms, None, None, 0)
-    into.observe(line, held, Bill(Tokens(12 if completion else 0, 0, completion, 0), cost, 1))
+    reservation = Reservation("id", 1.0, "org", "key", "rt", model, reserved, 0, 12, stream, "", "", asked=asked)
+    line = RequestLine(
+        reservation, target, "", "", 1, status, flags, 10, 10, first_byte_us, duration_ms, None, None, 0
+    )
+    into.observe(line, reservation, Bill(Tokens(12 if completion else 0, 0, completion, 0), cost, 1))
 
 
 async def scraped(of: RequestHistograms) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -32,14 +32,14 @@ def reservation(id_: str, at: float = NOW - 3, **more: Any) -> Reservation:
 class Gateway:
     """What is known of the requests; `envoy` is what Envoy tells, None where it is silent."""
 
-    def __init__(self, *held: Reservation, envoy: Sequence[Progress] | None = None) -> None:
-        self.reservations = list(held)
+    def __init__(self, *reservation: Reservation, envoy: Sequence[Progress] | None = None) -> None:
+        self.reservations = list(reservation)
         self.envoy = envoy
         self.waiting: list[tuple[str, float, Prospect]] = []
         self.cancelled: list[str] = []
         self.listings = Listings("edge", self, self, self, lambda: NOW)
 
-    def held(self, request_id: str) -> Reservation | None:
+    def reservation(self, request_id: str) -> Reservation | None:
         return next((each for each in self.reservations if each.id == request_id), None)
 
     async def report(self) -> Sequence[Progress] | None:
@@ -68,8 +68,8 @@ class Gateway:
         return await self.listings.answer(pb.AttendResponse(number=7, list=listing))
 
 
-def running(held: Reservation, attempts: int = 1, events: int = 0, target: str = "a/gpt") -> Progress:
-    return Progress(attempts, events, 9 * events, target, log_context.written(held, "gpt"))
+def running(reservation: Reservation, attempts: int = 1, events: int = 0, target: str = "a/gpt") -> Progress:
+    return Progress(attempts, events, 9 * events, target, log_context.written(reservation, "gpt"))
 
 
 async def test_everything_about_one() -> None:
