@@ -15,9 +15,9 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.authorise import Authoriser
+from translator.cache.answer_cost import AnswerCost
 from translator.cache.gate import CacheGate
 from translator.cache.stores import Stores
-from translator.cache.worth import Worth
 from translator.checks.session import PROTOCOL, CheckSession
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
@@ -71,7 +71,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
 
     policy.on_change = changed
     elsewhere = ReadingPool(log)
-    cache = CacheGate(Stores(log), Worth(prices).of)
+    cache = CacheGate(Stores(log), AnswerCost(prices).of)
     stored = Responses(settings.state_dir / "responses", log)
     authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored, waiting=waiting)
     elsewhere.on_abandoned = authoriser.charge

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import msgspec
 
 from translator import affinity, credentials, endpoints, multipart, prefix, responses, unserved
-from translator.cache.answers import Kept
-from translator.cache.gate import Asked, CacheGate
-from translator.cache.key import Asker
+from translator.cache.answers import CachedAnswer
+from translator.cache.gate import CacheGate, Lookup
+from translator.cache.key import Requester
 from translator.checks.frames import Admitted, Allowed, Answered, Copied
 from translator.checks.waits import Waits
 from translator.conversation import digest
@@ -276,9 +276,9 @@ class Authoriser:
         request_id = _id(request.headers)
         request.headers[b"x-request-id"] = request_id.encode()
 
-        def from_kept(kept: Kept, content_type: str, content: bytes) -> Answered:
+        def from_cached(cached: CachedAnswer, content_type: str, content: bytes) -> Answered:
             answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
-            self._meter.reserve_kept(request_id, request.headers, facts, key, route, answered, kept.saved)
+            self._meter.reserve_cached(request_id, request.headers, facts, key, route, answered, cached.saved)
             return answered
 
         def again() -> None:
@@ -289,15 +289,15 @@ class Authoriser:
             return self._join(request, key, facts, route, endpoint, attempt)
 
         return cache.decide(
-            Asked(
+            Lookup(
                 request,
                 request_id,
-                Asker(key.organisation_id, key.id, route.id),
+                Requester(key.organisation_id, key.id, route.id),
                 route.cache,
                 endpoint,
                 body,
                 fresh=lambda: self._forward_in_turn(request, key, facts, route),
-                from_kept=from_kept,
+                from_cached=from_cached,
                 reservation=lambda: self._meter.reservation(request_id),
                 again=again,
                 join=join if route.queue is not None and self._waiting is not None else None,

@@ -119,7 +119,7 @@ class Meter:
             allowed.end = request_id
         allowed.log_context = log_context.written(reservation, route.shown)
 
-    def reserve_kept(  # noqa: PLR0917 - as `reserve`
+    def reserve_cached(  # noqa: PLR0917 - as `reserve`
         self,
         request_id: str,
         asked: Mapping[bytes, bytes],

@@ -26,7 +26,7 @@ _DONE = b"[DONE]"
 _TEXTS = frozenset({CHAT, "/v1/completions"})
 
 
-class Kept(msgspec.Struct, array_like=True, gc=False):
+class CachedAnswer(msgspec.Struct, array_like=True, gc=False):
     """An answer. `usage` is the event that reports a stream's usage, which `body` is without, or empty. `at` and
     `until` are Unix seconds, `saved` nano-USD.
     """
@@ -45,7 +45,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
         return len(self.body) + len(self.usage) + len(self.content_type) + _OVERHEAD
 
 
-def keep(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
+def cacheable(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
     """Returns the answer to be kept, without its times; None if it must not be."""
     if not passed.body or len(passed.body) > LONGEST:
         return None
@@ -58,20 +58,20 @@ def keep(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
         return None
     if path in _TEXTS | {RESPONSES} and kind != "application/json":
         return None
-    return Kept(False, passed.content_type, passed.body, b"", 0, 0, 0)
+    return CachedAnswer(False, passed.content_type, passed.body, b"", 0, 0, 0)
 
 
-def given(kept: Kept, wanted: Wanted) -> tuple[str, bytes] | None:
+def rendered(cached: CachedAnswer, wanted: Wanted) -> tuple[str, bytes] | None:
     """Returns content-type and body for who wants the answer, or None if it cannot be had in that form."""
-    if kept.streams == wanted.streams:
-        return kept.content_type, chat.with_usage(kept.body, kept.usage) if wanted.usage else kept.body
-    if not wanted.convertible or len(kept.body) > _LONGEST_CONVERTED:
+    if cached.streams == wanted.streams:
+        return cached.content_type, chat.with_usage(cached.body, cached.usage) if wanted.usage else cached.body
+    if not wanted.convertible or len(cached.body) > _LONGEST_CONVERTED:
         return None
     if wanted.streams:
-        body, usage = chat.stream_of(kept.body)
+        body, usage = chat.stream_of(cached.body)
         made = EVENTS, chat.with_usage(body, usage) if wanted.usage else body
     else:
-        plain = chat.plain_of(kept.body, kept.usage)
+        plain = chat.plain_of(cached.body, cached.usage)
         if plain is None:
             return None
         made = "application/json", plain
@@ -108,8 +108,8 @@ def events(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def _stream(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
-    kept: list[bytes] = []
+def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
+    cached: list[bytes] = []
     usage, finished, first = b"", False, None
     choices = chat.Choices()
     for event, data in events(passed.body):
@@ -117,7 +117,7 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
             continue  # a comment, to keep the connection open
         if data.strip() == _DONE:
             finished = True
-            kept.append(b"data: [DONE]\n\n")
+            cached.append(b"data: [DONE]\n\n")
             continue
         try:
             values = orjson.loads(data)
@@ -133,12 +133,12 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> Kept | None:
             return None
         if str(values.get("type", "")).endswith(".completed"):
             finished = True
-        kept.append(event)
+        cached.append(event)
     if not finished or (path in _TEXTS and not choices.finished):
         return None
     if path == CHAT and not usage:
         usage = chat.usage_event(first or {}, _report(passed.report))
-    return Kept(True, EVENTS, b"".join(kept), usage, 0, 0, 0)
+    return CachedAnswer(True, EVENTS, b"".join(cached), usage, 0, 0, 0)
 
 
 def _report(report: bytes) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 from translator.cache.key import Rule, Wanted
 from translator.limits import Reservation
 
@@ -18,17 +18,17 @@ _MOST = 20_000
 _LONGEST = 3_600.0
 
 
-class Landed(Enum):
+class FlightResult(Enum):
     """How an answer ended."""
 
-    KEPT = auto()
+    CACHED = auto()
     CUT = auto()  # its client left: somebody else may fetch it
     FAILED = auto()  # it is none that could be kept
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """The request with the id `token` fetches what is `wanted` through `route`. `path` is the endpoint's. `kept`
+    """The request with the id `token` fetches what is `wanted` through `route`. `path` is the endpoint's. `cached`
     is the answer, where it landed as one that may be kept.
     """
 
@@ -39,11 +39,11 @@ class Flight:
     path: str
     reservation: Reservation | None
     begun: float
-    waiting: list[asyncio.Future[Landed]] = field(default_factory=list)
-    kept: Kept | None = None
-    how: Landed | None = None
+    waiting: list[asyncio.Future[FlightResult]] = field(default_factory=list)
+    cached: CachedAnswer | None = None
+    how: FlightResult | None = None
 
-    def land(self, how: Landed) -> None:
+    def land(self, how: FlightResult) -> None:
         """Wakes all that wait."""
         self.how = how
         for future in self.waiting:
@@ -51,16 +51,16 @@ class Flight:
                 future.set_result(how)
         self.waiting.clear()
 
-    async def wait(self, seconds: float) -> Landed:
+    async def wait(self, seconds: float) -> FlightResult:
         """Waits until it has landed, but for so long only."""
         if self.how is not None:
             return self.how  # before this one began to wait
-        future: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[FlightResult] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         try:
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            return Landed.FAILED
+            return FlightResult.FAILED
         finally:
             if future in self.waiting:
                 self.waiting.remove(future)
@@ -101,7 +101,7 @@ class Flights:
         """Takes out a flight whose answer has come, or will not. It leads until it has `landed`."""
         return self._by_token.pop(token, None)
 
-    def landed(self, flight: Flight, how: Landed) -> None:
+    def landed(self, flight: Flight, how: FlightResult) -> None:
         """A flight that was taken out leads no longer, and all that wait for it are woken."""
         if self._leading.get(flight.wanted.key) is flight:
             del self._leading[flight.wanted.key]
@@ -111,7 +111,7 @@ class Flights:
         for token in self._old(now):
             flight = self.end(token)
             if flight is not None:
-                self.landed(flight, Landed.FAILED)
+                self.landed(flight, FlightResult.FAILED)
 
     def _old(self, now: float) -> Iterator[str]:
         while self._by_token:

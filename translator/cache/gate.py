@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 
 from translator.cache import answers
-from translator.cache.answers import Kept
-from translator.cache.flights import Flight, Flights, Landed
-from translator.cache.key import Asker, Rule, Wanted, wanted as wanted_by
+from translator.cache.answers import CachedAnswer
+from translator.cache.flights import Flight, FlightResult, Flights
+from translator.cache.key import Requester, Rule, Wanted, wanted as wanted_by
 from translator.cache.memory import MemoryStore
 from translator.cache.stores import Store, Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
@@ -35,8 +35,8 @@ _LIGHT = 32 * 1024
 
 
 @dataclass(slots=True)
-class Asked:
-    """A request, and what may become of it: `fresh` sends it to a target, and `from_kept` answers it.
+class Lookup:
+    """A request, and what may become of it: `fresh` sends it to a target, and `from_cached` answers it.
     `reservation` returns what it has reserved. `again` raises Refusal if the client may no longer ask, after it
     had to wait.
 
@@ -46,51 +46,51 @@ class Asked:
 
     request: Request
     id: str
-    asker: Asker
+    requester: Requester
     rule: Rule
     endpoint: Endpoint
     body: bytes
     fresh: Callable[[], Allowed]
-    from_kept: Callable[[Kept, str, bytes], Answered]
+    from_cached: Callable[[CachedAnswer, str, bytes], Answered]
     reservation: Callable[[], Reservation | None]
     again: Callable[[], object]
     join: Callable[[Callable[[Callable[[], Allowed]], Decision]], Waits[Answered | Exception]] | None = None
 
 
 class CacheGate:
-    """`worth` says what an answer cost, in nano-USD. `clock` gives Unix seconds."""
+    """`cost_of` says what an answer cost, in nano-USD. `clock` gives Unix seconds."""
 
     def __init__(
         self,
         stores: Stores,
-        worth: Callable[[Reservation, Passed], int] = lambda _, __: 0,
+        cost_of: Callable[[Reservation, Passed], int] = lambda _, __: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stores = stores
-        self._worth = worth
+        self._cost_of = cost_of
         self._clock = clock
         self._flights = Flights()
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("hit", "miss", "stored", "bypass", "waited", "kept", "not_kept"), 0)
 
-    def decide(self, asked: Asked) -> Decision | Coroutine[object, object, Decision]:
+    def decide(self, lookup: Lookup) -> Decision | Coroutine[object, object, Decision]:
         """Returns what Envoy does with the request, at once unless the store has to be waited for.
 
         Raises:
             Refusal: the client's answer.
         """
-        control = asked.request.headers.get(b"cache-control", b"").lower()
+        control = lookup.request.headers.get(b"cache-control", b"").lower()
         wanted = None
-        if asked.body and b"no-store" not in control:
-            wanted = wanted_by(asked.asker, asked.rule, asked.endpoint, asked.request.target, asked.body)
+        if lookup.body and b"no-store" not in control:
+            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, lookup.request.target, lookup.body)
         if wanted is None:
-            return self._in_turn(asked, lambda forward: self._with_outcome(forward(), "bypass"))
+            return self._in_turn(lookup, lambda forward: self._with_outcome(forward(), "bypass"))
         if b"no-cache" in control:
-            return self._in_turn(asked, lambda forward: self._fetch(asked, wanted, "stored", forward))
-        found = _find(self._stores.of(asked.rule), wanted)
-        if found is None or isinstance(found, Kept):
-            return self._with(asked, wanted, found)
-        return self._eventually(asked, wanted, found)
+            return self._in_turn(lookup, lambda forward: self._fetch(lookup, wanted, "stored", forward))
+        found = _find(self._stores.of(lookup.rule), wanted)
+        if found is None or isinstance(found, CachedAnswer):
+            return self._with(lookup, wanted, found)
+        return self._eventually(lookup, wanted, found)
 
     def copied(self, copy: Copied) -> None:
         """Takes in what Envoy's module tells of an answer that it was to copy. The token may be unknown."""
@@ -99,9 +99,9 @@ class CacheGate:
             return
         if copy.passed is None:
             self._counts["not_kept"] += 1
-            self._flights.landed(flight, Landed.CUT if copy.cut else Landed.FAILED)
+            self._flights.landed(flight, FlightResult.CUT if copy.cut else FlightResult.FAILED)
         elif len(copy.passed.body) <= _LIGHT:
-            self._take(flight, copy.passed, answers.keep(copy.passed, flight.wanted, flight.path))
+            self._take(flight, copy.passed, answers.cacheable(copy.passed, flight.wanted, flight.path))
         else:
             self._start(self._look_and_take(flight, copy.passed))
 
@@ -122,55 +122,57 @@ class CacheGate:
             task.cancel()
         await self._stores.close()
 
-    async def _eventually(self, asked: Asked, wanted: Wanted, finding: Awaitable[Kept | None]) -> Decision:
-        return self._with(asked, wanted, await finding)
+    async def _eventually(
+        self, lookup: Lookup, wanted: Wanted, finding: Awaitable[CachedAnswer | None]
+    ) -> Decision:
+        return self._with(lookup, wanted, await finding)
 
-    def _with(self, asked: Asked, wanted: Wanted, found: Kept | None) -> Decision:
+    def _with(self, lookup: Lookup, wanted: Wanted, found: CachedAnswer | None) -> Decision:
         """Returns what becomes of the request for which `found` is kept."""
-        served = self._serve(asked, wanted, found) if found is not None else None
+        served = self._serve(lookup, wanted, found) if found is not None else None
         if served is not None:
             return served
-        return self._go(asked, wanted)
+        return self._go(lookup, wanted)
 
-    def _go(self, asked: Asked, wanted: Wanted) -> Decision:
+    def _go(self, lookup: Lookup, wanted: Wanted) -> Decision:
         """Lets the request wait for an identical one, or sends it to a target."""
 
         def attempt(forward: Callable[[], Allowed]) -> Decision:
-            leading = self._leading(asked, wanted)
+            leading = self._leading(lookup, wanted)
             if leading is not None:
-                return self._wait(asked, wanted, leading)
-            store = self._stores.of(asked.rule)
-            if forward is not asked.fresh and isinstance(store, MemoryStore):
+                return self._wait(lookup, wanted, leading)
+            store = self._stores.of(lookup.rule)
+            if forward is not lookup.fresh and isinstance(store, MemoryStore):
                 # It has waited: its answer may be kept by now. A store elsewhere is not asked again.
                 found = _find(store, wanted)
-                served = self._serve(asked, wanted, found) if isinstance(found, Kept) else None
+                served = self._serve(lookup, wanted, found) if isinstance(found, CachedAnswer) else None
                 if served is not None:
                     return served
-            return self._fetch(asked, wanted, "miss", forward)
+            return self._fetch(lookup, wanted, "miss", forward)
 
-        return self._in_turn(asked, attempt)
+        return self._in_turn(lookup, attempt)
 
-    def _in_turn(self, asked: Asked, attempt: Callable[[Callable[[], Allowed]], Decision]) -> Decision:
+    def _in_turn(self, lookup: Lookup, attempt: Callable[[Callable[[], Allowed]], Decision]) -> Decision:
         """Makes the attempt; where there is no place for the request, when its turn comes."""
         try:
-            return attempt(asked.fresh)
+            return attempt(lookup.fresh)
         except NoPlace:
-            if asked.join is None:
+            if lookup.join is None:
                 raise
-            asked.body = b""  # it may wait for long
-            return asked.join(attempt)
+            lookup.body = b""  # it may wait for long
+            return lookup.join(attempt)
 
-    def _leading(self, asked: Asked, wanted: Wanted) -> Flight | None:
+    def _leading(self, lookup: Lookup, wanted: Wanted) -> Flight | None:
         """Returns the identical request that runs, unless it is this one, about which Envoy asks again."""
         leading = self._flights.leading(wanted)
-        return leading if leading is not None and leading.token != asked.id else None
+        return leading if leading is not None and leading.token != lookup.id else None
 
-    def _wait(self, asked: Asked, wanted: Wanted, leading: Flight) -> Waits[Answered | Exception]:
+    def _wait(self, lookup: Lookup, wanted: Wanted, leading: Flight) -> Waits[Answered | Exception]:
         following: list[asyncio.Task[None]] = []
         in_line: list[Waits[Answered | Exception]] = []
 
         def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
-            following.append(self._start(self._follow_and_tell(asked, wanted, leading, done, in_line)))
+            following.append(self._start(self._follow_and_tell(lookup, wanted, leading, done, in_line)))
 
         def cancel() -> None:
             for task in following:
@@ -178,18 +180,18 @@ class CacheGate:
             for waits in in_line:
                 waits.cancel()
 
-        return Waits(Queued(_LONGEST_WAIT, asked.asker.key), start, cancel)
+        return Waits(Queued(_LONGEST_WAIT, lookup.requester.key), start, cancel)
 
     async def _follow_and_tell(
         self,
-        asked: Asked,
+        lookup: Lookup,
         wanted: Wanted,
         leading: Flight,
         done: Callable[[Allowed | Answered | Exception], None],
         in_line: list[Waits[Answered | Exception]],
     ) -> None:
         try:
-            outcome = await self._follow(asked, wanted, leading)
+            outcome = await self._follow(lookup, wanted, leading)
         except Exception as error:  # noqa: BLE001 - it is this request's answer
             done(error)
         else:
@@ -199,44 +201,44 @@ class CacheGate:
             else:
                 done(outcome)
 
-    async def _follow(self, asked: Asked, wanted: Wanted, leading: Flight | None) -> Decision:
+    async def _follow(self, lookup: Lookup, wanted: Wanted, leading: Flight | None) -> Decision:
         """Waits for the identical request, and for the next one where the client of that has left."""
         until = time.monotonic() + _LONGEST_WAIT
         while leading is not None:
             self._counts["waited"] += 1
             landed = await leading.wait(until - time.monotonic())
-            asked.again()
-            if landed is Landed.FAILED:
+            lookup.again()
+            if landed is FlightResult.FAILED:
                 break
-            served = self._serve(asked, wanted, leading.kept) if leading.kept is not None else None
+            served = self._serve(lookup, wanted, leading.cached) if leading.cached is not None else None
             if served is not None:
                 return served
-            leading = self._leading(asked, wanted)
-        return self._in_turn(asked, lambda forward: self._fetch(asked, wanted, "miss", forward))
+            leading = self._leading(lookup, wanted)
+        return self._in_turn(lookup, lambda forward: self._fetch(lookup, wanted, "miss", forward))
 
-    def _serve(self, asked: Asked, wanted: Wanted, kept: Kept) -> Answered | None:
-        made = answers.given(kept, wanted)
+    def _serve(self, lookup: Lookup, wanted: Wanted, cached: CachedAnswer) -> Answered | None:
+        made = answers.rendered(cached, wanted)
         if made is None:
             return None
-        answered = asked.from_kept(kept, *made)
+        answered = lookup.from_cached(cached, *made)
         answered.headers[HEADER] = "hit"
-        answered.headers["age"] = str(max(0, int(self._clock() - kept.at)))
+        answered.headers["age"] = str(max(0, int(self._clock() - cached.at)))
         self._counts["hit"] += 1
         return answered
 
-    def _fetch(self, asked: Asked, wanted: Wanted, how: str, forward: Callable[[], Allowed]) -> Allowed:
+    def _fetch(self, lookup: Lookup, wanted: Wanted, how: str, forward: Callable[[], Allowed]) -> Allowed:
         allowed = self._with_outcome(forward(), how)
         flight = Flight(
-            asked.id,
+            lookup.id,
             wanted,
-            asked.rule,
-            asked.asker.route,
-            asked.endpoint.path,
-            asked.reservation(),
+            lookup.rule,
+            lookup.requester.route,
+            lookup.endpoint.path,
+            lookup.reservation(),
             time.monotonic(),
         )
         if self._flights.begin(flight):
-            allowed.copy = asked.id
+            allowed.copy = lookup.id
         return allowed
 
     def _with_outcome(self, allowed: Allowed, how: str) -> Allowed:
@@ -244,35 +246,35 @@ class CacheGate:
         self._counts[how] += 1
         return allowed
 
-    def _take(self, flight: Flight, passed: Passed, kept: Kept | None) -> None:
+    def _take(self, flight: Flight, passed: Passed, cached: CachedAnswer | None) -> None:
         """Keeps the answer if it may be. All that wait have it at once, and others when the store has it."""
-        self._counts["kept" if kept is not None else "not_kept"] += 1
-        if kept is None:
-            self._flights.landed(flight, Landed.FAILED)
+        self._counts["kept" if cached is not None else "not_kept"] += 1
+        if cached is None:
+            self._flights.landed(flight, FlightResult.FAILED)
             return
-        kept.at = self._clock()
-        kept.until = kept.at + flight.rule.ttl
-        kept.saved = self._worth(flight.reservation, passed) if flight.reservation is not None else 0
-        flight.kept = kept
-        putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, kept, flight.rule.most_bytes)
+        cached.at = self._clock()
+        cached.until = cached.at + flight.rule.ttl
+        cached.saved = self._cost_of(flight.reservation, passed) if flight.reservation is not None else 0
+        flight.cached = cached
+        putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, cached, flight.rule.most_bytes)
         if isinstance(putting, bool):
-            self._flights.landed(flight, Landed.KEPT)
+            self._flights.landed(flight, FlightResult.CACHED)
         else:
-            flight.land(Landed.KEPT)
+            flight.land(FlightResult.CACHED)
             self._start(self._land(flight, putting))
 
     async def _land(self, flight: Flight, putting: Awaitable[None]) -> None:
         try:
             await putting
         finally:
-            self._flights.landed(flight, Landed.KEPT)
+            self._flights.landed(flight, FlightResult.CACHED)
 
     async def _look_and_take(self, flight: Flight, passed: Passed) -> None:
         try:
-            kept = await asyncio.to_thread(answers.keep, passed, flight.wanted, flight.path)
-            self._take(flight, passed, kept)
+            cached = await asyncio.to_thread(answers.cacheable, passed, flight.wanted, flight.path)
+            self._take(flight, passed, cached)
         except BaseException:
-            self._flights.landed(flight, Landed.FAILED)
+            self._flights.landed(flight, FlightResult.FAILED)
             raise
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
@@ -284,22 +286,22 @@ class CacheGate:
     def _give_up(self, token: str) -> None:
         flight = self._flights.end(token)
         if flight is not None:
-            self._flights.landed(flight, Landed.CUT)
+            self._flights.landed(flight, FlightResult.CUT)
 
 
-def _find(store: Store, wanted: Wanted) -> Kept | Awaitable[Kept | None] | None:
+def _find(store: Store, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:
     """Returns what is kept in the wanted form, or in one of which that can be made."""
     found = store.get(wanted.key)
     if found is None and wanted.convertible:
         return store.get(wanted.other)
-    if found is None or isinstance(found, Kept):
+    if found is None or isinstance(found, CachedAnswer):
         return found
     return _find_later(found, store, wanted)
 
 
-async def _find_later(first: Awaitable[Kept | None], store: Store, wanted: Wanted) -> Kept | None:
+async def _find_later(first: Awaitable[CachedAnswer | None], store: Store, wanted: Wanted) -> CachedAnswer | None:
     found = await first
     if found is None and wanted.convertible:
         other = store.get(wanted.other)
-        return other if other is None or isinstance(other, Kept) else await other
+        return other if other is None or isinstance(other, CachedAnswer) else await other
     return found

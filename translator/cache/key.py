@@ -58,7 +58,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Requester:
     """The ids of who asks through which route."""
 
     organisation: str
@@ -89,7 +89,7 @@ class Wanted:
         return self.digest + (b"p" if self.streams else b"e")
 
 
-def wanted(asker: Asker, rule: Rule, endpoint: Endpoint, target: bytes, body: bytes) -> Wanted | None:
+def wanted(requester: Requester, rule: Rule, endpoint: Endpoint, target: bytes, body: bytes) -> Wanted | None:
     """Returns what the request wants, or None if no kept answer could be right for it.
 
     `target` is path and query. `body` has been accepted by `translator.body`.
@@ -113,11 +113,11 @@ def wanted(asker: Asker, rule: Rule, endpoint: Endpoint, target: bytes, body: by
         left_out.add("stream_options")
     whose = orjson.dumps(
         [
-            asker.organisation,
+            requester.organisation,
             rule.scope.value,
-            asker.key if rule.scope is Scope.KEY else "",
+            requester.key if rule.scope is Scope.KEY else "",
             user,
-            asker.route,
+            requester.route,
             rule.targets,
             target.decode("latin-1"),
         ]
@@ -138,8 +138,8 @@ def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> byt
             return _AS_SENT + body
         if left_out.isdisjoint(values):
             return _ORDERED + ordered
-        kept = {name: value for name, value in values.items() if name not in left_out}
-        return _ORDERED + orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+        cached = {name: value for name, value in values.items() if name not in left_out}
+        return _ORDERED + orjson.dumps(cached, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # nested more deeply than it writes
         return _AS_SENT + body
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 from translator.metrics import Sample
 
 DEFAULT_BYTES = 256 * 1024 * 1024
@@ -19,7 +19,7 @@ class MemoryStore:
         self.most_bytes = most_bytes
         self._clock = clock
         #: Key → route and answer; the one used last is last.
-        self._kept: OrderedDict[bytes, tuple[str, Kept]] = OrderedDict()
+        self._cached: OrderedDict[bytes, tuple[str, CachedAnswer]] = OrderedDict()
         #: The same keys by route, in the same order.
         self._routes: dict[str, OrderedDict[bytes, None]] = {}
         self._bytes: dict[str, int] = {}
@@ -27,35 +27,35 @@ class MemoryStore:
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
-    def get(self, key: bytes) -> Kept | None:
+    def get(self, key: bytes) -> CachedAnswer | None:
         """Returns what is kept, unless its time is over."""
-        found = self._kept.get(key)
+        found = self._cached.get(key)
         if found is None:
             return None
-        route, kept = found
-        if kept.until <= self._clock():
+        route, cached = found
+        if cached.until <= self._clock():
             self._remove(key)
             return None
-        self._kept.move_to_end(key)
+        self._cached.move_to_end(key)
         self._routes[route].move_to_end(key)
-        return kept
+        return cached
 
-    def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> bool:
+    def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> bool:
         """Keeps an answer, of whose route at most `most_of_route` bytes are kept (0: no bound of its own). Returns
         whether it fits.
         """
-        size, most = kept.size, min(most_of_route or self.most_bytes, self.most_bytes)
-        if key in self._kept:
+        size, most = cached.size, min(most_of_route or self.most_bytes, self.most_bytes)
+        if key in self._cached:
             self._remove(key)
         if size > most:
             return False
         while self._bytes.get(route, 0) + size > most:
             self._evict(next(iter(self._routes[route])))
         while self.bytes + size > self.most_bytes:
-            self._evict(next(iter(self._kept)))
-        self._kept[key] = (route, kept)
+            self._evict(next(iter(self._cached)))
+        self._cached[key] = (route, cached)
         self._routes.setdefault(route, OrderedDict())[key] = None
         self._bytes[route] = self._bytes.get(route, 0) + size
         self.bytes += size
@@ -72,17 +72,17 @@ class MemoryStore:
         """Bounds what all answers may take anew."""
         self.most_bytes = most_bytes
         while self.bytes > self.most_bytes:
-            self._evict(next(iter(self._kept)))
+            self._evict(next(iter(self._cached)))
 
     def _evict(self, key: bytes) -> None:
         self._remove(key)
         self.evicted += 1
 
     def _remove(self, key: bytes) -> None:
-        route, kept = self._kept.pop(key)
+        route, cached = self._cached.pop(key)
         keys = self._routes[route]
         del keys[key]
-        self._bytes[route] -= kept.size
-        self.bytes -= kept.size
+        self._bytes[route] -= cached.size
+        self.bytes -= cached.size
         if not keys:
             del self._routes[route], self._bytes[route]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -24,7 +24,7 @@ _PATIENCE = 0.1
 _REST = 1.0
 _CONNECTIONS = 64
 _PREFIX = b"trunkline:cache:1:"
-_decode = msgspec.msgpack.Decoder(Kept).decode
+_decode = msgspec.msgpack.Decoder(CachedAnswer).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -40,22 +40,22 @@ class RemoteStore:
         self._logged = False
         self.failures = 0
 
-    async def get(self, key: bytes) -> Kept | None:
+    async def get(self, key: bytes) -> CachedAnswer | None:
         """Returns what is kept. None also where the store does not answer."""
         found = await self._ask(lambda client: client.get(_PREFIX + key))
         if not isinstance(found, bytes):
             return None
         try:
-            kept = _decode(found)
+            cached = _decode(found)
         except msgspec.MsgspecError:
             return None
-        return kept if kept.until > time.time() else None
+        return cached if cached.until > time.time() else None
 
-    async def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> None:
+    async def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> None:
         """Keeps an answer until its time is over; the store bounds its memory by itself."""
         del route, most_of_route
-        left = max(1, int((kept.until - time.time()) * 1000))
-        await self._ask(lambda client: client.set(_PREFIX + key, _encode(kept), px=left))
+        left = max(1, int((cached.until - time.time()) * 1000))
+        await self._ask(lambda client: client.set(_PREFIX + key, _encode(cached), px=left))
 
     async def close(self) -> None:
         """Closes its connections."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 from translator.cache.key import Rule
 from translator.cache.memory import DEFAULT_BYTES, MemoryStore
 from translator.cache.remote import RemoteStore
@@ -18,8 +18,10 @@ from translator.metrics import Sample
 class Store(Protocol):
     """Keeps answers. None of its methods raises: what cannot be had is not there."""
 
-    def get(self, key: bytes) -> Kept | Awaitable[Kept | None] | None: ...
-    def put(self, key: bytes, route: str, kept: Kept, most_of_route: int = 0) -> bool | Awaitable[None]: ...
+    def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None: ...
+    def put(
+        self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0
+    ) -> bool | Awaitable[None]: ...
 
 
 class Stores:

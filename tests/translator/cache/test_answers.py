@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from translator.cache import chat
-from translator.cache.answers import LONGEST, Kept, given, keep
+from translator.cache.answers import LONGEST, CachedAnswer, cacheable, rendered
 from translator.cache.key import CHAT, RESPONSES, Wanted
 from translator.checks.frames import Passed
 
@@ -47,13 +47,13 @@ HELLO = chunk({"role": "assistant", "content": ""}) + chunk({"content": "h"}) + 
 END = chunk(reason="stop")
 
 
-def of_plain(body: bytes, path: str = CHAT, kind: str = "application/json") -> Kept | None:
-    return keep(Passed(kind, "a/m", b"", body), PLAIN, path)
+def of_plain(body: bytes, path: str = CHAT, kind: str = "application/json") -> CachedAnswer | None:
+    return cacheable(Passed(kind, "a/m", b"", body), PLAIN, path)
 
 
-def of_stream(body: bytes, path: str = CHAT, report: Any = None) -> Kept | None:
+def of_stream(body: bytes, path: str = CHAT, report: Any = None) -> CachedAnswer | None:
     facts = orjson.dumps({"usage": report}) if report else b""
-    return keep(Passed("text/event-stream; charset=utf-8", "a/m", facts, body), STREAM, path)
+    return cacheable(Passed("text/event-stream; charset=utf-8", "a/m", facts, body), STREAM, path)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def of_stream(body: bytes, path: str = CHAT, report: Any = None) -> Kept | None:
     ],
 )
 def test_a_whole_answer_is_kept_as_it_is(body: bytes) -> None:
-    kept = of_plain(body)
-    assert kept is not None
-    assert given(kept, PLAIN) == ("application/json", body)
+    cached = of_plain(body)
+    assert cached is not None
+    assert rendered(cached, PLAIN) == ("application/json", body)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_plain_answer_that_is_not_whole_is_not_kept(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kept"),
+    ("body", "cached"),
     [
         (HELLO + END + DONE, True),
         (HELLO.replace(b"\n\n", b"\r\n\r\n") + END + DONE, True),
@@ -107,17 +107,17 @@ def test_a_plain_answer_that_is_not_whole_is_not_kept(body: bytes) -> None:
         (chunk({"tool_calls": [{"index": 0, **CALL}]}) + chunk(reason="tool_calls") + DONE, True),
     ],
 )
-def test_a_stream_is_kept_that_says_it_is_finished(body: bytes, kept: bool) -> None:
-    assert (of_stream(body) is not None) is kept
+def test_a_stream_is_kept_that_says_it_is_finished(body: bytes, cached: bool) -> None:
+    assert (of_stream(body) is not None) is cached
 
 
 def test_usage_is_told_to_who_asked_alone() -> None:
     asked, hidden = of_stream(HELLO + END + REPORT + DONE), of_stream(HELLO + END + DONE, report=USAGE)
     assert asked is not None
     assert hidden is not None
-    for kept in (asked, hidden):
-        assert given(kept, STREAM) == ("text/event-stream", HELLO + END + DONE)
-        made = given(kept, STREAM_USAGE)
+    for cached in (asked, hidden):
+        assert rendered(cached, STREAM) == ("text/event-stream", HELLO + END + DONE)
+        made = rendered(cached, STREAM_USAGE)
         assert made is not None
         assert made[1].startswith(HELLO + END)
         last, done, _ = made[1][len(HELLO + END) :].split(b"\n\n")
@@ -133,9 +133,9 @@ def test_a_plain_answer_is_made_of_a_stream() -> None:
         chunk({"tool_calls": [{"index": 1, "id": "c2", "type": "function", "function": {"name": "g"}}]}),
     ]
     other = chunk({"role": "assistant", "content": "b"}, index=1) + chunk(reason="stop", index=1)
-    kept = of_stream(b"".join(tools) + other + chunk(reason="tool_calls") + DONE, report=USAGE)
-    assert kept is not None
-    made = given(kept, PLAIN)
+    cached = of_stream(b"".join(tools) + other + chunk(reason="tool_calls") + DONE, report=USAGE)
+    assert cached is not None
+    made = rendered(cached, PLAIN)
     assert made is not None
     answer = orjson.loads(made[1])
     assert (answer["object"], answer["id"], answer["usage"]) == ("chat.completion", "x", USAGE)
@@ -160,30 +160,30 @@ def test_a_plain_answer_is_made_of_a_stream() -> None:
     ],
 )
 def test_a_stream_of_a_plain_answer_says_the_same(answer: bytes) -> None:
-    kept = of_plain(answer)
-    assert kept is not None
-    made = given(kept, STREAM_USAGE)
+    cached = of_plain(answer)
+    assert cached is not None
+    made = rendered(cached, STREAM_USAGE)
     assert made is not None
-    again = keep(Passed(made[0], "a/m", b"", made[1]), STREAM, CHAT)
+    again = cacheable(Passed(made[0], "a/m", b"", made[1]), STREAM, CHAT)
     assert again is not None
-    back = given(again, PLAIN)
+    back = rendered(again, PLAIN)
     assert back is not None
     assert orjson.loads(back[1]) == orjson.loads(answer)
 
 
 def test_deltas_that_cannot_be_joined_make_no_plain_answer() -> None:
-    kept = of_stream(chunk({"audio": {"n": 1}}) + chunk({"audio": {"n": 2}}) + END + DONE)
-    assert kept is not None
-    assert given(kept, STREAM) is not None
-    assert given(kept, PLAIN) is None
+    cached = of_stream(chunk({"audio": {"n": 1}}) + chunk({"audio": {"n": 2}}) + END + DONE)
+    assert cached is not None
+    assert rendered(cached, STREAM) is not None
+    assert rendered(cached, PLAIN) is None
 
 
 def test_other_endpoints_have_one_form() -> None:
     done = event({"type": "response.output_text.delta", "delta": "x"}) + event({"type": "response.completed"})
-    kept = of_stream(done, RESPONSES)
-    assert kept is not None
+    cached = of_stream(done, RESPONSES)
+    assert cached is not None
     alone = Wanted(b"d", streams=False, usage=False, convertible=False)
-    assert given(kept, alone) is None
+    assert rendered(cached, alone) is None
     assert of_stream(event({"type": "response.output_text.delta"}), RESPONSES) is None
     assert of_stream(event({"type": "response.failed"}), RESPONSES) is None
     assert of_plain(b'{"status":"completed"}', RESPONSES) is not None
@@ -194,8 +194,8 @@ def test_other_endpoints_have_one_form() -> None:
 
 
 def test_a_stream_is_not_kept_for_who_wanted_none() -> None:
-    assert keep(Passed("text/event-stream", "a/m", b"", HELLO + END + DONE), PLAIN, CHAT) is None
-    assert keep(Passed("application/json", "a/m", b"", plain(choice())), STREAM, CHAT) is None
+    assert cacheable(Passed("text/event-stream", "a/m", b"", HELLO + END + DONE), PLAIN, CHAT) is None
+    assert cacheable(Passed("application/json", "a/m", b"", plain(choice())), STREAM, CHAT) is None
 
 
 def test_usage_goes_before_the_end() -> None:

@@ -42,9 +42,9 @@ class Edge:
         self.store = policies.store(policies.organisation(), policies.key(), route)
         self.now = NOW
         self.limiter = Limiter(self.store.limits_by_id)
-        self.kept = MemoryStore(clock=lambda: self.now)
+        self.cached = MemoryStore(clock=lambda: self.now)
         self.gate = CacheGate(
-            Stores(structlog.get_logger(), self.kept),
+            Stores(structlog.get_logger(), self.cached),
             lambda reservation, passed: reservation.tokens,
             lambda: self.now,
         )

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator import endpoints
-from translator.cache.key import CHAT, RESPONSES, Asker, Rule, Scope, Wanted, wanted
+from translator.cache.key import CHAT, RESPONSES, Requester, Rule, Scope, Wanted, wanted
 
-ASKER = Asker("org_1", "key_1", "rt_1")
+ASKER = Requester("org_1", "key_1", "rt_1")
 RULE = Rule(60, Scope.ORGANISATION, 0)
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
-def want(body: object, *, asker: Asker = ASKER, rule: Rule = RULE, path: str = CHAT) -> Wanted | None:
+def want(body: object, *, requester: Requester = ASKER, rule: Rule = RULE, path: str = CHAT) -> Wanted | None:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     endpoint = endpoints.find(path.partition("?")[0].encode())
     assert endpoint is not None
-    return wanted(asker, rule, endpoint, path.encode(), text)
+    return wanted(requester, rule, endpoint, path.encode(), text)
 
 
 def digest(body: object, **options: Any) -> bytes:
@@ -171,8 +171,8 @@ def test_other_stream_options_matter() -> None:
 
 def test_nobody_shares_across_organisations_keys_routes_endpoints_or_targets() -> None:
     found = {
-        digest(chat(user="u"), asker=asker, rule=rule, path=path)
-        for asker in (ASKER, replace(ASKER, organisation="org_2"), replace(ASKER, route="rt_2"))
+        digest(chat(user="u"), requester=requester, rule=rule, path=path)
+        for requester in (ASKER, replace(ASKER, organisation="org_2"), replace(ASKER, route="rt_2"))
         for rule in (
             *(replace(RULE, scope=scope) for scope in Scope),
             replace(RULE, targets="a/m"),
@@ -186,7 +186,7 @@ def test_a_scope_is_what_it_says() -> None:
     other = replace(ASKER, key="key_2")
     for scope, same in ((Scope.ORGANISATION, True), (Scope.KEY, False), (Scope.USER, True)):
         rule = replace(RULE, scope=scope)
-        assert (digest(chat(user="u"), rule=rule) == digest(chat(user="u"), rule=rule, asker=other)) is same
+        assert (digest(chat(user="u"), rule=rule) == digest(chat(user="u"), rule=rule, requester=other)) is same
     rule = replace(RULE, scope=Scope.USER)
     long = "u" * 300
     assert digest(chat(user=long + "1"), rule=rule) != digest(chat(user=long + "2"), rule=rule)
@@ -196,9 +196,9 @@ def test_a_scope_is_what_it_says() -> None:
 
 @given(texts, texts, texts, texts)
 def test_ids_do_not_run_into_each_other(one: str, other: str, third: str, fourth: str) -> None:
-    first, second = Asker(one, "", other), Asker(third, "", fourth)
+    first, second = Requester(one, "", other), Requester(third, "", fourth)
     if first != second:
-        assert digest(chat(), asker=first) != digest(chat(), asker=second)
+        assert digest(chat(), requester=first) != digest(chat(), requester=second)
 
 
 @pytest.mark.parametrize(

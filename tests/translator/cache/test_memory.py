@@ -7,12 +7,12 @@ from hashlib import sha256
 
 from hypothesis import given, strategies as st
 
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 from translator.cache.memory import MemoryStore
 
 
-def answer(size: int = 100, until: float = 1_000.0) -> Kept:
-    return Kept(
+def answer(size: int = 100, until: float = 1_000.0) -> CachedAnswer:
+    return CachedAnswer(
         streams=False, content_type="application/json", body=b"x" * size, usage=b"", at=0, until=until, saved=1
     )
 
@@ -28,9 +28,9 @@ class Clock:
 def test_an_answer_is_there_until_its_time_is_over() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    kept = answer(until=10.0)
-    store.put(b"a", "rt", kept)
-    assert store.get(b"a") is kept
+    cached = answer(until=10.0)
+    store.put(b"a", "rt", cached)
+    assert store.get(b"a") is cached
     assert store.get(b"b") is None
     clock.now = 10.0
     assert store.get(b"a") is None
@@ -80,18 +80,18 @@ def test_it_counts_what_it_holds(steps: list[tuple[int, str, int, bool]]) -> Non
             store.put(key, route, answer(size, until=1.0 + number % 3), 6_000 if route == "rt_1" else 0)
         else:
             store.get(key)
-        there = [(route, kept) for route, kept in store._kept.values()]
-        assert store.bytes == sum(kept.size for _, kept in there) <= 12_000
-        assert sum(kept.size for route, kept in there if route == "rt_1") <= 6_000
+        there = [(route, cached) for route, cached in store._cached.values()]
+        assert store.bytes == sum(cached.size for _, cached in there) <= 12_000
+        assert sum(cached.size for route, cached in there if route == "rt_1") <= 6_000
 
 
 def test_a_million_answers_stay_within_their_bytes() -> None:
     store = MemoryStore(8 * 1024 * 1024, Clock())
-    kept = answer()
+    cached = answer()
     for number in range(1_000_000):
-        store.put(b"%d" % number, "rt", kept)
+        store.put(b"%d" % number, "rt", cached)
     assert store.bytes <= store.most_bytes
-    assert len(store) == store.most_bytes // kept.size
+    assert len(store) == store.most_bytes // cached.size
     assert store.evicted == 1_000_000 - len(store)
 
 
@@ -102,8 +102,10 @@ def test_the_memory_that_is_taken_is_no_more_than_what_is_counted() -> None:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(20_000):
             body = b"%d" % number + bytes(number % 500)
-            kept = Kept(False, "application/json", body, b"", number / 7, number / 3 + 1_000.0, number + 1_000)
-            store.put(sha256(body).digest() + b"p", f"rt_{number % 7}", kept)
+            cached = CachedAnswer(
+                False, "application/json", body, b"", number / 7, number / 3 + 1_000.0, number + 1_000
+            )
+            store.put(sha256(body).digest() + b"p", f"rt_{number % 7}", cached)
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.fakes.certificates import CertificateAuthority
 from tests.redis_server import RedisServer
 from translator.cache import remote
-from translator.cache.answers import Kept
+from translator.cache.answers import CachedAnswer
 from translator.cache.key import Rule, Scope
 from translator.cache.remote import RemoteStore
 from translator.cache.stores import Stores
@@ -38,15 +38,15 @@ async def store(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     await made.close()
 
 
-def answer(seconds: float = 60.0) -> Kept:
+def answer(seconds: float = 60.0) -> CachedAnswer:
     now = time.time()
-    return Kept(True, "text/event-stream", b"\x00data: 1\n\n\xff" * 1_000, b"usage", now, now + seconds, 7)
+    return CachedAnswer(True, "text/event-stream", b"\x00data: 1\n\n\xff" * 1_000, b"usage", now, now + seconds, 7)
 
 
 async def test_what_is_put_is_there_byte_for_byte(store: RemoteStore) -> None:
-    kept = answer()
-    await store.put(b"\x00key", "rt", kept)
-    assert await store.get(b"\x00key") == kept
+    cached = answer()
+    await store.put(b"\x00key", "rt", cached)
+    assert await store.get(b"\x00key") == cached
     assert await store.get(b"\x00kez") is None
     assert store.failures == 0
 

@@ -9,7 +9,7 @@ from translator.ledger.prices import PriceBook
 from translator.limits import Reservation
 
 
-class Worth:
+class AnswerCost:
     """By the prices of the targets."""
 
     def __init__(self, prices: PriceBook) -> None:
