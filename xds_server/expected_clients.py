@@ -18,7 +18,7 @@ RETURN_SECONDS = 15.0
 #: Seconds between two looks at who is connected.
 _ROUND = 0.25
 #: Clients that are remembered.
-_MOST = 4_096
+_MAX = 4_096
 #: Clients ask for these only as long as something refers to them.
 _OCCASIONAL = frozenset({ENDPOINT, SECRET})
 
@@ -37,7 +37,7 @@ class ExpectedClients:
 
     def left(self, client_id: str, types: Iterable[str]) -> None:
         """The client's last stream ended just now."""
-        if self.seconds > 0 and len(self._left) < _MOST:
+        if self.seconds > 0 and len(self._left) < _MAX:
             self._left[client_id] = frozenset(types) - _OCCASIONAL, self._clock() + self.seconds
 
     def returned(self, client_id: str) -> Types:
@@ -103,7 +103,7 @@ class RunningClients:
                 await asyncio.to_thread(self._write, running)
 
     def _write(self, running: Mapping[str, Types]) -> None:
-        text = json.dumps({client_id: sorted(types) for client_id, types in sorted(running.items())[:_MOST]})
+        text = json.dumps({client_id: sorted(types) for client_id, types in sorted(running.items())[:_MAX]})
         new = self._path.with_suffix(".new")
         try:
             new.write_text(text)

@@ -16,7 +16,7 @@ Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
 #: Whatever an object refers to is there before it, and removed after it.
 _ORDER: tuple[Kind, ...] = ("organisations", "providers", "keys", "nodes", "routes")
 #: Builds after which the rest is left as it was: each may take seconds.
-_MOST_BUILDS = 64
+_MAX_BUILDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Search:
         error = self._build(replace(tried, revision=self._revision))
         if error is None:
             return tried
-        if len(changes) == 1 or self._builds >= _MOST_BUILDS:
+        if len(changes) == 1 or self._builds >= _MAX_BUILDS:
             self.broken += [Broken(_named(base, each), error) for each in changes[:1]]
             return base
         half = len(changes) // 2

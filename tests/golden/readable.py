@@ -20,7 +20,7 @@ from xds_server.protocol.snapshot import TYPE_PREFIX, Resource
 _POLICY = "trunkline.policy.v1."
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n?", re.DOTALL)
 #: Longer bytes that are no text stand as their number and hash.
-_LONGEST_HEX = 32
+_MAX_HEX = 32
 
 
 class UnreadableError(ValueError):
@@ -112,6 +112,6 @@ class Reader:
         try:
             return self.text(value.decode())
         except UnicodeDecodeError:
-            if len(value) <= _LONGEST_HEX:
+            if len(value) <= _MAX_HEX:
                 return value.hex()
             return f"<{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:16]}>"

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SHORTEST, LONGEST = 12, 1_024
-RULE = f"{SHORTEST} to {LONGEST:,} characters, other than the e-mail address"
+MIN_LENGTH, MAX_LENGTH = 12, 1_024
+RULE = f"{MIN_LENGTH} to {MAX_LENGTH:,} characters, other than the e-mail address"
 #: Of a password that nobody knows: what is verified where there is no account takes the same time.
 _NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$0cJlDLVEKDGcoCFGqBb9Zw$/k+AZJMIJwrJ9dSJeftcsAKHhUowLGzN/3yUhssV6sI"
-_AT_A_TIME, _MOST_WAITING = 2, 32
+_AT_A_TIME, _MAX_WAITING = 2, 32
 
 
 def is_accepted(password: str, email: str) -> bool:
     """Returns whether RULE allows a new password."""
-    return SHORTEST <= len(password) <= LONGEST and password.strip().lower() != email
+    return MIN_LENGTH <= len(password) <= MAX_LENGTH and password.strip().lower() != email
 
 
 class Passwords:
@@ -47,7 +47,7 @@ class Passwords:
         return await self._in_turn(_verify, password, hash_ or _NOBODYS) and bool(hash_)
 
     async def _in_turn(self, work: Callable[..., T], *arguments: str) -> T:
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_WAITING:
             raise TooManyGuessesError(1)
         self._waiting += 1
         try:
@@ -72,7 +72,7 @@ def _verify(password: str, hash_: str) -> bool:
 
 def _normal(password: str) -> str:
     """The same characters may be typed as other code points on another system (NIST SP 800-63B, 5.1.1.2)."""
-    return unicodedata.normalize("NFKC", password[:LONGEST])
+    return unicodedata.normalize("NFKC", password[:MAX_LENGTH])
 
 
 @cache

@@ -22,16 +22,16 @@ from xds_server.store import AsyncStore, writing
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-_ORIGINS, _LONGEST_AGE = 100, 30 * 86_400
+_ORIGINS, _MAX_AGE = 100, 30 * 86_400
 _ORIGIN = re.compile(
     r"\*|null|[a-z][a-z0-9+.-]*://(?:(?:\*\.)?[a-z0-9._-]{1,253}|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?"
 )
-_MOST_MEMORY = 2**40
-_LONGEST_PASSWORD, _LONGEST_PATH = 1_000, 4_096
+_MAX_MEMORY = 2**40
+_MAX_PASSWORD, _MAX_PATH = 1_000, 4_096
 _STORE = re.compile(
     r"(?:redis|rediss|valkey|valkeys)://(?:[A-Za-z0-9._~-]{1,100}@)?(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?(?:/\d{1,3})?"
 )
-_SHORTEST_SECRET, _LONGEST_SECRET = 16, 256
+_MIN_SECRET, _MAX_SECRET = 16, 256
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _RULE = "accepted: https://app.example.com, https://*.example.com, http://localhost:*, or * for all"
 
@@ -84,7 +84,7 @@ def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
     """Without a version; what is not accepted is noted."""
     cors, defaults = problems.at("cors"), problems.at("defaults")
     values.at_most(message.cors.origins, _ORIGINS, cors.at("origins"))
-    values.number(message.cors.max_age_seconds, 0, _LONGEST_AGE, "seconds (0 = 7,200)", cors.at("max_age_seconds"))
+    values.number(message.cors.max_age_seconds, 0, _MAX_AGE, "seconds (0 = 7,200)", cors.at("max_age_seconds"))
     first_of: dict[str, int] = {}
     for index, each in enumerate(message.defaults):
         at = problems.at("defaults", index)
@@ -112,7 +112,7 @@ def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
 
 
 def _cache(message: pb.SharedCache, problems: Problems) -> SharedCache:
-    values.number(message.most_bytes, 0, _MOST_MEMORY, "bytes (0 = 256 MiB)", problems.at("most_bytes"))
+    values.number(message.most_bytes, 0, _MAX_MEMORY, "bytes (0 = 256 MiB)", problems.at("most_bytes"))
     store = message.store or MEMORY
     if store != MEMORY and not _STORE.fullmatch(store):
         # A password would be in exports and in the audit log, so that it is not quoted either.
@@ -131,16 +131,16 @@ def _password(message: pb.SharedCache, store: str, problems: Problems) -> None:
         problems.at("clear_password").note("accepted only without `password`")
     if not message.password:
         return
-    if len(message.password) > _LONGEST_PASSWORD or not message.password.isprintable():
+    if len(message.password) > _MAX_PASSWORD or not message.password.isprintable():
         problems.at("password").note(
-            f"this value is not accepted (not shown); accepted: {_LONGEST_PASSWORD} printable characters at most"
+            f"this value is not accepted (not shown); accepted: {_MAX_PASSWORD} printable characters at most"
         )
     if store == MEMORY:
         problems.at("password").note("accepted only with the address of a `store`")
 
 
 def _ca_file(path: str, store: str, problems: Problems) -> None:
-    if not path.startswith("/") or len(path) > _LONGEST_PATH or not path.isprintable():
+    if not path.startswith("/") or len(path) > _MAX_PATH or not path.isprintable():
         problems.note("accepted: the absolute path of a PEM file, as translators see it")
     elif not store.startswith(("rediss://", "valkeys://")):
         problems.note("accepted only with a store at rediss://")
@@ -150,10 +150,8 @@ def _alerts(message: pb.Alerting, problems: Problems) -> Alerting:
     if message.webhook and (wrong := addresses.problem(message.webhook)):
         # It may have a token in it, so that it is not quoted.
         problems.at("webhook").note(f"{wrong}; accepted: https://HOST[:PORT]/PATH, or http:// to localhost")
-    if message.secret and not _SHORTEST_SECRET <= len(message.secret) <= _LONGEST_SECRET:
-        problems.at("secret").note(
-            f"{len(message.secret)} characters; accepted: {_SHORTEST_SECRET} to {_LONGEST_SECRET}"
-        )
+    if message.secret and not _MIN_SECRET <= len(message.secret) <= _MAX_SECRET:
+        problems.at("secret").note(f"{len(message.secret)} characters; accepted: {_MIN_SECRET} to {_MAX_SECRET}")
     if message.secret and not message.webhook:
         problems.at("secret").note("accepted only with a `webhook`")
     return Alerting(message.webhook, message.secret.encode())

@@ -15,7 +15,7 @@ from xds_server.admin import enums, values
 from xds_server.admin.problems import Problems
 
 _PROVIDERS, _GROUPS, _DOMAINS, _SCOPES = 20, 500, 100, 20
-_LONGEST = 500
+_MAX_LENGTH = 500
 _WORD = re.compile(r"[!#-\[\]-~]{1,100}")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
@@ -42,8 +42,8 @@ def parsed(messages: Sequence[pb.IdentityProvider], problems: Problems) -> tuple
 def _provider(message: pb.IdentityProvider, problems: Problems) -> IdentityProvider:
     for field in ("client_id", "client_secret", "title", "groups_claim"):
         text = getattr(message, field)
-        if len(text) > _LONGEST or not text.isprintable() or (field == "client_id" and not text):
-            problems.at(field).note(f"accepted: at most {_LONGEST} printable characters (not shown)")
+        if len(text) > _MAX_LENGTH or not text.isprintable() or (field == "client_id" and not text):
+            problems.at(field).note(f"accepted: at most {_MAX_LENGTH} printable characters (not shown)")
     values.at_most(message.scopes, _SCOPES, problems.at("scopes"))
     for index, scope in enumerate(message.scopes):
         if not _WORD.fullmatch(scope):
@@ -67,8 +67,8 @@ def _provider(message: pb.IdentityProvider, problems: Problems) -> IdentityProvi
 
 
 def _group(message: pb.GroupRole, problems: Problems) -> GroupRole:
-    if not 1 <= len(message.group) <= _LONGEST or not message.group.isprintable():
-        problems.at("group").note(f"accepted: 1 to {_LONGEST} printable characters")
+    if not 1 <= len(message.group) <= _MAX_LENGTH or not message.group.isprintable():
+        problems.at("group").note(f"accepted: 1 to {_MAX_LENGTH} printable characters")
     role = _role(message, problems)
     if bool(message.organisation) != (role is not None):
         problems.note("accepted: `organisation` and `role` together")

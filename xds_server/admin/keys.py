@@ -24,7 +24,7 @@ from xds_server.store.settings import Ends, KeyChange, Rotation
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-_LONGEST_GRACE = 366 * 86_400
+_MAX_GRACE = 366 * 86_400
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -117,7 +117,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
         grace = request.grace_seconds if request.HasField("grace_seconds") else None
         with checking() as problems:
-            values.number(grace or 0, 0, _LONGEST_GRACE, "seconds (0 = at once)", problems.at("grace_seconds"))
+            values.number(grace or 0, 0, _MAX_GRACE, "seconds (0 = at once)", problems.at("grace_seconds"))
             ends = enums.optional(Ends, request, "ends")
             if request.ends and ends is None:
                 problems.at("ends").note(f"not a known value; accepted: {', '.join(Ends)}")

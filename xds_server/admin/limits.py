@@ -10,10 +10,10 @@ from xds_server.admin import enums, values
 from xds_server.admin.problems import Problems
 from xds_server.model import Calendar, Each, Limit, Metric
 
-_MOST = 32
-_LONGEST_WINDOW = 366 * 86_400
+_MAX = 32
+_MAX_WINDOW = 366 * 86_400
 #: Of one limit. A soft limit may be exceeded ten times, and its operator may want to know.
-_MOST_ALERTS, _HIGHEST_ALERT = 10, 10_000
+_MAX_ALERTS, _MAX_ALERT = 10, 10_000
 
 
 def limits(
@@ -23,7 +23,7 @@ def limits(
     parsed = tuple(
         _limit(message, problems.at("limits", index), of_route=of_route) for index, message in enumerate(messages)
     )
-    values.at_most(parsed, _MOST, problems.at("limits"))
+    values.at_most(parsed, _MAX, problems.at("limits"))
     first_of: dict[tuple[str | int, ...], int] = {}
     for index, limit in enumerate(parsed):
         first = first_of.setdefault(limit.identity, index)
@@ -50,13 +50,13 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
         problems.at("per_seconds").note("a second window beside `calendar`; accepted: one of them")
     elif calendar is None and metric is not None:
         unit = "seconds, or a `calendar`"
-        values.number(message.per_seconds, 1, _LONGEST_WINDOW, unit, problems.at("per_seconds"))
+        values.number(message.per_seconds, 1, _MAX_WINDOW, unit, problems.at("per_seconds"))
     if message.time_zone and not message.calendar:
         problems.at("time_zone").note("accepted only with a `calendar`")
     elif message.time_zone:
         values.time_zone(message.time_zone, problems.at("time_zone"))
     _model(message.model, problems.at("model"), of_route=of_route)
-    values.number(message.amount, 0, values.LARGEST_AMOUNT, "", problems.at("amount"))
+    values.number(message.amount, 0, values.MAX_AMOUNT, "", problems.at("amount"))
     each = enums.optional(Each, message, "each")
     if message.each and each is None:
         problems.at("each").note(f"not a known value; accepted: {', '.join(Each)}, or none")
@@ -75,9 +75,9 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
 
 
 def _alerts(shares: Sequence[int], problems: Problems) -> tuple[int, ...]:
-    values.at_most(shares, _MOST_ALERTS, problems)
+    values.at_most(shares, _MAX_ALERTS, problems)
     for share in shares:
-        values.number(share, 1, _HIGHEST_ALERT, "per mille of the amount", problems)
+        values.number(share, 1, _MAX_ALERT, "per mille of the amount", problems)
     return tuple(sorted(set(shares)))
 
 

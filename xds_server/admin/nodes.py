@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 _DAY = 86_400
-_TTL, _LONGEST_TTL = 3_600, 30 * _DAY
-_LEAST_BOOST, _MOST_BOOST = 10, 1_000
+_TTL, _MAX_TTL = 3_600, 30 * _DAY
+_MIN_BOOST, _MAX_BOOST = 10, 1_000
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -50,9 +50,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def InviteNode(self, request: pb.InviteNodeRequest, context: Context) -> pb.InviteNodeResponse:
         with checking() as problems:
-            values.number(
-                request.ttl_seconds, 0, _LONGEST_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds")
-            )
+            values.number(request.ttl_seconds, 0, _MAX_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds"))
             visibility = enums.read(Visibility, request, "visibility", Visibility.ORGANISATION, problems)
             if request.owner_key:
                 values.name(request.owner_key, problems.at("owner_key"))
@@ -175,7 +173,7 @@ def _change(request: pb.UpdateNodeRequest, problems: Problems) -> NodeChange:
     if request.HasField("visibility") and visibility is None:
         problems.at("visibility").note(f"not a known value; accepted: {', '.join(Visibility)}")
     if request.HasField("boost_percent"):
-        values.number(request.boost_percent, _LEAST_BOOST, _MOST_BOOST, "percent", problems.at("boost_percent"))
+        values.number(request.boost_percent, _MIN_BOOST, _MAX_BOOST, "percent", problems.at("boost_percent"))
     return NodeChange(
         name=request.name if request.HasField("name") else None,
         visibility=visibility,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Metadata between the REST server and this: what the browser keeps of a flow, and what it is to keep.
 FLOW, SET_FLOW = "x-trunkline-flow", "x-trunkline-set-flow"
 _DEFAULT_SCOPES = ("profile", "email")
-_LONGEST = 4_096
+_MAX_LENGTH = 4_096
 _log = structlog.get_logger(__name__)
 
 
@@ -68,8 +68,8 @@ class OidcMethods(SignInMethods):
     async def FinishOidc(self, request: pb.FinishOidcRequest, context: Context) -> pb.FinishOidcResponse:
         with checking() as problems:
             for field in ("state", "code", "iss"):
-                if len(getattr(request, field)) > _LONGEST:
-                    problems.at(field).note(f"accepted: at most {_LONGEST} characters")
+                if len(getattr(request, field)) > _MAX_LENGTH:
+                    problems.at(field).note(f"accepted: at most {_MAX_LENGTH} characters")
         provider = await self._provider(request.provider)
         sealed = dict(context.invocation_metadata() or ()).get(FLOW, "")
         flow = flows.unseal(str(sealed), await self._flow_key(), provider=provider.name, state=request.state)

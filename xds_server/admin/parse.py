@@ -32,20 +32,20 @@ DIALECTS = ("openai",)
 _TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
 #: Envoy ends a stream on which nothing moves for five minutes.
-_LONGEST_WAIT_MS = 240_000
+_MAX_WAIT_MS = 240_000
 #: Accepted numbers by field: least, most and unit.
 _ROUTE: values.Ranges = {
     "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
     "cache_most_bytes": (0, 2**40, "bytes (0 = as much as all answers)"),
     "balance": (0, 99, "percent (0 = the default of 50)"),
     "reserved_output_tokens": (0, 10_000_000, "tokens (0 = the default of 1,024)"),
-    "queue_longest_ms": (0, _LONGEST_WAIT_MS, "milliseconds (0 = no waiting)"),
+    "queue_longest_ms": (0, _MAX_WAIT_MS, "milliseconds (0 = no waiting)"),
     "queue_size": (0, 10_000, "requests (0 = the default of 200)"),
 }
 _TARGET: values.Ranges = {"context": (0, 1_000_000_000, "tokens (0 = not known)")}
 _PROVIDER: values.Ranges = {"health_every_seconds": (0, 3_600, "seconds (0 = the default of 10)")}
 _STATUSES = 16
-KEY: values.Ranges = {"max_price": (0, values.LARGEST_AMOUNT, "micro-USD (0 = any amount)")}
+KEY: values.Ranges = {"max_price": (0, values.MAX_AMOUNT, "micro-USD (0 = any amount)")}
 _TIMEOUTS: values.Ranges = {
     "first_byte_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
     "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),

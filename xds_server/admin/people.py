@@ -19,7 +19,7 @@ from xds_server.messages import Encoder, number
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,188}[a-z0-9])?")
-_LONGEST_NAME = 100
+_MAX_NAME = 100
 _ADDRESS_HEADER = "x-trunkline-client-address"
 
 _MEMBERSHIP = Encoder(Membership, pb.Membership, omitted=["organisation_id"])
@@ -60,8 +60,8 @@ def check_password(password: str, email: str, problems: Problems) -> None:
 
 def check_name(text: str, problems: Problems) -> None:
     """A person's; may be empty."""
-    if len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
-        problems.note(f"accepted: at most {_LONGEST_NAME} printable characters without blanks around them")
+    if len(text) > _MAX_NAME or not text.isprintable() or text != text.strip():
+        problems.note(f"accepted: at most {_MAX_NAME} printable characters without blanks around them")
 
 
 def address_of(context: Context) -> str:

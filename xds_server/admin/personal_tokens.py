@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 _DAY = 86_400
-_TTL, _LONGEST_TTL = 90 * _DAY, 366 * _DAY
+_TTL, _MAX_TTL = 90 * _DAY, 366 * _DAY
 _DEVICE_SECONDS, _INTERVAL_SECONDS = 600, 3
-_LONGEST_CLIENT = 100
+_MAX_CLIENT = 100
 
 _TOKEN = Encoder(PersonalToken, pb.PersonalToken, omitted=["user_id"])
 
@@ -48,9 +48,7 @@ class PersonalTokenMethods(SignInMethods):
         user, _ = require_session(current())
         with checking() as problems:
             values.name(request.name, problems.at("name"))
-            values.number(
-                request.ttl_seconds, 0, _LONGEST_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds")
-            )
+            values.number(request.ttl_seconds, 0, _MAX_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds"))
 
         def work(transaction: Transaction) -> tuple[PersonalToken, str]:
             return writing.personal_tokens.create(transaction, user, request.name, request.ttl_seconds or _TTL)
@@ -71,8 +69,8 @@ class PersonalTokenMethods(SignInMethods):
         self, request: pb.BeginDeviceLoginRequest, context: Context
     ) -> pb.BeginDeviceLoginResponse:
         with checking() as problems:
-            if len(request.client) > _LONGEST_CLIENT or not request.client.isprintable():
-                problems.at("client").note(f"accepted: at most {_LONGEST_CLIENT} printable characters")
+            if len(request.client) > _MAX_CLIENT or not request.client.isprintable():
+                problems.at("client").note(f"accepted: at most {_MAX_CLIENT} printable characters")
         address = people.address_of(context)
 
         def work(transaction: Transaction) -> tuple[DeviceLogin, str]:

@@ -12,19 +12,19 @@ from xds_server.admin import values
 from xds_server.admin.problems import Problems
 from xds_server.model import ContextTier, ImagePrice, Price, Rates, ServiceTier
 
-_MOST_IMAGES, _MOST_TIERS, _MOST_SERVICE_TIERS = 64, 8, 16
-_LONGEST_PROMPT = 1_000_000_000
+_MAX_IMAGES, _MAX_TIERS, _MAX_SERVICE_TIERS = 64, 8, 16
+_MAX_PROMPT = 1_000_000_000
 _DEFAULT_IMAGE = "default"
 _SERVICE_TIER = re.compile(r"[a-z0-9_-]{1,32}")
 _IMAGE = re.compile(r"[a-z0-9x._:-]{1,32}(/[a-z0-9._-]{1,32})?")
 
 
 def _per_million(unit: str, *fields: str) -> values.Ranges:
-    return dict.fromkeys(fields, (0, values.LARGEST_AMOUNT, f"micro-USD per million {unit}"))
+    return dict.fromkeys(fields, (0, values.MAX_AMOUNT, f"micro-USD per million {unit}"))
 
 
 def _each(unit: str, field: str) -> values.Ranges:
-    return {field: (0, values.LARGEST_AMOUNT, f"micro-USD per {unit}")}
+    return {field: (0, values.MAX_AMOUNT, f"micro-USD per {unit}")}
 
 
 _RATES: values.Ranges = _per_million(
@@ -58,7 +58,7 @@ def price(message: policy_pb2.Price, problems: Problems) -> Price:
 
 
 def _images(messages: Collection[policy_pb2.ImagePrice], problems: Problems) -> tuple[ImagePrice, ...]:
-    values.at_most(messages, _MOST_IMAGES, problems.at("images"))
+    values.at_most(messages, _MAX_IMAGES, problems.at("images"))
     names = [each.name for each in messages]
     _distinct(names, problems, "images")
     if names and _DEFAULT_IMAGE not in names:
@@ -72,16 +72,16 @@ def _images(messages: Collection[policy_pb2.ImagePrice], problems: Problems) -> 
                 f"{values.quoted(each.name)} is not accepted; accepted: SIZE/QUALITY such as 1024x1024/high, "
                 f"SIZE, QUALITY or `{_DEFAULT_IMAGE}`"
             )
-        values.number(each.price, 0, values.LARGEST_AMOUNT, "micro-USD per image", here.at("price"))
+        values.number(each.price, 0, values.MAX_AMOUNT, "micro-USD per image", here.at("price"))
     return tuple(ImagePrice(each.name, each.price) for each in messages)
 
 
 def _tiers(messages: Collection[policy_pb2.ContextTier], problems: Problems) -> tuple[ContextTier, ...]:
-    values.at_most(messages, _MOST_TIERS, problems.at("tiers"))
+    values.at_most(messages, _MAX_TIERS, problems.at("tiers"))
     parsed: list[ContextTier] = []
     for index, each in enumerate(messages):
         here = problems.at("tiers", index)
-        values.number(each.above, 1, _LONGEST_PROMPT, "prompt tokens", here.at("above"))
+        values.number(each.above, 1, _MAX_PROMPT, "prompt tokens", here.at("above"))
         if parsed and each.above <= parsed[-1].above:
             here.at("above").note("not more than that of the tier before; accepted: tiers in rising order")
         parsed.append(ContextTier(each.above, _rates(each.rates, here.at("rates"))))
@@ -89,7 +89,7 @@ def _tiers(messages: Collection[policy_pb2.ContextTier], problems: Problems) -> 
 
 
 def _service_tiers(messages: Collection[policy_pb2.ServiceTier], problems: Problems) -> tuple[ServiceTier, ...]:
-    values.at_most(messages, _MOST_SERVICE_TIERS, problems.at("service_tiers"))
+    values.at_most(messages, _MAX_SERVICE_TIERS, problems.at("service_tiers"))
     _distinct((each.name for each in messages), problems, "service_tiers")
     parsed = []
     for index, each in enumerate(messages):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from xds_server.errors import InvalidFieldError
 
-_MOST = 20
+_MAX = 20
 _NAMES_SHOWN = 20
 
 
@@ -35,9 +35,9 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raises InvalidFieldError with the first twenty."""
         if self.found:
-            hidden = len(self.found) - _MOST
+            hidden = len(self.found) - _MAX
             rest = [f"and {hidden} more"] if hidden > 0 else []
-            raise InvalidFieldError([*self.found[:_MOST], *rest])
+            raise InvalidFieldError([*self.found[:_MAX], *rest])
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from xds_server.model import CredentialQuota, Metric, Quota
 #: What Envoy's module counts for each credential.
 METRICS = (Metric.REQUESTS, Metric.TOKENS)
 #: Of one credential, as in envoy/module/quota.h.
-_MOST = 8
-_LONGEST_WINDOW = 31 * 86_400
+_MAX = 8
+_MAX_WINDOW = 31 * 86_400
 
 
 def quota(messages: Iterable[quota_pb2.Quota], problems: Problems) -> tuple[Quota, ...]:
     """Returns the quotas of the field `quota`; `problems` is at the message that has it."""
     parsed = tuple(_quota(message, problems.at("quota", index)) for index, message in enumerate(messages))
-    values.at_most(parsed, _MOST, problems.at("quota"))
+    values.at_most(parsed, _MAX, problems.at("quota"))
     first_of: dict[tuple[Metric, int], int] = {}
     for index, each in enumerate(parsed):
         first = first_of.setdefault((each.metric, each.per_seconds), index)
@@ -51,6 +51,6 @@ def _quota(message: quota_pb2.Quota, problems: Problems) -> Quota:
     if metric not in METRICS:
         problems.at("metric").note(f"missing or not a metric of quotas; accepted: {', '.join(METRICS)}")
         metric = Metric.REQUESTS
-    values.number(message.per_seconds, 1, _LONGEST_WINDOW, "seconds", problems.at("per_seconds"))
-    values.number(message.amount, 1, values.LARGEST_AMOUNT, "", problems.at("amount"))
+    values.number(message.per_seconds, 1, _MAX_WINDOW, "seconds", problems.at("per_seconds"))
+    values.number(message.amount, 1, values.MAX_AMOUNT, "", problems.at("amount"))
     return Quota(metric, message.per_seconds, message.amount)

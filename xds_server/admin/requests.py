@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from xds_server.store.views import View
     from xds_server.store.writing.transaction import Transaction
 
-_LISTED, _MOST_LISTED = 200, 10_000
-_PAGE, _LARGEST_PAGE = 100, 1_000
-_SHORTEST_ID, _LONGEST_ID = 4, 128
+_LISTED, _MAX_LISTED = 200, 10_000
+_PAGE, _MAX_PAGE = 100, 1_000
+_MIN_ID, _MAX_ID = 4, 128
 #: Seconds that one page of a search may take, and the search for one request.
 _PAGE_SECONDS, _FIND_SECONDS = 1.0, 20.0
 _STATUS = re.compile(r"[1-5]xx|[1-5]\d\d")
@@ -48,13 +48,13 @@ class RequestMethods(UsageMethods):
     @reporting
     async def ListRequests(self, request: pb.ListRequestsRequest, context: Context) -> pb.ListRequestsResponse:
         with checking() as problems:
-            values.number(request.limit, 0, _MOST_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
+            values.number(request.limit, 0, _MAX_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
             if request.state not in pb.RequestState.values():
                 problems.at("state").note("accepted: REQUEST_STATE_QUEUED, REQUEST_STATE_RUNNING")
         limit, caller = request.limit or _LISTED, current()
         if caller.is_admin:
             return await self._running.listed(request.filter, request.state, limit)
-        answer = await self._running.listed(request.filter, request.state, _MOST_LISTED)
+        answer = await self._running.listed(request.filter, request.state, _MAX_LISTED)
         seen = [each for each in answer.requests if caller.sees(each.organisation, each.key_id)]
         queued = sum(each.state == pb.REQUEST_STATE_QUEUED for each in seen)
         return pb.ListRequestsResponse(
@@ -66,7 +66,7 @@ class RequestMethods(UsageMethods):
         self, request: pb.SearchRequestsRequest, context: Context
     ) -> pb.SearchRequestsResponse:
         with checking() as problems:
-            values.number(request.page_size, 0, _LARGEST_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
+            values.number(request.page_size, 0, _MAX_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
             ended = _ended(request.status, problems.at("status"))
             if request.id:
                 _check_id(request.id, problems.at("id"))
@@ -160,10 +160,8 @@ def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
 
 
 def _check_id(text: str, problems: Problems) -> None:
-    if not _SHORTEST_ID <= len(text) <= _LONGEST_ID or not text.isprintable():
-        problems.note(
-            f"{values.quoted(text)} is no id; accepted: {_SHORTEST_ID} to {_LONGEST_ID} printable characters"
-        )
+    if not _MIN_ID <= len(text) <= _MAX_ID or not text.isprintable():
+        problems.note(f"{values.quoted(text)} is no id; accepted: {_MIN_ID} to {_MAX_ID} printable characters")
 
 
 def _cursor(token: str, problems: Problems) -> Cursor:

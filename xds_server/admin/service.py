@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from xds_server.model import Organisation, Provider, Route
     from xds_server.store.writing.transaction import Transaction
 
-_LONGEST_WAIT_MS = 60_000
-_PAGE, _LARGEST_PAGE = 100, 1_000
+_MAX_WAIT_MS = 60_000
+_PAGE, _MAX_PAGE = 100, 1_000
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -110,7 +110,7 @@ class AdminService(
         with checking() as problems:
             if not request.HasField("document"):  # an empty one has to be said: it removes everything
                 problems.at("document").note("missing")
-            values.number(request.wait_ms, 0, _LONGEST_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
+            values.number(request.wait_ms, 0, _MAX_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
             mode = _mode(request, problems)
         document, actor = request.document, actor_of(context)
         noted = list(warnings.of_document(document))
@@ -261,7 +261,7 @@ class AdminService(
         self, request: pb.ListAuditEventsRequest, context: Context
     ) -> pb.ListAuditEventsResponse:
         with checking() as problems:
-            values.number(request.page_size, 0, _LARGEST_PAGE, "(0 = 100)", problems.at("page_size"))
+            values.number(request.page_size, 0, _MAX_PAGE, "(0 = 100)", problems.at("page_size"))
             values.number(request.before_id, 0, 2**62, "", problems.at("before_id"))
             if request.object_type and request.object_type not in list(ObjectType):
                 shown = values.quoted(request.object_type)

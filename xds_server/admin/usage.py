@@ -29,9 +29,9 @@ _ORDERS = {
     pb.TopRequestsRequest.ORDER_TOKENS: "tokens",
     pb.TopRequestsRequest.ORDER_DURATION: "duration_us",
 }
-_TOP, _MOST_TOP = 20, 1_000
-_REFUSED, _MOST_REFUSED = 100, 1_000
-_LONGEST = 512
+_TOP, _MAX_TOP = 20, 1_000
+_REFUSED, _MAX_REFUSED = 100, 1_000
+_MAX_LENGTH = 512
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -64,7 +64,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def TopRequests(self, request: pb.TopRequestsRequest, context: Context) -> pb.TopRequestsResponse:
         with checking() as problems:
-            values.number(request.limit, 0, _MOST_TOP, f"(0 = {_TOP})", problems.at("limit"))
+            values.number(request.limit, 0, _MAX_TOP, f"(0 = {_TOP})", problems.at("limit"))
             if request.order not in _ORDERS:
                 problems.at("order").note("not a known value; accepted: ORDER_COST, ORDER_TOKENS, ORDER_DURATION")
         wanted = await self._filter(request.filter)
@@ -91,7 +91,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         self, request: pb.ListRefusedUsageRequest, context: Context
     ) -> pb.ListRefusedUsageResponse:
         with checking() as problems:
-            values.number(request.limit, 0, _MOST_REFUSED, f"(0 = {_REFUSED})", problems.at("limit"))
+            values.number(request.limit, 0, _MAX_REFUSED, f"(0 = {_REFUSED})", problems.at("limit"))
         found, total = await self._ledger.refused(request.limit or _REFUSED)
         return pb.ListRefusedUsageResponse(
             records=[pb.RefusedUsage(**each._asdict()) for each in found], total=total
@@ -105,8 +105,8 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
             if 0 < message.until <= message.since:
                 problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
             for field in ("organisation", "key_id", "model", "target_id", "tag"):
-                if len(getattr(message, field)) > _LONGEST or "\x00" in getattr(message, field):
-                    problems.at(field).note(f"accepted: at most {_LONGEST} characters, none of them NUL")
+                if len(getattr(message, field)) > _MAX_LENGTH or "\x00" in getattr(message, field):
+                    problems.at(field).note(f"accepted: at most {_MAX_LENGTH} characters, none of them NUL")
         return Filter(
             since=message.since,
             until=message.until,

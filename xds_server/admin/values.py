@@ -31,7 +31,7 @@ _KEY = re.compile(r"[!-~]{16,512}")
 Ranges: TypeAlias = Mapping[str, tuple[int, int, str]]
 
 #: Fits a signed 64-bit column with room for sums.
-LARGEST_AMOUNT = 10**15
+MAX_AMOUNT = 10**15
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 

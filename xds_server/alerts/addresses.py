@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-_LONGEST = 2_048
+_MAX_LENGTH = 2_048
 _LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -20,7 +20,7 @@ def problem(url: str) -> str:
         return "not a URL"
     local = names_this_machine(host)
     rules = {
-        f"not a URL of at most {_LONGEST} printable ASCII characters": len(url) > _LONGEST
+        f"not a URL of at most {_MAX_LENGTH} printable ASCII characters": len(url) > _MAX_LENGTH
         or not url.isascii()
         or not url.isprintable()
         or " " in url,

@@ -24,7 +24,7 @@ from xds_server.model import Alerting, State
 
 #: Of one POST. Seconds for which they are this replica's, of the longest pause between two attempts, and between
 #: two looks.
-_BATCH, _LEASE, _LONGEST_PAUSE, _LOOK = 100, 60, 600, 5.0
+_BATCH, _LEASE, _MAX_PAUSE, _LOOK = 100, 60, 600, 5.0
 #: Two hours of attempts.
 _ATTEMPTS = 20
 _REMOVE_EVERY = 600.0
@@ -125,7 +125,7 @@ class AlertSender:
         settle = partial(table.settle, sent=given_up, delivery=Delivery.FAILED, next_at=0, error=problem)
         await self._ledger.write(settle)
         for each in again:
-            pause = min(2 ** (each.attempts + 1), _LONGEST_PAUSE)
+            pause = min(2 ** (each.attempts + 1), _MAX_PAUSE)
             settle = partial(
                 table.settle, sent=[each], delivery=Delivery.WAITING, next_at=now + pause, error=problem
             )

@@ -17,8 +17,8 @@ from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 
 #: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Limits"].full_name
-_MOST = 1_000
-_LONGEST_TEXT = 1_000
+_MAX = 1_000
+_MAX_TEXT = 1_000
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -37,10 +37,10 @@ class LimitsService(limits_pb2_grpc.LimitsServicer):
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)
         for name, given in (("alerts", len(request.alerts)), ("standings", len(request.standings))):
-            if given > _MOST:
-                raise InvalidFieldError([f"{name}: {given} items; accepted: at most {_MOST:,}"])
-        if not request.source or len(request.source) > _LONGEST_TEXT:
-            raise InvalidFieldError([f"source: accepted: 1 to {_LONGEST_TEXT:,} characters"])
+            if given > _MAX:
+                raise InvalidFieldError([f"{name}: {given} items; accepted: at most {_MAX:,}"])
+        if not request.source or len(request.source) > _MAX_TEXT:
+            raise InvalidFieldError([f"source: accepted: 1 to {_MAX_TEXT:,} characters"])
         await self._sender.take(request.alerts)
         return pb.ReportResponse(epoch=self._limit_counts.report(request.source, request.standings))
 

@@ -13,10 +13,10 @@ from xds_server.ledger.connection import Writing
 from xds_server.store.connection import Snapshot
 
 #: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
-MOST, ROOM = 20_000, 1_000
+MAX_ALERTS, ROOM = 20_000, 1_000
 #: Seconds for which an alert is kept after its window.
 _RETENTION_SECONDS = 7 * 86_400
-_LONGEST_ERROR = 300
+_MAX_ERROR = 300
 
 _COLUMNS = {
     "id": "text",
@@ -67,10 +67,10 @@ def identity(alert: pb.Alert) -> str:
 def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
     """Keeps alerts that are new; the oldest make room. Returns the new ones."""
     ((count,),) = writing.rows("SELECT COUNT(*) FROM limit_alert")
-    if count >= MOST:
+    if count >= MAX_ALERTS:
         writing.run(
             "DELETE FROM limit_alert WHERE id IN (SELECT id FROM limit_alert ORDER BY reached_at, id LIMIT ?)",
-            count - MOST + ROOM,
+            count - MAX_ALERTS + ROOM,
         )
     new: list[pb.Alert] = []
     for alert in alerts:
@@ -104,7 +104,7 @@ def settle(writing: Writing, sent: Sequence[StoredAlert], delivery: Delivery, *,
             delivery.value,
             each.attempts + (1 if error else 0),
             next_at,
-            error[:_LONGEST_ERROR],
+            error[:_MAX_ERROR],
             each.id,
             each.alert.reached_at,
         )

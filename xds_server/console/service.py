@@ -36,9 +36,9 @@ _OVERVIEW_DAYS = 14
 _MONTH = 30 * _DAY
 #: Up to here a view of usage is by hour.
 _HOURLY = 3 * _DAY
-_MOST_GROUPS = 200
-_HEAVIEST = 10
-_MOST_DIMENSIONS = 2
+_MAX_GROUPS = 200
+_MAX = 10
+_MAX_DIMENSIONS = 2
 
 
 class ConsoleService(console_pb2_grpc.ConsoleServicer):
@@ -164,7 +164,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         with checking() as problems:
             if not request.filter.since:
                 problems.at("filter.since").note("missing")
-            if not 1 <= len(request.by) <= _MOST_DIMENSIONS:
+            if not 1 <= len(request.by) <= _MAX_DIMENSIONS:
                 problems.at("by").note(f"{len(request.by)} are not accepted; accepted: one or two")
         ask = _Asking(self._admin, context)
         now, before = _periods(request.filter)
@@ -174,7 +174,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             return list((await ask(pb.ReportUsageRequest(filter=wanted, by=by))).rows)
 
         groups = sorted(await rows(now, *request.by), key=lambda each: -each.cost_nano_usd)
-        shown = groups[:_MOST_GROUPS]
+        shown = groups[:_MAX_GROUPS]
         values = {tuple(each.values) for each in shown}
         lately = pb.UsageFilter()
         lately.CopyFrom(now)
@@ -189,7 +189,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             groups=len(groups),
             times=by_time.rows,
             times_before=times_before,
-            heaviest=(await ask(pb.TopRequestsRequest(filter=now, limit=_HEAVIEST))).records,
+            heaviest=(await ask(pb.TopRequestsRequest(filter=now, limit=_MAX))).records,
             targets=(await ask(pb.CompareTargetsRequest(filter=lately))).targets,
             refused_records=by_time.refused_records,
             since=now.since,

@@ -12,7 +12,7 @@ from xds_server.errors import InvalidFieldError
 from xds_server.ledger import records
 from xds_server.ledger.records import EMPTY, FORMAT, MICRO, Columns
 
-MOST_RECORDS = 1_000
+MAX_RECORDS = 1_000
 
 #: Field → most characters. What the client wrote is cut instead.
 _TEXTS = {
@@ -24,18 +24,18 @@ _TEXTS = {
 _REQUIRED = ("id", "organisation_id")
 #: What 900,000 requests of one hour have together, at most, fits a signed 64-bit column. Translators send no more:
 #: their bounds are these or lower ones.
-_LARGEST = 10**13
+_MAX = 10**13
 _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
-_MOST_CREDENTIALS = 1_000
+_MAX_CREDENTIALS = 1_000
 #: Money is bounded in nano-USD: 10,000 USD for one request.
 _NUMBERS = {
-    **{name: _LARGEST for name, empty in EMPTY.items() if type(empty) is int and name != "started_at_us"},
+    **{name: _MAX for name, empty in EMPTY.items() if type(empty) is int and name != "started_at_us"},
     "attempts": 1_000_000,
     "status": 999,
     "price_version": 0xFFFFFFFF,
-    "credential_index": _MOST_CREDENTIALS,
+    "credential_index": _MAX_CREDENTIALS,
 }
-_MOST_FAILED = 64
+_MAX_FAILED = 64
 
 
 _format_of = attrgetter("format")
@@ -59,8 +59,8 @@ class Checked(NamedTuple):
 
 def check_request(request: ledger.AppendRequest) -> None:
     """Raises InvalidFieldError for what is wrong with the call rather than with a record."""
-    if len(request.records) > MOST_RECORDS:
-        raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MOST_RECORDS:,}"])
+    if len(request.records) > MAX_RECORDS:
+        raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MAX_RECORDS:,}"])
     if len(request.source) > 128:
         raise InvalidFieldError(["source: accepted: at most 128 characters"])
 
@@ -117,26 +117,26 @@ def _problems(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
     for name in ("cost_micro_usd", "earned_micro_usd"):
         # As an older translator sends it, alone.
         value = getattr(record, name)
-        if value * MICRO > _LARGEST + MICRO:
-            yield name, f"{value} is out of range; accepted: at most {_LARGEST // MICRO:,}"
+        if value * MICRO > _MAX + MICRO:
+            yield name, f"{value} is out of range; accepted: at most {_MAX // MICRO:,}"
     if not 0 < record.started_at_us <= _LAST_US:
         yield "started_at_us", "accepted: Unix microseconds, from 1 to the end of the year 9999"
     yield from _attempts(record)
 
 
 def _attempts(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
-    if len(record.failed_attempts) > _MOST_FAILED:
-        yield "failed_attempts", f"{len(record.failed_attempts)} items; accepted: at most {_MOST_FAILED}"
+    if len(record.failed_attempts) > _MAX_FAILED:
+        yield "failed_attempts", f"{len(record.failed_attempts)} items; accepted: at most {_MAX_FAILED}"
     for each in record.failed_attempts:
         if len(each.target_id) > 512 or len(each.reason) > 512 or "\x00" in each.target_id + each.reason:
             yield "failed_attempts", "accepted: target_id and reason of at most 512 characters, none of them NUL"
         if each.status > 999:
             yield "failed_attempts", f"status {each.status} is out of range; accepted: at most 999"
-        if each.duration_us > _LARGEST:
+        if each.duration_us > _MAX:
             yield (
                 "failed_attempts",
-                f"duration_us {each.duration_us} is out of range; accepted: at most {_LARGEST:,}",
+                f"duration_us {each.duration_us} is out of range; accepted: at most {_MAX:,}",
             )
-        if each.credential_index > _MOST_CREDENTIALS:
+        if each.credential_index > _MAX_CREDENTIALS:
             shown = f"credential_index {each.credential_index}"
-            yield "failed_attempts", f"{shown} is out of range; accepted: at most {_MOST_CREDENTIALS}"
+            yield "failed_attempts", f"{shown} is out of range; accepted: at most {_MAX_CREDENTIALS}"

@@ -12,7 +12,7 @@ from xds_server.ledger import records
 from xds_server.ledger.connection import Writing, on_conflict_add
 from xds_server.ledger.query import Condition, Filter
 from xds_server.ledger.records import HOUR_US, Columns
-from xds_server.ledger.reports import MOST_ROWS, key_names, organisation_names
+from xds_server.ledger.reports import MAX_ROWS, key_names, organisation_names
 from xds_server.ledger.rollup import errors
 from xds_server.pool import pool_name
 from xds_server.store.connection import Snapshot
@@ -119,8 +119,8 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> list[Contrib
         uptimes = _uptimes(snapshot, wanted, by)
     nothing = (0,) * len(SUMS)
     keys = dict.fromkeys([*served, *uptimes])
-    if len(keys) > MOST_ROWS:
-        raise InvalidFieldError([f"by: more than {MOST_ROWS:,} rows; ask for fewer dimensions or a shorter time"])
+    if len(keys) > MAX_ROWS:
+        raise InvalidFieldError([f"by: more than {MAX_ROWS:,} rows; ask for fewer dimensions or a shorter time"])
     names = _Names(snapshot, by)
     lines = [names.line(by, key, served.get(key, nothing), uptimes.get(key, 0)) for key in keys]
     return sorted(lines, key=lambda each: (each.day, -each.sums[_EARNED], each.owner, each.node_name, each.model))
@@ -158,7 +158,7 @@ def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[ob
     owner, owners = _owned_by("u", wanted)
     rows = snapshot.rows(
         f"SELECT {', '.join(columns)}, {', '.join(f'SUM({name})' for name in SUMS)} FROM usage_node u "  # noqa: S608
-        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
+        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MAX_ROWS + 1}",
         wanted.first_hour,
         wanted.last_hour,
         *owners,
@@ -172,7 +172,7 @@ def _uptimes(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple
     owner, owners = _owned_by("n", wanted)
     rows = snapshot.rows(
         f"SELECT {', '.join(columns)}, SUM(u.seconds) FROM node_uptime u LEFT JOIN node n ON n.id = u.node_id "  # noqa: S608
-        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MOST_ROWS + 1}",
+        f"WHERE u.hour BETWEEN ? AND ?{owner} GROUP BY {', '.join(columns)} LIMIT {MAX_ROWS + 1}",
         wanted.first_hour,
         wanted.last_hour,
         *owners,

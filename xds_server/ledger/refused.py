@@ -14,8 +14,8 @@ from xds_server.ledger.connection import Writing
 from xds_server.store.connection import Snapshot
 
 #: Records that are kept, and bytes of one; others stay where they come from.
-MOST = 5_000
-_LARGEST = 65_536
+MAX_REFUSED = 5_000
+_MAX = 65_536
 _REASON = 500
 
 _COLUMNS = {
@@ -38,13 +38,13 @@ class SetAside(NamedTuple):
 
 def keep(writing: Writing, source: str, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
     """Stores each once, and gives back those that there is no room for."""
-    room = MOST - count(writing)
+    room = MAX_REFUSED - count(writing)
     now = time.time_ns() // 1_000
     rows: list[tuple[object, ...]] = []
     left = []
     for refusal in refusals:
         data = refusal.record.SerializeToString(deterministic=True)
-        if len(rows) >= room or len(data) > _LARGEST:
+        if len(rows) >= room or len(data) > _MAX:
             left.append(refusal)
             continue
         digest = hashlib.blake2b(data, digest_size=16).digest()

@@ -13,7 +13,7 @@ from xds_server.ledger.rollup import SUMS
 from xds_server.store.connection import Snapshot
 
 #: Rows of one report.
-MOST_ROWS = 50_000
+MAX_ROWS = 50_000
 
 #: In the order of usage_hour's key: column, seconds, how a value is written.
 _PERIODS = {Dimension.DAY: ("day", 86_400, "%Y-%m-%d"), Dimension.HOUR: ("hour", 3_600, "%Y-%m-%dT%H:00:00Z")}
@@ -115,12 +115,12 @@ def _sums(
         f"SELECT {''.join(f'{column}, ' for column in columns)}{_summed('', SUMS)} FROM ("  # noqa: S608
         f"SELECT {inner}, {_summed('h.', SUMS)} FROM usage_series s CROSS JOIN usage_hour h "
         f"WHERE h.series_id = s.id AND {conditions.sql} GROUP BY {inner}"
-        f") AS sums JOIN usage_series s ON s.id = sums.id {grouping}LIMIT {MOST_ROWS + 1}",
+        f") AS sums JOIN usage_series s ON s.id = sums.id {grouping}LIMIT {MAX_ROWS + 1}",
         *conditions.arguments,
     )
-    if len(rows) > MOST_ROWS:
+    if len(rows) > MAX_ROWS:
         raise InvalidFieldError(
-            [f"by: more than {MOST_ROWS:,} rows; ask for fewer dimensions, a shorter time or a narrower filter"]
+            [f"by: more than {MAX_ROWS:,} rows; ask for fewer dimensions, a shorter time or a narrower filter"]
         )
     width = len(by)
     return [(tuple(row[:width]), tuple(int(each or 0) for each in row[width:])) for row in rows]

@@ -14,7 +14,7 @@ from xds_server.ledger import histogram
 from xds_server.ledger.records import HOUR_US, Columns
 
 #: Distinct tags of one organisation in one hour; those after them are summed as OTHER.
-MOST_TAGS = 1_000
+MAX_TAGS = 1_000
 OTHER = "(other)"
 
 #: Envoy's flags of an answer that the upstream or a time limit broke off: the status was sent already. `DC` is not

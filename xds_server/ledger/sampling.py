@@ -16,8 +16,8 @@ from xds_server.ledger.records import Columns
 from xds_server.store.connection import Snapshot
 
 #: Blocks that are chosen of any time. Reading ends after so many records, or seconds.
-MOST_BLOCKS = 20_000
-MOST_RECORDS = 200_000
+MAX_BLOCKS = 20_000
+MAX_RECORDS = 200_000
 _SECONDS = 10.0
 #: Blocks of one step: other reports are served between two steps.
 STEP = 100
@@ -47,10 +47,10 @@ class Coverage(NamedTuple):
 
 
 def choose(snapshot: Snapshot, wanted: Filter) -> Chosen:
-    """The blocks of the hours of `wanted`, at most about MOST_BLOCKS."""
+    """The blocks of the hours of `wanted`, at most about MAX_BLOCKS."""
     hours = (wanted.first_hour, wanted.last_hour)
     ((total,),) = snapshot.rows("SELECT COUNT(*) FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
-    if total <= MOST_BLOCKS:
+    if total <= MAX_BLOCKS:
         rows = snapshot.rows("SELECT id FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
     else:
         rows = snapshot.rows(
@@ -59,7 +59,7 @@ def choose(snapshot: Snapshot, wanted: Filter) -> Chosen:
             _ID_BITS,
             _FACTOR,
             _HASH_BITS,
-            _HASH_BITS * MOST_BLOCKS // total,
+            _HASH_BITS * MAX_BLOCKS // total,
         )
     return Chosen(sorted((id_ for (id_,) in rows), key=lambda id_: (_hash(id_), id_)), int(total))
 
@@ -72,7 +72,7 @@ class Reading:
         chosen: Chosen,
         take: Callable[[Columns], None],
         *,
-        most_records: int = MOST_RECORDS,
+        most_records: int = MAX_RECORDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._left = list(reversed(chosen.blocks))

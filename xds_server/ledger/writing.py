@@ -9,7 +9,7 @@ from typing import Any
 from xds_server.ledger import blocks, contributions, histogram, slots
 from xds_server.ledger.connection import Writing, on_conflict_add
 from xds_server.ledger.records import HOUR_US, Columns
-from xds_server.ledger.rollup import MOST_TAGS, SUMS, Hour, Series, Totals, roll_up
+from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
 
 #: Values of one statement.
 _PARAMETERS = 5_000
@@ -70,7 +70,7 @@ def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[s
         if at not in admitted:
             stored = writing.rows("SELECT tag FROM usage_tag WHERE hour = ? AND organisation_id = ?", *at)
             admitted[at] = {str(each) for (each,) in stored}
-        if tag not in admitted[at] and len(admitted[at]) < MOST_TAGS:
+        if tag not in admitted[at] and len(admitted[at]) < MAX_TAGS:
             admitted[at].add(tag)
             added.append((*at, tag))
     writing.insert("usage_tag", _TAG, added)

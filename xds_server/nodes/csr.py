@@ -11,7 +11,7 @@ from xds_server.errors import CsrError
 
 PublicKey: TypeAlias = "ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey"
 
-_MOST_BYTES = 16 * 1024
+_MAX_BYTES = 16 * 1024
 _ACCEPTED = "accepted: a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2,048 to 8,192 bits"
 
 
@@ -20,8 +20,8 @@ def public_key_of(csr_pem: bytes) -> PublicKey:
 
     Raises CsrError.
     """
-    if len(csr_pem) > _MOST_BYTES:
-        raise CsrError(f"csr_pem: {len(csr_pem):,} bytes; accepted: at most {_MOST_BYTES:,}")
+    if len(csr_pem) > _MAX_BYTES:
+        raise CsrError(f"csr_pem: {len(csr_pem):,} bytes; accepted: at most {_MAX_BYTES:,}")
     try:
         request = x509.load_pem_x509_csr(csr_pem)
         key = request.public_key()

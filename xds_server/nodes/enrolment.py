@@ -26,8 +26,8 @@ T = TypeVar("T")
 #: a token cannot be guessed; this keeps those who try from the store's write lock.
 _REFUSALS_PER_SECOND, _BURST = 2.0, 50
 #: Enrolments that wait for the store; the others are told to come again.
-_MOST_WAITING = 64
-_TOKEN_PREFIX, _LONGEST_TOKEN = "tlj_", 512
+_MAX_WAITING = 64
+_TOKEN_PREFIX, _MAX_TOKEN = "tlj_", 512
 
 _log = structlog.get_logger(__name__)
 
@@ -78,10 +78,10 @@ class Enrolment:
 
         Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError.
         """
-        if not token.startswith(_TOKEN_PREFIX) or len(token) > _LONGEST_TOKEN:
+        if not token.startswith(_TOKEN_PREFIX) or len(token) > _MAX_TOKEN:
             raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
         wait = self._refused.wait(self._clock().monotonic)
-        if wait or self._waiting >= _MOST_WAITING:
+        if wait or self._waiting >= _MAX_WAITING:
             raise TooManyAttemptsError(f"too many nodes try to join; try again in {int(wait) + 2} seconds")
         self._waiting += 1
         try:

@@ -33,7 +33,7 @@ _TICK = 0.1
 #: Seconds after which a stream that says nothing is ended. Its lease ended long before.
 _SILENCE = 60.0
 #: Seconds that pools wait for further changes, so that many nodes' changes cost one snapshot.
-_QUIET, _LONGEST = 0.005, 0.020
+_QUIET, _MAX_DELAY = 0.005, 0.020
 _SHOWN = 5
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class NodeRegistry:
         self._publisher = publisher
         self._tunnels = tunnels
         self._clock = clock
-        self._debounce = Debounce(self._publish, quiet=_QUIET, longest=_LONGEST)
+        self._debounce = Debounce(self._publish, quiet=_QUIET, longest=_MAX_DELAY)
         self._looked_for_silence = 0.0
 
     async def restore(self) -> None:

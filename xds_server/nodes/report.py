@@ -26,7 +26,7 @@ UNKNOWN_KV_CACHE = 1001
 
 _AVAILABILITIES = frozenset(pb.Availability.values())
 #: A report with a million mistakes is told the first few.
-_MOST_PROBLEMS = 10
+_MAX_PROBLEMS = 10
 
 
 def check_protocol(protocol: int) -> None:
@@ -56,7 +56,7 @@ class ReportChecker:
         check_size(report.ByteSize())
         if report.HasField("facts"):
             check_protocol(report.facts.protocol)
-        problems = list(_first(self._problems(report), _MOST_PROBLEMS))
+        problems = list(_first(self._problems(report), _MAX_PROBLEMS))
         if problems:
             raise InvalidFieldError(problems)
         self._sequence = report.sequence

@@ -18,10 +18,10 @@ NOMINAL_LIMIT = 16
 STEP = 1.5
 
 #: A node that is full still gets a request now and then: it has a queue, and its report is seconds old.
-_LEAST = 0.1
+_MIN = 0.1
 #: Bounds what one node can claim. With MAX_WEIGHT, 40,000 nodes of a pool stay below the 2^32 - 1 that Envoy takes
 #: as the sum of an assignment's weights.
-_MOST = 1_024.0
+_MAX = 1_024.0
 MAX_WEIGHT = 100_000
 
 
@@ -31,7 +31,7 @@ def capacity(load: pb.Load) -> float:
     free = float(limit - load.in_flight - load.queued)
     if load.kv_cache_permille < UNKNOWN_KV_CACHE:
         free *= (1_000 - load.kv_cache_permille) / 1_000
-    return min(max(free, _LEAST), _MOST)
+    return min(max(free, _MIN), _MAX)
 
 
 def shown(before: float | None, wanted: float) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 
 #: Clients and types that are remembered; what was noted longest ago is forgotten first.
-_MOST = 10_000
+_MAX = 10_000
 
 
 class Returning:
     """Clients that named resources of a type on any stream of one server."""
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = _MAX) -> None:
         self._named: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._most = most
 

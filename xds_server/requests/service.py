@@ -19,7 +19,7 @@ from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 #: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Requests"].full_name
 
-_LONGEST_NAME = 128
+_MAX_NAME = 128
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -41,7 +41,7 @@ class RequestsService(requests_pb2_grpc.RequestsServicer):
         first = await anext(aiter(request_iterator), None)
         if first is None:
             return
-        attending = self._translators.joined(first.translator[:_LONGEST_NAME])
+        attending = self._translators.joined(first.translator[:_MAX_NAME])
         reading = asyncio.create_task(_read(request_iterator, attending))
         try:
             while True:

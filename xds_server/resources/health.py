@@ -20,7 +20,7 @@ from envoy_data_plane.envoy.type.v3 import Int64Range
 from xds_server.model import Provider
 
 _DEFAULT_SECONDS = 10
-_LONGEST_ANSWER_SECONDS = 5
+_MAX_ANSWER_SECONDS = 5
 #: Of checks without an answer. A wrong status is enough by itself.
 _UNHEALTHY_AFTER = 2
 
@@ -48,7 +48,7 @@ def health_checks(check: Check | None, base_url: str, authorization: str) -> lis
     url, every = urlsplit(base_url), timedelta(seconds=check.seconds)
     return [
         HealthCheck(
-            timeout=timedelta(seconds=min(check.seconds, _LONGEST_ANSWER_SECONDS)),
+            timeout=timedelta(seconds=min(check.seconds, _MAX_ANSWER_SECONDS)),
             interval=every,
             # Otherwise a server without traffic is checked once a minute only.
             no_traffic_interval=every,

@@ -45,7 +45,7 @@ from xds_server.resources.template import Template, text_placeholder
 THROUGH_TUNNEL = metadata("envoy.transport_socket_match", {"through": "tunnel"})
 
 #: Shorter than a provider's: a node's own reports take it out of its pools for as long as it is not well.
-LONGEST_EJECTION = timedelta(seconds=15)
+MAX_EJECTION = timedelta(seconds=15)
 
 #: What one answer may have under way while its client does not read, and all those of a connection together:
 #: 256 such answers before they hold up the others.
@@ -122,7 +122,7 @@ def _ejection() -> OutlierDetection:
         consecutive_5xx=1,
         interval=timedelta(seconds=1),
         base_ejection_time=timedelta(seconds=5),
-        max_ejection_time=LONGEST_EJECTION,
+        max_ejection_time=MAX_EJECTION,
         max_ejection_percent=100,
         enforcing_consecutive_gateway_failure=0,
         enforcing_success_rate=0,

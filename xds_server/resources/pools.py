@@ -28,7 +28,7 @@ _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
 _LOCALITY, _LOCALITY_LB_ENDPOINTS = 1, 2
 _SUB_ZONE = 3
 #: What Envoy takes as the sum of a pool's weights.
-_LARGEST_SUM = 2**32 - 1
+_MAX_SUM = 2**32 - 1
 
 HEALTH: dict[Health, HealthStatus] = {
     "healthy": HealthStatus.HEALTHY,
@@ -167,7 +167,7 @@ def _locality(lb_endpoints: Iterable[bytes], returns: int) -> bytes:
 
 def _within_bounds(endpoints: tuple[Endpoint, ...]) -> Iterable[Endpoint]:
     """With weights whose sum Envoy takes."""
-    scale = sum(each.weight for each in endpoints) // _LARGEST_SUM + 1
+    scale = sum(each.weight for each in endpoints) // _MAX_SUM + 1
     if scale == 1:
         return endpoints
     return (replace(each, weight=max(1, each.weight // scale)) for each in endpoints)

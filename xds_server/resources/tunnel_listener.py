@@ -82,7 +82,7 @@ _SECRET = "x-envoy-reverse-tunnel-upstream-cluster-name"  # noqa: S105  # a name
 _CLAIMS = r"x-envoy-.*|x-trunkline-.*|x-forwarded-.*"
 
 #: Some thousands of nodes with a few connections each.
-_MOST_CONNECTIONS = 20_000
+_MAX_CONNECTIONS = 20_000
 #: What a stranger may take before it has said what it wants.
 _HURRY = timedelta(seconds=10)
 _NOT_A_NODE = (
@@ -100,7 +100,7 @@ def tunnel_listener(edge: EdgeSettings, listen: tuple[str, int], tls: GatewayTls
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
     )
-    limit = ConnectionLimit(stat_prefix=names.TUNNEL_LISTENER, max_connections=_MOST_CONNECTIONS)
+    limit = ConnectionLimit(stat_prefix=names.TUNNEL_LISTENER, max_connections=_MAX_CONNECTIONS)
     chain = FilterChain(
         filters=[
             Filter(

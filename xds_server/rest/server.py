@@ -29,7 +29,7 @@ from xds_server.rest.errors import RestError
 MAX_BODY_BYTES = 16 * 1024 * 1024
 #: Bytes of a body that is too large, up to which it is read to its end: clients that are still sending when the
 #: answer comes lose it.
-_MOST_DISCARDED = 256 * 1024 * 1024
+_MAX_DISCARDED = 256 * 1024 * 1024
 #: Served to GET and HEAD without a token; the first is the console's page, whose other files are below /console/,
 #: the last is served here, and the others by Envoy and the translator.
 OTHER_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control")
@@ -212,7 +212,7 @@ async def _content(request: web.BaseRequest, binding: Binding) -> bytes:
         size += len(piece)
         if size <= MAX_BODY_BYTES:
             content += piece
-        elif size > _MOST_DISCARDED:
+        elif size > _MAX_DISCARDED:
             break
     if size > MAX_BODY_BYTES:
         raise RestError(413, "request_too_large", f"the body is larger than {MAX_BODY_BYTES:,} bytes")

@@ -15,7 +15,7 @@ from xds_server.admin.values import quoted
 #: Protobuf has two implementations of it, and its stubs know only parts of the second.
 Field: TypeAlias = Any
 
-_LONGEST_NUMBER = 11
+_MAX_NUMBER = 11
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -48,7 +48,7 @@ def of_text(text: str, field: Field, problems: Problems) -> Any:
             problems.note(f"{quoted(text)} is not accepted; accepted: true or false")
             return None
         return text == "true"
-    if field.enum_type is not None and text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER:
+    if field.enum_type is not None and text.isascii() and text.isdecimal() and len(text) < _MAX_NUMBER:
         return of_json(int(text), field, problems)
     return of_json(text, field, problems)
 

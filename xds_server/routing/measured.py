@@ -11,9 +11,9 @@ from xds_server.routing.slots import SLOT_SECONDS, RouteCredential, RouteTarget,
 from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, TokenCounts, median_now, token_share
 
 #: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
-MOST_SERVED = 20_000
+MAX_SERVED = 20_000
 #: Credentials of one target that are told apart; those with a higher index count for the target alone.
-MOST_CREDENTIALS = 32
+MAX_CREDENTIALS = 32
 #: Seconds after which a failure counts half.
 _FAILURE_HALF_LIFE = 15.0
 #: Seconds after which tokens count half: what a route is used for changes slowly.
@@ -107,7 +107,7 @@ class _Target:
     def add(self, number: int, slot: Slot, credential_index: int) -> None:
         if credential_index and not self.credentials:
             self.credentials[0] = self.history.copy()
-        if self.credentials and credential_index < MOST_CREDENTIALS:
+        if self.credentials and credential_index < MAX_CREDENTIALS:
             self.credentials.setdefault(credential_index, _History()).add(number, slot)
         self.history.add(number, slot)
 
@@ -122,7 +122,7 @@ class _Target:
 
 
 class Measurements:
-    """The slots of the last KEPT_SLOTS, of at most MOST_SERVED targets of routes."""
+    """The slots of the last KEPT_SLOTS, of at most MAX_SERVED targets of routes."""
 
     def __init__(self) -> None:
         self._targets: dict[RouteTarget, _Target] = {}
@@ -133,7 +133,7 @@ class Measurements:
             target = self._targets.pop(asked.served, None) or _Target()
             self._targets[asked.served] = target  # moves to the end: used last
             target.add(number, slot, asked.credential_index)
-        while len(self._targets) > MOST_SERVED:
+        while len(self._targets) > MAX_SERVED:
             del self._targets[next(iter(self._targets))]
 
     def forget(self, now: int) -> None:

@@ -11,11 +11,11 @@ from xds_server.model import Route, price_in_force
 from xds_server.routing.measured import ENOUGH_FAILURES, Measured, Mix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.replay import Period, Replay
-from xds_server.routing.scores import MOST_FAILURES, attempt_seconds, expected_time
+from xds_server.routing.scores import MAX_FAILURES, attempt_seconds, expected_time
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import ranked, score_targets
 from xds_server.routing.tiers import Weighted, grouped, tiers
-from xds_server.routing.window import FEWEST, median
+from xds_server.routing.window import MIN_SAMPLES, median
 
 #: Weights of fractions of requests in a histogram, which counts whole ones.
 _FINE = 1_000
@@ -115,7 +115,7 @@ def _of_period(
     weighted: Sequence[Sequence[Weighted]],
 ) -> dict[str, TargetOutcome]:
     failures = {
-        target_id: min(each.measured.error_rate + each.measured.limit_rate, MOST_FAILURES)
+        target_id: min(each.measured.error_rate + each.measured.limit_rate, MAX_FAILURES)
         for target_id, each in known.items()
     }
     tried = [[each for each in tier if not each.target.paused] for tier in weighted]
@@ -219,7 +219,7 @@ def _measured_times(now: Slot, *otherwise: Slot | None) -> _MeasuredTimes:
 
 def _sufficient(slots: Sequence[Slot], samples: Callable[[Slot], int]) -> Slot:
     used = [slot for slot in slots if samples(slot)]
-    return next((slot for slot in used if samples(slot) >= FEWEST), used[-1] if used else Slot())
+    return next((slot for slot in used if samples(slot) >= MIN_SAMPLES), used[-1] if used else Slot())
 
 
 def _attempts(slot: Slot) -> int:

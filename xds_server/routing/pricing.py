@@ -14,7 +14,7 @@ _MICRO = 1_000
 #: Milliseconds of a second.
 _MILLI = 1_000
 #: The most that a translator bills for one request, in nano-USD: 10,000 USD.
-_MOST = 10_000 * 10**9
+_MAX = 10_000 * 10**9
 
 
 class RequestUsage(NamedTuple):
@@ -72,7 +72,7 @@ class Tariff:
         units += (used.completion - audio - reasoning) * rates.output + used.characters * price.character
         seconds = used.audio_in_ms * price.audio_second_input + used.audio_out_ms * price.audio_second_output
         each = used.search_units * price.search_unit + used.images * self._image + price.request
-        return min((units + seconds / _MILLI) / _PER_NANO + each * _MICRO, _MOST)
+        return min((units + seconds / _MILLI) / _PER_NANO + each * _MICRO, _MAX)
 
     def _in_force(self, used: RequestUsage) -> _ResolvedRates:
         """A service tier that has no rates of its own is charged as any other request."""

@@ -17,8 +17,8 @@ from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.slots import Slot, summarise
 
 #: Periods of a replay, whatever its time: more would have too few requests each.
-MOST_PERIODS = 96
-_SHORTEST_PERIOD_US = 300_000_000
+MAX_PERIODS = 96
+_MIN_PERIOD_US = 300_000_000
 _USED = (
     "prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "images", "audio_in_ms", "audio_out_ms",
@@ -82,7 +82,7 @@ class Replay:
     def __init__(self, scope: Scope, variants: Sequence[Route], times_us: range, at: float) -> None:
         self._scope = scope
         self._times = times_us
-        self._length = max(_SHORTEST_PERIOD_US, -(-len(times_us) // MOST_PERIODS))
+        self._length = max(_MIN_PERIOD_US, -(-len(times_us) // MAX_PERIODS))
         self._tariffs = {
             (target.id, price): Tariff(price)
             for variant in variants

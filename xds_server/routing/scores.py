@@ -10,9 +10,9 @@ from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median
 
 #: An attempt that fails costs at least this many seconds before the next one begins.
-_LEAST_LOST_SECONDS = 0.05
+_MIN_LOST_SECONDS = 0.05
 #: A target that fails more often than this is scored as if it failed this often: it would serve nothing anyway.
-MOST_FAILURES = 0.95
+MAX_FAILURES = 0.95
 _MICRO, _NANO = 1e-6, 1e-9
 
 
@@ -36,13 +36,13 @@ def expected_time(measured: Measured, mix: Mix) -> ExpectedTime | None:
     parts += [(share * (1 - mix.stream_share), median) for share, median in plain or streamed]
     seconds = sum(share * median.value for share, median in parts) * _MICRO
     error = sum(share * median.value * median.error for share, median in parts) * _MICRO / seconds
-    failures = min(measured.error_rate + measured.limit_rate, MOST_FAILURES)
+    failures = min(measured.error_rate + measured.limit_rate, MAX_FAILURES)
     return ExpectedTime(seconds + attempt_seconds(measured) * failures / (1 - failures), error)
 
 
 def attempt_seconds(measured: Measured) -> float:
     """What a failed attempt costs before the next one begins."""
-    return max(measured.first_us.value * _MICRO, _LEAST_LOST_SECONDS)
+    return max(measured.first_us.value * _MICRO, _MIN_LOST_SECONDS)
 
 
 def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:

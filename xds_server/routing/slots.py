@@ -19,7 +19,7 @@ from xds_server.ledger.rollup import is_broken
 SLOT_SECONDS = 2
 
 #: A stream that ended before its second token says nothing about speed.
-_FEWEST_TOKENS = 2
+_MIN_TOKENS = 2
 #: What is read of each record: whose it is, its figures, and what most records do not have.
 _WHOSE = ("route_id", "target_id", "credential_index", "stream")
 _FIGURES = (
@@ -175,7 +175,7 @@ def _count_answers(slot: Slot, figures: Columns, *, is_stream: bool) -> None:
     per_token = [
         (duration - first_byte) // tokens
         for first_byte, duration, tokens in timed
-        if tokens >= _FEWEST_TOKENS and duration > first_byte
+        if tokens >= _MIN_TOKENS and duration > first_byte
     ]
     _count_times(slot.token_us, per_token)
 

@@ -16,7 +16,7 @@ from xds_server.ledger import histogram
 #: Slots of the past that count.
 KEPT_SLOTS = 256
 #: Fewer samples than these are not told apart from older ones.
-FEWEST = 5
+MIN_SAMPLES = 5
 #: The window grows by this share between two comparisons: each can go wrong, so there should not be too many.
 _GROWTH = 1.25
 #: It is compared with so many times as many samples before it, since few stand out against many only, but with no
@@ -60,7 +60,7 @@ class TokenShare(NamedTuple):
 def token_share(history: Iterable[TokenCounts]) -> TokenShare | None:
     """The present share of tokens that are found, given each slot's part, newest first; None without tokens."""
     slots = [slot for slot in history if slot.tokens]
-    current, compared = TokenCounts(0, 0, 0), FEWEST
+    current, compared = TokenCounts(0, 0, 0), MIN_SAMPLES
     for at, slot in enumerate(slots):
         if current.requests >= compared:
             if _is_another_share(current, _parts_before(slots, at, min(_BEFORE * current.requests, _ENOUGH))):
@@ -101,7 +101,7 @@ def median_now(history: Iterable[Mapping[int, int]]) -> Median:
     slots = [slot for slot in history if slot]
     sizes = [sum(slot.values()) for slot in slots]
     current: dict[int, int] = {}
-    number, compared = 0, FEWEST
+    number, compared = 0, MIN_SAMPLES
     for at, (slot, size) in enumerate(zip(slots, sizes, strict=True)):
         if number >= compared:
             if _is_distinct(current, number, *_before(slots, sizes, at, min(_BEFORE * number, _ENOUGH))):

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 _ALPHABET = string.ascii_lowercase + "234567"
 _ID = re.compile(r"nd-[a-z2-7]{16}")
-_LONGEST = 63
+_MAX_LENGTH = 63
 _NOT_ACCEPTED = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -27,7 +27,7 @@ def fitted(proposed: str, taken: Collection[str]) -> str:
 
     It never looks like an id: both find a node, so one machine's name could stand for another's id.
     """
-    wanted = _NOT_ACCEPTED.sub("-", proposed[:256].lower())[:_LONGEST].strip("-._")
+    wanted = _NOT_ACCEPTED.sub("-", proposed[:256].lower())[:_MAX_LENGTH].strip("-._")
     wanted = wanted or "node"
     if is_id(wanted):
         wanted = f"node-{wanted}"
@@ -35,5 +35,5 @@ def fitted(proposed: str, taken: Collection[str]) -> str:
     while name in taken:
         number += 1
         suffix = f"-{number}"
-        name = wanted[: _LONGEST - len(suffix)] + suffix
+        name = wanted[: _MAX_LENGTH - len(suffix)] + suffix
     return name

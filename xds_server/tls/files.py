@@ -19,8 +19,8 @@ from xds_server.resources.settings import ListenerTls
 
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 #: More is not a certificate: a mistaken path must not be read for ever.
-_MOST_BYTES = 1024 * 1024
-_FEWEST_RSA_BITS = 2048
+_MAX_BYTES = 1024 * 1024
+_MIN_RSA_BITS = 2048
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
@@ -84,10 +84,10 @@ class Certificate:
 def _bytes_of(path: Path, flag: str) -> bytes:
     try:
         with path.open("rb") as file:
-            found = file.read(_MOST_BYTES + 1)
+            found = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise TlsFilesError(f"{flag} {path} cannot be read: {error.strerror}") from error
-    if len(found) > _MOST_BYTES:
+    if len(found) > _MAX_BYTES:
         raise TlsFilesError(f"{flag} {path} is larger than 1 MiB: not a PEM file")
     return found
 
@@ -116,7 +116,7 @@ def _check_key(leaf: x509.Certificate, pem: bytes, files: TlsFiles) -> None:
     if not _accepted(key):
         raise TlsFilesError(
             f"{where} is of a kind that Envoy does not take: use ECDSA (P-256, P-384, P-521) or RSA of "
-            f"{_FEWEST_RSA_BITS} bits or more"
+            f"{_MIN_RSA_BITS} bits or more"
         )
 
 
@@ -126,7 +126,7 @@ def _public(certificate: x509.Certificate) -> bytes:
 
 def _accepted(key: PrivateKeyTypes) -> bool:
     if isinstance(key, rsa.RSAPrivateKey):
-        return key.key_size >= _FEWEST_RSA_BITS
+        return key.key_size >= _MIN_RSA_BITS
     return isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES)
 
 

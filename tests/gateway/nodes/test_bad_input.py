@@ -50,7 +50,7 @@ ACME = "sk-key-of-acme-12345"
 RATE = 10
 FIRST_BYTE = 2.0
 #: MiB of anonymous memory that Envoy may grow by while it is abused.
-MOST_GROWTH = 150
+MAX_GROWTH = 150
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ async def test_a_report_out_of_bounds(gateway: GatewayProcess, report: str, code
     told = await refused_report(gateway, stranger.tls, made)
     assert told[0] is code, told
     assert details in told[1]
-    assert anonymous_mib(gateway, "xds_server") - grown < MOST_GROWTH
+    assert anonymous_mib(gateway, "xds_server") - grown < MAX_GROWTH
     if code is not Code.RESOURCE_EXHAUSTED:  # which gRPC refuses before it is a report
         said = log_of(gateway)[len(before) :]
         assert "node refused" in said
@@ -341,7 +341,7 @@ async def test_a_tunnel_that_never_reads_costs_a_request_its_first_byte_and_no_m
         slowest = max(each.seconds for each in answers)
         figure(f"slowest answer where a node is {kind}", slowest, "s")
         assert FIRST_BYTE <= slowest < FIRST_BYTE + 5  # the node was tried, and once
-        assert anonymous_mib(gateway, "envoy") - grown < MOST_GROWTH
+        assert anonymous_mib(gateway, "envoy") - grown < MAX_GROWTH
         await stub.Leave(pb.LeaveRequest())
 
 
@@ -373,7 +373,7 @@ async def test_thousands_of_connections_without_an_identity_hold_nothing_up(gate
     for each in ("envoy", "xds_server"):
         more = anonymous_mib(gateway, each) - grown[each]
         figure(f"{each} with 3,000 connections of strangers", more, "MiB")
-        assert more < MOST_GROWTH
+        assert more < MAX_GROWTH
     # Those that began no TLS are closed after 10 s, by Envoy.
     async with asyncio.timeout(60):
         for reader in silent:

@@ -70,7 +70,7 @@ async def test_the_same_password_typed_on_another_system() -> None:
 
 
 async def test_only_so_many_wait_to_be_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_MOST_WAITING", 3)
+    monkeypatch.setattr(passwords, "_MAX_WAITING", 3)
     known = passwords.Passwords()
     tried = await asyncio.gather(*(known.hash("correct horse") for _ in range(6)), return_exceptions=True)
     assert sum(isinstance(each, TooManyGuessesError) for each in tried) == 3

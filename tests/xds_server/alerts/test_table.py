@@ -67,7 +67,7 @@ async def test_what_became_of_it(ledger: Ledger) -> None:
 
 
 async def test_the_oldest_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "MOST", 10)
+    monkeypatch.setattr(table, "MAX_ALERTS", 10)
     monkeypatch.setattr(table, "ROOM", 3)
     for number in range(14):
         one = alert(value=f"user{number}", reached_at=NOW + number)

@@ -32,7 +32,7 @@ async def test_a_bad_record_is_set_aside_and_the_others_are_stored(ledger: Ledge
 async def test_what_there_is_no_room_for_stays_with_the_sender(
     ledger: Ledger, reader: LedgerReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refused, "MOST", 2)
+    monkeypatch.setattr(refused, "MAX_REFUSED", 2)
     large = usage(format=9, failed_attempts=[{"reason": "r" * 70_000}])
     records = [large, *(usage(format=9) for _ in range(3)), usage()]
     request = batch(*records)

@@ -52,7 +52,7 @@ async def test_few_records_are_read_once_each(store: Store, ledger: Ledger) -> N
 async def test_of_many_a_fair_sample_is_read_and_always_the_same(
     store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "MOST_BLOCKS", 150)
+    monkeypatch.setattr(sampling, "MAX_BLOCKS", 150)
     monkeypatch.setattr(sampling, "STEP", 10)
     reader = open_reader(store.url)
 

@@ -15,7 +15,7 @@ from tests.xds_server.store.databases import OpenStore
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.rollup import MOST_TAGS, OTHER, SUMS
+from xds_server.ledger.rollup import MAX_TAGS, OTHER, SUMS
 from xds_server.store import Store
 
 _organisations = itertools.count()
@@ -168,15 +168,15 @@ def _hour(text: str) -> str:
 
 
 async def test_tags_are_bounded_per_hour_and_organisation(ledger: Ledger, reader: LedgerReader) -> None:
-    tagged = [usage(tag=f"tag-{index:04}") for index in range(MOST_TAGS + 300)]
+    tagged = [usage(tag=f"tag-{index:04}") for index in range(MAX_TAGS + 300)]
     for start in range(0, len(tagged), 500):
         await ledger.append(batch(*tagged[start : start + 500]))
     await ledger.append(batch(usage(tag="tag-0001"), usage(tag="late"), usage()))
     await ledger.append(batch(usage(tag="late", at=MONDAY_10 + HOUR), usage(tag="late", organisation_id="org_b")))
     groups = await reader.report(Filter(), (Dimension.TAG,))
     found = {group.values[0]: group.sums[0] for group in groups}
-    assert len(found) == MOST_TAGS + 3
+    assert len(found) == MAX_TAGS + 3
     assert (found[OTHER], found["tag-0001"], found["late"], found[""]) == (301, 2, 2, 1)
-    assert sum(found.values()) == MOST_TAGS + 305
+    assert sum(found.values()) == MAX_TAGS + 305
     raw = [row.tag async for page in reader.export(Filter(tag="late")) for row in page]
     assert raw == ["late"] * 3

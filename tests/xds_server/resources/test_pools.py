@@ -82,7 +82,7 @@ def test_an_endpoint_says_how_it_is_reached_and_what_it_costs() -> None:
 
 
 def test_weights_add_up_to_what_envoy_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "_LARGEST_SUM", 4_000_000)
+    monkeypatch.setattr(pools, "_MAX_SUM", 4_000_000)
     nodes = tuple(Endpoint(f"nd-{number}", weight=1_000_000 if number else 1) for number in range(5))
     (tier,) = assigned(Pool("m", nodes)).endpoints
     assert [each.load_balancing_weight for each in tier.lb_endpoints] == [1, 500_000, 500_000, 500_000, 500_000]

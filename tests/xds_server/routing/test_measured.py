@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.routing.measured import MOST_CREDENTIALS, MOST_SERVED, Measured, Measurements
+from xds_server.routing.measured import MAX_CREDENTIALS, MAX_SERVED, Measured, Measurements
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.routing.window import KEPT_SLOTS
 
@@ -70,10 +70,10 @@ def test_what_is_old_is_forgotten() -> None:
 
 def test_targets_and_credentials_are_bounded() -> None:
     measurements = Measurements()
-    for number in range(MOST_SERVED + 1):
+    for number in range(MAX_SERVED + 1):
         measurements.add(NOW, {RouteCredential(RouteTarget("rt", str(number))): serving(1)})
     assert measurements.of(RouteTarget("rt", "0"), NOW).attempts == 0
-    assert measurements.of(RouteTarget("rt", str(MOST_SERVED)), NOW).attempts == 1
-    measurements.add(NOW, {RouteCredential(A, index): serving(1) for index in range(MOST_CREDENTIALS + 10)})
-    assert len(measurements.credentials(A, NOW)) == MOST_CREDENTIALS
-    assert measurements.of(A, NOW).attempts == MOST_CREDENTIALS + 10
+    assert measurements.of(RouteTarget("rt", str(MAX_SERVED)), NOW).attempts == 1
+    measurements.add(NOW, {RouteCredential(A, index): serving(1) for index in range(MAX_CREDENTIALS + 10)})
+    assert len(measurements.credentials(A, NOW)) == MAX_CREDENTIALS
+    assert measurements.of(A, NOW).attempts == MAX_CREDENTIALS + 10

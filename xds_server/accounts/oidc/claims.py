@@ -12,8 +12,8 @@ from xds_server.accounts.settings import IdentityProvider
 
 #: Clocks differ, seconds.
 LEEWAY = 60
-_LONGEST = 255
-_MOST_GROUPS = 1_000
+_MAX_LENGTH = 255
+_MAX_GROUPS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, no
     if max(_time(claims.get("iat"), never), _time(claims.get("nbf", 0), never)) > now + LEEWAY:
         raise _wrong("it is of the future: compare the clocks")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 1 <= len(subject) <= _LONGEST:
+    if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_LENGTH:
         raise _wrong("it names nobody")
 
 
@@ -79,7 +79,7 @@ def person(claims: Mapping[str, Any], provider: IdentityProvider, email_rule: An
         str(claims["sub"]),
         address,
         shown[:100],
-        frozenset(each for each in listed[:_MOST_GROUPS] if isinstance(each, str)),
+        frozenset(each for each in listed[:_MAX_GROUPS] if isinstance(each, str)),
     )
 
 

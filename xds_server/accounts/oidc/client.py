@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import KeySet
 
 _SECONDS = 10.0
-_MOST_BYTES = 512 * 1024
+_MAX_BYTES = 512 * 1024
 #: Seconds that metadata and keys are taken from memory, and between two looks for a key that is not known.
 _FRESH, _LOOK_AGAIN = 600.0, 10.0
 #: Signatures that only the provider's private key makes. Never `none`, and no HMAC, whose key others may know.
@@ -139,14 +139,14 @@ class OidcClient:
                 aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
                 session.request(method, url, data=form, headers=sent, allow_redirects=False) as response,
             ):
-                content = await response.content.read(_MOST_BYTES + 1)
-                while len(content) <= _MOST_BYTES and (more := await response.content.read(_MOST_BYTES)):
+                content = await response.content.read(_MAX_BYTES + 1)
+                while len(content) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
                     content += more
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ProviderError(f"{_shown(url)} does not answer ({type(error).__name__})") from error
-        if len(content) > _MOST_BYTES:
-            raise ProviderError(f"{_shown(url)} answers with more than {_MOST_BYTES:,} bytes")
+        if len(content) > _MAX_BYTES:
+            raise ProviderError(f"{_shown(url)} answers with more than {_MAX_BYTES:,} bytes")
         if status != 200:
             raise ProviderError(f"{_shown(url)} answers with status {status}")
         try:

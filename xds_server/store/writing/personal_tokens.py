@@ -16,7 +16,7 @@ from xds_server.store.records import Action, ObjectType
 from xds_server.store.writing.transaction import Transaction
 
 #: Of one user; of programs that wait, in all and from one address.
-_MOST, _MOST_WAITING, _MOST_OF_ADDRESS = 100, 1_000, 30
+_MAX, _MAX_WAITING, _MAX_PER_ADDRESS = 100, 1_000, 30
 #: No vowels, which make words, and nothing that looks like something else (RFC 8628, 6.1).
 _CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 
@@ -32,8 +32,8 @@ def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) ->
     names = transaction.session.exec(of_user).all()
     if name in names:
         raise AlreadyExistsError(f'you have a token "{name}": revoke it first, or choose another name')
-    if len(names) >= _MOST:
-        raise InUseError(f"you have {_MOST} tokens: revoke some first")
+    if len(names) >= _MAX:
+        raise InUseError(f"you have {_MAX} tokens: revoke some first")
     value = tokens.new(tokens.Kind.PERSONAL)
     token = PersonalToken(f"pat_{api_keys.new_id()}", user.id, name, now, now + ttl_seconds)
     transaction.session.add(PersonalTokenRow(**accounts.PERSONAL_TOKEN.encode(token), hash=tokens.hash_of(value)))
@@ -73,7 +73,7 @@ def begin_device(transaction: Transaction, client: str, address: str, ttl_second
     """Returns what waits now, and the value with which it asks. Raises InUseError where too many wait."""
     _forget(transaction)
     waiting = transaction.session.exec(select(DeviceLoginRow.address)).all()
-    if len(waiting) >= _MOST_WAITING or waiting.count(address) >= _MOST_OF_ADDRESS:
+    if len(waiting) >= _MAX_WAITING or waiting.count(address) >= _MAX_PER_ADDRESS:
         raise InUseError("too many programs wait to be approved: try again in some minutes")
     value = tokens.new(tokens.Kind.DEVICE)
     code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))

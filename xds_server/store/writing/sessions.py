@@ -12,7 +12,7 @@ from xds_server.store.account_tables import GuessRow, SessionRow
 from xds_server.store.writing.transaction import Transaction
 
 #: Of one user; the oldest end beyond it.
-_MOST = 50
+_MAX = 50
 
 
 def begin(transaction: Transaction, user: User, lifetime: Lifetime, *, instead_of: bytes = b"") -> str:
@@ -83,6 +83,6 @@ def _forget(transaction: Transaction, user_id: str, lifetime: Lifetime) -> None:
     rows = transaction.session.exec(
         select(SessionRow).where(SessionRow.user_id == user_id).order_by(col(SessionRow.seen_at).desc())
     ).all()
-    for row in rows[_MOST - 1 :]:
+    for row in rows[_MAX - 1 :]:
         transaction.session.delete(row)
     transaction.session.flush()
