@@ -33,7 +33,7 @@ from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, State
 from xds_server.pool import Endpoint, Pool, pool_name
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.encoding import ResponseEncoder
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
@@ -45,9 +45,9 @@ SETTLE_SECONDS = 60.0
 class Content(Protocol):
     """What is served: a first snapshot, and one more per flip of one endpoint."""
 
-    def first(self) -> Snapshot: ...
+    def first(self) -> ResourceSnapshot: ...
 
-    def flip(self) -> Snapshot: ...
+    def flip(self) -> ResourceSnapshot: ...
 
 
 class Gateway:
@@ -65,10 +65,10 @@ class Gateway:
         providers = {name: Provider(name, f"https://{name}.example/v1") for name in ("alpha", "beta", "gamma")}
         self._state = State(1, providers, {each.id: each for each in _routes(routes, pools, tuple(providers))})
 
-    def first(self) -> Snapshot:
+    def first(self) -> ResourceSnapshot:
         return self._builder.build(self._revision, self._state, self._live)
 
-    def flip(self) -> Snapshot:
+    def flip(self) -> ResourceSnapshot:
         self._revision += 1
         name = pool_name(f"model-{self._revision % len(self._live)}")
         pool = self._live[name]

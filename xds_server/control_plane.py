@@ -12,7 +12,7 @@ import structlog
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.model import Route, State
 from xds_server.pool import Pool
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.salvage import salvage
@@ -37,7 +37,7 @@ LivePools = Callable[[State], Mapping[str, Pool]]
 class SnapshotSink(Protocol):
     """Where finished snapshots go."""
 
-    def publish(self, snapshot: Snapshot) -> None: ...
+    def publish(self, snapshot: ResourceSnapshot) -> None: ...
 
 
 class ControlPlane:
@@ -82,7 +82,7 @@ class ControlPlane:
         """Those of the state that was published last."""
         return self._state.routes.values() if self._state is not None else ()
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self) -> ResourceSnapshot:
         """What is to be published now."""
         return await self._reconcile()
 
@@ -114,7 +114,7 @@ class ControlPlane:
             else:
                 self._pools.pop(name, None)
 
-    async def _reconcile(self) -> Snapshot:
+    async def _reconcile(self) -> ResourceSnapshot:
         state = self._state
         if self._stale or state is None:
             self._stale = False  # before reading: what changes meanwhile is read in the next round
@@ -137,7 +137,7 @@ class ControlPlane:
             )
         return self._builder.build(state.revision, self._built, self._pools, self._rankings)
 
-    def _build(self, state: State, pools: Mapping[str, Pool]) -> Snapshot:
+    def _build(self, state: State, pools: Mapping[str, Pool]) -> ResourceSnapshot:
         """The snapshot of `state`; without the objects that cannot be built, if there are any."""
         try:
             snapshot = self._builder.build(state.revision, state, pools, self._rankings)

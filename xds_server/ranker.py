@@ -25,7 +25,7 @@ from xds_server.routing.slots import slot_of
 from xds_server.routing.strategies import MEASURED
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.routing.window import KEPT_SLOTS
-from xds_server.store.connection import Snapshot, open_reader
+from xds_server.store.connection import DatabaseSnapshot, open_reader
 from xds_server.store.url import DatabaseUrl
 
 _INTERVAL = 1.0
@@ -107,7 +107,7 @@ class Ranker:
             best = slots.best(snapshot)
         return rankings(routes, self._measurements, best, now), best
 
-    def _read(self, snapshot: Snapshot, now: float) -> None:
+    def _read(self, snapshot: DatabaseSnapshot, now: float) -> None:
         """Adds what was stored since the last read to the measurements."""
         for each in slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS):
             self._last = each.id

@@ -17,7 +17,7 @@ from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
 from xds_server.protocol.returning import Returning
-from xds_server.protocol.snapshot import Resource, Snapshot
+from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
 
@@ -27,9 +27,9 @@ RESPONSES = {"delta": discovery_pb2.DeltaDiscoveryResponse, "sotw": discovery_pb
 Content = Mapping[str, Mapping[str, str]]
 
 
-def snapshot_of(revision: int, content: Content) -> Snapshot:
+def snapshot_of(revision: int, content: Content) -> ResourceSnapshot:
     """Type → name → content. Bodies name their resource, because a SotW response does not."""
-    return Snapshot(
+    return ResourceSnapshot(
         revision,
         {
             type_url: {
@@ -81,7 +81,7 @@ class Server(ABC):
 class CoreServer(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.snapshot = Snapshot(0)
+        self.snapshot = ResourceSnapshot(0)
         self.encoder = ResponseEncoder()
         self.sessions: list[CoreSession] = []
         self.returning = Returning()
@@ -138,7 +138,7 @@ class CoreSession(Session):
 class GrpcServer(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.snapshot = Snapshot(0)
+        self.snapshot = ResourceSnapshot(0)
         self.channels: list[grpc.aio.Channel] = []
 
     async def start(self) -> None:

@@ -14,7 +14,7 @@ from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.returning import Returning
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 
 NAMED, WHOLE = (ENDPOINT, ROUTE, SECRET), (CLUSTER, LISTENER)
@@ -29,7 +29,7 @@ class Model:
         self.mode = "delta" if mode == "portions" else mode
         # Of one name each.
         self.portions = Portions(1, 1) if mode == "portions" else None
-        self.snapshot = Snapshot(0)
+        self.snapshot = ResourceSnapshot(0)
         self.encoder = ResponseEncoder()
         self.returning = Returning()
         self.state: dict[str, dict[str, tuple[str, str]]] = {type_url: {} for type_url in (*NAMED, *WHOLE)}

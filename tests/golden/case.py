@@ -29,7 +29,7 @@ from xds_server.nodes.authority import Authority
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
 from xds_server.pool import Pool
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.settings import Settings, parse
@@ -98,7 +98,7 @@ class Case:
 class Result:
     """`names` maps what is random, or nobody else's business, to what the golden file says in its place."""
 
-    snapshot: Snapshot
+    snapshot: ResourceSnapshot
     state: State
     edge: EdgeSettings
     names: Mapping[str, str]

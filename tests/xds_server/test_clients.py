@@ -13,11 +13,11 @@ from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.push import Push
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, Resource, ResourceSnapshot
 
 
-def content(revision: int) -> Snapshot:
-    return Snapshot(revision, {CLUSTER: {"a": Resource.of(CLUSTER, "a", b"%d" % revision)}})
+def content(revision: int) -> ResourceSnapshot:
+    return ResourceSnapshot(revision, {CLUSTER: {"a": Resource.of(CLUSTER, "a", b"%d" % revision)}})
 
 
 class Client:
@@ -116,7 +116,7 @@ async def test_an_old_refusal_is_not_blamed_on_a_new_revision() -> None:
     client = Client(registry, "edge")
     client.publish(2)
     client.answer("no")
-    client.stream.on_snapshot(Snapshot(3, client.snapshot.resources), {})
+    client.stream.on_snapshot(ResourceSnapshot(3, client.snapshot.resources), {})
     registry.observe(client.stream)
     propagation = await registry.wait_settled(3, 20)
     assert (propagation.complete, propagation.accepted, propagation.rejections) == (True, 1, ())

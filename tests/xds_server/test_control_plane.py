@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from xds_server.control_plane import ControlPlane
 from xds_server.model import Route, State
 from xds_server.pool import Endpoint, Pool
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.troubles import Troubles
 
@@ -31,16 +31,16 @@ class Builder:
 
     def build(
         self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
-    ) -> Snapshot:
+    ) -> ResourceSnapshot:
         self.built.append((revision, set(live)))
-        return Snapshot(revision)
+        return ResourceSnapshot(revision)
 
 
 class Sink:
     def __init__(self) -> None:
-        self.published: asyncio.Queue[Snapshot] = asyncio.Queue()
+        self.published: asyncio.Queue[ResourceSnapshot] = asyncio.Queue()
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: ResourceSnapshot) -> None:
         self.published.put_nowait(snapshot)
 
 
@@ -81,7 +81,7 @@ class PickyBuilder(Builder):
 
     def build(
         self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
-    ) -> Snapshot:
+    ) -> ResourceSnapshot:
         if any(route.model == "broken" for route in state.routes.values()):
             raise ValueError("cannot encode this")
         self.states.append(state)

@@ -21,7 +21,7 @@ from xds_server.alerts.webhook import Webhook
 from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.requests.attending import Translators
 from xds_server.requests.resting import RestingTargets
 from xds_server.store import AsyncStore, DatabaseUrl, Store
@@ -40,7 +40,7 @@ class Served:
         self.ledger = Ledger(DatabaseUrl.of_file(directory / "t.db"), self.store.write_lock)
         self.socket = directory / "s"
         self.server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[metrics.SERVICE])])
-        ads = AdsServer(Snapshot(2**53 - 1), self.clients)
+        ads = AdsServer(ResourceSnapshot(2**53 - 1), self.clients)
         alerts = AlertSender(self.ledger, AsyncStore(self.store), Webhook(""))
         resting = RestingTargets(AsyncStore(self.store), Translators())
         source = metrics.Source(ads, self.clients, self.ledger, LiveNodes(), alerts, resting=resting)

@@ -20,7 +20,7 @@ from xds_server.ranker import Ranker
 from xds_server.routing.tiers import Rankings
 from xds_server.routing.window import KEPT_SLOTS
 from xds_server.store import Store
-from xds_server.store.connection import Row, Snapshot, open_reader
+from xds_server.store.connection import DatabaseSnapshot, Row, open_reader
 
 __all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
 
@@ -163,13 +163,13 @@ async def test_nothing_is_read_where_no_route_needs_it_and_all_of_it_as_soon_as_
     ledger: Ledger, make_ranker: Callable[[], Ranker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    rows = Snapshot.rows
+    rows = DatabaseSnapshot.rows
 
-    def counted(snapshot: Snapshot, statement: str, *parameters: object) -> list[Row]:
+    def counted(snapshot: DatabaseSnapshot, statement: str, *parameters: object) -> list[Row]:
         read.append(statement)
         return rows(snapshot, statement, *parameters)
 
-    monkeypatch.setattr(Snapshot, "rows", counted)
+    monkeypatch.setattr(DatabaseSnapshot, "rows", counted)
     ranker, published = make_ranker(), Published(replace(ROUTE, strategy=Strategy.WEIGHTED))
     await append(ledger, quick=100_000, slow=2_000_000)
     read.clear()

@@ -16,7 +16,7 @@ from xds_server.accounts.sessions import DEFAULT, NOTED_EVERY as _NOTED_EVERY, L
 from xds_server.errors import UnauthenticatedError
 from xds_server.store import AsyncStore, accounts, writing
 from xds_server.store.accounts import Account
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
@@ -64,7 +64,7 @@ class Authenticator:
         return hmac.compare_digest(value.encode(), self._token)
 
     async def _of_session(self, hash_: bytes, store: AsyncStore) -> Caller:
-        def read(snapshot: Snapshot) -> tuple[Session, Account] | None:
+        def read(snapshot: DatabaseSnapshot) -> tuple[Session, Account] | None:
             session = accounts.session(snapshot, hash_)
             account = accounts.account(snapshot, session.user_id) if session is not None else None
             return (session, account) if session is not None and account is not None else None
@@ -84,7 +84,7 @@ class Authenticator:
         )
 
     async def _of_personal_token(self, hash_: bytes, store: AsyncStore) -> Caller:
-        def read(snapshot: Snapshot) -> tuple[PersonalToken, Account] | None:
+        def read(snapshot: DatabaseSnapshot) -> tuple[PersonalToken, Account] | None:
             token = accounts.personal_token(snapshot, hash_)
             account = accounts.account(snapshot, token.user_id) if token is not None else None
             return (token, account) if token is not None and account is not None else None

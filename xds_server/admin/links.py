@@ -23,7 +23,7 @@ from xds_server.errors import NotFoundError
 from xds_server.messages import Encoder
 from xds_server.quoting import quoted
 from xds_server.store import accounts, views, writing
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.records import Action, Actor, ObjectType
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def ShowLink(self, request: pb.ShowLinkRequest, context: Context) -> pb.ShowLinkResponse:
-        def read(view: Snapshot) -> pb.ShowLinkResponse:
+        def read(view: DatabaseSnapshot) -> pb.ShowLinkResponse:
             link = accounts.link(view, request.token, int(time.time()))
             if link is None or link.purpose is Purpose.SETUP:
                 raise LinkError(

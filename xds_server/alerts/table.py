@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trunkline_proto.limits.v1 import limits_pb2 as pb
 
 from xds_server.ledger.connection import Writing
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
 MAX_ALERTS, ROOM = 20_000, 1_000
@@ -110,7 +110,7 @@ def settle(writing: Writing, sent: Sequence[StoredAlert], delivery: Delivery, *,
         )
 
 
-def current(snapshot: Snapshot, now: int, most: int) -> list[StoredAlert]:
+def current(snapshot: DatabaseSnapshot, now: int, most: int) -> list[StoredAlert]:
     """Those of windows that have not ended, newest first."""
     return _stored(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
 
@@ -120,7 +120,7 @@ def remove(writing: Writing, now: int) -> int:
     return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _RETENTION_SECONDS)
 
 
-def _stored(snapshot: Snapshot, condition: str, *parameters: object) -> list[StoredAlert]:
+def _stored(snapshot: DatabaseSnapshot, condition: str, *parameters: object) -> list[StoredAlert]:
     rows = snapshot.rows(
         f"SELECT id, data, delivery, attempts, error FROM limit_alert {condition}",  # noqa: S608
         *parameters,

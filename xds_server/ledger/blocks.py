@@ -16,7 +16,7 @@ import orjson
 from xds_server.ledger import records
 from xds_server.ledger.connection import Writing
 from xds_server.ledger.records import HOUR_US, Columns
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: What the heaviest requests are found by. A block's row has the highest of each, so that few blocks are opened.
 ORDERS = ("cost_nano_usd", "tokens", "duration_us")
@@ -49,7 +49,7 @@ def append(writing: Writing, batch: Columns) -> Columns:
     return batch
 
 
-def opened(snapshot: Snapshot, block: int) -> Columns:
+def opened(snapshot: DatabaseSnapshot, block: int) -> Columns:
     """What a block has; the block is there."""
     ((data,),) = snapshot.rows("SELECT data FROM usage_block WHERE id = ?", block)
     return decode(data)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from xds_server.errors import DatabaseUnavailableError, UnstorableError
-from xds_server.store.connection import Snapshot, connect_postgresql, connect_sqlite
+from xds_server.store.connection import DatabaseSnapshot, connect_postgresql, connect_sqlite
 from xds_server.store.same_file import SameFile
 from xds_server.store.url import DatabaseUrl
 
@@ -18,7 +18,7 @@ from xds_server.store.url import DatabaseUrl
 _ADVISORY_LOCK = 0x6C65646765
 
 
-class Writing(Snapshot):
+class Writing(DatabaseSnapshot):
     """An open transaction that writes."""
 
     def run(self, statement: str, *parameters: object) -> int:

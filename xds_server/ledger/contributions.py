@@ -15,7 +15,7 @@ from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.reports import MAX_ROWS, key_names, organisation_names
 from xds_server.ledger.rollup import errors
 from xds_server.pool import pool_name
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: The columns of usage_node that are sums.
 SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_nano_usd")
@@ -106,7 +106,7 @@ def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
     return found
 
 
-def report(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
+def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
     """By day where `by` has it, then by what was earned, the most first.
 
     Of `wanted`, the times (rounded outward to hours) and the organisation count, which is the nodes' owner.
@@ -129,7 +129,7 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> list[Contrib
 class _Names:
     """What lines are called, of nodes, keys and organisations that are no more too."""
 
-    def __init__(self, snapshot: Snapshot, by: Sequence[By]) -> None:
+    def __init__(self, snapshot: DatabaseSnapshot, by: Sequence[By]) -> None:
         self._nodes: dict[str, str] = dict(snapshot.rows("SELECT id, name FROM node")) if By.NODE in by else {}
         self._organisations = organisation_names(snapshot) if By.OWNER in by else {}
         self._keys = key_names(snapshot) if By.OWNER in by else {}
@@ -153,7 +153,9 @@ class _Names:
         )
 
 
-def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], tuple[int, ...]]:
+def _sums(
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]
+) -> dict[tuple[object, ...], tuple[int, ...]]:
     columns = [column for each in by for column in _COLUMNS[each]]
     owner, owners = _owned_by("u", wanted)
     rows = snapshot.rows(
@@ -167,7 +169,7 @@ def _sums(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[ob
     return {tuple(row[:width]): tuple(int(each) for each in row[width:]) for row in rows}
 
 
-def _uptimes(snapshot: Snapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], int]:
+def _uptimes(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], int]:
     columns = [column for each in by for column in _UPTIME_COLUMNS[each]]
     owner, owners = _owned_by("n", wanted)
     rows = snapshot.rows(

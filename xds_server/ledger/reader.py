@@ -17,7 +17,7 @@ from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.sampling import Coverage, Reading
 from xds_server.ledger.search import Search
-from xds_server.store.connection import Snapshot, open_reader
+from xds_server.store.connection import DatabaseSnapshot, open_reader
 from xds_server.store.url import DatabaseUrl
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class LedgerReader:
             if found:
                 yield found
 
-    async def read(self, work: Callable[[Snapshot], T]) -> T:
+    async def read(self, work: Callable[[DatabaseSnapshot], T]) -> T:
         """What `work` finds in what the ledger holds."""
         return await self._read(work)
 
@@ -109,7 +109,7 @@ class LedgerReader:
         self._thread.shutdown(cancel_futures=True)
         self._reader.close()
 
-    async def _read(self, work: Callable[[Snapshot], T]) -> T:
+    async def _read(self, work: Callable[[DatabaseSnapshot], T]) -> T:
         def read() -> T:
             with self._reader.snapshot() as snapshot:
                 return work(snapshot)

@@ -11,7 +11,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.ledger.checking import Refusal
 from xds_server.ledger.connection import Writing
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Records that are kept, and bytes of one; others stay where they come from.
 MAX_REFUSED = 5_000
@@ -53,13 +53,13 @@ def keep(writing: Writing, source: str, refusals: Sequence[Refusal]) -> Sequence
     return left
 
 
-def count(snapshot: Snapshot) -> int:
+def count(snapshot: DatabaseSnapshot) -> int:
     """How many there are."""
     ((number,),) = snapshot.rows("SELECT COUNT(*) FROM usage_refused")
     return int(number)
 
 
-def newest(snapshot: Snapshot, limit: int) -> list[SetAside]:
+def newest(snapshot: DatabaseSnapshot, limit: int) -> list[SetAside]:
     """The newest first."""
     rows = snapshot.rows(
         "SELECT refused_at_us, source, field, reason, data FROM usage_refused "

@@ -10,7 +10,7 @@ from xds_server.errors import InvalidFieldError
 from xds_server.ledger import histogram
 from xds_server.ledger.query import COLUMNS, Condition, Dimension, Filter
 from xds_server.ledger.rollup import SUMS
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Rows of one report.
 MAX_ROWS = 50_000
@@ -38,7 +38,7 @@ class Comparison(NamedTuple):
     first_byte_p95_us: int
 
 
-def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
+def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
     """By time where `by` has one, otherwise by cost, the highest first; one group of totals where it is empty.
 
     Raises InvalidFieldError for too many.
@@ -61,7 +61,7 @@ def report(snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]) -> list[
     return sorted(groups, key=lambda group: (-group.sums[cost], -group.sums[0], group.values))
 
 
-def compare(snapshot: Snapshot, wanted: Filter) -> list[Comparison]:
+def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
     """By target id; targets that only failed are there too."""
     found = _sums(snapshot, wanted, (Dimension.TARGET,), failed_too=True)
     encoded: dict[str, list[bytes]] = {}
@@ -82,12 +82,12 @@ def compare(snapshot: Snapshot, wanted: Filter) -> list[Comparison]:
     return compared
 
 
-def organisation_names(snapshot: Snapshot) -> dict[str, str]:
+def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
     """By id; deleted ones are not there."""
     return dict(snapshot.rows("SELECT id, name FROM organisation"))
 
 
-def key_names(snapshot: Snapshot) -> dict[str, str]:
+def key_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
     """By id; of revoked keys there may be several of a name, so theirs has the id too."""
     rows = snapshot.rows(
         "SELECT k.id, o.name, k.name, k.revoked_at FROM api_key k JOIN organisation o ON o.id = k.organisation_id"
@@ -99,7 +99,7 @@ def key_names(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _sums(
-    snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension], *, failed_too: bool = False
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension], *, failed_too: bool = False
 ) -> list[tuple[tuple[object, ...], tuple[int, ...]]]:
     """First by series (and period), in the order in which the rows lie, then by what was asked for.
 
@@ -127,7 +127,7 @@ def _sums(
 
 
 def _units(
-    snapshot: Snapshot, wanted: Filter, by: Sequence[Dimension]
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]
 ) -> Mapping[tuple[object, ...], Mapping[str, int]]:
     """By the values of `by`."""
     columns = _columns(by)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xds_server.ledger import blocks, records
 from xds_server.ledger.query import Filter
 from xds_server.ledger.records import Row
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Blocks that are read at a time, at first and at most: often the first few are enough.
 _FEW, _MANY = 8, 256
@@ -33,7 +33,7 @@ class _Heavy(NamedTuple):
     position: int
 
 
-def top(snapshot: Snapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
+def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
     """The `limit` highest by one of blocks.ORDERS.
 
     Hour by hour, each from the block with the highest on down to what can still be among the highest of all: the
@@ -55,7 +55,7 @@ def top(snapshot: Snapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
     return [rows[each.block][each.position] for each in found]
 
 
-def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor | None]:
+def page(snapshot: DatabaseSnapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor | None]:
     """Those that match of the next `size` records, in the order of their starts; and where they end, None if there
     are no more.
     """
@@ -80,7 +80,9 @@ def page(snapshot: Snapshot, wanted: Filter, after: Cursor, size: int) -> tuple[
     return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
 
 
-def _by_their_highest(snapshot: Snapshot, hour: int, by: str, least: int) -> Iterator[tuple[int, int, bytes]]:
+def _by_their_highest(
+    snapshot: DatabaseSnapshot, hour: int, by: str, least: int
+) -> Iterator[tuple[int, int, bytes]]:
     """The highest value, the id and the data of each of an hour's blocks that have more than `least`, from the
     highest on down.
     """
@@ -100,7 +102,7 @@ def _by_their_highest(snapshot: Snapshot, hour: int, by: str, least: int) -> Ite
         after, size = (found[-1][0], found[-1][1]), min(2 * size, _MANY)
 
 
-def _hour_up_to(snapshot: Snapshot, last: int) -> int | None:
+def _hour_up_to(snapshot: DatabaseSnapshot, last: int) -> int | None:
     """The newest hour up to `last` that has records: a request with a wrong clock may lie decades away."""
     found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_block WHERE hour <= ?", last)[0][0]
     return found

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from xds_server.ledger import blocks
 from xds_server.ledger.query import Filter
 from xds_server.ledger.records import Columns
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Blocks that are chosen of any time. Reading ends after so many records, or seconds.
 MAX_BLOCKS = 20_000
@@ -46,7 +46,7 @@ class Coverage(NamedTuple):
         return self.total / self.blocks if self.blocks else 1.0
 
 
-def choose(snapshot: Snapshot, wanted: Filter) -> Chosen:
+def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> Chosen:
     """The blocks of the hours of `wanted`, at most about MAX_BLOCKS."""
     hours = (wanted.first_hour, wanted.last_hour)
     ((total,),) = snapshot.rows("SELECT COUNT(*) FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
@@ -91,7 +91,7 @@ class Reading:
     def coverage(self) -> Coverage:
         return Coverage(self._records, self._blocks, self._total)
 
-    def step(self, snapshot: Snapshot) -> None:
+    def step(self, snapshot: DatabaseSnapshot) -> None:
         """Reads some blocks more. One that was removed meanwhile counts as empty."""
         ids = [self._left.pop() for _ in range(min(STEP, len(self._left)))]
         for block in _decoded(snapshot, ids):
@@ -104,7 +104,7 @@ def _hash(id_: int) -> int:
     return (id_ & _ID_BITS) * _FACTOR & _HASH_BITS
 
 
-def _decoded(snapshot: Snapshot, ids: Sequence[int]) -> Iterator[Columns]:
+def _decoded(snapshot: DatabaseSnapshot, ids: Sequence[int]) -> Iterator[Columns]:
     marks = ", ".join("?" * len(ids))
     for (data,) in snapshot.rows(f"SELECT data FROM usage_block WHERE id IN ({marks}) ORDER BY id", *ids):  # noqa: S608
         yield blocks.decode(data)

@@ -10,7 +10,7 @@ from xds_server.ledger import blocks, records
 from xds_server.ledger.query import Filter
 from xds_server.ledger.records import HOUR_US, Columns, Row
 from xds_server.ledger.requests import Cursor
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: Requests that one step looks at, and hours where only ids are compared.
 _STEP, _STEP_HOURS = 1_000, 6
@@ -45,7 +45,7 @@ class Search:
                 yield index
 
 
-def step(snapshot: Snapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
+def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
     """Looks at some requests from `before` on down. Returns those that match, newest first, and where the next
     step begins; None where nothing is left.
     """
@@ -75,7 +75,7 @@ def step(snapshot: Snapshot, wanted: Search, before: Cursor) -> tuple[list[Row],
     return found, Cursor(since) if since > first else None
 
 
-def _opened(snapshot: Snapshot, wanted: Search, listed: dict[tuple[int, str], int]) -> list[Row]:
+def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, str], int]) -> list[Row]:
     found: list[Row] = []
     for block in set(listed.values()):
         requests = blocks.opened(snapshot, block)
@@ -85,12 +85,12 @@ def _opened(snapshot: Snapshot, wanted: Search, listed: dict[tuple[int, str], in
     return sorted(found, key=lambda row: (row.started_at_us, row.id), reverse=True)
 
 
-def _first(snapshot: Snapshot, start: int) -> int | None:
+def _first(snapshot: DatabaseSnapshot, start: int) -> int | None:
     """When the oldest request from `start` on began."""
     ((found,),) = snapshot.rows("SELECT MIN(started_at_us) FROM usage_request WHERE started_at_us >= ?", start)
     return cast("int | None", found)
 
 
-def _newest(snapshot: Snapshot) -> int:
+def _newest(snapshot: DatabaseSnapshot) -> int:
     ((found,),) = snapshot.rows("SELECT MAX(started_at_us) FROM usage_request")
     return cast("int", found)

@@ -16,7 +16,7 @@ from xds_server.ledger.records import Columns
 from xds_server.routing.ranking import Ranking, WeightedTarget
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, sample, slot_of, summarise
 from xds_server.routing.tiers import Rankings
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 _COLUMNS = {
     "slot": "bigint",
@@ -54,7 +54,7 @@ def append(writing: Writing, new: Columns, at: float) -> None:
     writing.insert("routing_slot", _COLUMNS, sorted(rows))
 
 
-def after(snapshot: Snapshot, last: int, oldest: int) -> Iterator[Stored]:
+def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[Stored]:
     """Yields what was stored after the id `last`, from the slot `oldest` on, in order."""
     rows = snapshot.rows(
         "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "
@@ -73,7 +73,7 @@ def remove(writing: Writing, before: int) -> int:
     return writing.run("DELETE FROM routing_slot WHERE slot < ?", before)
 
 
-def best(snapshot: Snapshot) -> Rankings:
+def best(snapshot: DatabaseSnapshot) -> Rankings:
     """Returns each tier's best target and since when it is the best; the same for all replicas."""
     rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
     return {

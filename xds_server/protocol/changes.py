@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set as AbstractSet
 
-from xds_server.protocol.snapshot import Resource, Snapshot
+from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 
 #: Type URL → names added, changed or removed. A type without a difference is left out.
 Changes = Mapping[str, AbstractSet[str]]
 
 
-def changes_between(before: Snapshot, after: Snapshot) -> Changes:
+def changes_between(before: ResourceSnapshot, after: ResourceSnapshot) -> Changes:
     """Names whose content differs. A type whose mapping is the same object is not looked into."""
     changes: dict[str, AbstractSet[str]] = {}
     for type_url in before.resources.keys() | after.resources.keys():

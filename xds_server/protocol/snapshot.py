@@ -46,7 +46,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ResourceSnapshot:
     """Every resource at one revision: type URL → name → resource.
 
     A builder shares the inner mapping with the previous snapshot where a type did not change; `changes` uses that.

@@ -16,7 +16,7 @@ from xds_server.protocol.encoding import ResponseEncoder, set_version
 from xds_server.protocol.interest import WILDCARD
 from xds_server.protocol.push import Push
 from xds_server.protocol.returning import Returning
-from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource, Snapshot
+from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource, ResourceSnapshot
 from xds_server.protocol.stream import Stream
 from xds_server.protocol.subscription import Subscription
 
@@ -26,7 +26,7 @@ class SotwStream(Stream):
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: ResourceSnapshot,
         encoder: ResponseEncoder,
         *,
         secret: bytes = b"",

@@ -16,7 +16,7 @@ from xds_server.protocol.errors import BoundsError, MissingNodeError, MissingTyp
 from xds_server.protocol.nonces import Nonces
 from xds_server.protocol.ordering import may_remove, may_update, rank
 from xds_server.protocol.push import Push, Refusal, TypeProgress
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LAST_OF_POLICY, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LAST_OF_POLICY, Resource, ResourceSnapshot
 from xds_server.protocol.subscription import Backlog, Subscription
 
 _REVISIONS_REMEMBERED = 64
@@ -45,7 +45,7 @@ class Stream(ABC):
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: ResourceSnapshot,
         encoder: ResponseEncoder,
         *,
         secret: bytes = b"",
@@ -73,7 +73,7 @@ class Stream(ABC):
         """Of the snapshot that this stream is being brought to."""
         return self._snapshot.revision
 
-    def on_snapshot(self, snapshot: Snapshot, changes: Changes) -> list[Push]:
+    def on_snapshot(self, snapshot: ResourceSnapshot, changes: Changes) -> list[Push]:
         """The desired content changed; `changes` is the difference to the snapshot given before."""
         self._sequence += 1
         if snapshot.revision != self._snapshot.revision:

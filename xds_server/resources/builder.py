@@ -27,7 +27,7 @@ from xds_server.model import (
 )
 from xds_server.pool import Pool
 from xds_server.protocol import snapshot as types
-from xds_server.protocol.snapshot import Resource, Snapshot
+from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 from xds_server.resources import audiences, cors, names, policy, route_table, slots as pool_slots
 from xds_server.resources.edge import edge_resources
 from xds_server.resources.listeners import AUTHORISE_TIMEOUT
@@ -94,7 +94,7 @@ class Builder:
         self._clock = clock
         self._wanted: Mapping[str, Resource] = {}
         self._lingering: dict[str, tuple[Resource, float]] = {}
-        self._last = Snapshot(revision=0)
+        self._last = ResourceSnapshot(revision=0)
         self._key_input = route_table.header_input()
         self._no_match = route_table.on_match_of(no_route())
         self._no_route_entry = route_table.entry(names.ROUTE_ID_PREFIX, no_route())
@@ -123,7 +123,7 @@ class Builder:
 
     def build(
         self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
-    ) -> Snapshot:
+    ) -> ResourceSnapshot:
         """The snapshot of `state` with the `live` pools (by name); shares with the last what did not change.
 
         Which pools there are follows from the state alone (`audiences.pools`); what is live fills them. Pools
@@ -142,7 +142,9 @@ class Builder:
             built[types.POLICY_ROUTE] = self._with_slots(built[types.POLICY_ROUTE], live)
         built[types.CLUSTER] = self._with_lingering(self._wanted)
         built[types.ENDPOINT] = self._with_their_assignments(self._assignments.of(self._pools, live))
-        self._last = Snapshot(revision, {url: self._shared(url, mapping) for url, mapping in built.items()})
+        self._last = ResourceSnapshot(
+            revision, {url: self._shared(url, mapping) for url, mapping in built.items()}
+        )
         return self._last
 
     def _with_slots(self, routes: Mapping[str, Resource], live: Mapping[str, Pool]) -> Mapping[str, Resource]:

@@ -9,7 +9,7 @@ from xds_server.accounts.guesses import Attempts
 from xds_server.accounts.links import Link, Purpose
 from xds_server.accounts.model import DeviceLogin, Membership, PersonalToken, Role, Session, User
 from xds_server.store.columns import Columns
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 USER = Columns(User)
 SESSION = Columns(Session)
@@ -27,17 +27,17 @@ class Account:
     own_keys: frozenset[str] = frozenset()
 
 
-def has_users(snapshot: Snapshot) -> bool:
+def has_users(snapshot: DatabaseSnapshot) -> bool:
     """Returns whether anybody can sign in."""
     return bool(snapshot.rows("SELECT 1 FROM user_account LIMIT 1"))
 
 
-def user_of_email(snapshot: Snapshot, email: str) -> User | None:
+def user_of_email(snapshot: DatabaseSnapshot, email: str) -> User | None:
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account WHERE email = ?", email)  # noqa: S608
     return USER.decode(rows[0]) if rows else None
 
 
-def account(snapshot: Snapshot, user_id: str) -> Account | None:
+def account(snapshot: DatabaseSnapshot, user_id: str) -> Account | None:
     """None for a user who is not there."""
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account WHERE id = ?", user_id)  # noqa: S608
     if not rows:
@@ -46,7 +46,7 @@ def account(snapshot: Snapshot, user_id: str) -> Account | None:
     return Account(USER.decode(rows[0]), memberships(snapshot, user_id), frozenset(id_ for (id_,) in own))
 
 
-def memberships(snapshot: Snapshot, user_id: str) -> tuple[Membership, ...]:
+def memberships(snapshot: DatabaseSnapshot, user_id: str) -> tuple[Membership, ...]:
     """By the organisations' names."""
     rows = snapshot.rows(
         "SELECT o.id, o.name, m.role FROM organisation_member m JOIN organisation o ON o.id = m.organisation_id "
@@ -56,7 +56,7 @@ def memberships(snapshot: Snapshot, user_id: str) -> tuple[Membership, ...]:
     return tuple(Membership(id_, name, Role(role)) for id_, name, role in rows)
 
 
-def users(snapshot: Snapshot) -> list[Account]:
+def users(snapshot: DatabaseSnapshot) -> list[Account]:
     """Every user, by e-mail address."""
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account ORDER BY email")  # noqa: S608
     of_user: dict[str, list[Membership]] = {}
@@ -69,12 +69,12 @@ def users(snapshot: Snapshot) -> list[Account]:
     return [Account(each, tuple(of_user.get(each.id, ()))) for each in found]
 
 
-def key_owners(snapshot: Snapshot) -> dict[str, str]:
+def key_owners(snapshot: DatabaseSnapshot) -> dict[str, str]:
     """The e-mail addresses of members by the ids of their own keys."""
     return dict(snapshot.rows("SELECT k.key_id, u.email FROM key_owner k JOIN user_account u ON u.id = k.user_id"))
 
 
-def links(snapshot: Snapshot, purpose: Purpose, now: int) -> list[Link]:
+def links(snapshot: DatabaseSnapshot, purpose: Purpose, now: int) -> list[Link]:
     """Those that have not expired, the oldest first."""
     rows = snapshot.rows(
         f"SELECT {LINK.select()} FROM account_link WHERE purpose = ? AND expires_at > ? "  # noqa: S608
@@ -85,7 +85,7 @@ def links(snapshot: Snapshot, purpose: Purpose, now: int) -> list[Link]:
     return [LINK.decode(row) for row in rows]
 
 
-def link(snapshot: Snapshot, value: str, now: int) -> Link | None:
+def link(snapshot: DatabaseSnapshot, value: str, now: int) -> Link | None:
     """What a link's value opens, whatever for; None where it is unknown or has expired."""
     rows = snapshot.rows(
         f"SELECT {LINK.select()} FROM account_link WHERE hash = ? AND expires_at > ?",  # noqa: S608
@@ -95,7 +95,7 @@ def link(snapshot: Snapshot, value: str, now: int) -> Link | None:
     return LINK.decode(rows[0]) if rows else None
 
 
-def device_login(snapshot: Snapshot, value: str) -> DeviceLogin | None:
+def device_login(snapshot: DatabaseSnapshot, value: str) -> DeviceLogin | None:
     rows = snapshot.rows(
         f"SELECT {DEVICE_LOGIN.select()} FROM device_login WHERE hash = ?",  # noqa: S608
         tokens.hash_of(value),
@@ -103,17 +103,17 @@ def device_login(snapshot: Snapshot, value: str) -> DeviceLogin | None:
     return DEVICE_LOGIN.decode(rows[0]) if rows else None
 
 
-def organisation_names(snapshot: Snapshot) -> dict[str, str]:
+def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
     """By id."""
     return dict(snapshot.rows("SELECT id, name FROM organisation"))
 
 
-def personal_token(snapshot: Snapshot, hash_: bytes) -> PersonalToken | None:
+def personal_token(snapshot: DatabaseSnapshot, hash_: bytes) -> PersonalToken | None:
     rows = snapshot.rows(f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE hash = ?", hash_)  # noqa: S608
     return PERSONAL_TOKEN.decode(rows[0]) if rows else None
 
 
-def personal_tokens(snapshot: Snapshot, user_id: str) -> list[PersonalToken]:
+def personal_tokens(snapshot: DatabaseSnapshot, user_id: str) -> list[PersonalToken]:
     """Newest first."""
     rows = snapshot.rows(
         f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE user_id = ? "  # noqa: S608
@@ -123,12 +123,12 @@ def personal_tokens(snapshot: Snapshot, user_id: str) -> list[PersonalToken]:
     return [PERSONAL_TOKEN.decode(row) for row in rows]
 
 
-def session(snapshot: Snapshot, hash_: bytes) -> Session | None:
+def session(snapshot: DatabaseSnapshot, hash_: bytes) -> Session | None:
     rows = snapshot.rows(f"SELECT {SESSION.select()} FROM user_session WHERE hash = ?", hash_)  # noqa: S608
     return SESSION.decode(rows[0]) if rows else None
 
 
-def attempts(snapshot: Snapshot, subject: str) -> Attempts:
+def attempts(snapshot: DatabaseSnapshot, subject: str) -> Attempts:
     """Of a subject as accounts.guesses names it."""
     rows = snapshot.rows("SELECT count, last_at FROM sign_in_guess WHERE subject = ?", subject)
     return Attempts(*rows[0]) if rows else Attempts()

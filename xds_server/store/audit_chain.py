@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 
 #: What comes before the first event.
 GENESIS = bytes(32)
@@ -69,13 +69,13 @@ def link(previous: bytes, entry: Entry) -> bytes:
     return digest.digest()
 
 
-def head(snapshot: Snapshot) -> tuple[int, bytes]:
+def head(snapshot: DatabaseSnapshot) -> tuple[int, bytes]:
     """Id and hash of the newest event; 0 and GENESIS where there is none."""
     rows = snapshot.rows("SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1")
     return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, GENESIS)
 
 
-def verify(snapshots: Callable[[], AbstractContextManager[Snapshot]]) -> Verdict:
+def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) -> Verdict:
     """Walks the whole log, one view of the database per thousand events.
 
     An event that was changed is named itself; for one that was taken out or put in, the one after it.

@@ -28,7 +28,7 @@ BUSY_SECONDS = 10.0
 Row = tuple[Any, ...]
 
 
-class Snapshot:
+class DatabaseSnapshot:
     """One consistent view of the database. `?` marks parameters on either database."""
 
     def __init__(self, cursor: Any, *, placeholder: str) -> None:
@@ -48,7 +48,7 @@ class Snapshot:
 class Reader(Protocol):
     """Gives consistent views; thread-safe."""
 
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
+    def snapshot(self) -> AbstractContextManager[DatabaseSnapshot]:
         """Raises DatabaseUnavailableError."""
         ...
 
@@ -132,13 +132,13 @@ class SqliteReader:
         self._same.require()
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> Iterator[DatabaseSnapshot]:
         with self._lock:
             self._same.require()
             try:
                 self._connection.execute("BEGIN")
                 try:
-                    yield Snapshot(self._connection.cursor(), placeholder="?")
+                    yield DatabaseSnapshot(self._connection.cursor(), placeholder="?")
                 finally:
                     self._connection.execute("ROLLBACK")
             except sqlite3.OperationalError as error:
@@ -172,14 +172,14 @@ class PostgresqlReader:
         """It is a server's business where its files are."""
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> Iterator[DatabaseSnapshot]:
         import psycopg  # noqa: PLC0415
 
         with self._lock:
             try:
                 connection = self._connected()
                 with connection.transaction(force_rollback=True), connection.cursor() as cursor:
-                    yield Snapshot(cursor, placeholder="%s")
+                    yield DatabaseSnapshot(cursor, placeholder="%s")
             except psycopg.OperationalError as error:
                 self._drop()
                 raise DatabaseUnavailableError(
@@ -216,7 +216,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def snapshot_of(connection: Any) -> Snapshot:
+def snapshot_of(connection: Any) -> DatabaseSnapshot:
     """The view of a transaction that is open on a DB-API connection, its own writes included."""
     placeholder = "?" if isinstance(connection, sqlite3.Connection) else "%s"
-    return Snapshot(connection.cursor(), placeholder=placeholder)
+    return DatabaseSnapshot(connection.cursor(), placeholder=placeholder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
 from xds_server.store.audit_chain import Verdict
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.store import Committed, Store
 
@@ -25,7 +25,7 @@ class AsyncStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def read(self, work: Callable[[Snapshot], T]) -> T:
+    async def read(self, work: Callable[[DatabaseSnapshot], T]) -> T:
         """Runs `work` on one consistent view of the database."""
         return await asyncio.to_thread(self._store.read, work)
 

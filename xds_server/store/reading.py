@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from xds_server.errors import SecretKeyError
 from xds_server.model import Gateway, Key, Node, Organisation, Price, Provider, Route, State
 from xds_server.store import codec
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
 
@@ -28,7 +28,7 @@ class Loaded:
     unreadable: Mapping[str, tuple[str, ...]]
 
 
-def load(snapshot: Snapshot, cipher: Cipher, last: Loaded | None = None) -> Loaded:
+def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: Loaded | None = None) -> Loaded:
     """The state now. A kind of object that has not changed since `last` is shared with it, not read again.
 
     A row that cannot be decoded, because another version wrote it, keeps its form in `last`, or is left out if it
@@ -78,7 +78,7 @@ def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[s
     return objects, tuple(unreadable)
 
 
-def _providers(snapshot: Snapshot, cipher: Cipher) -> _Rows[Provider]:
+def _providers(snapshot: DatabaseSnapshot, cipher: Cipher) -> _Rows[Provider]:
     def decode(name: str, sealed: bytes, row: Sequence[Any]) -> Provider:
         return codec.PROVIDER.decode(row, credentials=codec.open_credentials(cipher, name, bytes(sealed)))
 
@@ -86,24 +86,24 @@ def _providers(snapshot: Snapshot, cipher: Cipher) -> _Rows[Provider]:
     return ((name, name, partial(decode, name, sealed, row)) for name, sealed, *row in rows)
 
 
-def _organisations(snapshot: Snapshot) -> _Rows[Organisation]:
+def _organisations(snapshot: DatabaseSnapshot) -> _Rows[Organisation]:
     rows = snapshot.rows(f"SELECT id, name, {codec.ORGANISATION.select()} FROM organisation ORDER BY name")  # noqa: S608
     return ((id_, name, partial(codec.ORGANISATION.decode, row)) for id_, name, *row in rows)
 
 
-def _keys(snapshot: Snapshot) -> _Rows[Key]:
+def _keys(snapshot: DatabaseSnapshot) -> _Rows[Key]:
     """Those not revoked."""
     rows = snapshot.rows(f"SELECT id, name, {codec.KEY.select()} FROM api_key WHERE revoked_at = 0 ORDER BY id")  # noqa: S608
     return ((id_, name, partial(codec.KEY.decode, row)) for id_, name, *row in rows)
 
 
-def _nodes(snapshot: Snapshot) -> _Rows[Node]:
+def _nodes(snapshot: DatabaseSnapshot) -> _Rows[Node]:
     """Those not removed."""
     rows = snapshot.rows(f"SELECT id, name, {codec.NODE.select()} FROM node WHERE removed_at = 0 ORDER BY id")  # noqa: S608
     return ((id_, name, partial(codec.NODE.decode, row)) for id_, name, *row in rows)
 
 
-def _gateway(snapshot: Snapshot, cipher: Cipher) -> _Rows[Gateway]:
+def _gateway(snapshot: DatabaseSnapshot, cipher: Cipher) -> _Rows[Gateway]:
     def decode(sealed: bytes, row: Sequence[Any]) -> Gateway:
         return codec.GATEWAY.decode(row, cache_password=codec.open_cache_password(cipher, bytes(sealed)))
 
@@ -111,12 +111,12 @@ def _gateway(snapshot: Snapshot, cipher: Cipher) -> _Rows[Gateway]:
     return (("", "", partial(decode, sealed, row)) for sealed, *row in rows)
 
 
-def gateway(snapshot: Snapshot, cipher: Cipher) -> Gateway:
+def gateway(snapshot: DatabaseSnapshot, cipher: Cipher) -> Gateway:
     """The defaults, if it never was written."""
     return next((decode() for _, _, decode in _gateway(snapshot, cipher)), Gateway())
 
 
-def _routes(snapshot: Snapshot, route_id: str = "") -> _Rows[Route]:
+def _routes(snapshot: DatabaseSnapshot, route_id: str = "") -> _Rows[Route]:
     """One alone, if its id is given."""
     condition, arguments = ("WHERE {} = ?", [route_id]) if route_id else ("", [])
     histories = price_histories(snapshot, route_id)
@@ -139,14 +139,14 @@ def _routes(snapshot: Snapshot, route_id: str = "") -> _Rows[Route]:
     return ((id_, model, partial(decode, id_, row)) for id_, model, *row in rows)
 
 
-def route(snapshot: Snapshot, route_id: str) -> Route:
+def route(snapshot: DatabaseSnapshot, route_id: str) -> Route:
     """Raises LookupError."""
     for _, _, decode in _routes(snapshot, route_id):
         return decode()
     raise LookupError(route_id)
 
 
-def price_histories(snapshot: Snapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:
+def price_histories(snapshot: DatabaseSnapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:
     """By route and target id, oldest first, those of targets that left included; of one route, if it is given."""
     histories: dict[str, dict[str, tuple[Price, ...]]] = {}
     condition, arguments = ("WHERE route_id = ?", [route_id]) if route_id else ("", [])
@@ -160,7 +160,9 @@ def price_histories(snapshot: Snapshot, route_id: str = "") -> dict[str, dict[st
     return histories
 
 
-def key_records(snapshot: Snapshot, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
+def key_records(
+    snapshot: DatabaseSnapshot, *, organisation: str = "", include_revoked: bool = False
+) -> list[KeyRecord]:
     """By organisation and name; `organisation` empty: of all."""
     rows = snapshot.rows(
         f"SELECT o.name, k.revoked_at, {codec.KEY.select('k.')} FROM api_key k JOIN organisation o "  # noqa: S608
@@ -173,7 +175,7 @@ def key_records(snapshot: Snapshot, *, organisation: str = "", include_revoked: 
     return [KeyRecord(codec.KEY.decode(row), owner, revoked_at) for owner, revoked_at, *row in rows]
 
 
-def audit_events(snapshot: Snapshot, query: AuditQuery) -> list[AuditEvent]:
+def audit_events(snapshot: DatabaseSnapshot, query: AuditQuery) -> list[AuditEvent]:
     """Newest first."""
     conditions = ["id < ?"]
     arguments: list[Any] = [query.before_id or 1 << 62]

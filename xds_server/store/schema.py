@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xds_server.errors import SchemaError
-from xds_server.store.connection import Reader, Snapshot
+from xds_server.store.connection import DatabaseSnapshot, Reader
 from xds_server.store.url import DatabaseUrl
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -24,7 +24,7 @@ def bring_to_head(reader: Reader, url: DatabaseUrl) -> None:
         upgrade(url)
 
 
-def current(snapshot: Snapshot) -> str | None:
+def current(snapshot: DatabaseSnapshot) -> str | None:
     """The database's schema version; None for an empty database."""
     tables = "information_schema.tables WHERE table_name = 'alembic_version' AND table_schema = current_schema()"
     if snapshot.is_sqlite:

@@ -13,7 +13,7 @@ from xds_server.accounts.links import LIFETIMES, Link, Purpose
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
 from xds_server.store import audit_chain, codec, reading, schema, writing
-from xds_server.store.connection import Reader, Snapshot, open_reader
+from xds_server.store.connection import DatabaseSnapshot, Reader, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.settings import KeySettings
@@ -98,7 +98,7 @@ class Store:
                 self._loaded = reading.load(snapshot, self._cipher, self._loaded)
             return self._loaded.state
 
-    def read(self, work: Callable[[Snapshot], T]) -> T:
+    def read(self, work: Callable[[DatabaseSnapshot], T]) -> T:
         """Runs `work` on one consistent view of the database."""
         with self._reader.snapshot() as snapshot:
             return work(snapshot)

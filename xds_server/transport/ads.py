@@ -21,7 +21,7 @@ from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
 from xds_server.protocol.push import Push
 from xds_server.protocol.returning import Returning
-from xds_server.protocol.snapshot import Snapshot
+from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.debounce import Debounce
@@ -117,7 +117,7 @@ class AdsServer:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: ResourceSnapshot,
         clients: ClientRegistry,
         *,
         authorise: Authorise = anyone,
@@ -157,11 +157,11 @@ class AdsServer:
         )
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ResourceSnapshot:
         """What clients are being brought to now, without what is still being merged."""
         return self._snapshot
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: ResourceSnapshot) -> None:
         """Make `snapshot` the desired content. Snapshots published in quick succession are merged."""
         self._next = snapshot
         self._debounce.trigger()

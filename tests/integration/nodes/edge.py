@@ -32,7 +32,7 @@ from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
 from xds_server.model import Key, Organisation, Route, State
 from xds_server.pool import Endpoint, Pool
-from xds_server.protocol.snapshot import ROUTE, Snapshot
+from xds_server.protocol.snapshot import ROUTE, ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, GatewayTls
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
@@ -150,18 +150,18 @@ class Edge:
         self.state = replace(self.state, revision=self.state.revision + 1)
         await self._push()
 
-    async def forget_routes_of(self, before: Snapshot) -> None:
+    async def forget_routes_of(self, before: ResourceSnapshot) -> None:
         """Envoy has the routes of an earlier snapshot again, as if the next ones had not reached it yet."""
         self.state = replace(self.state, revision=self.state.revision + 1)
         now = self.snapshot()
-        await self._push(Snapshot(now.revision, {**now.resources, ROUTE: before.of_type(ROUTE)}))
+        await self._push(ResourceSnapshot(now.revision, {**now.resources, ROUTE: before.of_type(ROUTE)}))
 
-    async def _push(self, snapshot: Snapshot | None = None) -> None:
+    async def _push(self, snapshot: ResourceSnapshot | None = None) -> None:
         self._ads.publish(snapshot or self.snapshot())
         done = await self.clients.wait_settled(self.state.revision, 30)
         assert (done.complete, done.accepted, done.rejections) == (True, 2, ()), done
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ResourceSnapshot:
         """What would be published now."""
         return self.builder.build(self.state.revision, self.state, self.live)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from xds_server.protocol.changes import changes_between
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, ROUTE, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, ROUTE, Resource, ResourceSnapshot
 
 
 class Untouchable(Mapping[str, Resource]):
@@ -22,17 +22,17 @@ def clusters(**bodies: bytes) -> dict[str, Resource]:
 
 
 def test_added_changed_and_removed() -> None:
-    before = Snapshot(1, {CLUSTER: clusters(same=b"1", changed=b"1", gone=b"1")})
-    after = Snapshot(2, {CLUSTER: clusters(same=b"1", changed=b"2", new=b"1")})
+    before = ResourceSnapshot(1, {CLUSTER: clusters(same=b"1", changed=b"1", gone=b"1")})
+    after = ResourceSnapshot(2, {CLUSTER: clusters(same=b"1", changed=b"2", new=b"1")})
     assert changes_between(before, after) == {CLUSTER: {"changed", "gone", "new"}}
 
 
 def test_types_that_come_go_and_stay() -> None:
-    before = Snapshot(1, {CLUSTER: clusters(a=b"1"), ROUTE: {}})
-    after = Snapshot(2, {ENDPOINT: {"e": Resource.of(ENDPOINT, "e", b"")}, ROUTE: {}})
+    before = ResourceSnapshot(1, {CLUSTER: clusters(a=b"1"), ROUTE: {}})
+    after = ResourceSnapshot(2, {ENDPOINT: {"e": Resource.of(ENDPOINT, "e", b"")}, ROUTE: {}})
     assert changes_between(before, after) == {CLUSTER: {"a"}, ENDPOINT: {"e"}}
 
 
 def test_a_shared_mapping_is_not_looked_into() -> None:
     shared = Untouchable()
-    assert changes_between(Snapshot(1, {CLUSTER: shared}), Snapshot(2, {CLUSTER: shared})) == {}
+    assert changes_between(ResourceSnapshot(1, {CLUSTER: shared}), ResourceSnapshot(2, {CLUSTER: shared})) == {}

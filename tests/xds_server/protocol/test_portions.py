@@ -19,7 +19,7 @@ from xds_server.protocol.snapshot import (
     POLICY_ORGANISATION,
     POLICY_ROUTE,
     Resource,
-    Snapshot,
+    ResourceSnapshot,
 )
 from xds_server.protocol.sotw import SotwStream
 
@@ -27,9 +27,9 @@ Delta, Sotw = discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DiscoveryReques
 NODE = discovery_pb2.Node(id="n")
 
 
-def snapshot(revision: int, count: int, *types: str, size: int = 1_000) -> Snapshot:
+def snapshot(revision: int, count: int, *types: str, size: int = 1_000) -> ResourceSnapshot:
     body = bytes([revision]) * size
-    return Snapshot(
+    return ResourceSnapshot(
         revision,
         {
             each: {f"{n:06}": Resource.of(each, f"{n:06}", body) for n in range(count)}
@@ -41,7 +41,9 @@ def snapshot(revision: int, count: int, *types: str, size: int = 1_000) -> Snaps
 class Reader:
     """A stream whose pushes are answered one after the other, and what they brought."""
 
-    def __init__(self, content: Snapshot, encoder: ResponseEncoder | None = None, secret: bytes = b"s") -> None:
+    def __init__(
+        self, content: ResourceSnapshot, encoder: ResponseEncoder | None = None, secret: bytes = b"s"
+    ) -> None:
         self.content = content
         self.stream = DeltaStream(content, encoder or ResponseEncoder(), secret=secret)
         self.held: dict[str, dict[str, bytes]] = {}
@@ -49,7 +51,7 @@ class Reader:
     def request(self, type_url: str = CLUSTER, **values: Any) -> list[Push]:
         return self.stream.on_request(Delta(node=NODE, type_url=type_url, **values))
 
-    def publish(self, content: Snapshot) -> list[Push]:
+    def publish(self, content: ResourceSnapshot) -> list[Push]:
         before, self.content = self.content, content
         return self.stream.on_snapshot(content, changes_between(before, content))
 
@@ -147,7 +149,7 @@ def test_wildcard_and_back_makes_no_pushes() -> None:
 def test_removals_come_in_portions_too() -> None:
     reader = Reader(snapshot(1, 20_000, size=1))
     reader.read(reader.request())
-    pushes = reader.read(reader.publish(Snapshot(2, {CLUSTER: {}})))
+    pushes = reader.read(reader.publish(ResourceSnapshot(2, {CLUSTER: {}})))
     assert len(pushes) > 1
     assert reader.held[CLUSTER] == {}
     assert reader.stream.settled(2)

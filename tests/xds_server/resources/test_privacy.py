@@ -25,7 +25,7 @@ from xds_server.model import (
     Visibility,
 )
 from xds_server.pool import Endpoint, Pool
-from xds_server.protocol.snapshot import ENDPOINT, ROUTE, Snapshot
+from xds_server.protocol.snapshot import ENDPOINT, ROUTE, ResourceSnapshot
 from xds_server.protocol.wire import fields
 from xds_server.resources.audiences import pools
 from xds_server.resources.builder import Builder
@@ -95,7 +95,7 @@ def reachable(route: EnvoyRoute) -> list[str]:
     return [line.split(" ", 6)[6] for line in StringValue.FromString(packed.value).value.splitlines()]
 
 
-def hosts(snapshot: Snapshot, cluster: str) -> set[str]:
+def hosts(snapshot: ResourceSnapshot, cluster: str) -> set[str]:
     assignment = ClusterLoadAssignment.parse(snapshot.of_type(ENDPOINT)[cluster].body)
     every_host = (host for tier in assignment.endpoints for host in tier.lb_endpoints)
     return {host.endpoint.hostname for host in every_host if host.endpoint is not None}
@@ -114,7 +114,7 @@ def owners(audience: str) -> set[str]:
     return {audience, KEYS[audience].organisation_id} if audience in KEYS else {audience}
 
 
-def check(snapshot: Snapshot, state: State) -> None:
+def check(snapshot: ResourceSnapshot, state: State) -> None:
     (table,) = snapshot.of_type(ROUTE).values()
     (virtual_host,) = RouteConfiguration.parse(table.body).virtual_hosts
     of_the_route = [

@@ -26,7 +26,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any
 
 from xds_server.clients import ClientRegistry
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, ResourceSnapshot
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
@@ -88,17 +88,17 @@ def route(name: str, answer: str, *, hosts: int = 1) -> Resource:
     return Resource.of(ROUTE, name, bytes(body))
 
 
-def snapshot(revision: int, *resources: Resource) -> Snapshot:
+def snapshot(revision: int, *resources: Resource) -> ResourceSnapshot:
     types: dict[str, dict[str, Resource]] = {}
     for resource in resources:
         types.setdefault(resource.type_url, {})[resource.name] = resource
-    return Snapshot(revision, types)
+    return ResourceSnapshot(revision, types)
 
 
 class ControlPlane:
     """An ADS server on a Unix socket."""
 
-    def __init__(self, path: Path, content: Snapshot) -> None:
+    def __init__(self, path: Path, content: ResourceSnapshot) -> None:
         self.clients = ClientRegistry()
         self.ads = AdsServer(content, self.clients)
         self.server = grpc.aio.server(options=SERVER_OPTIONS)

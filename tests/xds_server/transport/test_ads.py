@@ -13,7 +13,7 @@ import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
-from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE, Resource, ResourceSnapshot
 from xds_server.transport.ads import MAX_MESSAGE_BYTES, SERVER_OPTIONS, SERVICE, AdsServer
 from xds_server.transport.authorise import bearer_token
 
@@ -35,8 +35,8 @@ class Running:
         self.tcp = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
 
 
-def content(revision: int, body: bytes, *types: str) -> Snapshot:
-    return Snapshot(revision, {each: {"a": Resource.of(each, "a", body)} for each in types or (CLUSTER,)})
+def content(revision: int, body: bytes, *types: str) -> ResourceSnapshot:
+    return ResourceSnapshot(revision, {each: {"a": Resource.of(each, "a", body)} for each in types or (CLUSTER,)})
 
 
 @pytest.fixture

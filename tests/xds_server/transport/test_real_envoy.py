@@ -17,9 +17,9 @@ from tests.xds_server.transport.real_envoy import (
     route,
     snapshot,
 )
-from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, ResourceSnapshot
 
-StartControl = Callable[[Snapshot], Awaitable[ControlPlane]]
+StartControl = Callable[[ResourceSnapshot], Awaitable[ControlPlane]]
 StartEnvoy = Callable[[str], Awaitable[Envoy]]
 
 FIRST = snapshot(1, cluster("x"), endpoints("x", 1), listener("front", "r"), route("r", "one"))
@@ -34,7 +34,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 async def control(tmp_path: Path) -> AsyncIterator[StartControl]:
     started: list[ControlPlane] = []
 
-    async def start(content: Snapshot) -> ControlPlane:
+    async def start(content: ResourceSnapshot) -> ControlPlane:
         started.append(await ControlPlane(tmp_path / "xds.sock", content).start())
         return started[-1]
 

@@ -18,7 +18,7 @@ from tests.xds_server.transport.readers import GUESSES
 from tests.xds_server.transport.test_ads import Open, ack, first, open_stream
 from xds_server.clients import ClientRegistry, ClientStatus
 from xds_server.protocol.bounds import MAX_UNKNOWN_ANSWERS
-from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, Resource, Snapshot
+from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, Resource, ResourceSnapshot
 from xds_server.transport import ads as module
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 
@@ -31,9 +31,9 @@ COUNT, SIZE = 2_500, 2_000
 MIB = 2**20
 
 
-def content(revision: int, *types: str, count: int = COUNT, size: int = SIZE) -> Snapshot:
+def content(revision: int, *types: str, count: int = COUNT, size: int = SIZE) -> ResourceSnapshot:
     body = bytes([revision]) * size
-    return Snapshot(
+    return ResourceSnapshot(
         revision,
         {
             each: {f"{n:06}": Resource.of(each, f"{n:06}", body) for n in range(count)}
@@ -43,7 +43,7 @@ def content(revision: int, *types: str, count: int = COUNT, size: int = SIZE) ->
 
 
 class Running:
-    def __init__(self, path: Path, snapshot: Snapshot, patience: float = 600.0) -> None:
+    def __init__(self, path: Path, snapshot: ResourceSnapshot, patience: float = 600.0) -> None:
         self.address = f"unix:{path}"
         self.clients = ClientRegistry()
         self.ads = AdsServer(snapshot, self.clients, quiet=0, patience=patience)
@@ -62,7 +62,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(path: Path, snapshot: Snapshot, patience: float = 600.0) -> AsyncIterator[Running]:
+async def running(path: Path, snapshot: ResourceSnapshot, patience: float = 600.0) -> AsyncIterator[Running]:
     served = Running(path / "xds.sock", snapshot, patience)
     await served.server.start()
     try:

@@ -6,7 +6,7 @@ import json
 
 from xds_server.errors import AlreadyExistsError
 from xds_server.store import api_keys
-from xds_server.store.connection import Snapshot
+from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.tables import KeyRow
 
 
@@ -22,7 +22,7 @@ class KeyIndex:
         self.retired: dict[bytes, str] = {}
 
     @classmethod
-    def load(cls, snapshot: Snapshot) -> KeyIndex:
+    def load(cls, snapshot: DatabaseSnapshot) -> KeyIndex:
         index = cls()
         for id_, organisation_id, name, hash_, revoked_at, retired in snapshot.rows(
             "SELECT id, organisation_id, name, hash, revoked_at, retired FROM api_key"

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from xds_server.errors import NotFoundError
 from xds_server.model import State
 from xds_server.store import audit_chain, reading
-from xds_server.store.connection import Snapshot, snapshot_of
+from xds_server.store.connection import DatabaseSnapshot, snapshot_of
 from xds_server.store.crypto import Cipher
 from xds_server.store.managers import Management
 from xds_server.store.records import Action, Actor, ObjectType
@@ -104,7 +104,7 @@ class Transaction:
         """The desired state, the changes of this transaction included."""
         return reading.load(self.snapshot(), self.cipher).state
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DatabaseSnapshot:
         self.session.flush()
         return snapshot_of(self.session.connection().connection.dbapi_connection)
 
