@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trunkline_proto.limits.v1 import limits_pb2 as pb
 
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
 #: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
@@ -64,7 +64,7 @@ def identity(alert: pb.Alert) -> str:
     return hashlib.blake2b(repr((*said, alert.share_permille)).encode(), digest_size=16).hexdigest()
 
 
-def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
+def add(writing: LedgerTransaction, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
     """Keeps alerts that are new; the oldest make room. Returns the new ones."""
     ((count,),) = writing.rows("SELECT COUNT(*) FROM limit_alert")
     if count >= MAX_ALERTS:
@@ -81,7 +81,7 @@ def add(writing: Writing, alerts: Iterable[pb.Alert], delivery: Delivery) -> lis
     return new
 
 
-def claim(writing: Writing, now: int, lease: int, most: int) -> list[StoredAlert]:
+def claim(writing: LedgerTransaction, now: int, lease: int, most: int) -> list[StoredAlert]:
     """Takes alerts that are due: for `lease` seconds nobody else gets them."""
     due = _stored(
         writing,
@@ -95,7 +95,9 @@ def claim(writing: Writing, now: int, lease: int, most: int) -> list[StoredAlert
     return due
 
 
-def settle(writing: Writing, sent: Sequence[StoredAlert], delivery: Delivery, *, next_at: int, error: str) -> None:
+def settle(
+    writing: LedgerTransaction, sent: Sequence[StoredAlert], delivery: Delivery, *, next_at: int, error: str
+) -> None:
     """Notes what became of alerts, unless another window has begun meanwhile."""
     for each in sent:
         writing.run(
@@ -115,7 +117,7 @@ def current(snapshot: DatabaseSnapshot, now: int, most: int) -> list[StoredAlert
     return _stored(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
 
 
-def remove(writing: Writing, now: int) -> int:
+def remove(writing: LedgerTransaction, now: int) -> int:
     """Removes what is old. Returns how many."""
     return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _RETENTION_SECONDS)
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from xds_server.ledger import records
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.store.connection import DatabaseSnapshot
 
@@ -31,7 +31,7 @@ _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), 
 _LEVEL = 1
 
 
-def append(writing: Writing, batch: Columns) -> Columns:
+def append(writing: LedgerTransaction, batch: Columns) -> Columns:
     """Stores those records of `batch` that are new, and gives them back."""
     ((last,),) = writing.rows("SELECT COALESCE(MAX(id), 0) FROM usage_block")
     hours = [at // HOUR_US for at in batch["started_at_us"]]
@@ -82,7 +82,7 @@ def decode(data: bytes) -> Columns:
     return {name: found[name] if name in found else [empty] * number for name, empty in records.EMPTY.items()}
 
 
-def _stored_after(writing: Writing, last: int, keys: Sequence[tuple[int, str, int]]) -> list[int]:
+def _stored_after(writing: LedgerTransaction, last: int, keys: Sequence[tuple[int, str, int]]) -> list[int]:
     """Which of `keys` are in a block after `last`; of those that are there twice, the first."""
     starts = {at for at, _, _ in keys}
     found = set(

@@ -18,7 +18,7 @@ from xds_server.store.url import DatabaseUrl
 _ADVISORY_LOCK = 0x6C65646765
 
 
-class Writing(DatabaseSnapshot):
+class LedgerTransaction(DatabaseSnapshot):
     """An open transaction that writes."""
 
     def run(self, statement: str, *parameters: object) -> int:
@@ -59,7 +59,7 @@ class Writer(Protocol):
     """Opens transactions; thread-safe."""
 
     @contextmanager
-    def transaction(self) -> Iterator[Writing]:
+    def transaction(self) -> Iterator[LedgerTransaction]:
         """Committed at the end, rolled back for what is raised.
 
         Raises DatabaseUnavailableError, UnstorableError.
@@ -85,7 +85,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Writing]:
+    def transaction(self) -> Iterator[LedgerTransaction]:
         with self._lock:
             try:
                 self._same.require()
@@ -94,7 +94,7 @@ class SqliteWriter:
                 connection = self._connection
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    yield Writing(connection.cursor(), placeholder="?")
+                    yield LedgerTransaction(connection.cursor(), placeholder="?")
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:
@@ -121,7 +121,7 @@ class PostgresqlWriter:
         self._connection: Any = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Writing]:
+    def transaction(self) -> Iterator[LedgerTransaction]:
         import psycopg  # noqa: PLC0415
 
         with self._lock:
@@ -130,7 +130,7 @@ class PostgresqlWriter:
                     self._connection = connect_postgresql(self._conninfo)
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-                    yield Writing(cursor, placeholder="%s")
+                    yield LedgerTransaction(cursor, placeholder="%s")
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 raise UnstorableError(f"PostgreSQL: {str(error).strip().partition(chr(10))[0]}") from error
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:

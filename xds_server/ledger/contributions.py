@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from xds_server.errors import InvalidFieldError
 from xds_server.ledger import records
-from xds_server.ledger.connection import Writing, on_conflict_add
+from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
 from xds_server.ledger.query import Condition, Filter
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.reports import MAX_ROWS, key_names, organisation_names
@@ -74,7 +74,7 @@ class Contribution:
     uptime_seconds: int
 
 
-def append(writing: Writing, batch: Columns) -> None:
+def append(writing: LedgerTransaction, batch: Columns) -> None:
     """Adds records that are new, in the transaction that stores them. The owner is the node's at this moment."""
     hours = roll_up(batch) if any(batch["node_id"]) else {}
     ids = sorted({at.node_id for at in hours})

@@ -14,7 +14,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from xds_server.errors import UnstorableError
 from xds_server.ledger import checking, refused, writing
 from xds_server.ledger.checking import Refusal
-from xds_server.ledger.connection import Writing, open_writer
+from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.ledger.records import Columns
 from xds_server.store.url import DatabaseUrl
 
@@ -46,7 +46,7 @@ class Ledger:
         """Stores what can be stored. Raises InvalidFieldError, DatabaseUnavailableError."""
         return await self._run(lambda: self._append(request))
 
-    async def write(self, work: Callable[[Writing], T]) -> T:
+    async def write(self, work: Callable[[LedgerTransaction], T]) -> T:
         """Runs `work` in a transaction of its own. Raises DatabaseUnavailableError."""
         return await self._run(lambda: self._write(work))
 
@@ -107,6 +107,6 @@ class Ledger:
         )
         return {each.record.id for each in left} if request.keeps_refused else set()
 
-    def _write(self, work: Callable[[Writing], T]) -> T:
+    def _write(self, work: Callable[[LedgerTransaction], T]) -> T:
         with self._writer.transaction() as transaction:
             return work(transaction)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.ledger.checking import Refusal
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
 #: Records that are kept, and bytes of one; others stay where they come from.
@@ -36,7 +36,7 @@ class SetAside(NamedTuple):
     record: ledger.UsageRecord
 
 
-def keep(writing: Writing, source: str, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
+def keep(writing: LedgerTransaction, source: str, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
     """Stores each once, and gives back those that there is no room for."""
     room = MAX_REFUSED - count(writing)
     now = time.time_ns() // 1_000
@@ -72,7 +72,7 @@ def newest(snapshot: DatabaseSnapshot, limit: int) -> list[SetAside]:
     ]
 
 
-def remove(writing: Writing, before_us: int, batch: int) -> int:
+def remove(writing: LedgerTransaction, before_us: int, batch: int) -> int:
     """Removes up to `batch` that came before (Unix microseconds); how many."""
     return writing.run(
         "DELETE FROM usage_refused WHERE digest IN ("

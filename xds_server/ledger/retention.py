@@ -11,7 +11,7 @@ import structlog
 
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import refused, slots
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.records import HOUR_US
 from xds_server.ledger.retention_periods import DAY, RetentionPeriods
@@ -96,7 +96,7 @@ class Retention:
             if not last:
                 return
 
-    async def _repeat(self, work: Callable[[Writing], int]) -> int:
+    async def _repeat(self, work: Callable[[LedgerTransaction], int]) -> int:
         """Until a batch is not full."""
         removed = 0
         while True:
@@ -108,7 +108,7 @@ class Retention:
             await asyncio.sleep(_REST * (time.monotonic() - began))
 
 
-def _requests(writing: Writing, before_us: int, batch: int) -> int:
+def _requests(writing: LedgerTransaction, before_us: int, batch: int) -> int:
     return writing.run(
         "DELETE FROM usage_request WHERE (started_at_us, id) IN ("
         "SELECT started_at_us, id FROM usage_request WHERE started_at_us < ? ORDER BY started_at_us, id LIMIT ?)",
@@ -117,7 +117,7 @@ def _requests(writing: Writing, before_us: int, batch: int) -> int:
     )
 
 
-def _hours(writing: Writing, table: str, key: str, hour: int, batch: int) -> int:
+def _hours(writing: LedgerTransaction, table: str, key: str, hour: int, batch: int) -> int:
     return writing.run(
         f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE hour < ? ORDER BY hour LIMIT ?)",  # noqa: S608
         hour,
@@ -125,7 +125,7 @@ def _hours(writing: Writing, table: str, key: str, hour: int, batch: int) -> int
     )
 
 
-def _series(writing: Writing, after: int, day: int, batch: int) -> int:
+def _series(writing: LedgerTransaction, after: int, day: int, batch: int) -> int:
     """The rows of the next `batch` series, and those series that have none left. The last id, 0 at the end."""
     ids = [
         id_

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.records import Columns
 from xds_server.routing.ranking import Ranking, WeightedTarget
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, sample, slot_of, summarise
@@ -44,7 +44,7 @@ class Stored(NamedTuple):
     content: Slot
 
 
-def append(writing: Writing, new: Columns, at: float) -> None:
+def append(writing: LedgerTransaction, new: Columns, at: float) -> None:
     """Stores what new records say, in the transaction that stores them; `at` is now, in Unix seconds."""
     slot = slot_of(at)
     rows = [
@@ -68,7 +68,7 @@ def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[Stored
         )
 
 
-def remove(writing: Writing, before: int) -> int:
+def remove(writing: LedgerTransaction, before: int) -> int:
     """Removes the slots before `before`. Returns the number of rows."""
     return writing.run("DELETE FROM routing_slot WHERE slot < ?", before)
 
@@ -81,7 +81,7 @@ def best(snapshot: DatabaseSnapshot) -> Rankings:
     }
 
 
-def put_best(writing: Writing, rankings: Rankings) -> None:
+def put_best(writing: LedgerTransaction, rankings: Rankings) -> None:
     """Stores the best target of each tier, unless a target that became the best later is stored."""
     rows = [(*key, ranking.shares[0].target_id, ranking.since) for key, ranking in sorted(rankings.items())]
     writing.insert("routing_best", _BEST, rows, _LATER)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from xds_server.ledger import blocks, contributions, histogram, slots
-from xds_server.ledger.connection import Writing, on_conflict_add
+from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
 from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
 
@@ -25,7 +25,7 @@ _ADD_UNIT = on_conflict_add("usage_unit", (*_HOUR_KEY, "unit"), ["amount"])
 _PUT_FIRST_BYTE = "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = excluded.histogram"
 
 
-def append(writing: Writing, batch: Columns) -> int:
+def append(writing: LedgerTransaction, batch: Columns) -> int:
     """Stores those records of a batch that are new, and counts only them. Returns how many they were."""
     new = blocks.append(writing, batch)
     if not new["id"]:
@@ -46,7 +46,7 @@ def append(writing: Writing, batch: Columns) -> int:
     return len(new["id"])
 
 
-def _where_in(writing: Writing, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
+def _where_in(writing: LedgerTransaction, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
     """In parts: databases take so many parameters, and no more."""
     found, rest = [], list(values)
     while rest:
@@ -55,7 +55,7 @@ def _where_in(writing: Writing, statement: str, values: Collection[object]) -> l
     return found
 
 
-def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[str]]:
+def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, str], set[str]]:
     """The tags that each hour of each organisation may have, with those of `batch` that still fit."""
     if not any(batch["tag"]):
         return {}
@@ -77,7 +77,7 @@ def _admit_tags(writing: Writing, batch: Columns) -> dict[tuple[int, str], set[s
     return admitted
 
 
-def _series(writing: Writing, hours: Iterable[Hour]) -> dict[Series, int]:
+def _series(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, int]:
     """The ids, made where there was none; raises `last_hour` where it is passed."""
     newest: dict[Series, int] = {}
     for at in hours:
@@ -96,7 +96,7 @@ def _series(writing: Writing, hours: Iterable[Hour]) -> dict[Series, int]:
     return {series: found[digest][0] for digest, series in digests.items()}
 
 
-def _add_first_bytes(writing: Writing, counted: Mapping[tuple[int, int], Totals]) -> None:
+def _add_first_bytes(writing: LedgerTransaction, counted: Mapping[tuple[int, int], Totals]) -> None:
     """`counted` by series id and hour."""
     wanted = sorted(at for at, totals in counted.items() if totals.first_bytes)
     if not wanted:

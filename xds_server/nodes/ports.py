@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.model import State
 from xds_server.pool import Pool
 from xds_server.store import Committed
@@ -58,6 +58,6 @@ class Publisher(Protocol):
 class LiveTables(Protocol):
     """Short transactions on the tables of live state, beside those of the desired state."""
 
-    async def write(self, work: Callable[[Writing], T]) -> T:
+    async def write(self, work: Callable[[LedgerTransaction], T]) -> T:
         """Raises DatabaseUnavailableError."""
         ...

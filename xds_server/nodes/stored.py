@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.nodes.ports import LiveTables
 
 #: Seconds for changes to gather.
@@ -84,7 +84,7 @@ class StoredReports:
         self._wake.clear()
 
 
-def _rows(writing: Writing) -> list[Row]:
+def _rows(writing: LedgerTransaction) -> list[Row]:
     return [
         Row(node_id, bytes(report), updated, bool(departed))
         for node_id, report, updated, departed in writing.rows(
@@ -93,7 +93,7 @@ def _rows(writing: Writing) -> list[Row]:
     ]
 
 
-def _write(writing: Writing, rows: dict[str, Row | None]) -> None:
+def _write(writing: LedgerTransaction, rows: dict[str, Row | None]) -> None:
     writing.many("DELETE FROM node_live WHERE node_id = ?", [(node_id,) for node_id in rows])
     writing.many(
         "INSERT INTO node_live (node_id, report, updated, departed) VALUES (?, ?, ?, ?)",

@@ -12,7 +12,7 @@ import asyncio
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.nodes.moment import Clock
 from xds_server.nodes.ports import LiveTables
 from xds_server.nodes.uptime import HOUR, Uptime
@@ -52,7 +52,7 @@ class UptimeLog:
             return
         rows = [(node_id, hour, min(seconds, HOUR)) for (node_id, hour), seconds in sorted(taken.items())]
 
-        def add(writing: Writing) -> None:
+        def add(writing: LedgerTransaction) -> None:
             writing.many(_ADD, rows)
 
         try:

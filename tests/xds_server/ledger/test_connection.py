@@ -10,12 +10,12 @@ import pytest
 
 from tests.xds_server.ledger.usage import batch, usage
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger.connection import Writing, open_writer
+from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.ledger.ledger import Ledger
 from xds_server.store import DatabaseUrl, Store
 
 
-def tags(writing: Writing) -> int:
+def tags(writing: LedgerTransaction) -> int:
     return int(writing.rows("SELECT COUNT(*) FROM usage_tag")[0][0])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.xds_server.ledger.usage import usage
 from xds_server.ledger import records, reports, requests, sampling, writing
-from xds_server.ledger.connection import Writing, open_writer
+from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import Row
@@ -19,7 +19,7 @@ AGAIN = [usage(), usage()]
 LARGE = ("usage_hour", "usage_first_byte", "usage_block", "usage_request", "usage_tag", "h", "f")
 
 
-class Explained(Writing):
+class Explained(LedgerTransaction):
     """Notes the plan of every statement that gives rows."""
 
     plan: list[str]

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from tests.xds_server.nodes.reporting import BEGAN, StandingClock
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger.connection import Writing
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.moment import Moment
 from xds_server.nodes.uptime import Uptime
@@ -26,7 +26,7 @@ async def make_table(tables: Ledger) -> None:
 
 
 async def stored(tables: Ledger) -> dict[tuple[str, int], int]:
-    def read(writing: Writing) -> dict[tuple[str, int], int]:
+    def read(writing: LedgerTransaction) -> dict[tuple[str, int], int]:
         rows = writing.rows("SELECT node_id, hour - ?, seconds FROM node_uptime", HOUR)
         return {(node, hour): seconds for node, hour, seconds in rows}
 
