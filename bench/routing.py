@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.xds_server.routing.simulation import Behaviour, Script, Simulated, route, simulate
-from xds_server.model import Price, Strategy
+from xds_server.model import Strategy, TargetPrice
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -31,7 +31,7 @@ class Scene:
     seconds: int
     rate: float
     marks: Sequence[tuple[int, str]] = ()
-    prices: Sequence[Price | tuple[Price, ...]] = ()
+    prices: Sequence[TargetPrice | tuple[TargetPrice, ...]] = ()
 
     def run(self) -> Simulated:
         return simulate(
@@ -61,7 +61,7 @@ def _wandering(phase: float) -> Script:
     return behaviour
 
 
-_CACHED = Price(input=1_000_000, cached_input=100_000, output=1_000_000)
+_CACHED = TargetPrice(input=1_000_000, cached_input=100_000, output=1_000_000)
 SCENES = (
     Scene(
         "fastest",
@@ -92,7 +92,7 @@ SCENES = (
         240,
         20,
         ((60, "a's cache is cold"), (120, "a's cache is warm")),
-        (_CACHED, Price(input=600_000, output=1_000_000)),
+        (_CACHED, TargetPrice(input=600_000, output=1_000_000)),
     ),
     Scene(
         "price",
@@ -103,8 +103,11 @@ SCENES = (
         20,
         ((60, "a's price rises"),),
         (
-            (Price(input=1_000_000, output=4_000_000), Price(input=3_000_000, output=9_000_000, valid_from=60)),
-            Price(input=2_000_000, output=6_000_000),
+            (
+                TargetPrice(input=1_000_000, output=4_000_000),
+                TargetPrice(input=3_000_000, output=9_000_000, valid_from=60),
+            ),
+            TargetPrice(input=2_000_000, output=6_000_000),
         ),
     ),
     Scene(
@@ -118,7 +121,7 @@ SCENES = (
         240,
         20,
         ((60, "a is slow"), (120, "a is quick")),
-        (Price(input=500_000, output=2_000_000), Price(input=1_000_000, output=4_000_000)),
+        (TargetPrice(input=500_000, output=2_000_000), TargetPrice(input=1_000_000, output=4_000_000)),
     ),
     *(
         Scene(

@@ -172,7 +172,7 @@ class ImagePrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class TargetPrice:
     """What a target costs: units and fallbacks as in trunkline.policy.v1.Price.
 
     It holds from `valid_from` (Unix seconds, 0 = since ever) until the next one of its target's history. `version`
@@ -199,12 +199,12 @@ class Price:
     service_tiers: tuple[ServiceTier, ...] = ()
 
     @property
-    def rates(self) -> Price:
+    def rates(self) -> TargetPrice:
         """What it costs, whenever that holds."""
         return replace(self, valid_from=0, version=0)
 
 
-def price_in_force(prices: Sequence[Price], at: float) -> Price | None:
+def price_in_force(prices: Sequence[TargetPrice], at: float) -> TargetPrice | None:
     """Of a history, oldest first, at a moment in Unix seconds; None: free."""
     return next((price for price in reversed(prices) if price.valid_from <= at), None)
 
@@ -268,7 +268,7 @@ class ProviderTarget:
     model: str
     weight: int = 1
     tier: int = 0
-    prices: tuple[Price, ...] = ()
+    prices: tuple[TargetPrice, ...] = ()
     context: int = 0
     paused: bool = False
 
@@ -285,7 +285,7 @@ class NodesTarget:
     model: str
     weight: int = 1
     tier: int = 0
-    prices: tuple[Price, ...] = ()
+    prices: tuple[TargetPrice, ...] = ()
     context: int = 0
     paused: bool = False
 

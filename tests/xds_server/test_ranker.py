@@ -15,7 +15,7 @@ from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
 from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.ledger.slots import after
-from xds_server.model import Price, ProviderTarget, Route, Strategy
+from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
 from xds_server.ranker import Ranker
 from xds_server.routing.tiers import Rankings
 from xds_server.routing.window import KEPT_SLOTS
@@ -134,8 +134,8 @@ async def test_a_replica_keeps_the_best_that_another_chose(
 
 async def test_without_records_prices_decide_for_cheapest(make_ranker: Callable[[], Ranker]) -> None:
     targets = (
-        ProviderTarget("dear", "m", prices=(Price(input=2, output=2),)),
-        ProviderTarget("cheap", "m", prices=(Price(input=1, output=1),)),
+        ProviderTarget("dear", "m", prices=(TargetPrice(input=2, output=2),)),
+        ProviderTarget("cheap", "m", prices=(TargetPrice(input=1, output=1),)),
     )
     ranker, published = make_ranker(), Published(Route("rt_m", "m", targets, strategy=Strategy.CHEAPEST))
     await ranker.look(published)
@@ -143,10 +143,13 @@ async def test_without_records_prices_decide_for_cheapest(make_ranker: Callable[
 
 
 async def test_a_price_to_come_counts_from_its_second_on(store: Store, ledger: Ledger) -> None:
-    raised = (Price(input=1, output=1, version=1), Price(input=9, output=9, valid_from=2_000_000_000, version=2))
+    raised = (
+        TargetPrice(input=1, output=1, version=1),
+        TargetPrice(input=9, output=9, valid_from=2_000_000_000, version=2),
+    )
     targets = (
         ProviderTarget("raised", "m", prices=raised),
-        ProviderTarget("steady", "m", prices=(Price(input=2, output=2),)),
+        ProviderTarget("steady", "m", prices=(TargetPrice(input=2, output=2),)),
     )
     published = Published(Route("rt_m", "m", targets, strategy=Strategy.CHEAPEST))
     now = 1_999_999_999.0

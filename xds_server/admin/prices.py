@@ -10,7 +10,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import values
 from xds_server.admin.problems import Problems
-from xds_server.model import ContextTier, ImagePrice, Price, Rates, ServiceTier
+from xds_server.model import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
 
 _MAX_IMAGES, _MAX_TIERS, _MAX_SERVICE_TIERS = 64, 8, 16
 _MAX_PROMPT = 1_000_000_000
@@ -40,7 +40,7 @@ _PRICE: values.Ranges = {
 }
 
 
-def price(message: policy_pb2.Price, problems: Problems) -> Price:
+def price(message: policy_pb2.Price, problems: Problems) -> TargetPrice:
     """`problems` is at the message."""
     for given, missing in (("input", "output"), ("output", "input")):
         if message.HasField(given) and not message.HasField(missing):  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def price(message: policy_pb2.Price, problems: Problems) -> Price:
                 f"missing beside `{given}`; accepted: a price, or 0 where {missing} tokens are free"
             )
     values.moment(message.valid_from, problems.at("valid_from"))
-    return Price(
+    return TargetPrice(
         **_stated(values.numbers(message, _PRICE, problems)),
         valid_from=message.valid_from,
         images=_images(message.images, problems),

@@ -17,13 +17,13 @@ from xds_server.model import (
     Node,
     NodesTarget,
     Organisation,
-    Price,
     Provider,
     ProviderTarget,
     Route,
     SharedCache,
     State,
     Target,
+    TargetPrice,
 )
 from xds_server.store import managers
 from xds_server.store.records import AuditEvent
@@ -35,7 +35,7 @@ _PROVIDER = Encoder(
     omitted=["credentials"],
 )
 _ROUTE = Encoder(Route, pb.Route, given=["organisation", "targets"], omitted=["organisation_id", "created_at"])
-_PRICE = Encoder(Price, policy_pb2.Price)
+_PRICE = Encoder(TargetPrice, policy_pb2.Price)
 _AT_PROVIDER = Encoder(
     ProviderTarget, pb.RouteTarget, given=["nodes", "price", "price_history"], omitted=["prices"]
 )

@@ -19,10 +19,10 @@ from xds_server.model import (
     Limit,
     NodesTarget,
     Organisation,
-    Price,
     PromptCacheKey,
     Route,
     SharedCache,
+    TargetPrice,
     price_in_force,
 )
 
@@ -38,7 +38,7 @@ _ORGANISATION = Encoder(
 )
 _DEFAULT_MODEL = Encoder(DefaultModel, policy_pb2.DefaultModel)
 _KEY = Encoder(Key, policy_pb2.Key, omitted=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
-_PRICE = Encoder(Price, policy_pb2.Price)
+_PRICE = Encoder(TargetPrice, policy_pb2.Price)
 #: Envoy acts upon what is omitted here, or nothing does yet.
 _ROUTE = Encoder(
     Route,
@@ -113,7 +113,7 @@ def _affinity(value: Route) -> int:
     return number(_AFFINITY, None if none else value.affinity)
 
 
-def _current(prices: tuple[Price, ...], at: float) -> tuple[Price, ...]:
+def _current(prices: tuple[TargetPrice, ...], at: float) -> tuple[TargetPrice, ...]:
     first = price_in_force(prices, at - _LATE)
     return prices[prices.index(first) :] if first is not None else prices
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xds_server.model import ContextTier, Price, Rates
+from xds_server.model import ContextTier, Rates, TargetPrice
 
 #: Micro-USD per million tokens times tokens are this many units to a nano-USD.
 _PER_NANO = 1_000
@@ -43,7 +43,7 @@ class RequestUsage(NamedTuple):
 class Tariff:
     """A price, prepared for many requests."""
 
-    def __init__(self, price: Price) -> None:
+    def __init__(self, price: TargetPrice) -> None:
         self._price = price
         self._rates = _by_prompt(price, price.tiers)
         self._of_service_tiers = {each.name: _by_prompt(each.rates, each.tiers) for each in price.service_tiers}
@@ -93,13 +93,13 @@ class _ResolvedRates(NamedTuple):
     audio_output: int
 
 
-def _by_prompt(rates: Price | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _ResolvedRates]]:
+def _by_prompt(rates: TargetPrice | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _ResolvedRates]]:
     """Rates with the prompt tokens that a request must exceed, the highest first."""
     ladder = [(-1.0, _resolved(rates)), *((float(each.above), _resolved(each.rates)) for each in tiers)]
     return sorted(ladder, key=lambda each: -each[0])
 
 
-def _resolved(rates: Price | Rates) -> _ResolvedRates:
+def _resolved(rates: TargetPrice | Rates) -> _ResolvedRates:
     def either(own: int | None, otherwise: int) -> int:
         return otherwise if own is None else own
 

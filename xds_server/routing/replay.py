@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from xds_server.ledger import histogram
 from xds_server.ledger.records import Columns, chosen
-from xds_server.model import Price, Route, price_in_force
+from xds_server.model import Route, TargetPrice, price_in_force
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.slots import Slot, summarise
 
@@ -73,7 +73,7 @@ class Period:
 
     requests: int = 0
     targets: dict[str, Slot] = field(default_factory=dict)
-    costs: dict[tuple[str, Price], Costs] = field(default_factory=dict)
+    costs: dict[tuple[str, TargetPrice], Costs] = field(default_factory=dict)
 
 
 class Replay:

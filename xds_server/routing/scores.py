@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xds_server.model import Price
+from xds_server.model import TargetPrice
 from xds_server.routing.measured import Measured, Mix
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median
@@ -63,7 +63,7 @@ class EffectivePrice:
     least: float = 0.0
 
 
-def effective_price(price: Price | None, measured: Measured, mix: Mix) -> EffectivePrice:
+def effective_price(price: TargetPrice | None, measured: Measured, mix: Mix) -> EffectivePrice:
     """What the typical request costs; nothing at a target without a price.
 
     The target's own share of cached prompt tokens counts, or the route's if it has not served yet.

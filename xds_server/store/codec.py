@@ -14,11 +14,11 @@ from xds_server.model import (
     Node,
     NodesTarget,
     Organisation,
-    Price,
     Provider,
     ProviderTarget,
     Route,
     Target,
+    TargetPrice,
 )
 from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
@@ -43,7 +43,7 @@ ROUTE = Columns(Route, apart=["targets"], codings={"organisation_id": _NULLABLE_
 #: `prices` are rows of their own. Both kinds of targets share a table; a NodesTarget has no provider.
 TARGET = Columns(ProviderTarget, apart=["prices"])
 NODES_TARGET = Columns(NodesTarget, apart=["prices"])
-PRICE = Columns(Price)
+PRICE = Columns(TargetPrice)
 
 
 _WEBHOOK = b"gateway alerts"
@@ -107,7 +107,7 @@ def encode_target(target: Target) -> dict[str, Any]:
             return {"provider": None, **NODES_TARGET.encode(target)}
 
 
-def decode_target(row: Sequence[Any], histories: Mapping[str, tuple[Price, ...]]) -> Target:
+def decode_target(row: Sequence[Any], histories: Mapping[str, tuple[TargetPrice, ...]]) -> Target:
     """Returns the target of a row with the columns of TARGET. `histories` are the prices of its route's targets by
     target id, oldest first.
     """

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from xds_server.errors import SecretKeyError
-from xds_server.model import Gateway, Key, Node, Organisation, Price, Provider, Route, State
+from xds_server.model import Gateway, Key, Node, Organisation, Provider, Route, State, TargetPrice
 from xds_server.store import codec
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.crypto import Cipher
@@ -146,9 +146,11 @@ def route(snapshot: DatabaseSnapshot, route_id: str) -> Route:
     raise LookupError(route_id)
 
 
-def price_histories(snapshot: DatabaseSnapshot, route_id: str = "") -> dict[str, dict[str, tuple[Price, ...]]]:
+def price_histories(
+    snapshot: DatabaseSnapshot, route_id: str = ""
+) -> dict[str, dict[str, tuple[TargetPrice, ...]]]:
     """By route and target id, oldest first, those of targets that left included; of one route, if it is given."""
-    histories: dict[str, dict[str, tuple[Price, ...]]] = {}
+    histories: dict[str, dict[str, tuple[TargetPrice, ...]]] = {}
     condition, arguments = ("WHERE route_id = ?", [route_id]) if route_id else ("", [])
     for owner, target_id, *row in snapshot.rows(
         f"SELECT route_id, target_id, {codec.PRICE.select()} "  # noqa: S608

@@ -170,7 +170,7 @@ class TargetRow(SQLModel, table=True):
 
 
 class PriceRow(SQLModel, table=True):
-    """A price as in model.Price, of the target with this id in its route; `images` and tiers are JSON.
+    """A price as in model.TargetPrice, of the target with this id in its route; `images` and tiers are JSON.
 
     Not tied to the target's row: the history of a target that leaves its route goes on when it comes back.
     """

@@ -12,10 +12,10 @@ from xds_server.model import (
     Metric,
     NodesTarget,
     Organisation,
-    Price,
     ProviderTarget,
     Route,
     SharedCache,
+    TargetPrice,
 )
 from xds_server.resources import policy
 
@@ -23,7 +23,7 @@ NOW = 1_000_000.0
 DAY = 86_400
 
 
-def versions(*prices: Price) -> list[int]:
+def versions(*prices: TargetPrice) -> list[int]:
     route = Route("rt_1", "m", (ProviderTarget("a", "m", prices=prices),))
     (target,) = policy_pb2.Route.FromString(policy.route(route, NOW)).targets
     return [price.version for price in target.prices]
@@ -58,7 +58,7 @@ def test_a_route_tells_its_limits_and_reservation() -> None:
 
 
 def test_a_price_arrives_whole() -> None:
-    prices = (Price(1, 2, 0, 4, 5, 6), Price(1, 2, None, 4, int(NOW) + 5, 7))
+    prices = (TargetPrice(1, 2, 0, 4, 5, 6), TargetPrice(1, 2, None, 4, int(NOW) + 5, 7))
     route = Route("rt_1", "m", (ProviderTarget("a", "m", prices=prices),))
     (target,) = policy_pb2.Route.FromString(policy.route(route, NOW)).targets
     cached, plain = target.prices
@@ -68,10 +68,10 @@ def test_a_price_arrives_whole() -> None:
 
 def test_prices_of_the_last_day_and_later_are_sent() -> None:
     day_ago = int(NOW) - DAY
-    first, second = Price(1, version=1), Price(2, version=2, valid_from=day_ago - 10)
-    later = Price(4, version=4, valid_from=int(NOW) + 100)
-    assert versions(first, second, Price(3, version=3, valid_from=day_ago + 1), later) == [2, 3, 4]
-    assert versions(first, second, Price(3, version=3, valid_from=day_ago), later) == [3, 4]
+    first, second = TargetPrice(1, version=1), TargetPrice(2, version=2, valid_from=day_ago - 10)
+    later = TargetPrice(4, version=4, valid_from=int(NOW) + 100)
+    assert versions(first, second, TargetPrice(3, version=3, valid_from=day_ago + 1), later) == [2, 3, 4]
+    assert versions(first, second, TargetPrice(3, version=3, valid_from=day_ago), later) == [3, 4]
     assert versions(first) == [1]
     assert versions(later) == [4]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xds_server.model import NodesTarget, Price, Privacy, Provider, ProviderTarget, Route, Strategy, Timeouts
+from xds_server.model import NodesTarget, Privacy, Provider, ProviderTarget, Route, Strategy, TargetPrice, Timeouts
 from xds_server.resources.routes import Attempts
 from xds_server.resources.strategy import PlannedHop, plan
 
@@ -111,20 +111,20 @@ def test_weight_zero_serves_as_a_fallback_only() -> None:
 )
 def test_strategies_order_the_same_targets_differently(strategy: Strategy, first: list[str]) -> None:
     targets = (
-        ProviderTarget("c", "m", weight=2, prices=(Price(2, 2),)),
-        NodesTarget("m", tier=1, prices=(Price(3, 3),)),
-        ProviderTarget("b", "m", prices=(Price(1, 1),)),
+        ProviderTarget("c", "m", weight=2, prices=(TargetPrice(2, 2),)),
+        NodesTarget("m", tier=1, prices=(TargetPrice(3, 3),)),
+        ProviderTarget("b", "m", prices=(TargetPrice(1, 1),)),
     )
     assert order(*targets, strategy=strategy) == first
 
 
 def test_cheapest_is_by_the_price_in_force() -> None:
-    raised = (Price(1, 1, version=1), Price(9, 9, valid_from=200, version=2))
-    targets = (ProviderTarget("b", "m", prices=raised), ProviderTarget("c", "m", prices=(Price(2, 2),)))
+    raised = (TargetPrice(1, 1, version=1), TargetPrice(9, 9, valid_from=200, version=2))
+    targets = (ProviderTarget("b", "m", prices=raised), ProviderTarget("c", "m", prices=(TargetPrice(2, 2),)))
     assert order(*targets, strategy=Strategy.CHEAPEST, at=199.0) == ["b/m", "c/m"]
     assert order(*targets, strategy=Strategy.CHEAPEST, at=200.0) == ["c/m", "b/m"]
 
 
 def test_what_has_no_price_is_cheapest() -> None:
-    targets = (ProviderTarget("b", "m", prices=(Price(1, 0),)), NodesTarget("m"))
+    targets = (ProviderTarget("b", "m", prices=(TargetPrice(1, 0),)), NodesTarget("m"))
     assert order(*targets, strategy=Strategy.CHEAPEST) == ["nodes/m", "b/m"]

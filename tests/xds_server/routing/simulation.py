@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log
 
-from xds_server.model import Price, ProviderTarget, Route, Strategy
+from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
 from xds_server.routing.measured import Measurements
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, slot_of, summarise
@@ -56,7 +56,10 @@ class Simulated:
 
 
 def route(
-    strategy: Strategy, targets: Sequence[str], prices: Sequence[Price | tuple[Price, ...]] = (), balance: int = 50
+    strategy: Strategy,
+    targets: Sequence[str],
+    prices: Sequence[TargetPrice | tuple[TargetPrice, ...]] = (),
+    balance: int = 50,
 ) -> Route:
     """A route of providers with one model each; weights are equal. A price may be a history."""
     histories = [each if isinstance(each, tuple) else (each,) for each in prices] or [()] * len(targets)

@@ -8,10 +8,10 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator.ledger import prices as billing
 from translator.ledger.usage import Tokens
 from xds_server.messages import Encoder
-from xds_server.model import ContextTier, ImagePrice, Price, Rates, ServiceTier
+from xds_server.model import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
 from xds_server.routing.pricing import RequestUsage, Tariff
 
-PRICE = Encoder(Price, policy.Price)
+PRICE = Encoder(TargetPrice, policy.Price)
 
 rate = st.integers(0, 10**7)
 own_rate = st.none() | rate
@@ -20,7 +20,7 @@ context_tiers = st.lists(
     st.builds(ContextTier, st.integers(1, 2_000), rates), max_size=3, unique_by=lambda each: each.above
 ).map(lambda tiers: tuple(sorted(tiers, key=lambda each: each.above)))
 prices = st.builds(
-    Price,
+    TargetPrice,
     input=rate, output=rate, cached_input=own_rate, request=rate, cache_write=own_rate, cache_write_1h=own_rate,
     reasoning=own_rate, audio_input=own_rate, audio_output=own_rate, audio_second_input=rate,
     audio_second_output=rate, character=rate, search_unit=rate,
@@ -31,10 +31,12 @@ prices = st.builds(
 count = st.integers(0, 3_000)
 
 
-@example(Price(0, 0, search_unit=10**7), *[0] * 12, 3_000, "")  # beyond the most that is billed for one request
+@example(
+    TargetPrice(0, 0, search_unit=10**7), *[0] * 12, 3_000, ""
+)  # beyond the most that is billed for one request
 @given(prices, *[count] * 13, st.sampled_from(["", "flex", "priority"]))
 def test_a_request_costs_what_it_is_billed(
-    price: Price, rest: int, completion: int, cached: int, write: int, write_1h: int, reasoning: int,
+    price: TargetPrice, rest: int, completion: int, cached: int, write: int, write_1h: int, reasoning: int,
     audio: int, audio_out: int, images: int, in_ms: int, out_ms: int, characters: int, searches: int, tier: str,
 ) -> None:  # fmt: skip
     prompt = rest + cached + write + write_1h + audio

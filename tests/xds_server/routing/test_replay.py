@@ -11,7 +11,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
 from xds_server.ledger.records import columns
-from xds_server.model import Price, ProviderTarget, Route, Strategy
+from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
 from xds_server.routing.outcome import divide, total
 from xds_server.routing.replay import Scope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
@@ -20,18 +20,18 @@ from xds_server.routing.tiers import Weighted
 NOW = MONDAY_10 + HOUR
 TIMES = range(MONDAY_10 * 1_000_000, NOW * 1_000_000)
 EVERYBODY = Scope("gpt-4.1")
-CHEAP, DEAR = Price(input=1_000_000, output=2_000_000), Price(input=4_000_000, output=8_000_000)
+CHEAP, DEAR = TargetPrice(input=1_000_000, output=2_000_000), TargetPrice(input=4_000_000, output=8_000_000)
 
 
 def route(*targets: ProviderTarget, strategy: Strategy = Strategy.WEIGHTED, **fields: Any) -> Route:
     return Route("rt_a", "gpt-4.1", targets, strategy=strategy, **fields)
 
 
-def a(weight: int = 1, price: Price | None = DEAR, **fields: Any) -> ProviderTarget:
+def a(weight: int = 1, price: TargetPrice | None = DEAR, **fields: Any) -> ProviderTarget:
     return ProviderTarget("a", "m", weight, prices=(price,) if price else (), **fields)
 
 
-def b(weight: int = 1, price: Price | None = CHEAP, **fields: Any) -> ProviderTarget:
+def b(weight: int = 1, price: TargetPrice | None = CHEAP, **fields: Any) -> ProviderTarget:
     return ProviderTarget("b", "m", weight, prices=(price,) if price else (), **fields)
 
 
@@ -101,7 +101,7 @@ def test_a_target_is_ranked_by_what_it_was_like_at_the_time() -> None:
 
 def test_the_cache_hits_of_a_target_are_its_own() -> None:
     """Of its prompts `a` reads 80 % from its cache, at a tenth of the price; `b` none."""
-    cached = Price(input=1_000_000, cached_input=100_000, output=0)
+    cached = TargetPrice(input=1_000_000, cached_input=100_000, output=0)
     records = requests(100, "a/m", cached_tokens=80) + requests(100, "b/m")
     found = simulated(route(a(price=cached)), route(b(price=cached)), records)
     assert found.now is not None
@@ -173,7 +173,7 @@ def test_what_no_target_answered_is_not_replayed() -> None:
             "elsewhere/m: it was measured with requests",
         ),
         (route(a(), b()), "b/m: it served only 7 of the requests"),
-        (route(a(price=Price(input=1, valid_from=NOW + 9)), b(6)), "a/m: it has no price"),
+        (route(a(price=TargetPrice(input=1, valid_from=NOW + 9)), b(6)), "a/m: it has no price"),
     ],
 )
 def test_what_the_figures_do_not_know_is_said(proposed: Route, said: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.xds_server.routing.simulation import Behaviour, Script, route, simulate
-from xds_server.model import Price, Strategy
+from xds_server.model import Strategy, TargetPrice
 
 SEEDS = range(3)
 
@@ -24,22 +24,22 @@ def changing(at: float, before: Behaviour, after: Behaviour) -> Script:
     return lambda now: before if now < at else after
 
 
-LIST = Price(input=1_000_000, output=4_000_000)
-CACHED = Price(input=1_000_000, cached_input=100_000, output=1_000_000)
+LIST = TargetPrice(input=1_000_000, output=4_000_000)
+CACHED = TargetPrice(input=1_000_000, cached_input=100_000, output=1_000_000)
 #: By strategy: what two targets cost; what the first one is like when it is good, and when it is bad; what the
 #: second one is like always. Answers are short, since what is slow is known when it ends.
-CASES: dict[Strategy, tuple[Sequence[Price], Behaviour, Behaviour, Behaviour]] = {
+CASES: dict[Strategy, tuple[Sequence[TargetPrice], Behaviour, Behaviour, Behaviour]] = {
     Strategy.FASTEST: ((), Behaviour(0.2), Behaviour(2.0), Behaviour(0.5)),
     # The first one is dearer by its list, and cheaper while its cache is warm.
     Strategy.CHEAPEST: (
-        (CACHED, Price(input=600_000, output=1_000_000)),
+        (CACHED, TargetPrice(input=600_000, output=1_000_000)),
         Behaviour(0.4, token=0.002, cached_share=0.8),
         Behaviour(0.4, token=0.002),
         Behaviour(0.4, token=0.002),
     ),
     # The first one costs half.
     Strategy.BALANCED: (
-        (Price(input=500_000, output=2_000_000), LIST),
+        (TargetPrice(input=500_000, output=2_000_000), LIST),
         Behaviour(0.6, token=0.002),
         Behaviour(2.0, token=0.002),
         Behaviour(0.4, token=0.002),
@@ -109,8 +109,11 @@ def test_a_target_that_was_down_is_found_again_within_a_minute(strategy: Strateg
 
 @pytest.mark.parametrize("strategy", [Strategy.CHEAPEST, Strategy.BALANCED])
 def test_a_price_to_come_sorts_anew_at_its_second(strategy: Strategy) -> None:
-    cheap, dear = Price(input=1_000_000, output=1_000_000), Price(input=9_000_000, output=9_000_000, valid_from=60)
-    prices = [(cheap, dear), Price(input=2_000_000, output=2_000_000)]
+    cheap, dear = (
+        TargetPrice(input=1_000_000, output=1_000_000),
+        TargetPrice(input=9_000_000, output=9_000_000, valid_from=60),
+    )
+    prices = [(cheap, dear), TargetPrice(input=2_000_000, output=2_000_000)]
     run = simulate(route(strategy, ["a", "b"], prices), [steady(0.4), steady(0.4)], 70, 20)
     # What is ranked after second 58 holds for second 59, and so on.
     assert set(run.best[30:59]) == {"a/m"}
@@ -127,7 +130,11 @@ def test_a_small_share_is_explored_and_nothing_of_what_is_down() -> None:
 
 def test_cheapest_asks_others_only_where_cache_hits_could_make_them_the_best() -> None:
     """`b` would be cheaper with a warm cache, `c` never."""
-    prices = [Price(input=1_000_000, output=0), CACHED, Price(input=9_000_000, cached_input=5_000_000, output=0)]
+    prices = [
+        TargetPrice(input=1_000_000, output=0),
+        CACHED,
+        TargetPrice(input=9_000_000, cached_input=5_000_000, output=0),
+    ]
     run = simulate(route(Strategy.CHEAPEST, ["a", "b", "c"], prices), [steady(0.4)] * 3, 60, 50)
     assert run.shares[-1] == {"a/m": 0.98, "b/m": 0.02, "c/m": 0.0}
 
@@ -135,8 +142,8 @@ def test_cheapest_asks_others_only_where_cache_hits_could_make_them_the_best() -
 def test_cheapest_counts_the_cache_hits_that_a_target_gets() -> None:
     """`a` is dearer by its list and cheaper with its cache."""
     prices = [
-        Price(input=2_000_000, cached_input=200_000, output=4_000_000),
-        Price(input=1_500_000, cached_input=1_500_000, output=4_000_000),
+        TargetPrice(input=2_000_000, cached_input=200_000, output=4_000_000),
+        TargetPrice(input=1_500_000, cached_input=1_500_000, output=4_000_000),
     ]
     scripts = [steady(0.4, cached_share=0.8), steady(0.4, cached_share=0.0)]
     run = simulate(route(Strategy.CHEAPEST, ["a", "b"], prices), scripts, 60, 20)
@@ -145,7 +152,7 @@ def test_cheapest_counts_the_cache_hits_that_a_target_gets() -> None:
 
 @pytest.mark.parametrize(("balance", "best"), [(1, "cheap/m"), (50, "middle/m"), (99, "quick/m")])
 def test_balanced_minds_money_and_time(balance: int, best: str) -> None:
-    prices = [Price(input=each, output=4 * each) for each in (500_000, 800_000, 3_000_000)]
+    prices = [TargetPrice(input=each, output=4 * each) for each in (500_000, 800_000, 3_000_000)]
     scripts = [steady(2.0, token=0.05), steady(0.4, token=0.01), steady(0.3, token=0.008)]
     of = route(Strategy.BALANCED, ["cheap", "middle", "quick"], prices, balance)
     assert simulate(of, scripts, 60, 30).best[-1] == best

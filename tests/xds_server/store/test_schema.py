@@ -19,7 +19,7 @@ from sqlmodel import SQLModel
 
 from tests.xds_server.store.databases import OpenStore
 from xds_server.errors import DatabaseUnavailableError, SchemaError
-from xds_server.model import Limit, Metric, Price
+from xds_server.model import Limit, Metric, TargetPrice
 from xds_server.store import AuditQuery, DatabaseUrl, Store, account_tables, schema, writing
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
@@ -63,8 +63,8 @@ def test_prices_of_the_second_schema_begin_their_histories(
     state = open_store().load()
     (route,) = state.routes.values()
     assert [target.prices for target in route.targets] == [
-        (Price(2_000_000, 0, version=1),),
-        (Price(0, 7, version=1),),
+        (TargetPrice(2_000_000, 0, version=1),),
+        (TargetPrice(0, 7, version=1),),
         (),
     ]
     assert (route.limits, route.reserved_output_tokens) == ((), 0)

@@ -16,13 +16,13 @@ from xds_server.model import (
     Limit,
     Metric,
     NodesTarget,
-    Price,
     Privacy,
     Provider,
     ProviderTarget,
     Route,
     State,
     Strategy,
+    TargetPrice,
     Timeouts,
 )
 from xds_server.store import Store
@@ -41,7 +41,9 @@ ROUTE = Route(
     id="",
     model="gpt-4.1",
     targets=(
-        ProviderTarget("openai", "gpt-4.1-2025", weight=80, prices=(Price(2_000_000, 8_000_000, version=1),)),
+        ProviderTarget(
+            "openai", "gpt-4.1-2025", weight=80, prices=(TargetPrice(2_000_000, 8_000_000, version=1),)
+        ),
         NodesTarget("llama3:70b", weight=0, tier=1),
     ),
     strategy=Strategy.OWN_FIRST,
@@ -225,7 +227,7 @@ def test_an_organisation_leaves_with_its_keys_and_routes(store: Store) -> None:
 
 def test_prices_follow_their_targets(store: Store) -> None:
     put_provider(store)
-    cheap, dear = Price(1, 1), Price(9, 9, cached_input=4, request=3)
+    cheap, dear = TargetPrice(1, 1), TargetPrice(9, 9, cached_input=4, request=3)
     first = put_route(store, replace(ROUTE, targets=(provider_target(cheap), nodes_target())))
     assert [target.prices for target in first.targets] == [(replace(cheap, version=1),), ()]
     second = put_route(store, replace(ROUTE, targets=(nodes_target(cheap), provider_target(dear))))
@@ -239,35 +241,35 @@ def test_prices_follow_their_targets(store: Store) -> None:
 
 def test_a_target_that_comes_back_has_its_history(store: Store) -> None:
     put_provider(store)
-    put_route(store, replace(ROUTE, targets=(provider_target(Price(1, 1)), nodes_target())))
+    put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(1, 1)), nodes_target())))
     put_route(store, replace(ROUTE, targets=(nodes_target(),)))
-    back = put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2)),)))
+    back = put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(2, 2)),)))
     assert [price.version for price in back.targets[0].prices] == [1, 2]
     store.write("admin", lambda tx: routes.delete(tx, ROUTE.model, organisation=""))
-    again = put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2)),)))
+    again = put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(2, 2)),)))
     assert [(price.version, price.valid_from) for price in again.targets[0].prices] == [(1, 0)]
 
 
 def test_a_price_to_come_is_replaced_and_the_past_is_not(store: Store) -> None:
     put_provider(store)
     later = int(time.time()) + 86_400
-    put_route(store, replace(ROUTE, targets=(provider_target(Price(1, 1)),)))
-    put_route(store, replace(ROUTE, targets=(provider_target(Price(2, 2, valid_from=later)),)))
-    stored = put_route(store, replace(ROUTE, targets=(provider_target(Price(3, 3, valid_from=later)),)))
-    expected = (Price(1, 1, version=1), Price(3, 3, valid_from=later, version=3))
+    put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(1, 1)),)))
+    put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(2, 2, valid_from=later)),)))
+    stored = put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(3, 3, valid_from=later)),)))
+    expected = (TargetPrice(1, 1, version=1), TargetPrice(3, 3, valid_from=later, version=3))
     assert stored.targets[0].prices == store.load().routes[stored.id].targets[0].prices == expected
     with pytest.raises(
         InvalidFieldError, match=re.escape("route.targets[0].price.valid_from: 1970-01-01T00:00:05")
     ):
-        put_route(store, replace(ROUTE, targets=(provider_target(Price(4, 4, valid_from=5)),)))
+        put_route(store, replace(ROUTE, targets=(provider_target(TargetPrice(4, 4, valid_from=5)),)))
     assert store.load().routes[stored.id] == stored
 
 
-def provider_target(*prices: Price) -> ProviderTarget:
+def provider_target(*prices: TargetPrice) -> ProviderTarget:
     return ProviderTarget("openai", "gpt-4.1-2025", prices=prices)
 
 
-def nodes_target(*prices: Price) -> NodesTarget:
+def nodes_target(*prices: TargetPrice) -> NodesTarget:
     return NodesTarget("llama3:70b", prices=prices)
 
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from xds_server.errors import PastPriceError
-from xds_server.model import Price, price_in_force
+from xds_server.model import TargetPrice, price_in_force
 
-_FREE = Price().rates
+_FREE = TargetPrice().rates
 
 
-def continued(history: tuple[Price, ...], wanted: Price, *, now: int, is_new: bool) -> tuple[Price, ...]:
+def continued(
+    history: tuple[TargetPrice, ...], wanted: TargetPrice, *, now: int, is_new: bool
+) -> tuple[TargetPrice, ...]:
     """`history` (oldest first) with `wanted` in it; the same history if that says so already.
 
     A price without a beginning of its own holds from `now` on; the first one of a target that `is_new` to its
@@ -44,7 +46,7 @@ def continued(history: tuple[Price, ...], wanted: Price, *, now: int, is_new: bo
     return _with(history, wanted, now)
 
 
-def _with(history: tuple[Price, ...], price: Price, now: int) -> tuple[Price, ...]:
+def _with(history: tuple[TargetPrice, ...], price: TargetPrice, now: int) -> tuple[TargetPrice, ...]:
     version = max((each.version for each in history), default=0) + 1
     kept = [each for each in history if each.valid_from <= now or each.valid_from != price.valid_from]
     kept.append(replace(price, version=version))

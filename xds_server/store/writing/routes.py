@@ -9,7 +9,7 @@ from typing import TypeAlias
 from sqlmodel import col, delete as delete_rows, select
 
 from xds_server.errors import InvalidFieldError, PastPriceError
-from xds_server.model import Price, Route, Target
+from xds_server.model import Route, Target, TargetPrice
 from xds_server.store import codec, reading, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType
@@ -20,7 +20,7 @@ from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current, check_put
 
 #: The prices of a route's targets by target id, oldest first.
-_Histories: TypeAlias = Mapping[str, tuple[Price, ...]]
+_Histories: TypeAlias = Mapping[str, tuple[TargetPrice, ...]]
 
 
 def put(
@@ -125,7 +125,7 @@ def _priced(
     """The targets with their whole histories; `known` are the ids of those that the route has already."""
     priced = []
     for index, target in enumerate(targets):
-        wanted = target.prices[-1] if target.prices else Price()
+        wanted = target.prices[-1] if target.prices else TargetPrice()
         try:
             history = prices.continued(stored.get(target.id, ()), wanted, now=now, is_new=target.id not in known)
         except PastPriceError as error:

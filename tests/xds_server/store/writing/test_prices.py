@@ -8,28 +8,30 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from xds_server.errors import PastPriceError
-from xds_server.model import Price, price_in_force
+from xds_server.model import TargetPrice, price_in_force
 from xds_server.store.writing.prices import continued
 
 NOW = 1_000_000
-A, B, C = Price(1, 2), Price(3, 4), Price(5, 6, cached_input=1, request=7)
-FREE = Price()
+A, B, C = TargetPrice(1, 2), TargetPrice(3, 4), TargetPrice(5, 6, cached_input=1, request=7)
+FREE = TargetPrice()
 
 
-def history(*prices: tuple[Price, int]) -> tuple[Price, ...]:
+def history(*prices: tuple[TargetPrice, int]) -> tuple[TargetPrice, ...]:
     """Of (rates, valid_from), numbered from 1."""
     return tuple(
         replace(price, valid_from=start, version=number) for number, (price, start) in enumerate(prices, 1)
     )
 
 
-def then(before: tuple[Price, ...], wanted: Price, valid_from: int = 0, *, is_new: bool = False) -> list[object]:
+def then(
+    before: tuple[TargetPrice, ...], wanted: TargetPrice, valid_from: int = 0, *, is_new: bool = False
+) -> list[object]:
     """(rates, valid_from, version) of what follows."""
     after = continued(before, replace(wanted, valid_from=valid_from), now=NOW, is_new=is_new)
     return [(each.rates, each.valid_from, each.version) for each in after]
 
 
-def entry(price: Price, valid_from: int, version: int) -> object:
+def entry(price: TargetPrice, valid_from: int, version: int) -> object:
     return (price.rates, valid_from, version)
 
 
@@ -89,16 +91,16 @@ def test_an_old_document_brings_its_price_back_from_now_on() -> None:
     assert then(before, B, valid_from=NOW - 50)[-1] == entry(B, NOW, 4)
 
 
-_PRICES = st.builds(Price, input=st.integers(0, 2), cached_input=st.sampled_from([None, 0]))
+_PRICES = st.builds(TargetPrice, input=st.integers(0, 2), cached_input=st.sampled_from([None, 0]))
 _WANTED = st.tuples(_PRICES, st.integers(-3, 3), st.integers(0, 2))
 
 
 @settings(max_examples=300)
 @given(st.lists(_WANTED, max_size=12))
-def test_no_sequence_of_changes_rewrites_the_past(changes: list[tuple[Price, int, int]]) -> None:
+def test_no_sequence_of_changes_rewrites_the_past(changes: list[tuple[TargetPrice, int, int]]) -> None:
     """Each: a price, its beginning from now (0: none given), and the seconds until the next."""
     now, prices, versions = NOW, (), set[int]()
-    charged: dict[int, Price | None] = {}
+    charged: dict[int, TargetPrice | None] = {}
     for index, (price, ahead, pause) in enumerate(changes):
         wanted = replace(price, valid_from=now + ahead if ahead else 0)
         try:
