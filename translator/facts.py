@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from translator import asked, estimate
+from translator import estimate, requested_units
 from translator.body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
@@ -29,7 +29,7 @@ _LONGEST_MODEL = 400
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`model` is cut where it is longer than any route's, and empty where the request names none. `place` is where
     it stands in the body, and `usage` what asks for the usage of a stream, as in `Allowed`. `user` is the client's
-    own, cut. `asked` is the word of module `asked`.
+    own, cut. `units` is the word of module `units`.
     """
 
     model: str
@@ -38,7 +38,7 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     usage: str
     user: str
     estimate: Estimate
-    asked: str = ""
+    units: str = ""
     #: The digest of its conversation; 0 where it was not made yet.
     head: int = 0
     #: The response that the request continues.
@@ -97,7 +97,9 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
         usage,
         "" if _NAMED.isdisjoint(values) else _named(end_user(values)),
         estimated,
-        asked.of_json(endpoint.path, values, estimated.answers) if endpoint.path in asked.KINDS else "",
+        requested_units.of_json(endpoint.path, values, estimated.answers)
+        if endpoint.path in requested_units.KINDS
+        else "",
         0,
         previous if type(previous) is str else "",
     )
@@ -114,7 +116,9 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
         "-",
         _named(parsed.field("user") or ""),
         estimated,
-        asked.of_form(endpoint.path, parsed, estimated.answers) if endpoint.path in asked.KINDS else "",
+        requested_units.of_form(endpoint.path, parsed, estimated.answers)
+        if endpoint.path in requested_units.KINDS
+        else "",
     )
 
 

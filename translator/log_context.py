@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from translator import asked, money
+from translator import money, requested_units
 from translator.ledger import bounds
 from translator.limits import Reservation
 
@@ -41,17 +41,17 @@ def written(held: Reservation, model: str) -> str:
         f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
         f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} {held.user or _ABSENT} {held.tag or _ABSENT}"
     )
-    return f"{text} {held.asked}" if held.asked else text
+    return f"{text} {held.units}" if held.units else text
 
 
 def read(text: str) -> Reservation | None:
     """Returns the reservation without its limits; None if `text` is not a log context."""
     try:
         words = text.split(" ")
-        beside = ""
+        units = ""
         if len(words) > _WORDS:
-            beside = words.pop()
-            if beside and asked.read(beside) is None:
+            units = words.pop()
+            if units and requested_units.read(units) is None:
                 return None
         stated, outside, saved = 0, False, -1
         request_id, at, organisation, key, route, model, tokens, cost, prompt, kind, user, tag = words
@@ -80,7 +80,7 @@ def read(text: str) -> Reservation | None:
             (),
             stated,
             outside,
-            beside,
+            units,
             saved,
         )
     except (ValueError, OverflowError):  # the latter for a start that no clock shows

@@ -60,14 +60,14 @@ class Meter:
     def reserve(  # noqa: PLR0917 - the hot path, where keywords and calls cost time
         self,
         request_id: str,
-        asked: Mapping[bytes, bytes],
+        headers: Mapping[bytes, bytes],
         facts: BodyFacts,
         key: Key,
         route: Route,
         allowed: Allowed,
     ) -> None:
         """Adds to the answer the log context, which says what was reserved for whom, headers that tell the client
-        how much is left, and whether the end of the request frees anything. `asked` are the request's own headers.
+        how much is left, and whether the end of the request frees anything. `units` are the request's own headers.
 
         A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
 
@@ -75,11 +75,11 @@ class Meter:
             Refusal: 429, or 400 where no target fits; and nothing is reserved.
         """
         at, cost = _to_microsecond(self._clock()), -1
-        user, tag = label(facts.user) if facts.user else "", _tag(asked)
+        user, tag = label(facts.user) if facts.user else "", _tag(headers)
         limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
         if each:
             limits, ids, shown, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
-        max_price = asked.get(MAX_PRICE)
+        max_price = headers.get(MAX_PRICE)
         if max_price or route.bounded or key.max_price:
             allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
         reservation = self._limiter.reservation(request_id)
@@ -88,8 +88,8 @@ class Meter:
             output = estimate.output(route.reserved_output)
             if cost < 0:
                 cost = route.ceiling.cost(estimate.prompt, output, at)
-                if facts.asked:
-                    cost += route.ceiling.cost_beside(facts.asked, at)
+                if facts.units:
+                    cost += route.ceiling.cost_of_units(facts.units, at)
             reservation = Reservation(
                 request_id,
                 at,
@@ -106,7 +106,7 @@ class Meter:
                 ids,
                 estimate.most,
                 estimate.outside,
-                facts.asked,
+                facts.units,
             )
             try:
                 self._take(reservation, limits, shown, watched=watched)
@@ -122,7 +122,7 @@ class Meter:
     def reserve_cached(  # noqa: PLR0917 - as `reserve`
         self,
         request_id: str,
-        asked: Mapping[bytes, bytes],
+        headers: Mapping[bytes, bytes],
         facts: BodyFacts,
         key: Key,
         route: Route,
@@ -136,7 +136,7 @@ class Meter:
             Refusal: 429; and nothing is reserved.
         """
         at = _to_microsecond(self._clock())
-        user, tag = label(facts.user) if facts.user else "", _tag(asked)
+        user, tag = label(facts.user) if facts.user else "", _tag(headers)
         limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
         if concurrent:  # of the requests that run, which this one does not
             limits = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
@@ -193,9 +193,9 @@ def _to_microsecond(at: float) -> float:
     return round(at * 1e6) / 1e6
 
 
-def _tag(asked: Mapping[bytes, bytes]) -> str:
+def _tag(headers: Mapping[bytes, bytes]) -> str:
     """The client's own label for the request; empty where it has none."""
-    sent = asked.get(b"x-trunkline-tag")
+    sent = headers.get(b"x-trunkline-tag")
     return label(sent.decode("utf-8", "replace")) if sent else ""
 
 

@@ -38,7 +38,7 @@ def billed(shape: Shape, facts: bytes) -> dict[str, Any]:
     """The fields of what is billed that are not 0, of a request so large that no claim here is beyond reason."""
     parsed = parse(request_line("r", usage=facts.decode(), bytes_in=2_000_000).rstrip())
     assert parsed is not None
-    tokens = used(parsed, reservation("r", tokens=100 if shape.generates else 12, prompt=12, asked=shape.asked))
+    tokens = used(parsed, reservation("r", tokens=100 if shape.generates else 12, prompt=12, units=shape.units))
     counts: dict[str, Any] = {"prompt": 0, "completion": 0}
     counts |= {name: value for name, value in msgspec.structs.asdict(tokens).items() if value}
     return counts

@@ -22,8 +22,8 @@ class Shape:
     hidden: tuple[int, ...] = ()
     #: Text, for which tokens are reserved.
     generates: bool = True
-    #: What was asked for beside text, as in `translator.asked`.
-    asked: str = ""
+    #: What was asked for beside text, as in `translator.requested_units`.
+    units: str = ""
 
     @property
     def streamed(self) -> bool:
@@ -174,7 +174,7 @@ SHAPES = [
             },
         },
         _used(50, 50, images=1, image_size="1024x1024", image_quality="high"),
-        asked="i1:auto:auto",
+        units="i1:auto:auto",
     ),
     Shape(
         "openai images stream",
@@ -187,7 +187,7 @@ SHAPES = [
             },
         ],
         _used(50, 50, images=1, image_quality="low"),
-        asked="i1::low",
+        units="i1::low",
     ),
     Shape(
         "openai transcription by tokens",
@@ -202,13 +202,13 @@ SHAPES = [
             },
         },
         _used(14, 45, audio_input=14, audio_in_ms=2_000),
-        asked="t1400",
+        units="t1400",
     ),
     Shape(
         "openai transcription by duration",
         {"text": "Imagine", "usage": {"type": "duration", "seconds": 9}},
         _used(0, 0, audio_in_ms=9_000),
-        asked="t8500",
+        units="t8500",
     ),
     Shape(
         "openai transcription stream",
@@ -493,7 +493,7 @@ SHAPES = [
             "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 2}},
         },
         _used(0, 0, search_units=2),
-        asked="r300",
+        units="r300",
     ),
     Shape("jina rerank", {"results": [], "usage": {"total_tokens": 815}}, _used(815, 0), generates=False),
     Shape(

@@ -32,7 +32,7 @@ def limit(metric: str, amount: int) -> Limit:
 def reserve(engine: Limiter, request_id: str, of: Limit) -> Refused | None:
     """Of a request that takes something of every metric."""
     held = reservation(request_id, [of], tokens=5, cost=5)
-    return engine.reserve(msgspec.structs.replace(held, asked="i5:1024x1024:high"), [of])
+    return engine.reserve(msgspec.structs.replace(held, units="i5:1024x1024:high"), [of])
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -117,7 +117,7 @@ def test_the_translator_fills_every_field_of_a_record() -> None:
 
 
 def _records() -> Iterable[pb.UsageRecord]:
-    reserved = reservation("r", stream=True, user="u", tag="t", asked="i1")
+    reserved = reservation("r", stream=True, user="u", tag="t", units="i1")
     full = line(
         reserved,
         flags="DC",
@@ -144,7 +144,7 @@ def _tokens(**changed: Any) -> Tokens:
 
 @pytest.mark.parametrize("field", Tokens.__struct_fields__)
 def test_what_a_request_used_is_recorded(field: str) -> None:
-    reserved = reservation("r", asked="i1")
+    reserved = reservation("r", units="i1")
     kind = {each.name: each.type for each in msgspec.structs.fields(Tokens)}[field]
     beside = {"claimed_prompt": 0, "claimed_completion": 0} if field == "capped" else {}
     before, after = (

@@ -24,7 +24,7 @@ TEXTS = st.text(max_size=40)
     counts=st.tuples(*[COUNTS] * 3),
     stated=COUNTS,
     outside=st.booleans(),
-    asked=st.sampled_from(["", "i2:1024x1024:high", "s12:mp3", "t1500", "r3"]),
+    units=st.sampled_from(["", "i2:1024x1024:high", "s12:mp3", "t1500", "r3"]),
 )
 def test_what_is_written_is_read(
     id_: str,
@@ -34,14 +34,14 @@ def test_what_is_written_is_read(
     tag: str,
     counts: tuple[int, int, int],
     stated: int,
-    asked: str,
+    units: str,
     *,
     outside: bool,
 ) -> None:
     reservation = Reservation(
         id_, at / 1e6, "org_1", "key_1", "rt_1", model, *counts, stream=bool(at % 2),
         user=label(user) if user else "", tag=label(tag) if tag else "", stated=stated, outside=outside,
-        asked=asked,
+        units=units,
     )  # fmt: skip
     written = log_context.written(reservation, quote(model, safe="/:@+,=~"))
     assert written.isascii()

@@ -6,11 +6,11 @@ reasons for each figure.
 
 from __future__ import annotations
 
-from translator.asked import ABOUT, Asked
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
 from translator.ledger.reported import Reported
 from translator.limits import Reservation
+from translator.requested_units import ABOUT, RequestedUnits
 
 #: Tokens of the templates around messages and tools, and of a system prompt that the target adds.
 _TEMPLATES = 4_096
@@ -46,11 +46,11 @@ def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, r
     return (facts.text or line.bytes_out) + hidden
 
 
-def most_audio_ms(beside: Asked) -> int:
+def most_audio_ms(units: RequestedUnits) -> int:
     """Milliseconds of sound. Some charge for ten seconds at least; what was guessed may be of a lower bit rate."""
-    if beside.size == ABOUT:
-        return beside.count * 10 + 60_000
-    return beside.count * 11 // 10 + 10_000
+    if units.size == ABOUT:
+        return units.count * 10 + 60_000
+    return units.count * 11 // 10 + 10_000
 
 
 def most_searches(documents: int, size: int) -> int:

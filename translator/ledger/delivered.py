@@ -34,7 +34,7 @@ def completion_tokens(line: RequestLine, reservation: Reservation, facts: Facts)
     if facts.coded:
         return max(0, line.bytes_out - _CODED_ENVELOPE_BYTES) * 3 // _BYTES_PER_TOKEN
     # A transcript may be nothing but text.
-    return max(0, line.bytes_out - (0 if reservation.asked else _ENVELOPE_BYTES)) // _BYTES_PER_TOKEN
+    return max(0, line.bytes_out - (0 if reservation.units else _ENVELOPE_BYTES)) // _BYTES_PER_TOKEN
 
 
 def _by_events(line: RequestLine, counted: int, facts: Facts) -> int:

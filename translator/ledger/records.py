@@ -33,7 +33,7 @@ def bill(line: RequestLine, reservation: Reservation, prices: PriceBook) -> Bill
         return Bill(tokens, 0, 0)
     if tokens is NOTHING:  # what failed costs nothing, its price per request included
         return Bill(tokens, 0, price.version)
-    return Bill(tokens, price.cost(tokens) if reservation.asked else price.cost_of_text(tokens), price.version)
+    return Bill(tokens, price.cost(tokens) if reservation.units else price.cost_of_text(tokens), price.version)
 
 
 def record(line: RequestLine, reservation: Reservation, billed: Bill) -> ledger.UsageRecord:
@@ -107,7 +107,7 @@ def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservati
     if reservation.saved >= 0:
         made.cache_hit, made.saved_nano_usd = True, reservation.saved
         found = True
-    if reservation.asked:
+    if reservation.units:
         found = True
         made.images, made.characters, made.search_units = tokens.images, tokens.characters, tokens.search_units
         made.audio_in_ms, made.audio_out_ms = tokens.audio_in_ms, tokens.audio_out_ms

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from translator import asked
-from translator.asked import Asked
+from translator import requested_units
 from translator.ledger import belief
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
+from translator.requested_units import RequestedUnits
 
 if TYPE_CHECKING:
     from translator.ledger.usage import Tokens
@@ -23,26 +23,26 @@ _SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "a
 _MP3_BYTES = 20_000
 
 
-def with_units(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
-    """Adds what was asked for `beside` text: as the target reports it, within reason, else as it was asked for."""
-    match beside.kind:
-        case asked.IMAGES:
-            return _images(tokens, beside, facts)
-        case asked.SPEECH:
+def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: RequestLine) -> Tokens:
+    """Adds what was asked for beside text: as the target reports it, within reason, else as it was asked for."""
+    match units.kind:
+        case requested_units.IMAGES:
+            return _images(tokens, units, facts)
+        case requested_units.SPEECH:
             spoken = tokens if facts.reported is not None else replace(tokens, completion=0)
-            made = line.bytes_out * 1000 // _SPEECH_BYTES.get(beside.size, _MP3_BYTES)
-            return replace(spoken, characters=beside.count, audio_out_ms=made)
-        case asked.TRANSCRIPTION:
-            return _sound(tokens, beside, facts)
+            made = line.bytes_out * 1000 // _SPEECH_BYTES.get(units.size, _MP3_BYTES)
+            return replace(spoken, characters=units.count, audio_out_ms=made)
+        case requested_units.TRANSCRIPTION:
+            return _sound(tokens, units, facts)
         case _:
-            return _searches(tokens, beside, facts, line)
+            return _searches(tokens, units, facts, line)
 
 
-def _images(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
+def _images(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
     """What a stream had not finished when it was cut is made, and charged, all the same."""
-    made = facts.items or beside.count
-    images = min(made, max(1, beside.count))
-    size, quality = facts.size or beside.size, facts.quality or beside.quality
+    made = facts.items or units.count
+    images = min(made, max(1, units.count))
+    size, quality = facts.size or units.size, facts.quality or units.quality
     if facts.reported is None:
         each = _IMAGE_TOKENS.get(quality, _IMAGE_TOKENS["medium"])
         tokens = replace(tokens, completion=images * (each if size in _SQUARE else each * 3 // 2))
@@ -51,19 +51,19 @@ def _images(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
     )
 
 
-def _sound(tokens: Tokens, beside: Asked, facts: Facts) -> Tokens:
+def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
     said = facts.reported.audio_ms if facts.reported is not None else None
     if said is None:
         said = facts.audio_ms
     if said is None:
-        return replace(tokens, audio_in_ms=-(-beside.count // 1_000) * 1_000)  # reports count begun seconds
-    heard = min(said, belief.most_audio_ms(beside))
+        return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count begun seconds
+    heard = min(said, belief.most_audio_ms(units))
     return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
 
 
-def _searches(tokens: Tokens, beside: Asked, facts: Facts, line: RequestLine) -> Tokens:
+def _searches(tokens: Tokens, units: RequestedUnits, facts: Facts, line: RequestLine) -> Tokens:
     said = facts.reported.search_units if facts.reported is not None else 0
     if not said:
-        return replace(tokens, search_units=-(-beside.count // asked.DOCUMENTS_PER_SEARCH))
-    searched = min(said, belief.most_searches(beside.count, line.bytes_in))
+        return replace(tokens, search_units=-(-units.count // requested_units.DOCUMENTS_PER_SEARCH))
+    searched = min(said, belief.most_searches(units.count, line.bytes_in))
     return replace(tokens, search_units=searched, capped=tokens.capped or said > searched)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from translator import asked
+from translator import requested_units
 from translator.ledger import answer_facts, belief
 from translator.ledger.answer_facts import NO_FACTS, Facts
 from translator.ledger.delivered import completion_tokens
@@ -67,14 +67,14 @@ def used(line: RequestLine, reservation: Reservation) -> Tokens:
     failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
     sent until it or the target went away, or an operator ended it.
     """
-    if line.usage is not None and not reservation.asked:
+    if line.usage is not None and not reservation.units:
         tokens = _as_reported(line.usage, line, reservation)
         if tokens is not None:
             return tokens
     facts = NO_FACTS if line.usage is None else answer_facts.read(line.usage)
-    beside = asked.read(reservation.asked) if reservation.asked else None
+    units = requested_units.read(reservation.units) if reservation.units else None
     report = facts.reported
-    if report is None or (beside is None and report.prompt is report.completion is report.total is None):
+    if report is None or (units is None and report.prompt is report.completion is report.total is None):
         if report is None and ((line.status >= 400 and not line.cancelled) or not line.target):
             return NOTHING
         tokens = Tokens(
@@ -82,7 +82,7 @@ def used(line: RequestLine, reservation: Reservation) -> Tokens:
         )
     else:
         tokens = _billed(report, facts, line, reservation)
-    return tokens if beside is None else with_units(tokens, beside, facts, line)
+    return tokens if units is None else with_units(tokens, units, facts, line)
 
 
 def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Tokens | None:

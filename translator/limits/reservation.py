@@ -17,8 +17,8 @@ class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
 
     What a target's report can be held against: `stated` are the most completion tokens that the request allows in
     all its answers, 0 where it states no maximum; with `outside`, the prompt may have more than the request's own
-    bytes: an earlier response, a file or page at an address, what a search finds. `asked` is the word of
-    `translator.asked`. `saved` is what a kept answer had cost, in nano-USD; below 0 for an answer of a target.
+    bytes: an earlier response, a file or page at an address, what a search finds. `units` is the word of
+    `translator.units`. `saved` is what a kept answer had cost, in nano-USD; below 0 for an answer of a target.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
     limits: tuple[str, ...] = ()
     stated: int = 0
     outside: bool = False
-    asked: str = ""
+    units: str = ""
     saved: int = -1
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from translator import asked
+from translator import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
@@ -32,10 +32,10 @@ _PER_TOKEN_US = tuple(each * 1000 for each in (10, 25, 50, 75, 100, 150, 200, 30
 _TOKENS = tuple(4**power for power in range(14))
 
 _OPERATIONS = {
-    asked.IMAGES: "image_generation",
-    asked.SPEECH: "speech",
-    asked.TRANSCRIPTION: "transcription",
-    asked.RERANK: "rerank",
+    requested_units.IMAGES: "image_generation",
+    requested_units.SPEECH: "speech",
+    requested_units.TRANSCRIPTION: "transcription",
+    requested_units.RERANK: "rerank",
 }
 #: Statuses that `error_type` tells apart; others are `_OTHER`, as the conventions have it.
 _ERRORS = frozenset({400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 529})
@@ -111,8 +111,8 @@ class RequestHistograms:
         # Without an estimated output the endpoint has none; a kept answer has no estimate.
         textless = reservation.tokens == reservation.prompt and reservation.saved < 0
         key: tuple[Any, ...] = (reservation.model, line.target, line.status, reservation.stream, textless)
-        if line.flags or reservation.asked:
-            key = (*key, line.flags, reservation.asked[:1])
+        if line.flags or reservation.units:
+            key = (*key, line.flags, reservation.units[:1])
         rows = self._rows.get(key)
         if rows is None:
             rows = self._new(key)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator import asked, money
+from translator import money, requested_units
 from translator.facts import BodyFacts
 
 #: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens;
@@ -47,17 +47,21 @@ class Ceiling:
     def request_cost(self, facts: BodyFacts, default_output: int, at: float) -> int:
         """Nano-USD at `at` for all that a request may use, `default_output` as of `Estimate.output`."""
         cost = self.cost(facts.estimate.prompt, facts.estimate.output(default_output), at)
-        return cost + self.cost_beside(facts.asked, at) if facts.asked else cost
+        return cost + self.cost_of_units(facts.units, at) if facts.units else cost
 
-    def cost_beside(self, word: str, at: float) -> int:
-        """Nano-USD at `at` for what `word` asks for beside text (`translator.asked`), at most `money.MOST`."""
+    def cost_of_units(self, word: str, at: float) -> int:
+        """Nano-USD at `at` for what `word` asks for beside text (`translator.requested_units`), at most
+        `money.MOST`.
+        """
         if not self._from <= at < self._until:
             self._look(at)
-        beside = asked.read(word)
-        if beside is None:
+        units = requested_units.read(word)
+        if units is None:
             return 0
-        count = beside.count // asked.DOCUMENTS_PER_SEARCH + 1 if beside.kind == asked.RERANK else beside.count
-        return min(money.nano_usd(count * self._units.get(beside.kind, 0)), money.MOST)
+        count = units.count
+        if units.kind == requested_units.RERANK:
+            count = count // requested_units.DOCUMENTS_PER_SEARCH + 1
+        return min(money.nano_usd(count * self._units.get(units.kind, 0)), money.MOST)
 
     def _look(self, at: float) -> None:
         """The rates in force at `at`, without those that another one exceeds in everything, and how long."""
@@ -94,10 +98,10 @@ def _all(price: policy.Price) -> Iterator[_Rates]:
 def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:
     """For each kind of what is asked for beside text, the most that one of it costs."""
     each = 1_000 * money.MICRO
-    yield asked.IMAGES, max((image.price for image in price.images), default=0) * each
-    yield asked.SPEECH, price.character + price.audio_second_output // _CHARACTERS_PER_SECOND
-    yield asked.TRANSCRIPTION, -(-price.audio_second_input // 1_000)
-    yield asked.RERANK, price.search_unit * each
+    yield requested_units.IMAGES, max((image.price for image in price.images), default=0) * each
+    yield requested_units.SPEECH, price.character + price.audio_second_output // _CHARACTERS_PER_SECOND
+    yield requested_units.TRANSCRIPTION, -(-price.audio_second_input // 1_000)
+    yield requested_units.RERANK, price.search_unit * each
 
 
 def _highest(above: int, of: policy.Price | policy.Rates, request: int) -> _Rates:

@@ -110,9 +110,9 @@ def test_the_bounds_are_the_control_planes_or_lower() -> None:
     assert (largest["attempts"], largest["status"]) == (bounds.ATTEMPTS, bounds.STATUS)
 
 
-@given(usage=USAGE, asked=st.sampled_from(["", "i2:1024x1024:", "t5000", "r3"]))
-def test_a_plain_record_has_nothing_that_a_reader_skips(usage: dict[str, object], asked: str) -> None:
-    reserved = reservation("r", asked=asked)
+@given(usage=USAGE, units=st.sampled_from(["", "i2:1024x1024:", "t5000", "r3"]))
+def test_a_plain_record_has_nothing_that_a_reader_skips(usage: dict[str, object], units: str) -> None:
+    reserved = reservation("r", units=units)
     line = parse(request_line("r", reserved, usage=json.dumps(usage)).rstrip())
     assert line is not None
     made = records.record(line, reserved, records.bill(line, reserved, book()))

@@ -15,9 +15,9 @@ from translator.ledger.usage import NOTHING, used
 IMAGE_BYTES = 2_000_000
 
 
-def billed(asked: str, facts: dict[str, Any] | None, *, stream: bool = False, **line: Any) -> dict[str, Any]:
+def billed(units: str, facts: dict[str, Any] | None, *, stream: bool = False, **line: Any) -> dict[str, Any]:
     """The fields that are not 0."""
-    made = reservation("r", asked=asked, stream=stream)
+    made = reservation("r", units=units, stream=stream)
     usage = None if facts is None else json.dumps(facts)
     parsed = parse(request_line("r", made, usage=usage, **line).rstrip())
     assert parsed is not None
@@ -33,7 +33,7 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
 
 
 @pytest.mark.parametrize(
-    ("asked", "facts", "expected"),
+    ("units", "facts", "expected"),
     [
         # As bytes they would be half a million tokens of text.
         ("i1::", reported(None, items=1), {"images": 1, "completion": 1_056, "estimated": True, "prompt": 12}),
@@ -64,8 +64,8 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
         ),
     ],
 )
-def test_images(asked: str, facts: dict[str, Any] | None, expected: dict[str, Any]) -> None:
-    assert billed(asked, facts, bytes_out=IMAGE_BYTES, duration_ms=9_000) == expected
+def test_images(units: str, facts: dict[str, Any] | None, expected: dict[str, Any]) -> None:
+    assert billed(units, facts, bytes_out=IMAGE_BYTES, duration_ms=9_000) == expected
 
 
 def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
@@ -103,7 +103,7 @@ def test_speech() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "facts", "expected"),
+    ("units", "facts", "expected"),
     [
         ("r3", {"usage": None, "billed_units": {"search_units": 1}}, {"search_units": 1}),
         ("r250", {"usage": None, "billed_units": {"search_units": 3}}, {"search_units": 3}),
@@ -115,16 +115,16 @@ def test_speech() -> None:
         ),
     ],
 )
-def test_a_rerank(asked: str, facts: dict[str, Any], expected: dict[str, Any]) -> None:
-    made = reservation("r", asked=asked, tokens=12)
+def test_a_rerank(units: str, facts: dict[str, Any], expected: dict[str, Any]) -> None:
+    made = reservation("r", units=units, tokens=12)
     parsed = parse(request_line("r", made, usage=json.dumps(facts)).rstrip())
     assert parsed is not None
     assert {name: value for name, value in asdict(used(parsed, made)).items() if value} == expected
 
 
-@pytest.mark.parametrize("asked", ["i1::", "s5:", "t5", "r5"])
-def test_what_failed_costs_nothing(asked: str) -> None:
-    parsed = parse(request_line("r", reservation("r", asked=asked), usage=None, status=502).rstrip())
+@pytest.mark.parametrize("units", ["i1::", "s5:", "t5", "r5"])
+def test_what_failed_costs_nothing(units: str) -> None:
+    parsed = parse(request_line("r", reservation("r", units=units), usage=None, status=502).rstrip())
     assert parsed is not None
     assert parsed.reservation is not None
     assert used(parsed, parsed.reservation) is NOTHING

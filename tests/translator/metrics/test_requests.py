@@ -31,14 +31,14 @@ def ended(
     status: int = 200,
     flags: str = "",
     stream: bool = False,
-    asked: str = "",
+    units: str = "",
     reserved: int = 100,
     completion: int = 21,
     cost: int = 1_500,
     duration_ms: int = 1_200,
     first_byte_us: int = 200_000,
 ) -> None:
-    reservation = Reservation("id", 1.0, "org", "key", "rt", model, reserved, 0, 12, stream, "", "", asked=asked)
+    reservation = Reservation("id", 1.0, "org", "key", "rt", model, reserved, 0, 12, stream, "", "", units=units)
     line = RequestLine(
         reservation, target, "", "", 1, status, flags, 10, 10, first_byte_us, duration_ms, None, None, 0
     )
@@ -88,7 +88,7 @@ async def test_a_whole_answer_has_no_first_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "reserved", "operation"),
+    ("units", "reserved", "operation"),
     [
         ("", 100, "chat"),
         ("", 12, "embeddings"),
@@ -98,9 +98,9 @@ async def test_a_whole_answer_has_no_first_token() -> None:
         ("r5", 12, "rerank"),
     ],
 )
-async def test_the_operation(asked: str, reserved: int, operation: str) -> None:
+async def test_the_operation(units: str, reserved: int, operation: str) -> None:
     of = RequestHistograms()
-    ended(of, asked=asked, reserved=reserved)
+    ended(of, units=units, reserved=reserved)
     labels = {**GEN_AI, "gen_ai_operation_name": operation, "error_type": ""}
     assert value(await scraped(of), "gen_ai_server_request_duration_seconds_count", **labels) == 1
 

@@ -136,8 +136,8 @@ def test_what_is_asked_for_beside_text_is_reserved(word: str, nano_usd: int) -> 
     ceiling = Ceiling(
         [policy.Target(id="a", prices=[full]), policy.Target(id="b", prices=[policy.Price(input=1)])]
     )
-    assert ceiling.cost_beside(word, 0) == nano_usd
-    assert Ceiling([policy.Target(id="a")]).cost_beside(word, 0) == 0
+    assert ceiling.cost_of_units(word, 0) == nano_usd
+    assert Ceiling([policy.Target(id="a")]).cost_of_units(word, 0) == 0
 
 
 @given(

@@ -70,10 +70,10 @@ def test_no_split_of_the_reserved_tokens_costs_more(
 )
 def test_what_is_asked_for_beside_text_is_reserved(beside: str, tokens: Tokens) -> None:
     ceiling = Ceiling([policy.Target(id="a", prices=[FULL]), policy.Target(id="b")])
-    reserved = ceiling.cost(0, 0, 0) + ceiling.cost_beside(beside, 0)
+    reserved = ceiling.cost(0, 0, 0) + ceiling.cost_of_units(beside, 0)
     cost = Price.of(FULL).cost(tokens)
     assert cost <= reserved <= 5 * cost
-    assert (ceiling.cost(0, 0, 0), ceiling.cost_beside("", 0)) == (5 * money.MICRO, 0)
+    assert (ceiling.cost(0, 0, 0), ceiling.cost_of_units("", 0)) == (5 * money.MICRO, 0)
 
 
 def test_a_context_tier_is_reserved_from_its_length_on() -> None:

@@ -36,7 +36,7 @@ _MOST_IMAGES = 1_000
 DOCUMENTS_PER_SEARCH = 100
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class RequestedUnits(msgspec.Struct, frozen=True, gc=False):
     """`count` is the number of images, the characters of speech, the milliseconds of sound to be transcribed, or
     the documents to be ranked. `size` and `quality` are of images, and `size` is the format of speech; empty where
     the request leaves them open. `size` is `ABOUT` for a sound of uncertain length.
@@ -69,13 +69,13 @@ def of_form(path: str, form: FormBody, answers: int) -> str:
     return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(form.field('size'))}:{_name(form.field('quality'))}"
 
 
-def read(word: str) -> Asked | None:
+def read(word: str) -> RequestedUnits | None:
     """Returns None for what is no such word."""
     count, _, names = word[1:].partition(":")
     size, _, quality = names.partition(":")
     if word[:1] not in _KNOWN or not count.isdecimal():
         return None
-    return Asked(word[0], int(count), size, quality)
+    return RequestedUnits(word[0], int(count), size, quality)
 
 
 def _name(value: object) -> str:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from tests.translator.test_audio import wav
-from translator import asked, endpoints, facts
-from translator.asked import Asked
+from translator import endpoints, facts, requested_units
+from translator.requested_units import RequestedUnits
 
 
 def of_json(path: str, **body: Any) -> str:
     endpoint = endpoints.find(path.encode())
     assert endpoint is not None
-    return facts.read(json.dumps({"model": "m", **body}).encode(), b"application/json", endpoint)[0].asked
+    return facts.read(json.dumps({"model": "m", **body}).encode(), b"application/json", endpoint)[0].units
 
 
 def of_form(path: str, file: tuple[str, bytes], **fields: str) -> str:
@@ -27,7 +27,7 @@ def of_form(path: str, file: tuple[str, bytes], **fields: str) -> str:
     disposition = f'content-disposition: form-data; name="{name}"; filename="f"\r\n'.encode()
     parts.append(disposition + b"content-type: application/octet-stream\r\n\r\n" + content + b"\r\n")
     body = b"".join(b"--x\r\n" + part for part in parts) + b"--x--\r\n"
-    return facts.read(body, b"multipart/form-data; boundary=x", endpoint)[0].asked
+    return facts.read(body, b"multipart/form-data; boundary=x", endpoint)[0].units
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/v1/completions"])
@@ -38,39 +38,41 @@ def test_text_needs_no_word(path: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, Asked("i", 1)),
-        ({"n": 3, "size": "1024x1536", "quality": "high"}, Asked("i", 3, "1024x1536", "high")),
-        ({"n": 10**9}, Asked("i", 1_000)),
-        ({"n": "x", "size": "a b", "quality": 3}, Asked("i", 1)),
-        ({"size": "a:b", "quality": "é"}, Asked("i", 1)),
-        ({"size": "x" * 33}, Asked("i", 1)),
+        ({}, RequestedUnits("i", 1)),
+        ({"n": 3, "size": "1024x1536", "quality": "high"}, RequestedUnits("i", 3, "1024x1536", "high")),
+        ({"n": 10**9}, RequestedUnits("i", 1_000)),
+        ({"n": "x", "size": "a b", "quality": 3}, RequestedUnits("i", 1)),
+        ({"size": "a:b", "quality": "é"}, RequestedUnits("i", 1)),
+        ({"size": "x" * 33}, RequestedUnits("i", 1)),
     ],
 )
-def test_images(fields: dict[str, Any], expected: Asked) -> None:
-    assert asked.read(of_json("/v1/images/generations", prompt="a cat", **fields)) == expected
+def test_images(fields: dict[str, Any], expected: RequestedUnits) -> None:
+    assert requested_units.read(of_json("/v1/images/generations", prompt="a cat", **fields)) == expected
 
 
 def test_images_that_are_edited() -> None:
     word = of_form("/v1/images/edits", ("image", b"png"), n="2", size="512x512", quality="low")
-    assert asked.read(word) == Asked("i", 2, "512x512", "low")
+    assert requested_units.read(word) == RequestedUnits("i", 2, "512x512", "low")
 
 
 def test_speech_counts_characters_not_bytes() -> None:
     word = of_json("/v1/audio/speech", input="Grüße 🙂", response_format="wav")
-    assert asked.read(word) == Asked("s", 7, "wav")
-    assert asked.read(of_json("/v1/audio/speech", input=["x"])) == Asked("s", 0)
+    assert requested_units.read(word) == RequestedUnits("s", 7, "wav")
+    assert requested_units.read(of_json("/v1/audio/speech", input=["x"])) == RequestedUnits("s", 0)
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
 def test_a_transcription_is_as_long_as_its_upload(path: str) -> None:
-    assert asked.read(of_form(path, ("file", wav(3.5)))) == Asked("t", 3_500)
-    assert asked.read(of_form(path, ("other", wav(3.5)))) == Asked("t", 0, "about")
+    assert requested_units.read(of_form(path, ("file", wav(3.5)))) == RequestedUnits("t", 3_500)
+    assert requested_units.read(of_form(path, ("other", wav(3.5)))) == RequestedUnits("t", 0, "about")
 
 
 def test_a_rerank_has_documents() -> None:
-    assert asked.read(of_json("/v1/rerank", query="q", documents=["a", "b", "c"])) == Asked("r", 3)
+    assert requested_units.read(of_json("/v1/rerank", query="q", documents=["a", "b", "c"])) == RequestedUnits(
+        "r", 3
+    )
 
 
 @pytest.mark.parametrize("word", ["", "x1", "i", "i-1", "ix", "more", "1"])
 def test_what_is_no_word(word: str) -> None:
-    assert asked.read(word) is None
+    assert requested_units.read(word) is None
