@@ -146,7 +146,7 @@ def requests(count: int) -> list[Request]:
 def measure(limits: int, journal: Journal | None, rate: int, seconds: int) -> Row:
     filled = store(limits)
     limiter = Limiter(filled.limits_by_id)
-    authoriser = Authoriser(filled, Meter(filled, limiter, journal))
+    authoriser = Authoriser(filled, Meter(limiter, journal))
     warm, *rounds = (requests(2 * KEYS), requests(rate * seconds))
     for number, request in enumerate(warm):
         request.headers[b"x-request-id"] = b"w%d" % number

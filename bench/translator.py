@@ -72,7 +72,7 @@ class Gateway:
         self._log = (self.directory / "access.log").open("ab", buffering=0)
 
     def service(self, *, journal: bool) -> Service:
-        meter = Meter(self.policy, self.limiter, self.ledger if journal else None)
+        meter = Meter(self.limiter, self.ledger if journal else None)
         return Service(self.policy, Authoriser(self.policy, meter), structlog.get_logger())
 
     def requests(self) -> list[Request]:

@@ -51,7 +51,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     metrics = Metrics()
     limiter = Limiter(policy.limits_by_id)
     ledger = Ledger(settings, limiter, prices, log)
-    meter = Meter(policy, limiter, ledger)
+    meter = Meter(limiter, ledger)
     metrics.sources += [ledger.samples, limiter.samples]
     metrics.families.append(ledger.requests.collect)
     writer = snapshot.SnapshotWriter(

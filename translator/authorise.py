@@ -20,10 +20,11 @@ from translator.checks.waits import Waits
 from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, policy_unavailable
-from translator.estimate import Estimate
+from translator.estimate import NO_TOKENS
 from translator.facts import BodyFacts, read
 from translator.http.message import Request
-from translator.metering import Meter, label
+from translator.metering import TAG, Meter, label
+from translator.policy.grant import Grant
 from translator.policy.index import Key, Route
 from translator.prefix import PromptCache
 from translator.queueing import Flow
@@ -39,8 +40,6 @@ TRANSLATOR_ROUTE = "translator"
 _VERSION = len("/v1")
 #: Below it are responses that were made before.
 _STORED = b"/v1/responses/"
-_NO_TOKENS = Estimate(0, 0)
-_TAG = b"x-trunkline-tag"
 _LONGEST_ID = 128
 #: The byte that ends a path.
 _QUERY = ord("?")
@@ -62,6 +61,7 @@ class Policy(Protocol):
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
+    def grant(self, key: Key, model: str) -> Grant | None: ...
     def default_model(self, key: Key, path: str) -> str: ...
     def flow(self, key: Key) -> Flow: ...
 
@@ -105,9 +105,11 @@ class Authoriser:
         Raises:
             Refusal: the client's answer.
         """
-        if check.target.startswith(_STORED) and (stored := _stored(check)):
-            return self._of_stored(check, stored)
-        endpoint = _endpoint(check)
+        endpoint = endpoints.find(check.target)
+        if endpoint is None or check.method != endpoint.method:
+            if check.target.startswith(_STORED) and (stored := _stored(check)):
+                return self._of_stored(check, stored)
+            endpoint = _endpoint(check)
         key = self._key(check.headers)
         if endpoint.body is _NO_BODY:
             return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(check.headers)})
@@ -203,32 +205,33 @@ class Authoriser:
         """What becomes of a request whose body was read. Where that took long, `body` is empty and `values`, the
         members of a JSON body, are None.
         """
-        route = self._route(key, endpoint, facts)
+        grant = self._grant(key, endpoint, facts)
+        route = grant.route
         if route.plain:
-            return self._forward(request, key, facts, route)
+            return self._forward(request, key, facts, grant)
         if (route.affinity or route.prompt_cache) and values is not None:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.prompt_cache is not None:
             facts = _helped(request, key, route, route.prompt_cache, facts, endpoint, body, values)
         if route.cache is not None and self._cache is not None:
-            return self._through_cache(self._cache, request, key, facts, route, endpoint, body)
+            return self._through_cache(self._cache, request, key, facts, grant, endpoint, body)
         try:
-            return self._forward_in_turn(request, key, facts, route)
+            return self._forward_in_turn(request, key, facts, grant)
         except NoPlace:
             if route.queue is None or self._waiting is None:
                 raise
             return self._join(request, key, facts, route, endpoint, lambda forward: forward())
 
-    def _forward_in_turn(self, request: Request, key: Key, facts: BodyFacts, route: Route) -> Allowed:
+    def _forward_in_turn(self, request: Request, key: Key, facts: BodyFacts, grant: Grant) -> Allowed:
         """Nobody goes before those that wait, but for one that was let through, and whose answer got lost."""
         if (
-            route.queue is not None
+            grant.route.queue is not None
             and self._waiting is not None
-            and self._waiting.is_waiting(route)
+            and self._waiting.is_waiting(grant.route)
             and self._meter.reservation(_id(request.headers)) is None
         ):
             raise NoPlace(429, "rate_limit_exceeded", "Others wait for a place.", kind="requests")
-        return self._forward(request, key, facts, route)
+        return self._forward(request, key, facts, grant)
 
     def _join(  # noqa: PLR0917 - what is known of the request
         self,
@@ -248,19 +251,19 @@ class Authoriser:
         def in_turn() -> Outcome:
             # The key may have been revoked meanwhile, and the route may be another one.
             owner = self._key(request.headers)
-            current = self._route(owner, endpoint, facts)
+            current = self._grant(owner, endpoint, facts)
             return attempt(lambda: self._forward(request, owner, facts, current))
 
-        tag = request.headers.get(_TAG, b"").decode("utf-8", "replace")
+        tag = request.headers.get(TAG, b"").decode("utf-8", "replace")
         about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
         return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn)
 
-    def _route(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Route:
+    def _grant(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Grant:
         model = facts.model or self._default_model(key, endpoint)
-        route = self._policy.route(key, model)
-        if route is None:
+        grant = self._policy.grant(key, model)
+        if grant is None:
             raise self._sure(model_not_found(model))
-        return route
+        return grant
 
     def _through_cache(  # noqa: PLR0917 - what is known of the request
         self,
@@ -268,17 +271,18 @@ class Authoriser:
         request: Request,
         key: Key,
         facts: BodyFacts,
-        route: Route,
+        grant: Grant,
         endpoint: Endpoint,
         body: bytes,
     ) -> Decision:
+        route = grant.route
         assert route.cache is not None  # noqa: S101 - the caller has looked
         request_id = _id(request.headers)
         request.headers[b"x-request-id"] = request_id.encode()
 
         def from_cached(cached: CachedAnswer, content_type: str, content: bytes) -> Answered:
             answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
-            self._meter.reserve_cached(request_id, request.headers, facts, key, route, answered, cached.saved)
+            self._meter.reserve(request_id, request.headers, facts, key, grant, answered, cached.saved)
             return answered
 
         def again() -> None:
@@ -296,7 +300,7 @@ class Authoriser:
                 route.cache,
                 endpoint,
                 body,
-                fresh=lambda: self._forward_in_turn(request, key, facts, route),
+                fresh=lambda: self._forward_in_turn(request, key, facts, grant),
                 from_cached=from_cached,
                 reservation=lambda: self._meter.reservation(request_id),
                 again=again,
@@ -313,29 +317,29 @@ class Authoriser:
         if self._responses is None:
             raise responses.not_found(response_id)
         place = self._responses.find(key.organisation_id, response_id)
-        route = self._policy.route(key, place.model)
-        if route is None or route.id != place.route:
+        grant = self._policy.grant(key, place.model)
+        if grant is None or grant.route.id != place.route:
             raise self._sure(responses.not_found(response_id))
-        facts = BodyFacts(route.model, False, "0:0:j:", "-", "", _NO_TOKENS)
-        return self._forward(request, key, facts, route, f"<{place.machine} {place.cluster}")
+        facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", "", NO_TOKENS)
+        return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
 
-    def _forward(self, request: Request, key: Key, facts: BodyFacts, route: Route, bound: str = "") -> Allowed:
+    def _forward(self, request: Request, key: Key, facts: BodyFacts, grant: Grant, bound: str = "") -> Allowed:
         """Where the request goes, and what is rewritten in it for its target. `bound` is the only place for it."""
-        variant, request_id = route.variant(key), _id(request.headers)
+        route, request_id = grant.route, _id(request.headers)
         allowed = Allowed(
-            f"{variant}:stream" if facts.streams else variant,
+            grant.stream_variant if facts.streams else grant.variant,
             path=request.target[_VERSION:].decode("latin-1"),
             usage=facts.usage,
             model=facts.place,
             headers={"x-request-id": request_id},
-            account=key.id,
+            account=grant.key_id,
         )
         if request.replaced is not None:
             allowed.replaced = request.replaced
         if bound or facts.previous or route.affinity:
             allowed.affinity = bound or self._affinity(key, facts, route)
         # Last: what is refused for another reason takes nothing from a limit.
-        self._meter.reserve(request_id, request.headers, facts, key, route, allowed)
+        self._meter.reserve(request_id, request.headers, facts, key, grant, allowed)
         return allowed
 
     def _affinity(self, key: Key, facts: BodyFacts, route: Route) -> str:

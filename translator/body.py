@@ -204,8 +204,8 @@ def _is_obvious(body: bytes, values: dict[str, Any], inner: Mapping[str, Any]) -
     often.
     """
     # Counting the few that exist is a tenth of the work of finding all, and enough for most bodies.
-    for name in (*values, *inner) if inner else values:
-        if name in _QUOTED and body.count(_QUOTED[name]) > 1:
+    for quoted in map(_QUOTED.get, (*values, *inner) if inner else values):
+        if quoted is not None and body.count(quoted) > 1:
             break
     else:
         return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from hashlib import sha256
 
 from translator.errors import Refusal
 
@@ -20,16 +20,17 @@ def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
     """
     authorization = headers.get(b"authorization")
     if authorization is not None:
-        if authorization[:7].lower() != b"bearer ":
+        scheme, _, value = authorization.partition(b" ")
+        if scheme != b"Bearer" and scheme.lower() != b"bearer":
             raise refused("The Authorization header must be `Authorization: Bearer <API key>`.")
-        value = authorization[7:].strip()
+        value = value.strip()
     else:
         value = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
     if not value:
         raise refused("No API key was sent. Send one as `Authorization: Bearer <API key>`.")
     if not _MIN_LENGTH <= len(value) <= _MAX_LENGTH:
         raise refused(f"The API key is malformed: it must have {_MIN_LENGTH} to {_MAX_LENGTH} characters.")
-    return hashlib.sha256(value).digest()
+    return sha256(value).digest()
 
 
 def refused(message: str, *, code: str = "invalid_api_key") -> Refusal:

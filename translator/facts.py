@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -125,9 +126,15 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     offset, length = place
     # A target that knows the model by this very name gets the body as it is.
-    name = body[offset : offset + length] if length <= _LONGEST_MODEL else b""
+    name = _shown(body[offset : offset + length]) if length <= _LONGEST_MODEL else ""
+    return f"{offset}:{length}:{kind}:{name}"
+
+
+@lru_cache(maxsize=1_024)
+def _shown(name: bytes) -> str:
+    """Returns a model's name as it stands in a body; empty unless it is printable ASCII."""
     shown = name.decode() if name.isascii() else ""
-    return f"{offset}:{length}:{kind}:{shown if shown.isprintable() else ''}"
+    return shown if shown.isprintable() else ""
 
 
 def _no_background() -> Refusal:

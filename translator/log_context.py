@@ -22,8 +22,13 @@ _OUTSIDE = "+"
 _SAVED = "c"
 
 
-def written(held: Reservation, model: str) -> str:
-    """`model` is the reservation's, percent-encoded, as user and tag are already.
+def parties(organisation: str, key: str, route: str, model: str) -> str:
+    """Returns the words that say who asks for what. All are ids but for the model, which is percent-encoded."""
+    return f"{organisation} {key} {route} {model}"
+
+
+def written(held: Reservation, parties: str) -> str:
+    """`parties` are the words for the reservation's; user and tag are percent-encoded already.
 
     The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may
     be lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts
@@ -38,7 +43,7 @@ def written(held: Reservation, model: str) -> str:
     elif held.stated or held.outside:
         kind = f"{kind}{held.stated or ''}{_OUTSIDE if held.outside else ''}"
     text = (
-        f"{held.id} {round(held.at * 1e6)} {held.organisation} {held.key} {held.route} {model} "
+        f"{held.id} {round(held.at * 1e6)} {parties} "
         f"{held.tokens} {held.cost}{_NANO} {held.prompt} {kind} {held.user or _ABSENT} {held.tag or _ABSENT}"
     )
     return f"{text} {held.units}" if held.units else text

@@ -11,22 +11,22 @@ from urllib.parse import quote
 from translator import guards, log_context
 from translator.checks.frames import Allowed, Answered
 from translator.errors import NoPlace
+from translator.estimate import NO_TOKENS
 from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
-from translator.limits import Applicable, Limit, Limiter, Metric, Reservation, wire
+from translator.limits import Limit, Limiter, Reservation, wire
 from translator.limits.limit import POOL
+from translator.policy.grant import Grant
 from translator.policy.index import Key, Route
 
+#: The client's own label for a request.
+TAG = b"x-trunkline-tag"
+#: As in `Reservation.saved`.
+_NOT_CACHED = -1
 #: Bytes of a label, percent-encoded.
 _LABEL = 200
 #: Stands in a header and in Envoy's log as it is; there, a single `-` is what is absent.
 _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
-
-
-class Policy(Protocol):
-    """What limits a request."""
-
-    def limits(self, key: Key, route: Route) -> Applicable: ...
 
 
 class Journal(Protocol):
@@ -47,12 +47,10 @@ class Meter:
 
     def __init__(
         self,
-        policy: Policy,
         limiter: Limiter,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._policy = policy
         self._limiter = limiter
         self._journal = journal
         self._clock = clock
@@ -63,38 +61,46 @@ class Meter:
         headers: Mapping[bytes, bytes],
         facts: BodyFacts,
         key: Key,
-        route: Route,
-        allowed: Allowed,
+        grant: Grant,
+        answer: Allowed | Answered,
+        saved: int = _NOT_CACHED,
     ) -> None:
         """Adds to the answer the log context, which says what was reserved for whom, headers that tell the client
-        how much is left, and whether the end of the request frees anything. `units` are the request's own headers.
+        how much is left, and whether the end of the request frees anything. `headers` are the request's own.
 
-        A request that holds a reservation keeps it: Envoy asks again where it did not get the first answer.
+        A request that gets a cached answer, which `saved` so many nano-USD, counts as a request and uses nothing
+        else, because no target reads the prompt. One that holds a reservation keeps it: Envoy asks again where it
+        did not get the first answer.
 
         Raises:
             Refusal: 429, or 400 where no target fits; and nothing is reserved.
         """
-        at, cost = _to_microsecond(self._clock()), -1
-        user, tag = label(facts.user) if facts.user else "", _tag(headers)
-        limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
+        at, estimate, units, cost = round(self._clock() * 1e6) / 1e6, facts.estimate, facts.units, -1
+        user = label(facts.user) if facts.user else ""
+        tag = _tag(headers[TAG]) if TAG in headers else ""
+        limits, ids, shown, concurrent, each, watched = grant.applicable
+        if type(answer) is not Allowed:
+            estimate, units, cost = NO_TOKENS, "", 0
+            limits, ids, shown, concurrent, each, watched = grant.applicable_if_cached
+        elif grant.guarded or headers.get(MAX_PRICE):
+            answer.unfit, cost = guards.narrowed(facts, key, grant.route, headers.get(MAX_PRICE) or None, at)
         if each:
-            limits, ids, shown, concurrent, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
-        max_price = headers.get(MAX_PRICE)
-        if max_price or route.bounded or key.max_price:
-            allowed.unfit, cost = guards.narrowed(facts, key, route, max_price or None, at)
+            limits, ids, shown, concurrent, *_ = self._limiter.applied(
+                limits, grant.organisation_id, user, tag, at
+            )
         reservation = self._limiter.reservation(request_id)
         if reservation is None:
-            estimate = facts.estimate
+            route = grant.route
             output = estimate.output(route.reserved_output)
             if cost < 0:
                 cost = route.ceiling.cost(estimate.prompt, output, at)
-                if facts.units:
-                    cost += route.ceiling.cost_of_units(facts.units, at)
+                if units:
+                    cost += route.ceiling.cost_of_units(units, at)
             reservation = Reservation(
                 request_id,
                 at,
-                key.organisation_id,
-                key.id,
+                grant.organisation_id,
+                grant.key_id,
                 route.id,
                 route.model,
                 estimate.prompt + output,
@@ -106,7 +112,8 @@ class Meter:
                 ids,
                 estimate.most,
                 estimate.outside,
-                facts.units,
+                units,
+                saved,
             )
             try:
                 self._take(reservation, limits, shown, watched=watched)
@@ -114,57 +121,10 @@ class Meter:
                 _tell_places(full, key, route)
                 raise
         if shown:
-            allowed.headers.update(wire.headers(self._limiter, shown, at))
-        if concurrent:
-            allowed.end = request_id
-        allowed.log_context = log_context.written(reservation, route.shown)
-
-    def reserve_cached(  # noqa: PLR0917 - as `reserve`
-        self,
-        request_id: str,
-        headers: Mapping[bytes, bytes],
-        facts: BodyFacts,
-        key: Key,
-        route: Route,
-        answered: Answered,
-        saved: int,
-    ) -> None:
-        """The same for a request that gets a kept answer, which `saved` so many nano-USD: it counts as a request
-        and uses nothing else, because no target reads the prompt.
-
-        Raises:
-            Refusal: 429; and nothing is reserved.
-        """
-        at = _to_microsecond(self._clock())
-        user, tag = label(facts.user) if facts.user else "", _tag(headers)
-        limits, ids, shown, concurrent, each, watched = self._policy.limits(key, route)
-        if concurrent:  # of the requests that run, which this one does not
-            limits = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
-            limits, ids, shown, *_ = Applicable.of(limits)
-        if each:
-            limits, ids, shown, *_ = self._limiter.applied(limits, key.organisation_id, user, tag, at)
-        reservation = self._limiter.reservation(request_id)
-        if reservation is None:
-            reservation = Reservation(
-                request_id,
-                at,
-                key.organisation_id,
-                key.id,
-                route.id,
-                route.model,
-                tokens=0,
-                cost=0,
-                prompt=0,
-                stream=facts.streams,
-                user=user,
-                tag=tag,
-                limits=ids,
-                saved=saved,
-            )
-            self._take(reservation, limits, shown, watched=watched)
-        if shown:
-            answered.headers.update(wire.headers(self._limiter, shown, at))
-        answered.log_context = log_context.written(reservation, route.shown)
+            answer.headers.update(wire.headers(self._limiter, shown, at))
+        if concurrent and type(answer) is Allowed:
+            answer.end = request_id
+        answer.log_context = log_context.written(reservation, grant.parties)
 
     def _take(
         self, reservation: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
@@ -188,15 +148,9 @@ class Meter:
             self._journal.ended(request_id)
 
 
-def _to_microsecond(at: float) -> float:
-    """As precise as the log: a reservation is the same whether it is remembered or read from its log context."""
-    return round(at * 1e6) / 1e6
-
-
-def _tag(headers: Mapping[bytes, bytes]) -> str:
-    """The client's own label for the request; empty where it has none."""
-    sent = headers.get(b"x-trunkline-tag")
-    return label(sent.decode("utf-8", "replace")) if sent else ""
+def _tag(sent: bytes) -> str:
+    """Returns the client's own label for the request."""
+    return label(sent.decode("utf-8", "replace"))
 
 
 def _tell_places(full: NoPlace, key: Key, route: Route) -> None:

@@ -54,7 +54,7 @@ class Service:
         except Exception as error:  # noqa: BLE001 - other checks have come with it
             return self._failed(error)
         if isinstance(allowed, (Allowed, Answered)):
-            self._metrics.decided("allowed")
+            self._metrics.allowed += 1
             return allowed
         return self._waits(allowed) if isinstance(allowed, Waits) else self._later(allowed)
 
@@ -69,7 +69,7 @@ class Service:
             return self._failed(error)
         if isinstance(allowed, Waits):
             return self._waits(allowed)
-        self._metrics.decided("allowed")
+        self._metrics.allowed += 1
         return allowed
 
     def _waits(self, waits: Waits[Answered | Exception]) -> Waits[Answered | Response]:
@@ -80,7 +80,7 @@ class Service:
 
     def _answer(self, outcome: Allowed | Answered | Exception) -> Allowed | Answered | Response:
         if isinstance(outcome, (Allowed, Answered)):
-            self._metrics.decided("allowed")
+            self._metrics.allowed += 1
             return outcome
         return self._refused(outcome) if isinstance(outcome, Refusal) else self._failed(outcome)
 
@@ -128,7 +128,7 @@ class Service:
             return self._failed(error)
 
     def _refused(self, refusal: Refusal) -> Response:
-        self._metrics.decided(refusal.code)
+        self._metrics.refuse(refusal.code)
         self._log.debug("refused", status=refusal.status, code=refusal.code)
         return refusal.response()
 

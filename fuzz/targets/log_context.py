@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from translator import log_context
+from translator.limits import Reservation
 
 UNDER_TEST = ("translator.log_context",)
 
@@ -15,7 +16,12 @@ def check(data: bytes) -> bool:
     reservation = log_context.read(data.decode("utf-8", "replace").replace("\0", ""))
     if reservation is None:
         return False
-    again = log_context.read(log_context.written(reservation, quote(reservation.model, safe="")))
+    again = log_context.read(_written(reservation, quote(reservation.model, safe="")))
     assert again is not None
-    assert log_context.written(again, "") == log_context.written(reservation, "")
+    assert _written(again, "") == _written(reservation, "")
     return True
+
+
+def _written(reservation: Reservation, model: str) -> str:
+    whose = (reservation.organisation, reservation.key, reservation.route)
+    return log_context.written(reservation, log_context.parties(*whose, model))

@@ -37,7 +37,7 @@ def admit(**options: Any) -> Admitted:
 
 def authoriser(store: PolicyStore | None = None) -> Authoriser:
     chosen = store or policies.default_store()
-    meter = Meter(chosen, Limiter(chosen.limits_by_id), clock=lambda: NOW)
+    meter = Meter(Limiter(chosen.limits_by_id), clock=lambda: NOW)
     return Authoriser(chosen, meter, lambda: NOW)
 
 
@@ -233,7 +233,7 @@ def test_expiry_and_grace_follow_the_clock_both_ways_and_need_no_push() -> None:
     now = [NOW]
     key = policies.key(expires_at=int(NOW) + 20, former=OTHER_VALUE, former_until=int(NOW) + 10)
     store = policies.store(policies.organisation(), key, policies.route())
-    meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: now[0])
+    meter = Meter(Limiter(store.limits_by_id), clock=lambda: now[0])
     asked_of = Authoriser(store, meter, lambda: now[0])
 
     def codes() -> list[str]:
@@ -260,7 +260,7 @@ def test_both_secrets_are_one_key_to_limits() -> None:
     key = policies.key(former=OTHER_VALUE, former_until=int(NOW) + 10)
     key.limits.add(metric=policy.METRIC_CONCURRENCY, amount=1)
     store = policies.store(policies.organisation(), key, policies.route())
-    meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: NOW)
+    meter = Meter(Limiter(store.limits_by_id), clock=lambda: NOW)
     asked_of = Authoriser(store, meter, lambda: NOW)
     asked_of.decide(asked(b'{"model": "gpt-4.1"}', value=VALUE))
     with pytest.raises(Refusal) as caught:

@@ -22,7 +22,7 @@ def test_a_key_s_end_follows_the_clock_in_both_directions() -> None:
     store.apply(policies.response(policies.KEY, policies.key(expires_at=int(NOW + HOUR))))
     store.apply(policies.response(policies.ROUTE, policies.route()))
     now = NOW
-    meter = Meter(store, Limiter(store.limits_by_id), clock=lambda: now)
+    meter = Meter(Limiter(store.limits_by_id), clock=lambda: now)
     authoriser = Authoriser(store, meter, lambda: now)
     check = asked(b'{"model": "gpt-4.1"}', value=VALUE)
     assert authoriser.decide(check)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from tests.translator import policies
 from tests.translator.policies import VALUE
@@ -34,7 +34,7 @@ class Edge:
         self.store: PolicyStore = policies.default_store()
         self.limiter = Limiter(self.store.limits_by_id)
         self.pool = ReadingPool(structlog.get_logger())
-        meter = Meter(self.store, self.limiter, clock=lambda: self.now)
+        meter = Meter(self.limiter, clock=lambda: self.now)
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, self.pool)
         self.pool.on_abandoned = self.authoriser.charge
 
@@ -65,9 +65,9 @@ async def test_the_answer_is_the_same(edge: Edge) -> None:
     body = long_body()
     later = await edge.ask(request(body))
     alone = Edge()
-    assert later == Authoriser(
-        alone.store, Meter(alone.store, alone.limiter, clock=lambda: NOW), lambda: NOW
-    ).decide(request(body, cut=False))
+    assert later == Authoriser(alone.store, Meter(alone.limiter, clock=lambda: NOW), lambda: NOW).decide(
+        request(body, cut=False)
+    )
     assert edge.limiter.outstanding == 1
     assert edge.pool.bodies == 1
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
+from tests.translator.ledger.writing import noted
 from translator import log_context
 from translator.ledger.records import expired
 from translator.limits import Reservation
@@ -43,7 +44,7 @@ def test_what_is_written_is_read(
         user=label(user) if user else "", tag=label(tag) if tag else "", stated=stated, outside=outside,
         units=units,
     )  # fmt: skip
-    written = log_context.written(reservation, quote(model, safe="/:@+,=~"))
+    written = noted(reservation, quote(model, safe="/:@+,=~"))
     assert written.isascii()
     assert written.isprintable()
     read = log_context.read(written)
@@ -56,7 +57,7 @@ def test_what_is_written_is_read(
 def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
     """By it, the line's record and that of the reservation, if it had expired, are known as the same request's."""
     reservation = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
-    read = log_context.read(log_context.written(reservation, "m"))
+    read = log_context.read(noted(reservation, "m"))
     assert read is not None
     assert expired(read).started_at_us == expired(reservation).started_at_us
 

@@ -48,7 +48,7 @@ class Edge:
         self.store = store
         self.journal = Memory()
         self.limiter = Limiter(store.limits_by_id)
-        self.meter = Meter(store, self.limiter, self.journal, lambda: self.now)
+        self.meter = Meter(self.limiter, self.journal, lambda: self.now)
         self._authoriser = Authoriser(store, self.meter, lambda: self.now)
         self._asked = 0
 

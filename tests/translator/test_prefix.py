@@ -35,7 +35,7 @@ def store(**settings: Any) -> PolicyStore:
 
 
 def ask(held: PolicyStore, body: bytes, path: str = CHAT) -> Allowed:
-    meter = Meter(held, Limiter(held.limits_by_id), None, lambda: NOW)
+    meter = Meter(Limiter(held.limits_by_id), None, lambda: NOW)
     headers = {b"authorization": b"Bearer " + policies.VALUE.encode(), b"x-request-id": b"r"}
     answer = Authoriser(held, meter, lambda: NOW).decide(Request("POST", path.encode(), headers, body))
     assert isinstance(answer, Allowed)

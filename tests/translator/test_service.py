@@ -18,7 +18,7 @@ from translator.service import Service
 
 
 def _service(store: PolicyStore) -> Service:
-    return Service(store, Authoriser(store, Meter(store, Limiter(store.limits_by_id))), structlog.get_logger())
+    return Service(store, Authoriser(store, Meter(Limiter(store.limits_by_id))), structlog.get_logger())
 
 
 def get(target: bytes, store: PolicyStore | None = None, key: bytes = b"key_ci", method: str = "GET") -> Response:

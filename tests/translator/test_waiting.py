@@ -46,7 +46,7 @@ class Translator:
         self.room = room if room is not None else WaitingRoom()
         self.limiter.on_freed = self.room.freed
         self.store.on_change = self.room.policy_changed
-        authoriser = Authoriser(store, Meter(store, self.limiter), waiting=self.room)
+        authoriser = Authoriser(store, Meter(self.limiter), waiting=self.room)
         log = structlog.get_logger()
         service = Service(store, authoriser, log)
         self.session = CheckSession(service, lambda: None, 1_000_000, log, self._written)

@@ -27,9 +27,10 @@ With any other status the client gets the answer, and the head has its headers. 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import compress
 
 import msgspec
 
@@ -51,6 +52,9 @@ ASKED = (
 _FRAME = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")
 _SIZE = 4
+_ANSWER_COUNTED = _ANSWER.size - _SIZE
+#: Makes the line of a header from its name and value.
+_HEADER: Callable[[tuple[str, str]], str] = "%s: %s".__mod__
 _SIZE_OF_BEGINNING = struct.Struct("<I")
 #: Bytes of a frame before its head, and those of them that its first field counts.
 _FIXED, _COUNTED = _FRAME.size, _FRAME.size - _SIZE
@@ -212,12 +216,11 @@ class Allowed(msgspec.Struct):
     def encode(self, number: int) -> bytes:
         """Returns the answer to check `number`."""
         lines = (
-            f"{self.end}\n{self.account}\n{self.copy}\n"
-            f"{self.route}\n{self.key}\n{self.log_context}\n{self.path}\n{self.usage}\n{self.model}\n{self.affinity}\n"
-            f"{self.unfit}\n"
+            *(self.end, self.account, self.copy, self.route, self.key, self.log_context, self.path, self.usage),
+            *(self.model, self.affinity, self.unfit, _lines(self.headers)),
         )
         beginning = b"" if self.replaced is None else _SIZE_OF_BEGINNING.pack(self.replaced[0]) + self.replaced[1]
-        return _answer(number, 200, lines + _lines(self.headers), beginning)
+        return _answer(number, 200, "\n".join(lines), beginning)
 
 
 @dataclass(slots=True)
@@ -239,13 +242,13 @@ def refused(number: int, response: Response) -> bytes:
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    return "\n".join([f"{name}: {value}" for name, value in headers.items()])
+    return "\n".join(map(_HEADER, headers.items()))
 
 
 def _answer(number: int, status: int, head: str, body: bytes) -> bytes:
     encoded = head.encode("latin-1")
-    size = _ANSWER.size - _SIZE + len(encoded) + len(body)
-    return _ANSWER.pack(size, number, status, len(encoded)) + encoded + body
+    size = len(encoded)
+    return _ANSWER.pack(_ANSWER_COUNTED + size + len(body), number, status, size) + encoded + body
 
 
 class _Long:
@@ -369,7 +372,9 @@ def _request(head: bytes, body: bytes) -> Request:
     lines = head.split(b"\n")
     if len(lines) != 2 + len(ASKED):
         raise MalformedFrameError(f"its head has {len(lines)} lines")
-    headers = {name: value for name, value in zip(ASKED, lines[2:], strict=True) if value}
+    values = lines[2:]
+    # What was not sent is left out; a comprehension takes a third longer for it.
+    headers = dict(compress(zip(ASKED, values, strict=True), values))
     return Request(lines[0].decode("latin-1"), lines[1], headers, body)
 
 

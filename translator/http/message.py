@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+import msgspec
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
     A body that is too long to be copied at once is in `pieces`, and `body` is empty. `replaced` is what its target
     gets instead of so many bytes of it, if anything.
@@ -21,9 +22,13 @@ class Request:
     method: str
     target: bytes
     headers: dict[bytes, bytes]
-    body: bytes = field(default=b"", repr=False)
-    pieces: tuple[bytes, ...] = field(default=(), repr=False)
-    replaced: tuple[int, bytes] | None = field(default=None, repr=False)
+    body: bytes = b""
+    pieces: tuple[bytes, ...] = ()
+    replaced: tuple[int, bytes] | None = None
+
+    def __repr__(self) -> str:
+        """Without what nobody may see in a log: credentials and prompts."""
+        return f"Request({self.method!r}, {self.target!r})"
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from translator.ledger.segments import Position, Segments
 
 NAME = "reservations"
+_encoded = partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Journal:
@@ -50,7 +52,7 @@ class Journal:
 
     def gather(self, entry: list[Any]) -> None:
         """The entry will be on disk after the next `flush`."""
-        self._gathered.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        self._gathered.append(_encoded(entry))
 
     def flush(self) -> bool:
         """Whether all that was gathered is on disk now; in one write, so it is all or nothing."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from msgspec.structs import astuple
 from structlog.typing import FilteringBoundLogger
 
 from translator import log_context
@@ -93,7 +94,7 @@ class Settlement:
     def reserved(self, reservation: Reservation) -> None:
         """It is on disk after the journal's next flush, which comes before Envoy is answered."""
         self._outstanding[reservation.id] = reservation
-        self._journal.gather([RESERVED, *reservation.fields])
+        self._journal.gather([RESERVED, *astuple(reservation)])
 
     def ended(self, request_id: str) -> None:
         """Its places among the concurrent ones are free; on disk after the journal's next flush."""

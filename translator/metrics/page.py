@@ -17,17 +17,17 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        #: By outcome: `allowed`, or the code of the refusal; both are literals of this package.
-        self.decisions: dict[str, int] = {"allowed": 0}
+        #: Requests let through.
+        self.allowed = 0
+        #: Requests refused, by the code of the refusal: literals of this package.
+        self.refused: dict[str, int] = {}
         self.sources: list[Callable[[], Iterable[Sample]]] = [self._own]
         self.families: list[Callable[[], Iterable[Part]]] = []
         self._writing: asyncio.Task[Response] | None = None
 
-    def decided(self, outcome: str) -> None:
-        try:
-            self.decisions[outcome] += 1
-        except KeyError:
-            self.decisions[outcome] = 1
+    def refuse(self, code: str) -> None:
+        """Counts a refusal."""
+        self.refused[code] = self.refused.get(code, 0) + 1
 
     async def response(self) -> Response:
         """Returns the page. Other tasks run between its parts; scrapes at the same time share one page."""
@@ -61,6 +61,6 @@ class Metrics:
             "trunkline_translator_decisions_total",
             "counter",
             "Requests decided about, by outcome.",
-            self.decisions,
+            {"allowed": self.allowed, **self.refused},
             "outcome",
         )

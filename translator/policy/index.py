@@ -14,9 +14,10 @@ from trunkline_proto.policy.words import AFFINITIES
 
 from translator import money
 from translator.cache.key import Rule
-from translator.limits import NO_LIMITS, Applicable, Limit, LimitSet
+from translator.limits import NO_LIMITS, Limit, LimitSet
 from translator.limits.limit import places
 from translator.policy.caching import cache_rule
+from translator.policy.grant import Grant
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
 from translator.prefix import PromptCache
@@ -256,8 +257,8 @@ class Claims(Generic[K, V]):
             del self._claims[place], self.holder[place]
 
 
-#: Pairs of key and route whose limits are remembered.
-_MOST_APPLICABLE = 50_000
+#: Grants that are remembered.
+_MOST_GRANTS = 50_000
 
 
 def _former(key_id: str) -> str:
@@ -274,17 +275,15 @@ class PolicyIndex:
         self._ids: dict[str, Key] = {}
         self._routes: Claims[tuple[str, str], Route] = Claims()
         self._routes_by_id: dict[str, Route] = {}
-        #: What `limits` found, by key and route; empty after every change.
-        self._applicable: dict[tuple[str, str], Applicable] = {}
-
-    def key_by_hash(self, digest: bytes) -> Key | None:
-        return self._hashes.holder.get(digest)
+        #: The key that has a secret of this hash, and whether there is an organisation of this id: each request
+        #: asks for both, so they are calls of the dictionaries themselves.
+        self.key_by_hash: Callable[[bytes], Key | None] = self._hashes.holder.get
+        self.has_organisation: Callable[[str], bool] = self._organisations.__contains__
+        #: By key and model; empty after every change.
+        self._grants: dict[tuple[str, str], Grant] = {}
 
     def key_by_id(self, key_id: str) -> Key | None:
         return self._ids.get(key_id)
-
-    def has_organisation(self, organisation_id: str) -> bool:
-        return organisation_id in self._organisations
 
     def flow(self, key: Key) -> Flow:
         """Whose request it is that waits."""
@@ -292,21 +291,21 @@ class PolicyIndex:
         weight = organisation.weight if organisation is not None else 1
         return Flow(key.organisation_id, weight, key.id, key.weight)
 
-    def limits(self, key: Key, route: Route) -> Applicable:
-        """All that a request of `key` through `route` counts in."""
-        found = self._applicable.get((key.id, route.id))
-        if found is None:
+    def grant(self, key: Key, model: str) -> Grant | None:
+        """Returns what is decided for requests of `key` for `model`; None if it has no route that it may use."""
+        found = self._grants.get((key.id, model))
+        if found is None and (route := self.route(key, model)) is not None:
             organisation = self._organisations.get(key.organisation_id)
             of_key = key.limits.of(route.model)
             of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
-            found = Applicable.of(of_organisation + of_key + route.limits + route.places_of(key))
-            if len(self._applicable) >= _MOST_APPLICABLE:
-                self._applicable.clear()
-            self._applicable[key.id, route.id] = found
+            found = Grant.of(key, route, of_organisation + of_key + route.limits + route.places_of(key))
+            if len(self._grants) >= _MOST_GRANTS:
+                self._grants.clear()
+            self._grants[key.id, model] = found
         return found
 
     def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[Limit, ...]:
-        """As `limits`, for what is left of a request by its ids."""
+        """As those of a grant, for what is left of a request by its ids."""
         owner, held_by, through = (
             self._organisations.get(organisation),
             self._ids.get(key),
@@ -336,13 +335,13 @@ class PolicyIndex:
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
 
     def put_organisation(self, message: policy.Organisation) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         limit_set = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
         self._organisations[message.id] = Organisation(message.id, limit_set, defaults, message.weight or 1)
 
     def put_key(self, message: policy.Key) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         key = Key.of(message)
         self._ids[key.id] = key
         self._hashes.claim(key.id, message.hash, key)
@@ -352,24 +351,24 @@ class PolicyIndex:
             self._hashes.release(_former(key.id))
 
     def put_route(self, message: policy.Route) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         route = self._routes_by_id[message.id] = Route.of(message)
         self._routes.claim(route.id, (message.organisation_id, route.model), route)
 
     def remove_organisations(self, ids: Iterable[str]) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         for organisation_id in ids:
             self._organisations.pop(organisation_id, None)
 
     def remove_keys(self, ids: Iterable[str]) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         for key_id in ids:
             self._ids.pop(key_id, None)
             self._hashes.release(key_id)
             self._hashes.release(_former(key_id))
 
     def remove_routes(self, ids: Iterable[str]) -> None:
-        self._applicable.clear()
+        self._grants.clear()
         for route_id in ids:
             self._routes.release(route_id)
             self._routes_by_id.pop(route_id, None)

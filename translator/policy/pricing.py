@@ -24,11 +24,13 @@ _Units = dict[str, int]
 class Ceiling:
     """Of one route's targets and all that their prices are going to be."""
 
-    __slots__ = ("_from", "_rates", "_targets", "_units", "_until")
+    __slots__ = ("_from", "_only", "_rates", "_targets", "_units", "_until")
 
     def __init__(self, targets: Iterable[policy.Target]) -> None:
         self._targets = tuple(tuple(target.prices) for target in targets if target.prices)
         self._rates: tuple[_Rates, ...] = ()
+        #: Those that hold for every request, where there are no others, as in most routes.
+        self._only: _Rates | None = None
         self._units: _Units = {}
         # No moment yet, or every moment where there is nothing to look at.
         self._from, self._until = (math.inf if self._targets else -math.inf), math.inf
@@ -37,10 +39,15 @@ class Ceiling:
         """Nano-USD for so many tokens at `at` (Unix seconds), rounded half up, and at most `money.MOST`."""
         if not self._from <= at < self._until:
             self._look(at)
-        most = 0
-        for above, by_prompt, by_completion, by_request in self._rates:
-            if prompt > above and (cost := prompt * by_prompt + completion * by_completion + by_request) > most:
-                most = cost
+        if self._only is not None:
+            _, by_prompt, by_completion, by_request = self._only
+            most = prompt * by_prompt + completion * by_completion + by_request
+        else:
+            most = 0
+            for above, by_prompt, by_completion, by_request in self._rates:
+                cost = prompt * by_prompt + completion * by_completion + by_request
+                if prompt > above and cost > most:
+                    most = cost
         nano = money.nano_usd(most)
         return nano if nano < money.MOST else money.MOST  # noqa: FURB136 - a call of `min` takes five times as long
 
@@ -81,6 +88,7 @@ class Ceiling:
         self._rates = tuple(
             each for each in rates if not any(other != each and _exceeds(other, each) for other in rates)
         )
+        self._only = self._rates[0] if len(self._rates) == 1 and self._rates[0][0] == _ANY else None
 
 
 def _all(price: policy.Price) -> Iterator[_Rates]:

@@ -68,7 +68,7 @@ class PolicyStore:
         self.key_by_id = index.key_by_id
         self.has_organisation = index.has_organisation
         self.flow = index.flow
-        self.limits = index.limits
+        self.grant = index.grant
         self.limits_by_id = index.limits_by_id
         self.route = index.route
         self.default_model = index.default_model

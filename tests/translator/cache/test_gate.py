@@ -48,7 +48,7 @@ class Edge:
             lambda reservation, passed: reservation.tokens,
             lambda: self.now,
         )
-        meter = Meter(self.store, self.limiter, clock=lambda: self.now)
+        meter = Meter(self.limiter, clock=lambda: self.now)
         self.authoriser = Authoriser(self.store, meter, lambda: self.now, cache=self.gate)
         self._numbers = iter(range(1, 10_000))
 

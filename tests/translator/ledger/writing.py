@@ -23,6 +23,12 @@ def reservation(request_id: str, **fields: object) -> Reservation:
     return replace(made, **fields)
 
 
+def noted(reserved: Reservation, model: str = "") -> str:
+    """The log context; `model` is the reservation's, percent-encoded where it needs to be."""
+    whose = (reserved.organisation, reserved.key, reserved.route)
+    return log_context.written(reserved, log_context.parties(*whose, model or reserved.model))
+
+
 def request_line(request_id: str, reserved: Reservation | None = None, **fields: object) -> bytes:
     """A plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of what `reservation`
     gives.
@@ -30,7 +36,7 @@ def request_line(request_id: str, reserved: Reservation | None = None, **fields:
     reserved = reserved or reservation(request_id)
     line: dict[str, Any] = {
         "v": 2,
-        "note": log_context.written(reserved, reserved.model),
+        "note": noted(reserved),
         "target": "openai/gpt-4.1",
         "node": None,
         "failed": None,

@@ -81,11 +81,13 @@ def test_what_limits_a_request_comes_and_goes_with_its_holders() -> None:
     for message in (organisation, key, route):
         message.limits.append(rate)
     store = policies.store(organisation, key, route)
-    held, through = store.key_by_id("key_ci"), store.routes(store.key_by_id("key_ci"))[0]  # type: ignore[arg-type]
+    held = store.key_by_id("key_ci")
     assert held is not None
-    assert [each.holder for each in store.limits(held, through).limits] == ["organisation", "key", "route"]
+    grant = store.grant(held, "gpt-4.1")
+    assert grant is not None
+    assert [each.holder for each in grant.applicable.limits] == ["organisation", "key", "route"]
     by_id = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
-    assert store.limits_by_id(*by_id) == store.limits(held, through).limits
+    assert store.limits_by_id(*by_id) == grant.applicable.limits
     store.apply(policies.response(policies.ROUTE, removed=["rt_gpt"]))
     store.apply(policies.response(policies.ORGANISATION, removed=["org_acme"]))
     assert [each.holder for each in store.limits_by_id(*by_id)] == ["key"]

@@ -10,7 +10,7 @@ import pytest
 from trunkline_proto.admin.v1 import requests_pb2 as admin
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from translator import log_context
+from tests.translator.ledger.writing import noted
 from translator.limits import Reservation
 from translator.queueing import Flow, Prospect
 from translator.running.listing import Listings
@@ -69,7 +69,7 @@ class Gateway:
 
 
 def running(reservation: Reservation, attempts: int = 1, events: int = 0, target: str = "a/gpt") -> Progress:
-    return Progress(attempts, events, 9 * events, target, log_context.written(reservation, "gpt"))
+    return Progress(attempts, events, 9 * events, target, noted(reservation, "gpt"))
 
 
 async def test_everything_about_one() -> None:
