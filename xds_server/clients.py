@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from xds_server.expected_clients import ExpectedClients, Types
-from xds_server.protocol.push import Refusal, TypeProgress
+from xds_server.protocol.push import Nack, TypeProgress
 from xds_server.protocol.stream import Stream
 
 _HISTORY = 50
@@ -313,7 +313,7 @@ class ClientRegistry:
         _log.info("xds client connected", client=node.id, kind=node.kind, software=node.software)
         return client
 
-    def _refused(self, client_id: str, connection: _Connection, refusal: Refusal) -> None:
+    def _refused(self, client_id: str, connection: _Connection, refusal: Nack) -> None:
         rejection = Rejection(
             client_id, refusal.type_url, refusal.names, refusal.reason, refusal.revision, time.time()
         )

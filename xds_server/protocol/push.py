@@ -34,7 +34,7 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Nack:
     """A NACK: which resources of one push, in the client's own words, and the snapshot's revision."""
 
     type_url: str
@@ -55,6 +55,6 @@ class TypeProgress:
     accepted_revision: int
     unanswered: str
     waiting: bool
-    refusal: Refusal | None
+    refusal: Nack | None
     acks: int
     nacks: int

@@ -15,7 +15,7 @@ from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import BoundsError, MissingNodeError, MissingTypeError, UnknownAnswersError
 from xds_server.protocol.nonces import Nonces
 from xds_server.protocol.ordering import may_remove, may_update, rank
-from xds_server.protocol.push import Push, Refusal, TypeProgress
+from xds_server.protocol.push import Nack, Push, TypeProgress
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LAST_OF_POLICY, Resource, ResourceSnapshot
 from xds_server.protocol.subscription import Backlog, Subscription
 
@@ -59,7 +59,7 @@ class Stream(ABC):
         self._snapshot = snapshot
         self._encoder = encoder
         self._subscriptions: dict[str, Subscription] = {}
-        self._refusals: list[Refusal] = []
+        self._refusals: list[Nack] = []
         self._nonces = Nonces(secret)
         self._portions = portions or Portions()
         # Revisions may repeat (live health is not part of the store's), so points in time are numbered here.
@@ -96,7 +96,7 @@ class Stream(ABC):
         """Per type, in push order."""
         return tuple(subscription.progress() for subscription in self._subscriptions.values())
 
-    def take_refusals(self) -> Sequence[Refusal]:
+    def take_refusals(self) -> Sequence[Nack]:
         """The NACKs since the last call."""
         refusals, self._refusals = self._refusals, []
         return refusals

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xds_server.protocol.bounds import MAX_NAMES
 from xds_server.protocol.errors import BoundsError
 from xds_server.protocol.interest import Interest
-from xds_server.protocol.push import Push, Refusal, TypeProgress
+from xds_server.protocol.push import Nack, Push, TypeProgress
 from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource
 
 #: Stands for a version where the client was told that the name does not exist. Real versions are never empty.
@@ -96,7 +96,7 @@ class Subscription:
         self._reports_absence = reports_absence
         self._reports_removal = reports_removal
         self._rejected: set[str] = set()
-        self._refusal: Refusal | None = None
+        self._refusal: Nack | None = None
         self._accepted_revision = 0
         self._acks = 0
         self._nacks = 0
@@ -190,11 +190,11 @@ class Subscription:
             self._rejected.clear()
         self._clear_refusal()
 
-    def refused(self, reason: str, resources: Mapping[str, Resource], sequence: int) -> Refusal:
+    def refused(self, reason: str, resources: Mapping[str, Resource], sequence: int) -> Nack:
         """The pending push was refused, for `reason` in the client's own words."""
         push = self._take_pending()
         self._nacks += 1
-        refusal = self._refusal = Refusal(push.type_url, push.names or push.removed, reason, push.revision)
+        refusal = self._refusal = Nack(push.type_url, push.names or push.removed, reason, push.revision)
         relevant = {name for name in push.names if self._can_be_corrected(name, resources)}
         self._rejected |= relevant
         changed = self.updates.names | self.removals.names
