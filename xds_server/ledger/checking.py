@@ -41,7 +41,7 @@ _MAX_FAILED = 64
 _format_of = attrgetter("format")
 
 
-class Refusal(NamedTuple):
+class RecordRefusal(NamedTuple):
     """A record that cannot be stored. `field` is empty where it is not for one field."""
 
     record: ledger.UsageRecord
@@ -54,7 +54,7 @@ class Checked(NamedTuple):
 
     messages: Sequence[ledger.UsageRecord]
     columns: Columns
-    refused: list[Refusal]
+    refused: list[RecordRefusal]
 
 
 def check_request(request: ledger.AppendRequest) -> None:
@@ -74,7 +74,7 @@ def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
     refused = {}
     for index in suspect:
         for field, reason in _problems(messages[index]):
-            refused[index] = Refusal(messages[index], field, reason)
+            refused[index] = RecordRefusal(messages[index], field, reason)
             break
     if not refused:
         return Checked(messages, found, [])

@@ -13,7 +13,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.errors import UnstorableError
 from xds_server.ledger import checking, refused, writing
-from xds_server.ledger.checking import Refusal
+from xds_server.ledger.checking import RecordRefusal
 from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.ledger.records import Columns
 from xds_server.store.url import DatabaseUrl
@@ -27,7 +27,7 @@ class Appended(NamedTuple):
     """Ids that are durable now, and what is not in the books and will not be."""
 
     acknowledged: list[str]
-    refused: list[Refusal]
+    refused: list[RecordRefusal]
 
 
 class Ledger:
@@ -69,7 +69,7 @@ class Ledger:
         unkept = self._set_aside(request, turned_down)
         return Appended([each.id for each in request.records if each.id not in unkept], turned_down)
 
-    def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[Refusal]:
+    def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[RecordRefusal]:
         """Stores a batch. Where one record of it is bad in a way that nobody foresaw, halves it until that one is
         found: the others do not wait.
         """
@@ -80,7 +80,7 @@ class Ledger:
         except (UnstorableError, ValueError, TypeError, ArithmeticError, LookupError) as error:
             if len(messages) == 1:
                 _log.exception("a usage record cannot be stored", id=messages[0].id[:128])
-                return [Refusal(messages[0], "", f"cannot be stored: {error}")]
+                return [RecordRefusal(messages[0], "", f"cannot be stored: {error}")]
             middle = len(messages) // 2
             return [
                 refusal
@@ -91,7 +91,7 @@ class Ledger:
         self.repeated += len(messages) - new
         return []
 
-    def _set_aside(self, request: ledger.AppendRequest, turned_down: Sequence[Refusal]) -> set[str]:
+    def _set_aside(self, request: ledger.AppendRequest, turned_down: Sequence[RecordRefusal]) -> set[str]:
         """Keeps what was turned down; the ids of what there is no room for and the sender keeps."""
         left = self._write(lambda transaction: refused.keep(transaction, request.source, turned_down))
         self.refused += len(turned_down)

@@ -12,7 +12,7 @@ from xds_server.ledger import contributions, refused, reports, requests, samplin
 from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.records import Columns, Row
-from xds_server.ledger.refused import SetAside
+from xds_server.ledger.refused import RefusedRecord
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.sampling import Coverage, Reading
@@ -49,7 +49,7 @@ class LedgerReader:
         """As requests.top."""
         return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
 
-    async def refused(self, limit: int) -> tuple[list[SetAside], int]:
+    async def refused(self, limit: int) -> tuple[list[RefusedRecord], int]:
         """The newest records that were set aside, and how many there are in all."""
         return await self._read(lambda snapshot: (refused.newest(snapshot, limit), refused.count(snapshot)))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from xds_server.ledger.checking import Refusal
+from xds_server.ledger.checking import RecordRefusal
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
@@ -26,7 +26,7 @@ _COLUMNS = {
 }
 
 
-class SetAside(NamedTuple):
+class RefusedRecord(NamedTuple):
     """`refused_at_us` is Unix microseconds; `field` is empty where it was not for one field."""
 
     refused_at_us: int
@@ -36,7 +36,7 @@ class SetAside(NamedTuple):
     record: ledger.UsageRecord
 
 
-def keep(writing: LedgerTransaction, source: str, refusals: Sequence[Refusal]) -> Sequence[Refusal]:
+def keep(writing: LedgerTransaction, source: str, refusals: Sequence[RecordRefusal]) -> Sequence[RecordRefusal]:
     """Stores each once, and gives back those that there is no room for."""
     room = MAX_REFUSED - count(writing)
     now = time.time_ns() // 1_000
@@ -59,7 +59,7 @@ def count(snapshot: DatabaseSnapshot) -> int:
     return int(number)
 
 
-def newest(snapshot: DatabaseSnapshot, limit: int) -> list[SetAside]:
+def newest(snapshot: DatabaseSnapshot, limit: int) -> list[RefusedRecord]:
     """The newest first."""
     rows = snapshot.rows(
         "SELECT refused_at_us, source, field, reason, data FROM usage_refused "
@@ -67,7 +67,7 @@ def newest(snapshot: DatabaseSnapshot, limit: int) -> list[SetAside]:
         limit,
     )
     return [
-        SetAside(at, source, field, reason, ledger.UsageRecord.FromString(bytes(data)))
+        RefusedRecord(at, source, field, reason, ledger.UsageRecord.FromString(bytes(data)))
         for at, source, field, reason, data in rows
     ]
 
