@@ -35,7 +35,7 @@ _FIELDS = tuple(each.name for each in fields(Slot))
 _SAMPLED = 250
 
 
-class Stored(NamedTuple):
+class StoredSlot(NamedTuple):
     """What one batch of records said about a target and credential; `id` rises with every one that is stored."""
 
     id: int
@@ -54,7 +54,7 @@ def append(writing: LedgerTransaction, new: Columns, at: float) -> None:
     writing.insert("routing_slot", _COLUMNS, sorted(rows))
 
 
-def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[Stored]:
+def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[StoredSlot]:
     """Yields what was stored after the id `last`, from the slot `oldest` on, in order."""
     rows = snapshot.rows(
         "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "
@@ -63,7 +63,7 @@ def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[Stored
         oldest,
     )
     for id_, slot, route_id, target_id, credential_index, data in rows:
-        yield Stored(
+        yield StoredSlot(
             id_, slot, RouteCredential(RouteTarget(route_id, target_id), credential_index), _decode(bytes(data))
         )
 

@@ -22,7 +22,7 @@ from xds_server.nodes.clock import system_clock
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.moment import Clock, Moment
 from xds_server.nodes.ports import LiveTables, Publisher
-from xds_server.nodes.stored import Row, StoredReports
+from xds_server.nodes.stored import StoredReport, StoredReports
 from xds_server.nodes.streams import ReportStream, Streams
 from xds_server.nodes.uptime_log import UptimeLog
 from xds_server.pool import Pool
@@ -184,8 +184,8 @@ class NodeRegistry:
             measure=self.live.may_measure(node.id, self._clock()),
         )
 
-    def _row(self, node_id: str) -> Row | None:
+    def _row(self, node_id: str) -> StoredReport | None:
         saved = self.live.saved(node_id)
         if saved is None:
             return None
-        return Row(node_id, saved, int(self._clock().unix), self.live.departed(node_id))
+        return StoredReport(node_id, saved, int(self._clock().unix), self.live.departed(node_id))

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredReport:
     """`report` is what LiveNodes.saved gave; `updated` is in Unix seconds.
 
     `departed`: it had not reported for so long that it was in no pool.
@@ -43,13 +43,13 @@ class Row:
 class StoredReports:
     """`row` gives a node's row as it is to be now, None where there is to be none."""
 
-    def __init__(self, tables: LiveTables, row: Callable[[str], Row | None]) -> None:
+    def __init__(self, tables: LiveTables, row: Callable[[str], StoredReport | None]) -> None:
         self._tables = tables
         self._row = row
         self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
 
-    async def load(self) -> list[Row]:
+    async def load(self) -> list[StoredReport]:
         """Every row. Raises DatabaseUnavailableError."""
         return await self._tables.write(_rows)
 
@@ -84,16 +84,16 @@ class StoredReports:
         self._wake.clear()
 
 
-def _rows(writing: LedgerTransaction) -> list[Row]:
+def _rows(writing: LedgerTransaction) -> list[StoredReport]:
     return [
-        Row(node_id, bytes(report), updated, bool(departed))
+        StoredReport(node_id, bytes(report), updated, bool(departed))
         for node_id, report, updated, departed in writing.rows(
             "SELECT node_id, report, updated, departed FROM node_live ORDER BY node_id"
         )
     ]
 
 
-def _write(writing: LedgerTransaction, rows: dict[str, Row | None]) -> None:
+def _write(writing: LedgerTransaction, rows: dict[str, StoredReport | None]) -> None:
     writing.many("DELETE FROM node_live WHERE node_id = ?", [(node_id,) for node_id in rows])
     writing.many(
         "INSERT INTO node_live (node_id, report, updated, departed) VALUES (?, ?, ?, ?)",

@@ -8,15 +8,17 @@ import pytest
 
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger.ledger import Ledger
-from xds_server.nodes.stored import Row, StoredReports
+from xds_server.nodes.stored import StoredReport, StoredReports
 
 
-def row(node: str, report: bytes = b"r", *, departed: bool = False) -> Row:
-    return Row(node, report, 1_800_000_000, departed)
+def row(node: str, report: bytes = b"r", *, departed: bool = False) -> StoredReport:
+    return StoredReport(node, report, 1_800_000_000, departed)
 
 
 async def test_rows_are_written_replaced_and_removed(tables: Ledger) -> None:
-    rows: dict[str, Row] = {f"nd-{number:03}": row(f"nd-{number:03}", bytes([number])) for number in range(250)}
+    rows: dict[str, StoredReport] = {
+        f"nd-{number:03}": row(f"nd-{number:03}", bytes([number])) for number in range(250)
+    }
     stored = StoredReports(tables, rows.get)
     for name in rows:
         stored.changed(name)
