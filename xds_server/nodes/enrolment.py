@@ -32,7 +32,7 @@ _TOKEN_PREFIX, _MAX_TOKEN = "tlj_", 512
 _log = structlog.get_logger(__name__)
 
 
-class Changes(Protocol):
+class EnrolmentChanges(Protocol):
     """`store.writing.nodes`."""
 
     def enrol(self, transaction: Transaction, token: str, proposed_name: str, key_hash: bytes) -> Node:
@@ -60,7 +60,7 @@ class Enrolment:
         store: NodeStore,
         issuer: Issuer,
         publisher: Publisher,
-        changes: Callable[[], Changes],
+        changes: Callable[[], EnrolmentChanges],
         clock: Clock = system_clock,
     ) -> None:
         self._store = store
