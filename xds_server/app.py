@@ -85,7 +85,7 @@ async def run(settings: Settings) -> None:
     store = await asyncio.to_thread(_open_store, settings)
     ledger = Ledger(settings.database, store.write_lock)
     alerts = AlertSender(ledger, AsyncStore(store), Webhook(settings.edge.ca_file))
-    books = _Books(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger), alerts)
+    books = _LedgerParts(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger), alerts)
     try:
         await _serve(settings, store, books, stopping)
     finally:
@@ -93,7 +93,7 @@ async def run(settings: Settings) -> None:
             await asyncio.to_thread(each.close)
 
 
-class _Books(NamedTuple):
+class _LedgerParts(NamedTuple):
     """Who writes usage records, reports on them, ranks targets by them, and sends the alerts of limits."""
 
     ledger: Ledger
@@ -102,7 +102,7 @@ class _Books(NamedTuple):
     alerts: AlertSender
 
 
-async def _serve(settings: Settings, store: Store, books: _Books, stopping: asyncio.Event) -> None:
+async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping: asyncio.Event) -> None:
     ledger, reports, ranker, alerts = books
     clients = ClientRegistry(return_seconds=RETURN_SECONDS)
     running = RunningClients(settings.running_clients, clients)
@@ -202,7 +202,9 @@ def _add_operators_services(server: grpc.aio.Server, admin: AdminService, consol
     console_pb2_grpc.add_ConsoleServicer_to_server(console, server)
 
 
-def _serve_translators(server: grpc.aio.Server, books: _Books, counts: LimitCounts, authorise: Authorise) -> None:
+def _serve_translators(
+    server: grpc.aio.Server, books: _LedgerParts, counts: LimitCounts, authorise: Authorise
+) -> None:
     """Adds what takes in translators' records and what their limits have counted."""
     service = ledger_service.LedgerService(books.ledger, authorise=authorise)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)

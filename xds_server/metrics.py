@@ -129,11 +129,11 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
             values = sample.value if isinstance(sample.value, Mapping) else {"": sample.value}
             for key, value in values.items():
                 metric.add_sample(sample.name, {sample.label: key} if sample.label else {}, value)
-            registry.register(_Given(metric))
+            registry.register(_StaticCollector(metric))
         return generate_latest(registry)
 
 
-class _Given:
+class _StaticCollector:
     """A collector of what was read already."""
 
     def __init__(self, metric: Any) -> None:

@@ -58,7 +58,7 @@ def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
 
 
 def pools(
-    model: str, members: Collection[Member], whom: Iterable[Audience], before: Mapping[str, Pool]
+    model: str, members: Collection[Member], of: Iterable[Audience], before: Mapping[str, Pool]
 ) -> dict[str, Pool]:
     """The pools of `model` that hold something, by name; what equals the one in `before` is that object."""
     mine: dict[str, list[Member]] = {}
@@ -75,7 +75,7 @@ def pools(
         result[pool.name] = pool
 
     add("", tuple(each.endpoint for each in members if each.visibility is Visibility.COMMUNITY))
-    for audience in whom:
+    for audience in of:
         candidates = mine.get(audience.organisation_id, ())
         add(audience.id, tuple(each.own for each in candidates if owns(each, audience)))
     return result

@@ -60,7 +60,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PathMatch:
     """What is served at a path, by verb, and the values of the path's variables, still percent-encoded."""
 
     bindings: dict[str, Binding]
@@ -83,15 +83,15 @@ class Table:
         for each in self.bindings:
             self._paths.setdefault(_VARIABLE.sub("{}", each.template), {})[each.verb] = each
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> PathMatch | None:
         """None for a path at which nothing is served, whatever the method."""
         if path in self._others:
-            return Found({})
+            return PathMatch({})
         for of_path in self._paths.values():
             pattern = next(iter(of_path.values())).pattern
             match = pattern.fullmatch(path)
             if match is not None:
-                return Found(of_path, match.groups())
+                return PathMatch(of_path, match.groups())
         return None
 
     def is_other(self, path: str) -> bool:

@@ -22,7 +22,7 @@ from xds_server.admin.values import quoted
 from xds_server.console.answers import Console
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
 from xds_server.rest import browser, oidc_callback, request as requests
-from xds_server.rest.bindings import Binding, Found, Table
+from xds_server.rest.bindings import Binding, PathMatch, Table
 from xds_server.rest.errors import RestError
 
 #: Bytes of a body; as many as a message may have.
@@ -243,7 +243,7 @@ def _json(message: Message) -> bytes:
     return text.encode()
 
 
-def _allow(table: Table, path: str, found: Found) -> str:
+def _allow(table: Table, path: str, found: PathMatch) -> str:
     return "GET, HEAD, OPTIONS" if table.is_other(path) else ", ".join(found.allowed)
 
 

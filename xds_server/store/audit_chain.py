@@ -32,7 +32,7 @@ _LENGTH = struct.Struct(">Q")
 _PAGE = 1_000
 
 
-class Entry(NamedTuple):
+class ChainEntry(NamedTuple):
     """What of an event is hashed, in the order of COLUMNS."""
 
     id: int
@@ -46,11 +46,11 @@ class Entry(NamedTuple):
     after: str
 
 
-COLUMNS = ", ".join(Entry._fields)
+COLUMNS = ", ".join(ChainEntry._fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """`first_broken` is 0 for an intact chain; `head` is the newest event's hash, empty where there is none."""
 
     events: int
@@ -58,7 +58,7 @@ class Verdict:
     head: bytes
 
 
-def link(previous: bytes, entry: Entry) -> bytes:
+def link(previous: bytes, entry: ChainEntry) -> bytes:
     """The hash of `entry` after the event whose hash is `previous`."""
     digest = hashlib.sha256(_DOMAIN + previous)
     digest.update(_NUMBERS.pack(entry.id, entry.at_us, entry.revision))
@@ -75,7 +75,7 @@ def head(snapshot: DatabaseSnapshot) -> tuple[int, bytes]:
     return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, GENESIS)
 
 
-def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) -> Verdict:
+def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) -> ChainVerdict:
     """Walks the whole log, one view of the database per thousand events.
 
     An event that was changed is named itself; for one that was taken out or put in, the one after it.
@@ -88,16 +88,16 @@ def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) ->
                 last,
             )
         for row in rows:
-            entry, stored = Entry(*row[:-1]), row[-1]
+            entry, stored = ChainEntry(*row[:-1]), row[-1]
             if not first_broken and not _follows(previous, entry, stored):
                 first_broken = entry.id
             last, previous = entry.id, stored if isinstance(stored, bytes) else b""
         events += len(rows)
         if len(rows) < _PAGE:
-            return Verdict(events, first_broken, previous if events else b"")
+            return ChainVerdict(events, first_broken, previous if events else b"")
 
 
-def _follows(previous: bytes, entry: Entry, stored: object) -> bool:
+def _follows(previous: bytes, entry: ChainEntry, stored: object) -> bool:
     try:
         return link(previous, entry) == stored
     except (TypeError, struct.error):  # SQLite keeps whatever somebody put in a column

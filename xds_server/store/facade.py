@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
-from xds_server.store.audit_chain import Verdict
+from xds_server.store.audit_chain import ChainVerdict
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.store import Committed, Store
@@ -49,7 +49,7 @@ class AsyncStore:
     async def audit_events(self, query: AuditQuery) -> list[AuditEvent]:
         return await asyncio.to_thread(self._store.audit_events, query)
 
-    async def verify_audit(self) -> Verdict:
+    async def verify_audit(self) -> ChainVerdict:
         return await asyncio.to_thread(self._store.verify_audit)
 
     async def write(

@@ -20,7 +20,7 @@ _Rows = Iterable[tuple[str, str, Callable[[], T]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedState:
     """A state. By kind of object: the revision at which it last changed, and what of it is unreadable."""
 
     state: State
@@ -28,7 +28,7 @@ class Loaded:
     unreadable: Mapping[str, tuple[str, ...]]
 
 
-def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: Loaded | None = None) -> Loaded:
+def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = None) -> LoadedState:
     """The state now. A kind of object that has not changed since `last` is shared with it, not read again.
 
     A row that cannot be decoded, because another version wrote it, keeps its form in `last`, or is left out if it
@@ -56,7 +56,7 @@ def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: Loaded | None = None)
         gateway=read("gateway", {"": before.gateway}, lambda: _gateway(snapshot, cipher)).get("", Gateway()),
         unreadable=tuple(text for texts in unreadable.values() for text in texts),
     )
-    return Loaded(state, revisions, unreadable)
+    return LoadedState(state, revisions, unreadable)
 
 
 def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[str, T], tuple[str, ...]]:

@@ -56,7 +56,7 @@ class Store:
         self._engine: Engine | None = None
         self._write_lock = threading.Lock()
         self._load_lock = threading.Lock()
-        self._loaded: reading.Loaded | None = None
+        self._loaded: reading.LoadedState | None = None
 
     @classmethod
     def open(cls, url: DatabaseUrl, *, key_file: Path | None = None, key: str | None = None) -> Store:
@@ -116,7 +116,7 @@ class Store:
         """Held by whoever writes to this database in this process."""
         return self._write_lock
 
-    def verify_audit(self) -> audit_chain.Verdict:
+    def verify_audit(self) -> audit_chain.ChainVerdict:
         """Walks the audit log's whole hash chain."""
         return audit_chain.verify(self._reader.snapshot)
 

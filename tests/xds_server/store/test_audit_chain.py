@@ -12,11 +12,11 @@ from sqlalchemy import Connection, text
 
 from tests.xds_server.store.databases import OpenStore
 from xds_server.store import AuditQuery, DatabaseUrl, Store, schema, writing
-from xds_server.store.audit_chain import COLUMNS, GENESIS, Entry, link
+from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
 from xds_server.store.engine import make_engine
 
 REST = COLUMNS.removeprefix("id, ")
-ENTRY = Entry(1, 1_700_000_000_000_000, 7, "admin", "create", "route", "gpt", "", '{"é":1}')
+ENTRY = ChainEntry(1, 1_700_000_000_000_000, 7, "admin", "create", "route", "gpt", "", '{"é":1}')
 
 
 def make_events(store: Store, count: int, prefix: str = "org") -> None:
@@ -44,7 +44,7 @@ def test_the_encoding_is_what_the_documentation_says() -> None:
     assert link(GENESIS, ENTRY) == hashlib.sha256(encoded).digest()
 
 
-@pytest.mark.parametrize("field", Entry._fields)
+@pytest.mark.parametrize("field", ChainEntry._fields)
 def test_every_field_counts(field: str) -> None:
     value = getattr(ENTRY, field)
     changed = ENTRY._replace(**{field: value + 1 if isinstance(value, int) else f"{value}x"})

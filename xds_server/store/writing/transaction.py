@@ -146,7 +146,7 @@ class Transaction:
         """Under the write lock, so that replicas append to one chain, which never forks."""
         last, previous = audit_chain.head(self.snapshot())
         for id_, event in enumerate(self.events, last + 1):
-            entry = audit_chain.Entry(
+            entry = audit_chain.ChainEntry(
                 id=id_,
                 at_us=self.now_us,
                 revision=self.revision,

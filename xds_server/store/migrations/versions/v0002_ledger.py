@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from xds_server.store.audit_chain import COLUMNS, GENESIS, Entry, link
+from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
 
 revision = "0002"
 down_revision = "0001"
@@ -146,7 +146,7 @@ def _chain() -> None:
     last, previous = 0, GENESIS
     while rows := connection.execute(page, {"last": last}).all():
         for row in rows:
-            entry = Entry(*row)
+            entry = ChainEntry(*row)
             last, previous = entry.id, link(previous, entry)
             connection.execute(
                 sa.text("UPDATE audit_event SET hash = :hash WHERE id = :id"), {"hash": previous, "id": last}
