@@ -27,15 +27,16 @@ import psycopg
 from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.postgres import start_server
-from xds_server.ledger import blocks, histogram
+from xds_server.ledger import blocks
 from xds_server.ledger.connection import open_writer
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.records import EMPTY, Row
 from xds_server.ledger.rollup import SUMS, Series
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import connect_postgresql
+from xds_server.usage import histogram
+from xds_server.usage.records import EMPTY, Row
 
 RESULTS = Path(__file__).parent / "results" / "reports.json"
 KEYS, MODELS, TARGETS = 20, 10, 2

@@ -24,9 +24,9 @@ from xds_server.admin import usage as admin_usage
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.records import Row, record as as_it_arrived
 from xds_server.ledger.rollup import SUMS, UNITS
 from xds_server.resources import access_log
+from xds_server.usage.records import Row, record as as_it_arrived
 
 RECORD: Mapping[str, Any] = dict(pb.UsageRecord.DESCRIPTOR.fields_by_name)
 
@@ -173,7 +173,7 @@ def probe(name: str, **beside: Any) -> pb.UsageRecord:
 def test_a_row_has_every_field_of_a_record() -> None:
     derived = {"format", "cost_micro_usd", "earned_micro_usd"}
     missing = ", ".join(sorted(RECORD.keys() - derived - NOT_STORED.keys() - set(Row._fields)))
-    assert not missing, f"xds_server/ledger/records.py: Row has no {missing}"
+    assert not missing, f"xds_server/usage/records.py: Row has no {missing}"
 
 
 @pytest.mark.parametrize("name", sorted(RECORD.keys() - NOT_STORED.keys()))
@@ -183,7 +183,7 @@ async def test_a_field_of_a_record_is_stored_and_exported(name: str, ledger: Led
     ((row,),) = [page async for page in reader.export(Filter())]
     came = as_it_arrived(row)
     assert getattr(came, name) == getattr(sent, name), (
-        f"{name} is lost in xds_server/ledger/records.py or blocks.py"
+        f"{name} is lost in xds_server/usage/records.py or blocks.py"
     )
     shown = usage_rows.record_row(came)
     assert shown[name] or name == "format", f"{name} is lost in trunkline/usage_rows.py"

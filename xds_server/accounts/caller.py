@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from xds_server.accounts.model import Membership, Role, User
-from xds_server.ledger.query import Within
+from xds_server.usage.scope import Within
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-from xds_server.ledger.records import Row
 from xds_server.model import Route, price_in_force
 from xds_server.routing.pricing import RequestUsage, Tariff
+from xds_server.usage.records import Row
 
 _LIMITED = HTTPStatus.TOO_MANY_REQUESTS
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}

@@ -18,7 +18,6 @@ from xds_server.admin.calls import Changes, actor_of, reporting
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError, TunnelError
-from xds_server.ledger import records
 from xds_server.ledger.contributions import SUMS, By, Contribution
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -26,6 +25,7 @@ from xds_server.model import Node, Visibility
 from xds_server.store import AsyncStore, node_names, writing
 from xds_server.store.records import JoinToken
 from xds_server.store.settings import Invitation, NodeChange
+from xds_server.usage import records
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction

@@ -17,12 +17,13 @@ from xds_server.admin.ports import RunningRequests
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import InvalidFieldError, NotFoundError
-from xds_server.ledger import records, search
+from xds_server.ledger import search
 from xds_server.ledger.query import Filter
-from xds_server.ledger.records import Columns, Row
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.search import Search
 from xds_server.store.records import Action, ObjectType
+from xds_server.usage import records
+from xds_server.usage.records import Columns, Row
 
 if TYPE_CHECKING:
     from xds_server.store.views import View

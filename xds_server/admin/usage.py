@@ -15,13 +15,13 @@ from xds_server.admin import values
 from xds_server.admin.calls import reporting, reporting_stream
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError
-from xds_server.ledger import records
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.rollup import SUMS
 from xds_server.messages import member
 from xds_server.store import AsyncStore
+from xds_server.usage import records
 
 _ORDERS = {
     pb.TopRequestsRequest.ORDER_UNSPECIFIED: "cost_nano_usd",

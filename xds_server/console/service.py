@@ -26,8 +26,8 @@ from xds_server.accounts.caller import current
 from xds_server.accounts.model import Role
 from xds_server.admin.calls import reporting
 from xds_server.admin.problems import checking
-from xds_server.ledger import records
 from xds_server.resources.settings import EdgeSettings
+from xds_server.usage import records
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

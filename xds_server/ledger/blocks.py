@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from xds_server.ledger import records
 from xds_server.ledger.connection import LedgerTransaction
-from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage import records
+from xds_server.usage.records import HOUR_US, Columns
 
 #: What the heaviest requests are found by. A block's row has the highest of each, so that few blocks are opened.
 ORDERS = ("cost_nano_usd", "tokens", "duration_us")

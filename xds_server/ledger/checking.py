@@ -9,8 +9,8 @@ from typing import NamedTuple
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.errors import InvalidFieldError
-from xds_server.ledger import records
-from xds_server.ledger.records import EMPTY, FORMAT, MICRO, Columns
+from xds_server.usage import records
+from xds_server.usage.records import EMPTY, FORMAT, MICRO, Columns
 
 MAX_RECORDS = 1_000
 

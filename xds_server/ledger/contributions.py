@@ -8,14 +8,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from xds_server.errors import InvalidFieldError
-from xds_server.ledger import records
 from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
-from xds_server.ledger.query import Condition, Filter
-from xds_server.ledger.records import HOUR_US, Columns
+from xds_server.ledger.query import Filter
 from xds_server.ledger.reports import MAX_ROWS, key_names, organisation_names
 from xds_server.ledger.rollup import errors
 from xds_server.pool import pool_name
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage import records
+from xds_server.usage.records import HOUR_US, Columns
+from xds_server.usage.scope import Condition
 
 #: The columns of usage_node that are sums.
 SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "earned_nano_usd")

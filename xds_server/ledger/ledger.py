@@ -15,8 +15,8 @@ from xds_server.errors import UnstorableError
 from xds_server.ledger import checking, refused, writing
 from xds_server.ledger.checking import RecordRefusal
 from xds_server.ledger.connection import LedgerTransaction, open_writer
-from xds_server.ledger.records import Columns
 from xds_server.store.url import DatabaseUrl
+from xds_server.usage.records import Columns
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
-from xds_server.ledger.records import Columns
+from xds_server.usage.records import Columns
+from xds_server.usage.scope import Condition, Within
 
 _HOUR = 3600
 #: The last hour and second that a record can have.
@@ -38,33 +38,6 @@ COLUMNS = {
     Dimension.ORGANISATION: "organisation_id",
     Dimension.TAG: "tag",
 }
-
-
-class Condition(NamedTuple):
-    """A piece of SQL and what its `?` stand for."""
-
-    sql: str
-    arguments: tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """What somebody may read: all of some organisations, and of some keys. By ids."""
-
-    organisation_ids: tuple[str, ...]
-    key_ids: tuple[str, ...]
-
-    def of_columns(self, organisation: str, key: str) -> Condition:
-        """On the columns of these names; begins with AND."""
-        parts = [
-            f"{column} IN ({', '.join('?' * len(ids))})"
-            for column, ids in ((organisation, self.organisation_ids), (key, self.key_ids))
-            if ids
-        ]
-        return Condition(f" AND ({' OR '.join(parts) or '1 = 0'})", (*self.organisation_ids, *self.key_ids))
-
-    def has(self, organisation_id: str, key_id: str) -> bool:
-        return organisation_id in self.organisation_ids or key_id in self.key_ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import TypeVar
 from xds_server.ledger import contributions, refused, reports, requests, sampling, search
 from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
-from xds_server.ledger.records import Columns, Row
 from xds_server.ledger.refused import RefusedRecord
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor
@@ -19,6 +18,7 @@ from xds_server.ledger.sampling import Coverage, Reading
 from xds_server.ledger.search import Search
 from xds_server.store.connection import DatabaseSnapshot, open_reader
 from xds_server.store.url import DatabaseUrl
+from xds_server.usage.records import Columns, Row
 
 T = TypeVar("T")
 

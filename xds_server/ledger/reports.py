@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from xds_server.errors import InvalidFieldError
-from xds_server.ledger import histogram
-from xds_server.ledger.query import COLUMNS, Condition, Dimension, Filter
+from xds_server.ledger.query import COLUMNS, Dimension, Filter
 from xds_server.ledger.rollup import SUMS
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage import histogram
+from xds_server.usage.scope import Condition
 
 #: Rows of one report.
 MAX_ROWS = 50_000

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xds_server.ledger import blocks, records
+from xds_server.ledger import blocks
 from xds_server.ledger.query import Filter
-from xds_server.ledger.records import Row
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage import records
+from xds_server.usage.records import Row
 
 #: Blocks that are read at a time, at first and at most: often the first few are enough.
 _FEW, _MANY = 8, 256

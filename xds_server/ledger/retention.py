@@ -13,10 +13,10 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import refused, slots
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
-from xds_server.ledger.records import HOUR_US
 from xds_server.ledger.retention_periods import DAY, RetentionPeriods
 from xds_server.routing.slots import slot_of
 from xds_server.routing.window import KEPT_SLOTS
+from xds_server.usage.records import HOUR_US
 
 #: Seconds between two looks. Every look removes all that is due, batch by batch.
 _INTERVAL = 300.0

@@ -10,16 +10,12 @@ from typing import Any, NamedTuple
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from xds_server.ledger import histogram
-from xds_server.ledger.records import HOUR_US, Columns
+from xds_server.usage import histogram
+from xds_server.usage.records import HOUR_US, Columns, is_broken
 
 #: Distinct tags of one organisation in one hour; those after them are summed as OTHER.
 MAX_TAGS = 1_000
 OTHER = "(other)"
-
-#: Envoy's flags of an answer that the upstream or a time limit broke off: the status was sent already. `DC` is not
-#: among them: a client that leaves is no error of the target's.
-_BROKEN = frozenset({"UC", "UT", "UR", "LR", "SI", "UPE", "UMSDR", "DT", "OM", "DPE"})
 
 
 class Series(NamedTuple):
@@ -99,11 +95,6 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
         Hour(hour, Series(*series)): _totals(values, units.get((hour, *series), _NONE) if units else _NONE)
         for (hour, *series), values in found.items()
     }
-
-
-def is_broken(flags: str) -> bool:
-    """Whether Envoy's flags say that the answer broke off, other than by a client that left."""
-    return not _BROKEN.isdisjoint(flags.split(","))
 
 
 def errors(batch: Columns) -> list[bool]:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from xds_server.ledger import blocks
 from xds_server.ledger.query import Filter
-from xds_server.ledger.records import Columns
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage.records import Columns
 
 #: Blocks that are chosen of any time. Reading ends after so many records, or seconds.
 MAX_BLOCKS = 20_000

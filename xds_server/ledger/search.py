@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from xds_server.ledger import blocks, records
+from xds_server.ledger import blocks
 from xds_server.ledger.query import Filter
-from xds_server.ledger.records import HOUR_US, Columns, Row
 from xds_server.ledger.requests import Cursor
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage import records
+from xds_server.usage.records import HOUR_US, Columns, Row
 
 #: Requests that one step looks at, and hours where only ids are compared.
 _STEP, _STEP_HOURS = 1_000, 6

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import orjson
 
 from xds_server.ledger.connection import LedgerTransaction
-from xds_server.ledger.records import Columns
 from xds_server.routing.ranking import Ranking, WeightedTarget
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, sample, slot_of, summarise
 from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import DatabaseSnapshot
+from xds_server.usage.records import Columns
 
 _COLUMNS = {
     "slot": "bigint",

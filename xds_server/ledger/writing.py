@@ -6,10 +6,11 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from xds_server.ledger import blocks, contributions, histogram, slots
+from xds_server.ledger import blocks, contributions, slots
 from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
-from xds_server.ledger.records import HOUR_US, Columns
 from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
+from xds_server.usage import histogram
+from xds_server.usage.records import HOUR_US, Columns
 
 #: Values of one statement.
 _PARAMETERS = 5_000

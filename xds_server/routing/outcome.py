@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from xds_server.ledger import histogram
 from xds_server.model import Route, price_in_force
 from xds_server.routing.measured import ENOUGH_FAILURES, Measured, Mix
 from xds_server.routing.ranking import Ranking
@@ -16,6 +15,7 @@ from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import ranked, score_targets
 from xds_server.routing.tiers import Weighted, grouped, tiers
 from xds_server.routing.window import MIN_SAMPLES, median
+from xds_server.usage import histogram
 
 #: Weights of fractions of requests in a histogram, which counts whole ones.
 _FINE = 1_000

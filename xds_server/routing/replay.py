@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from xds_server.ledger import histogram
-from xds_server.ledger.records import Columns, chosen
 from xds_server.model import Route, TargetPrice, price_in_force
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.slots import Slot, summarise
+from xds_server.usage import histogram
+from xds_server.usage.records import Columns, chosen
 
 #: Periods of a replay, whatever its time: more would have too few requests each.
 MAX_PERIODS = 96

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from xds_server.ledger.records import Columns
 from xds_server.model import Route, Target, price_in_force
 from xds_server.routing.measured import Measured
 from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed
 from xds_server.routing.replay import AllRoutes, Replay, Scope
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import MEASURED
+from xds_server.usage.records import Columns
 
 #: Requests below which figures of a target are called uncertain.
 _FEW = 30

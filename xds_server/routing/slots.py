@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, NamedTuple
 
-from xds_server.ledger import histogram
-from xds_server.ledger.records import Columns
-from xds_server.ledger.rollup import is_broken
+from xds_server.usage import histogram
+from xds_server.usage.records import Columns, is_broken
 
 #: Seconds of one slot.
 SLOT_SECONDS = 2

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from xds_server.ledger import histogram
+from xds_server.usage import histogram
 
 #: Slots of the past that count.
 KEPT_SLOTS = 256

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.databases import OpenStore
-from xds_server.ledger import records, rollup
+from xds_server.ledger import rollup
 from xds_server.ledger.contributions import By
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
@@ -22,6 +22,7 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.store import DatabaseUrl, schema
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
+from xds_server.usage import records
 
 #: Columns that came with or after the blocks' second format.
 YOUNGER = {

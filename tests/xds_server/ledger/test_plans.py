@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.xds_server.ledger.usage import usage
-from xds_server.ledger import records, reports, requests, sampling, writing
+from xds_server.ledger import reports, requests, sampling, writing
 from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import Row
+from xds_server.usage import records
 
 AGAIN = [usage(), usage()]
 LARGE = ("usage_hour", "usage_first_byte", "usage_block", "usage_request", "usage_tag", "h", "f")

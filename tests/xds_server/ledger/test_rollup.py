@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.xds_server.ledger.usage import usage
-from xds_server.ledger import records
 from xds_server.ledger.rollup import SUMS, Series, errors, roll_up
+from xds_server.usage import records
 
 
 def columns(**fields: Any) -> records.Columns:

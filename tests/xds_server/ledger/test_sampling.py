@@ -12,10 +12,10 @@ from xds_server.ledger import sampling
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.records import Columns
 from xds_server.ledger.sampling import Chosen, Reading, choose
 from xds_server.store import Store
 from xds_server.store.connection import open_reader
+from xds_server.usage.records import Columns
 
 __all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
 

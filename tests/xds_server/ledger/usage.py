@@ -7,7 +7,7 @@ from typing import Any
 
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
-from xds_server.ledger import records
+from xds_server.usage import records
 
 #: 2026-11-02T10:00:00Z, a Monday.
 MONDAY_10 = 1_793_613_600

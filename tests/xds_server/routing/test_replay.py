@@ -10,12 +10,12 @@ from hypothesis import given, settings, strategies as st
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
-from xds_server.ledger.records import columns
 from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
 from xds_server.routing.outcome import divide, total
 from xds_server.routing.replay import Scope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
 from xds_server.routing.tiers import Weighted
+from xds_server.usage.records import columns
 
 NOW = MONDAY_10 + HOUR
 TIMES = range(MONDAY_10 * 1_000_000, NOW * 1_000_000)

@@ -8,8 +8,8 @@ import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
-from xds_server.ledger.records import columns
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, summarise
+from xds_server.usage.records import columns
 
 A, B = RouteCredential(RouteTarget("rt_a", "a/m")), RouteCredential(RouteTarget("rt_a", "b/m"))
 

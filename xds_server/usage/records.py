@@ -15,6 +15,9 @@ HOUR_US = 3_600_000_000
 MICRO = 1_000
 #: What the client wrote is made to fit: a record that is refused is a request that nobody pays for.
 _CLIENT_TEXT = 256
+#: Envoy's flags of an answer that the upstream or a time limit broke off: the status was sent already. `DC` is not
+#: among them: a client that leaves is no error of the target's.
+_BROKEN = frozenset({"UC", "UT", "UR", "LR", "SI", "UPE", "UMSDR", "DT", "OM", "DPE"})
 
 
 class Row(NamedTuple):
@@ -135,6 +138,11 @@ def record(row: Row) -> ledger.UsageRecord:
         for target, status, reason, credential, us in row.failed_attempts
     ]
     return ledger.UsageRecord(format=FORMAT, **fields)
+
+
+def is_broken(flags: str) -> bool:
+    """Whether Envoy's flags say that the answer broke off, other than by a client that left."""
+    return not _BROKEN.isdisjoint(flags.split(","))
 
 
 def micro_usd(nano: int) -> int:

@@ -6,7 +6,7 @@ import math
 
 from hypothesis import given, strategies as st
 
-from xds_server.ledger import histogram
+from xds_server.usage import histogram
 
 TIMES = st.integers(min_value=1, max_value=10**12)
 

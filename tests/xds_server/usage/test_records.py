@@ -5,7 +5,8 @@ from __future__ import annotations
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
-from xds_server.ledger import blocks, records
+from xds_server.ledger import blocks
+from xds_server.usage import records
 
 FAILED = [
     pb.FailedAttempt(target_id="azure/gpt", status=429, reason="é,UF"),
