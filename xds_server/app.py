@@ -52,12 +52,12 @@ from xds_server.requests.resting import RestingTargets
 from xds_server.requests.running import RunningRequests
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
+from xds_server.rpc.authorise import Authorise, bearer_token
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
-from xds_server.transport.authorise import Authorise, bearer_token
 from xds_server.troubles import Troubles
 
 #: Connections that wait at the REST server's socket.

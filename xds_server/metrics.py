@@ -17,8 +17,8 @@ from xds_server.clients import ClientRegistry
 from xds_server.ledger.ledger import Ledger
 from xds_server.nodes.live import LiveNodes
 from xds_server.requests.resting import RestingTargets
+from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise
 from xds_server.transport.ads import AdsServer
-from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise
 
 SERVICE = "trunkline.metrics.v1.Metrics"
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

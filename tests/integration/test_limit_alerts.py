@@ -19,8 +19,8 @@ from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
 from xds_server.alerts.webhook import Webhook
 from xds_server.ledger.ledger import Ledger
+from xds_server.rpc.authorise import anyone
 from xds_server.store import AsyncStore, DatabaseUrl, Store
-from xds_server.transport.authorise import anyone
 
 NOW = 1_800_000_000.0
 BUDGET = Limit(Metric.COST_USD, "month@Europe/Berlin", 10**9, "organisation", "org_1", "acme", alerts=(500, 1000))

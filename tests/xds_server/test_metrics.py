@@ -24,9 +24,9 @@ from xds_server.nodes.live import LiveNodes
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.requests.attending import Translators
 from xds_server.requests.resting import RestingTargets
+from xds_server.rpc.authorise import bearer_token
 from xds_server.store import AsyncStore, DatabaseUrl, Store
 from xds_server.transport.ads import AdsServer
-from xds_server.transport.authorise import bearer_token
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(trunkline_control_[a-z_]+)` \| (counter|gauge|histogram) \|", re.MULTILINE)

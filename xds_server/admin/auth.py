@@ -16,7 +16,7 @@ from xds_server.accounts.caller import Caller, calling
 from xds_server.accounts.permissions import Need
 from xds_server.accounts.references import Resolver
 from xds_server.accounts.sessions import DEFAULT, Lifetime
-from xds_server.admin.grpc_errors import status_of
+from xds_server.rpc.status_codes import status_of
 from xds_server.store import AsyncStore
 
 _GUARDED = "/trunkline."

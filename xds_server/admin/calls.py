@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -12,9 +11,7 @@ import structlog
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.accounts.caller import current
-from xds_server.accounts.errors import TooManyGuessesError
 from xds_server.admin import status
-from xds_server.admin.grpc_errors import status_of
 from xds_server.admin.ports import Clients, Publisher
 from xds_server.errors import InvalidFieldError
 from xds_server.store import AsyncStore, Committed
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 T = TypeVar("T")
-Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]]
-StreamMethod = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], AsyncIterator[T]]
 
 #: How long a change waits for the clients' answers unless the request says otherwise, seconds.
 SETTLE_SECONDS = 5.0
@@ -33,42 +28,6 @@ SETTLE_SECONDS = 5.0
 _ACTOR_HEADER = "x-trunkline-actor"
 _TAKE_OVER_HEADER = "x-trunkline-take-over"
 _log = structlog.get_logger(__name__)
-
-
-def reporting(method: Method[T]) -> Method[T]:
-    """Turns what `method` raises into its gRPC status."""
-
-    @functools.wraps(method)
-    async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
-        try:
-            return await method(service, request, context)
-        except grpc.aio.AbortError:
-            raise  # a call that is made of others: one of them has told it
-        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
-            code, message = status_of(error)
-            if isinstance(error, TooManyGuessesError):
-                context.set_trailing_metadata((("retry-after", str(error.seconds)),))
-        await context.abort(code, message)
-        raise AssertionError("abort returns never")
-
-    return call
-
-
-def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
-    """`reporting`, for a method that streams its answers."""
-
-    @functools.wraps(method)
-    async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[T]:
-        try:
-            async for answer in method(service, request, context):
-                yield answer
-        except Exception as error:  # noqa: BLE001  # as above
-            code, message = status_of(error)
-        else:
-            return
-        await context.abort(code, message)
-
-    return call
 
 
 def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:

@@ -13,10 +13,11 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 from trunkline_proto.policy.endpoints import ENDPOINTS
 
 from xds_server.admin import identity_providers, render, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.problems import Problems, checking
 from xds_server.alerts import addresses
 from xds_server.model import MEMORY, Alerting, Cors, DefaultModel, Gateway, SharedCache
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, writing
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 from xds_server.accounts.caller import current
 from xds_server.accounts.model import Role
 from xds_server.admin import enums, parse, render, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.limits import limits as limits_of
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError
 from xds_server.model import Key, Priority
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, KeyRecord, accounts, writing
 from xds_server.store.settings import Ends, KeyChange, Rotation
 

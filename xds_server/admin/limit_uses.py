@@ -13,13 +13,13 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 from trunkline_proto.limits.v1 import limits_pb2
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.admin.calls import reporting
 from xds_server.alerts import naming, table
 from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.table import Delivery, StoredAlert
 from xds_server.ledger.reader import LedgerReader
 from xds_server.messages import Encoder
 from xds_server.model import Limit, State
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
 
 #: Alerts that `status` shows.

@@ -15,13 +15,14 @@ from xds_server.accounts.errors import ForbiddenError, LinkError
 from xds_server.accounts.links import Link, Purpose
 from xds_server.accounts.model import Role, User
 from xds_server.admin import enums, people, values
-from xds_server.admin.calls import actor_of, reporting
+from xds_server.admin.calls import actor_of
 from xds_server.admin.people import Context
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.sign_in import SignInMethods
 from xds_server.errors import NotFoundError
 from xds_server.messages import Encoder
 from xds_server.quoting import quoted
+from xds_server.rpc.reporting import reporting
 from xds_server.store import accounts, views, writing
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.records import Action, Actor, ObjectType

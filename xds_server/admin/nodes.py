@@ -14,7 +14,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts.caller import current
 from xds_server.admin import enums, render, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError, TunnelError
@@ -22,6 +22,7 @@ from xds_server.ledger.contributions import SUMS, By, Contribution
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.model import Node, Visibility
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, node_names, writing
 from xds_server.store.records import JoinToken
 from xds_server.store.settings import Invitation, NodeChange

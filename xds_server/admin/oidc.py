@@ -17,12 +17,12 @@ from xds_server.accounts.oidc.client import Metadata, OidcClient
 from xds_server.accounts.oidc.flow import Flow
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.admin import people
-from xds_server.admin.calls import reporting
 from xds_server.admin.people import Context
 from xds_server.admin.problems import checking
 from xds_server.admin.sign_in import SignInMethods
 from xds_server.errors import NotFoundError
 from xds_server.quoting import quoted
+from xds_server.rpc.reporting import reporting
 from xds_server.store import writing
 from xds_server.store.records import Actor
 

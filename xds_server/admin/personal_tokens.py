@@ -13,12 +13,13 @@ from xds_server.accounts.caller import current
 from xds_server.accounts.errors import LinkError
 from xds_server.accounts.model import DeviceLogin, PersonalToken, User
 from xds_server.admin import people, values
-from xds_server.admin.calls import actor_of, reporting
+from xds_server.admin.calls import actor_of
 from xds_server.admin.people import Context
 from xds_server.admin.problems import checking
 from xds_server.admin.sign_in import SignInMethods, require_session
 from xds_server.errors import UnauthenticatedError
 from xds_server.messages import Encoder
+from xds_server.rpc.reporting import reporting
 from xds_server.store import accounts, writing
 from xds_server.store.records import Actor
 

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.accounts.caller import current
 from xds_server.admin import attempts, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.ports import RunningRequests
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.usage import UsageMethods
@@ -21,6 +21,7 @@ from xds_server.ledger import search
 from xds_server.ledger.query import Filter
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.search import Search
+from xds_server.rpc.reporting import reporting
 from xds_server.store.records import Action, ObjectType
 from xds_server.usage import records
 from xds_server.usage.records import Columns, Row

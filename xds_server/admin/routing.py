@@ -12,12 +12,12 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, routing_pb2 as routing_pb
 
 from xds_server.admin import render
-from xds_server.admin.calls import reporting
 from xds_server.errors import NotFoundError
 from xds_server.model import ProviderTarget, Route, State
 from xds_server.routing.explain import TargetExplanation, explain
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.tiers import NO_RANKINGS
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -16,7 +16,7 @@ from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin import limit_uses, parse, render, status, values, warnings
 from xds_server.admin.accounts import AccountMethods
 from xds_server.admin.apply import Mode, apply
-from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of, reporting
+from xds_server.admin.calls import SETTLE_SECONDS, Changes, actor_of
 from xds_server.admin.difference import changes, conflicts
 from xds_server.admin.gateway import GatewayMethods
 from xds_server.admin.keys import KeyMethods
@@ -42,6 +42,7 @@ from xds_server.admin.simulation import SimulationMethods
 from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.reader import LedgerReader
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
 from xds_server.troubles import Troubles

@@ -18,9 +18,10 @@ from xds_server.accounts.model import User
 from xds_server.accounts.passwords import Passwords
 from xds_server.accounts.sessions import Lifetime
 from xds_server.admin import people, values
-from xds_server.admin.calls import Changes, actor_of, reporting
+from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.problems import checking
 from xds_server.errors import InUseError, InvalidFieldError, UnauthenticatedError
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, accounts, writing
 from xds_server.store.records import Actor
 

@@ -14,7 +14,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.admin import values
 from xds_server.admin.apply import Mode, apply
-from xds_server.admin.calls import actor_of, reporting
+from xds_server.admin.calls import actor_of
 from xds_server.admin.problems import checking, known
 from xds_server.errors import NotFoundError
 from xds_server.ledger.query import Filter
@@ -24,6 +24,7 @@ from xds_server.model import Route, State
 from xds_server.routing.outcome import Outcome, TargetOutcome, total
 from xds_server.routing.replay import Scope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
+from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
 
 if TYPE_CHECKING:

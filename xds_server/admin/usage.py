@@ -12,7 +12,6 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts.caller import current
 from xds_server.admin import values
-from xds_server.admin.calls import reporting, reporting_stream
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError
 from xds_server.ledger.query import Dimension, Filter
@@ -20,6 +19,7 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.rollup import SUMS
 from xds_server.messages import member
+from xds_server.rpc.reporting import reporting, reporting_stream
 from xds_server.store import AsyncStore
 from xds_server.usage import records
 

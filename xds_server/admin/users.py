@@ -13,12 +13,13 @@ from xds_server.accounts.caller import Caller, current
 from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Membership, Role, User
 from xds_server.admin import enums, people
-from xds_server.admin.calls import actor_of, reporting
+from xds_server.admin.calls import actor_of
 from xds_server.admin.links import LinkMethods
 from xds_server.admin.people import Context
 from xds_server.admin.problems import checking
 from xds_server.errors import NotFoundError
 from xds_server.quoting import quoted
+from xds_server.rpc.reporting import reporting
 from xds_server.store import accounts, writing
 
 if TYPE_CHECKING:

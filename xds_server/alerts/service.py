@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import grpc
 from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
 
-from xds_server.admin.calls import reporting
 from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
-from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.reporting import reporting
 
 #: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Limits"].full_name

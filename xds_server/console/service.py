@@ -24,9 +24,9 @@ from trunkline_proto.admin.v1 import (
 from xds_server.accounts import permissions
 from xds_server.accounts.caller import current
 from xds_server.accounts.model import Role
-from xds_server.admin.calls import reporting
 from xds_server.admin.problems import checking
 from xds_server.resources.settings import EdgeSettings
+from xds_server.rpc.reporting import reporting
 from xds_server.usage import records
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

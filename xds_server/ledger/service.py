@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import grpc
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb, ledger_pb2_grpc
 
-from xds_server.admin.calls import reporting
 from xds_server.errors import UnauthenticatedError
 from xds_server.ledger.ledger import Ledger
-from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.reporting import reporting
 
 #: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Ledger"].full_name

@@ -9,6 +9,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
+from xds_server.debounce import Debounce
 from xds_server.errors import (
     DatabaseUnavailableError,
     InvalidFieldError,
@@ -26,7 +27,6 @@ from xds_server.nodes.stored import StoredReport, StoredReports
 from xds_server.nodes.streams import ReportStream, Streams
 from xds_server.nodes.uptime_log import UptimeLog
 from xds_server.pool import Pool
-from xds_server.transport.debounce import Debounce
 
 #: Seconds between two looks at the leases, and how late one may be found to have ended.
 _TICK = 0.1

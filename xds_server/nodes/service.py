@@ -15,7 +15,6 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 
-from xds_server.admin.calls import reporting
 from xds_server.errors import InvalidFieldError, JoinTokenError, UnauthenticatedError, XdsServerError
 from xds_server.model import Node
 from xds_server.nodes import identity
@@ -27,6 +26,7 @@ from xds_server.nodes.refusals import Refusals
 from xds_server.nodes.registry import NodeRegistry, removed
 from xds_server.nodes.report import check_protocol, check_size, text_problems
 from xds_server.nodes.streams import ReportStream
+from xds_server.rpc.reporting import reporting
 
 #: For TokenInterceptor: nodes have certificates, or a join token, and no admin token.
 SERVICE = pb.DESCRIPTOR.services_by_name["NodeRegistry"].full_name

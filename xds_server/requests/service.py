@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import grpc
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
-from xds_server.admin.calls import reporting_stream
 from xds_server.errors import UnauthenticatedError
 from xds_server.requests.attending import Attending, Translators
-from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
+from xds_server.rpc.reporting import reporting_stream
 
 #: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Requests"].full_name

@@ -15,6 +15,7 @@ import grpc.aio
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
+from xds_server.debounce import Debounce
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
@@ -23,8 +24,7 @@ from xds_server.protocol.push import Push
 from xds_server.protocol.returning import Returning
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
-from xds_server.transport.authorise import WHAT_IS_NEEDED, Authorise, anyone
-from xds_server.transport.debounce import Debounce
+from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.response_buffers import ResponseBuffers
 from xds_server.transport.work_budget import WorkBudget
 

@@ -11,8 +11,8 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.admin.conftest import Admin, Clients
 from xds_server.admin.calls import Changes
-from xds_server.admin.grpc_errors import status_of
 from xds_server.errors import DatabaseUnavailableError, SecretKeyError
+from xds_server.rpc.status_codes import status_of
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.records import Actor
 from xds_server.store.writing.transaction import Transaction

@@ -18,8 +18,8 @@ from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.service import SERVICE, LedgerService
+from xds_server.rpc.authorise import bearer_token
 from xds_server.store import AsyncStore, Store, writing
-from xds_server.transport.authorise import bearer_token
 
 GOOD = (("authorization", f"Bearer {TOKEN}"),)
 

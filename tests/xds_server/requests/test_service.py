@@ -21,9 +21,9 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.requests.attending import Translators
 from xds_server.requests.running import RunningRequests
 from xds_server.requests.service import SERVICE, RequestsService
+from xds_server.rpc.authorise import bearer_token
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.settings import KeySettings
-from xds_server.transport.authorise import bearer_token
 
 __all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
 

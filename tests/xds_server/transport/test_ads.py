@@ -14,8 +14,8 @@ from trunkline_proto.xds.v1 import discovery_pb2
 
 from xds_server.clients import ClientRegistry
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE, Resource, ResourceSnapshot
+from xds_server.rpc.authorise import bearer_token
 from xds_server.transport.ads import MAX_MESSAGE_BYTES, SERVER_OPTIONS, SERVICE, AdsServer
-from xds_server.transport.authorise import bearer_token
 
 TOKEN = "token-of-control"
 METADATA = (("authorization", f"Bearer {TOKEN}"),)

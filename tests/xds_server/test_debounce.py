@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from xds_server.transport.debounce import Debounce
+from xds_server.debounce import Debounce
 
 
 async def test_a_burst_is_one_action() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xds_server.transport.authorise import bearer_token
+from xds_server.rpc.authorise import bearer_token
 
 
 @pytest.mark.parametrize(
