@@ -11,11 +11,11 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 
 from xds_server.accounts import permissions
-from xds_server.accounts.authenticate import Authenticator
 from xds_server.accounts.caller import Caller, calling
 from xds_server.accounts.permissions import Need
-from xds_server.accounts.references import Resolver
 from xds_server.accounts.sessions import DEFAULT, Lifetime
+from xds_server.admin.authenticate import Authenticator
+from xds_server.admin.references import Resolver
 from xds_server.rpc.status_codes import status_of
 from xds_server.store import AsyncStore
 

@@ -74,7 +74,7 @@ async def test_a_token_expires(gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     made = (await browser("POST", "/admin/v1/me/tokens", {"name": "x", "ttl_seconds": 60})).json
     assert (await gateway.calling(made["value"]).GetMe(pb.GetMeRequest())).expires_at > time.time()
     later = time.time() + 61
-    monkeypatch.setattr("xds_server.accounts.authenticate.time.time", lambda: later)
+    monkeypatch.setattr("xds_server.admin.authenticate.time.time", lambda: later)
     assert await _code(gateway.calling(made["value"]).GetMe(pb.GetMeRequest())) is grpc.StatusCode.UNAUTHENTICATED
 
 

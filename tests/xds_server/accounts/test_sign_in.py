@@ -149,7 +149,7 @@ async def test_sessions_end_by_themselves(gateway: Gateway, monkeypatch: pytest.
 
     async def status(after: float) -> int:
         with monkeypatch.context() as patched:
-            patched.setattr("xds_server.accounts.authenticate.time.time", lambda: now + after)
+            patched.setattr("xds_server.admin.authenticate.time.time", lambda: now + after)
             return (await browser("GET", "/admin/v1/me")).status
 
     assert await status(12 * 3_600 - 60) == 200
