@@ -50,7 +50,7 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   request->path = span_next(&head, '\n');
   struct span usage = span_next(&head, '\n'), model = span_next(&head, '\n');
   struct span affinity = span_next(&head, '\n');
-  request->unfit = span_next(&head, '\n');
+  request->excluded = span_next(&head, '\n');
   request->client_headers = head;
   if (!parse_affinity(request, affinity)) return false;
   if (model.size == 0) return true;  // the translator answers by itself
@@ -127,7 +127,7 @@ static bool is_of(struct span cluster, struct span target) {
 }
 
 bool request_fits(const struct request *request, struct span cluster) {
-  struct span rest = request->unfit;
+  struct span rest = request->excluded;
   while (rest.size) {
     if (is_of(cluster, span_next(&rest, '\t'))) return false;
   }

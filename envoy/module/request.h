@@ -36,7 +36,7 @@ struct request {
   struct edit usage;
   struct edit model;         // where the model stands in the body; `text` is empty where it is not known
   char model_kind;  // j: there is a JSON string; f: a form's text; o: an object begins that has none; p: a form
-  struct span unfit;           // ids of targets where the request does not fit, with tabs between them
+  struct span excluded;           // ids of targets where the request does not fit, with tabs between them
   struct span log_context;            // for the log: the words of translator/log_context.py
   struct span client_headers;  // lines for the client's answer
   bool sticky;               // the request has a place: AFFINITY_HEADER has the hash of it until the first attempt

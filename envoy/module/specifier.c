@@ -34,7 +34,7 @@ static void watch(const struct look *look, const struct plan_target *target, boo
 static size_t living_hosts(const struct look *look, const struct plan_target *target) {
   const struct request *request = look->request;
   size_t count = 0;
-  if (request && request->unfit.size && !request_fits(request, target->cluster)) return 0;
+  if (request && request->excluded.size && !request_fits(request, target->cluster)) return 0;
   // Not a cluster yet, or not any more: nothing lives there.
   if (!CALLBACK(cluster_specifier_get_cluster_host_count)(look->specifier, target->cluster, 0, NULL, &count, NULL))
     return 0;

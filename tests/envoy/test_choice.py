@@ -80,12 +80,12 @@ class TestChoice:
     def test_where_nothing_lives_nothing_is_asked(self, attempts: Attempts) -> None:
         assert attempts.choose("one=0\ntwo=0") == "none"
 
-    @pytest.mark.parametrize("unfit", ["p/m", "q/m\tp/m", "p/m\tq/m"])
+    @pytest.mark.parametrize("excluded", ["p/m", "q/m\tp/m", "p/m\tq/m"])
     def test_a_target_where_the_request_does_not_fit_is_passed_over(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], unfit: str
+        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], excluded: str
     ) -> None:
         plan = "0 0 1 1 t k p/m\n0 0 1 1 t k2 p/m#2\n1 1 1 1 t l p/mm\n2 2 1 1 t l p/m#x\n3 3 1 2 m - p/m@org\n"
-        decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, unfit=unfit)
+        decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, excluded=excluded)
         living = "\n".join(f"{line.split(' ')[-1]}=2" for line in plan.splitlines())
         with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
             assert attempts.choose(living) == "p/mm"
@@ -96,7 +96,7 @@ class TestChoice:
     def test_where_a_request_fits_nowhere_nothing_is_asked(
         self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
     ) -> None:
-        decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, unfit="one\ttwo")
+        decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, excluded="one\ttwo")
         with authorised(driver, decisions, decision) as request, Attempts(request, TWO) as attempts:
             assert attempts.choose() == "none"
 

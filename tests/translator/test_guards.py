@@ -41,17 +41,17 @@ def refused(tried: Edge, **values: Any) -> Refusal:
 class TestContext:
     def test_a_request_that_fits_may_go_anywhere(self) -> None:
         tried = edge(target("a/small", 2_000), target("b/large", 100_000), target("c/unknown"))
-        assert not tried.ask(messages=PROMPT, max_tokens=100).unfit
+        assert not tried.ask(messages=PROMPT, max_tokens=100).excluded
 
     def test_the_prompt_and_the_stated_maximum_count(self) -> None:
         tried = edge(target("a/small", 2_000), target("b/large", 100_000), target("c/unknown"))
-        assert tried.ask(messages=PROMPT, max_tokens=1_500).unfit == "a/small"
-        assert tried.ask(messages=PROMPT * 3).unfit == "a/small"
-        assert tried.ask(messages=PROMPT, max_tokens=200_000).unfit == "a/small\tb/large"
+        assert tried.ask(messages=PROMPT, max_tokens=1_500).excluded == "a/small"
+        assert tried.ask(messages=PROMPT * 3).excluded == "a/small"
+        assert tried.ask(messages=PROMPT, max_tokens=200_000).excluded == "a/small\tb/large"
 
     def test_each_answer_has_a_context_of_its_own(self) -> None:
         tried = edge(target("a/small", 2_000), target("b/large", 100_000))
-        assert not tried.ask(messages=PROMPT, max_tokens=500, n=10).unfit
+        assert not tried.ask(messages=PROMPT, max_tokens=500, n=10).excluded
 
     def test_what_fits_nowhere_is_refused_by_name(self) -> None:
         tried = edge(target("a/small", 200), target("b/large", 300))
@@ -62,12 +62,12 @@ class TestContext:
 
     def test_what_may_fit_after_all_is_tried_where_it_may(self) -> None:
         tried = edge(target("a/small", 200), target("b/large", 900))
-        assert tried.ask(messages=PROMPT).unfit == "a/small"
+        assert tried.ask(messages=PROMPT).excluded == "a/small"
 
     def test_media_are_not_certain(self) -> None:
         tried = edge(target("a/small", 100), target("b/large", 200))
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-        assert not tried.ask(messages=[{"role": "user", "content": [image]}]).unfit
+        assert not tried.ask(messages=[{"role": "user", "content": [image]}]).excluded
 
     @pytest.mark.parametrize(
         ("path", "values"),
@@ -79,7 +79,7 @@ class TestContext:
         ],
     )
     def test_what_no_single_context_holds_is_not_bounded(self, path: bytes, values: dict[str, Any]) -> None:
-        assert not edge(target("a/small", 2_000)).ask(target=path, **values).unfit
+        assert not edge(target("a/small", 2_000)).ask(target=path, **values).excluded
 
     @pytest.mark.parametrize(
         ("path", "values"),
@@ -92,22 +92,22 @@ class TestContext:
     )
     def test_every_endpoint_is_guarded(self, path: bytes, values: dict[str, Any]) -> None:
         tried = edge(target("a/small", 500), target("b/large", 100_000))
-        assert tried.ask(target=path, **values).unfit == "a/small"
+        assert tried.ask(target=path, **values).excluded == "a/small"
         assert refused(edge(target("a/small", 500)), target=path, **values).code == "context_length_exceeded"
 
     def test_clusters_are_named_as_in_envoy(self) -> None:
         tried = edge(target("nodes/ä%b@c", 10), target("p/ä@c", 10), target("b/large"))
-        assert tried.ask(max_tokens=400).unfit.encode("latin-1").decode() == "nodes/ä%25b%40c\tp/ä@c"
+        assert tried.ask(max_tokens=400).excluded.encode("latin-1").decode() == "nodes/ä%25b%40c\tp/ä@c"
 
 
 class TestMaxPrice:
     def test_targets_above_the_maximum_are_passed_over(self) -> None:
         tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP), target("c/free"))
         allowed = tried.ask(max_price=b"0.001", max_tokens=400)
-        assert allowed.unfit == "a/dear"
+        assert allowed.excluded == "a/dear"
         held = reserved(allowed)
         assert held.cost == held.prompt * 1_000 + 400 * 2_000
-        assert not tried.ask(max_tokens=400).unfit
+        assert not tried.ask(max_tokens=400).excluded
 
     def test_a_request_that_is_too_expensive_everywhere_is_refused(self) -> None:
         tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP))
@@ -119,8 +119,8 @@ class TestMaxPrice:
 
     def test_the_key_has_a_maximum_and_the_lower_one_counts(self) -> None:
         tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP), max_price=1_000)
-        assert tried.ask(max_tokens=400).unfit == "a/dear"
-        assert tried.ask(max_tokens=400, max_price=b"100").unfit == "a/dear"
+        assert tried.ask(max_tokens=400).excluded == "a/dear"
+        assert tried.ask(max_tokens=400, max_price=b"100").excluded == "a/dear"
         assert refused(tried, max_tokens=4_000).code == "max_price_exceeded"
         assert refused(tried, max_tokens=400, max_price=b"0").code == "max_price_exceeded"
 

@@ -191,7 +191,7 @@ class Allowed(msgspec.Struct):
       string with its quotes, f the text of a form's part. The bytes are left out unless they are printable ASCII.
       If the request names no model, kind o is the brace that opens the object and p the form's first boundary.
     - `copy` is a token with which a copy of the answer is sent here; empty if none is wanted.
-    - `unfit` are the clusters, without credential and audience, of targets that must not get the request,
+    - `excluded` are the clusters, without credential and audience, of targets that must not get the request,
       separated by tabs.
     - `replaced` is a number of bytes at the beginning of the body and the bytes that every target gets in their
       place. The offsets of edits refer to the resulting body.
@@ -210,7 +210,7 @@ class Allowed(msgspec.Struct):
     account: str = ""
     copy: str = ""
     affinity: str = ""
-    unfit: str = ""
+    excluded: str = ""
     replaced: tuple[int, bytes] | None = None
 
     def encode(self, number: int) -> bytes:

@@ -150,7 +150,7 @@ def test_answers_are_as_the_module_reads_them() -> None:
         account="key",
         copy="copy",
         affinity="p5",
-        unfit="a/m\tnodes/ä".encode().decode("latin-1"),
+        excluded="a/m\tnodes/ä".encode().decode("latin-1"),
     )
     assert allowed.encode(1) == struct.pack("<IQHI", 14 + len(head), 1, 200, len(head)) + head
     assert Admitted("key").encode(2) == struct.pack("<IQHI", 14 + 3, 2, 100, 3) + b"key"
