@@ -70,12 +70,12 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         gc.freeze()
 
     policy.on_change = changed
-    elsewhere = ReadingPool(log)
+    body_reader = ReadingPool(log)
     cache = CacheGate(Stores(log), AnswerCost(prices).of)
     stored = Responses(settings.state_dir / "responses", log)
-    authoriser = Authoriser(policy, meter, elsewhere=elsewhere, cache=cache, stored=stored, waiting=waiting)
-    elsewhere.on_abandoned = authoriser.charge
-    metrics.sources += [cache.samples, elsewhere.samples, waiting.samples]
+    authoriser = Authoriser(policy, meter, body_reader=body_reader, cache=cache, stored=stored, waiting=waiting)
+    body_reader.on_abandoned = authoriser.charge
+    metrics.sources += [cache.samples, body_reader.samples, waiting.samples]
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
@@ -101,7 +101,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     finally:
         stopping.cancel()
         await server.stop(settings.grace)
-        await elsewhere.close()
+        await body_reader.close()
         await cache.close()
         stored.close()
         for task in tasks:

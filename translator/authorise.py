@@ -66,7 +66,7 @@ class Policy(Protocol):
     def flow(self, key: Key) -> Flow: ...
 
 
-class Elsewhere(Protocol):
+class BodyReader(Protocol):
     """Reads the bodies that would keep others waiting."""
 
     async def read(self, key: str, endpoint: Endpoint, content_type: bytes, body: Sequence[bytes]) -> Result:
@@ -74,7 +74,7 @@ class Elsewhere(Protocol):
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without `elsewhere` all bodies are read at once. Without `cache` no answer is
+    """`clock` gives Unix seconds. Without `body_reader` all bodies are read at once. Without `cache` no answer is
     kept, and without a `waiting` room no request waits for a place.
     """
 
@@ -83,7 +83,7 @@ class Authoriser:
         policy: Policy,
         meter: Meter,
         clock: Callable[[], float] = time.time,
-        elsewhere: Elsewhere | None = None,
+        body_reader: BodyReader | None = None,
         cache: CacheGate | None = None,
         stored: Responses | None = None,
         *,
@@ -92,7 +92,7 @@ class Authoriser:
         self._policy = policy
         self._meter = meter
         self._clock = clock
-        self._elsewhere = elsewhere
+        self._body_reader = body_reader
         self._cache = cache
         self._responses = stored
         self._refused_work = RefusedWork()
@@ -115,9 +115,9 @@ class Authoriser:
             return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(check.headers)})
         _check_content(check, endpoint)
         self._refused_work.check(key.id, self._clock)
-        if self._elsewhere is None or (not check.pieces and is_light(endpoint.body, check.body)):
-            return self._at_once(check, endpoint, key)
-        return self._later(check, endpoint, key, self._elsewhere)
+        if self._body_reader is None or (not check.pieces and is_light(endpoint.body, check.body)):
+            return self._decide_now(check, endpoint, key)
+        return self._decide_later(check, endpoint, key, self._body_reader)
 
     def admit(self, head: Request) -> Admitted:
         """Decides whether the body of this request may be read, which Envoy has not done yet.
@@ -169,7 +169,7 @@ class Authoriser:
         """Takes CPU time that came to nothing from what the key may have read in vain."""
         self._refused_work.charge(key_id, seconds, self._clock())
 
-    def _at_once(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
+    def _decide_now(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
         body = b"".join(request.pieces) if request.pieces else request.body
         begun = time.perf_counter()
         try:
@@ -179,10 +179,12 @@ class Authoriser:
             self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
             raise
 
-    async def _later(self, request: Request, endpoint: Endpoint, key: Key, elsewhere: Elsewhere) -> Ready:
+    async def _decide_later(
+        self, request: Request, endpoint: Endpoint, key: Key, body_reader: BodyReader
+    ) -> Ready:
         body = request.pieces or (request.body,)
         request.pieces, request.body = (), b""
-        result = await elsewhere.read(key.id, endpoint, request.headers.get(b"content-type", b""), body)
+        result = await body_reader.read(key.id, endpoint, request.headers.get(b"content-type", b""), body)
         try:
             if result.facts is None:
                 raise result.refusal()
