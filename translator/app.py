@@ -54,7 +54,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     meter = Meter(limiter, ledger)
     metrics.sources += [ledger.samples, limiter.samples]
     metrics.families.append(ledger.requests.collect)
-    writer = snapshot.SnapshotWriter(
+    writer = snapshot.PolicySnapshotWriter(
         settings.snapshot,
         policy.contents,
         lambda error: log.error("snapshot not written", path=str(settings.snapshot), reason=error.strerror),
@@ -173,7 +173,7 @@ async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> N
     if policy.held:
         return
     whole = asyncio.Event()
-    policy.on_whole = whole.set
+    policy.on_complete = whole.set
     held = asyncio.create_task(whole.wait())
     await asyncio.wait({held, *unless}, timeout=_FIRST_POLICY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     held.cancel()

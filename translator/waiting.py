@@ -17,7 +17,7 @@ from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
 from translator.policy.index import Queue, Route
-from translator.queueing import Flow, Line, Prospect
+from translator.queueing import Flow, Forecast, Line
 
 #: Lines of routes that are remembered without anybody in them, for how fast they move.
 _REMEMBERED = 1_000
@@ -94,7 +94,7 @@ class WaitingRoom:
         gone = line.join(waiter, queue.size, at)
         if gone is not None:
             self._ended["full"] += 1
-            refusal = _full(gone, line.prospect(gone.flow, at))
+            refusal = _full(gone, line.forecast(gone.flow, at))
             if gone is waiter:
                 raise refusal
             self._finish(gone, refusal)
@@ -124,12 +124,12 @@ class WaitingRoom:
         if self._blocked:
             self.freed(tuple(self._blocked))
 
-    def positions(self) -> Iterator[tuple[Waiter, float, Prospect]]:
+    def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]:
         """Yields everybody who waits, with the seconds since it began."""
         at = self._clock()
         for line in self._lines.values():
-            for waiter, prospect in line.positions(at):
-                yield waiter, at - waiter.since, prospect
+            for waiter, forecast in line.positions(at):
+                yield waiter, at - waiter.since, forecast
 
     def cancel(self, request_id: str) -> bool:
         """Ends the wait of a request; its client gets an error. Returns whether it waited."""
@@ -226,10 +226,10 @@ class WaitingRoom:
 
     def _expire(self, waiter: Waiter) -> None:
         at, line = self._clock(), self._lines[waiter.route.id]
-        prospect, number = line.position(waiter, at), len(line)
+        forecast, number = line.position(waiter, at), len(line)
         line.remove(waiter, at)
         self._ended["expired"] += 1
-        self._finish(waiter, _expired(waiter, prospect, number))
+        self._finish(waiter, _expired(waiter, forecast, number))
 
     def _leave(self, waiter: Waiter) -> None:
         """Its client has left, or the check has been taken back."""
@@ -262,29 +262,29 @@ def cancelled() -> Refusal:
     return Refusal(499, "request_cancelled", "An operator of this gateway cancelled this request.")
 
 
-def _full(waiter: Waiter, prospect: Prospect) -> Refusal:
+def _full(waiter: Waiter, forecast: Forecast) -> Refusal:
     message = (
         f"{waiter.queue.size} requests wait for model '{waiter.route.model}' already, which is as many as may: "
-        f"{_expected('another one would wait', prospect)}"
+        f"{_expected('another one would wait', forecast)}"
     )
-    return _refusal(waiter, message, prospect)
+    return _refusal(waiter, message, forecast)
 
 
-def _expired(waiter: Waiter, prospect: Prospect, number: int) -> Refusal:
+def _expired(waiter: Waiter, forecast: Forecast, number: int) -> Refusal:
     message = (
         f"No place for model '{waiter.route.model}' became free within {duration(waiter.queue.longest)}. This "
-        f"request was number {prospect.position} of {number} that wait: "
-        f"{_expected('it would have waited', prospect)}"
+        f"request was number {forecast.position} of {number} that wait: "
+        f"{_expected('it would have waited', forecast)}"
     )
-    return _refusal(waiter, message, prospect)
+    return _refusal(waiter, message, forecast)
 
 
-def _expected(would: str, prospect: Prospect) -> str:
-    if prospect.seconds is None:
+def _expected(would: str, forecast: Forecast) -> str:
+    if forecast.seconds is None:
         return "send it again later."
-    return f"{would} about {duration(prospect.seconds)}."
+    return f"{would} about {duration(forecast.seconds)}."
 
 
-def _refusal(waiter: Waiter, message: str, prospect: Prospect) -> Refusal:
-    wait = prospect.seconds if prospect.seconds is not None else waiter.queue.longest
+def _refusal(waiter: Waiter, message: str, forecast: Forecast) -> Refusal:
+    wait = forecast.seconds if forecast.seconds is not None else waiter.queue.longest
     return Refusal(429, "rate_limit_exceeded", message, kind="requests", headers=retry_after(wait))

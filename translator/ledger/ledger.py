@@ -65,7 +65,7 @@ from translator.ledger.prices import Price, PriceBook
 from translator.ledger.quarantine import Quarantine
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
-from translator.ledger.state import Snapshot, encode_checkpoint, encode_part, load_checkpoint
+from translator.ledger.state import LedgerSnapshot, encode_checkpoint, encode_part, load_checkpoint
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
@@ -79,7 +79,7 @@ _ROUND = 1.0
 _JOURNAL_ROTATION = 8 * 1024 * 1024
 
 
-class Limits(settlement.Limits, Protocol):
+class RecoverableLimits(settlement.SettledLimits, Protocol):
     """The engine, as far as its state is kept here."""
 
     @property
@@ -106,7 +106,7 @@ class Ledger:
     def __init__(
         self,
         settings: Settings,
-        limits: Limits,
+        limits: RecoverableLimits,
         prices: PriceBook,
         log: FilteringBoundLogger,
         *,
@@ -121,7 +121,7 @@ class Ledger:
         for left_over in directory.glob(".*"):
             left_over.unlink()  # of a replacement that was killed
         checkpoint = load_checkpoint(self._checkpoint_path, log)
-        snapshot = Snapshot.load(self._snapshot_path, log) or Snapshot()
+        snapshot = LedgerSnapshot.load(self._snapshot_path, log) or LedgerSnapshot()
         self._stored_head, self._stored_outbox = snapshot.log, checkpoint
         self._stored_journal = snapshot.journal
         self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint))
@@ -162,7 +162,7 @@ class Ledger:
         self.flush = self._journal.flush
         self._refused: Callable[[], int] = lambda: 0
 
-    def _recover(self, snapshot: Snapshot) -> None:
+    def _recover(self, snapshot: LedgerSnapshot) -> None:
         try:
             self._limits.restore(snapshot.limits)
         except LimitError as error:
@@ -320,7 +320,7 @@ class Ledger:
         # All of one moment: nothing is awaited until the limits have begun theirs.
         self.flush()
         journal = self._journal.position
-        snapshot = Snapshot(
+        snapshot = LedgerSnapshot(
             journal=journal,
             log=head,
             prices=self._prices.dump(),

@@ -15,7 +15,7 @@ from translator.ledger import records
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
-from translator.limits import Reservation, earlier
+from translator.limits import Reservation, legacy
 
 #: First field of the journal's entries: a reservation, the end of its request, the expiry of one that has no line,
 #: and a price.
@@ -29,7 +29,7 @@ _RESERVED_MICRO = "r"
 _MOST_LATE = 10_000
 
 
-class Limits(Protocol):
+class SettledLimits(Protocol):
     """What is needed of the engine."""
 
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
@@ -50,7 +50,7 @@ class Settlement:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: SettledLimits,
         journal: Journal,
         outbox: Outbox,
         *,
@@ -108,7 +108,7 @@ class Settlement:
         elif kind == ENDED:
             self._limits.end(values[0])
         elif kind in {RESERVED, _RESERVED_MICRO}:
-            reservation = Reservation.of(earlier.reservation(values) if kind == _RESERVED_MICRO else values)
+            reservation = Reservation.of(legacy.reservation(values) if kind == _RESERVED_MICRO else values)
             self._outstanding[reservation.id] = reservation
             return reservation
         return None

@@ -32,7 +32,7 @@ def encode_checkpoint(position: Position) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class LedgerSnapshot:
     """The state at one moment: of everything before `journal` in the journal and before `log` in the log.
 
     `limits` are the parts of the limits' own state, the outstanding reservations among them.
@@ -48,7 +48,7 @@ class Snapshot:
     expired: list[ledger.UsageRecord] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path, log: FilteringBoundLogger) -> Snapshot | None:
+    def load(cls, path: Path, log: FilteringBoundLogger) -> LedgerSnapshot | None:
         """None where there is none, or none that can be used."""
         saved = _load(path, log)
         if saved is None:

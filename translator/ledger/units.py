@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from translator import requested_units
-from translator.ledger import belief
+from translator.ledger import plausibility
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
 from translator.requested_units import RequestedUnits
@@ -57,7 +57,7 @@ def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
         said = facts.audio_ms
     if said is None:
         return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count begun seconds
-    heard = min(said, belief.most_audio_ms(units))
+    heard = min(said, plausibility.most_audio_ms(units))
     return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
 
 
@@ -65,5 +65,5 @@ def _searches(tokens: Tokens, units: RequestedUnits, facts: Facts, line: Request
     said = facts.reported.search_units if facts.reported is not None else 0
     if not said:
         return replace(tokens, search_units=-(-units.count // requested_units.DOCUMENTS_PER_SEARCH))
-    searched = min(said, belief.most_searches(units.count, line.bytes_in))
+    searched = min(said, plausibility.most_searches(units.count, line.bytes_in))
     return replace(tokens, search_units=searched, capped=tokens.capped or said > searched)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from translator import requested_units
-from translator.ledger import answer_facts, belief
+from translator.ledger import answer_facts, plausibility
 from translator.ledger.answer_facts import NO_FACTS, Facts
 from translator.ledger.delivered import completion_tokens
 from translator.ledger.lines import RequestLine
@@ -128,11 +128,11 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Rese
         estimated = completion > 0
     assert completion is not None  # noqa: S101 - each case above sets it
     claimed_prompt = claimed_completion = 0
-    if prompt > line.bytes_in and prompt > (most := belief.most_prompt(line, reservation)):
+    if prompt > line.bytes_in and prompt > (most := plausibility.most_prompt(line, reservation)):
         claimed_prompt, prompt = prompt, most
     # At least so much is believed of every target, so nearly all claims need no look.
     if completion > (reservation.stated or facts.text or line.bytes_out) and completion > (
-        most := belief.most_completion(line, reservation, facts, report)
+        most := plausibility.most_completion(line, reservation, facts, report)
     ):
         claimed_completion, completion = completion, most
     cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h

@@ -77,7 +77,7 @@ def limit_of(counter_id: str) -> str:
     return counter_id.rpartition(" ")[0] if _EACH in counter_id.split(" ", 3)[2] else ""
 
 
-class Described(NamedTuple):
+class LimitIdParts(NamedTuple):
     """What a limit's id says of it, as in `Limit`."""
 
     metric: Metric
@@ -88,12 +88,12 @@ class Described(NamedTuple):
     each: str
 
 
-def described(limit_id: str) -> Described:
+def described(limit_id: str) -> LimitIdParts:
     """Reads the id of a limit as configured, without a value. Raises LimitError."""
     metric, window = parts_of(limit_id)
     _, _, whose, holder_id, model = limit_id.split(" ", 4)
     holder, _, each = whose.partition(_EACH)
-    return Described(metric, window, holder, holder_id, model, each)
+    return LimitIdParts(metric, window, holder, holder_id, model, each)
 
 
 def parts_of(limit_id: str) -> tuple[Metric, str]:

@@ -24,12 +24,12 @@ from typing import Any
 import msgspec
 
 from translator.errors import LimitError
-from translator.limits import earlier
+from translator.limits import legacy
 from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
 from translator.limits.limit import POOL, Applicable, Limit, Metric
 from translator.limits.reservation import Refused, Remaining, Reservation
-from translator.limits.saving import NANO_USD, Places, Saving
+from translator.limits.snapshot import NANO_USD, LimitsSnapshot, Places
 from translator.limits.values import OVERFLOW, Values
 from translator.metrics import Sample
 
@@ -58,7 +58,7 @@ class Limiter:
         #: New counters since `_forget_idle`.
         self._created = 0
         self._values = Values()
-        self._saving: Saving | None = None
+        self._snapshot: LimitsSnapshot | None = None
         #: Called with the ids of a reservation's limits, of which those on concurrency have a place again.
         self.on_freed: Callable[[Sequence[str]], object] | None = None
         #: Called with a limit of which values are counted together for the first time.
@@ -158,8 +158,8 @@ class Limiter:
             counters.append(found)
         refused = _strictest(limits, counters, needs) if refusing else None
         if refused is None:
-            if self._saving is not None:
-                self._saving.keep(counters)
+            if self._snapshot is not None:
+                self._snapshot.keep(counters)
             places = tuple([(found, found.add(needs[found.metric])) for found in counters])
             self._outstanding[reservation.id] = (reservation, places)
         if self._created:
@@ -214,8 +214,8 @@ class Limiter:
         if entry is None:
             return False
         reservation, places = entry
-        if self._saving is not None:
-            self._saving.keep(found for found, _ in places)
+        if self._snapshot is not None:
+            self._snapshot.keep(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
         freed = False
         for found, bucket in places:
@@ -315,11 +315,11 @@ class Limiter:
         here may be called; there is one snapshot at a time.
         """
         alerts = {"alerts": self.alerts.state()} if self._watching else {}
-        self._saving = Saving(self._counters, self._outstanding.values(), alerts)
+        self._snapshot = LimitsSnapshot(self._counters, self._outstanding.values(), alerts)
         try:
-            yield self._saving.parts()
+            yield self._snapshot.parts()
         finally:
-            self._saving = None
+            self._snapshot = None
 
     def restore(self, parts: Iterable[Mapping[str, Any]]) -> None:
         """Replaces everything by what `snapshot` gave.
@@ -331,7 +331,7 @@ class Limiter:
         try:
             for part in parts:
                 if part.get("money") != NANO_USD:
-                    part = earlier.part(part)  # noqa: PLW2901
+                    part = legacy.part(part)  # noqa: PLW2901
                 for name, state in part.get("counters", {}).items():
                     restored._new(name).load(state)
                 if "alerts" in part:
@@ -357,8 +357,8 @@ class Limiter:
     def _add_at(self, ids: Sequence[str], tokens: int, cost: int, at: float) -> Places:
         amounts = (1, tokens, cost, 1)
         counters = [self._counters.get(each) or self._new(each) for each in ids]
-        if self._saving is not None:
-            self._saving.keep(counters)
+        if self._snapshot is not None:
+            self._snapshot.keep(counters)
         return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
 
     def _new(self, limit_id: str) -> Counter:

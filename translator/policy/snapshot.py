@@ -60,7 +60,7 @@ def save(path: Path, responses: Iterable[DeltaDiscoveryResponse]) -> None:
     replace(path, (_FORMAT, hashlib.sha256(content).digest(), content))
 
 
-class SnapshotWriter:
+class PolicySnapshotWriter:
     """Saves `contents` some `delay` seconds after the first change since the last save, and at the end."""
 
     def __init__(

@@ -48,7 +48,7 @@ class PolicyStore:
         self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None
         #: Called when the control plane's policy is whole: after the last type of a stream's first responses.
-        self.on_whole: Callable[[], None] = lambda: None
+        self.on_complete: Callable[[], None] = lambda: None
         self._clock = clock
         self._changed_at = clock()
         self._types: dict[str, _Type[Any]] = {
@@ -128,7 +128,7 @@ class PolicyStore:
         self._received.add(response.type_url)
         if response.type_url == _LAST and self._complete:
             self._up_to_date = True
-            self.on_whole()
+            self.on_complete()
         if response.resources or response.removed_resources:
             self._changed_at = self._clock()
             self.on_change()

@@ -1,7 +1,7 @@
 """Who waits for a place, and whose turn is next: pure rules, without I/O and without a clock."""
 
 from translator.queueing.fair import FairQueue, Flow
-from translator.queueing.line import Line, Prospect
+from translator.queueing.line import Forecast, Line
 from translator.queueing.rate import PlaceRate
 
-__all__ = ["FairQueue", "Flow", "Line", "PlaceRate", "Prospect"]
+__all__ = ["FairQueue", "Flow", "Forecast", "Line", "PlaceRate"]

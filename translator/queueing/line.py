@@ -11,7 +11,7 @@ from translator.queueing.rate import PlaceRate
 W = TypeVar("W", bound=Entry)
 
 
-class Prospect(NamedTuple):
+class Forecast(NamedTuple):
     """`position` is 1 for the one whose turn is next; `seconds` is the expected wait, None while nobody knows."""
 
     position: int
@@ -65,27 +65,27 @@ class Line(Generic[W]):
     def unpark(self, organisation: str, key: str = "") -> None:
         self._queue.unpark(organisation, key)
 
-    def prospect(self, flow: Flow, at: float) -> Prospect:
+    def forecast(self, flow: Flow, at: float) -> Forecast:
         """Of a request of `flow` that joins now."""
-        return self._prospect(self._queue.ahead(flow), at)
+        return self._forecast(self._queue.ahead(flow), at)
 
-    def position(self, waiter: W, at: float) -> Prospect:
+    def position(self, waiter: W, at: float) -> Forecast:
         """Of one that waits."""
-        return self._prospect(self._queue.ahead(waiter.flow, waiter), at)
+        return self._forecast(self._queue.ahead(waiter.flow, waiter), at)
 
-    def positions(self, at: float) -> Iterator[tuple[W, Prospect]]:
+    def positions(self, at: float) -> Iterator[tuple[W, Forecast]]:
         """Yields everybody who waits, in no order."""
         rate = self._rate.per_second(at)
         for waiter, ahead in self._queue.ranked():
-            yield waiter, Prospect(ahead + 1, (ahead + 1) / rate if rate else None)
+            yield waiter, Forecast(ahead + 1, (ahead + 1) / rate if rate else None)
 
     def clears(self, at: float) -> float | None:
         """Seconds until all that wait are served; None while nobody knows."""
-        return self._prospect(len(self._queue) - 1, at).seconds
+        return self._forecast(len(self._queue) - 1, at).seconds
 
-    def _prospect(self, ahead: int, at: float) -> Prospect:
+    def _forecast(self, ahead: int, at: float) -> Forecast:
         rate = self._rate.per_second(at)
-        return Prospect(ahead + 1, (ahead + 1) / rate if rate else None)
+        return Forecast(ahead + 1, (ahead + 1) / rate if rate else None)
 
     def _ended(self, at: float) -> None:
         if not self._queue:

@@ -13,7 +13,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from translator import log_context
 from translator.ledger.lines import decoded
 from translator.limits import Reservation
-from translator.queueing import Prospect
+from translator.queueing import Forecast
 from translator.running import quotas
 from translator.running.progress import Progress
 from translator.waiting import Waiter
@@ -35,7 +35,7 @@ class Reservations(Protocol):
 class Room(Protocol):
     """Who waits for a place."""
 
-    def positions(self) -> Iterator[tuple[Waiter, float, Prospect]]: ...
+    def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]: ...
 
     def cancel(self, request_id: str) -> bool: ...
 
@@ -110,10 +110,10 @@ class Listings:
         return found
 
     async def _cancel(self, request_id: str) -> admin.RunningRequest | None:
-        for waiter, seconds, prospect in self._room.positions():
+        for waiter, seconds, forecast in self._room.positions():
             if waiter.about.request_id == request_id:
                 self._room.cancel(request_id)
-                return self._shown_waiting(waiter, seconds, prospect)
+                return self._shown_waiting(waiter, seconds, forecast)
         progress = await self._commander.cancel(request_id)
         if progress is None:
             return None
@@ -143,7 +143,7 @@ class Listings:
             shown.events, shown.event_bytes = progress.events, progress.event_bytes
         return shown
 
-    def _shown_waiting(self, waiter: Waiter, seconds: float, prospect: Prospect) -> admin.RunningRequest:
+    def _shown_waiting(self, waiter: Waiter, seconds: float, forecast: Forecast) -> admin.RunningRequest:
         about = waiter.about
         return admin.RunningRequest(
             id=about.request_id,
@@ -156,8 +156,8 @@ class Listings:
             tag=decoded(about.tag),
             started_at_us=round((self._clock() - seconds) * _MICRO),
             elapsed_us=round(seconds * _MICRO),
-            position=prospect.position,
-            expected_wait_us=round((prospect.seconds or 0.0) * _MICRO),
+            position=forecast.position,
+            expected_wait_us=round((forecast.seconds or 0.0) * _MICRO),
             translator=self._name,
         )
 

@@ -22,7 +22,7 @@ from translator.ledger import outbox, quarantine
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
-from translator.ledger.state import Snapshot
+from translator.ledger.state import LedgerSnapshot
 from translator.limits import Limiter
 from translator.metrics import Metrics
 
@@ -205,7 +205,7 @@ async def test_a_price_of_every_kind_of_rate_outlives_the_process(tmp_path: Path
         killed.put(policy.Route(id="other", targets=routed.targets))
         Ledger(settings(tmp_path), new_limiter(), killed, structlog.get_logger())  # from the journal
         assert set(killed.entries()) > set(book.entries())
-    snapshot = Snapshot.load(tmp_path / "ledger" / "limits.snapshot", structlog.get_logger())
+    snapshot = LedgerSnapshot.load(tmp_path / "ledger" / "limits.snapshot", structlog.get_logger())
     assert snapshot is not None
     restored = PriceBook()
     restored.restore(snapshot.prices)

@@ -338,9 +338,9 @@ def test_the_state_of_a_version_that_counted_micro_usd() -> None:
         assert engine.settle("0", 5, 2 * micro)
         return engine
 
-    earlier = [{name: part[name] for name in part if name != "money"} for part in json.loads(saved(after(1)))]
+    legacy = [{name: part[name] for name in part if name != "money"} for part in json.loads(saved(after(1)))]
     upgraded = limiter()
-    upgraded.restore(earlier)
+    upgraded.restore(legacy)
     assert saved(upgraded) == saved(after(1_000))
     again = limiter()
     again.restore(json.loads(saved(upgraded)))

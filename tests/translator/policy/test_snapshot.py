@@ -10,7 +10,7 @@ import pytest
 
 from tests.translator import policies
 from translator.errors import SnapshotError
-from translator.policy.snapshot import SnapshotWriter, load, save
+from translator.policy.snapshot import PolicySnapshotWriter, load, save
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_the_writer_saves_after_changes_and_at_the_end(tmp_path: Path) -> 
     path = tmp_path / "policy"
     store = policies.default_store()
     errors: list[OSError] = []
-    writer = SnapshotWriter(path, store.contents, errors.append, delay=0.0)
+    writer = PolicySnapshotWriter(path, store.contents, errors.append, delay=0.0)
     store.on_change = writer.changed
     running = asyncio.create_task(writer.run())
     store.apply(policies.response(policies.ROUTE, policies.route("rt_2", "two")))
@@ -67,7 +67,7 @@ async def test_a_failure_is_told_and_tried_again(tmp_path: Path) -> None:
     directory = tmp_path / "missing"
     store = policies.default_store()
     failed = asyncio.Event()
-    writer = SnapshotWriter(directory / "policy", store.contents, lambda error: failed.set(), delay=0.0)
+    writer = PolicySnapshotWriter(directory / "policy", store.contents, lambda error: failed.set(), delay=0.0)
     running = asyncio.create_task(writer.run())
     writer.changed()
     await failed.wait()

@@ -94,9 +94,9 @@ class Pool:
         body = {"model": "gpt-4.1", "messages": []}
         asked = check(number, body, value=key_of(name), **{"x-request-id": f"id-{number}"})
         self.translator._written(self.translator.session.receive(asked))
-        for waiter, seconds, prospect in self.translator.room.positions() if number % 20 == 0 else ():
-            if waiter.about.request_id == f"id-{number}" and prospect.seconds is not None:
-                self._predicted[number] = self.now - seconds, prospect.seconds
+        for waiter, seconds, forecast in self.translator.room.positions() if number % 20 == 0 else ():
+            if waiter.about.request_id == f"id-{number}" and forecast.seconds is not None:
+                self._predicted[number] = self.now - seconds, forecast.seconds
 
     async def _begun(self) -> list[int]:
         """The requests that were let through just now."""

@@ -49,8 +49,8 @@ def simulate(
             free += 1
         else:
             heapq.heappush(events, (now + chance.expovariate(offered[flow]), next(numbers), flow))
-            prospect = line.prospect(flow, now)
-            waiter = Waiter(flow, now, prospect.seconds)
+            forecast = line.forecast(flow, now)
+            waiter = Waiter(flow, now, forecast.seconds)
             gone = line.join(waiter, size, now)
             if gone is not None and now >= warm:
                 outcome.refused[gone.flow.key] += 1

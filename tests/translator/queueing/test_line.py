@@ -63,14 +63,14 @@ def test_nobody_knows_the_wait_before_a_place_became_free() -> None:
     waiters = [Waiter(Flow("a", 1, "k", 4)) for _ in range(3)]
     for each in waiters:
         line.join(each, 10, 0.0)
-    assert line.prospect(waiters[0].flow, 5.0) == (4, None)
+    assert line.forecast(waiters[0].flow, 5.0) == (4, None)
     line.serve(waiters[0], 10.0)
-    assert line.prospect(waiters[0].flow, 10.0) == (3, 30.0)
+    assert line.forecast(waiters[0].flow, 10.0) == (3, 30.0)
     assert line.position(waiters[1], 10.0) == (1, 10.0)
     assert line.position(waiters[2], 10.0) == (2, 20.0)
     assert line.clears(10.0) == 20.0
     # A place that is overdue makes the wait longer.
-    assert line.prospect(waiters[0].flow, 30.0) == (3, 90.0)
+    assert line.forecast(waiters[0].flow, 30.0) == (3, 90.0)
     line.remove(waiters[1], 30.0)
     line.remove(waiters[2], 30.0)
-    assert line.prospect(waiters[0].flow, 1_000.0) == (1, 30.0)
+    assert line.forecast(waiters[0].flow, 1_000.0) == (1, 30.0)

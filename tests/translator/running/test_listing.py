@@ -12,7 +12,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from tests.translator.ledger.writing import noted
 from translator.limits import Reservation
-from translator.queueing import Flow, Prospect
+from translator.queueing import Flow, Forecast
 from translator.running.listing import Listings
 from translator.running.progress import Progress
 from translator.waiting import About
@@ -35,7 +35,7 @@ class Gateway:
     def __init__(self, *reservation: Reservation, envoy: Sequence[Progress] | None = None) -> None:
         self.reservations = list(reservation)
         self.envoy = envoy
-        self.waiting: list[tuple[str, float, Prospect]] = []
+        self.waiting: list[tuple[str, float, Forecast]] = []
         self.cancelled: list[str] = []
         self.listings = Listings("edge", self, self, self, lambda: NOW)
 
@@ -45,14 +45,14 @@ class Gateway:
     async def report(self) -> Sequence[Progress] | None:
         return self.envoy
 
-    def positions(self) -> Iterator[tuple[Any, float, Prospect]]:
-        for id_, seconds, prospect in self.waiting:
+    def positions(self) -> Iterator[tuple[Any, float, Forecast]]:
+        for id_, seconds, forecast in self.waiting:
             waiter = SimpleNamespace(
                 about=About(id_, False, "u%201", "run"),
                 flow=Flow("org_a", 1, "key1", 4),
                 route=SimpleNamespace(model="gpt"),
             )
-            yield waiter, seconds, prospect
+            yield waiter, seconds, forecast
 
     def cancel(self, request_id: str) -> Any:
         self.cancelled.append(request_id)
@@ -123,7 +123,7 @@ async def test_where_envoy_is_silent_what_was_let_through_is_listed() -> None:
 async def test_filters(wanted: dict[str, Any], found: list[str]) -> None:
     one, two = reservation("one"), reservation("two", key="key2", model="llama", user="else", tag="")
     gateway = Gateway(one, two, envoy=[running(one), running(two, target="b/x")])
-    gateway.waiting = [("w2", 1.0, Prospect(2, 4.5)), ("w1", 2.0, Prospect(1, None))]
+    gateway.waiting = [("w2", 1.0, Forecast(2, 4.5)), ("w1", 2.0, Forecast(1, None))]
     answer = await gateway.list(**wanted)
     assert [each.id for each in answer.requests] == found
     if "limit" in wanted:
@@ -132,7 +132,7 @@ async def test_filters(wanted: dict[str, Any], found: list[str]) -> None:
 
 async def test_those_that_wait_have_a_position() -> None:
     gateway = Gateway(envoy=[])
-    gateway.waiting = [("w2", 1.0, Prospect(2, 4.5)), ("w1", 2.0, Prospect(1, None))]
+    gateway.waiting = [("w2", 1.0, Forecast(2, 4.5)), ("w1", 2.0, Forecast(1, None))]
     first, second = (await gateway.list()).requests
     assert (first.position, first.expected_wait_us, first.elapsed_us) == (1, 0, 2_000_000)
     assert (second.position, second.expected_wait_us, second.started_at_us) == (
@@ -146,7 +146,7 @@ async def test_those_that_wait_have_a_position() -> None:
 async def test_one_is_cancelled_wherever_it_is() -> None:
     held = reservation("one")
     gateway = Gateway(held, envoy=[running(held)])
-    gateway.waiting = [("w1", 2.0, Prospect(1, None))]
+    gateway.waiting = [("w1", 2.0, Forecast(1, None))]
     for id_, state in (("w1", QUEUED), ("one", RUNNING)):
         (found,) = (await gateway.listings.answer(pb.AttendResponse(number=1, cancel=id_))).requests
         assert (found.id, found.state) == (id_, state)

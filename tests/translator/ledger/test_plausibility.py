@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.translator.ledger.writing import request_line, reservation
-from translator.ledger import belief, records
+from translator.ledger import plausibility, records
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import parse
 from translator.ledger.prices import PriceBook
@@ -50,9 +50,9 @@ def test_what_is_billed_without_a_look_is_believed(
     made = reservation("r", stated=stated)
     line = parse(request_line("r", bytes_in=bytes_in, bytes_out=bytes_out, duration_ms=duration_ms).rstrip())
     assert line is not None
-    most = belief.most_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
+    most = plausibility.most_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
     assert most >= (stated or text or line.bytes_out)
-    assert belief.most_prompt(line, made) >= line.bytes_in
+    assert plausibility.most_prompt(line, made) >= line.bytes_in
 
 
 def test_a_claim_within_reason_is_billed_as_it_is() -> None:

@@ -13,13 +13,13 @@ from translator.limits.reservation import Reservation
 
 #: Where a reservation counts: of each of its limits, tokens and cost last.
 Places = tuple[tuple[Counter, Bucket], ...]
-#: What a part's amounts of money are in; an earlier version's have no such mark (see `earlier`).
+#: What a part's amounts of money are in; an earlier version's have no such mark (see `legacy`).
 NANO_USD = "nano-usd"
 #: Counters, and reservations, in one part: some tenths of a millisecond.
 _PART = 250
 
 
-class Saving:
+class LimitsSnapshot:
     """Of the `counters` by id and the reservations `held`, as they are now. `beside` is a part that is ready."""
 
     def __init__(
