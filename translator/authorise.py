@@ -1,5 +1,6 @@
-"""Decides about one request: who, may they, which route, within which limits. Envoy's module asks before every
-request, and may ask again about the same one.
+"""Decides about one request: whose it is, whether it may pass, by which route, and within which limits.
+
+Envoy's module asks before every request, and may ask again about the same one.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from translator.reading.wire import Result
 from translator.responses import Responses
 from translator.waiting import About, Outcome, WaitingRoom
 
-#: Value of `x-trunkline-route` for what the translator answers itself.
+#: Value of `x-trunkline-route` for requests that the translator answers itself.
 TRANSLATOR_ROUTE = "translator"
 _VERSION = len("/v1")
-#: Below it are responses that were made before.
+#: Prefix of the paths of responses that were created before.
 _STORED = b"/v1/responses/"
 _LONGEST_ID = 128
 #: The byte that ends a path.
@@ -47,14 +48,14 @@ _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
-#: What Envoy does with a request. About one that waits, that is decided later.
+#: What Envoy does with a request. A request that waits is decided later.
 Ready = Allowed | Answered | Waits[Answered | Exception]
-#: The same, or what will become of a request.
+#: A decision that is ready, or that is still being made.
 Decision = Ready | Coroutine[object, object, Ready]
 
 
 class Policy(Protocol):
-    """What the decision needs to know."""
+    """The parts of the policy that a decision needs."""
 
     @property
     def certain(self) -> bool: ...
@@ -67,18 +68,20 @@ class Policy(Protocol):
 
 
 class BodyReader(Protocol):
-    """Reads the bodies that would keep others waiting."""
+    """Reads bodies that take long, so that other requests need not wait."""
 
     async def read(self, key: str, endpoint: Endpoint, content_type: bytes, body: Sequence[bytes]) -> Result:
-        """Reads a body in pieces on account of `key`. Raises Refusal if that cannot be done now."""
+        """Reads a body, given in pieces, on the account of `key`. Raises Refusal if that is not possible now."""
 
 
 class Authoriser:
-    """`clock` gives Unix seconds. Without `body_reader` all bodies are read at once. Without `cache` no answer is
-    kept, and without a `waiting` room no request waits for a place.
+    """Decides about requests.
+
+    `clock` gives Unix seconds. Without a `body_reader`, every body is read at once. Without a `cache`, no answer
+    is cached. Without a `waiting` room, no request waits for a place.
     """
 
-    def __init__(  # noqa: PLR0917 - what the decision is made of
+    def __init__(  # noqa: PLR0917 - what a decision depends on
         self,
         policy: Policy,
         meter: Meter,
@@ -99,8 +102,9 @@ class Authoriser:
         self._waiting = waiting
 
     def decide(self, check: Request) -> Decision:
-        """Returns what Envoy needs to route the request, or its answer; later, if reading its body would keep
-        others waiting, or an answer is on its way that it can have.
+        """Returns what Envoy needs to route the request, or the client's answer.
+
+        The decision is made later if reading the body takes long, or if the request waits for an identical one.
 
         Raises:
             Refusal: the client's answer.
@@ -120,10 +124,10 @@ class Authoriser:
         return self._decide_later(check, endpoint, key, self._body_reader)
 
     def admit(self, head: Request) -> Admitted:
-        """Decides whether the body of this request may be read, which Envoy has not done yet.
+        """Decides whether Envoy may read the body of this request.
 
         Raises:
-            Refusal: the client's answer. `decide` would give the same one, whatever the body is.
+            Refusal: the client's answer, the same that `decide` gives whatever the body is.
         """
         if head.target.startswith(_STORED) and _stored(head):
             return Admitted(self._key(head.headers).id)
@@ -136,18 +140,18 @@ class Authoriser:
         return Admitted(key.id)
 
     def end(self, request_id: str) -> None:
-        """Ends a request: what it holds only while it runs is free again. The id may be unknown."""
+        """Ends a request and frees what it holds while it runs. The id may be unknown."""
         self._meter.end(request_id)
         if self._cache is not None:
             self._cache.ended(request_id)
 
     def response_created(self, text: str) -> None:
-        """Takes in where a response is made."""
+        """Remembers where a response was created."""
         if self._responses is not None:
             self._responses.response_created(text)
 
     def copied(self, copy: Copied) -> None:
-        """Takes in the copy of an answer, to be kept."""
+        """Takes the copy of an answer that may be cached."""
         if self._cache is not None:
             self._cache.copied(copy)
 
@@ -162,11 +166,13 @@ class Authoriser:
         return key
 
     def _sure(self, refusal: Refusal) -> Refusal:
-        """`refusal`, or that it is too early to tell: what is not held here may exist."""
+        """Returns `refusal`, or `policy_unavailable` while the policy is incomplete and the missing object may
+        exist.
+        """
         return refusal if self._policy.certain else policy_unavailable()
 
     def charge(self, key_id: str, seconds: float) -> None:
-        """Takes CPU time that came to nothing from what the key may have read in vain."""
+        """Charges the key for CPU time that was spent on a body that was refused."""
         self._refused_work.charge(key_id, seconds, self._clock())
 
     def _decide_now(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
@@ -188,7 +194,7 @@ class Authoriser:
         try:
             if result.facts is None:
                 raise result.refusal()
-            # It may have been revoked meanwhile.
+            # The key may have been revoked meanwhile.
             decision = self._allow(request, self._key(request.headers), result.facts, endpoint, b"", None)
             return await decision if isinstance(decision, Coroutine) else decision
         except Refusal:
@@ -204,8 +210,10 @@ class Authoriser:
         body: bytes,
         values: Mapping[str, Any] | None,
     ) -> Decision:
-        """What becomes of a request whose body was read. Where that took long, `body` is empty and `values`, the
-        members of a JSON body, are None.
+        """Decides about a request whose body has been read.
+
+        If the body was read elsewhere because it takes long, `body` is empty and `values`, the members of a JSON
+        body, is None.
         """
         grant = self._grant(key, endpoint, facts)
         route = grant.route
@@ -235,7 +243,7 @@ class Authoriser:
             raise NoPlace(429, "rate_limit_exceeded", "Others wait for a place.", kind="requests")
         return self._forward(request, key, facts, grant)
 
-    def _join(  # noqa: PLR0917 - what is known of the request
+    def _join(  # noqa: PLR0917 - the request's properties
         self,
         request: Request,
         key: Key,
@@ -244,14 +252,17 @@ class Authoriser:
         endpoint: Endpoint,
         attempt: Callable[[Callable[[], Allowed]], Outcome],
     ) -> Waits[Answered | Exception]:
-        """Lets the request wait for a place. `attempt` takes what sends it to a target when its turn comes."""
-        assert route.queue is not None  # noqa: S101 - the caller has looked
+        """Lets the request wait for a place.
+
+        `attempt` is called when its turn comes, with a function that sends the request to a target.
+        """
+        assert route.queue is not None  # noqa: S101 - the caller has checked
         assert self._waiting is not None  # noqa: S101
-        # Its body is the module's: what waits here is what was read in it.
+        # Envoy's module holds the body; only what was read in it is kept while the request waits.
         request.pieces, request.body = (), b""
 
         def in_turn() -> Outcome:
-            # The key may have been revoked meanwhile, and the route may be another one.
+            # The key may have been revoked meanwhile, and the route may have changed.
             owner = self._key(request.headers)
             current = self._grant(owner, endpoint, facts)
             return attempt(lambda: self._forward(request, owner, facts, current))
@@ -267,7 +278,7 @@ class Authoriser:
             raise self._sure(model_not_found(model))
         return grant
 
-    def _through_cache(  # noqa: PLR0917 - what is known of the request
+    def _through_cache(  # noqa: PLR0917 - the request's properties
         self,
         cache: CacheGate,
         request: Request,
@@ -311,9 +322,9 @@ class Authoriser:
         )
 
     def _of_stored(self, request: Request, response_id: str) -> Allowed:
-        """A response that was made before is fetched, deleted or cancelled where it was made.
+        """Sends a request about an existing response to the place that created it.
 
-        It counts as a request, and nothing in its answer is paid for again.
+        Fetching, deleting and cancelling count as requests. The usage in the answer is not billed a second time.
         """
         key = self._key(request.headers)
         if self._responses is None:
@@ -345,7 +356,7 @@ class Authoriser:
         return allowed
 
     def _affinity(self, key: Key, facts: BodyFacts, route: Route) -> str:
-        """The place of a request, as in `Allowed`."""
+        """Returns the affinity of a request, as in `Allowed`."""
         if facts.previous and self._responses is not None:
             place = self._responses.find(key.organisation_id, facts.previous)
             return f"={place.machine} {place.cluster}"
@@ -363,7 +374,7 @@ class Authoriser:
         return model
 
 
-def _helped(  # noqa: PLR0917 - what is known of the request
+def _helped(  # noqa: PLR0917 - the request's properties
     request: Request,
     key: Key,
     route: Route,
@@ -373,9 +384,9 @@ def _helped(  # noqa: PLR0917 - what is known of the request
     body: bytes,
     values: Mapping[str, Any] | None,
 ) -> BodyFacts:
-    """Has the body replaced by one that a provider's cache of prompts knows again; the facts of that one.
+    """Rewrites the body so that a provider's prompt cache recognises it; returns the facts of the new body.
 
-    Of a body whose reading took long, only the beginning is.
+    If reading the body took long, only its beginning is rewritten.
     """
     replaced = None
     if values:
@@ -416,7 +427,7 @@ def _stored(request: Request) -> str:
 
 
 def _check_content(request: Request, endpoint: Endpoint) -> None:
-    """Refuses, by the headers alone, a body that could not be read."""
+    """Refuses a body that could not be read, by the headers alone."""
     encoding = request.headers.get(b"content-encoding")
     if encoding and encoding.lower() != b"identity":
         message = "The request body must not be compressed: send it without content-encoding."
@@ -424,14 +435,14 @@ def _check_content(request: Request, endpoint: Endpoint) -> None:
 
 
 def _id(headers: Mapping[bytes, bytes]) -> str:
-    """Envoy's id of the request, which no client chooses; one of our own where it sent none to be written."""
+    """Returns Envoy's id of the request, which no client can choose, or a new id if Envoy's cannot be logged."""
     sent = headers.get(b"x-request-id", b"").decode("latin-1")
     usable = 0 < len(sent) <= _LONGEST_ID and sent.isascii() and sent.isprintable() and " " not in sent
     return sent if usable else secrets.token_hex(16)
 
 
 def model_not_found(model: str) -> Refusal:
-    """404, the same for a model that does not exist and for one that the key may not use."""
+    """Returns the same 404 for a model that does not exist and for one that the key may not use."""
     shown = model if len(model) <= _SHOWN_MODEL else model[:_SHOWN_MODEL] + "…"
     message = (
         f"The model '{shown}' does not exist or this API key may not use it. "

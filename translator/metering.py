@@ -1,4 +1,4 @@
-"""Reserves what a request may use, on every limit that applies to it, before it is let through."""
+"""Reserves what a request may use, in every limit that applies, before the request is let through."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ TAG = b"x-trunkline-tag"
 _NOT_CACHED = -1
 #: Bytes of a label, percent-encoded.
 _LABEL = 200
-#: Stands in a header and in Envoy's log as it is; there, a single `-` is what is absent.
+#: Labels that stand unchanged in a header and in Envoy's log. A lone `-` is excluded: in the log it means absent.
 _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
 
 
 class Journal(Protocol):
-    """Where reservations are written before Envoy hears of them, so that they survive this process.
+    """Where reservations are written before Envoy has its answer, so that they survive this process.
 
-    One that cannot be written holds up nobody: limits know of it, and its line in Envoy's log tells what it held.
+    A journal that cannot be written delays nothing: the limits hold the reservation in memory, and the request's
+    line in Envoy's log repeats it.
     """
 
     def reserved(self, reservation: Reservation) -> None:
-        """Taken, and written with the next ones."""
+        """Takes a reservation, which the next flush writes."""
 
     def ended(self, request_id: str) -> None:
-        """The request's places among the concurrent ones are free; written with the next ones."""
+        """Takes the end of a request, which frees its concurrent places and which the next flush writes."""
 
 
 class Meter:
-    """`clock` gives Unix seconds. Without a `journal` reservations end with this process."""
+    """Reserves and records. `clock` gives Unix seconds. Without a `journal`, reservations end with this
+    process.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Meter:
         did not get the first answer.
 
         Raises:
-            Refusal: 429, or 400 where no target fits; and nothing is reserved.
+            Refusal: 429, or 400 if no target fits; then nothing is reserved.
         """
         at, estimate, units, cost = round(self._clock() * 1e6) / 1e6, facts.estimate, facts.units, -1
         user = label(facts.user) if facts.user else ""
@@ -129,7 +132,7 @@ class Meter:
     def _take(
         self, reservation: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
     ) -> None:
-        """Raises Refusal (429) if a limit has too little left."""
+        """Takes the reservation from its limits. Raises Refusal (429) if one of them has too little left."""
         refused = self._limiter.reserve(reservation, limits)
         if watched:
             self._limiter.watch(limits, refused)
@@ -143,7 +146,7 @@ class Meter:
         return self._limiter.reservation(request_id)
 
     def end(self, request_id: str) -> None:
-        """Frees the places of a request among the concurrent ones. Does nothing where it holds none."""
+        """Frees the concurrent places of a request; does nothing if it holds none."""
         if self._limiter.end(request_id) and self._journal is not None:
             self._journal.ended(request_id)
 
@@ -154,7 +157,9 @@ def _tag(sent: bytes) -> str:
 
 
 def _tell_places(full: NoPlace, key: Key, route: Route) -> None:
-    """Of machines that are all taken: for which of their places the request may wait, and who waits with it."""
+    """Adds to `full`, if all machines are taken, the places for which the request may wait and who waits with
+    it.
+    """
     if full.holder == POOL:
         full.limit_ids = [limit.id for limit in route.places_of(key)]
         own = len(route.places) > 1
@@ -162,8 +167,10 @@ def _tell_places(full: NoPlace, key: Key, route: Route) -> None:
 
 
 def label(text: str) -> str:
-    """As it stands in a header: percent-encoded where needed, without control characters, and at most 200 bytes. A
-    longer one has a digest at its end, see `facts.ending`.
+    """Returns `text` as a header value: percent-encoded where needed, without control characters, at most 200
+    bytes.
+
+    A longer text is cut and ends with a digest of the whole, see `facts.ending`.
     """
     if _PLAIN_LABEL.fullmatch(text):
         return text
@@ -171,7 +178,7 @@ def label(text: str) -> str:
         return "%2D"
     shown, length = [], 0
     for character in text[: _LABEL + 1]:
-        # What cannot be printed would command the terminals and forge the lines of whoever reads the records.
+        # Unprintable characters could control a reader's terminal or forge lines in the records.
         shown.append(quote(character if character.isprintable() else "\ufffd", safe="/:@+,=~"))
         length += len(shown[-1])
         if length > _LABEL:

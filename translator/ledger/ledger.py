@@ -1,47 +1,46 @@
-"""The write-ahead ledger of one edge: what is written when, and why being killed anywhere loses nothing.
+"""The write-ahead ledger of one edge: what is written when, and why being killed at any point loses nothing.
 
-Four things are on disk. Envoy's `access.log`; the journal `reservations.log`; `limits.snapshot`, the state of the
-limits and the prices with a place in each of the two; `checkpoint`, the place in the log up to which the control
-plane has the records. A request passes them in this order:
+Four things are on disk: Envoy's `access.log`; the journal `reservations.log`; `limits.snapshot`, which has the
+state of the limits and the prices together with a position in each of the two logs; and `checkpoint`, the position
+in the access log up to which the control plane has the records. A request passes these steps in order:
 
 1. reserve in memory → 2. append to the journal → 3. answer Envoy → 4. Envoy's line → 5. settle in memory →
-6. ship → 7. acknowledged → 8. checkpoint; beside it, now and then, 9. snapshot → 10. delete what both are past.
+6. ship → 7. acknowledged → 8. checkpoint; independently, now and then, 9. snapshot → 10. delete what both are
+past.
 
-A new process takes the snapshot, reserves again what the journal has after the snapshot's place in it, and
-settles the lines after the snapshot's place in the log. So, killed
+A new process loads the snapshot, replays the journal after the snapshot's position in it, and settles the lines
+after the snapshot's position in the access log. So if the process is killed
 
-- before 2, which may be one write for several requests: Envoy had no answer to any of them and served nothing;
-  nothing is on disk. Nothing is lost.
-- between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the
-  ledger say too much by one reservation, which is marked. This is the only way to do so that leaves no way to say
-  too little.
-- between 3 and 5: the reservation comes from the journal, and its line from the log, which nobody has settled.
-- after 5, before 9: the memory in which it was settled is gone, and the snapshot knows nothing of it: it is
-  reserved and settled again, from the same two entries, once.
+- before 2, which may be one write for several requests: Envoy has no answer to any of them and has served nothing.
+  Nothing is on disk and nothing is lost.
+- between 2 and 3: the journal has a reservation that no request will settle; it expires. The limits and the ledger
+  count one reservation too many, which is marked. Any other order could count too little.
+- between 3 and 5: the reservation comes from the journal, and its line, which nobody has settled, from the log.
+- after 5, before 9: the memory in which it was settled is gone and the snapshot has nothing of it. It is reserved
+  and settled again, once, from the same two entries.
 - during 9: the snapshot begins between two events of one thread, and what changes until it is complete is copied
-  first, so its state and its two places are of the same moment; the file is replaced whole: the old one counts, or
-  the new one.
-- between 6 and 8: the records after the checkpoint are sent again; the control plane knows them by their ids. A
-  record is made of a line and of the price at its start (which is in the snapshot, also after it was replaced, and
-  until then in the journal: prices are written there before a request is let through under them), so it is the
-  same record.
-- between 9 and 10, or during 10: files that nobody needs are deleted later.
+  first. So its state and its two positions are of the same moment. The file is replaced as a whole: either the old
+  one counts or the new one.
+- between 6 and 8: the records after the checkpoint are sent again; the control plane recognises them by their ids.
+  A record is made of a line and of the price at its start. That price is in the snapshot, also after it was
+  replaced, and before that in the journal, because prices are written there before a request is let through under
+  them. So it is the same record.
+- between 9 and 10, or during 10: files that are no longer needed are deleted later.
 
-The snapshot and the checkpoint may each be the older one: the head of the tail begins at the first's place in the
-log and the outbox at the second's.
+Either the snapshot or the checkpoint may be the older one: the tail's head begins at the snapshot's position in
+the log, and the outbox at the checkpoint's.
 
-The end of a request, which Envoy's module tells ahead of the line, frees its places among the concurrent ones and
-nothing else. It is in the journal too. Where it is lost, the line frees them.
+Envoy's module reports the end of a request ahead of its line. That frees the request's concurrent places and
+nothing else. It is in the journal too. If it is lost, the line frees the places.
 
-A reservation without a line expires (see `Settlement.log_read`): in the journal first, so that a new process
-expires it too, then in the limits, which keep it as used, and into a record that the snapshot holds until it is
-acknowledged.
-Should its line come after all (of a stream that ran for longer), the limits stay as they are and its
-record is shipped under the same id: the control plane decides.
+A reservation without a line expires (see `Settlement.log_read`): first in the journal, so that a new process
+expires it too, then in the limits, which count it as used, and into a record that the snapshot holds until it is
+acknowledged. If its line appears later, as for a stream that ran longer, the limits stay as they are and its
+record is shipped under the same id; the control plane decides which counts.
 
-When the disk is full, Envoy's lines are lost without a word. Nothing here depends on them to keep limits: what
-was reserved stays reserved until it expires as used. The memory that is held is bounded: `outbox.CAPACITY`
-records and the reservations of the last `reservation_expiry` seconds.
+When the disk is full, Envoy's lines are lost silently. The limits do not depend on them: what was reserved stays
+reserved until it expires as used. Memory is bounded by `outbox.CAPACITY` records and by the reservations of the
+last `reservation_expiry` seconds.
 """
 
 from __future__ import annotations
@@ -73,34 +72,34 @@ from translator.metrics.requests import RequestHistograms
 from translator.settings import Settings
 
 LOG_NAME = "access"
-#: Seconds between two looks at the disk, the sizes of files and what is to be stored.
+#: Seconds between two rounds that check the disk, the sizes of files and what is to be stored.
 _ROUND = 1.0
 #: Bytes at which the journal begins a new file, at the next snapshot.
 _JOURNAL_ROTATION = 8 * 1024 * 1024
 
 
 class RecoverableLimits(settlement.SettledLimits, Protocol):
-    """The engine, as far as its state is kept here."""
+    """The limits, whose state the ledger stores and recovers."""
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Outstanding, oldest first."""
+        """The outstanding reservations, oldest first."""
 
     def snapshot(self) -> AbstractContextManager[Iterator[dict[str, Any]]]:
-        """All of its state now, as JSON values in parts, between which others may run."""
+        """Gives the state at this moment as JSON values in parts. Other work may run between two parts."""
 
     def restore(self, parts: Iterable[Mapping[str, Any]]) -> None:
-        """Raises LimitError."""
+        """Replaces the state by the parts of a snapshot. Raises LimitError."""
 
     def replay(self, reservation: Reservation) -> None:
-        """Takes back what was reserved before; no limit refuses it. Raises LimitError."""
+        """Takes back an earlier reservation without checking the limits. Raises LimitError."""
 
 
 class Ledger:
-    """Recovered when it is made, before the first request; then `run`.
+    """The ledger. Creating it recovers the state, before the first request; `run` then follows the log.
 
-    `prices` follows the policy, and gets back what it remembered; `clock` gives Unix seconds. Raises OSError where
-    the directory cannot be used.
+    `prices` follows the policy and gets back what it remembered. `clock` gives Unix seconds. Raises OSError if the
+    directory cannot be used.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Ledger:
         self._snapshot_path = directory / "limits.snapshot"
         self._checkpoint_path = directory / "checkpoint"
         for left_over in directory.glob(".*"):
-            left_over.unlink()  # of a replacement that was killed
+            left_over.unlink()  # a replacement that did not finish
         checkpoint = load_checkpoint(self._checkpoint_path, log)
         snapshot = LedgerSnapshot.load(self._snapshot_path, log) or LedgerSnapshot()
         self._stored_head, self._stored_outbox = snapshot.log, checkpoint
@@ -138,7 +137,7 @@ class Ledger:
             clock=clock,
         )
         self._recover(snapshot)
-        #: Of requests that this process has settled.
+        #: Histograms of the requests that this process has settled.
         self.requests = RequestHistograms()
         self._tail = Tail(
             self._segments,
@@ -156,7 +155,7 @@ class Ledger:
         self._envoy = EnvoyAdmin(settings.envoy_admin_socket, log) if settings.envoy_admin_socket else None
         self._snapshot_due = 0.0
         self._failing = False
-        #: Take a reservation, and the end of its request. `flush` writes them down, before Envoy is answered.
+        #: These take a reservation and the end of a request. `flush` writes them down before Envoy is answered.
         self.reserved = self._settlement.reserved
         self.ended = self._settlement.ended
         self.flush = self._journal.flush
@@ -190,8 +189,8 @@ class Ledger:
                 if reservation is not None:
                     self._limits.replay(reservation)
             except (LimitError, ValueError, TypeError, IndexError):
-                self._log.error("an entry of the journal is not readable")
-        # Those of the policy on disk, which is replaced without regard to lines that are not settled yet.
+                self._log.error("an entry of the journal could not be read")
+        # Journal the prices of the policy on disk, which is replaced regardless of lines that are not settled yet.
         for known in self._prices.entries():
             if known not in stored:
                 self._priced(*known)
@@ -209,7 +208,7 @@ class Ledger:
         return self._settlement.reservations
 
     async def run(self) -> None:
-        """Until it is cancelled; then call `close`."""
+        """Follows the log and ships records until it is cancelled; then call `close`."""
         self._look_at_disk()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail")
@@ -219,14 +218,14 @@ class Ledger:
                 tasks.create_task(self._envoy.watch(self._settlement.envoy_started), name="envoy")
 
     async def close(self) -> None:
-        """Stores what is to be stored."""
+        """Stores the snapshot and the checkpoint."""
         await self._store_snapshot()
         await self._store_checkpoint()
         self._tail.close()
         self._journal.close()
 
     def status(self) -> dict[str, str | int | float]:
-        """For `/readyz`."""
+        """Returns the values for `/readyz`."""
         return {
             "disk": self._disk.state.value,
             "disk_free_bytes": self._disk.free,
@@ -237,20 +236,29 @@ class Ledger:
         }
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         prefix = "trunkline_translator_"
         counters = {
             "log_lines_total": ("Lines of the access log settled.", self._tail.lines),
-            "log_skipped_total": ("Parts of the access log that were not readable.", self._tail.skipped),
+            "log_skipped_total": ("Parts of the access log that could not be read.", self._tail.skipped),
             "records_shipped_total": ("Usage records acknowledged.", self._outbox.shipped),
-            "records_refused_total": ("Usage records that the control plane will not take.", self._refused()),
+            "records_refused_total": ("Usage records that the control plane refused.", self._refused()),
             "refused_lost_total": (
-                "Refused, and not kept in a file either.",
+                "Refused usage records that could not be written to a file either.",
                 self._quarantine.lost,
             ),
-            "claims_capped_total": ("Claims of targets beyond what is believed.", self._settlement.capped),
-            "reservations_expired_total": ("Reservations without a line.", self._settlement.expired),
-            "records_dropped_total": ("Expired reservations that there was no room for.", self._outbox.dropped),
+            "claims_capped_total": (
+                "Usage claims of targets that were capped as implausible.",
+                self._settlement.capped,
+            ),
+            "reservations_expired_total": (
+                "Reservations that expired without a line in the log.",
+                self._settlement.expired,
+            ),
+            "records_dropped_total": (
+                "Records of expired reservations dropped because too many waited.",
+                self._outbox.dropped,
+            ),
             "reservations_unknown_total": ("Lines without a known reservation.", self._settlement.unknown),
             "journal_errors_total": ("Reservations that could not be journalled.", self._journal.errors),
         }
@@ -258,10 +266,10 @@ class Ledger:
             yield Sample(prefix + name, "counter", text, value)
         gauges: dict[str, tuple[str, float]] = {
             "reservations": ("Reservations outstanding.", self._settlement.outstanding),
-            "settle_lag_seconds": ("Since the log was read to its end.", self._tail.lag()),
-            "records_pending": ("Usage records held; the log may have more.", self._outbox.pending),
-            "log_unshipped_bytes": ("Of the log, behind the last acknowledged record.", self._unshipped()),
-            "disk_free_bytes": ("Of the ledger's disk.", self._disk.free),
+            "settle_lag_seconds": ("Seconds since the log was read to its end.", self._tail.lag()),
+            "records_pending": ("Usage records in memory; the log may have more.", self._outbox.pending),
+            "log_unshipped_bytes": ("Bytes of the log after the last acknowledged record.", self._unshipped()),
+            "disk_free_bytes": ("Free bytes of the ledger's disk.", self._disk.free),
         }
         for name, (text, number) in gauges.items():
             yield Sample(prefix + name, "gauge", text, number)
@@ -269,7 +277,7 @@ class Ledger:
         yield Sample(prefix + "disk_state", "gauge", "1 for the state of the ledger's disk.", states, "state")
 
     def _unshipped(self) -> int:
-        """Bytes, by the files' sizes; 0 where nothing is there."""
+        """Returns bytes by the files' sizes; 0 if there are no files."""
         done, total = self._outbox.acknowledged, 0
         for number in range(done.file, self._segments.number + 1):
             with suppress(OSError):
@@ -277,7 +285,7 @@ class Ledger:
         return max(0, total - done.offset)
 
     async def _ship(self) -> None:
-        # gRPC takes a tenth of a second to load, which a restarted translator does not have.
+        # Loading gRPC takes a tenth of a second, which a restarting translator cannot spare.
         await asyncio.to_thread(importlib.import_module, "translator.ledger.shipper")
         from translator.ledger.shipper import Shipper, channel  # noqa: PLC0415
 
@@ -289,7 +297,7 @@ class Ledger:
             await shipper.run(opened)
 
     async def _keep(self) -> None:
-        """Once a round: looks at the disk, stores, rotates, deletes."""
+        """Checks the disk, stores, rotates and deletes, once a round."""
         while True:
             await asyncio.sleep(min(_ROUND, self._settings.limits_interval))
             self._look_at_disk()
@@ -315,9 +323,9 @@ class Ledger:
         if (head, self._journal.position) == (self._stored_head, self._stored_journal):
             return
         if self._journal.position.offset >= _JOURNAL_ROTATION:
-            with suppress(OSError):  # it grows a little longer
+            with suppress(OSError):  # it grows until the next snapshot
                 self._journal.rotate()
-        # All of one moment: nothing is awaited until the limits have begun theirs.
+        # Everything must be of one moment: nothing is awaited until the limits have begun their snapshot.
         self.flush()
         journal = self._journal.position
         snapshot = LedgerSnapshot(
@@ -331,12 +339,12 @@ class Ledger:
         with self._limits.snapshot() as parts:
             for part in parts:
                 encoded.append(encode_part(part))
-                await asyncio.sleep(0)  # requests are waiting
+                await asyncio.sleep(0)  # lets requests run
         if await self._tried(durable.save, self._snapshot_path, snapshot.encode(encoded)):
             self._stored_head, self._stored_journal = head, journal
 
     async def _rotate(self) -> None:
-        """Renames the log when it is large, and sees to it that Envoy writes to a new one."""
+        """Renames the log when it is large, and has Envoy open a new one."""
         if self._envoy is None:
             return
         current = self._segments.current
@@ -346,20 +354,22 @@ class Ledger:
             self._segments.rotate()
         except FileNotFoundError:
             if not self._segments.rotated():
-                return  # Envoy has not begun to write
+                return  # Envoy has not written yet
         except OSError as error:
             self._log.error("the access log was not rotated", reason=error.strerror)
             return
-        # Also for a rename of last time, when Envoy did not hear of it.
+        # This also covers a rename in an earlier round that Envoy has not followed.
         await self._envoy.reopen_logs()
 
     def _remove(self) -> None:
-        """Files that everything stored is past. Raises OSError."""
+        """Deletes files that everything stored is past. Raises OSError."""
         self._journal.forget(self._stored_journal)
         self._segments.remove_before(min(self._stored_head.file, self._stored_outbox.file))
 
     async def _tried(self, work: Callable[..., object], *arguments: object) -> bool:
-        """Does it in a thread, for fsync takes its time; whether it succeeded. A failure is told once."""
+        """Runs `work` in a thread because fsync blocks. Returns whether it succeeded; logs only the first of a run
+        of failures.
+        """
         try:
             await asyncio.to_thread(work, *arguments)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Joins the lines of the log with what was reserved, and lets expire what will never have a line."""
+"""Joins the lines of the log with the reservations, and expires reservations that will never have a line."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.records import Bill
 from translator.limits import Reservation, legacy
 
-#: First field of the journal's entries: a reservation, the end of its request, the expiry of one that has no line,
-#: and a price.
+#: The first field of the journal's entries: a reservation, the end of its request, the expiry of a reservation
+#: without a line, and a price.
 RESERVED = "n"
 ENDED = "e"
 EXPIRED = "x"
 PRICED = "p"
 #: A reservation of an earlier version, in micro-USD.
 _RESERVED_MICRO = "r"
-#: Expired reservations that are remembered in case their lines come after all.
+#: Expired reservations that are remembered in case their lines appear later.
 _MOST_LATE = 10_000
 
 
 class SettledLimits(Protocol):
-    """What is needed of the engine."""
+    """The limits, in which requests are settled."""
 
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
-        """What was really used, instead of what was reserved; False if no such reservation is outstanding."""
+        """Replaces the reserved amounts by the used ones. Returns False if no such reservation is outstanding."""
 
     def settle_unknown(self, reservation: Reservation, tokens: int, cost: int) -> None:
-        """Used without a reservation that is known: the journal could not be written, or was lost."""
+        """Counts usage without a known reservation: the journal could not be written, or was lost."""
 
     def expire(self, request_id: str) -> bool:
-        """What was reserved counts as used; False if no such reservation is outstanding."""
+        """Counts the reserved amounts as used. Returns False if no such reservation is outstanding."""
 
     def end(self, request_id: str) -> bool:
-        """Frees the request's places among the concurrent ones; False if it holds none."""
+        """Frees the request's concurrent places. Returns False if it holds none."""
 
 
 class Settlement:
-    """`clock` gives Unix seconds; reservations outstanding are kept in the order in which they were made."""
+    """The outstanding reservations, in the order in which they were made. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Settlement:
         self._gone_before = 0.0
         self.expired = 0
         self.unknown = 0
-        #: Requests whose target claimed more than is believed.
+        #: Requests whose target claimed more than is plausible.
         self.capped = 0
 
     @property
@@ -78,30 +78,30 @@ class Settlement:
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Outstanding, oldest first."""
+        """The outstanding reservations, oldest first."""
         return list(self._outstanding.values())
 
     @property
     def late(self) -> list[str]:
-        """Ids of expired reservations, oldest first."""
+        """The ids of expired reservations, oldest first."""
         return list(self._late)
 
     def restore(self, outstanding: Iterable[Reservation], late: Iterable[str]) -> None:
-        """What was outstanding, and what had expired, at a snapshot."""
+        """Takes the outstanding and the expired reservations of a snapshot."""
         self._outstanding = OrderedDict((each.id, each) for each in outstanding)
         self._late = OrderedDict.fromkeys(late)
 
     def reserved(self, reservation: Reservation) -> None:
-        """It is on disk after the journal's next flush, which comes before Envoy is answered."""
+        """Takes a reservation. The journal's next flush, which comes before Envoy's answer, writes it."""
         self._outstanding[reservation.id] = reservation
         self._journal.gather([RESERVED, *astuple(reservation)])
 
     def ended(self, request_id: str) -> None:
-        """Its places among the concurrent ones are free; on disk after the journal's next flush."""
+        """Takes the end of a request, which frees its concurrent places. The journal's next flush writes it."""
         self._journal.gather([ENDED, request_id])
 
     def replay(self, entry: list[Any]) -> Reservation | None:
-        """Takes in an entry of the journal; gives the reservation, if it is one, for the limits to take back."""
+        """Takes an entry of the journal. Returns its reservation, if it has one, which the limits take back."""
         kind, *values = entry
         if kind == EXPIRED:
             self._expire(values[0])
@@ -123,7 +123,7 @@ class Settlement:
         return known if known is not None else log_context.read(context)
 
     def settle(self, reservation: Reservation, billed: Bill) -> None:
-        """The reservation of a request that ended, as its line in the log has it; once per line."""
+        """Settles a request that ended. `reservation` is the one in its line of the log; called once per line."""
         request_id, used = reservation.id, billed.tokens
         tokens = used.prompt + used.completion
         if used.capped:
@@ -131,17 +131,19 @@ class Settlement:
         if self._outstanding.pop(request_id, None) is not None:
             self._limits.settle(request_id, tokens, billed.cost)
         elif request_id in self._late:
-            del self._late[request_id]  # what was reserved has been counted
+            del self._late[request_id]  # the reserved amounts have been counted
         else:
             self.unknown += 1
             self._limits.settle_unknown(reservation, tokens, billed.cost)
 
     def envoy_started(self, at: float) -> None:
-        """No request from before `at` (Unix seconds) is served any more: see `EnvoyAdmin.watch`."""
+        """Takes the moment (Unix seconds) before which no running request began, see `EnvoyAdmin.watch`."""
         self._gone_before = max(self._gone_before, at)
 
     def log_read(self) -> None:
-        """The log has been read to its end: what has waited for a line for too long expires."""
+        """Expires the reservations that have waited too long for a line, now that the log has been read to its
+        end.
+        """
         until = max(self._clock() - self._expire_after, self._gone_before)
         while self._outstanding:
             oldest = next(iter(self._outstanding.values()))

@@ -1,16 +1,16 @@
 """Authorise → reserve → settle, for all limits at once and in memory.
 
-The rule: a request is let through if and only if, for every limit that applies to it, what was used in the limit's
-window, plus what is reserved in it, plus this request's reservation is at most the limit's amount. So the requests
-that are let through can exceed a limit only by what they use beyond their own reservations; a reservation is the
-estimated prompt plus the largest output that the request allows.
+The rule: a request is let through if and only if, for every limit that applies, the amount used in the limit's
+window plus the amount reserved in it plus this request's reservation is at most the limit's amount. A reservation
+is the estimated prompt plus the largest output that the request allows. So requests exceed a limit only by what
+they use beyond their own reservations.
 
-A soft limit counts like the others and refuses nothing. A limit for each end user or tag is one for every value,
-see `values`.
+A soft limit counts like any other and refuses nothing. A limit for each end user or tag is a separate limit for
+every value, see `values`.
 
-A limit counts what is reserved while it exists: one that is new, or whose window was changed, starts with nothing.
+A limit counts reservations from the moment it exists: a new limit, or one whose window changed, starts at zero.
 
-Nothing here awaits, and there is one thread: what is checked together is reserved together.
+Nothing here awaits, and there is one thread. So a check of several limits and the reservation in them are atomic.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from translator.limits.snapshot import NANO_USD, LimitsSnapshot, Places
 from translator.limits.values import OVERFLOW, Values
 from translator.metrics import Sample
 
-#: The limits that apply to a request, by organisation, key, route (their ids) and model.
+#: Returns the limits that apply to a request, by the ids of organisation, key and route, and the model's name.
 LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
 #: Python 3.11 takes as long to look up a member of an enum as to settle a limit.
 _TOKENS, _CONCURRENCY = Metric.TOKENS, Metric.CONCURRENCY
-#: Counters that are looked at, whether they are still needed, for every new one.
+#: Existing counters that are examined for every new one, to drop those that count nothing any more.
 _EXAMINED = 2
-#: At one request: many are new after a restart.
+#: Most counters examined in one request: many are new after a restart.
 _EXAMINED_AT_MOST = 32
 
 
@@ -49,45 +49,45 @@ class Limiter:
     def __init__(self, limits_of: LimitsOf, alerts: Alerts | None = None) -> None:
         self._limits_of = limits_of
         self.alerts = alerts if alerts is not None else Alerts()
-        #: Some limit has alerts: what is settled is judged.
+        #: Whether some limit has alerts. If so, settled amounts are checked against its shares.
         self._watching = False
         self._counters: dict[str, Counter] = {}
         self._outstanding: dict[str, tuple[Reservation, Places]] = {}
-        #: The counters' ids, in the order in which `_forget_idle` looks at them.
+        #: The counters' ids, in the order in which `_forget_idle` examines them.
         self._examination: deque[str] = deque()
-        #: New counters since `_forget_idle`.
+        #: Counters created since the last `_forget_idle`.
         self._created = 0
         self._values = Values()
         self._snapshot: LimitsSnapshot | None = None
-        #: Called with the ids of a reservation's limits, of which those on concurrency have a place again.
+        #: Called with the ids of a reservation's limits when its concurrent places are free again.
         self.on_freed: Callable[[Sequence[str]], object] | None = None
-        #: Called with a limit of which values are counted together for the first time.
+        #: Called with a limit when it first has too many values, so that the rest are counted together.
         self.on_overflow: Callable[[Limit], object] | None = None
 
     @property
     def outstanding(self) -> int:
-        """Reservations that are neither settled nor expired."""
+        """The number of reservations that are neither settled nor expired."""
         return len(self._outstanding)
 
     @property
     def counters(self) -> int:
-        """Limits of which something is counted, or was lately."""
+        """The number of limits that count something, or did so lately."""
         return len(self._counters)
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         prefix = "trunkline_translator_limit"
-        help_text = "Limits of which something is counted, or was lately; each value of a limit is one."
+        help_text = "Limits that count something, or did so lately; each value of a limit is one."
         yield Sample(f"{prefix}s_counting", "gauge", help_text, self.counters)
-        help_text = "Of those, the ones of an end user or a tag."
+        help_text = "Limits of an end user or a tag that count something, or did so lately."
         yield Sample(f"{prefix}_values", "gauge", help_text, len(self._values))
-        help_text = "Requests counted in a limit that end users or tags share, as there are too many of them."
+        help_text = "Requests counted in a limit that end users or tags share because there are too many of them."
         yield Sample(f"{prefix}_overflows_total", "counter", help_text, self._values.overflows)
-        help_text = "Alerts of limits, by whose the limit is."
+        help_text = "Alerts of limits, by the limit's holder."
         yield Sample(f"{prefix}_alerts_total", "counter", help_text, self.alerts.raised, "holder")
-        help_text = "Alerts that the control plane has not taken yet."
+        help_text = "Alerts that the control plane has not accepted yet."
         yield Sample(f"{prefix}_alerts_pending", "gauge", help_text, len(self.alerts.pending))
-        help_text = "Alerts that there was no room for until the control plane would have taken them."
+        help_text = "Alerts dropped because too many waited for the control plane."
         yield Sample(f"{prefix}_alerts_dropped_total", "counter", help_text, self.alerts.dropped)
 
     def reservation(self, request_id: str) -> Reservation | None:
@@ -96,10 +96,11 @@ class Limiter:
         return entry[0] if entry is not None else None
 
     def applied(self, limits: Sequence[Limit], organisation: str, user: str, tag: str, at: float) -> Applicable:
-        """Returns the limits for a request of an end user with a tag (percent-encoded; empty: it has none), where
-        some hold for each of those. In a route's, users of different organisations are different ones.
+        """Returns the limits that apply to a request, where some hold for every end user or tag separately.
 
-        Of the places of pools, the first that are not all taken; the last where all are.
+        `user` and `tag` are percent-encoded and empty if the request has none. In a route's limits, users of
+        different organisations are different users. Of the places of pools, the first that has one free applies;
+        if all are taken, the last.
         """
         applied = [
             self._of_value(limit, _value(limit, organisation, user, tag), at) if limit.each else limit
@@ -125,7 +126,7 @@ class Limiter:
         return limit
 
     def _makes_room(self, each: Limit, at: float) -> bool:
-        """Drops a counter of a limit's values in which nothing counts any more, if one is found."""
+        """Drops one counter of `each` that counts nothing any more. Returns whether there was one."""
         for name in self._values.oldest(each, _EXAMINED_AT_MOST):
             old = self._counters[name]
             old.advance(at)
@@ -135,10 +136,10 @@ class Limiter:
         return False
 
     def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
-        """Takes one request, its tokens and its cost from all of `limits`, or nothing from any.
+        """Takes one request, its tokens and its cost from all of `limits`, or nothing from any of them.
 
-        `limits` are those of which `reservation` has the ids. A request that holds a reservation already keeps
-        that one. Of several limits that refuse, the one that renews last is named.
+        `limits` are the limits whose ids `reservation` has. A request that already holds a reservation keeps it.
+        If several limits refuse, the one that renews last is returned.
         """
         if reservation.id in self._outstanding:
             return None
@@ -167,12 +168,14 @@ class Limiter:
         return refused
 
     def watch(self, limits: Sequence[Limit], refused: Refused | None) -> None:
-        """Judges limits that have alerts after a `reserve`. From now on, what is settled is judged too."""
+        """Checks limits that have alerts after a `reserve`. From the first call on, settled amounts are checked
+        too.
+        """
         self._watching = True
         for limit in limits:
             if limit.alerts and refused is None:
                 self.alerts.reserved(limit, self._counters[limit.id])
-        # What never fits says nothing of what is used.
+        # A request that can never fit says nothing about what is used.
         if refused is not None and refused.limit.alerts and refused.renews is not None:
             found = self._counters.get(refused.limit.id)
             if found is not None:
@@ -195,20 +198,20 @@ class Limiter:
         return limits
 
     def replay(self, reservation: Reservation) -> None:
-        """Takes back, unchecked, what was reserved before; nothing if it is outstanding already.
+        """Takes back an earlier reservation without checking the limits; does nothing if it is outstanding.
 
         Raises:
-            LimitError: it has the id of a limit that cannot be, and nothing has changed.
+            LimitError: the reservation names a limit with an invalid id; nothing has changed.
         """
         if reservation.id not in self._outstanding:
             places = self._add_at(reservation.limits, reservation.tokens, reservation.cost, reservation.at)
             self._outstanding[reservation.id] = (reservation, places)
 
     def settle(self, request_id: str, tokens: int, cost: int) -> bool:
-        """Replaces the reserved amounts by those that were used, in the windows in which they were reserved, and
-        ends the request's place among the concurrent ones.
+        """Replaces the reserved amounts by the used ones, in the windows in which they were reserved, and frees
+        the request's concurrent places.
 
-        False, and nothing changes, if no such reservation is outstanding.
+        Returns False, and changes nothing, if no such reservation is outstanding.
         """
         entry = self._outstanding.pop(request_id, None)
         if entry is None:
@@ -233,9 +236,9 @@ class Limiter:
         return True
 
     def end(self, request_id: str) -> bool:
-        """Ends the request's places among the concurrent ones; what it reserved otherwise waits for `settle`.
+        """Frees the request's concurrent places; its other amounts stay reserved until `settle`.
 
-        False, and nothing changes, if it holds no such place.
+        Returns False, and changes nothing, if it holds no such place.
         """
         entry = self._outstanding.get(request_id)
         if entry is None:
@@ -257,9 +260,11 @@ class Limiter:
         return True
 
     def settle_unknown(self, reservation: Reservation, tokens: int, cost: int) -> None:
-        """Counts a request whose reservation was lost, in the windows of the moment at which it began, as far as
-        they still count, of the limits there are now. `reservation` is what is known of it, without its limits.
-        The caller sees to it that it is counted once.
+        """Counts a request whose reservation was lost.
+
+        It counts in the current limits, in the windows of the moment at which it began if these still count.
+        `reservation` is what is known of the request, without its limits. The caller ensures that it is counted
+        once.
         """
         limits = self._limits_of(reservation.organisation, reservation.key, reservation.route, reservation.model)
         limits = self._applied_to(reservation, limits)
@@ -269,15 +274,17 @@ class Limiter:
             self._judge_settled(msgspec.structs.replace(reservation, limits=tuple(ids)))
 
     def expire(self, request_id: str) -> bool:
-        """Takes what was reserved for used, and ends the request's place among the concurrent ones.
+        """Counts the reserved amounts as used and frees the request's concurrent places.
 
-        False, and nothing changes, if no such reservation is outstanding.
+        Returns False, and changes nothing, if no such reservation is outstanding.
         """
         entry = self._outstanding.get(request_id)
         return entry is not None and self.settle(request_id, entry[0].tokens, entry[0].cost)
 
     def remaining(self, limits: Sequence[Limit], at: float) -> tuple[Remaining | None, Remaining | None]:
-        """Of the limit on requests and of the one on tokens of which least is left; None where there is none."""
+        """Returns the request limit and the token limit with the least remaining; None if that kind does not
+        apply.
+        """
         known = self._counters
         tightest: list[Remaining | None] = [None, None]
         for limit in limits:
@@ -297,7 +304,7 @@ class Limiter:
         return requests, tokens
 
     def totals(self, at: float) -> Iterator[tuple[str, int]]:
-        """Ids of counters and what is taken; between two of them, whatever is called here may be called."""
+        """Yields the ids of counters with the amounts taken. Other methods may be called between two of them."""
         for name in list(self._counters):
             found = self._counters.get(name)
             if found is not None:
@@ -306,13 +313,14 @@ class Limiter:
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Those outstanding, oldest first."""
+        """The outstanding reservations, oldest first."""
         return [reservation for reservation, _ in self._outstanding.values()]
 
     @contextmanager
     def snapshot(self) -> Iterator[Iterator[dict[str, Any]]]:
-        """Everything at this moment, as JSON values in parts, for `restore`. Between two parts, whatever is called
-        here may be called; there is one snapshot at a time.
+        """Gives the state at this moment, in parts that `restore` accepts, as JSON values.
+
+        Other methods may be called between two parts. There can be only one snapshot at a time.
         """
         alerts = {"alerts": self.alerts.state()} if self._watching else {}
         self._snapshot = LimitsSnapshot(self._counters, self._outstanding.values(), alerts)
@@ -322,10 +330,10 @@ class Limiter:
             self._snapshot = None
 
     def restore(self, parts: Iterable[Mapping[str, Any]]) -> None:
-        """Replaces everything by what `snapshot` gave.
+        """Replaces the state by the parts of a snapshot.
 
         Raises:
-            LimitError: it is nothing of the kind, and nothing has changed.
+            LimitError: the parts are damaged; nothing has changed.
         """
         restored = Limiter(self._limits_of, self.alerts)
         try:
@@ -346,7 +354,7 @@ class Limiter:
         self._values, self._watching = restored._values, restored._watching
 
     def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:
-        """Holds a reservation whose amounts the counters have already, in the buckets of `steps`."""
+        """Adds a reservation whose amounts are already in the counters, in the buckets of `steps`."""
         counters = [self._counters.get(each) or self._new(each) for each in reservation.limits]
         for found in counters:
             if found.metric is Metric.CONCURRENCY:
@@ -373,10 +381,10 @@ class Limiter:
         self._values.discard(name)
 
     def _forget_idle(self, at: float) -> None:
-        """Looks at some old counters for every new one, and drops those that nothing counts in any more: what is
-        held stays bounded by what is in use, without ever looking at all of it.
+        """Examines a few old counters for every new one and drops those that count nothing.
 
-        Not while a new one is made: it may be for a request that is about to count in one of the idle.
+        So memory stays bounded by what is in use, and no request has to examine all counters. This must not run
+        while counters are being created: one of the idle ones may be about to count the same request.
         """
         examined = min(_EXAMINED * self._created, len(self._examination), _EXAMINED_AT_MOST)
         self._created = max(0, self._created - _EXAMINED_AT_MOST // _EXAMINED)
@@ -398,7 +406,7 @@ def _value(each: Limit, organisation: str, user: str, tag: str) -> str:
 
 
 def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:
-    """Of the limits that refuse, the one that renews last; one that never does comes first."""
+    """Returns the refusing limit that renews last; a limit that can never fit the request comes first."""
     refused = []
     for limit, found in zip(limits, counters, strict=True):
         needed = needs[limit.metric]

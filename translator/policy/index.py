@@ -1,4 +1,4 @@
-"""The policy in memory, in the shape in which requests ask for it."""
+"""The policy in memory, indexed for the decision about a request."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ class Organisation:
 
     id: str
     limits: LimitSet = NO_LIMITS
-    #: Models of requests that name none, by the endpoint's path.
+    #: Default models for requests that name none, by the endpoint's path.
     defaults: Mapping[str, str] = field(default_factory=dict)
     weight: int = 1
 
 
-#: A key of high priority gets four times the places of a normal one, and that four times those of a low one: what
-#: is low is slow, and goes on.
+#: A key of high priority gets four times the places of a normal key, which gets four times those of a low key. So
+#: low-priority requests are slow but never starve.
 _WEIGHTS: Mapping[int, int] = {policy.PRIORITY_HIGH: 16, policy.PRIORITY_NORMAL: 4, policy.PRIORITY_LOW: 1}
 
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """What one API key may do, shown by one of its secrets.
+    """What one API key may do, as presented by one of its secrets.
 
-    `expires_at` is Unix seconds, 0 = never; `rotated`: it is the end of a rotation's grace time, not the key's.
-    `max_price` is the nano-USD that one request may cost by its estimate; 0: any amount.
+    `expires_at` is Unix seconds; 0 means never. `rotated` says that this is the end of a rotation's grace time
+    rather than of the key. `max_price` is the nano-USD that one request may cost by its estimate; 0 means any
+    amount.
     """
 
     id: str
@@ -60,14 +61,14 @@ class Key:
     _matches: Callable[[str], object] | None = field(repr=False)
     rotated: bool = False
     max_price: int = 0
-    #: Its share beside the organisation's other keys where requests wait.
+    #: Its share among the organisation's keys when requests wait.
     weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, message: policy.Key) -> Key:
         patterns = tuple(message.models)
-        # Empty would match everything as a pattern; a key without patterns may use nothing.
+        # An empty pattern would match everything, but a key without patterns may use nothing.
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
         matches = None if "*" in patterns else re.compile(joined).match
         limit_set = LimitSet(limits(message.limits, "key", message.id, message.name or message.id))
@@ -84,12 +85,14 @@ class Key:
         )
 
     def former(self, until: int) -> Key:
-        """Returns what its secret before the last rotation may do, which is the same until then."""
+        """Returns what the secret before the last rotation may do: the same, until `until`."""
         ends_first = not self.expires_at or until < self.expires_at
         return replace(self, expires_at=until if ends_first else self.expires_at, rotated=ends_first)
 
     def allows(self, model: str) -> bool:
-        """Asked for models that have a route only, so what is remembered is bounded by their number."""
+        """Returns whether the key may use a model. Only called for models that have a route, which bounds the
+        memory used.
+        """
         if self._matches is None:
             return True
         allowed = self._allowed.get(model)
@@ -103,7 +106,7 @@ _AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`cluster` is what the names of its Envoy clusters begin with; `context` is tokens, 0: not known."""
+    """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown."""
 
     cluster: str
     context: int
@@ -112,16 +115,16 @@ class Target:
     @classmethod
     def of(cls, message: policy.Target) -> Target:
         kind, slash, model = message.id.partition("/")
-        if kind == "nodes":  # as the names of pools are written, see Pool.name of the control plane
+        if kind == "nodes":  # written as the control plane's Pool.name
             model = model.replace("%", "%25").replace("@", "%40")
-        # Frames are latin-1, and the names of clusters are UTF-8.
+        # Frames are latin-1, but cluster names are UTF-8.
         cluster = f"{kind}{slash}{model}".encode().decode("latin-1")
         return cls(cluster, message.context, Ceiling([message]))
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """At most `size` requests wait, each for up to `longest` seconds."""
+    """The queue of a route: at most `size` requests wait, each for at most `longest` seconds."""
 
     longest: float
     size: int
@@ -135,9 +138,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`created_at` is Unix seconds; `shown` the model as it stands in a header, percent-encoded; `reserved_output`
-    the completion tokens that are reserved where a request states no maximum, 0 for the default. `bounded`: the
-    context of one of its targets is known.
+    """A route. `created_at` is Unix seconds. `shown` is the model's name as a header value, percent-encoded.
+
+    `reserved_output` are the completion tokens to reserve if a request states no maximum; 0 means the default.
+    `bounded` says that the context length of at least one target is known.
     """
 
     id: str
@@ -147,20 +151,20 @@ class Route:
     reserved_output: int
     ceiling: Ceiling
     limits: tuple[Limit, ...] = ()
-    #: `pool`, `conversation` or `user`; empty where no request needs a place.
+    #: `pool`, `conversation` or `user`; empty if requests may go anywhere.
     affinity: str = ""
     #: Ids of the keys and organisations that have a variant of their own.
     audiences: frozenset[str] = frozenset()
-    #: How its answers are kept; None: not at all.
+    #: How its answers are cached; None if they are not.
     cache: Rule | None = None
     targets: tuple[Target, ...] = ()
     bounded: bool = False
     queue: Queue | None = None
     prompt_cache: PromptCache | None = None
-    #: Where its requests wait for machines: the places of these, by audience, empty for everybody.
+    #: The places at machines that its requests may take, by audience; the empty audience is everybody.
     places: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
-    #: Its requests have no place, never wait for one, and no answer to them is kept: what most routes are, decided
-    #: once.
+    #: Whether its requests have no affinity, never wait and are never answered from the cache, as for most routes.
+    #: Computed once.
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -187,14 +191,14 @@ class Route:
         )
 
     def places_of(self, key: Key) -> tuple[Limit, ...]:
-        """Places that requests of `key` may take at machines, its own first."""
+        """Returns the places at machines that requests of `key` may take, its own first."""
         if not self.places:
             return ()
         audiences = (key.id, key.organisation_id, "")
         return tuple(limit for audience in audiences for limit in self.places.get(audience, ()))
 
     def variant(self, key: Key) -> str:
-        """Where Envoy finds the route for requests of `key`: the plain id, or `<id>@<audience>`."""
+        """Returns the variant of the route for requests of `key`: the plain id, or `<id>@<audience>`."""
         if self.audiences:
             if key.id in self.audiences:
                 return f"{self.id}@{key.id}"
@@ -228,10 +232,10 @@ def _places(message: policy.Route) -> dict[str, tuple[Limit, ...]]:
 
 
 class Claims(Generic[K, V]):
-    """Who holds a place, where resources with different ids may claim the same one for a moment.
+    """The current holder of each place that resources with different ids may claim for a moment.
 
-    When a route is replaced by another of the same model, the new one may arrive before the old one is removed:
-    the latest claim counts, and its end gives the place back to the one before.
+    Example: when a route is replaced by another one of the same model, the new route may arrive before the old one
+    is removed. The latest claim counts; when it is released, the claim before it counts again.
     """
 
     def __init__(self) -> None:
@@ -262,12 +266,14 @@ _MOST_GRANTS = 50_000
 
 
 def _former(key_id: str) -> str:
-    """By which a key's former secret is claimed: no id has a blank."""
+    """Returns the id by which a key's former secret is claimed. No other id contains a blank."""
     return f"{key_id} former"
 
 
 class PolicyIndex:
-    """Changed between two requests, never during one: there is one thread, and no `await` in a change."""
+    """The policy, which changes between two requests and never during one: there is one thread, and no change
+    awaits.
+    """
 
     def __init__(self) -> None:
         self._organisations: dict[str, Organisation] = {}
@@ -286,7 +292,7 @@ class PolicyIndex:
         return self._ids.get(key_id)
 
     def flow(self, key: Key) -> Flow:
-        """Whose request it is that waits."""
+        """Returns the flow of a waiting request: its organisation and key with their weights."""
         organisation = self._organisations.get(key.organisation_id)
         weight = organisation.weight if organisation is not None else 1
         return Flow(key.organisation_id, weight, key.id, key.weight)
@@ -318,18 +324,20 @@ class PolicyIndex:
         )
 
     def route(self, key: Key, model: str) -> Route | None:
-        """The route that a request of `key` for `model` takes; None also if it may not use it."""
+        """Returns the route for a request of `key` for `model`; None also if the key may not use it."""
         routes = self._routes.holder
         route = routes.get((key.organisation_id, model)) or routes.get(("", model))
         return route if route is not None and key.allows(model) else None
 
     def default_model(self, key: Key, path: str) -> str:
-        """The model of requests of `key` to the endpoint that name none; empty if there is none."""
+        """Returns the model for requests of `key` that name none, by the endpoint's path; empty if there is no
+        default.
+        """
         organisation = self._organisations.get(key.organisation_id)
         return organisation.defaults.get(path, "") if organisation is not None else ""
 
     def routes(self, key: Key) -> list[Route]:
-        """All that `key` may use, by name."""
+        """Returns the routes that `key` may use, sorted by model."""
         mine = ("", key.organisation_id)
         models = {model for organisation, model in self._routes.holder if organisation in mine}
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
