@@ -233,7 +233,10 @@ class Authoriser:
             return self._join(request, key, facts, route, endpoint, lambda forward: forward())
 
     def _forward_in_turn(self, request: Request, key: Key, facts: BodyFacts, grant: Grant) -> Allowed:
-        """Nobody goes before those that wait, but for one that was let through, and whose answer got lost."""
+        """Sends the request to a target unless other requests wait for a place.
+
+        A request that holds a reservation goes first: it was let through before, and Envoy lost the answer.
+        """
         if (
             grant.route.queue is not None
             and self._waiting is not None
@@ -289,7 +292,7 @@ class Authoriser:
         body: bytes,
     ) -> Decision:
         route = grant.route
-        assert route.cache is not None  # noqa: S101 - the caller has looked
+        assert route.cache is not None  # noqa: S101 - the caller has checked
         request_id = _id(request.headers)
         request.headers[b"x-request-id"] = request_id.encode()
 
@@ -337,7 +340,9 @@ class Authoriser:
         return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
 
     def _forward(self, request: Request, key: Key, facts: BodyFacts, grant: Grant, bound: str = "") -> Allowed:
-        """Where the request goes, and what is rewritten in it for its target. `bound` is the only place for it."""
+        """Returns where the request goes and what is rewritten in it. `bound` is the only place that may serve it,
+        if any.
+        """
         route, request_id = grant.route, _id(request.headers)
         allowed = Allowed(
             grant.stream_variant if facts.streams else grant.variant,
@@ -351,7 +356,7 @@ class Authoriser:
             allowed.replaced = request.replaced
         if bound or facts.previous or route.affinity:
             allowed.affinity = bound or self._affinity(key, facts, route)
-        # Last: what is refused for another reason takes nothing from a limit.
+        # Reserve last: a request that is refused for another reason must take nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, grant, allowed)
         return allowed
 

@@ -23,7 +23,7 @@ from translator.policy.index import Key, Route
 TAG = b"x-trunkline-tag"
 #: As in `Reservation.saved`.
 _NOT_CACHED = -1
-#: Bytes of a label, percent-encoded.
+#: Most bytes of a label, percent-encoded.
 _LABEL = 200
 #: Labels that stand unchanged in a header and in Envoy's log. A lone `-` is excluded: in the log it means absent.
 _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
@@ -68,12 +68,12 @@ class Meter:
         answer: Allowed | Answered,
         saved: int = _NOT_CACHED,
     ) -> None:
-        """Adds to the answer the log context, which says what was reserved for whom, headers that tell the client
-        how much is left, and whether the end of the request frees anything. `headers` are the request's own.
+        """Reserves what the request may use, and adds to `answer` the log context, the headers with the remaining
+        limits, and whether the end of the request frees anything. `headers` are the request's own.
 
-        A request that gets a cached answer, which `saved` so many nano-USD, counts as a request and uses nothing
-        else, because no target reads the prompt. One that holds a reservation keeps it: Envoy asks again where it
-        did not get the first answer.
+        A request that gets a cached answer, which `saved` that many nano-USD, counts as a request and uses nothing
+        else, because no target reads the prompt. A request that already holds a reservation keeps it: Envoy asks
+        again if it lost the first answer.
 
         Raises:
             Refusal: 429, or 400 if no target fits; then nothing is reserved.
@@ -86,7 +86,7 @@ class Meter:
             estimate, units, cost = NO_TOKENS, "", 0
             limits, ids, shown, concurrent, each, watched = grant.applicable_if_cached
         elif grant.guarded or headers.get(MAX_PRICE):
-            answer.unfit, cost = guards.narrowed(facts, key, grant.route, headers.get(MAX_PRICE) or None, at)
+            answer.excluded, cost = guards.narrowed(facts, key, grant.route, headers.get(MAX_PRICE) or None, at)
         if each:
             limits, ids, shown, concurrent, *_ = self._limiter.applied(
                 limits, grant.organisation_id, user, tag, at

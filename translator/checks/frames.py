@@ -217,7 +217,7 @@ class Allowed(msgspec.Struct):
         """Returns the answer to check `number`."""
         lines = (
             *(self.end, self.account, self.copy, self.route, self.key, self.log_context, self.path, self.usage),
-            *(self.model, self.affinity, self.unfit, _lines(self.headers)),
+            *(self.model, self.affinity, self.excluded, _lines(self.headers)),
         )
         beginning = b"" if self.replaced is None else _SIZE_OF_BEGINNING.pack(self.replaced[0]) + self.replaced[1]
         return _answer(number, 200, "\n".join(lines), beginning)

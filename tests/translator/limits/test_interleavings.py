@@ -69,7 +69,7 @@ class Interleavings(RuleBasedStateMachine):
         self.known: dict[str, Known] = {}
         self.snapshot = ""
         self.parts: Iterator[dict[str, Any]] | None = None
-        self.snapshot = ExitStack()
+        self.stack = ExitStack()
         self.journal: list[Reservation | str] = []
         self.ended: list[Known | tuple[str, int, int] | str] = []
 
@@ -78,8 +78,8 @@ class Interleavings(RuleBasedStateMachine):
         """Begins a snapshot, which is of this moment whenever it is completed: what comes later is in the journal
         and in the log.
         """
-        self.snapshot.close()
-        self.parts = self.snapshot.enter_context(self.engine.snapshot())
+        self.stack.close()
+        self.parts = self.stack.enter_context(self.engine.snapshot())
         self.journal, self.ended = [], []
 
     @rule()
@@ -87,10 +87,10 @@ class Interleavings(RuleBasedStateMachine):
         if self.parts is not None:
             self.snapshot = json.dumps(list(self.parts))
             self.parts = None
-            self.snapshot.close()
+            self.stack.close()
 
     def teardown(self) -> None:
-        self.snapshot.close()
+        self.stack.close()
 
     @rule(chosen=st.sets(st.sampled_from(range(len(LIMITS))), min_size=1), tokens=AMOUNTS, cost=AMOUNTS)
     def reserve(self, chosen: set[int], tokens: int, cost: int) -> None:
