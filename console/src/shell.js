@@ -7,6 +7,7 @@ import { link } from "./links.js";
 import { Preferences } from "./preferences.js";
 import { address, place } from "./router.js";
 import { isAdmin, isAtLeast, signOut, user } from "./session.js";
+import { useSettling } from "./settling.js";
 import { Button, IconButton } from "./ui/controls.js";
 import { Failure, Skeleton } from "./ui/feedback.js";
 import { Icon, Logo } from "./ui/icons.js";
@@ -16,6 +17,7 @@ export function Shell() {
   const { path } = place.value;
   const known = user.value ? [...PAGES, ACCOUNT] : PAGES;
   const page = known.find((each) => each.id === (path[0] ?? "start") && isOpen(each));
+  useSettling(false);
   useEffect(() => setOpen(false), [path.join("/")]);
   return html`
     <a class="skip" href="#main" onClick=${skip}>${t("shell.skip")}</a>
@@ -37,7 +39,7 @@ export function Shell() {
           <${Button} kind="quiet" icon="out" onClick=${() => signOut()}>${t("signin.out")}<//>
         </div>
       </nav>
-      <main id="main" tabindex="-1">
+      <main id="main" tabindex="-1" data-view=${location.hash}>
         ${link.value ? html`<${Device} code=${link.value.token} />` : page ? html`<${Loading} key=${page.id} page=${page} />` : html`<${Unknown} />`}
       </main>
     </div>

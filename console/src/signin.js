@@ -4,6 +4,7 @@ import { call } from "./api.js";
 import { rich, t } from "./i18n.js";
 import { link } from "./links.js";
 import { door, ended, signInWithToken, signedInNow } from "./session.js";
+import { useSettling } from "./settling.js";
 import { Preferences } from "./preferences.js";
 import { Button, Form, TextField } from "./ui/controls.js";
 import { Code } from "./ui/code.js";
@@ -13,6 +14,7 @@ import { Page } from "./ui/page.js";
 
 export function SignIn() {
   const [way, setWay] = useState("");
+  useSettling(false);
   const options = door.value?.options ?? {};
   const shown = way || (link.value && link.value.kind !== "device" ? "link" : options.needs_setup || !(options.password || options.oidc?.length) ? "token" : "account");
   const Way = { link: Link, token: Token, account: Account }[shown] ?? Token;

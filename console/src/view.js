@@ -1,6 +1,7 @@
 // What a view shows: the answer of one call, kept while the next one is on its way.
 import { useEffect, useRef, useState } from "./html.js";
 import { call } from "./api.js";
+import { useSettling } from "./settling.js";
 
 /**
  * @template {keyof import("./generated/types.d.ts").Methods} M
@@ -11,20 +12,25 @@ import { call } from "./api.js";
  *   reload: () => Promise<void>}}
  */
 export function useView(method, request = {}, { every = 0 } = {}) {
-  const [state, setState] = useState({ data: null, error: null, busy: true });
   const asked = JSON.stringify(request);
+  const [state, setState] = useState({ data: null, error: null, busy: true, asked: "" });
   const running = useRef(/** @type {AbortController | null} */ (null));
 
-  const reload = async () => {
+  const read = async () => {
     running.current?.abort();
     const controller = (running.current = new AbortController());
-    setState((former) => ({ ...former, busy: true }));
     try {
       const data = await call(method, JSON.parse(asked), { signal: controller.signal });
-      setState({ data, error: null, busy: false });
+      setState({ data, error: null, busy: false, asked });
     } catch (error) {
-      if (error.name !== "AbortError") setState((former) => ({ ...former, error, busy: false }));
+      if (error.name !== "AbortError") setState((former) => ({ ...former, error, busy: false, asked }));
+    } finally {
+      if (running.current === controller) running.current = null;
     }
+  };
+  const reload = () => {
+    setState((former) => ({ ...former, busy: true }));
+    return read();
   };
 
   useEffect(() => {
@@ -34,9 +40,12 @@ export function useView(method, request = {}, { every = 0 } = {}) {
 
   useEffect(() => {
     if (!every) return undefined;
-    const timer = setInterval(() => document.hidden || reload(), every * 1000);
+    // A slow answer is awaited rather than asked for again.
+    const timer = setInterval(() => document.hidden || running.current || read(), every * 1000);
     return () => clearInterval(timer);
   }, [every, method, asked]);
 
-  return { ...state, reload };
+  const busy = state.busy || state.asked !== asked;
+  useSettling(busy);
+  return { data: state.data, error: state.error, busy, reload };
 }

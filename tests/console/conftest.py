@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,15 +85,15 @@ class Window:
         assert [each for each in self.complaints if not any(part in each for part in self.expected)] == []
 
     def open(self, address: str = "") -> Page:
-        """Opens a view, `keys` or `models/gpt-4.1`, and waits for its heading."""
+        """Opens a view, `keys` or `models/gpt-4.1`, and waits until it is complete."""
         self.page.goto(f"{self.gateway.admin_url}/#/{address}")
-        self.page.wait_for_selector("h1")
-        return self.page
+        return self.settled()
 
     def settled(self) -> Page:
-        """Waits until the console is there, after a reload too, and its view has the answer."""
-        self.page.wait_for_selector("h1")
-        self.page.wait_for_selector(".skeleton", state="detached")
+        """Waits until the view of the present address is shown and has its answer; or the sign-in form is shown."""
+        view = json.dumps(self.page.evaluate("location.hash"))
+        complete = ':not([aria-busy="true"])'
+        self.page.wait_for_selector(f"main[data-view={view}]{complete}, main.door{complete}")
         return self.page
 
     def give_token(self, token: str) -> Page:

@@ -1,6 +1,7 @@
 // What tells how things are: badges, notices, empty and failed views, and messages that pass.
 import { html, signal } from "../html.js";
 import { t } from "../i18n.js";
+import { useSettling } from "../settling.js";
 import { Button } from "./controls.js";
 import { Icon } from "./icons.js";
 
@@ -42,11 +43,14 @@ export function Failure({ error, onRetry }) {
 }
 
 /** Takes the place of what is not there yet. */
-export const Skeleton = ({ lines = 4 }) => html`
-  <div class="skeleton" role="status" aria-label=${t("loading")}>
-    ${Array.from({ length: lines }, () => html`<span></span>`)}
-  </div>
-`;
+export function Skeleton({ lines = 4 }) {
+  useSettling(true);
+  return html`
+    <div class="skeleton" role="status" aria-label=${t("loading")}>
+      ${Array.from({ length: lines }, () => html`<span></span>`)}
+    </div>
+  `;
+}
 
 /** Shows a view's content, or why there is none. `children(data)` is called with the answer. */
 export function Loaded({ view, lines = 6, children }) {
