@@ -19,6 +19,7 @@ _USD = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, at: float) -> tuple[str, int]:
     """Returns the `excluded` targets, as in `Allowed`, and what the request may cost at the others (nano-USD); -1
     where it fits everywhere, since that is the ceiling of the whole route. `max_price` is the header `MAX_PRICE`.
+    Where one target is pinned, all others are excluded.
 
     Raises:
         Refusal: 400, because no target is left, or because the header is not an amount.
@@ -36,7 +37,7 @@ def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, 
         if not left:
             raise _too_expensive(min(cost for cost, _ in costs), most, by_header=max_price is not None)
     if len(left) == len(targets):
-        return "", -1
+        return "\t".join(route.elsewhere), -1
     excluded = "\t".join(target.cluster for target in targets if target not in left)
     return excluded, max(target.ceiling.request_cost(facts, route.reserved_output, at) for target in left)
 

@@ -375,6 +375,8 @@ class Key:
     managed_by: str = ""
     max_price: int = 0
     priority: Priority = Priority.NORMAL
+    #: Its requests may name one target of a route.
+    pins_targets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

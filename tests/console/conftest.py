@@ -90,7 +90,7 @@ class Window:
         return self.settled()
 
     def settled(self) -> Page:
-        """Waits until the view of the present address is shown and has its answer; or the sign-in form is shown."""
+        """Waits until the view of the present address is complete, or the sign-in form is."""
         view = json.dumps(self.page.evaluate("location.hash"))
         complete = ':not([aria-busy="true"])'
         self.page.wait_for_selector(f"main[data-view={view}]{complete}, main.door{complete}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import httpx
+
 from tests.console.conftest import Window
 from tests.fakes.provider_process import ProviderProcess
 
@@ -57,7 +59,7 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
     page.get_by_label("Question").fill("How are you?")
     page.keyboard.press("Control+Enter")
     page.get_by_text("Hello from provider a.").nth(1).wait_for()
-    assert page.locator(".column").first.get_by_text("second/gpt-4.1").count() == 1
+    assert page.locator(".column .took").first.get_by_text("second/gpt-4.1").count() == 1
     assert page.locator(".column").first.get_by_text(re.compile(r"^\$0\.0000")).count() == 1
     page.get_by_role("button", name="Copy as code").click()
     page.get_by_role("dialog").wait_for()
@@ -95,3 +97,27 @@ def test_one_request_is_explained(admin: Window) -> None:
         admin.settled()
     page.locator(".way").get_by_text("a/gpt-4.1").wait_for()
     assert "Once more" not in page.content()
+
+
+def test_the_targets_of_a_model_answer_the_same_question_side_by_side(admin: Window) -> None:
+    """The second one has no weight: only a request that names it goes there."""
+    gateway = admin.gateway
+    headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
+    api = f"{gateway.admin_url}/admin/v1"
+    targets = [{"provider": "a", "model": "one"}, {"provider": "a", "model": "two", "weight": 0}]
+    route = {"model": "pair", "targets": targets}
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    page = admin.open("playground")
+    page.get_by_role("button", name="Make a key for a day").click()
+    page.get_by_text("is made, for a day").wait_for()
+    page.get_by_label("Model", exact=True).select_option("pair")
+    page.get_by_role("button", name="Compare the targets of pair").click()
+    page.get_by_label("Question").fill("How are you?")
+    page.get_by_role("button", name="Send").click()
+    for target in ("a/one", "a/two"):
+        column = page.get_by_role("region", name=f"pair, {target}", exact=True)
+        column.get_by_role("link", name="Explain this request").wait_for()
+        assert column.locator(".took").get_by_text(target, exact=True).count() == 1
+    page.get_by_role("button", name="Copy as code").click()
+    assert "pair@a/one" in page.locator("dialog .code pre").inner_text()
+    assert httpx.post(f"{api}/routes:delete", json={"model": "pair"}, headers=headers).status_code == 200

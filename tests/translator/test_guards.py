@@ -136,3 +136,54 @@ class TestMaxPrice:
         tried = edge(target("a/dear", 0, DEAR), target("b/cheap", 0, CHEAP))
         first = tried.ask("id-1", max_price=b"0.001", max_tokens=400)
         assert tried.ask("id-1", max_price=b"0.001", max_tokens=400) == first
+
+
+class TestPinnedTargets:
+    def edge(self, *, pins: bool = True, models: tuple[str, ...] = ("*",)) -> Edge:
+        holder, way = policies.key(models=models), policies.route()
+        holder.pins_targets = pins
+        way.targets.extend([target("a/gpt-4.1", price=CHEAP), target("b/gpt@4.1", price=DEAR)])
+        way.affinity = policy.AFFINITY_CONVERSATION
+        way.cache_ttl_seconds = 60
+        way.queue_longest_ms = 1_000
+        return Edge(policies.store(policies.organisation(), holder, way))
+
+    def test_a_request_goes_to_the_target_that_it_names_alone(self) -> None:
+        tried = self.edge()
+        assert tried.ask(model="gpt-4.1@b/gpt@4.1").excluded == "a/gpt-4.1"
+        assert tried.ask(model="gpt-4.1@a/gpt-4.1").excluded == "b/gpt@4.1"
+        assert not tried.ask(model="gpt-4.1").excluded
+
+    def test_it_reserves_what_that_target_costs_in_the_route_s_own_name(self) -> None:
+        tried = self.edge()
+        cheap = reserved(tried.ask(model="gpt-4.1@a/gpt-4.1", max_tokens=100))
+        dear = reserved(tried.ask(model="gpt-4.1@b/gpt@4.1", max_tokens=100))
+        assert (cheap.model, dear.model) == ("gpt-4.1", "gpt-4.1")
+        assert dear.cost == 10 * cheap.cost
+
+    def test_another_target_never_answers_in_its_place(self) -> None:
+        """No kept answer, no conversation's former target, and no wait for whichever is free first."""
+        tried = self.edge()
+        key = tried.store.key_by_id("key_ci")
+        assert key is not None
+        way, pinned = (tried.store.route(key, model) for model in ("gpt-4.1", "gpt-4.1@b/gpt@4.1"))
+        assert way is not None
+        assert pinned is not None
+        assert all((way.affinity, way.cache, way.queue))
+        assert not any((pinned.affinity, pinned.cache, pinned.queue))
+        assert tried.ask(messages=PROMPT).affinity
+        assert not tried.ask(model="gpt-4.1@b/gpt@4.1", messages=PROMPT).affinity
+
+    @pytest.mark.parametrize(
+        "model", ["gpt-4.1@c/x", "gpt-4.1@", "@a/gpt-4.1", "other@a/gpt-4.1", "g" * 9_000 + "@b"]
+    )
+    def test_a_target_that_the_route_has_not_is_no_model(self, model: str) -> None:
+        with pytest.raises(Refusal) as caught:
+            self.edge().ask(model=model)
+        assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+
+    def test_an_ordinary_key_gains_nothing(self) -> None:
+        for tried in (self.edge(pins=False), self.edge(models=("gpt-3*",))):
+            with pytest.raises(Refusal) as caught:
+                tried.ask(model="gpt-4.1@b/gpt@4.1")
+            assert (caught.value.status, caught.value.code) == (404, "model_not_found")

@@ -24,6 +24,8 @@ from translator.prefix import PromptCache
 from translator.queueing import Flow
 
 _QUEUE_SIZE = 200
+#: Characters of a model with its target: longer than both may be.
+_LONGEST_PINNED = 2_048
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -61,6 +63,8 @@ class Key:
     _matches: Callable[[str], object] | None = field(repr=False)
     rotated: bool = False
     max_price: int = 0
+    #: It may name one target of a route: `<model>@<target id>`.
+    pins_targets: bool = False
     #: Its share among the organisation's keys when requests wait.
     weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
@@ -81,6 +85,7 @@ class Key:
             limit_set,
             matches,
             max_price=message.max_price * money.MICRO,
+            pins_targets=message.pins_targets,
             weight=weight,
         )
 
@@ -106,11 +111,14 @@ _AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown."""
+    """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown. `id` is as in
+    `x-trunkline-target`.
+    """
 
     cluster: str
     context: int
     ceiling: Ceiling
+    id: str = ""
 
     @classmethod
     def of(cls, message: policy.Target) -> Target:
@@ -119,7 +127,7 @@ class Target:
             model = model.replace("%", "%25").replace("@", "%40")
         # Frames are latin-1, but cluster names are UTF-8.
         cluster = f"{kind}{slash}{model}".encode().decode("latin-1")
-        return cls(cluster, message.context, Ceiling([message]))
+        return cls(cluster, message.context, Ceiling([message]), message.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,8 @@ class Route:
     prompt_cache: PromptCache | None = None
     #: The places at machines that its requests may take, by audience; the empty audience is everybody.
     places: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    #: Clusters of the targets that a request with a pinned target must not go to.
+    elsewhere: tuple[str, ...] = ()
     #: Whether its requests have no affinity, never wait and are never answered from the cache, as for most routes.
     #: Computed once.
     plain: bool = field(init=False)
@@ -196,6 +206,24 @@ class Route:
             return ()
         audiences = (key.id, key.organisation_id, "")
         return tuple(limit for audience in audiences for limit in self.places.get(audience, ()))
+
+    def pinned(self, target_id: str) -> Route | None:
+        """Returns this route with one of its targets alone: nothing is kept, waits, or stays with a conversation,
+        because another target must never answer. None if it has no such target.
+        """
+        target = next((each for each in self.targets if each.id == target_id), None)
+        if target is None:
+            return None
+        return replace(
+            self,
+            ceiling=target.ceiling,
+            affinity="",
+            cache=None,
+            queue=None,
+            targets=(target,),
+            bounded=True,
+            elsewhere=tuple(each.cluster for each in self.targets if each is not target),
+        )
 
     def variant(self, key: Key) -> str:
         """Returns the variant of the route for requests of `key`: the plain id, or `<id>@<audience>`."""
@@ -327,7 +355,22 @@ class PolicyIndex:
         """Returns the route for a request of `key` for `model`; None also if the key may not use it."""
         routes = self._routes.holder
         route = routes.get((key.organisation_id, model)) or routes.get(("", model))
+        if route is None and key.pins_targets:
+            return self._pinned(key, model)
         return route if route is not None and key.allows(model) else None
+
+    def _pinned(self, key: Key, model: str) -> Route | None:
+        """Reads `<model>@<target id>`; either part may have an `@` of its own."""
+        at = model.find("@") if len(model) <= _LONGEST_PINNED else -1
+        while at > 0:
+            name, target_id = model[:at], model[at + 1 :]
+            routes = self._routes.holder
+            route = routes.get((key.organisation_id, name)) or routes.get(("", name))
+            pinned = route.pinned(target_id) if route is not None and key.allows(name) else None
+            if pinned is not None:
+                return pinned
+            at = model.find("@", at + 1)
+        return None
 
     def default_model(self, key: Key, path: str) -> str:
         """Returns the model for requests of `key` that name none, by the endpoint's path; empty if there is no

@@ -190,7 +190,11 @@ KEY = Mapping(
     model.Key,
     admin.Key,
     apart=["value"],
-    beside=["owner", "id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"],
+    # A key that pins targets lasts a day: no file describes one.
+    beside=[
+        *("owner", "id", "organisation", "created_at", "revoked_at", "version", "former_until", "managed_by"),
+        "pins_targets",
+    ],
     quiet=["priority"],
     parts={model.Limit: LIMIT},
 )

@@ -67,6 +67,7 @@ Examples:
   trunkline keys create --org acme --name ci --model 'gpt-*' --limit requests/60s=60 --expires 90d
   trunkline keys create --org acme --name ci --expires 2027-01-01
   KEY=$(trunkline keys create --org acme --name ci)
+  trunkline keys create --org acme --name trial --pins-targets --expires 1d
 """
 )
 @click.option("--org", shell_complete=completion.ORGS, required=True, help="The organisation that owns it.")
@@ -76,6 +77,11 @@ Examples:
 @_expiry_option
 @_max_price_option
 @_priority_option
+@click.option(
+    "--pins-targets",
+    is_flag=True,
+    help="Its requests may name one target: model MODEL@TARGET. Needs --expires within a day, and an admin.",
+)
 @click.option("--value", default="", help="For migration: an existing key, as env:NAME or file:PATH.")
 @control_options
 def create(
@@ -88,6 +94,7 @@ def create(
     expires: int | None,
     max_price: int | None,
     priority: str | None,
+    pins_targets: bool,
     value: str,
 ) -> None:
     """Make a key. Its value is printed once, alone on stdout, and stored as a hash."""
@@ -100,6 +107,7 @@ def create(
         expires_at=expires or 0,
         max_price=max_price or 0,
         priority=_priority(priority),
+        pins_targets=pins_targets,
     )
     with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.CreateKey(admin.CreateKeyRequest(key=key, value=secret))

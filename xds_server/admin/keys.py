@@ -11,6 +11,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts.caller import current
+from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Role
 from xds_server.admin import enums, parse, render, values
 from xds_server.admin.calls import Changes, actor_of
@@ -54,6 +55,8 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         message = request.key
+        if message.pins_targets and not current().is_admin:
+            raise ForbiddenError("key.pins_targets: only an installation admin creates a key that chooses targets")
         with checking("key") as problems:
             settings = parse.key_settings(message, problems)
             _to_come(message.expires_at, problems)

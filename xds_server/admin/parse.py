@@ -174,6 +174,7 @@ def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
         expires_at=message.expires_at,
         **values.numbers(message, KEY, problems),
         priority=enums.read(Priority, message, "priority", Priority.NORMAL, problems),
+        pins_targets=message.pins_targets,
     )
 
 

@@ -17,6 +17,7 @@ class KeySettings:
     expires_at: int = 0
     max_price: int = 0
     priority: Priority = Priority.NORMAL
+    pins_targets: bool = False
 
     @classmethod
     def in_force(cls, key: Key) -> KeySettings:

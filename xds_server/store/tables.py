@@ -99,6 +99,7 @@ class KeyRow(SQLModel, table=True):
     managed_by: str
     max_price: int = Field(sa_type=BigInteger)
     priority: str
+    pins_targets: bool
 
 
 class ProviderRow(SQLModel, table=True):

@@ -590,6 +590,7 @@ export interface Key {
   max_price?: string;
   priority?: Priority;
   owner?: string;
+  pins_targets?: boolean;
 }
 
 export interface KeyDocument {

@@ -4,7 +4,7 @@ import { call } from "../api.js";
 import { baseUrl } from "../gateway.js";
 import { t } from "../i18n.js";
 import { address } from "../router.js";
-import { isAtLeast } from "../session.js";
+import { isAdmin, isAtLeast } from "../session.js";
 import { useView } from "../view.js";
 import { Code } from "../ui/code.js";
 import { Button, Field, Form, SelectField, TextField } from "../ui/controls.js";
@@ -14,6 +14,7 @@ import { Card, Page } from "../ui/page.js";
 import { ask, nothing } from "../playground/ask.js";
 import { code } from "../playground/code.js";
 import { Column } from "../playground/column.js";
+import { targetId } from "../routes/targets.js";
 
 const MOST_SIDES = 3;
 const DAY = 86_400;
@@ -39,7 +40,7 @@ function Table({ data }) {
   const models = [...new Set(routes.map((each) => each.route.model))];
   const prices = new Map(
     routes.flatMap(({ route }) =>
-      (route.targets ?? []).map((each) => [each.provider ? `${each.provider}/${each.model}` : `nodes/${each.nodes}`, each.price]),
+      (route.targets ?? []).map((each) => [targetId(each), each.price]),
     ),
   );
   if (!models.length) {
@@ -49,20 +50,29 @@ function Table({ data }) {
       <//>
     `;
   }
-  if (!sides.value.length) sides.value = [{ id: ++last, model: models[0], turns: [] }];
-  const add = () => (sides.value = [...sides.value, { id: ++last, model: models[sides.value.length % models.length], turns: [] }]);
+  const targets = (model) =>
+    isAdmin.value ? [...new Set(routes.filter(({ route }) => route.model === model).flatMap(({ route }) => (route.targets ?? []).map(targetId)))] : [];
+  const side = (model, target = "") => ({ id: ++last, model, target, turns: [] });
+  if (!sides.value.length) sides.value = [side(models[0])];
+  const add = () => (sides.value = [...sides.value, side(models[sides.value.length % models.length])]);
+  const first = sides.value[0].model;
+  const compare = () => (sides.value = targets(first).slice(0, MOST_SIDES).map((each) => side(first, each)));
   return html`
     <${KeyCard} organisations=${data.organisations ?? []} />
     <div class=${`columns after sides-${sides.value.length}`}>
       ${sides.value.map(
         (side) => html`
-          <${Column} key=${side.id} side=${side} models=${models} prices=${prices}
-            onModel=${(model) => change(side.id, () => ({ model, turns: [] }))}
+          <${Column} key=${side.id} side=${side} models=${models} targets=${targets(side.model)} prices=${prices}
+            onModel=${(model) => change(side.id, () => ({ model, target: "", turns: [] }))}
+            onTarget=${(target) => change(side.id, () => ({ target, turns: [] }))}
             onRemove=${sides.value.length > 1 ? () => (sides.value = sides.value.filter((each) => each.id !== side.id)) : undefined} />
         `,
       )}
     </div>
-    ${sides.value.length < MOST_SIDES && html`<div class="after"><${Button} icon="plus" onClick=${add}>${t("playground.compare")}<//></div>`}
+    <div class="row after">
+      ${sides.value.length < MOST_SIDES && html`<${Button} icon="plus" onClick=${add}>${t("playground.compare")}<//>`}
+      ${targets(first).length > 1 && html`<${Button} onClick=${compare}>${t("playground.compare_targets", { model: first })}<//>`}
+    </div>
     <${Composer} base=${baseUrl(data.clients)} />
   `;
 }
@@ -75,7 +85,9 @@ function KeyCard({ organisations }) {
     const name = `playground-${Date.now().toString(36)}`;
     setBusy(true);
     try {
-      const answer = await call("CreateKey", { key: { name, organisation: organisations[0], expires_at: String(until) } });
+      const answer = await call("CreateKey", {
+        key: { name, organisation: organisations[0], expires_at: String(until), ...(isAdmin.value ? { pins_targets: true } : {}) },
+      });
       key.value = answer.value ?? "";
       setError("");
       announce(t("playground.key_made", { name }));
@@ -91,6 +103,7 @@ function KeyCard({ organisations }) {
           onValue=${(next) => (key.value = next.trim())} />
         ${organisations.length > 0 && isAtLeast("ROLE_MEMBER") && html`<${Button} busy=${busy} onClick=${make}>${t("playground.make_key")}<//>`}
       </div>
+      ${isAdmin.value && html`<p class="hint">${t("playground.pins_hint")}</p>`}
       ${error && html`<p class="form-error" role="alert">${error}</p>`}
     <//>
   `;
@@ -105,7 +118,7 @@ function request(side, { prompt, images, system, temperature, most, tools }) {
     .filter((each) => each.answer.text)
     .flatMap((each) => [{ role: "user", content: each.prompt }, { role: "assistant", content: each.answer.text }]);
   return {
-    model: side.model,
+    model: side.target ? `${side.model}@${side.target}` : side.model,
     messages: [...(system ? [{ role: "system", content: system }] : []), ...said, { role: "user", content }],
     ...(temperature ? { temperature: Number(temperature) } : {}),
     ...(most ? { max_tokens: Number(most) } : {}),

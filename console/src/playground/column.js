@@ -8,17 +8,23 @@ import { Badge } from "../ui/feedback.js";
 import { cost } from "./ask.js";
 
 /**
- * @typedef {{id: number, model: string, turns: Turn[]}} Side
+ * @typedef {{id: number, model: string, target: string, turns: Turn[]}} Side `target`: the only one that answers; empty: any
  * @typedef {{prompt: string, images: string[], answer: import("./ask.js").Answer, error: string, running: boolean}} Turn
  */
 
-/** @param {{side: Side, models: string[], prices: Map<string, any>, onModel: (model: string) => void, onRemove?: () => void}} props */
-export const Column = ({ side, models, prices, onModel, onRemove }) => html`
-  <section class="card column" aria-label=${side.model}>
+/**
+ * @param {{side: Side, models: string[], targets: string[], prices: Map<string, any>, onModel: (model: string) => void,
+ *   onTarget: (target: string) => void, onRemove?: () => void}} props
+ */
+export const Column = ({ side, models, targets, prices, onModel, onTarget, onRemove }) => html`
+  <section class="card column" aria-label=${[side.model, side.target].filter(Boolean).join(", ")}>
     <div class="column-head">
       <${SelectField} label=${t("playground.model")} value=${side.model} onValue=${onModel} options=${models.map((each) => [each, each])} />
       ${onRemove && html`<${IconButton} icon="close" label=${t("playground.remove")} onClick=${onRemove} />`}
     </div>
+    ${targets.length > 0 &&
+    html`<${SelectField} label=${t("playground.target")} value=${side.target} onValue=${onTarget}
+      options=${[["", t("playground.any_target")], ...targets.map((each) => [each, each])]} />`}
     <div class="turns">
       ${side.turns.map((turn) => html`<${Exchange} turn=${turn} prices=${prices} />`)}
       ${!side.turns.length && html`<p class="muted">${t("playground.nothing")}</p>`}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,7 @@ async def test_a_member_does_as_they_like_with_their_own_and_nothing_else(gatewa
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, change
     for key, value in (
         ({"limits": limit}, ""), ({"priority": 1}, ""), ({"max_price": 5}, ""), ({}, "a-value-of-my-own-choosing"),
+        ({"pins_targets": True}, ""),
     ):  # fmt: skip
         wanted = pb.Key(organisation="acme", name="second", **key)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -219,6 +221,27 @@ async def test_a_member_does_as_they_like_with_their_own_and_nothing_else(gatewa
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await member.InviteNode(pb.InviteNodeRequest(organisation="acme", owner_key=owner_key))
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, owner_key
+
+
+async def test_only_an_admin_makes_a_key_that_chooses_targets(gateway: Gateway) -> None:
+    found = await town(gateway)
+    wanted = pb.Key(organisation="acme", name="trial", pins_targets=True, expires_at=int(time.time()) + 3_600)
+    for role in ("member", "operator", "owner"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await found.stub(role).CreateKey(pb.CreateKeyRequest(key=wanted))
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, role
+    made = await gateway.admin.CreateKey(pb.CreateKeyRequest(key=wanted))
+    assert made.key.pins_targets
+    longer = pb.UpdateKeyRequest(id=made.key.id, expires_at=int(time.time()) + 2 * 86_400)
+    for stub in (found.stub("owner"), gateway.admin):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.UpdateKey(longer)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for expires_at in (0, longer.expires_at):
+        wanted.name, wanted.expires_at = "another", expires_at
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await gateway.admin.CreateKey(pb.CreateKeyRequest(key=wanted))
+        assert caught.value.details().startswith("key.expires_at: a key with `pins_targets` lasts a day")
 
 
 async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gateway) -> None:

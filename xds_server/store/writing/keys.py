@@ -17,6 +17,9 @@ from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
+#: Seconds that a key may choose targets for.
+_PINS_FOR = 86_400
+
 
 def create(
     transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, value: str = ""
@@ -44,9 +47,11 @@ def create(
         expires_at=settings.expires_at,
         max_price=settings.max_price,
         priority=settings.priority,
+        pins_targets=settings.pins_targets,
         created_at=transaction.now,
         version=transaction.revision,
     )
+    _check_pins(key, transaction.now)
     key = settled(transaction, ObjectType.KEY, label, None, key)
     row = KeyRow(**codec.KEY.encode(key), revoked_at=0)
     transaction.session.add(row)
@@ -100,6 +105,7 @@ def store(transaction: Transaction, label: str, before: Key, after: Key, action:
     after = settled(transaction, ObjectType.KEY, label, before, after)
     if after == before:
         return before
+    _check_pins(after, transaction.now)
     after = replace(after, version=transaction.revision)
     transaction.session.merge(KeyRow(**codec.KEY.encode(after), revoked_at=0))
     secrets_changed = ["value"] if after.hash != before.hash else []
@@ -192,6 +198,14 @@ def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
 def display_name(organisation: str, name: str) -> str:
     """As in audit events and differences."""
     return f"{organisation}/{name}"
+
+
+def _check_pins(key: Key, now: int) -> None:
+    """Raises InvalidFieldError for a key that may choose targets for longer than a day."""
+    if key.pins_targets and not 0 < key.expires_at <= now + _PINS_FOR:
+        raise InvalidFieldError(
+            ["key.expires_at: a key with `pins_targets` lasts a day at most; accepted: a time within 24 hours"]
+        )
 
 
 def _find(transaction: Transaction, organisation_id: str, name: str) -> KeyRow | None:

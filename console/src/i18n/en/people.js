@@ -13,6 +13,7 @@ export default {
   "shell.skip": "Skip to content",
   "shell.menu": "Menu",
   "shell.navigation": "Pages",
+  "shell.help": "Documentation of this page",
   "shell.unknown": "There is no such page",
 
   "nav.group.use": "Use",
@@ -155,6 +156,9 @@ export default {
   "playground.model": "Model",
   "playground.remove": "Remove this model",
   "playground.compare": "Compare another model",
+  "playground.compare_targets": "Compare the targets of {model}",
+  "playground.any_target": "as the route chooses",
+  "playground.pins_hint": "A key that is made here may also ask one target of a model, to compare targets.",
   "playground.nothing": "Ask something below.",
   "playground.image": "Image of the question",
   "playground.reasoning": "Reasoning",

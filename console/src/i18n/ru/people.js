@@ -13,6 +13,7 @@ export default {
   "shell.skip": "К содержанию",
   "shell.menu": "Меню",
   "shell.navigation": "Страницы",
+  "shell.help": "Документация этой страницы",
   "shell.unknown": "Такой страницы нет",
 
   "nav.group.use": "Работа",
@@ -155,6 +156,9 @@ export default {
   "playground.model": "Модель",
   "playground.remove": "Убрать эту модель",
   "playground.compare": "Сравнить с другой моделью",
+  "playground.compare_targets": "Сравнить места модели {model}",
+  "playground.any_target": "по выбору маршрута",
+  "playground.pins_hint": "Ключ, созданный здесь, может обратиться и к одному месту модели, чтобы сравнить места.",
   "playground.nothing": "Задайте вопрос ниже.",
   "playground.image": "Изображение к вопросу",
   "playground.reasoning": "Рассуждение",

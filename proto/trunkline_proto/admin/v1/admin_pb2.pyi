@@ -730,6 +730,7 @@ class Key(_message.Message):
     MAX_PRICE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    PINS_TARGETS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe to show. Output only."""
     organisation: _builtins.str
@@ -752,6 +753,10 @@ class Key(_message.Message):
     """Among the organisation's keys whose requests wait; UNSPECIFIED: normal."""
     owner: _builtins.str
     """The e-mail address of the member whose own it is; empty: the organisation's. In listings and at its creation."""
+    pins_targets: _builtins.bool
+    """Its requests may name one target of a route, by the model `<model>@<target id>`, as the playground does to compare
+    targets. Only admins create such a key; it expires within a day, and keeps this property to its end.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns; empty means `*`."""
@@ -775,10 +780,11 @@ class Key(_message.Message):
         max_price: _builtins.int = ...,
         priority: _policy_pb2.Priority.ValueType = ...,
         owner: _builtins.str = ...,
+        pins_targets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "owner", b"owner", "priority", b"priority", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "former_until", b"former_until", "id", b"id", "limits", b"limits", "managed_by", b"managed_by", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation", b"organisation", "owner", b"owner", "pins_targets", b"pins_targets", "priority", b"priority", "revoked_at", b"revoked_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -627,6 +627,7 @@ class Key(_message.Message):
     FORMER_UNTIL_FIELD_NUMBER: _builtins.int
     MAX_PRICE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    PINS_TARGETS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Public id, safe in logs and reports."""
     organisation_id: _builtins.str
@@ -645,6 +646,8 @@ class Key(_message.Message):
     """Micro-USD that one request may cost by its estimate; 0: any amount."""
     priority: Global___Priority.ValueType
     """UNSPECIFIED: normal."""
+    pins_targets: _builtins.bool
+    """It may name one target of a route: model `<model>@<target id>`."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Shell-style patterns of the models it may use; `*` allows every model."""
@@ -665,10 +668,11 @@ class Key(_message.Message):
         former_until: _builtins.int = ...,
         max_price: _builtins.int = ...,
         priority: Global___Priority.ValueType = ...,
+        pins_targets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation_id", b"organisation_id", "priority", b"priority"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "former_hash", b"former_hash", "former_until", b"former_until", "hash", b"hash", "id", b"id", "limits", b"limits", "max_price", b"max_price", "models", b"models", "name", b"name", "organisation_id", b"organisation_id", "pins_targets", b"pins_targets", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
