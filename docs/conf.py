@@ -18,6 +18,8 @@ html_title = "Trunkline"
 html_logo = "../console/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
+# A summary would be made of a page's HTML, which the console's policy forbids.
+html_show_search_summary = False
 # Read from a disk, without the internet.
 html_theme_options: dict[str, Any] = {"source_repository": "", "top_of_page_buttons": []}
 

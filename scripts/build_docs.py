@@ -1,26 +1,67 @@
 """Makes the documentation's site of docs/*.md, with a Sphinx of its own: `make docs`.
 
-A page that is in no table of contents, or a link to a page or section that there is not, is an error.
+A page that is in no table of contents, or a link to a page or section that there is not, is an error. The gateway
+serves the site under the policy of the console: nothing in it is inline, and no script makes HTML of text.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 from scripts.locked_environment import ROOT, python_of, run
 
 DOCS = ROOT / "docs"
 SITE = ROOT / "build" / "site"
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_INLINE_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+_STYLE_ATTRIBUTE = re.compile(r'(<[^>]*?) style="[^"]*"')
+#: What Sphinx's search makes of text, and what it is to make: titles and descriptions are text.
+_SEARCH = {
+    "linkEl.innerHTML = _escapeHTML(title);": "linkEl.textContent = title;",
+    'listItem.appendChild(document.createElement("span")).innerHTML =\n      ` (${_escapeHTML(descr)})`;': (
+        'listItem.appendChild(document.createElement("span")).textContent = ` (${descr})`;'
+    ),
+}
 
 
 def build(site: Path = SITE) -> Path:
     """Returns the directory whose index.html it is. Raises RuntimeError with what Sphinx says is wrong."""
     python = python_of(DOCS / "site.lock")
-    run([python, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-d", ROOT / "build" / "doctrees", DOCS, site])
+    with tempfile.TemporaryDirectory() as doctrees:  # two builds may run at once
+        run([python, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-d", doctrees, DOCS, site])
     for of_sphinx in (".buildinfo", "objects.inv"):
         (site / of_sphinx).unlink(missing_ok=True)
+    for page in site.glob("*.html"):
+        page.write_text(_without_inline(page.read_text(encoding="utf-8"), site), encoding="utf-8")
+    search = site / "_static" / "searchtools.js"
+    search.write_text(_without_markup(search.read_text(encoding="utf-8")), encoding="utf-8")
     return site
+
+
+def _without_inline(page: str, site: Path) -> str:
+    """Moves what is inline to files of its own, and drops style attributes."""
+
+    def kept(content: str, suffix: str) -> str:
+        name = f"_static/inline-{hashlib.sha256(content.encode()).hexdigest()[:8]}{suffix}"
+        (site / name).write_text(content, encoding="utf-8")
+        return name
+
+    page = _INLINE_SCRIPT.sub(lambda found: f'<script src="{kept(found[1], ".js")}"></script>', page)
+    page = _INLINE_STYLE.sub(lambda found: f'<link rel="stylesheet" href="{kept(found[1], ".css")}">', page)
+    return _STYLE_ATTRIBUTE.sub(r"\1", page)
+
+
+def _without_markup(script: str) -> str:
+    """Raises RuntimeError where the search is no longer as it is known here."""
+    for markup, text in _SEARCH.items():
+        if markup not in script:
+            raise RuntimeError(f"Sphinx's searchtools.js has changed: it no longer has {markup!r}")
+        script = script.replace(markup, text)
+    return script
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from xds_server.console import documentation
 from xds_server.console.files import File, Files, directory, load, reference
 
 #: The page takes scripts, styles and data from its own origin alone, runs no text as code, makes no element of
@@ -24,7 +26,8 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-_HEADERS = {
+#: Of everything that browsers get as a page, a script or a style.
+HEADERS = {
     "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -41,16 +44,33 @@ class Console:
 
     def __init__(self) -> None:
         self._files: asyncio.Task[Files] | None = None
+        self._documentation: asyncio.Task[Mapping[str, File]] | None = None
         self._reference: File | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.Response | None:
         """Returns None for what is no GET or HEAD of one of the files. A query changes nothing."""
         path = request.raw_path.partition("?")[0]
-        if request.method not in {"GET", "HEAD"} or not (path == "/" or path.startswith("/console/")):
+        if request.method not in {"GET", "HEAD"}:
+            return None
+        if path == documentation.PREFIX.rstrip("/"):
+            return web.Response(status=308, headers={**HEADERS, "location": documentation.PREFIX})
+        if path.startswith(documentation.PREFIX):
+            return await self._page(path, request)
+        if not (path == "/" or path.startswith("/console/")):
             return None
         if self._files is None:
             self._files = asyncio.create_task(asyncio.to_thread(load, directory()))
         file = (await asyncio.shield(self._files)).by_path.get(path)
+        return None if file is None else _answer(file, request)
+
+    async def _page(self, path: str, request: web.BaseRequest) -> web.Response | None:
+        """Of the documentation; how it is made where a checkout has none."""
+        if self._documentation is None:
+            root = await asyncio.to_thread(documentation.directory)
+            if root is None:
+                return _answer(documentation.missing(), request, status=404)
+            self._documentation = asyncio.create_task(asyncio.to_thread(documentation.load, root))
+        file = (await asyncio.shield(self._documentation)).get(path)
         return None if file is None else _answer(file, request)
 
     async def reference(self, request: web.BaseRequest) -> web.Response:
@@ -60,16 +80,16 @@ class Console:
         return _answer(self._reference, request)
 
 
-def _answer(file: File, request: web.BaseRequest) -> web.Response:
+def _answer(file: File, request: web.BaseRequest, *, status: int = 200) -> web.Response:
     compressed = _takes_gzip(request.headers.get("accept-encoding", ""))
     etag = file.etag(compressed=compressed)
-    headers = {**_HEADERS, "etag": etag, "cache-control": file.cache_control}
-    if _is_known(etag, request.headers.get("if-none-match", "")):
+    headers = {**HEADERS, "etag": etag, "cache-control": file.cache_control}
+    if status == 200 and _is_known(etag, request.headers.get("if-none-match", "")):
         return web.Response(status=304, headers=headers)
     headers["content-type"] = file.content_type
     if compressed:
         headers["content-encoding"] = "gzip"
-    return web.Response(body=file.compressed if compressed else file.content, headers=headers)
+    return web.Response(body=file.compressed if compressed else file.content, status=status, headers=headers)
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -19,6 +19,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
     ".txt": "text/plain; charset=utf-8",
 }
 _REFERENCE = Path(__file__).parents[1] / "rest" / "openapi.json"
@@ -74,16 +75,17 @@ def load(root: Path) -> Files:
     version = digest.hexdigest()[:_DIGITS]
     page = contents.pop(_PAGE).replace(_PLACE, f"/console/{version}".encode())
     lasting = f"public, max-age={_ONE_YEAR}, immutable"
-    served = {f"/console/{version}/{name}": _file(name, each, lasting) for name, each in contents.items()}
-    return Files({"/": _file(_PAGE, page, "no-cache"), **served}, version)
+    served = {f"/console/{version}/{name}": file(name, each, lasting) for name, each in contents.items()}
+    return Files({"/": file(_PAGE, page, "no-cache"), **served}, version)
 
 
 def reference() -> File:
     """Returns the OpenAPI document of the Admin API."""
-    return _file(_REFERENCE.name, _REFERENCE.read_bytes(), "no-cache")
+    return file(_REFERENCE.name, _REFERENCE.read_bytes(), "no-cache")
 
 
-def _file(name: str, content: bytes, cache_control: str) -> File:
+def file(name: str, content: bytes, cache_control: str) -> File:
+    """Returns a file as it is served; its type is by the end of its name."""
     return File(
         content=content,
         compressed=gzip.compress(content, 9, mtime=0),

@@ -1,6 +1,10 @@
 // A page's frame: its heading takes the focus when the reader comes, so that it is read first.
 import { html, useEffect, useRef } from "../html.js";
+import { help } from "../help.js";
 import { t } from "../i18n.js";
+import { place } from "../router.js";
+import { signedIn } from "../session.js";
+import { Icon } from "./icons.js";
 
 /** Whether a page was shown before: the first one leaves the focus where the browser has it. */
 let moved = false;
@@ -22,10 +26,22 @@ export function Page({ title, lead, actions, children }) {
         <h1 ref=${heading} tabindex="-1">${title}</h1>
         ${lead && html`<p class="lead">${lead}</p>`}
       </div>
-      ${actions && html`<div class="page-actions">${actions}</div>`}
+      <div class="page-actions">
+        ${actions}
+        ${signedIn.value && html`<${Help} />`}
+      </div>
     </header>
     ${children}
   `;
+}
+
+/** A link to what the documentation says of this page. */
+function Help() {
+  const where = help(place.value.path[0] ?? "start");
+  return (
+    where &&
+    html`<a class="button quiet icon-only" href=${where} target="_blank" rel="noopener" aria-label=${t("shell.help")} title=${t("shell.help")}><${Icon} name="help" /></a>`
+  );
 }
 
 /** @param {{title?: any, actions?: any, children?: any, class?: string}} props */

@@ -14,7 +14,7 @@ from xds_server.console.files import directory, load
 __all__ = ["rest"]
 
 
-async def _get(rest: Rest, path: str, method: str = "GET", **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+async def get(rest: Rest, path: str, method: str = "GET", **headers: str) -> tuple[int, Mapping[str, str], bytes]:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     asked = rest.session.request(
         method, f"http://rest{path}", headers=names, skip_auto_headers=["accept-encoding"], auto_decompress=False
@@ -24,31 +24,31 @@ async def _get(rest: Rest, path: str, method: str = "GET", **headers: str) -> tu
 
 
 async def _script(rest: Rest) -> str:
-    _, _, page = await _get(rest, "/")
+    _, _, page = await get(rest, "/")
     found = re.search(rb'src="(/console/[0-9a-f]{16}/src/main.js)"', page)
     assert found is not None
     return found[1].decode()
 
 
 async def test_the_page_is_asked_for_anew_and_its_files_are_kept(rest: Rest) -> None:
-    status, headers, page = await _get(rest, "/")
+    status, headers, page = await get(rest, "/")
     assert (status, headers["content-type"], headers["cache-control"]) == (
         200,
         "text/html; charset=utf-8",
         "no-cache",
     )
     assert b"{{" not in page
-    status, headers, _ = await _get(rest, await _script(rest))
+    status, headers, _ = await get(rest, await _script(rest))
     assert (status, headers["content-type"]) == (200, "text/javascript; charset=utf-8")
     assert headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
 async def test_every_file_that_the_page_names_is_served(rest: Rest) -> None:
-    _, _, page = await _get(rest, "/")
+    _, _, page = await get(rest, "/")
     named = re.findall(r'(?:src|href)="([^"]+)"', page.decode())
     assert len(named) > 5
     for path in named:
-        assert (await _get(rest, path))[0] == 200, path
+        assert (await get(rest, path))[0] == 200, path
 
 
 @pytest.mark.parametrize(
@@ -63,36 +63,36 @@ async def test_every_file_that_the_page_names_is_served(rest: Rest) -> None:
     ],
 )
 async def test_it_is_compressed_for_those_who_take_it(rest: Rest, accepted: str, compressed: bool) -> None:
-    _, _, plain = await _get(rest, "/")
-    _, headers, content = await _get(rest, "/", accept_encoding=accepted)
+    _, _, plain = await get(rest, "/")
+    _, headers, content = await get(rest, "/", accept_encoding=accepted)
     assert headers.get("content-encoding") == ("gzip" if compressed else None)
     assert headers["vary"] == "accept-encoding"
     assert (gzip.decompress(content) if compressed else content) == plain
 
 
 async def test_what_a_browser_has_is_not_sent_again(rest: Rest) -> None:
-    _, headers, _ = await _get(rest, "/", accept_encoding="gzip")
+    _, headers, _ = await get(rest, "/", accept_encoding="gzip")
     etag = headers["etag"]
-    _, plain, _ = await _get(rest, "/")
+    _, plain, _ = await get(rest, "/")
     assert re.fullmatch('"[0-9a-f-]+gzip"', etag)
     assert plain["etag"] != etag
     for given in (etag, f'"other", W/{etag}', "*"):
-        status, headers, content = await _get(rest, "/", accept_encoding="gzip", if_none_match=given)
+        status, headers, content = await get(rest, "/", accept_encoding="gzip", if_none_match=given)
         assert (status, headers["etag"], content) == (304, etag, b"")
         assert "content-security-policy" in headers
-    assert (await _get(rest, "/", if_none_match=etag))[0] == 200
+    assert (await get(rest, "/", if_none_match=etag))[0] == 200
 
 
 async def test_head_tells_the_size_alone(rest: Rest) -> None:
-    _, got, content = await _get(rest, "/")
-    status, headers, none = await _get(rest, "/", "HEAD")
+    _, got, content = await get(rest, "/")
+    status, headers, none = await get(rest, "/", "HEAD")
     assert (status, none, headers["content-length"]) == (200, b"", str(len(content)))
     assert headers["etag"] == got["etag"]
 
 
 async def test_a_page_takes_nothing_from_elsewhere_and_is_shown_nowhere_else(rest: Rest) -> None:
     for path in ("/", await _script(rest)):
-        _, headers, _ = await _get(rest, path)
+        _, headers, _ = await get(rest, path)
         policy = headers["content-security-policy"].split("; ")
         assert "unsafe" not in headers["content-security-policy"]
         assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= set(

@@ -1,0 +1,21 @@
+// The documentation's page about each page of the console; the gateway serves both.
+
+/** By the page's id. */
+const PAGES = {
+  start: "index",
+  playground: "console",
+  models: "routing",
+  providers: "quota",
+  nodes: "nodes",
+  usage: "usage",
+  requests: "requests",
+  health: "operations",
+  keys: "keys",
+  members: "accounts",
+  reference: "rest",
+  audit: "security",
+  account: "accounts",
+};
+
+/** Where the documentation of a page is; empty where there is none. @param {string} id */
+export const help = (id) => (id in PAGES ? `/docs/${PAGES[id]}.html` : "");

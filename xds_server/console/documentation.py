@@ -1,0 +1,39 @@
+"""The documentation's site, as it is in the wheel, or in a checkout after `make docs`: below `/docs/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from xds_server.console.files import File, file
+
+PREFIX = "/docs/"
+_ROOT = Path(__file__).parents[2]
+#: Beside this package in a wheel, in the build directory of a checkout.
+_SITES = (_ROOT / "trunkline" / "_docs", _ROOT / "build" / "site")
+_TYPES = frozenset({".html", ".css", ".js", ".svg", ".png"})
+#: Asked for anew on every visit: another version of the gateway has other pages at the same addresses.
+_CACHE_CONTROL = "no-cache"
+_HOW = """This checkout has no documentation site yet. Make it with `make docs`, then load this page again.
+The same text is in docs/*.md.
+"""
+
+
+def directory() -> Path | None:
+    """Returns where the site is; None in a checkout that has not made it."""
+    return next((each for each in _SITES if (each / "index.html").is_file()), None)
+
+
+def load(root: Path) -> Mapping[str, File]:
+    """Reads and compresses the site, by path. Takes some tenths of a second. Raises OSError."""
+    found = {
+        PREFIX + path.relative_to(root).as_posix(): file(path.name, path.read_bytes(), _CACHE_CONTROL)
+        for path in sorted(root.rglob("*"))
+        if path.suffix in _TYPES and path.is_file()
+    }
+    return {**found, PREFIX: found[f"{PREFIX}index.html"]}
+
+
+def missing() -> File:
+    """Returns what stands in the place of a site that has not been made: how it is made."""
+    return file("missing.txt", _HOW.encode(), _CACHE_CONTROL)
