@@ -15,7 +15,7 @@ exclude_patterns = ["images/*.md"]
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "Trunkline"
-html_logo = "../console/logo.svg"
+html_logo = html_favicon = "../console/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
 # A summary would be made of a page's HTML, which the console's policy forbids.

@@ -10,6 +10,7 @@ import hashlib
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.locked_environment import ROOT, python_of, run
@@ -19,12 +20,16 @@ SITE = ROOT / "build" / "site"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _INLINE_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _STYLE_ATTRIBUTE = re.compile(r'(<[^>]*?) style="[^"]*"')
-#: What Sphinx's search makes of text, and what it is to make: titles and descriptions are text.
-_SEARCH = {
-    "linkEl.innerHTML = _escapeHTML(title);": "linkEl.textContent = title;",
-    'listItem.appendChild(document.createElement("span")).innerHTML =\n      ` (${_escapeHTML(descr)})`;': (
-        'listItem.appendChild(document.createElement("span")).textContent = ` (${descr})`;'
-    ),
+#: Where a script of Sphinx makes HTML of text, and what takes its place: titles and descriptions are text, and no
+#: link is a script.
+_SCRIPTS = {
+    "searchtools.js": {
+        "linkEl.innerHTML = _escapeHTML(title);": "linkEl.textContent = title;",
+        'listItem.appendChild(document.createElement("span")).innerHTML =\n      ` (${_escapeHTML(descr)})`;': (
+            'listItem.appendChild(document.createElement("span")).textContent = ` (${descr})`;'
+        ),
+    },
+    "sphinx_highlight.js": {"if (searchBox === null) return;": "return;"},
 }
 
 
@@ -37,8 +42,9 @@ def build(site: Path = SITE) -> Path:
         (site / of_sphinx).unlink(missing_ok=True)
     for page in site.glob("*.html"):
         page.write_text(_without_inline(page.read_text(encoding="utf-8"), site), encoding="utf-8")
-    search = site / "_static" / "searchtools.js"
-    search.write_text(_without_markup(search.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, replaced in _SCRIPTS.items():
+        script = site / "_static" / name
+        script.write_text(_without_markup(name, script.read_text(encoding="utf-8"), replaced), encoding="utf-8")
     return site
 
 
@@ -55,11 +61,11 @@ def _without_inline(page: str, site: Path) -> str:
     return _STYLE_ATTRIBUTE.sub(r"\1", page)
 
 
-def _without_markup(script: str) -> str:
-    """Raises RuntimeError where the search is no longer as it is known here."""
-    for markup, text in _SEARCH.items():
+def _without_markup(name: str, script: str, replaced: Mapping[str, str]) -> str:
+    """Raises RuntimeError where the script is no longer as it is known here."""
+    for markup, text in replaced.items():
         if markup not in script:
-            raise RuntimeError(f"Sphinx's searchtools.js has changed: it no longer has {markup!r}")
+            raise RuntimeError(f"Sphinx's {name} has changed: it no longer has {markup!r}")
         script = script.replace(markup, text)
     return script
 

@@ -45,3 +45,12 @@ export function rich(key, values) {
 
 /** Whether there is such a text. @param {string} key */
 export const has = (key) => key in texts.value;
+
+/**
+ * Why something is as it is: in the chosen language where the gateway gives a code, else in the words that came.
+ * @param {import("./generated/types.d.ts").ReasonCode | undefined} code @param {string | undefined} text
+ */
+export const reason = (code, text) => (code?.code && has(`reason.${code.code}`) ? t(`reason.${code.code}`, { ...code.values }) : (text ?? ""));
+
+/** A text that may be missing, as of a word of the API that this console does not know. @param {string} key @param {string} otherwise */
+export const word = (key, otherwise) => (has(key) ? t(key) : otherwise);

@@ -8,6 +8,8 @@ import re
 import pytest
 
 from tests.console.tools import CONSOLE
+from xds_server.reasons import TEXTS
+from xds_server.store.records import Action, ObjectType
 
 LANGUAGES = {"en": {"one", "other"}, "ru": {"one", "few", "many", "other"}}
 _ENTRY = re.compile(r'^  "([^"]+)": (.+),$', re.MULTILINE)
@@ -49,12 +51,37 @@ def test_every_text_that_is_asked_for_is_there() -> None:
     known, used = _texts("en").keys(), set()
     sources = [file.read_text() for file in (CONSOLE / "src").rglob("*.js") if "i18n" not in file.parts]
     for source in sources:
-        for key in re.findall(r"""\b(?:t|rich|has)\(\s*"([^"]+)\"""", source):
+        for key in re.findall(r"""\b(?:t|rich|has|word)\(\s*"([^"]+)\"""", source):
             assert key in known, key
             used.add(key)
-        for begin, end in re.findall(r"""\b(?:t|rich|has)\(\s*`([^`$]*)\$\{[^}]*\}([^`]*)`""", source):
+        for begin, end in re.findall(r"""\b(?:t|rich|has|word)\(\s*`([^`$]*)\$\{[^}]*\}([^`]*)`""", source):
             matching = {key for key in known if key.startswith(begin) and ("$" in end or key.endswith(end))}
             assert matching, begin
             used |= matching
         used |= {key for key in known if f'"{key}"' in source}
     assert known - used == set()
+
+
+def test_every_reason_that_the_gateway_gives_has_its_words() -> None:
+    """In English the same ones as on the command line."""
+    said = {key: forms[""] for key, forms in _texts("en").items() if key.startswith("reason.")}
+    expected = {}
+    for code, text in TEXTS.items():
+        parts = text.split("{}")
+        expected[f"reason.{code}"] = "".join(f"{part}{{{n}}}" for n, part in enumerate(parts[:-1])) + parts[-1]
+    assert said == expected
+
+
+def test_every_word_of_the_audit_log_has_its_own() -> None:
+    known = _texts("ru").keys()
+    assert {f"action.{each}" for each in Action} | {f"object.{each}" for each in ObjectType} <= known
+
+
+@pytest.mark.parametrize("name", ["gateway", "people", "reasons", "watching"])
+def test_russian_is_russian(name: str) -> None:
+    """A text with words in it has a Cyrillic one, unless it is a name."""
+    source = (CONSOLE / "src/i18n/ru" / f"{name}.js").read_text()
+    for key, value in _ENTRY.findall(source):
+        words = re.sub(r"\{\w+\}", "", value)
+        is_name = not re.search(r"[a-z]{2} [a-z]{2}", words)
+        assert is_name or re.search(r"[\u0430-\u044f]", words), key

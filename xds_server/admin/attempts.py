@@ -8,20 +8,21 @@ from http import HTTPStatus
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.model import Route, price_in_force
+from xds_server.reasons import Reason
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.usage.records import Row
 
 _LIMITED = HTTPStatus.TOO_MANY_REQUESTS
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
-#: Envoy's response flags that say how a request ended, with what they mean to an operator.
+#: Envoy's response flags that say how a request ended, with the code of what they mean to an operator.
 _FLAGS = {
-    "DC": "the client left",
-    "UT": "the target's time was over",
-    "SI": "the stream was silent for too long",
-    "UC": "the target ended the connection",
-    "UR": "the target reset the stream",
-    "UF": "the target could not be reached",
-    "UH": "no target was healthy",
+    "DC": "attempt.left",
+    "UT": "attempt.timeout",
+    "SI": "attempt.silent",
+    "UC": "attempt.ended",
+    "UR": "attempt.reset",
+    "UF": "attempt.unreachable",
+    "UH": "attempt.unhealthy",
 }
 
 
@@ -30,20 +31,24 @@ def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
     left = row.duration_us
     for target, status, _, index, us in row.failed_attempts:
         left -= us
+        outcome = _why_it_moved_on(status)
         yield pb.RequestAttempt(
             target_id=target,
             credential=_credential(target, index),
             status=status,
-            outcome=_why_it_moved_on(status),
+            outcome=outcome,
             duration_us=us,
+            outcome_code=outcome.coded,
         )
     if row.target_id:
+        outcome = _how_it_ended(row)
         yield pb.RequestAttempt(
             target_id=row.target_id,
             credential=_credential(row.target_id, row.credential_index),
             status=row.status,
-            outcome=_how_it_ended(row),
+            outcome=outcome,
             duration_us=max(0, left),
+            outcome_code=outcome.coded,
         )
 
 
@@ -87,7 +92,8 @@ def _used_elsewhere(row: Row) -> RequestUsage:
 def of_running(running: pb.RunningRequest) -> Iterator[pb.RequestAttempt]:
     """The attempt that is being made."""
     if running.target_id:
-        yield pb.RequestAttempt(target_id=running.target_id, outcome="running")
+        outcome = Reason.of("attempt.running")
+        yield pb.RequestAttempt(target_id=running.target_id, outcome=outcome, outcome_code=outcome.coded)
 
 
 def _credential(target_id: str, index: int) -> int:
@@ -95,24 +101,22 @@ def _credential(target_id: str, index: int) -> int:
     return 0 if target_id.startswith("nodes/") else index + 1
 
 
-def _why_it_moved_on(status: int) -> str:
+def _why_it_moved_on(status: int) -> Reason:
     if not status:
-        return "no answer: not reached, reset, or silent for too long"
+        return Reason.of("attempt.no_answer")
     if status == _LIMITED:
-        return "limited: it takes no more for a while"
+        return Reason.of("attempt.limited")
     if status in _REFUSED:
-        return "refused: the gateway's credential or account"
-    if status < HTTPStatus.BAD_REQUEST:
-        return "no proper answer"
-    return "failed"
+        return Reason.of("attempt.refused")
+    return Reason.of("attempt.improper" if status < HTTPStatus.BAD_REQUEST else "attempt.failed")
 
 
-def _how_it_ended(row: Row) -> str:
+def _how_it_ended(row: Row) -> Reason:
     if row.cancelled:
-        return "cancelled by an operator"
+        return Reason.of("attempt.cancelled")
     if row.expired:
-        return "nobody knows: Envoy ended before it"
+        return Reason.of("attempt.unknown")
     for flag in row.response_flags.split(","):
         if flag in _FLAGS:
-            return _FLAGS[flag]
-    return "answered" if 0 < row.status < HTTPStatus.BAD_REQUEST else "failed"
+            return Reason.of(_FLAGS[flag])
+    return Reason.of("attempt.answered" if 0 < row.status < HTTPStatus.BAD_REQUEST else "attempt.failed")

@@ -10,6 +10,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin_pb
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection
+from xds_server.reasons import Reason
 
 
 class Publisher(Protocol):
@@ -72,7 +73,7 @@ class LiveNode(Protocol):
         ...
 
     @property
-    def state_reason(self) -> str: ...
+    def state_reason(self) -> Reason: ...
 
     @property
     def last_seen(self) -> int:

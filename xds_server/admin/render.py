@@ -25,6 +25,7 @@ from xds_server.model import (
     Target,
     TargetPrice,
 )
+from xds_server.reasons import Reason
 from xds_server.store import managers
 from xds_server.store.records import AuditEvent
 
@@ -56,8 +57,8 @@ _NODE = Encoder(
     Node,
     pb.Node,
     given=[
-        "organisation", "owner_key", "boost_percent", "state", "state_reason", "last_seen", "facts", "offers",
-        "load",
+        "organisation", "owner_key", "boost_percent", "state", "state_reason", "state_reason_code",
+        "last_seen", "facts", "offers", "load",
     ],
     omitted=["organisation_id", "owner_key_id", "boost"],
 )  # fmt: skip
@@ -105,14 +106,16 @@ def key(value: Key, organisation: str, revoked_at: int = 0, *, owner: str = "") 
 
 def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:
     """`organisation` and `owner_key` are names; a node without `live` is `offline`, or `pending`."""
-    state, reason = ("offline", "it has not reported") if value.approved else ("pending", "waits for approval")
+    state, code = ("offline", "node.silent") if value.approved else ("pending", "node.pending")
+    reason = live.state_reason if live else Reason.of(code)
     return _NODE(
         value,
         organisation=organisation,
         owner_key=owner_key,
         boost_percent=value.boost,
         state=live.state if live else state,
-        state_reason=live.state_reason if live else reason,
+        state_reason=reason,
+        state_reason_code=reason.coded,
         last_seen=live.last_seen if live else 0,
         facts=live.facts if live else None,
         offers=live.offers if live else (),

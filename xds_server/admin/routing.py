@@ -84,6 +84,7 @@ def _target(value: TargetExplanation, credentials: Mapping[str, int]) -> pb.Expl
         tier=value.tier,
         share_permille=round(1_000 * value.share),
         reason=value.reason,
+        reason_code=value.reason.coded,
         expected_us=round(scored.time.seconds * _MICRO) if scored.time is not None else 0,
         cost_nano_usd=round(scored.price.usd * _NANO),
         first_byte_us=round(measured.first_us.value),

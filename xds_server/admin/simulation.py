@@ -131,6 +131,7 @@ def _route(of: SimulationResult, coverage: Coverage, owners: Mapping[str, str]) 
         proposed=_all(of.proposed, scale),
         targets=[_target(target_id, of, scale) for target_id in of.measured],
         notes=of.notes,
+        note_codes=[each.coded for each in of.notes],
     )
 
 

@@ -9,6 +9,7 @@ from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.model import Node
 from xds_server.nodes.node_state import NodeState
+from xds_server.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class LiveNode:
     """`state` as in admin.v1.Node; `last_seen` in Unix seconds, 0 if not since the control plane started."""
 
     state: str
-    state_reason: str
+    state_reason: Reason
     last_seen: int
     facts: pb.NodeFacts
     offers: Sequence[pb.Offer]
@@ -27,7 +28,10 @@ def live_node(
     node: Node | None, node_state: NodeState, *, leased: bool, departed: bool, refused: str = ""
 ) -> LiveNode:
     """`leased`: it reports; `departed`: it has not for so long that it is in no pool; `refused`: why not."""
-    state, reason = ("refused", refused) if refused else _state(node, node_state, leased=leased, departed=departed)
+    if refused:
+        state, reason = "refused", Reason.quoted(refused)
+    else:
+        state, reason = _state(node, node_state, leased=leased, departed=departed)
     return LiveNode(
         state,
         reason,
@@ -38,31 +42,30 @@ def live_node(
     )
 
 
-def _state(node: Node | None, node_state: NodeState, *, leased: bool, departed: bool) -> tuple[str, str]:  # noqa: PLR0911
+def _state(node: Node | None, node_state: NodeState, *, leased: bool, departed: bool) -> tuple[str, Reason]:  # noqa: PLR0911
     if node is not None and not node.approved:
-        return "pending", "waits for an operator's approval"
+        return "pending", Reason.of("node.approval")
     if node is not None and node.drained:
-        return _drain(node_state, "an operator", leased=leased, heard=node_state.reports_in_drain > 1)
+        return _drain(node_state, "", leased=leased, heard=node_state.reports_in_drain > 1)
     if node_state.draining:
-        return _drain(node_state, "its owner", leased=leased, heard=True)
+        return _drain(node_state, "_owner", leased=leased, heard=True)
     if departed:
-        return "offline", "no report for a long time"
+        return "offline", Reason.of("node.departed")
     if not leased:
-        return "unhealthy", "its lease ended: no report"
+        return "unhealthy", Reason.of("node.lapsed")
     if node_state.availability == pb.AVAILABILITY_CLOSED:
-        return "closed", node_state.availability_reason
+        return "closed", Reason.quoted(node_state.availability_reason)
     if not any(offer.healthy for offer in node_state.offers.values()):
-        return (
-            "unhealthy",
-            "no local server answers its health check" if node_state.offers else "it offers no model",
-        )
+        return "unhealthy", Reason.of("node.unhealthy" if node_state.offers else "node.nothing")
     if node_state.availability == pb.AVAILABILITY_OWNER_ONLY:
-        return "owner-only", node_state.availability_reason
-    return "online", node_state.availability_reason
+        return "owner-only", Reason.quoted(node_state.availability_reason)
+    return "online", Reason.quoted(node_state.availability_reason)
 
 
-def _drain(node_state: NodeState, who: str, *, leased: bool, heard: bool) -> tuple[str, str]:
-    """`heard`: the load was reported since. A sidecar that its owner drains ends once nothing runs."""
+def _drain(node_state: NodeState, who: str, *, leased: bool, heard: bool) -> tuple[str, Reason]:
+    """`who` ends the reason's code. `heard`: the load was reported since. A sidecar that its owner drains ends
+    once nothing runs.
+    """
     if leased and (node_state.load.in_flight or not heard):
-        return "draining", f"by {who}: {node_state.load.in_flight} running"
-    return "drained", f"by {who}"
+        return "draining", Reason.of(f"node.draining{who}", node_state.load.in_flight)
+    return "drained", Reason.of(f"node.drained{who}")

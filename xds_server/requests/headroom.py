@@ -10,6 +10,7 @@ from trunkline_proto.policy.words import QUOTA_METRICS
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.model import State
+from xds_server.reasons import Reason
 from xds_server.requests.hosts import Host, credentials
 
 #: Where a row comes from.
@@ -28,12 +29,13 @@ class HeadroomReport:
     now: float
 
     def alert(
-        self, kind: admin.RestAlertKind.ValueType, host: Host, reason: str, age_ms: int, left_ms: int
+        self, kind: admin.RestAlertKind.ValueType, host: Host, reason: Reason, age_ms: int, left_ms: int
     ) -> admin.RestAlert:
         return admin.RestAlert(
             kind=kind,
             subject=host.subject,
             reason=reason,
+            reason_code=reason.coded,
             since=round(self.now - age_ms / 1000),
             until=self.until(left_ms),
             translator=self.translator,
@@ -52,6 +54,7 @@ class HeadroomReport:
             source=source,
             rests_until=self.until(rest.left_ms) if rest is not None else 0,
             reason=reason(rest) if rest is not None else "",
+            reason_code=reason(rest).coded if rest is not None else None,
             translator=self.translator,
         )
 
@@ -105,23 +108,18 @@ def is_used_up(rest: pb.Rest) -> bool:
     return rest.cause == _QUOTA
 
 
-def reason(rest: pb.Rest) -> str:
+def reason(rest: pb.Rest) -> Reason:
     """Returns why it rests."""
     if is_refused(rest):
-        return f"the provider refuses the credential ({rest.cause})" + (
-            "" if rest.for_all else ", to one caller so far"
-        )
-    return {
-        _FAILURES: "it failed several times in a row, and others served the same requests",
-        _HEALTH: "health checks find it dead",
-        _QUOTA: "the provider says that its quota is used up",
-    }.get(rest.cause, f"the provider limits it ({rest.cause})")
+        return Reason.of("rest.refused" if rest.for_all else "rest.refused_one", rest.cause)
+    known = {_FAILURES: "rest.failures", _HEALTH: "rest.health", _QUOTA: "rest.quota"}.get(rest.cause)
+    return Reason.of(known) if known else Reason.of("rest.limited", rest.cause)
 
 
-def used_up(counted: pb.CountedQuota) -> str:
+def used_up(counted: pb.CountedQuota) -> Reason:
     """Returns that a configured quota is used up."""
     metric = QUOTA_METRICS.word(counted.metric)
-    return f"its quota of {counted.amount:,} {metric} in {counted.per_seconds} s is used up"
+    return Reason.of("rest.used_up", f"{counted.amount:,}", metric, counted.per_seconds)
 
 
 def _counted(
@@ -132,5 +130,7 @@ def _counted(
     row.per_seconds, row.limit = counted.per_seconds, counted.amount
     row.remaining = max(0, counted.amount - counted.used)
     if counted.wait_ms and rest is None:
-        row.rests_until, row.reason = report.until(counted.wait_ms), used_up(counted)
+        why = used_up(counted)
+        row.rests_until, row.reason = report.until(counted.wait_ms), why
+        row.reason_code.CopyFrom(why.coded)
     return row

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xds_server.model import Route, Strategy
+from xds_server.reasons import Reason
 from xds_server.routing.measured import Measured, Measurements, Mix
 from xds_server.routing.rankings import measured_targets
 from xds_server.routing.slots import RouteTarget, slot_of
@@ -21,7 +22,7 @@ class TargetExplanation:
 
     tier: int
     share: float
-    reason: str
+    reason: Reason
     scored: ScoredTarget
     credentials: Mapping[int, Measured]
 
@@ -55,33 +56,33 @@ def explain(
 
 def _reason(
     route: Route, scored: ScoredTarget, weighted: Sequence[Weighted], best: ScoredTarget, *, is_ranked: bool
-) -> str:
-    if why := _why_hardly_tried(scored):
+) -> Reason:
+    if (why := _why_hardly_tried(scored)) is not None:
         return why
     if route.strategy not in MEASURED:
-        return "as written"
+        return Reason.of("target.written")
     if not is_ranked:
-        return "as written: nothing is measured yet"
+        return Reason.of("target.unmeasured")
     if scored is best:
-        return _BEST[route.strategy]
-    compared = "not measured"
-    if scored.score is not None and best.score is not None and best.score.value:
-        compared = f"{scored.score.value / best.score.value:.2f} times the best"
+        return Reason.of(_BEST[route.strategy])
     is_asked = any(each.weight for each in weighted if each.target is scored.target)
-    return f"asked a little, to be measured: {compared}" if is_asked else f"stands in: {compared}"
+    code = "target.measuring" if is_asked else "target.standing_in"
+    if scored.score is not None and best.score is not None and best.score.value:
+        return Reason.of(code, f"{scored.score.value / best.score.value:.2f}")
+    return Reason.of(f"{code}_first")
 
 
-def _why_hardly_tried(scored: ScoredTarget) -> str:
-    """Empty for a target that is tried as its strategy wants."""
+def _why_hardly_tried(scored: ScoredTarget) -> Reason | None:
+    """Returns None for a target that is tried as its strategy wants."""
     if scored.target.paused:
-        return "paused: it is not tried"
+        return Reason.of("target.paused")
     if scored.measured.is_down:
-        return "down: it only failed lately"
-    return "asked a little, to see whether it serves again" if scored.measured.is_failing else ""
+        return Reason.of("target.down")
+    return Reason.of("target.probed") if scored.measured.is_failing else None
 
 
 _BEST = {
-    Strategy.FASTEST: "the fastest",
-    Strategy.CHEAPEST: "the cheapest",
-    Strategy.BALANCED: "the best of money and time",
+    Strategy.FASTEST: "target.fastest",
+    Strategy.CHEAPEST: "target.cheapest",
+    Strategy.BALANCED: "target.balanced",
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xds_server.model import Route, Target, price_in_force
+from xds_server.reasons import Reason
 from xds_server.routing.measured import Measured
 from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed
 from xds_server.routing.replay import AllRoutes, Replay, Scope
@@ -42,7 +43,7 @@ class SimulationResult:
     now: Mapping[str, TargetOutcome] | None
     proposed: Mapping[str, TargetOutcome]
     measured: Mapping[str, Measured]
-    notes: Sequence[str]
+    notes: Sequence[Reason]
 
 
 class Simulation:
@@ -85,38 +86,35 @@ class Simulation:
             list(self._notes(proposal, replay, own)),
         )
 
-    def _notes(self, proposal: Proposal, replay: Replay, own: Mapping[str, Slot]) -> Iterator[str]:
+    def _notes(self, proposal: Proposal, replay: Replay, own: Mapping[str, Slot]) -> Iterator[Reason]:
         if proposal.current is None:
-            yield "there is no such route now: nothing to compare with"
+            yield Reason.of("note.no_route")
         if not replay.periods:
-            yield "no request that a target answered is recorded of this time: there is nothing to replay"
+            yield Reason.of("note.no_request")
         for target in proposal.proposed.targets:
             yield from self._notes_on(target.id, proposal.proposed, own)
             if price_in_force(target.prices, self._at) is None:
-                yield f"{target.id}: it has no price, so its requests count as free of charge"
+                yield Reason.of("note.no_price", target.id)
             elif any(price.valid_from > self._at for price in target.prices):
-                yield f"{target.id}: its price to come is not part of this"
+                yield Reason.of("note.price_to_come", target.id)
         said = {target.id for target in proposal.proposed.targets if not price_in_force(target.prices, self._at)}
         for target in _targets(proposal.current):
             if price_in_force(target.prices, self._at) is None and target.id not in said:
-                yield f"{target.id}: it has no price in the route there is now, and counts as free of charge there"
+                yield Reason.of("note.no_price_now", target.id)
         if replay.with_images:
-            yield "images cost their default price here: their sizes are not recorded"
+            yield Reason.of("note.images")
 
-    def _notes_on(self, target_id: str, route: Route, own: Mapping[str, Slot]) -> Iterator[str]:
+    def _notes_on(self, target_id: str, route: Route, own: Mapping[str, Slot]) -> Iterator[Reason]:
         slot = own.get(target_id)
         if slot is not None and slot.served:
             if slot.served < _FEW:
-                yield f"{target_id}: it served only {slot.served} of the requests that were read"
+                yield Reason.of("note.few", target_id, slot.served)
         elif (other := self._everywhere.targets.get(target_id)) is not None and other.served:
-            yield f"{target_id}: it was measured with requests of other routes only"
+            yield Reason.of("note.elsewhere", target_id)
         elif route.strategy in MEASURED:
-            yield (
-                f"{target_id}: it has no measurements, so its speed is unknown and the strategy {route.strategy} "
-                "cannot rank it by its speed yet"
-            )
+            yield Reason.of("note.no_speed", target_id, route.strategy)
         else:
-            yield f"{target_id}: it has no measurements, so its requests are left out of the expected times"
+            yield Reason.of("note.no_measurements", target_id)
 
 
 def _targets(route: Route | None) -> tuple[Target, ...]:

@@ -231,6 +231,7 @@ export interface CredentialHeadroom {
   rests_until?: string;
   reason?: string;
   translator?: string;
+  reason_code?: ReasonCode;
 }
 
 export interface CredentialQuota {
@@ -320,6 +321,7 @@ export interface ExplainedTarget {
   attempts?: string;
   down?: boolean;
   credentials?: ExplainedCredential[];
+  reason_code?: ReasonCode;
 }
 
 export interface ExportRequest {
@@ -750,6 +752,7 @@ export interface Node {
   facts?: NodeFacts;
   offers?: Offer[];
   load?: Load;
+  state_reason_code?: ReasonCode;
 }
 
 export interface Organisation {
@@ -866,6 +869,11 @@ export interface Quota {
   amount?: string;
 }
 
+export interface ReasonCode {
+  code?: string;
+  values?: string[];
+}
+
 export interface RedeemResetRequest {
   token?: string;
   password?: string;
@@ -954,6 +962,7 @@ export interface RequestAttempt {
   status?: number;
   outcome?: string;
   duration_us?: string;
+  outcome_code?: ReasonCode;
 }
 
 export interface RequestCost {
@@ -989,6 +998,7 @@ export interface RestAlert {
   since?: string;
   until?: string;
   translator?: string;
+  reason_code?: ReasonCode;
 }
 
 export interface RevokeInvitationRequest {
@@ -1200,6 +1210,7 @@ export interface SimulatedRoute {
   proposed?: SimulatedOutcome;
   targets?: SimulatedTarget[];
   notes?: string[];
+  note_codes?: ReasonCode[];
 }
 
 export interface SimulatedTarget {

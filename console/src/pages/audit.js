@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, moment, num } from "../format.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { place, refine } from "../router.js";
 import { useView } from "../view.js";
 import { Button, SelectField, TextField } from "../ui/controls.js";
@@ -58,8 +58,8 @@ const Event = ({ event }) => html`
   <li>
     <details>
       <summary>
-        <${Badge} tone=${TONES[event.action] ?? "plain"}>${event.action}<//>
-        <span class="what">${event.object_type} <strong>${event.object_name}</strong></span>
+        <${Badge} tone=${TONES[event.action] ?? "plain"}>${word(`action.${event.action}`, event.action)}<//>
+        <span class="what">${word(`object.${event.object_type}`, event.object_type)} <strong>${event.object_name}</strong></span>
         <span class="muted">${event.actor}</span>
         <time class="muted" title=${moment(num(event.at_us) / 1000)}>${ago(num(event.at_us) / 1e6)}</time>
       </summary>

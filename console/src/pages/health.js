@@ -1,7 +1,7 @@
 // Health: who runs what, who refused what, and what an operator has to do about it.
 import { html } from "../html.js";
 import { ago, count, day, moment, num, percent } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { limitText } from "../limits.js";
 import { useView } from "../view.js";
 import { Badge, Empty, Loaded, Notice } from "../ui/feedback.js";
@@ -77,7 +77,7 @@ function ClientState({ client }) {
 function Rests({ rests }) {
   const columns = [
     { id: "what", title: t("health.what"), main: true, cell: (each) => html`${each.subject}<span class="sub">${t(`health.rest.${each.kind}`)}</span>` },
-    { id: "reason", title: t("health.reason"), cell: (each) => html`<span class="broken-words">${each.reason}</span>` },
+    { id: "reason", title: t("health.reason"), cell: (each) => html`<span class="broken-words">${reason(each.reason_code, each.reason)}</span>` },
     { id: "since", title: t("health.since"), cell: (each) => ago(num(each.since)) },
     { id: "until", title: t("health.until"), cell: (each) => (num(each.until) ? ago(num(each.until)) : t("health.unknown")) },
     { id: "where", title: t("health.client"), cell: (each) => each.translator },

@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, bytes, count, duration, nano, num } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { isAtLeast } from "../session.js";
 import { useView } from "../view.js";
 import { Code } from "../ui/code.js";
@@ -70,7 +70,7 @@ function Machines({ data, invite, reload }) {
 const State = ({ node }) => html`
   <span>
     <${Badge} tone=${TONES[node.state] ?? "plain"}>${t(`node.state.${node.state ?? "offline"}`)}<//>
-    ${node.state_reason && html`<span class="sub">${node.state_reason}</span>`}
+    ${node.state_reason && html`<span class="sub">${reason(node.state_reason_code, node.state_reason)}</span>`}
     ${num(node.last_seen) > 0 && node.state !== "online" && html`<span class="sub">${t("node.seen", { when: ago(num(node.last_seen)) })}</span>`}
   </span>
 `;

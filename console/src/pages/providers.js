@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, count, nano, num, percent } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { useView } from "../view.js";
 import { Code } from "../ui/code.js";
 import { Button } from "../ui/controls.js";
@@ -71,7 +71,7 @@ function Headroom({ left, several }) {
   const share = num(left.limit) ? num(left.remaining) / num(left.limit) : null;
   return html`
     ${num(left.rests_until) > 0 &&
-    html`<span class="sub"><${Badge} tone="warn">${t("providers.rests", { when: ago(num(left.rests_until)) })}<//> ${[whose, left.reason].filter(Boolean).join(": ")}</span>`}
+    html`<span class="sub"><${Badge} tone="warn">${t("providers.rests", { when: ago(num(left.rests_until)) })}<//> ${[whose, reason(left.reason_code, left.reason)].filter(Boolean).join(": ")}</span>`}
     ${share !== null &&
     html`
       <span class=${`meter ${share < 0.05 ? "bad" : share < 0.2 ? "warn" : ""}`}><span style=${{ width: `${100 * share}%` }}></span></span>

@@ -1,7 +1,7 @@
 // One request: every attempt, why it moved on, what it cost, and what the other targets would have cost.
 import { html } from "../html.js";
 import { count, duration, moment, nano, num } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { address } from "../router.js";
 import { useView } from "../view.js";
 import { Button } from "../ui/controls.js";
@@ -66,7 +66,7 @@ function Attempt({ attempt, last, ended }) {
         ${num(attempt.credential) > 0 && html`<${Badge}>${t("requests.credential", { n: attempt.credential })}<//>`}
         ${num(attempt.duration_us) > 0 && html`<span class="muted">${duration(num(attempt.duration_us) / 1000)}</span>`}
       </div>
-      <p class="muted">${attempt.outcome}</p>
+      <p class="muted">${reason(attempt.outcome_code, attempt.outcome)}</p>
     </li>
   `;
 }

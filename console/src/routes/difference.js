@@ -1,6 +1,6 @@
 // What would change, field by field.
 import { html } from "../html.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { Notice } from "../ui/feedback.js";
 
 /** @param {{changes: import("../generated/types.d.ts").Change[]}} props */
@@ -8,7 +8,7 @@ export const Difference = ({ changes }) =>
   changes.length
     ? html`${changes.map(
         (change) => html`
-          <h3>${t(`change.${change.kind ?? "KIND_UPDATE"}`, { what: `${change.object_type} ${change.object_name}` })}</h3>
+          <h3>${t(`change.${change.kind ?? "KIND_UPDATE"}`, { what: `${word(`object.${change.object_type}`, change.object_type ?? "")} ${change.object_name}` })}</h3>
           <${Fields} fields=${change.fields ?? []} />
         `,
       )}`

@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { count, duration, nano, num, percent } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { Button } from "../ui/controls.js";
 import { Failure } from "../ui/feedback.js";
 import { Table } from "../ui/table.js";
@@ -54,6 +54,6 @@ function Outcomes({ found }) {
   return html`
     <p class="muted">${t("simulation.requests", { requests: count(found.requests) })}</p>
     <${Table} label=${t("simulation.title")} columns=${columns} rows=${[...figures, ...shares]} rowKey=${(row) => row[0]} />
-    ${(found.notes ?? []).map((each) => html`<p class="hint">${each}</p>`)}
+    ${(found.notes ?? []).map((each, index) => html`<p class="hint">${reason(found.note_codes?.[index], each)}</p>`)}
   `;
 }

@@ -1,7 +1,7 @@
 // Where a route's requests go: shares, tiers, and how each target does.
 import { html } from "../html.js";
 import { count, duration, nano, num, percent } from "../format.js";
-import { t } from "../i18n.js";
+import { reason, t } from "../i18n.js";
 import { Badge } from "../ui/feedback.js";
 
 /** As `ExplainedTarget.target_id` names it. @param {import("../generated/types.d.ts").RouteTarget} target */
@@ -61,11 +61,11 @@ function Target({ target, written, rests }) {
     <div class=${`target ${target.down ? "down" : ""} ${written?.paused ? "paused" : ""}`}>
       <div class="row"><strong class="broken-words">${target.target_id}</strong><${Condition} target=${target} written=${written} /></div>
       <div class="meter" role="img" aria-label=${t("route.share", { share: percent(share) })}><span style=${{ width: `${100 * share}%` }}></span></div>
-      <p class="sub">${t("route.share", { share: percent(share) })}${target.reason && ` · ${target.reason}`}</p>
+      <p class="sub">${t("route.share", { share: percent(share) })}${target.reason && ` · ${reason(target.reason_code, target.reason)}`}</p>
       <dl class="took">
         ${figures.filter(([, value]) => value).map(([id, value]) => html`<div><dt>${t(`target.${id}`)}</dt><dd>${value}</dd></div>`)}
       </dl>
-      ${rests.map((each) => html`<p class="sub"><${Badge} tone="warn">${t("target.rests")}<//> ${each.reason}</p>`)}
+      ${rests.map((each) => html`<p class="sub"><${Badge} tone="warn">${t("target.rests")}<//> ${reason(each.reason_code, each.reason)}</p>`)}
       ${(target.credentials ?? []).length > 1 && html`<${Credentials} credentials=${target.credentials} />`}
     </div>
   `;

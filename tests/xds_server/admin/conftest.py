@@ -16,6 +16,7 @@ from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection, TypeStatus
 from xds_server.ledger.reader import LedgerReader
+from xds_server.reasons import Reason
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
 
@@ -56,7 +57,7 @@ class Live:
     """What a node reports."""
 
     state: str = "online"
-    state_reason: str = "all is well"
+    state_reason: Reason = field(default_factory=lambda: Reason.quoted("all is well"))
     last_seen: int = 1_700_000_000
     facts: node_pb.NodeFacts = field(default_factory=lambda: node_pb.NodeFacts(sidecar_version="1.2.3"))
     offers: Sequence[node_pb.Offer] = (node_pb.Offer(model="llama3", healthy=True),)

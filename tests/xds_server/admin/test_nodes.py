@@ -59,7 +59,7 @@ async def test_an_invitation_admits_a_node(admin: Admin) -> None:
     assert node == pb.Node(
         id=joined.id, name="rig", organisation="acme", owner_key="ci", visibility=pb.VISIBILITY_PRIVATE,
         approved=False, drained=False, boost_percent=100, created_at=joined.created_at, version=joined.version,
-        state="pending", state_reason="waits for approval",
+        state="pending", state_reason="waits for approval", state_reason_code=pb.ReasonCode(code="node.pending"),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from tests.envoy.native import Driver
 from xds_server.admin.apply import apply
+from xds_server.reasons import TEXTS
 from xds_server.requests.attending import Translators
 from xds_server.requests.hosts import Host, hosts
 from xds_server.requests.resting import RestingTargets
@@ -108,11 +109,10 @@ async def test_alerts_say_what_rests_why_and_since_when(
     gateway.standing.rests.add(
         host=gateway.numbers["p/x", 2], cause=cause, for_all=True, age_ms=5_000, left_ms=25_000
     )
-    assert await gateway.resting.alerts() == [
-        admin.RestAlert(
-            kind=kind, subject="p/x#2", reason=reason, since=int(NOW) - 5, until=int(NOW) + 25, translator="edge"
-        )
-    ]
+    (alert,) = await gateway.resting.alerts()
+    assert (alert.kind, alert.subject, alert.reason, alert.translator) == (kind, "p/x#2", reason, "edge")
+    assert (alert.since, alert.until) == (int(NOW) - 5, int(NOW) + 25)
+    assert TEXTS[alert.reason_code.code].format(*alert.reason_code.values) == reason
 
 
 async def test_what_only_one_caller_met_is_an_alert_where_a_credential_is_refused(gateway: Gateway) -> None:

@@ -15,6 +15,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
+from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
 from trunkline_proto.admin.v1 import routing_pb2 as _routing_pb2
 from trunkline_proto.admin.v1.accounts_pb2 import AcceptInvitationRequest as AcceptInvitationRequest
 from trunkline_proto.admin.v1.accounts_pb2 import Accounts as Accounts
@@ -106,6 +107,7 @@ from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_TARGET_RESTS as R
 from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_UNSPECIFIED as REST_ALERT_KIND_UNSPECIFIED
 from trunkline_proto.admin.v1.quota_pb2 import RestAlert as RestAlert
 from trunkline_proto.admin.v1.quota_pb2 import RestAlertKind as RestAlertKind
+from trunkline_proto.admin.v1.reasons_pb2 import ReasonCode as ReasonCode
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest
@@ -2962,6 +2964,7 @@ class Node(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     OFFERS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    STATE_REASON_CODE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """Unique within the organisation."""
@@ -2989,6 +2992,8 @@ class Node(_message.Message):
     def offers(self) -> _containers.RepeatedCompositeFieldContainer[_registry_pb2.Offer]: ...
     @_builtins.property
     def load(self) -> _registry_pb2.Load: ...
+    @_builtins.property
+    def state_reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -3008,10 +3013,11 @@ class Node(_message.Message):
         facts: _registry_pb2.NodeFacts | None = ...,
         offers: _abc.Iterable[_registry_pb2.Offer] | None = ...,
         load: _registry_pb2.Load | None = ...,
+        state_reason_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "load", b"load"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "load", b"load", "state_reason_code", b"state_reason_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "boost_percent", b"boost_percent", "created_at", b"created_at", "drained", b"drained", "facts", b"facts", "id", b"id", "last_seen", b"last_seen", "load", b"load", "name", b"name", "offers", b"offers", "organisation", b"organisation", "owner_key", b"owner_key", "state", b"state", "state_reason", b"state_reason", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "boost_percent", b"boost_percent", "created_at", b"created_at", "drained", b"drained", "facts", b"facts", "id", b"id", "last_seen", b"last_seen", "load", b"load", "name", b"name", "offers", b"offers", "organisation", b"organisation", "owner_key", b"owner_key", "state", b"state", "state_reason", b"state_reason", "state_reason_code", b"state_reason_code", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3409,6 +3415,7 @@ class ExplainedTarget(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DOWN_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
     target_id: _builtins.str
     tier: _builtins.int
     share_permille: _builtins.int
@@ -3435,6 +3442,8 @@ class ExplainedTarget(_message.Message):
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[_routing_pb2.ExplainedCredential]:
         """Of a provider with several credentials, each one."""
 
+    @_builtins.property
+    def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -3452,10 +3461,11 @@ class ExplainedTarget(_message.Message):
         attempts: _builtins.int = ...,
         down: _builtins.bool = ...,
         credentials: _abc.Iterable[_routing_pb2.ExplainedCredential] | None = ...,
+        reason_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason_code", b"reason_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "cost_nano_usd", b"cost_nano_usd", "credentials", b"credentials", "down", b"down", "error_permille", b"error_permille", "expected_us", b"expected_us", "first_byte_us", b"first_byte_us", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "reason", b"reason", "share_permille", b"share_permille", "target_id", b"target_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_permille", b"cached_permille", "cost_nano_usd", b"cost_nano_usd", "credentials", b"credentials", "down", b"down", "error_permille", b"error_permille", "expected_us", b"expected_us", "first_byte_us", b"first_byte_us", "limit_permille", b"limit_permille", "millitokens_per_second", b"millitokens_per_second", "reason", b"reason", "reason_code", b"reason_code", "share_permille", b"share_permille", "target_id", b"target_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,7 @@ from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_TARGET_RESTS as R
 from trunkline_proto.admin.v1.quota_pb2 import REST_ALERT_KIND_UNSPECIFIED as REST_ALERT_KIND_UNSPECIFIED
 from trunkline_proto.admin.v1.quota_pb2 import RestAlert as RestAlert
 from trunkline_proto.admin.v1.quota_pb2 import RestAlertKind as RestAlertKind
+from trunkline_proto.admin.v1.reasons_pb2 import ReasonCode as ReasonCode
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestRequest as CancelRequestRequest
 from trunkline_proto.admin.v1.requests_pb2 import CancelRequestResponse as CancelRequestResponse
 from trunkline_proto.admin.v1.requests_pb2 import FinishedRequest as FinishedRequest

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -166,6 +167,7 @@ class CredentialHeadroom(_message.Message):
     RESTS_UNTIL_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     TRANSLATOR_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     credential: _builtins.int
     """Its position among its provider's, from 1; 1 also where the provider has none."""
@@ -190,6 +192,8 @@ class CredentialHeadroom(_message.Message):
     """Why it rests; empty: it does not."""
     translator: _builtins.str
     """Whose Envoy counts this."""
+    @_builtins.property
+    def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -206,10 +210,11 @@ class CredentialHeadroom(_message.Message):
         rests_until: _builtins.int = ...,
         reason: _builtins.str = ...,
         translator: _builtins.str = ...,
+        reason_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason_code", b"reason_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "digest", b"digest", "limit", b"limit", "metric", b"metric", "per_seconds", b"per_seconds", "provider", b"provider", "reason", b"reason", "remaining", b"remaining", "resets_at", b"resets_at", "rests_until", b"rests_until", "source", b"source", "target_id", b"target_id", "translator", b"translator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "digest", b"digest", "limit", b"limit", "metric", b"metric", "per_seconds", b"per_seconds", "provider", b"provider", "reason", b"reason", "reason_code", b"reason_code", "remaining", b"remaining", "resets_at", b"resets_at", "rests_until", b"rests_until", "source", b"source", "target_id", b"target_id", "translator", b"translator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,6 +230,7 @@ class RestAlert(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     TRANSLATOR_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
     kind: Global___RestAlertKind.ValueType
     subject: _builtins.str
     """The target as in `x-trunkline-target`, or the provider; a credential after the first follows with `#2`."""
@@ -234,6 +240,8 @@ class RestAlert(_message.Message):
     until: _builtins.int
     translator: _builtins.str
     """Whose Envoy knows."""
+    @_builtins.property
+    def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -243,10 +251,11 @@ class RestAlert(_message.Message):
         since: _builtins.int = ...,
         until: _builtins.int = ...,
         translator: _builtins.str = ...,
+        reason_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason_code", b"reason_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "reason", b"reason", "since", b"since", "subject", b"subject", "translator", b"translator", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "reason", b"reason", "reason_code", b"reason_code", "since", b"since", "subject", b"subject", "translator", b"translator", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

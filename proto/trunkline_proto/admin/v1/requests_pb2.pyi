@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -400,6 +401,7 @@ class RequestAttempt(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
+    OUTCOME_CODE_FIELD_NUMBER: _builtins.int
     target_id: _builtins.str
     credential: _builtins.int
     """Of the target's credentials, from 1; 0: not known."""
@@ -409,6 +411,8 @@ class RequestAttempt(_message.Message):
     """Why it was not the last one, or how the last one ended, in a sentence."""
     duration_us: _builtins.int
     """Microseconds; 0: not known."""
+    @_builtins.property
+    def outcome_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -417,10 +421,11 @@ class RequestAttempt(_message.Message):
         status: _builtins.int = ...,
         outcome: _builtins.str = ...,
         duration_us: _builtins.int = ...,
+        outcome_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome_code", b"outcome_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "duration_us", b"duration_us", "outcome", b"outcome", "status", b"status", "target_id", b"target_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "duration_us", b"duration_us", "outcome", b"outcome", "outcome_code", b"outcome_code", "status", b"status", "target_id", b"target_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,23 +12,24 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from trunkline_proto.admin.v1 import reasons_pb2 as trunkline__proto_dot_admin_dot_v1_dot_reasons__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/routing.proto\x12\x12trunkline.admin.v1\"\xb8\x01\n\x13\x45xplainedCredential\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x04\x12\x15\n\rfirst_byte_us\x18\x03 \x01(\x04\x12\x1e\n\x16millitokens_per_second\x18\x04 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x05 \x01(\r\x12\x16\n\x0elimit_permille\x18\x06 \x01(\r\x12\x19\n\x11\x66\x61ilures_in_a_row\x18\x07 \x01(\x04\"\x95\x01\n\x16SimulateRoutesResponse\x12\x32\n\x06routes\x18\x01 \x03(\x0b\x32\".trunkline.admin.v1.SimulatedRoute\x12\r\n\x05since\x18\x02 \x01(\x03\x12\r\n\x05until\x18\x03 \x01(\x03\x12\x0f\n\x07records\x18\x04 \x01(\x04\x12\x18\n\x10sampled_permille\x18\x05 \x01(\r\"\xe1\x02\n\x0eSimulatedRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x10\n\x08requests\x18\x03 \x01(\x04\x12\x17\n\x0f\x66\x61iled_requests\x18\x04 \x01(\x04\x12\x17\n\x0f\x63\x61\x63hed_requests\x18\x05 \x01(\x04\x12\x36\n\x08recorded\x18\x06 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x31\n\x03now\x18\x07 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x36\n\x08proposed\x18\x08 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x34\n\x07targets\x18\t \x03(\x0b\x32#.trunkline.admin.v1.SimulatedTarget\x12\r\n\x05notes\x18\n \x03(\t\"\xa9\x01\n\x10SimulatedOutcome\x12\x16\n\x0eshare_permille\x18\x01 \x01(\r\x12\x15\n\rcost_nano_usd\x18\x02 \x01(\x04\x12\x13\n\x0b\x64uration_us\x18\x03 \x01(\x04\x12\x19\n\x11\x66irst_byte_p50_us\x18\x04 \x01(\x04\x12\x19\n\x11\x66irst_byte_p95_us\x18\x05 \x01(\x04\x12\x1b\n\x13unmeasured_permille\x18\x06 \x01(\r\"\xc2\x02\n\x0fSimulatedTarget\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x36\n\x08recorded\x18\x02 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x31\n\x03now\x18\x03 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x36\n\x08proposed\x18\x04 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x06 \x01(\r\x12\x16\n\x0elimit_permille\x18\x07 \x01(\r\x12\x17\n\x0f\x63\x61\x63hed_permille\x18\x08 \x01(\r\x12\x1e\n\x16millitokens_per_second\x18\t \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/routing.proto\x12\x12trunkline.admin.v1\x1a&trunkline_proto/admin/v1/reasons.proto\"\xb8\x01\n\x13\x45xplainedCredential\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x04\x12\x15\n\rfirst_byte_us\x18\x03 \x01(\x04\x12\x1e\n\x16millitokens_per_second\x18\x04 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x05 \x01(\r\x12\x16\n\x0elimit_permille\x18\x06 \x01(\r\x12\x19\n\x11\x66\x61ilures_in_a_row\x18\x07 \x01(\x04\"\x95\x01\n\x16SimulateRoutesResponse\x12\x32\n\x06routes\x18\x01 \x03(\x0b\x32\".trunkline.admin.v1.SimulatedRoute\x12\r\n\x05since\x18\x02 \x01(\x03\x12\r\n\x05until\x18\x03 \x01(\x03\x12\x0f\n\x07records\x18\x04 \x01(\x04\x12\x18\n\x10sampled_permille\x18\x05 \x01(\r\"\x95\x03\n\x0eSimulatedRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x10\n\x08requests\x18\x03 \x01(\x04\x12\x17\n\x0f\x66\x61iled_requests\x18\x04 \x01(\x04\x12\x17\n\x0f\x63\x61\x63hed_requests\x18\x05 \x01(\x04\x12\x36\n\x08recorded\x18\x06 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x31\n\x03now\x18\x07 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x36\n\x08proposed\x18\x08 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x34\n\x07targets\x18\t \x03(\x0b\x32#.trunkline.admin.v1.SimulatedTarget\x12\r\n\x05notes\x18\n \x03(\t\x12\x32\n\nnote_codes\x18\x0b \x03(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\"\xa9\x01\n\x10SimulatedOutcome\x12\x16\n\x0eshare_permille\x18\x01 \x01(\r\x12\x15\n\rcost_nano_usd\x18\x02 \x01(\x04\x12\x13\n\x0b\x64uration_us\x18\x03 \x01(\x04\x12\x19\n\x11\x66irst_byte_p50_us\x18\x04 \x01(\x04\x12\x19\n\x11\x66irst_byte_p95_us\x18\x05 \x01(\x04\x12\x1b\n\x13unmeasured_permille\x18\x06 \x01(\r\"\xc2\x02\n\x0fSimulatedTarget\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x36\n\x08recorded\x18\x02 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x31\n\x03now\x18\x03 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x36\n\x08proposed\x18\x04 \x01(\x0b\x32$.trunkline.admin.v1.SimulatedOutcome\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x04\x12\x16\n\x0e\x65rror_permille\x18\x06 \x01(\r\x12\x16\n\x0elimit_permille\x18\x07 \x01(\r\x12\x17\n\x0f\x63\x61\x63hed_permille\x18\x08 \x01(\r\x12\x1e\n\x16millitokens_per_second\x18\t \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.admin.v1.routing_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_EXPLAINEDCREDENTIAL']._serialized_start=63
-  _globals['_EXPLAINEDCREDENTIAL']._serialized_end=247
-  _globals['_SIMULATEROUTESRESPONSE']._serialized_start=250
-  _globals['_SIMULATEROUTESRESPONSE']._serialized_end=399
-  _globals['_SIMULATEDROUTE']._serialized_start=402
-  _globals['_SIMULATEDROUTE']._serialized_end=755
-  _globals['_SIMULATEDOUTCOME']._serialized_start=758
-  _globals['_SIMULATEDOUTCOME']._serialized_end=927
-  _globals['_SIMULATEDTARGET']._serialized_start=930
-  _globals['_SIMULATEDTARGET']._serialized_end=1252
+  _globals['_EXPLAINEDCREDENTIAL']._serialized_start=103
+  _globals['_EXPLAINEDCREDENTIAL']._serialized_end=287
+  _globals['_SIMULATEROUTESRESPONSE']._serialized_start=290
+  _globals['_SIMULATEROUTESRESPONSE']._serialized_end=439
+  _globals['_SIMULATEDROUTE']._serialized_start=442
+  _globals['_SIMULATEDROUTE']._serialized_end=847
+  _globals['_SIMULATEDOUTCOME']._serialized_start=850
+  _globals['_SIMULATEDOUTCOME']._serialized_end=1019
+  _globals['_SIMULATEDTARGET']._serialized_start=1022
+  _globals['_SIMULATEDTARGET']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -112,6 +113,7 @@ class SimulatedRoute(_message.Message):
     PROPOSED_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    NOTE_CODES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     organisation: _builtins.str
     """The owner of the proposed route; empty for everybody's."""
@@ -134,6 +136,10 @@ class SimulatedRoute(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the figures do not know, a sentence each."""
 
+    @_builtins.property
+    def note_codes(self) -> _containers.RepeatedCompositeFieldContainer[_reasons_pb2.ReasonCode]:
+        """Of each note, in the same order."""
+
     def __init__(
         self,
         *,
@@ -147,10 +153,11 @@ class SimulatedRoute(_message.Message):
         proposed: Global___SimulatedOutcome | None = ...,
         targets: _abc.Iterable[Global___SimulatedTarget] | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        note_codes: _abc.Iterable[_reasons_pb2.ReasonCode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "proposed", b"proposed", "recorded", b"recorded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_requests", b"cached_requests", "failed_requests", b"failed_requests", "model", b"model", "notes", b"notes", "now", b"now", "organisation", b"organisation", "proposed", b"proposed", "recorded", b"recorded", "requests", b"requests", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_requests", b"cached_requests", "failed_requests", b"failed_requests", "model", b"model", "note_codes", b"note_codes", "notes", b"notes", "now", b"now", "organisation", b"organisation", "proposed", b"proposed", "recorded", b"recorded", "requests", b"requests", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

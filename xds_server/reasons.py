@@ -1,0 +1,99 @@
+"""Reasons that operators read: English sentences, each with a code by which a console translates it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from trunkline_proto.admin.v1 import reasons_pb2 as pb
+
+#: By code; `{}` stands for a value, in order.
+TEXTS: Mapping[str, str] = {
+    "target.paused": "paused: it is not tried",
+    "target.down": "down: it only failed lately",
+    "target.probed": "asked a little, to see whether it serves again",
+    "target.written": "as written",
+    "target.unmeasured": "as written: nothing is measured yet",
+    "target.fastest": "the fastest",
+    "target.cheapest": "the cheapest",
+    "target.balanced": "the best of money and time",
+    "target.measuring": "asked a little, to be measured: {} times the best",
+    "target.measuring_first": "asked a little, to be measured: not measured",
+    "target.standing_in": "stands in: {} times the best",
+    "target.standing_in_first": "stands in: not measured",
+    "attempt.no_answer": "no answer: not reached, reset, or silent for too long",
+    "attempt.limited": "limited: it takes no more for a while",
+    "attempt.refused": "refused: the gateway's credential or account",
+    "attempt.improper": "no proper answer",
+    "attempt.failed": "failed",
+    "attempt.running": "running",
+    "attempt.answered": "answered",
+    "attempt.cancelled": "cancelled by an operator",
+    "attempt.unknown": "nobody knows: Envoy ended before it",
+    "attempt.left": "the client left",
+    "attempt.timeout": "the target's time was over",
+    "attempt.silent": "the stream was silent for too long",
+    "attempt.ended": "the target ended the connection",
+    "attempt.reset": "the target reset the stream",
+    "attempt.unreachable": "the target could not be reached",
+    "attempt.unhealthy": "no target was healthy",
+    "rest.refused": "the provider refuses the credential ({})",
+    "rest.refused_one": "the provider refuses the credential ({}), to one caller so far",
+    "rest.failures": "it failed several times in a row, and others served the same requests",
+    "rest.health": "health checks find it dead",
+    "rest.quota": "the provider says that its quota is used up",
+    "rest.limited": "the provider limits it ({})",
+    "rest.used_up": "its quota of {} {} in {} s is used up",
+    "node.silent": "it has not reported",
+    "node.pending": "waits for approval",
+    "node.approval": "waits for an operator's approval",
+    "node.departed": "no report for a long time",
+    "node.lapsed": "its lease ended: no report",
+    "node.unhealthy": "no local server answers its health check",
+    "node.nothing": "it offers no model",
+    "node.draining": "by an operator: {} running",
+    "node.drained": "by an operator",
+    "node.draining_owner": "by its owner: {} running",
+    "node.drained_owner": "by its owner",
+    "note.no_route": "there is no such route now: nothing to compare with",
+    "note.no_request": ("no request that a target answered is recorded of this time: there is nothing to replay"),
+    "note.no_price": "{}: it has no price, so its requests count as free of charge",
+    "note.price_to_come": "{}: its price to come is not part of this",
+    "note.no_price_now": "{}: it has no price in the route there is now, and counts as free of charge there",
+    "note.images": "images cost their default price here: their sizes are not recorded",
+    "note.few": "{}: it served only {} of the requests that were read",
+    "note.elsewhere": "{}: it was measured with requests of other routes only",
+    "note.no_speed": (
+        "{}: it has no measurements, so its speed is unknown and the strategy {} cannot rank it by its speed yet"
+    ),
+    "note.no_measurements": "{}: it has no measurements, so its requests are left out of the expected times",
+}
+
+
+class Reason(str):
+    """The sentence. `code` is empty for words of others, such as a node's own."""
+
+    __slots__ = ("code", "values")
+
+    code: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, code: str, *values: object) -> Self:
+        """Returns the sentence of a code of TEXTS."""
+        written = tuple(map(str, values))
+        made = cls(TEXTS[code].format(*written))
+        made.code, made.values = code, written
+        return made
+
+    @classmethod
+    def quoted(cls, text: str) -> Self:
+        """Returns words of others."""
+        made = cls(text)
+        made.code, made.values = "", ()
+        return made
+
+    @property
+    def coded(self) -> pb.ReasonCode:
+        """The code with its values, as the Admin API has them."""
+        return pb.ReasonCode(code=self.code, values=self.values)
