@@ -111,8 +111,8 @@ _AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown. `id` is as in
-    `x-trunkline-target`.
+    """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown. `id` is as
+    in `x-trunkline-target`.
     """
 
     cluster: str
