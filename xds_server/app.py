@@ -1,4 +1,4 @@
-"""Where the control plane's parts are put together."""
+"""Assembles the control plane from its parts."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ from xds_server.tls.watch import CertificateWatch
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.troubles import Troubles
 
-#: Connections that wait at the REST server's socket.
+#: Connections that may wait in the backlog of the REST server's socket.
 _BACKLOG = 128
-#: Seconds for running calls at the end; xDS streams never end by themselves.
+#: Seconds that running calls get at shutdown; xDS streams never end by themselves.
 _GRACE = 0.5
-#: Between two looks at the database's file.
+#: Seconds between two checks of the database file.
 _WATCH_SECONDS = 1.0
 
 _Tls = TypeVar("_Tls", GatewayTls, ListenerTls)
@@ -73,7 +73,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serves until SIGTERM or SIGINT.
 
     Raises:
         XdsServerError: the store cannot be opened, an address cannot be listened on, or the listeners' certificate
@@ -94,7 +94,7 @@ async def run(settings: Settings) -> None:
 
 
 class _LedgerParts(NamedTuple):
-    """Who writes usage records, reports on them, ranks targets by them, and sends the alerts of limits."""
+    """The parts that write usage records, report on them, rank targets by them, and send limit alerts."""
 
     ledger: Ledger
     reports: LedgerReader
@@ -205,14 +205,14 @@ def _add_operators_services(server: grpc.aio.Server, admin: AdminService, consol
 def _serve_translators(
     server: grpc.aio.Server, books: _LedgerParts, counts: LimitCounts, authorise: Authorise
 ) -> None:
-    """Adds what takes in translators' records and what their limits have counted."""
+    """Adds the services that receive translators' records and the counts of their limits."""
     service = ledger_service.LedgerService(books.ledger, authorise=authorise)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
     alert_service.serve(server, counts, books.alerts, authorise)
 
 
 def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:
-    """Publishes a certificate that has replaced another."""
+    """Returns a function that publishes a certificate that has replaced another."""
 
     def show(tls: _Tls) -> None:
         renew(tls)
@@ -222,7 +222,7 @@ def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callab
 
 
 def _listen_rest(path: Path | None) -> socket.socket | None:
-    """From now on callers wait, and none is refused, until REST is served."""
+    """Starts to listen. From now on callers wait in the backlog until REST is served, and none is refused."""
     if path is None:
         return None
     path.unlink(missing_ok=True)
@@ -239,13 +239,13 @@ def _listen_rest(path: Path | None) -> socket.socket | None:
 async def _serve_rest(listening: socket.socket | None, settings: Settings, guard: TokenInterceptor) -> None:
     if listening is None:
         return
-    # aiohttp takes some tenths of a second to import, for which no Envoy is to wait.
+    # Importing aiohttp takes some tenths of a second; Envoy must not wait for that.
     rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
     await rest.RestServer(guard, f"unix:{settings.ads_socket}").run(listening)
 
 
 async def _watch(store: Store, troubles: Troubles) -> None:
-    """Looks every second whether the database is where it was opened, until cancelled."""
+    """Checks every second whether the database is still where it was opened, until cancelled."""
     while True:
         try:
             await asyncio.to_thread(store.require)
@@ -274,7 +274,7 @@ def _open_store(settings: Settings) -> Store:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Durable and readable by us alone, before the key that it holds is stored as a hash for good."""
+    """Writes `text` durably and readable only by this user, before the key in it is stored as a hash for good."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
     with os.fdopen(descriptor, "w") as file:

@@ -1,4 +1,6 @@
-"""Who is connected, what they run and what they refused: the registry behind `trunkline status`."""
+"""Registers which clients are connected, what they run and what they refused: the data behind `trunkline
+status`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from xds_server.protocol.stream import Stream
 _HISTORY = 50
 _DISCONNECTED_REMEMBERED = 200
 _REFUSED_REMEMBERED = 50
-#: Seconds. An Envoy that warms clusters may take some to answer.
+#: Seconds after which an answer is overdue. An Envoy that warms clusters may take some of them.
 _LONG_UNANSWERED = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +40,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class TypeStatus:
-    """One client, one type. `rejection` is present while content is refused; `last_ack_ms` is push to ACK."""
+    """One type at one client. `rejection` is set while content is refused; `last_ack_ms` is the time from push to
+    ACK.
+    """
 
     type_url: str
     accepted_revision: int
@@ -51,9 +55,10 @@ class TypeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
-    """One stream of a client, or a client without one; `since` is Unix seconds of the last connect or disconnect.
+    """One stream of a client, or a client without a stream; `since` is Unix seconds of its last connect or
+    disconnect.
 
-    `peer` is the address of a connected one, as gRPC names it.
+    `peer` is the address of a connected client, as gRPC names it.
     """
 
     client_id: str
@@ -62,14 +67,15 @@ class ClientStatus:
     connected: bool
     since: float
     types: tuple[TypeStatus, ...]
-    #: What it does wrong: why its last stream was given up, or how many answers it made up; empty if nothing.
+    #: What the client does wrong: why its last stream was given up, or how many answers it made up. Empty if
+    #: nothing.
     problem: str = ""
     peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedPeer:
-    """An address whose streams are refused: how often, why last, and when (Unix seconds)."""
+    """An address whose streams are refused: how often, the last reason, and when (Unix seconds)."""
 
     peer: str
     reason: str
@@ -79,10 +85,10 @@ class RefusedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """What became of a revision at the clients that were connected when it was asked about, or until lately.
+    """How far a revision got among the clients that were connected when it was asked about, or shortly before.
 
-    `complete`: each of them took or refused it (or went away for good). `accepted` counts those that took
-    it; `waiting_for` are the ids of those that had not answered.
+    `complete`: each of them accepted or refused it, or went away for good. `accepted` counts the clients that
+    accepted it; `waiting_for` has the ids of those that have not answered.
     """
 
     revision: int
@@ -94,7 +100,7 @@ class Propagation:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Since the registry was made."""
+    """Counts since the registry was made."""
 
     connected: int
     connects: int
@@ -104,9 +110,9 @@ class Counters:
 
 @dataclass(slots=True)
 class _Connection:
-    """One stream, and clock readings of it per type: when the push in flight left, how long the last ACK took.
+    """One stream, with monotonic times per type: when the push in flight was sent, and how long the last ACK took.
 
-    `awaited` are types that a client that came back will ask for, until `awaited_until` (monotonic seconds).
+    `awaited` are the types that a returning client will ask for, until `awaited_until` (monotonic seconds).
     """
 
     peer: str
@@ -120,13 +126,13 @@ class _Connection:
     warned: bool = False
 
     def awaits(self, stream: Stream) -> bool:
-        """Whether the client has yet to ask for what it asked for before it came back."""
+        """Returns whether the client has yet to ask for a type that it asked for before it came back."""
         if not self.awaited or time.monotonic() > self.awaited_until:
             return False
         return not self.awaited <= {progress.type_url for progress in stream.progress()}
 
     def unanswered(self) -> str:
-        """What the client has not answered for long, in words; empty if nothing."""
+        """Describes the pushes that the client has left unanswered for too long; empty if there are none."""
         late = [(sent_at, type_url) for type_url, (_, sent_at) in self.in_flight.items()]
         sent_at, type_url = min(late, default=(math.inf, ""))
         seconds = time.monotonic() - sent_at
@@ -156,13 +162,13 @@ class _Waiter:
         self.done = asyncio.Event()
 
     def check(self) -> None:
-        """Ends the wait if there is nobody left to wait for."""
+        """Ends the wait if no client is left to wait for."""
         if not self.unsettled and not self.missing:
             self.done.set()
 
 
 class ClientRegistry:
-    """Fed by the transport after every event of a stream; belongs to one event loop.
+    """Tracks clients. The transport feeds it after every event of a stream; it belongs to one event loop.
 
     A client whose stream ends is expected to come back within `return_seconds`.
     """
@@ -178,12 +184,12 @@ class ClientRegistry:
         self._nacks = 0
 
     def expect(self, known: Mapping[str, Types]) -> None:
-        """Clients that were running when an earlier process ended, with their types: they are to come back."""
+        """Expects clients that were running when an earlier process ended, with their types."""
         for client_id, types in known.items():
             self._expected.left(client_id, types)
 
     def running(self) -> Mapping[str, Types]:
-        """Clients that are connected or expected to come back, with the types that they ask for."""
+        """Returns the clients that are connected or expected to come back, with the types that they ask for."""
         connected = {
             client_id: frozenset(progress.type_url for stream in client.streams for progress in stream.progress())
             for client_id, client in self._clients.items()
@@ -192,7 +198,7 @@ class ClientRegistry:
         return {**self._expected.missing, **connected}
 
     def observe(self, stream: Stream, peer: str = "") -> None:
-        """Something happened on `stream` from the address `peer`: a request, or a snapshot."""
+        """Records that something happened on `stream` from the address `peer`: a request, or a snapshot."""
         if stream.node is None:
             return
         client_id = stream.node.id
@@ -219,17 +225,19 @@ class ClientRegistry:
                 self._check(waiter, stream, client_id)
 
     def refused(self, peer: str, reason: str) -> None:
-        """A stream of the address `peer` was refused."""
+        """Records that a stream of the address `peer` was refused."""
         before = self._refused_peers.pop(peer, None)
         count = before.count + 1 if before is not None else 1
         self._refused_peers[peer] = RefusedPeer(peer, reason, count, time.time())
         while len(self._refused_peers) > _REFUSED_REMEMBERED:
             self._refused_peers.popitem(last=False)
-        if count & (count - 1) == 0:  # the first, second, fourth, …: whoever comes again and again fills no disk
+        if count & (count - 1) == 0:  # log the first, second, fourth, …: one address must not fill the disk
             _log.warning("xds stream refused", peer=peer, reason=reason, times=count)
 
     def disconnected(self, stream: Stream, *, problem: str = "") -> None:
-        """`stream` ended, because of `problem` if it was given up. The client is remembered for a while."""
+        """Records that `stream` ended, because of `problem` if it was given up. The client is remembered for a
+        while.
+        """
         if stream.node is None:
             return
         client = self._clients.get(stream.node.id)
@@ -253,16 +261,18 @@ class ClientRegistry:
             waiter.check()
 
     def clients(self) -> tuple[ClientStatus, ...]:
-        """Connected and recently disconnected ones, by id; of an id with several streams, each."""
+        """Returns connected and recently disconnected clients by id; an id with several streams has one entry for
+        each.
+        """
         known = sorted(self._clients.items())
         return tuple(status for client_id, client in known for status in _statuses(client_id, client))
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
-        """Newest first, at most 50."""
+        """Returns the newest rejections first, at most 50."""
         return tuple(reversed(self._rejections))
 
     def refused_peers(self) -> tuple[RefusedPeer, ...]:
-        """Newest first, at most 50 addresses."""
+        """Returns the newest refusals first, at most 50 addresses."""
         return tuple(reversed(self._refused_peers.values()))
 
     def counters(self) -> Counters:
@@ -270,9 +280,11 @@ class ClientRegistry:
         return Counters(connected, self._connects, self._acks, self._nacks)
 
     async def wait_settled(self, revision: int, timeout: float) -> Propagation:
-        """Wait until every client connected now took or refused `revision`, at most `timeout` seconds.
+        """Waits until every client that is connected now has accepted or refused `revision`, at most `timeout`
+        seconds.
 
-        Who was connected until lately is waited for until it is not expected any more, which may be longer.
+        A client that disconnected shortly before is waited for until it is no longer expected, which may exceed
+        `timeout`.
         """
         streams = {stream: client_id for client_id, client in self._clients.items() for stream in client.streams}
         waiter = _Waiter(revision, tuple(streams), set(self._expected.missing))

@@ -1,4 +1,4 @@
-"""From a changed state to published resources: load, build, publish, one after the other."""
+"""Turns a changed state into published resources: load, build, publish, one after the other."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ _log = structlog.get_logger(__name__)
 
 
 class StateSource(Protocol):
-    """Where the desired state comes from."""
+    """Loads the desired state."""
 
     async def load(self) -> State: ...
 
 
-#: Told of every state that is loaded; gives the live pools that differ by it.
+#: Receives every state that is loaded; returns the live pools that this state changes.
 LivePools = Callable[[State], Mapping[str, Pool]]
 
 
 class SnapshotSink(Protocol):
-    """Where finished snapshots go."""
+    """Receives finished snapshots."""
 
     def publish(self, snapshot: ResourceSnapshot) -> None: ...
 
 
 class ControlPlane:
-    """Reconciles what is published with the store and the live pools; changes during a round are merged."""
+    """Reconciles what is published with the store and the live pools. Changes that arrive during a round are
+    merged.
+    """
 
     def __init__(self, source: StateSource, builder: Builder, troubles: Troubles | None = None) -> None:
         self._source = source
@@ -52,42 +54,44 @@ class ControlPlane:
         self._rankings: Rankings = NO_RANKINGS
         self._has_new_rankings = False
         self._state: State | None = None
-        #: The last state that could be built: all of `_state`, but for what is in trouble.
+        #: The last state that could be built: all of `_state` except the objects in trouble.
         self._built = State(0)
         self._stale = True
         self._changed = asyncio.Event()
 
     async def state_changed(self, revision: int) -> None:
-        """The store holds `revision` now, or a later one."""
+        """Records that the store is at `revision` or later."""
         if self._state is None or self._state.revision < revision:
             self._stale = True
             self._changed.set()
 
     def follow(self, live: LivePools) -> None:
-        """Ask `live` about every state, before the first is loaded: a snapshot has the pools of its own state."""
+        """Has `live` called with every state, before the first is loaded: a snapshot has the pools of its own
+        state.
+        """
         self._live = live
 
     def pools_changed(self, pools: Mapping[str, Pool]) -> None:
-        """The live pools that differ now, by name; one without endpoints ended."""
+        """Takes the live pools that have changed, by name; a pool without endpoints has ended."""
         self._take(pools)
         self._changed.set()
 
     def rankings_changed(self, rankings: Rankings) -> None:
-        """The present rankings of all routes that have any."""
+        """Takes the current rankings of all routes that have one."""
         self._rankings = rankings
         self._has_new_rankings = True
         self._changed.set()
 
     def routes(self) -> Collection[Route]:
-        """Those of the state that was published last."""
+        """Returns the routes of the state that was published last."""
         return self._state.routes.values() if self._state is not None else ()
 
     async def snapshot(self) -> ResourceSnapshot:
-        """What is to be published now."""
+        """Returns what is to be published now."""
         return await self._reconcile()
 
     async def run(self, sink: SnapshotSink) -> None:
-        """Publish every change, until cancelled."""
+        """Publishes every change, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._builder.expires_in):
@@ -117,7 +121,7 @@ class ControlPlane:
     async def _reconcile(self) -> ResourceSnapshot:
         state = self._state
         if self._stale or state is None:
-            self._stale = False  # before reading: what changes meanwhile is read in the next round
+            self._stale = False  # before reading: a change that arrives meanwhile is read in the next round
             try:
                 state = await self._source.load()
             except BaseException:
@@ -126,11 +130,12 @@ class ControlPlane:
             self._troubles.set("store", "; ".join(state.unreadable))
             if self._live is not None:
                 self._take(self._live(state))
-            # In a thread: encoding a large state takes seconds, and health must get through meanwhile.
+            # Runs in a thread because encoding a large state takes seconds, and changes of health must get through
+            # meanwhile.
             snapshot = await asyncio.to_thread(self._build, state, dict(self._pools))
             self._state = state
             return snapshot
-        if self._has_new_rankings:  # as a changed state, but without what has to be encoded
+        if self._has_new_rankings:  # like a changed state, but without resources that have to be encoded
             self._has_new_rankings = False
             return await asyncio.to_thread(
                 self._builder.build, state.revision, self._built, dict(self._pools), self._rankings
@@ -138,7 +143,7 @@ class ControlPlane:
         return self._builder.build(state.revision, self._built, self._pools, self._rankings)
 
     def _build(self, state: State, pools: Mapping[str, Pool]) -> ResourceSnapshot:
-        """The snapshot of `state`; without the objects that cannot be built, if there are any."""
+        """Builds the snapshot of `state`, without the objects that cannot be built, if there are any."""
         try:
             snapshot = self._builder.build(state.revision, state, pools, self._rankings)
         except Exception as failed:  # noqa: BLE001  # one object's, which is found below

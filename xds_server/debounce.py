@@ -1,4 +1,4 @@
-"""Merging bursts of changes: act when it has been quiet, but never much later than the first of them."""
+"""Merges bursts of changes: acts when it has been quiet, but never much later than the first change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Debounce:
         self._timer: asyncio.TimerHandle | None = None
 
     def trigger(self) -> None:
-        """Something changed. Needs a running event loop."""
+        """Records a change. Needs a running event loop."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._timer is None:
@@ -28,14 +28,14 @@ class Debounce:
             self._timer = loop.call_at(self._due, self._fire)
 
     def cancel(self) -> None:
-        """Forget what was triggered."""
+        """Discards the changes recorded so far."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _fire(self) -> None:
         loop = asyncio.get_running_loop()
-        # One timer per burst: it is moved on when it fires rather than with every trigger.
+        # One timer serves a burst: it is extended when it fires, rather than with every trigger.
         if loop.time() < self._due:
             self._timer = loop.call_at(self._due, self._fire)
             return

@@ -1,4 +1,6 @@
-"""Clients that were connected until lately and will come back: a change is not everywhere before they have it."""
+"""Remembers clients that were connected until recently and will come back: no change is everywhere before they
+have it.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ import structlog
 
 from xds_server.protocol.snapshot import ENDPOINT, SECRET
 
-#: Seconds within which a client that lost its stream is back: Envoy tries again after ten seconds at the latest.
+#: Seconds within which a client that lost its stream returns: Envoy tries again after at most ten seconds.
 RETURN_SECONDS = 15.0
-#: Seconds between two looks at who is connected.
+#: Seconds between two checks of which clients are connected.
 _ROUND = 0.25
-#: Clients that are remembered.
+#: Clients that are remembered at most.
 _MAX = 4_096
-#: Clients ask for these only as long as something refers to them.
+#: Types that clients ask for only as long as something refers to them.
 _OCCASIONAL = frozenset({ENDPOINT, SECRET})
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +30,7 @@ Types = frozenset[str]
 
 
 class ExpectedClients:
-    """By client id, the types that it asked for, until it returns or `seconds` have passed."""
+    """By client id, the types that the client asked for, until it returns or `seconds` have passed."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -36,43 +38,45 @@ class ExpectedClients:
         self._left: dict[str, tuple[Types, float]] = {}
 
     def left(self, client_id: str, types: Iterable[str]) -> None:
-        """The client's last stream ended just now."""
+        """Records that the client's last stream has just ended."""
         if self.seconds > 0 and len(self._left) < _MAX:
             self._left[client_id] = frozenset(types) - _OCCASIONAL, self._clock() + self.seconds
 
     def returned(self, client_id: str) -> Types:
-        """The client has a stream again. Returns the types that it will ask for, empty if it was not expected."""
+        """Records that the client has a stream again. Returns the types that it will ask for; empty if it was not
+        expected.
+        """
         types, until = self._left.pop(client_id, (frozenset(), 0.0))
         return types if self._clock() < until else frozenset()
 
     @property
     def missing(self) -> Mapping[str, Types]:
-        """Who is still expected."""
+        """Returns the clients that are still expected."""
         now = self._clock()
         self._left = {client_id: left for client_id, left in self._left.items() if left[1] > now}
         return {client_id: types for client_id, (types, _) in self._left.items()}
 
     @property
     def longest(self) -> float:
-        """Seconds until nobody is expected any more."""
+        """Returns the seconds until no client is expected any more."""
         now = self._clock()
         return max((until - now for _, until in self._left.values()), default=0.0)
 
 
 class Clients(Protocol):
-    """Who is known to be running."""
+    """Knows which clients are running."""
 
     def running(self) -> Mapping[str, Types]:
-        """Clients that are connected or expected, with the types that they ask for."""
+        """Returns the clients that are connected or expected, with the types that they ask for."""
 
     def expect(self, known: Mapping[str, Types]) -> None:
-        """Clients that were running when an earlier process ended."""
+        """Expects clients that were running when an earlier process ended."""
 
 
 class RunningClients:
-    """Keeps in a file who is running, so that a control plane that crashed knows whom to expect.
+    """Keeps a file of the running clients, so that a control plane that crashed knows which to expect.
 
-    A file that cannot be read or written is none: changes are then reported for who is connected.
+    A file that cannot be read or written counts as missing: changes are then reported only for connected clients.
     """
 
     def __init__(self, path: Path, clients: Clients) -> None:
@@ -81,7 +85,7 @@ class RunningClients:
         self._written: Mapping[str, Types] = {}
 
     def restore(self) -> None:
-        """Has the clients expected that were running."""
+        """Expects the clients that the file names."""
         try:
             stored = json.loads(self._path.read_text())
             known = {str(client_id): frozenset(map(str, types)) for client_id, types in stored.items()}

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on stderr."""
+"""Configures structured logs: one JSON object per line on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """`level` is debug, info, warning or error."""
+    """Applies the log level: debug, info, warning or error."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Values of the model ↔ protobuf messages: what has one name on both sides is the same thing.
+"""Converts between values of the model and protobuf messages. Fields of the same name on both sides correspond.
 
 Enumerations correspond by the names of their members: `METRIC_COST_USD` is `Metric.COST_USD`.
 """
@@ -18,7 +18,7 @@ E = TypeVar("E", bound=Enum)
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
 
-#: Protobuf has two implementations of these, and its stubs know only parts of the second.
+#: Protobuf has two implementations of these types, and its stubs know only parts of the second.
 _EnumDescriptor: TypeAlias = Any
 _FieldDescriptor: TypeAlias = Any
 
@@ -28,8 +28,9 @@ _UNSPECIFIED = "UNSPECIFIED"
 class Encoder(Generic[V, M]):
     """Makes messages of one type from values of one dataclass.
 
-    `given` are the fields of the message that a call may give; `omitted` are fields of the value that the message
-    does not tell. `parts` encode the values inside; one that is not named there gets an Encoder of its own.
+    `given` are the fields of the message that the caller may supply; `omitted` are the fields of the value that
+    the message leaves out. `parts` encode the values inside; a type that is not named there gets an Encoder of its
+    own.
 
     Raises:
         TypeError: a field of one side is neither on the other side nor in these lists.
@@ -62,19 +63,21 @@ class Encoder(Generic[V, M]):
         )
 
     def __call__(self, value: V, **given: Any) -> M:
-        """None leaves a field of the message unset."""
+        """Encodes `value`. A `given` field that is None stays unset."""
         fields = {name: convert(getattr(value, name)) for name, convert in self._converters}
         return self._message(**fields, **given)
 
 
 def member(enum: type[E], descriptor: _EnumDescriptor, number: int) -> E | None:
-    """Returns the member for a number; None for UNSPECIFIED and for a number that is not known."""
+    """Returns the member for a number; None for UNSPECIFIED and for an unknown number."""
     found = descriptor.values_by_number.get(number)
     return enum.__members__.get(found.name.removeprefix(_prefix(descriptor))) if found is not None else None
 
 
 def number(descriptor: _EnumDescriptor, value: Enum | None) -> int:
-    """Returns the number of a member; that of UNSPECIFIED for None. Raises TypeError for a member without one."""
+    """Returns the number of a member, and that of UNSPECIFIED for None. Raises TypeError for a member without a
+    number.
+    """
     name = _prefix(descriptor) + (_UNSPECIFIED if value is None else value.name)
     if name not in descriptor.values_by_name:
         raise TypeError(f"{descriptor.full_name} has no {name}")

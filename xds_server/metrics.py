@@ -1,4 +1,4 @@
-"""The control plane's metrics, as Prometheus' text by gRPC: the REST server makes HTTP of it."""
+"""The control plane's metrics as Prometheus text over gRPC; the REST server offers them over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PREFIX = "trunkline_control_"
 
 
 class Sample(NamedTuple):
-    """One metric with one value, or with one per value of its only label."""
+    """One metric with one value, or with one value for each value of its only label."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -36,7 +36,7 @@ class Sample(NamedTuple):
 
 
 class Source:
-    """Reads the parts of a control plane. Labels have fixed words only."""
+    """Reads the parts of a control plane. Labels take values from fixed lists only."""
 
     def __init__(
         self,
@@ -96,7 +96,9 @@ class Source:
 
 
 class MetricsService(metrics_pb2_grpc.MetricsServicer):
-    """On the Unix socket for anybody, over TCP by the token. Scrapes at the same time share one page."""
+    """Serves metrics: to anybody on the Unix socket, with the token over TCP. Simultaneous scrapes share one
+    page.
+    """
 
     def __init__(self, samples: Callable[[], Iterable[Sample]], authorise: Authorise) -> None:
         self._samples = samples
@@ -118,8 +120,8 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
         self._writing = None
 
     async def page(self) -> bytes:
-        """Returns Prometheus' text."""
-        # In a thread, and at the first scrape: a start does not wait for the library.
+        """Returns the metrics as Prometheus text."""
+        # Imported in a thread and at the first scrape, so that startup does not wait for the library.
         await asyncio.to_thread(importlib.import_module, "prometheus_client")
         from prometheus_client import CollectorRegistry, Metric, generate_latest  # noqa: PLC0415
 
@@ -134,7 +136,7 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
 
 
 class _StaticCollector:
-    """A collector of what was read already."""
+    """Collects a metric that was read before."""
 
     def __init__(self, metric: Any) -> None:
         self._metric = metric

@@ -10,12 +10,12 @@ Health = Literal["healthy", "unhealthy", "draining"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One node's place in a pool. `weight` is 1 to 1,000,000.
+    """One node's entry in a pool. `weight` is 1 to 1,000,000.
 
-    It is reached at `direct`, IP address and port, or, if that is None, through the tunnels that it opened. `own`:
-    the pool's audience owns it, so that the node may put the request before others. The prices are its owner's,
-    micro-USD per million tokens. `returns` counts how often it was lost and came back. `slots` is how many
-    requests for the model it runs at once; 0: no limit.
+    The node is reached at `direct` (IP address and port) or, if that is None, through the tunnels that it opened.
+    `own`: the pool's audience owns the node, so that the node may prefer the request over others. The prices are
+    its owner's, in micro-USD per million tokens. `returns` counts how often the node was lost and came back.
+    `slots` is how many requests for the model it runs at once; 0: no limit.
     """
 
     node_id: str
@@ -31,8 +31,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The nodes that offer one model: those that its audience owns (an organisation's id, or a key's for the nodes
-    that are private to it), or, where that is empty, those that anybody may use.
+    """The nodes that offer one model to one audience.
+
+    `audience` is an organisation's id, or a key's for the nodes that are private to that key: the pool has the
+    nodes that it owns. With an empty `audience`, the pool has the nodes that anybody may use.
     """
 
     model: str
@@ -41,14 +43,14 @@ class Pool:
 
     @property
     def name(self) -> str:
-        """Of its cluster and assignment."""
+        """Returns the name of the pool's cluster and endpoint assignment."""
         return pool_name(self.model, self.audience)
 
 
 def pool_name(model: str, audience: str = "") -> str:
-    """`nodes/<model>`, or `nodes/<model>@<audience>` for what the audience owns.
+    """Returns `nodes/<model>`, or `nodes/<model>@<audience>` for the nodes that the audience owns.
 
-    A model whose name has one of those signs, or a percent sign, has it percent-encoded here.
+    A slash, an at sign or a percent sign in a model's name is percent-encoded here.
     """
     written = model.replace("%", "%25").replace("@", "%40")
     return f"nodes/{written}" + (f"@{audience}" if audience else "")

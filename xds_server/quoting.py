@@ -1,9 +1,9 @@
-"""Somebody's text inside a message."""
+"""Quotes other people's text inside a message."""
 
 from __future__ import annotations
 
 
 def quoted(text: str) -> str:
-    """Bounded, so that a message cannot be made of somebody else's megabyte."""
+    """Quotes and shortens `text`, so that no message carries a megabyte of it."""
     shown = text if len(text) <= 80 else text[:80] + "…"
     return '"' + shown.encode("unicode_escape").decode() + '"'

@@ -1,7 +1,7 @@
-"""Ranks the targets of routes by what usage records say, once a second, the same on every replica.
+"""Ranks the targets of routes by usage records, once a second, with the same result on every replica.
 
-Where no route's strategy follows measurements, nothing is read. What was measured meanwhile is read as soon as it
-is needed: the ledger stores it in any case.
+Nothing is read while no route's strategy follows measurements. The ledger stores the measurements in any case, so
+they are read as soon as they are needed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Routes(Protocol):
     """Has the routes whose targets are ranked, and takes the rankings."""
 
     def routes(self) -> Collection[Route]:
-        """Every route that is published now."""
+        """Returns every route that is published now."""
         ...
 
     def rankings_changed(self, rankings: Rankings) -> None: ...
@@ -62,7 +62,7 @@ class Ranker:
                 await self.look(ranked)
             except DatabaseUnavailableError as error:
                 _log.warning("ranking waits for the database", reason=str(error))
-            # At the beginning of a second: that is when prices change.
+            # Wakes at the beginning of a second, which is when prices change.
             await asyncio.sleep(_INTERVAL - self._clock() % _INTERVAL)
 
     async def look(self, ranked: Routes) -> None:
@@ -74,7 +74,9 @@ class Ranker:
             ranked.rankings_changed(found)
 
     async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
-        """As routing.explain, by everything that is stored now. Raises DatabaseUnavailableError."""
+        """Explains a route's ranking like routing.explain, from everything that is stored now. Raises
+        DatabaseUnavailableError.
+        """
         loop, published = asyncio.get_running_loop(), self._published
 
         def work() -> tuple[Mix, list[TargetExplanation]]:
@@ -86,12 +88,12 @@ class Ranker:
         return await loop.run_in_executor(self._thread, work)
 
     def close(self) -> None:
-        """Waits for the look that was begun."""
+        """Waits for the reading that has begun."""
         self._thread.shutdown()
         self._reader.close()
 
     async def _rank(self, routes: Collection[Route]) -> Rankings:
-        """Returns the rankings now, and stores each tier's best target where it has changed."""
+        """Returns the current rankings, and stores each tier's best target if it has changed."""
         loop = asyncio.get_running_loop()
         found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
         begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
@@ -100,7 +102,9 @@ class Ranker:
         return found
 
     def _look(self, routes: Collection[Route]) -> tuple[Rankings, Rankings]:
-        """Returns the rankings now, and the stored best targets. Runs in the thread: it takes milliseconds."""
+        """Returns the current rankings and the stored best targets. Runs in a thread because it takes
+        milliseconds.
+        """
         now = self._clock()
         with self._reader.snapshot() as snapshot:
             self._read(snapshot, now)
@@ -108,7 +112,7 @@ class Ranker:
         return rankings(routes, self._measurements, best, now), best
 
     def _read(self, snapshot: DatabaseSnapshot, now: float) -> None:
-        """Adds what was stored since the last read to the measurements."""
+        """Adds the slots that were stored since the last read to the measurements."""
         for each in slots.after(snapshot, self._last, slot_of(now) - KEPT_SLOTS):
             self._last = each.id
             self._measurements.add(each.slot, {each.asked: each.content})

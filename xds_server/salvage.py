@@ -1,6 +1,6 @@
-"""When a state cannot be built: as much of it as can, and the objects that are to blame.
+"""Finds the part of a state that can be built when the whole cannot, and the objects that are to blame.
 
-Objects that have changed since the last state that worked are put in step by step, by halves: one bad object among
+The objects that have changed since the last working state are added step by step, by halves. One bad object among
 thousands is found with some dozen builds, and everybody else's changes go out.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from xds_server.model import State
 
 Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
-#: Whatever an object refers to is there before it, and removed after it.
+#: An object is added after the objects that it refers to, and removed before them.
 _ORDER: tuple[Kind, ...] = ("organisations", "providers", "keys", "nodes", "routes")
 #: Builds after which the rest is left as it was: each may take seconds.
 _MAX_BUILDS = 64
@@ -21,7 +21,7 @@ _MAX_BUILDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An object that cannot be built, as `route "gpt-4.1"` or `the gateway`, and what building it raised."""
+    """An object that cannot be built, such as `route "gpt-4.1"` or `the gateway`, and what building it raised."""
 
     what: str
     error: Exception
@@ -35,13 +35,13 @@ class Broken:
 class _Change:
     kind: Kind | Literal["gateway"]
     name: str
-    value: Any  # None: removed
+    value: Any  # None: the object was removed
 
 
 def salvage(
     good: State, wanted: State, build: Callable[[State], Exception | None]
 ) -> tuple[State, tuple[Broken, ...]]:
-    """The state nearest to `wanted` that `build` does not fail for, and what is missing in it."""
+    """Returns the state nearest to `wanted` that `build` accepts, and the objects that are missing in it."""
     search = _Search(build, wanted.revision)
     result = search.put(good, _changes(good, wanted))
     return replace(result, revision=wanted.revision), tuple(search.broken)
@@ -55,7 +55,7 @@ class _Search:
         self.broken: list[Broken] = []
 
     def put(self, base: State, changes: Sequence[_Change]) -> State:
-        """`base` with all of `changes` but the broken ones."""
+        """Returns `base` with all of `changes` except the broken ones."""
         if not changes:
             return base
         tried = _with(base, changes)

@@ -34,9 +34,10 @@ TUNNEL_URL_VARIABLE = "TRUNKLINE_TUNNEL_URL"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One control plane. `secret_key` is empty where `secret_key_file` is used.
+    """The settings of one control plane. `secret_key` is empty if `secret_key_file` is used.
 
-    `tunnel_url` is what invitations tell nodes: `https://host:port`, empty where there are none.
+    `tunnel_url` is the address that invitations give to nodes: `https://host:port`; empty without a tunnel
+    listener.
     """
 
     database: DatabaseUrl
@@ -52,7 +53,8 @@ class Settings:
     allow_direct: tuple[Network, ...] = ()
     #: None: the clients' and the admin listener speak plain HTTP.
     tls_files: TlsFiles | None = None
-    #: Holds why the gateway is not ready while the control plane cannot store anything; None: nobody looks.
+    #: The file that says why the gateway is not ready while the control plane cannot store anything. None: nobody
+    #: reads it.
     trouble_file: Path | None = None
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
@@ -62,18 +64,18 @@ class Settings:
 
     @property
     def running_clients(self) -> Path:
-        """The file that keeps who is connected to this process."""
+        """Returns the file that keeps which clients are connected to this process."""
         return self.secret_key_file.with_name("xds-clients.json")
 
     @property
     def console_url(self) -> str:
-        """Of the admin listener, as a browser on this machine reaches it."""
+        """Returns the URL of the admin listener, as a browser on this machine reaches it."""
         scheme = "http" if self.tls_files is None else "https"
         return _url_of(self.edge.admin_listen).replace("https", scheme, 1)
 
     @property
     def direct_addresses(self) -> DirectAddresses:
-        """Which direct addresses nodes may have."""
+        """Returns the direct addresses that nodes may have."""
         edge = self.edge
         listeners = [edge.openai_listen, edge.admin_listen, edge.tunnel_handshake_listen, edge.tunnel_listen]
         return DirectAddresses(
@@ -82,9 +84,9 @@ class Settings:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """Settings from the command line and the environment.
+    """Returns the settings from the command line and the environment.
 
-    Raises SystemExit, as argparse does, with the flag and what it accepts.
+    Raises SystemExit, like argparse, with the flag and what it accepts.
     """
     parser = argparse.ArgumentParser(
         prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
@@ -206,7 +208,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             access_log=given.access_log,
             tunnel_listen=given.tunnel_listen,
             tunnel_handshake_listen=given.tunnel_handshake_listen,
-            # The same after a restart and at every replica: a listener that changes drains its tunnels.
+            # The same after a restart and on every replica: a listener that changes drains its tunnels.
             tunnel_secret=hmac.digest(token.encode(), b"tunnel handshake", "sha256").hex(),
         ),
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
@@ -223,7 +225,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 
 
 def from_process() -> Settings:
-    """The settings of this process. Nothing else reads its arguments or environment."""
+    """Returns the settings of this process. Nothing else reads its arguments or environment."""
     return parse(sys.argv[1:], os.environ)
 
 
@@ -241,7 +243,7 @@ def _tunnel_url(text: str) -> str:
 
 
 def _url_of(listen: tuple[str, int] | None) -> str:
-    """Of a listener on every address, by the name that this machine has for itself."""
+    """Returns a listener's URL; one that listens on every address goes by this machine's own name."""
     if listen is None:
         return ""
     host, port = listen

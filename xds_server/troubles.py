@@ -10,7 +10,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Troubles:
-    """One text for each part that has any. `file` holds what makes the gateway unready; None: nobody looks."""
+    """One text for each part in trouble. `file` receives what makes the gateway unready; None: nobody reads it."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -20,11 +20,11 @@ class Troubles:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """In the order in which they came up."""
+        """Returns the texts in the order in which the troubles arose."""
         return tuple(self._texts.values())
 
     def set(self, part: str, text: str, *, unready: bool = False) -> bool:
-        """`part` is in trouble; empty: it is not any more. Returns whether that is news."""
+        """Sets the trouble of `part`; an empty text ends it. Returns whether anything changed."""
         if self._texts.get(part, "") == text:
             return False
         if text:

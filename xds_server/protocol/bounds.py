@@ -1,4 +1,6 @@
-"""What one stream may ask for and hold: a client is not trusted to be reasonable, or to read what it asked for."""
+"""Bounds on what one stream may request and hold. Clients are not trusted to be reasonable, or to read what they
+requested.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,20 @@ MAX_TYPES = 64
 MAX_NAMES = 250_000
 #: Bytes of a client's id, of its kind and software, and of a type's URL.
 MAX_TEXT_BYTES = 256
-#: Characters of a client's reason to refuse a push that are kept.
+#: Characters that are kept of a client's reason for refusing a push.
 MAX_REASON = 4_000
-#: Answers to responses that were never sent on the stream, after which it ends. A client that is merely late
-#: answers what was sent.
+#: Answers to responses that were never sent on the stream, after which the stream ends. A client that is merely
+#: late answers responses that were sent.
 MAX_UNKNOWN_ANSWERS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Portions:
-    """The largest response in bytes, where one can be divided by names: a resource itself cannot.
+    """The largest response in bytes, for a response that can be divided by resource names; a single resource
+    cannot.
 
-    `first`: until the client has answered once on its stream, so that one that never reads costs little; `later`:
-    from then on.
+    `first` applies until the client has answered once on its stream, so that a client that never reads costs
+    little. `later` applies from then on.
     """
 
     first: int = 64 * 1024

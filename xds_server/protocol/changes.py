@@ -1,4 +1,4 @@
-"""The difference between two snapshots, computed once and shared by every stream."""
+"""Computes the difference between two snapshots once, for every stream to share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Set as AbstractSet
 
 from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 
-#: Type URL → names added, changed or removed. A type without a difference is left out.
+#: Type URL → names added, changed or removed. A type without differences is left out.
 Changes = Mapping[str, AbstractSet[str]]
 
 
 def changes_between(before: ResourceSnapshot, after: ResourceSnapshot) -> Changes:
-    """Names whose content differs. A type whose mapping is the same object is not looked into."""
+    """Returns the names whose content differs. A type whose mapping is the same object is skipped."""
     changes: dict[str, AbstractSet[str]] = {}
     for type_url in before.resources.keys() | after.resources.keys():
         old, new = before.of_type(type_url), after.of_type(type_url)

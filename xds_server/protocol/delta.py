@@ -1,4 +1,4 @@
-"""Incremental xDS (xDS protocol, "Incremental xDS"): what changed, by name."""
+"""Implements incremental xDS (xDS protocol, "Incremental xDS"): changes by name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ class DeltaStream(Stream):
     """One stream of `DeltaAggregatedResources`."""
 
     def on_request(self, request: discovery_pb2.DeltaDiscoveryRequest) -> list[Push]:
-        """An ACK or NACK, a change of the subscription, or both at once.
+        """Handles an ACK or NACK, a change of the subscription, or both at once.
 
-        Raises MissingNodeError if the stream's first request does not say who asks; MissingTypeError,
-        BoundsError, UnknownAnswersError.
+        Raises:
+            MissingNodeError: the stream's first request does not name its node.
+            MissingTypeError, BoundsError, UnknownAnswersError: see `errors`.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)
         if not first:
             self._answered(subscription, request)
-        # A stale nonce does not make a subscription change void ("... even if the nonce is stale").
+        # A stale nonce does not invalidate a subscription change ("... even if the nonce is stale").
         self._change_interest(subscription, request, first=first)
         return self._pump()
 
@@ -43,7 +44,8 @@ class DeltaStream(Stream):
         gone = interest.change(subscribe, unsubscribe)
         subscription.require_bounds(len(request.initial_resource_versions))
         touched = (subscribe | gone) - {WILDCARD}
-        # A name asked for again is sent again, except what a reconnecting client says it holds.
+        # A name that is requested again is sent again, unless a reconnecting client says that it holds the
+        # resource.
         again = subscribe - {WILDCARD}
         if first:
             again -= subscription.held.keys()
@@ -62,7 +64,9 @@ class DeltaStream(Stream):
             self._first_request(subscription)
 
     def _confirms(self, subscription: Subscription) -> bool:
-        """Whether a client that holds everything is told so, by an empty response: behind it, it is up to date."""
+        """Returns whether a client that holds everything gets an empty response, which confirms that it is up to
+        date.
+        """
         return subscription.type_url == LAST_OF_POLICY
 
     def _new_subscription(self, type_url: str) -> Subscription:

@@ -1,4 +1,4 @@
-"""Responses as bytes: everything that clients have in common is encoded once and kept by content."""
+"""Encodes responses. Bytes that several clients receive are encoded once and cached by content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 
 
 def set_version(resources: Iterable[Resource]) -> str:
-    """The version of a set: the same for the same names and versions, whichever server computes it."""
+    """Returns the version of a set of resources: equal names and versions give the same on every server."""
     digest = blake2b(digest_size=8)
     for name, version in sorted((resource.name, resource.version) for resource in resources):
         digest.update(b"%d:%b%d:%b" % (len(name), name.encode(), len(version), version.encode()))
@@ -21,9 +21,9 @@ def set_version(resources: Iterable[Resource]) -> str:
 
 
 class ResponseEncoder:
-    """Encodes responses, sharing the bytes between streams; one instance per server.
+    """Encodes responses and shares the bytes between streams; one instance per server.
 
-    Holds at most `max_bytes` of them, and forgets those not used for longest.
+    Holds at most `max_bytes`, and forgets the bytes that were unused for longest.
     """
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
@@ -35,7 +35,9 @@ class ResponseEncoder:
     def delta(
         self, type_url: str, resources: Sequence[Resource], removed: Sequence[str], *, nonce: str, revision: int
     ) -> tuple[bytes, bytes]:
-        """A DeltaDiscoveryResponse in two parts that follow each other: shared with other streams, and its own."""
+        """Returns a DeltaDiscoveryResponse in two consecutive parts: one shared with other streams, and the
+        stream's own.
+        """
         key = ("delta", type_url, _contents(resources), frozenset(removed))
         shared = self._shared(key, lambda: _delta_body(type_url, resources, removed))
         return shared, b"".join((text(1, str(revision)), text(5, nonce)))
@@ -43,7 +45,7 @@ class ResponseEncoder:
     def sotw(
         self, type_url: str, resources: Sequence[Resource], *, version: str, nonce: str
     ) -> tuple[bytes, bytes]:
-        """A DiscoveryResponse in two parts, as `delta` gives them."""
+        """Returns a DiscoveryResponse in two consecutive parts, like `delta`."""
         key = ("sotw", type_url, _contents(resources))
         shared = self._shared(key, lambda: _sotw_body(type_url, resources))
         return shared, b"".join((text(1, version), text(5, nonce)))

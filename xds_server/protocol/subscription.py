@@ -1,4 +1,6 @@
-"""How far one client is with one type: what it holds, what it is owed, what it has not answered."""
+"""Tracks how far one client is with one type: what it holds, what is still to be sent, what it has not
+answered.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ from xds_server.protocol.interest import Interest
 from xds_server.protocol.push import Nack, Push, TypeProgress
 from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource
 
-#: Stands for a version where the client was told that the name does not exist. Real versions are never empty.
+#: Version of a name that the client knows not to exist. Real versions are never empty.
 ABSENT = ""
 
 
 class Backlog:
-    """Names to send, with the first and the last point in time (stream sequence) that put one there."""
+    """Names to send, with the first and the last point in time (stream sequence) that added one."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -35,18 +37,20 @@ class Backlog:
             self._descending = None
 
     def owe(self, sequence: int) -> None:
-        """A response is due even if it turns out empty."""
+        """Makes a response due even if it turns out to be empty."""
         self._mark(sequence)
         self.owed = True
 
     def ordered(self) -> Iterator[str]:
-        """The names in an order that all streams have in common, so that they can share what is encoded."""
+        """Yields the names in an order that all streams have in common, so that they can share encoded
+        responses.
+        """
         if self._descending is None:
             self._descending = sorted(self.names, reverse=True)
         return (name for name in reversed(self._descending) if name in self.names)
 
     def take(self, names: Collection[str]) -> None:
-        """`names` are sent; a response is no longer owed."""
+        """Removes `names`, which are sent; a response is no longer due."""
         self.owed = False
         self.names.difference_update(names)
         while self._descending and self._descending[-1] not in self.names:
@@ -58,7 +62,7 @@ class Backlog:
         self._descending = None
 
     def reaches(self, sequence: int) -> bool:
-        """Whether something from `sequence` or before is still here."""
+        """Returns whether something from `sequence` or before is still here."""
         return bool(self) and self.since <= sequence
 
     def _mark(self, sequence: int) -> None:
@@ -77,10 +81,10 @@ class Pending:
 
 
 class Subscription:
-    """State of one (stream, type).
+    """The state of one type on one stream.
 
     `reports_absence`: the protocol variant can say that a name does not exist. `reports_removal`: it can say that
-    a name exists no longer.
+    a name no longer exists.
     """
 
     def __init__(self, type_url: str, *, reports_absence: bool, reports_removal: bool, full_state: bool) -> None:
@@ -102,40 +106,41 @@ class Subscription:
         self._nacks = 0
 
     def refused_names(self) -> AbstractSet[str]:
-        """Of pushes that the client refused and that were not corrected yet."""
+        """Returns the names of pushes that the client refused and that were not corrected yet."""
         return self._rejected
 
     def known_names(self) -> set[str]:
-        """Every name that this subscription has an opinion about."""
+        """Returns every name that this subscription has recorded anything about."""
         return self.held.keys() | self.updates.names | self.removals.names | self.forced
 
     def require_bounds(self, versions: int = 0) -> None:
-        """Raises BoundsError if the client lists too many names, or says that it holds too many `versions`."""
+        """Raises BoundsError if the client lists too many names, or claims to hold too many `versions`."""
         names = max(len(self.interest.named), versions)
         if names > MAX_NAMES:
             raise BoundsError(f"{self.type_url}: {names:,} names are listed; accepted: at most {MAX_NAMES:,}")
 
     def note_changes(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
-        """The content of `names` changed.
+        """Records that the content of `names` changed.
 
-        A refused push is taken back as one: a client may have refused a good resource for a bad neighbour, so the
-        neighbours go out again with the first change to any of them.
+        A refused push is withdrawn as a whole. The client may have refused a good resource because of a bad one in
+        the same push, so all of them are sent again with the first change to any of them.
         """
         if self._rejected and not self._rejected.isdisjoint(names):
             self._retry_rejected(resources, sequence)
         self.refresh(names if self.interest.wildcard else names & self.interest.named, resources, sequence)
 
     def force(self, names: AbstractSet[str], resources: Mapping[str, Resource], sequence: int) -> None:
-        """Send `names` whether or not the client holds them."""
+        """Sends `names` whether or not the client holds them."""
         self.forced |= names
         self.refresh(names, resources, sequence)
 
     def refresh(self, names: Iterable[str], resources: Mapping[str, Resource], sequence: int) -> None:
-        """Sort `names` into updates, removals or neither, by what is wanted, held and there."""
+        """Sorts `names` into updates, removals or neither, by what is wanted, what is held and what exists."""
         self._sort(names, resources, sequence)
         unwanted = {name for name in self._rejected if not self.interest.wants(name)}
         if unwanted:
-            # The client no longer asks for what may have been the bad one, so its neighbours get another chance.
+            # The client no longer asks for a resource that may have been the bad one, so the others of its push
+            # get another chance.
             self._rejected -= unwanted
             self._retry_rejected(resources, sequence)
             self._clear_refusal()
@@ -154,7 +159,7 @@ class Subscription:
             elif self.held.get(name, ABSENT) != ABSENT:
                 removal = self._reports_removal
                 if not removal:
-                    # This variant has no way to take it back, so it is not spoken of again.
+                    # This protocol variant cannot withdraw the name, so nothing more is said about it.
                     del self.held[name]
                     self._rejected.discard(name)
                     self._clear_refusal()
@@ -164,7 +169,9 @@ class Subscription:
     def sent(
         self, push: Push, versions: Mapping[str, str], *, removal: bool, taken: Collection[str] | None = None
     ) -> None:
-        """`push` is on its way with the `versions` of `push.names`, and has `taken` of the backlog, None: all."""
+        """Records that `push` was sent with the `versions` of `push.names`. `taken` are the backlog's names in it;
+        None: all.
+        """
         backlog = self.removals if removal else self.updates
         self.pending = Pending(push, backlog.since, removal)
         self.last_nonce = push.nonce
@@ -181,7 +188,7 @@ class Subscription:
             backlog.take(taken)
 
     def accepted(self) -> None:
-        """The pending push was acknowledged."""
+        """Records that the pending push was acknowledged."""
         push = self._take_pending()
         self._acks += 1
         self._accepted_revision = push.revision
@@ -191,7 +198,7 @@ class Subscription:
         self._clear_refusal()
 
     def refused(self, reason: str, resources: Mapping[str, Resource], sequence: int) -> Nack:
-        """The pending push was refused, for `reason` in the client's own words."""
+        """Records that the pending push was refused, for `reason` in the client's own words."""
         push = self._take_pending()
         self._nacks += 1
         refusal = self._refusal = Nack(push.type_url, push.names or push.removed, reason, push.revision)
@@ -199,7 +206,7 @@ class Subscription:
         self._rejected |= relevant
         changed = self.updates.names | self.removals.names
         if len(relevant) < len(push.names) or not changed.isdisjoint(relevant):
-            # The content or the subscription changed while the push was on its way: this may be the correction.
+            # The content or the subscription changed while the push was in flight: that may be the correction.
             self._retry_rejected(resources, sequence)
         if push.names and not relevant:
             self._clear_refusal()
@@ -209,21 +216,21 @@ class Subscription:
         return self.interest.wants(name) and (self._reports_removal or name in resources)
 
     def unsent(self, sequence: int) -> bool:
-        """Whether an addition or update from `sequence` or before waits to be sent."""
+        """Returns whether an addition or update from `sequence` or before waits to be sent."""
         return self.updates.reaches(sequence)
 
     def unanswered(self, sequence: int) -> bool:
-        """Whether an addition or update from `sequence` or before is in flight."""
+        """Returns whether an addition or update from `sequence` or before is in flight."""
         return self.pending is not None and not self.pending.removal and self.pending.since <= sequence
 
     def settled(self, sequence: int) -> bool:
-        """Whether everything up to `sequence` was sent and answered, removals included."""
+        """Returns whether everything up to `sequence` was sent and answered, removals included."""
         if self.updates.reaches(sequence) or self.removals.reaches(sequence):
             return False
         return self.pending is None or self.pending.since > sequence
 
     def keep_up(self, revision: int) -> None:
-        """The client runs `revision` if there is nothing left to send it, answer or correct."""
+        """Records that the client runs `revision`, if nothing is left to send, answer or correct."""
         if self.pending is None and self._refusal is None and not self.updates and not self.removals:
             self._accepted_revision = revision
 

@@ -1,7 +1,7 @@
-"""The pieces of the protobuf wire format that resources and responses are assembled from.
+"""The pieces of the protobuf wire format from which resources and responses are assembled.
 
-Fields concatenate: those of one message may be written in any order and in separate pieces, so bytes shared by all
-clients can be followed by the few that belong to one of them.
+Fields concatenate: those of one message may be written in any order and in separate pieces. Bytes that all clients
+share can therefore be followed by the few that belong to one of them.
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 
 
 class WireType(IntEnum):
-    """How a field's value is written. The two group types are not used by any message of ours."""
+    """How a field's value is written. None of our messages uses the two group types."""
 
     VARINT = 0
     I64 = 1
@@ -37,7 +37,7 @@ class Field:
 
 
 def varint(value: int) -> bytes:
-    """Base 128, least significant group first. `value` must not be negative."""
+    """Encodes `value` in base 128, least significant group first. `value` must not be negative."""
     if value < 0:
         raise ValueError(f"a length or tag cannot be negative: {value}")
     encoded = bytearray()
@@ -50,22 +50,22 @@ def varint(value: int) -> bytes:
 
 @cache
 def tag(field: int, wire_type: WireType) -> bytes:
-    """What stands before a field's value."""
+    """Returns the tag that precedes a field's value."""
     return varint(field << 3 | wire_type)
 
 
 def length_delimited(field: int, value: bytes) -> bytes:
-    """A bytes or embedded message field: tag, length in bytes, value."""
+    """Encodes a bytes or embedded message field: tag, length in bytes, value."""
     return b"".join((tag(field, WireType.LENGTH_DELIMITED), varint(len(value)), value))
 
 
 def text(field: int, value: str) -> bytes:
-    """A string field. The empty string is proto3's default, so nothing is written for it."""
+    """Encodes a string field. The empty string is proto3's default, so it gives no bytes."""
     return length_delimited(field, value.encode()) if value else b""
 
 
 def fields(message: bytes) -> Iterator[Field]:
-    """The fields of an encoded message, in their order. Raises ValueError where it is not one."""
+    """Yields the fields of an encoded message in their order. Raises ValueError if `message` is not one."""
     at = 0
     while at < len(message):
         start = at

@@ -1,14 +1,14 @@
-"""Who may open an xDS stream."""
+"""Decides which callers may use a service of the xDS server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 
-#: (metadata, peer as gRPC names it) → may they.
+#: Takes the metadata and the peer as gRPC names it; returns whether the caller may go on.
 Authorise = Callable[[Mapping[str, str], str], bool]
 
-#: What a refused client is told.
+#: The error text for a refused client.
 WHAT_IS_NEEDED = (
     "this xDS server needs the metadata `authorization: Bearer <control token>` on TCP; "
     "its Unix socket needs no token"
@@ -16,12 +16,12 @@ WHAT_IS_NEEDED = (
 
 
 def anyone(metadata: Mapping[str, str], peer: str) -> bool:
-    """For servers that listen on a Unix socket alone."""
+    """Admits every caller, for servers that listen only on a Unix socket."""
     return True
 
 
 def bearer_token(token: str) -> Authorise:
-    """Clients on a Unix socket (its file mode is their permission), and those that send `token`."""
+    """Admits clients on a Unix socket, whose file mode is their permission, and clients that send `token`."""
     expected = f"Bearer {token}".encode()
 
     def authorise(metadata: Mapping[str, str], peer: str) -> bool:

@@ -1,4 +1,4 @@
-"""Turns what a method of a gRPC service raises into its gRPC status."""
+"""Turns exceptions of a gRPC service's methods into gRPC statuses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ StreamMethod = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], AsyncI
 
 
 def reporting(method: Method[T]) -> Method[T]:
-    """Turns what `method` raises into its gRPC status."""
+    """Decorates `method` so that what it raises becomes a gRPC status."""
 
     @functools.wraps(method)
     async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
         try:
             return await method(service, request, context)
         except grpc.aio.AbortError:
-            raise  # a call that is made of others: one of them has told it
+            raise  # a call that consists of others: one of them has reported the error
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
             code, message = status_of(error)
             if isinstance(error, TooManyGuessesError):
@@ -36,7 +36,7 @@ def reporting(method: Method[T]) -> Method[T]:
 
 
 def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
-    """`reporting`, for a method that streams its answers."""
+    """Does the same as `reporting` for a method that streams its answers."""
 
     @functools.wraps(method)
     async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[T]:

@@ -1,4 +1,4 @@
-"""Exceptions → gRPC status, in one place."""
+"""Maps exceptions to gRPC statuses, in one place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.ManagedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SecretKeyError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.SchemaError, grpc.StatusCode.FAILED_PRECONDITION),
-    # Not UNAVAILABLE: it does not pass by itself, and callers are to see the text.
+    # Not UNAVAILABLE: the condition does not pass by itself, and callers should see the text.
     (errors.DatabaseReplacedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.DatabaseUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.ProtocolVersionError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -34,14 +34,14 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.SilentError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
-#: A gRPC status travels in HTTP/2 headers, of which peers take 8 KiB.
+#: Bytes of a message: a gRPC status travels in HTTP/2 headers, of which peers accept 8 KiB.
 _MESSAGE_BYTES = 4000
 
 _log = structlog.get_logger(__name__)
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """The status and its message. An error nobody foresaw is logged, and its text stays here."""
+    """Returns the status and its message. An unforeseen error is logged, and its text is not sent."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code, _bounded(str(error))

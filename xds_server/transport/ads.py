@@ -1,4 +1,4 @@
-"""ADS over grpc.aio: streams of the protocol core, fed with snapshots, written with back-pressure."""
+"""Serves ADS over grpc.aio: feeds snapshots to streams of the protocol core and writes with back-pressure."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from xds_server.transport.work_budget import WorkBudget
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
-#: The largest message that anybody may send to the server, which ADS and Admin budget. A reconnecting client lists
-#: every name and version that it holds: 3.3 MiB for 100,000 API keys, 15.6 MiB for 100,000 names of 140 bytes. A
-#: document with 10,000 keys takes about 2 MiB.
+#: The largest message that a client may send to the server; ADS and Admin share the limit. A reconnecting client
+#: lists every name and version that it holds: 3.3 MiB for 100,000 API keys, 15.6 MiB for 100,000 names of 140
+#: bytes. A document with 10,000 keys takes about 2 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-#: For `grpc.aio.server(options=…)`. Without the first, Envoy's keepalive is answered with `too_many_pings`.
+#: Options for `grpc.aio.server(options=…)`. Without the first, Envoy's keepalive is answered with
+#: `too_many_pings`.
 SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_time_ms", 30_000),
@@ -44,10 +45,10 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),
 )
 
-#: Streams that may be open: in all, of one peer (an IP address, or a Unix socket), of one client's id. A client
-#: that reconnects leaves some behind.
+#: Streams that may be open: in all, of one peer (an IP address, or a Unix socket), and of one client id. A client
+#: that reconnects leaves some old streams behind.
 MAX_STREAMS, MAX_PEER_STREAMS, MAX_CLIENT_STREAMS = 4_096, 1_024, 16
-#: Seconds for a client to read a MiB of a response, or less, after which it is given up. Links may be slow.
+#: Seconds that a client has to read a MiB of a response, or less, before it is given up. Links may be slow.
 PATIENCE = 30.0
 _MIB = 1024 * 1024
 _SECRET_BYTES = 16
@@ -61,7 +62,7 @@ class _StuckError(Exception):
 
 
 class _CrowdedError(Exception):
-    """Too many streams of one client."""
+    """One client has too many streams."""
 
 
 class _Connection:
@@ -69,7 +70,7 @@ class _Connection:
 
     def __init__(self, stream: DeltaStream | SotwStream, peer: str, address: str) -> None:
         self.stream = stream
-        #: What all connections of a machine budget, and the address of this one.
+        #: What all connections of a machine share, and the address of this one.
         self.peer, self.address = peer, address
         #: Why the client was given up; empty as long as it reads.
         self.stuck = ""
@@ -82,12 +83,12 @@ class _Connection:
     async def write_to(
         self, context: _Context, buffers: ResponseBuffers, patience: float, give_up: Callable[[_Connection], None]
     ) -> None:
-        """Writes until cancelled or the client is gone; a slow client holds up only itself.
+        """Writes until cancelled or the client is gone; a slow client delays only itself.
 
         Calls `give_up` for a client that does not read a response within `patience` seconds for each MiB. gRPC
-        cannot take the response back, so it raises _StuckError only once the client has read it after all.
+        cannot take the response back, so _StuckError is raised only once the client has read it after all.
         """
-        # InternalError is what a write to a cancelled call raises; the reader learns of the end by itself.
+        # A write to a cancelled call raises InternalError; the reader learns of the end by itself.
         with suppress(grpc.aio.InternalError):
             while not self.stuck:
                 push = await self._outgoing.get()
@@ -110,9 +111,9 @@ class _Connection:
 
 
 class AdsServer:
-    """The aggregated discovery service. `publish` is safe to call from the event loop only.
+    """Serves the aggregated discovery service. `publish` may be called only from the event loop.
 
-    `clients` learns of every stream and of its progress. `authorise` is asked once per stream.
+    `clients` learns of every stream and of its progress. `authorise` is called once per stream.
     """
 
     def __init__(
@@ -135,11 +136,11 @@ class AdsServer:
         self._patience = patience
         self._buffers = ResponseBuffers()
         self._connections: set[_Connection] = set()
-        # Also of those that were given up, until they end.
+        # Includes the streams that were given up, until they end.
         self._open: Counter[str] = Counter()
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """For `grpc.aio.Server.add_generic_rpc_handlers`."""
+        """Returns the handler for `grpc.aio.Server.add_generic_rpc_handlers`."""
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
@@ -158,16 +159,18 @@ class AdsServer:
 
     @property
     def snapshot(self) -> ResourceSnapshot:
-        """What clients are being brought to now, without what is still being merged."""
+        """Returns the content that clients are being brought to now, without what is still being merged."""
         return self._snapshot
 
     def publish(self, snapshot: ResourceSnapshot) -> None:
-        """Make `snapshot` the desired content. Snapshots published in quick succession are merged."""
+        """Makes `snapshot` the desired content. Snapshots published in quick succession are merged."""
         self._next = snapshot
         self._debounce.trigger()
 
     def close(self) -> None:
-        """Stop pushing. Streams end when the gRPC server stops (with a short grace: they never end themselves)."""
+        """Stops pushing. Streams end when the gRPC server stops; stop it with a short grace, because they never
+        end by themselves.
+        """
         self._debounce.cancel()
 
     def _apply(self) -> None:
@@ -256,7 +259,7 @@ class AdsServer:
                 await asyncio.sleep(wait)
 
     def _require_room(self, client_id: str) -> None:
-        """Raises _CrowdedError if the client has too many streams, the new one included."""
+        """Raises _CrowdedError if the client has too many streams, including the new one."""
         same = sum(1 for each in self._connections if each.stream.node and each.stream.node.id == client_id)
         if same > MAX_CLIENT_STREAMS:
             raise _CrowdedError(
@@ -273,6 +276,8 @@ def _short(type_url: str) -> str:
 
 
 def _host(peer: str) -> str:
-    """`ipv4:10.0.0.5` of gRPC's `ipv4:10.0.0.5:4711`: what all connections of a peer share. `unix` for sockets."""
+    """Returns what all connections of a peer share: `ipv4:10.0.0.5` for gRPC's `ipv4:10.0.0.5:4711`, `unix` for
+    sockets.
+    """
     kind, _, rest = peer.partition(":")
     return f"{kind}:{rest.rpartition(':')[0]}" if kind in {"ipv4", "ipv6"} else kind

@@ -1,4 +1,6 @@
-"""How many bytes of large responses gRPC holds at a time: it copies each, and keeps it until the client reads."""
+"""Bounds how many bytes of large responses gRPC holds: it copies each response and keeps it until the client
+reads.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-#: Bytes up to which a response is written at once. What can be divided is smaller than this.
+#: Bytes up to which a response is written at once. A response that can be divided is smaller than this.
 SMALL = 1280 * 1024
-#: Bytes of large responses per peer. One response goes in any case.
+#: Bytes of large responses per peer. A single response is sent in any case.
 _ROOM = 32 * 1024 * 1024
 
 
 class ResponseBuffers:
     """One buffer for each peer's clients that have answered before, and one for those that have not.
 
-    Whoever does not read takes up the room of its own buffer alone.
+    A client that does not read occupies only its own buffer.
     """
 
     def __init__(self, *, small: int = SMALL, room: int = _ROOM) -> None:
@@ -26,7 +28,7 @@ class ResponseBuffers:
 
     @asynccontextmanager
     async def reserved(self, peer: str, size: int, *, answers: bool) -> AsyncIterator[None]:
-        """While a response of `size` bytes is with gRPC; waits for its turn where there is no room."""
+        """Reserves room while a response of `size` bytes is with gRPC; waits for its turn if there is no room."""
         if size <= self._small:
             yield
             return

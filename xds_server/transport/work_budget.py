@@ -1,10 +1,10 @@
-"""What one client may use of the event loop that it shares with all others."""
+"""Bounds one client's use of the event loop that it shares with all others."""
 
 from __future__ import annotations
 
 
 class WorkBudget:
-    """A budget of `burst` seconds of work that fills at `part` seconds per second."""
+    """A budget of `burst` seconds of work that refills at `part` seconds per second."""
 
     def __init__(self, *, part: float = 0.2, burst: float = 2.0) -> None:
         self._part = part
@@ -13,7 +13,8 @@ class WorkBudget:
         self._at: float | None = None
 
     def spend(self, work: float, now: float) -> float:
-        """`work` seconds of processor time went into a request; returns the seconds that the next should wait.
+        """Charges `work` seconds of processor time for a request; returns the seconds that the next request should
+        wait.
 
         `now` is in monotonic seconds.
         """
