@@ -35,11 +35,13 @@ from collections.abc import Sequence
 
 
 class XdsServerError(Exception):
-    """Root of the tree."""
+    """The base of every error in this tree."""
 
 
 class InvalidFieldError(XdsServerError):
-    """`problems` has one sentence each, beginning with the field's path."""
+    """A request has fields that are not accepted. `problems` has one sentence each, beginning with the field's
+    path.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -47,15 +49,15 @@ class InvalidFieldError(XdsServerError):
 
 
 class PastPriceError(XdsServerError):
-    """A price would change what has been charged; reaches callers as InvalidFieldError with the field's path."""
+    """A price would change what has been charged; callers get it as InvalidFieldError with the field's path."""
 
 
 class UnauthenticatedError(XdsServerError):
-    """The caller did not prove that it may call."""
+    """The caller did not prove who it is."""
 
 
 class ProtocolVersionError(XdsServerError):
-    """A sidecar speaks another version of the node protocol; says which side to update."""
+    """A sidecar speaks another version of the node protocol. The text says which side to update."""
 
 
 class SupersededError(XdsServerError):
@@ -63,23 +65,23 @@ class SupersededError(XdsServerError):
 
 
 class TooManyAttemptsError(XdsServerError):
-    """Too many join tokens were refused lately; says when to try again."""
+    """Too many join tokens were refused recently. The text says when to try again."""
 
 
 class SilentError(XdsServerError):
-    """A node's stream is open and says nothing."""
+    """A node's stream is open but sends nothing."""
 
 
 class ListenError(XdsServerError):
-    """An address cannot be listened on; names the flag."""
+    """An address cannot be listened on. The text names the flag."""
 
 
 class TlsFilesError(XdsServerError):
-    """The files of the listeners' certificate cannot be used; names the flag and the file."""
+    """The files of the listeners' certificate cannot be used. The text names the flag and the file."""
 
 
 class CsrError(XdsServerError):
-    """Nothing is issued for this certificate signing request; says what is wrong with it."""
+    """A certificate signing request is refused. The text says what is wrong with it."""
 
 
 class TunnelError(XdsServerError):
@@ -87,7 +89,7 @@ class TunnelError(XdsServerError):
 
 
 class StoreError(XdsServerError):
-    """The store refused, or could not serve."""
+    """The store refused an operation, or could not serve it."""
 
 
 class NotFoundError(StoreError):
@@ -118,15 +120,15 @@ class GraceTimeError(StoreError):
 
 
 class ManagedError(StoreError):
-    """A file manages the object that the API would change; says what to do."""
+    """A file manages the object that the API would change. The text says what to do."""
 
 
 class JoinTokenError(StoreError):
-    """A join token admits nobody: it is unknown, was used, or expired."""
+    """A join token is not accepted: it is unknown, was used, or has expired."""
 
 
 class SecretKeyError(StoreError):
-    """The key that protects credentials at rest is missing, malformed or not the database's."""
+    """The key that protects credentials at rest is missing, malformed, or not the key of this database."""
 
 
 class SchemaError(StoreError):
@@ -134,7 +136,7 @@ class SchemaError(StoreError):
 
 
 class UnstorableError(StoreError):
-    """The database does not take a value of what is to be written, and will not next time."""
+    """The database does not accept a value that is to be written, and will not accept it the next time."""
 
 
 class DatabaseUnavailableError(StoreError):
@@ -142,4 +144,4 @@ class DatabaseUnavailableError(StoreError):
 
 
 class DatabaseReplacedError(DatabaseUnavailableError):
-    """The database's file was deleted or replaced; says what to do."""
+    """The database's file was deleted or replaced. The text says what to do."""

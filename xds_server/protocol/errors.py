@@ -11,18 +11,18 @@ from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """The client broke the protocol; the stream ends with this text (gRPC INVALID_ARGUMENT)."""
+    """The client broke the protocol. The stream ends with this text (gRPC INVALID_ARGUMENT)."""
 
 
 class MissingNodeError(ProtocolError):
-    """The first request of a stream did not say who is asking."""
+    """The first request of a stream did not name its node."""
 
     def __init__(self) -> None:
         super().__init__("the first request of an xDS stream must carry node.id (xDS protocol, node identifier)")
 
 
 class MissingTypeError(ProtocolError):
-    """A request did not say which resource type it is about."""
+    """A request did not name its resource type."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class MissingTypeError(ProtocolError):
 
 
 class BoundsError(ProtocolError):
-    """The client asks for more than one stream may; says what, and how much is accepted."""
+    """The client requests more than one stream may. The text says what, and how much is accepted."""
 
 
 class UnknownAnswersError(ProtocolError):

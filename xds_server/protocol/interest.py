@@ -8,10 +8,10 @@ WILDCARD = "*"
 
 
 class Interest:
-    """Names and the wildcard.
+    """The names that a stream wants, and the wildcard.
 
-    `legacy_wildcard`: an empty request means "*" as long as the stream never named anything for the type. Only
-    types that a client takes as a whole have it; for EDS and RDS an empty list is just that.
+    `legacy_wildcard`: an empty request means "*" as long as the stream has never named a resource of the type.
+    This holds only for types that a client takes as a whole; for EDS and RDS an empty list means no resources.
     """
 
     def __init__(self, *, legacy_wildcard: bool) -> None:
@@ -21,11 +21,11 @@ class Interest:
         self._explicit = False
 
     def wants(self, name: str) -> bool:
-        """Whether a resource of that name would be sent."""
+        """Returns whether a resource of that name would be sent."""
         return self.wildcard or name in self.named
 
     def replace(self, names: Collection[str]) -> frozenset[str]:
-        """State of the world: the whole list, every time. Returns the names (or "*") asked for anew."""
+        """Replaces the whole list, as state-of-the-world requests do. Returns the names (or "*") that are new."""
         asked = set(names)
         self._explicit = self._explicit or bool(asked)
         wildcard = WILDCARD in asked or (self._legacy_wildcard and not self._explicit)
@@ -37,7 +37,7 @@ class Interest:
         return frozenset(new)
 
     def change(self, subscribe: Collection[str], unsubscribe: Collection[str]) -> frozenset[str]:
-        """Delta: what is added and taken away. Returns the names that were really taken away (and "*")."""
+        """Adds and removes names, as delta requests do. Returns the names (or "*") that were really removed."""
         gone = self.named.intersection(unsubscribe)
         self.named -= gone
         if self.wildcard and WILDCARD in unsubscribe:

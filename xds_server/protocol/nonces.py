@@ -1,4 +1,4 @@
-"""Nonces that a client cannot guess, so that it can answer only what it has read."""
+"""Makes nonces that a client cannot guess, so that it can answer only responses that it has read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ _DIGEST_BYTES = 8
 
 
 class Nonces:
-    """Of one stream, whose `secret` nobody else knows: a number and its keyed digest, such as `7-3f9a…`."""
+    """The nonces of one stream, whose `secret` nobody else knows: a number and its keyed digest, such as
+    `7-3f9a…`.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._issued = 0
 
     def next(self) -> str:
-        """A nonce that this stream has not had."""
+        """Returns a nonce that this stream has not had."""
         self._issued += 1
         return self._nonce(self._issued)
 
     def issued(self, nonce: str) -> bool:
-        """Whether `next` gave this nonce, now or earlier."""
+        """Returns whether `next` has returned this nonce."""
         number, _, _ = nonce.partition("-")
         if not (number.isascii() and number.isdigit() and len(number) <= len(str(self._issued))):
             return False

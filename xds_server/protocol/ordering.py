@@ -1,4 +1,4 @@
-"""Make before break (xDS protocol, "Eventual consistency considerations"): what waits for what on one stream."""
+"""Orders updates on one stream: make before break (xDS protocol, "Eventual consistency considerations")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xds_server.protocol.snapshot import (
 )
 from xds_server.protocol.subscription import Subscription
 
-# EDS waits for nothing: a client acknowledges a warming cluster only once its endpoints are there.
+# EDS waits for nothing: a client acknowledges a warming cluster only after its endpoints have arrived.
 _AFTER_SENT: Mapping[str, Sequence[str]] = {
     CLUSTER: (SECRET,),
     LISTENER: (SECRET, CLUSTER, ENDPOINT),
@@ -31,14 +31,15 @@ _RANK = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
 
 
 def rank(type_url: str) -> tuple[int, str]:
-    """Sorts type URLs into the order of additions; types we do not know come last."""
+    """Sorts type URLs into the order of additions; unknown types come last."""
     return _RANK.get(type_url, len(_RANK)), type_url
 
 
 def may_update(subscription: Subscription, subscriptions: Mapping[str, Subscription]) -> bool:
-    """Whether the additions and updates of a type may go now.
+    """Returns whether the additions and updates of a type may be sent now.
 
-    They wait only for changes at least as old as themselves: endpoints that flap all the time hold up no route.
+    They wait only for changes that are at least as old as themselves: endpoints that flap all the time delay no
+    route.
     """
     at = subscription.updates.at
     for earlier in _AFTER_SENT.get(subscription.type_url, ()):
@@ -53,6 +54,6 @@ def may_update(subscription: Subscription, subscriptions: Mapping[str, Subscript
 
 
 def may_remove(subscription: Subscription, subscriptions: Mapping[str, Subscription]) -> bool:
-    """Whether removals may go: not before every addition and update up to theirs is answered."""
+    """Returns whether removals may be sent: only after every addition and update up to theirs is answered."""
     at = subscription.removals.at
     return not any(other.unsent(at) or other.unanswered(at) for other in subscriptions.values())

@@ -1,4 +1,4 @@
-"""What a stream hands to its transport and tells about itself."""
+"""What a stream hands to its transport and reports about itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 class Push:
     """One response, ready to be written.
 
-    `shared` are the bytes that other streams' responses have in common with this one, `own` those of this stream.
-    `names` are the resources that it adds or changes: in a state-of-the-world response of CDS or LDS the unchanged
-    ones are in `payload` too, but not named here. `removed` are those the client is told not to exist.
+    `shared` are the bytes that other streams' responses have in common with this one, `own` the bytes of this
+    stream. `names` are the resources that the response adds or changes. In a state-of-the-world response of CDS or
+    LDS the unchanged resources are in `payload` too, but not in `names`. `removed` are the names that the response
+    reports as nonexistent.
     """
 
     type_url: str
@@ -24,18 +25,18 @@ class Push:
 
     @property
     def size(self) -> int:
-        """Bytes of the payload."""
+        """Returns the size of the payload in bytes."""
         return len(self.shared) + len(self.own)
 
     @property
     def payload(self) -> bytes:
-        """The message. Assembled anew each time: only what is being written should hold a copy."""
+        """Assembles the message, anew on each call: only what is being written should hold a copy."""
         return b"".join((self.shared, self.own))
 
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """A NACK: which resources of one push, in the client's own words, and the snapshot's revision."""
+    """A NACK: the resources of one push, the client's reason in its own words, and the snapshot's revision."""
 
     type_url: str
     names: tuple[str, ...]
@@ -47,8 +48,8 @@ class Nack:
 class TypeProgress:
     """How far a client is with one type.
 
-    `refusal` stands until what was refused is accepted in another form; `unanswered` is the nonce of the push in
-    flight, or empty; `waiting` is true while changes are held back.
+    `refusal` stays until the refused content is accepted in another form. `unanswered` is the nonce of the push in
+    flight, or empty. `waiting` is true while changes are held back.
     """
 
     type_url: str

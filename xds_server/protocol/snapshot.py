@@ -1,4 +1,4 @@
-"""What the protocol core serves: encoded resources, and the difference between two states of them."""
+"""The values that the protocol core serves: encoded resources, grouped by type and revision."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ POLICY_ORGANISATION = TYPE_PREFIX + "trunkline.policy.v1.Organisation"
 POLICY_KEY = TYPE_PREFIX + "trunkline.policy.v1.Key"
 POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
 
-#: Make before break (xDS protocol, "Eventual consistency considerations"): additions in this order, removals in
-#: the reverse one. Secrets are there before what uses them.
+#: Make before break (xDS protocol, "Eventual consistency considerations"): additions go in this order, removals in
+#: the reverse order. Secrets are there before the resources that use them.
 PUSH_ORDER = (SECRET, CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
-#: Sent behind the rest of what a translator decides by, and whole: with it, the translator holds all of it.
+#: Sent after the other policy types, and as a whole: a client that has it holds the complete policy.
 LAST_OF_POLICY = POLICY_ROUTE
 
-#: Types that a client may ask for as a whole ("*" or an empty first request), and whose state-of-the-world
-#: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Ours follow CDS and LDS.
+#: Types that a client may request as a whole ("*" or an empty first request), and whose state-of-the-world
+#: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Trunkline's own types follow CDS
+#: and LDS.
 WILDCARD_TYPES = frozenset({CLUSTER, LISTENER, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE})
 
 
@@ -31,7 +32,7 @@ WILDCARD_TYPES = frozenset({CLUSTER, LISTENER, POLICY_ORGANISATION, POLICY_KEY, 
 class Resource:
     """One encoded resource.
 
-    `body` is the message itself, without its `google.protobuf.Any`; `version` depends on the content alone, so it
+    `body` is the message itself, without its `google.protobuf.Any`. `version` depends only on the content, so it
     survives a restart of the server.
     """
 
@@ -49,7 +50,7 @@ class Resource:
 class ResourceSnapshot:
     """Every resource at one revision: type URL → name → resource.
 
-    A builder shares the inner mapping with the previous snapshot where a type did not change; `changes` uses that.
+    A builder shares the inner mapping with the previous snapshot if a type did not change; `changes` uses that.
     """
 
     revision: int

@@ -1,11 +1,11 @@
-"""State-of-the-world xDS: the client names everything it wants in every request.
+"""Implements state-of-the-world xDS: the client names everything it wants in every request.
 
-Responses of CDS and LDS (and of Trunkline's own types) carry the whole set; those of EDS and RDS only what
+Responses of CDS and LDS (and of Trunkline's own types) carry the whole set. Those of EDS and RDS carry only what
 changed, which the protocol allows ("Grouping Resources into Responses"). `version_info` is the version of the
-whole set in both cases, so a client that comes back with it after a restart of the server is sent nothing.
+whole set in both cases, so a client that presents it after a restart of the server is sent nothing.
 
-A client that comes back to the same server and asks by name is sent everything that it names: it may have dropped
-a name and asked for it again before its stream ended, and its version is that of the whole set all the same.
+A client that returns to the same server and requests resources by name is sent all of them. It may have dropped a
+name and requested it again before its stream ended, and its version, that of the whole set, does not show this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xds_server.protocol.subscription import Subscription
 
 
 class SotwStream(Stream):
-    """One stream of `StreamAggregatedResources`; those of one server share `returning`."""
+    """One stream of `StreamAggregatedResources`; the streams of one server share `returning`."""
 
     def __init__(
         self,
@@ -34,17 +34,19 @@ class SotwStream(Stream):
     ) -> None:
         super().__init__(snapshot, encoder, secret=secret)
         self._returning = returning or Returning()
-        # What the client accepted of full-state types, and what it has not answered: a cluster whose removal is
-        # held back stays in the set, in the form that the client took.
+        # What the client accepted of full-state types, and what it has not answered. A cluster whose removal is
+        # held back stays in the set, in the form that the client accepted.
         self._kept: dict[str, dict[str, Resource]] = {}
         self._in_flight: dict[str, dict[str, Resource]] = {}
 
     def on_request(self, request: discovery_pb2.DiscoveryRequest) -> list[Push]:
-        """A first request, an ACK, a NACK or a new list of names.
+        """Handles a first request, an ACK, a NACK or a new list of names.
 
         A request with a stale nonce is ignored: the client answers the newer response too, with the same names.
-        Raises MissingNodeError if the stream's first request does not say who asks; MissingTypeError,
-        BoundsError, UnknownAnswersError.
+
+        Raises:
+            MissingNodeError: the stream's first request does not name its node.
+            MissingTypeError, BoundsError, UnknownAnswersError: see `errors`.
         """
         self._introduce(request.node)
         subscription, first = self._subscription(request.type_url)
@@ -99,7 +101,8 @@ class SotwStream(Stream):
             complete += [kept[name] for name in subscription.removals.names if name in kept]
             return self._push(subscription, nonce, complete, complete, names=names)
         changed = [each for each in complete if each.name in subscription.updates.names]
-        # The version must not claim what the client refused: it would come back with it and be told nothing.
+        # The version must not cover what the client refused: it would return with that version and be sent
+        # nothing.
         refused = subscription.refused_names() - subscription.updates.names
         complete = [each for each in complete if each.name not in refused]
         return self._push(subscription, nonce, changed, complete, names=names)

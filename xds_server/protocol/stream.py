@@ -1,4 +1,4 @@
-"""What delta and state-of-the-world streams have in common: order, one unanswered push per type, and progress."""
+"""The parts that delta and state-of-the-world streams share: order, one unanswered push per type, and progress."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LAST_OF_POLICY, Reso
 from xds_server.protocol.subscription import Backlog, Subscription
 
 _REVISIONS_REMEMBERED = 64
-#: Sent whole to a client that answers.
+#: Types that are sent as a whole to a client that answers.
 _WHOLE = frozenset({LAST_OF_POLICY})
-#: Of a resource in a response, beside its name and body: tags, lengths, version, type.
+#: Bytes of a resource in a response besides its name and body: tags, lengths, version, type.
 _OVERHEAD = 160
 
 
 @dataclass(frozen=True, slots=True)
 class ClientNode:
-    """Who is on the other end, from `Node` of the first request."""
+    """The client of a stream, from `Node` of the first request."""
 
     id: str
     kind: str
@@ -38,9 +38,10 @@ class ClientNode:
 class Stream(ABC):
     """One connected stream; no I/O.
 
-    The transport calls `on_request` of the subclass and `on_snapshot`, and writes the pushes they return in order.
-    There is one unanswered push per type at most, and only a client that has read it can answer it: `secret` makes
-    nonces unguessable. So one push per type waits for a client that does not read, however it behaves.
+    The transport calls `on_request` of the subclass and `on_snapshot`, and writes the pushes that they return, in
+    order. There is at most one unanswered push per type. Only a client that has read a push can answer it, because
+    `secret` makes nonces unguessable. So no more than one push per type waits for a client that does not read,
+    whatever it sends.
     """
 
     def __init__(
@@ -62,19 +63,20 @@ class Stream(ABC):
         self._refusals: list[Nack] = []
         self._nonces = Nonces(secret)
         self._portions = portions or Portions()
-        # Revisions may repeat (live health is not part of the store's), so points in time are numbered here.
+        # Revisions may repeat (live health is not part of the store's), so this numbers points in time.
         self._sequence = 0
         self._reached: deque[tuple[int, int]] = deque([(snapshot.revision, 0)], maxlen=_REVISIONS_REMEMBERED)
-        # Clusters pushed before the client asked for endpoints on this stream: they warm, and wait for those.
+        # Clusters pushed before the client requested endpoints on this stream: they warm until their endpoints
+        # arrive.
         self._warming: set[str] = set()
 
     @property
     def revision(self) -> int:
-        """Of the snapshot that this stream is being brought to."""
+        """Returns the revision of the snapshot that this stream is being brought to."""
         return self._snapshot.revision
 
     def on_snapshot(self, snapshot: ResourceSnapshot, changes: Changes) -> list[Push]:
-        """The desired content changed; `changes` is the difference to the snapshot given before."""
+        """Takes new desired content; `changes` is the difference from the previous snapshot."""
         self._sequence += 1
         if snapshot.revision != self._snapshot.revision:
             self._reached.append((snapshot.revision, self._sequence))
@@ -86,18 +88,20 @@ class Stream(ABC):
         return self._pump()
 
     def settled(self, revision: int) -> bool:
-        """Whether the client took or refused everything up to `revision`, in every type that it subscribes to."""
+        """Returns whether the client accepted or refused everything up to `revision`, in every type that it
+        subscribes to.
+        """
         if self._snapshot.revision < revision:
             return False
         sequence = next(at for reached, at in self._reached if reached >= revision)
         return all(subscription.settled(sequence) for subscription in self._subscriptions.values())
 
     def progress(self) -> tuple[TypeProgress, ...]:
-        """Per type, in push order."""
+        """Returns the progress of each type, in push order."""
         return tuple(subscription.progress() for subscription in self._subscriptions.values())
 
     def take_refusals(self) -> Sequence[Nack]:
-        """The NACKs since the last call."""
+        """Returns the NACKs since the last call."""
         refusals, self._refusals = self._refusals, []
         return refusals
 
@@ -138,7 +142,7 @@ class Stream(ABC):
         subscription: Subscription,
         request: discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest,
     ) -> bool:
-        """Takes the ACK or NACK that `request` may be; true for an ACK. Raises UnknownAnswersError."""
+        """Handles the ACK or NACK that `request` may be; returns True for an ACK. Raises UnknownAnswersError."""
         if subscription.pending is None or subscription.pending.push.nonce != request.response_nonce:
             self._check_nonce(request.response_nonce)
             return False
@@ -153,7 +157,9 @@ class Stream(ABC):
         return False
 
     def _check_nonce(self, nonce: str) -> None:
-        """Counts an answer to what was never sent here. Raises UnknownAnswersError for one too many."""
+        """Counts an answer to a response that was never sent here. Raises UnknownAnswersError if there are too
+        many.
+        """
         if nonce and not self._nonces.issued(nonce):
             self.unknown_answers += 1
             if self.unknown_answers > MAX_UNKNOWN_ANSWERS:
@@ -177,7 +183,7 @@ class Stream(ABC):
         return which.pending is None and rule(which, self._subscriptions)
 
     def _postponed(self, subscription: Subscription) -> bool:
-        """Whether a type that is sent whole waits for the client's first answer, which is on its way."""
+        """Returns whether a type that is sent as a whole still waits for the client's first answer."""
         if self.answers or subscription.type_url not in _WHOLE:
             return False
         if not any(each.pending for each in self._subscriptions.values()):
@@ -186,7 +192,7 @@ class Stream(ABC):
         return sum(_size(name, resources) for name in subscription.updates.names) > self._portions.first
 
     def _portion(self, subscription: Subscription, backlog: Backlog) -> list[str]:
-        """The names of a backlog that the next response has room for, at least one."""
+        """Returns the names of a backlog that fit into the next response, at least one."""
         if self.answers and subscription.type_url in _WHOLE:
             return list(backlog.ordered())
         room = self._portions.later if self.answers else self._portions.first
@@ -200,7 +206,9 @@ class Stream(ABC):
         return names
 
     def _warm(self, clusters: Iterable[str]) -> None:
-        """Changed clusters warm until their endpoints arrive again. An assignment has its cluster's name."""
+        """Marks changed clusters: they warm until their endpoints are sent again. An assignment has its cluster's
+        name.
+        """
         endpoints = self._subscriptions.get(ENDPOINT)
         if endpoints is None:
             self._warming.update(clusters)
@@ -208,7 +216,7 @@ class Stream(ABC):
             self._send_endpoints_again(endpoints, clusters)
 
     def _first_request(self, subscription: Subscription) -> None:
-        """A type was subscribed to: endpoints are owed for clusters that were pushed before."""
+        """Handles the subscription to a type: endpoints are due for clusters that were pushed before."""
         if subscription.type_url == ENDPOINT:
             self._send_endpoints_again(subscription, self._warming)
             self._warming = set()
@@ -226,21 +234,21 @@ class Stream(ABC):
 
     @abstractmethod
     def _update(self, subscription: Subscription, nonce: str) -> Push:
-        """Takes the subscription's updates into a push."""
+        """Moves the subscription's updates into a push."""
 
     @abstractmethod
     def _remove(self, subscription: Subscription, nonce: str) -> Push:
-        """Takes the subscription's removals into a push."""
+        """Moves the subscription's removals into a push."""
 
 
 def _size(name: str, resources: Mapping[str, Resource]) -> int:
-    """About how many bytes of a response a resource takes, or a name that is said not to exist."""
+    """Returns about how many bytes of a response a resource takes, or a name that is reported as nonexistent."""
     resource = resources.get(name)
     return len(name) + _OVERHEAD + (len(resource.body) if resource is not None else 0)
 
 
 def _software(node: discovery_pb2.Node) -> str:
-    """Name and version, as far as the client told them."""
+    """Returns the name and version of the client's software, as far as the client sent them."""
     version = node.user_agent_version
     if node.HasField("user_agent_build_version"):
         build = node.user_agent_build_version.version

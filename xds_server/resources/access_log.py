@@ -1,7 +1,7 @@
 """Envoy's access log: the write-ahead ledger of this edge, one JSON object per request (format version 2).
 
-It has what the translator knew when it let the request through, what Envoy measured, and what our module there
-noted: the attempts that failed, and the usage that the target reported. Never prompt or completion text.
+An entry has what the translator knew when it let the request through, what Envoy measured, and what our module
+recorded: the failed attempts, and the usage that the target reported. It never has prompt or completion text.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from xds_server.resources.names import METADATA
 FORMAT_VERSION = 2
 
 FIELDS = {
-    # The translator's own words (its module `note`); absent where it refused.
+    # The translator's log context; absent if the translator refused the request.
     "note": "%FILTER_STATE(trunkline.note:PLAIN)%",
     "target": f"%UPSTREAM_METADATA({METADATA}:target)%",
-    # Which of its provider's credentials, from 1; absent for the first one, and for machines.
+    # Position of the credential among its provider's, from 1; absent for the first one, and for machines.
     "credential": f"%UPSTREAM_METADATA({METADATA}:credential)%",
     "node": f"%UPSTREAM_METADATA({METADATA}:node)%",
     "failed": "%FILTER_STATE(trunkline.failed:PLAIN)%",
@@ -41,7 +41,7 @@ FIELDS = {
 
 
 def request_log(path: str) -> AccessLog:
-    """Every request of the listener, also refused ones."""
+    """Logs every request of the listener, including refused ones."""
     line = {"v": Value(number_value=FORMAT_VERSION)} | {
         name: Value(string_value=value) for name, value in FIELDS.items()
     }

@@ -1,6 +1,7 @@
-"""Who sees a route with own machines in a variant of their own, and which pools that makes. See docs/nodes.md.
+"""Determines which audiences get a route variant of their own because of own machines, and the pools for it. See
+docs/nodes.md.
 
-All of it follows from the desired state: what nodes report changes endpoints, never routes or clusters.
+Everything here follows from the desired state: what nodes report changes endpoints, never routes or clusters.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from xds_server.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Audiences:
-    """The ids of organisations and keys that own approved nodes; of keys with their organisation."""
+    """The ids of organisations and keys that own approved nodes; keys come with their organisation."""
 
     organisations: frozenset[str]
     keys: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, nodes: Iterable[Node], keys: Mapping[str, Key]) -> Audiences:
-        """A key counts whatever its nodes' visibility: their owner may keep them to itself for a while."""
+        """Collects the owners. A key counts whatever the visibility of its nodes: their owner may keep them
+        private for a while.
+        """
         approved = [node for node in nodes if node.approved]
         owners = {node.owner_key_id for node in approved if node.owner_key_id in keys}
         return cls(
@@ -30,12 +33,14 @@ class Audiences:
         )
 
     def owners(self, audience: str) -> tuple[str, ...]:
-        """Whose machines the audience counts as its own, the closest first: a key's, then its organisation's."""
+        """Returns the owners whose machines the audience counts as its own, closest first: a key's, then its
+        organisation's.
+        """
         organisation = dict(self.keys).get(audience)
         return tuple(each for each in (audience, organisation) if each)
 
     def of_route(self, route: Route) -> tuple[str, ...]:
-        """Those that may take the route and for which its nodes differ from everybody's."""
+        """Returns the audiences that may use the route and for which its nodes differ from everybody's."""
         if not may_have(route):
             return ()
         owner = route.organisation_id
@@ -45,12 +50,12 @@ class Audiences:
 
 
 def may_have(route: Route) -> bool:
-    """Whether nodes can make a difference to the route at all."""
+    """Returns whether nodes can make a difference to the route at all."""
     return any(isinstance(target, NodesTarget) for target in route.targets)
 
 
 def pools(state: State) -> dict[str, Pool]:
-    """Every pool that a route may lead to, empty, by name: what whoever knows the nodes has to fill."""
+    """Returns every pool that a route may lead to, by name and empty; live state fills them."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     result: dict[str, Pool] = {}
     for route in state.routes.values():

@@ -1,8 +1,8 @@
-"""From the desired state and the live pools to a snapshot of encoded resources.
+"""Builds a snapshot of encoded resources from the desired state and the live pools.
 
-Encoding is what costs (about a millisecond for a small cluster). Resources of one shape share a template, and
-every resource is kept by the values it was built from: a change encodes what changed and joins the rest. A type
-without any change keeps its mapping, which tells the protocol core that there is nothing to compare.
+Encoding is the expensive part (about a millisecond for a small cluster). Resources of one shape share a template,
+and every resource is cached by the values it was built from: a change encodes what changed and joins the rest. A
+type without any change keeps its mapping, so that the protocol core has nothing to compare.
 """
 
 from __future__ import annotations
@@ -50,14 +50,16 @@ LINGER_SECONDS = 1.5 * AUTHORISE_TIMEOUT.total_seconds()
 
 
 class Generation(Generic[K, V]):
-    """What one snapshot was built of, by the values it was built from; what the next does not use is dropped."""
+    """A cache of what one snapshot was built from, by the values it was built from. What the next snapshot does
+    not use is dropped.
+    """
 
     def __init__(self) -> None:
         self._previous: dict[K, V] = {}
         self._current: dict[K, V] = {}
 
     def get(self, key: K, build: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V:
-        """The kept value for `key`, or `build(*args)`."""
+        """Returns the cached value for `key`, or `build(*args)`."""
         value = self._current.get(key)
         if value is None:
             value = self._previous.get(key)
@@ -67,7 +69,7 @@ class Generation(Generic[K, V]):
         return value
 
     def turn(self) -> None:
-        """Begin the next snapshot."""
+        """Begins the next snapshot."""
         self._previous, self._current = self._current, {}
 
 
@@ -80,13 +82,15 @@ class Builder:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` (seconds) times what lingers; `wall_clock` (Unix seconds) says which prices are in force."""
+        """`clock` (seconds) times what lingers; `wall_clock` (Unix seconds) determines which prices are in
+        force.
+        """
         self._edge = replace(edge, tls=None, listener_tls=None)
         self._wall_clock = wall_clock
         self._resources: Generation[Hashable, Resource] = Generation()
         self._route_entries: Generation[Hashable, bytes] = Generation()
         self._pools: Mapping[str, Pool] = {}
-        #: The routes whose requests wait for machines, by id; and what they were encoded as last.
+        #: The routes whose requests wait for machines, by id, and their last encoding.
         self._waiting: dict[str, _RoutePolicy] = {}
         self._slotted: dict[str, tuple[_RoutePolicy, tuple[PoolSlots, ...], Resource]] = {}
         self._state: State | None = None
@@ -105,18 +109,18 @@ class Builder:
         self._present()
 
     def renew(self, tls: GatewayTls) -> None:
-        """From the next build on the gateway shows this certificate. Safe to call while a build runs."""
+        """Has the gateway present this certificate from the next build on. Safe to call while a build runs."""
         self._next_tls = tls
 
     def renew_listeners(self, tls: ListenerTls) -> None:
-        """From the next build on clients and operators see this certificate. Safe to call while a build runs.
+        """Has clients and operators get this certificate from the next build on. Safe to call while a build runs.
 
         Whether clients need certificates of their own stays as it was at the start: only contents change.
         """
         self._next_listener_tls = tls
 
     def _present(self) -> None:
-        """What depends on the certificates. Without any, no node can be reached directly."""
+        """Rebuilds what depends on the certificates. Without certificates, no node can be reached directly."""
         self._of_edge = edge_resources(self._edge, self._tls, self._listener_tls)
         self._direct = self._tls is not None
         self._assignments = Assignments(direct=self._direct)
@@ -124,10 +128,11 @@ class Builder:
     def build(
         self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
     ) -> ResourceSnapshot:
-        """The snapshot of `state` with the `live` pools (by name); shares with the last what did not change.
+        """Returns the snapshot of `state` with the `live` pools (by name); shares with the last one what did not
+        change.
 
-        Which pools there are follows from the state alone (`audiences.pools`); what is live fills them. Pools
-        change far more often than the state: given the same state and rankings, only assignments are looked at.
+        Which pools exist follows from the state alone (`audiences.pools`); live state fills them. Pools change far
+        more often than the state: if state and rankings are unchanged, only assignments are examined.
         """
         built = dict(self._last.resources)
         if self._tls is not self._next_tls or self._listener_tls is not self._next_listener_tls:
@@ -148,7 +153,7 @@ class Builder:
         return self._last
 
     def _with_slots(self, routes: Mapping[str, Resource], live: Mapping[str, Pool]) -> Mapping[str, Resource]:
-        """Adds to the routes whose requests wait for machines how many these are at the moment."""
+        """Adds the current slots of their machines to the routes whose requests wait for machines."""
         before, self._slotted = self._slotted, {}
         for name, encode in self._waiting.items():
             slots = pool_slots.slots(encode.route, self._pools.values(), live)
@@ -159,13 +164,13 @@ class Builder:
 
     @property
     def expires_in(self) -> float | None:
-        """Seconds until a build would drop a lingering cluster; None if there is none."""
+        """Returns the seconds until a build would drop a lingering cluster; None if there is none."""
         ends = [end for _, end in self._lingering.values()]
         return max(0.0, min(ends) - self._clock()) if ends else None
 
     def _with_lingering(self, wanted: Mapping[str, Resource]) -> Mapping[str, Resource]:
-        """`wanted`, and for a while what was wanted before: Envoy has matched requests to it that still wait to be
-        authorised, and would answer them with 503.
+        """Returns `wanted`, and for a while what was wanted before: requests that Envoy has matched to it still
+        wait to be authorised, and would be answered with 503.
         """
         now = self._clock()
         before = self._last.of_type(types.CLUSTER)
@@ -183,14 +188,14 @@ class Builder:
 
     def _with_their_assignments(self, wanted: Mapping[str, Resource]) -> Mapping[str, Resource]:
         """Adds the last assignments of lingering clusters to `wanted`. Without endpoints they would answer 503,
-        and an Envoy that connects meanwhile would wait for them before it takes anything.
+        and an Envoy that connects meanwhile would wait for them before it accepts anything.
         """
         before = self._last.of_type(types.ENDPOINT)
         kept = {name: before[name] for name in self._lingering if name in before and name not in wanted}
         return {**wanted, **kept} if kept else wanted
 
     def _desired(self, state: State, rankings: Rankings) -> dict[str, Mapping[str, Resource]]:
-        """Everything that depends on the desired state and on what was measured."""
+        """Returns everything that depends on the desired state and on measurements."""
         self._resources.turn()
         self._route_entries.turn()
         now = self._wall_clock()
@@ -248,7 +253,7 @@ class Builder:
         ]
         no_match, fields = self._no_match, cors.virtual_host_fields(origins)
         if fields:
-            # What has a route's key and no route has been checked; the rest has not.
+            # A request with a route's key but no route has been checked; other requests have not.
             prefixes.append(self._no_route_entry)
             no_match = self._unchecked
         body = route_table.route_configuration(
@@ -300,7 +305,7 @@ def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:
 
 @dataclass(frozen=True, slots=True)
 class _RoutePolicy:
-    """Encodes a route with its machines' slots; all but these change with the desired state alone."""
+    """Encodes a route with its machines' slots. Everything but the slots changes only with the desired state."""
 
     route: Route
     at: float

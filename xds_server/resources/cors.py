@@ -1,7 +1,7 @@
-"""What browsers are told about pages of other origins: a filter of Envoy that is off until routes say otherwise.
+"""Configures CORS: a filter of Envoy that is off until routes enable it.
 
-The filter stands in the listener in any case. Its policy is part of the route configuration, so that a change of
-it drains no connection.
+The filter is always in the listener. Its policy is part of the route configuration, so that changing the policy
+drains no connection.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from xds_server.model import Cors
 from xds_server.resources.encoding import pack
 
 FILTER = "envoy.filters.http.cors"
-#: Chromium keeps it no longer.
+#: Chromium caches preflights no longer than this.
 DEFAULT_MAX_AGE_SECONDS = 7_200
 METHODS = "GET, HEAD, POST"
-#: Of answers, what pages may read beside what every page may.
+#: Response headers that pages may read besides those that every page may read.
 EXPOSED = (
     "x-request-id",
     "openai-processing-ms",
@@ -43,24 +43,24 @@ _LABEL = "[a-z0-9_-]+"
 
 
 def cors_filter() -> HttpFilter:
-    """Before all other filters: preflights carry no key."""
+    """Returns the filter, which goes before all other filters: preflights carry no key."""
     config = pack("envoy.extensions.filters.http.cors.v3.Cors", CorsFilter())
     return HttpFilter(name=FILTER, typed_config=config, disabled=True)
 
 
 @lru_cache(maxsize=4)
 def virtual_host_fields(cors: Cors) -> bytes:
-    """The encoded fields of a VirtualHost that turn the filter on; empty without origins."""
+    """Returns the encoded fields of a VirtualHost that turn the filter on; empty without origins."""
     if not cors.origins:
         return b""
     policy = CorsPolicy(
         allow_origin_string_match=[_matcher(each) for each in cors.origins],
         allow_methods=METHODS,
-        # All that the browser asks for: SDKs add new ones with every version.
+        # Every header that the browser requests: SDKs add new ones with every version.
         allow_headers="*",
         expose_headers=", ".join(EXPOSED),
         max_age=str(cors.max_age_seconds or DEFAULT_MAX_AGE_SECONDS),
-        # The gateway of a home network, from pages in the internet.
+        # Lets pages on the internet reach the gateway of a home network.
         allow_private_network_access=True,
         forward_not_matching_preflights=False,
     )
@@ -76,8 +76,8 @@ def virtual_host_fields(cors: Cors) -> bytes:
 
 
 def unchecked_route() -> EnvoyRoute:
-    """What a request meets until it is checked: the filter looks for its policy at routes to clusters only. No
-    request takes this one, whose cluster does not exist.
+    """Returns the route that a request matches until it is checked: the filter looks for its policy only at routes
+    to clusters. No request takes this route, whose cluster does not exist.
     """
     return EnvoyRoute(name="unchecked", match=RouteMatch(prefix="/"), route=RouteAction(cluster="none"))
 

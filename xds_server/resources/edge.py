@@ -1,4 +1,6 @@
-"""What every Envoy gets whatever the desired state is: listeners, the clusters of tunnels, certificates."""
+"""The resources that every Envoy gets whatever the desired state: listeners, the clusters of tunnels,
+certificates.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from xds_server.resources.tunnel_listener import tunnel_listener
 def edge_resources(
     edge: EdgeSettings, tls: GatewayTls | None, listener_tls: ListenerTls | None = None
 ) -> dict[str, dict[str, Resource]]:
-    """Type URL → name → resource. Without `tls`, or where nodes are not listened for, no tunnels; without
+    """Returns type URL → name → resource. There are no tunnels without `tls` or without a tunnel listener. Without
     `listener_tls` the listeners of clients and operators speak plain HTTP.
 
     Raises:

@@ -21,12 +21,12 @@ class Message(Protocol):
 
 
 def pack(type_name: str, message: Message) -> Any:
-    """`message` as an Any; `type_name` is the full name, e.g. `envoy.config.route.v3.Route`."""
+    """Packs `message` into an Any; `type_name` is the full name, e.g. `envoy.config.route.v3.Route`."""
     return Any(type_url=TYPE_PREFIX + type_name, value=bytes(message))
 
 
 def extension(name: str, type_name: str, message: Message) -> TypedExtensionConfig:
-    """A named extension with its configuration."""
+    """Returns a named extension with its configuration."""
     return TypedExtensionConfig(name=name, typed_config=pack(type_name, message))
 
 
@@ -39,6 +39,6 @@ def pipe(path: str) -> Address:
 
 
 def metadata(namespace: str, values: Mapping[str, str]) -> Metadata:
-    """Endpoint metadata of strings under one namespace."""
+    """Returns endpoint metadata of strings under one namespace."""
     fields = {key: Value(string_value=value) for key, value in values.items()}
     return Metadata(filter_metadata={namespace: Struct(fields=fields)})

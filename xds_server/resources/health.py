@@ -1,4 +1,4 @@
-"""Active health checks by Envoy, of servers that say at no cost whether they live."""
+"""Active health checks by Envoy, for servers with an endpoint that costs nothing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from xds_server.model import Provider
 
 _DEFAULT_SECONDS = 10
 _MAX_ANSWER_SECONDS = 5
-#: Of checks without an answer. A wrong status is enough by itself.
+#: Checks without an answer before a host counts as unhealthy. A single wrong status is enough.
 _UNHEALTHY_AFTER = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is asked, how often, and which statuses are those of a server that lives."""
+    """What is requested, how often, and which statuses a live server answers with."""
 
     path: str
     seconds: int
@@ -42,7 +42,9 @@ class Check:
 
 
 def health_checks(check: Check | None, base_url: str, authorization: str) -> list[HealthCheck]:
-    """The checks of a cluster at `base_url`; `authorization` is empty where none is sent."""
+    """Returns the health checks of a cluster at `base_url`; with an empty `authorization`, no credential is
+    sent.
+    """
     if check is None:
         return []
     url, every = urlsplit(base_url), timedelta(seconds=check.seconds)
@@ -50,7 +52,7 @@ def health_checks(check: Check | None, base_url: str, authorization: str) -> lis
         HealthCheck(
             timeout=timedelta(seconds=min(check.seconds, _MAX_ANSWER_SECONDS)),
             interval=every,
-            # Otherwise a server without traffic is checked once a minute only.
+            # Otherwise a server without traffic would be checked only once a minute.
             no_traffic_interval=every,
             unhealthy_threshold=_UNHEALTHY_AFTER,
             healthy_threshold=1,
@@ -61,7 +63,7 @@ def health_checks(check: Check | None, base_url: str, authorization: str) -> lis
 
 
 def authorization(credential: str) -> str:
-    """The header's value as Envoy's format string, in which a percent sign stands twice."""
+    """Returns the header's value as an Envoy format string, in which a percent sign is doubled."""
     return f"Bearer {credential}".replace("%", "%%") if credential else ""
 
 

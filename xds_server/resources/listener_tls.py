@@ -1,4 +1,4 @@
-"""TLS on the clients' and the admin listener, with a certificate that comes as a secret."""
+"""TLS on the clients' and the admin listener, with a certificate that arrives as a secret."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from xds_server.resources.secrets import for_listeners
 from xds_server.resources.settings import ListenerTls
 
 _RBAC = "envoy.filters.http.rbac"
-#: A handshake that takes longer is given up.
+#: A longer handshake is aborted.
 _HANDSHAKE = timedelta(seconds=10)
 
 
 def present(chain: FilterChain, tls: ListenerTls, *, require_client_certificate: bool) -> None:
-    """Makes `chain` speak TLS, HTTP/2 or HTTP/1.1 as the client prefers.
+    """Makes `chain` speak TLS, and HTTP/2 or HTTP/1.1 as the client prefers.
 
-    Where there is a CA for clients, a certificate of another one fails the handshake, and so does none at all with
-    `require_client_certificate`.
+    If there is a CA for clients, a certificate of another CA fails the handshake, and so does a missing
+    certificate with `require_client_certificate`.
     """
     verified = bool(tls.client_ca_pem)
     context = DownstreamTlsContext(
         common_tls_context=for_listeners(tls, "h2", "http/1.1"),
         require_client_certificate=verified and require_client_certificate,
-        # A resumed session's certificate would not be verified again, by the CA of today.
+        # The certificate of a resumed session would not be verified again with today's CA.
         disable_stateless_session_resumption=verified,
         disable_stateful_session_resumption=verified,
     )
@@ -44,7 +44,9 @@ def present(chain: FilterChain, tls: ListenerTls, *, require_client_certificate:
 
 
 def certificate_filter() -> HttpFilter:
-    """Refuses callers without a verified certificate, whatever they ask for but routes with `no_certificate`."""
+    """Returns the filter that refuses callers without a verified certificate, except on routes with
+    `no_certificate`.
+    """
     verified = Principal(
         custom=extension(
             "envoy.rbac.principals.mtls_authenticated",
@@ -58,5 +60,5 @@ def certificate_filter() -> HttpFilter:
 
 
 def no_certificate() -> dict[str, Any]:
-    """A route's exception from `certificate_filter`."""
+    """Returns a route's exception from `certificate_filter`."""
     return {_RBAC: pack("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", RbacPerRoute())}

@@ -61,28 +61,28 @@ from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.resources.targets import ADS
 from xds_server.resources.upstream_filters import upstream_filters
 
-#: On the operators' listener, where whoever has the token may say whom it acts for, and take over from a file.
+#: On the operators' listener, the holder of the token may name whom it acts for, and take over from a file.
 _FORGED_BY_OPERATORS = "x-request-id|x-envoy-.*"
 AUTHORISE_TIMEOUT = timedelta(seconds=10)
 #: gRPC calls of the Admin API; REST has other paths.
 _GRPC = RouteMatch(prefix="/trunkline.admin.v1.Admin/", grpc=RouteMatchGrpcRouteMatchOptions())
 READ_TIMEOUT = timedelta(seconds=60)
-#: A change may wait for a minute until every client has taken it.
+#: A change may wait for a minute until every client has accepted it.
 REST_TIMEOUT = timedelta(seconds=90)
-#: Bytes that Envoy reads from or writes to a client's connection ahead of whoever takes them.
+#: Bytes that Envoy buffers of a client's connection in each direction.
 CONNECTION_BUFFER = 128 * 1024
-#: Bytes that an HTTP/2 client may send ahead, on one stream and on its connection. Envoy's defaults of 16 and
-#: 24 MiB would be for whoever connects, with or without a key.
+#: Bytes that an HTTP/2 client may send ahead, on one stream and on its connection. Envoy's defaults of 16 and 24
+#: MiB would be granted to every caller, with or without a key.
 STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 1024 * 1024
-#: Requests at a time on one connection: RFC 9113 (section 6.5.2) recommends no fewer than 100.
+#: Concurrent requests on one connection: RFC 9113 (section 6.5.2) recommends no fewer than 100.
 CONCURRENT_STREAMS = 128
 _DIRECTIONS = {
     names.OPENAI_LISTENER: TrafficDirection.INBOUND,
     names.ADMIN_LISTENER: TrafficDirection.UNSPECIFIED,
 }
 
-#: Whom failed attempts to sign in are held against; what a client says about itself is overwritten.
+#: The address against which failed sign-ins count; a client's own claim is overwritten.
 _CLIENT_ADDRESS = HeaderValueOption(
     header=HeaderValue(key="x-trunkline-client-address", value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
     append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
@@ -90,14 +90,16 @@ _CLIENT_ADDRESS = HeaderValueOption(
 
 
 def openai_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
-    """Clients' listener: strip forged headers, ask the translator, route by what it answered."""
+    """Returns the clients' listener: it strips forged headers, has the translator check requests, and routes by
+    its answer.
+    """
     return _listener(names.OPENAI_LISTENER, edge.openai_listen, _clients_manager("openai", edge), tls)
 
 
 def playground_listener(edge: EdgeSettings) -> Listener:
-    """The clients' listener once more, for requests that have come in by the admin listener."""
+    """Returns a copy of the clients' listener for requests that have come in by the admin listener."""
     manager = _clients_manager("playground", edge)
-    manager.use_remote_address = False  # its connections have none
+    manager.use_remote_address = False  # its connections have no address
     return Listener(
         name=names.PLAYGROUND_LISTENER,
         internal_listener=ListenerInternalListenerConfig(),
@@ -123,9 +125,9 @@ def _clients_manager(name: str, edge: EdgeSettings) -> HttpConnectionManager:
 
 
 def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listener:
-    """Operators' listener: health, metrics, and the Admin API as gRPC and as REST.
+    """Returns the operators' listener: health, metrics, and the Admin API as gRPC and as REST.
 
-    Where clients need a certificate, so do operators, for all but health: probes have none.
+    If clients need a certificate, so do operators, for everything but health: probes have no certificate.
     """
     verified = tls is not None and bool(tls.client_ca_pem)
     streams = RouteAction(cluster=names.XDS_CLUSTER, timeout=timedelta(), idle_timeout=timedelta())
@@ -140,18 +142,20 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                 routes=[
                     *_health_routes(verified=verified),
                     _to(_reading("/metrics"), names.ENVOY_ADMIN_CLUSTER, rewrite="/stats/prometheus"),
-                    # Apart: neither is lost with the other process, and neither is copied through Python.
+                    # Separate routes: neither is lost with the other process, and neither is copied through
+                    # Python.
                     _to(_reading("/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
                     # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
                     Route(match=_GRPC, route=streams),
                     # To the clients' listener: of one origin with the console, and with an API key.
                     playground.route(),
-                    # The console, /metrics/control, and the rest: only the token shows which paths there are.
+                    # The console, /metrics/control, and all other paths: without the token nobody learns which
+                    # paths exist.
                     _to(RouteMatch(prefix="/"), names.REST_CLUSTER, timeout=REST_TIMEOUT),
                 ],
             )
         ],
-        # With a bootstrap that has no cluster `rest`, the other paths go on.
+        # With a bootstrap that has no cluster `rest`, the other paths still work.
         validate_clusters=False,
     )
     manager.http_filters = [*([listener_tls.certificate_filter()] if verified else []), router()]
@@ -159,7 +163,7 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
 
 
 def _health_routes(*, verified: bool) -> list[Route]:
-    """For anybody, also where others need a verified certificate."""
+    """Returns the health routes, open to anybody even if other routes need a verified certificate."""
     routes = [
         Route(match=_reading("/healthz"), direct_response=DirectResponseAction(status=200)),
         _to(_reading("/readyz"), names.TRANSLATOR_CLUSTER),
@@ -173,7 +177,7 @@ def _health_routes(*, verified: bool) -> list[Route]:
 def _manager(
     name: str, edge: EdgeSettings, replies: LocalReplyConfig, removal: TypedExtensionConfig
 ) -> HttpConnectionManager:
-    """`removal` takes headers that nobody may send off every request."""
+    """Returns the connection manager; `removal` removes headers that nobody may send from every request."""
     return HttpConnectionManager(
         stat_prefix=name,
         server_name="trunkline",
@@ -183,21 +187,22 @@ def _manager(
         always_set_request_id_in_response=True,
         normalize_path=True,
         merge_slashes=True,
-        # SDKs escape the slashes in a model's name. What is behind the paths' fixed table never sees them.
+        # SDKs escape the slashes in a model's name. Nothing behind the fixed table of paths sees the path.
         path_with_escaped_slashes_action=EscapedSlashes.KEEP_UNCHANGED,
         common_http_protocol_options=HttpProtocolOptions(
-            # Clients send such headers of their own (Codex: session_id), and no target is to take one for another.
+            # Clients send such headers of their own (Codex: session_id), and no target should mistake one for
+            # another header.
             headers_with_underscores_action=Underscores.DROP_HEADER,
             idle_timeout=timedelta(hours=1),
         ),
-        # nginx asks its upstreams so unless told otherwise.
+        # nginx speaks HTTP/1.0 to its upstreams by default.
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True, default_host_for_http_10="gateway"),
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=CONCURRENT_STREAMS,
             initial_stream_window_size=STREAM_WINDOW,
             initial_connection_window_size=CONNECTION_WINDOW,
         ),
-        # Slow senders are bounded here; answers are bounded per route.
+        # Bounds slow senders; answers are bounded per route.
         request_headers_timeout=timedelta(seconds=30),
         stream_idle_timeout=timedelta(seconds=300),
         early_header_mutation_extensions=[removal],
@@ -216,15 +221,15 @@ def _listener(
         address=tcp(*listen),
         filter_chains=[chain],
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
-        # What `/drain_listeners?inboundonly` ends; operators go on seeing how that goes.
+        # `/drain_listeners?inboundonly` ends the inbound listeners; operators can still watch how that goes.
         traffic_direction=_DIRECTIONS[name],
-        # An operator gets in where clients have taken every connection.
+        # An operator can connect even if clients have taken every connection.
         ignore_global_conn_limit=name == names.ADMIN_LISTENER,
     )
 
 
 def http_listener_filter(manager: HttpConnectionManager) -> Filter:
-    """The last network filter of a listener that speaks HTTP."""
+    """Returns the last network filter of a listener that speaks HTTP."""
     return Filter(
         name="envoy.filters.network.http_connection_manager",
         typed_config=pack(
@@ -234,7 +239,9 @@ def http_listener_filter(manager: HttpConnectionManager) -> Filter:
 
 
 def router(*, upstream: Sequence[HttpFilter] = ()) -> HttpFilter:
-    """The last HTTP filter; `upstream` run for each attempt, and for clusters without filters of their own."""
+    """Returns the last HTTP filter; `upstream` run for each attempt, and for clusters without filters of their
+    own.
+    """
     config = Router(suppress_envoy_headers=True, upstream_http_filters=list(upstream))
     return HttpFilter(
         name="envoy.filters.http.router",
@@ -243,7 +250,7 @@ def router(*, upstream: Sequence[HttpFilter] = ()) -> HttpFilter:
 
 
 def early_removal(pattern: str) -> TypedExtensionConfig:
-    """Takes the headers that match off every request, before anything else looks at them."""
+    """Returns an extension that removes matching headers from every request before anything else sees them."""
     matcher = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
     removal = Mutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
     return extension(
@@ -254,7 +261,7 @@ def early_removal(pattern: str) -> TypedExtensionConfig:
 
 
 def _reading(path: str) -> RouteMatch:
-    """GET and HEAD of one path."""
+    """Matches GET and HEAD of one path."""
     reading = HeaderMatcher(name=":method", string_match=StringMatcher(safe_regex=RegexMatcher(regex="GET|HEAD")))
     return RouteMatch(path=path, headers=[reading])
 

@@ -1,4 +1,4 @@
-"""Envoy's own answers, in OpenAI's error shape, saying what happened and what to do."""
+"""Envoy's own answers in OpenAI's error shape, which say what happened and what to do."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from envoy_data_plane.google.protobuf import Struct, Value
 
 from xds_server.resources.encoding import pack
 
-#: Milliseconds since the request came, unless whoever answers has said it.
+#: Milliseconds since the request arrived, unless the answer already has the header.
 PROCESSING_TIME = HeaderValueOption(
     header=HeaderValue(key="openai-processing-ms", value="%DURATION%"),
     append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
 )
-#: Of Envoy's own statuses, those of which nobody knows whether another attempt helps: clients have rules for them.
+#: Envoy's own statuses for which it is unknown whether another attempt helps: clients have rules for them.
 _OPEN = frozenset({500, 502, 503, 504})
 
 
 def local_replies(max_body_bytes: int) -> LocalReplyConfig:
-    """One mapper per cause, then one per status. What the module answers itself passes as it is, with the time it
-    took.
+    """Returns one mapper per cause, then one per status. The module's own answers pass unchanged, with the time
+    they took.
     """
     return LocalReplyConfig(
         mappers=[
@@ -85,7 +85,9 @@ def local_replies(max_body_bytes: int) -> LocalReplyConfig:
 
 
 def admin_replies() -> LocalReplyConfig:
-    """The operators' listener's, in the same shape. What is behind it answers everything else itself."""
+    """Returns the mappers of the operators' listener, with the same shape. The servers behind it answer everything
+    else themselves.
+    """
     return LocalReplyConfig(
         mappers=[
             _mapper(
@@ -109,7 +111,7 @@ def admin_replies() -> LocalReplyConfig:
     )
 
 
-#: Answers that Envoy gives before it knows a route, or to what is no HTTP that it accepts.
+#: Answers that Envoy gives before it knows a route, or to input that is not HTTP as it accepts it.
 _BY_STATUS = {
     400: (
         "The request is not valid HTTP. Check its first line, its header lines and its stated length.",
@@ -133,7 +135,7 @@ _BY_STATUS = {
 }
 
 
-#: Instead of the same in _BY_STATUS.
+#: Replaces the same entries of _BY_STATUS.
 _OF_ADMIN = {
     404: ("Nothing is served at this path. The Admin API is below /admin/v1/.", "not_found"),
     413: ("The request body is too large.", "request_too_large"),
@@ -154,7 +156,7 @@ def _overload() -> ResponseMapper:
 
 
 def _upgrade() -> ResponseMapper:
-    """Clients that try a WebSocket first, as Codex does on /v1/responses, fall back at once on this status."""
+    """Clients that try a WebSocket first, like Codex on /v1/responses, fall back at once on this status."""
     return _mapper(
         _all(_status(403), _details("response.code_details == 'upgrade_failed'")),
         message="This endpoint speaks HTTP and no other protocol: send the request without `upgrade`.",
@@ -165,7 +167,7 @@ def _upgrade() -> ResponseMapper:
 
 
 def _own(status: int, message: str, code: str) -> ResponseMapper:
-    """For an answer that is Envoy's own: not for our module's, nor for those that a route gives itself."""
+    """Maps an answer of Envoy's own, not one of our module's, nor one that a route gives itself."""
     words = "response.code_details"
     own = f"!({words}.startsWith('trunkline') || {words} == 'direct_response')"
     condition = _all(_status(status), _details(own))
@@ -185,8 +187,8 @@ def _mapper(
     again: bool | None = False,
     headers: Mapping[str, str] | None = None,
 ) -> ResponseMapper:
-    """`status` replaces Envoy's. `again` tells whether another attempt makes sense, None where nobody knows; with
-    `retry_after`, it does after so many seconds.
+    """Returns a mapper; `status` replaces Envoy's. `again` says whether another attempt makes sense, None if that
+    is unknown; with `retry_after`, it does after that many seconds.
     """
     error = Struct(
         fields={
@@ -230,7 +232,7 @@ def _flags(*flags: str) -> AccessLogFilter:
 
 
 def _details(condition: str) -> AccessLogFilter:
-    """By Envoy's own word for the cause, `response.code_details`, where it has no flag."""
+    """Matches by `response.code_details`, Envoy's word for the cause, for causes without a flag."""
     expression = ExpressionFilter(expression=condition)
     return AccessLogFilter(
         extension_filter=ExtensionFilter(
@@ -241,7 +243,7 @@ def _details(condition: str) -> AccessLogFilter:
 
 
 def _status(code: int, op: ComparisonFilterOp = ComparisonFilterOp.EQ) -> AccessLogFilter:
-    # The runtime key is required by Envoy; nothing sets it.
+    # Envoy requires the runtime key; nothing sets it.
     return AccessLogFilter(
         status_code_filter=StatusCodeFilter(
             comparison=ComparisonFilter(

@@ -1,5 +1,5 @@
-"""What Envoy runs of our module, `envoy/module`: HTTP filters, early header mutation, cluster specifier, load
-balancing policy.
+"""The parts of our module `envoy/module` that Envoy runs: HTTP filters, early header mutation, cluster specifier,
+load balancing policy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULE = "trunkline"
 
 
 def module_filter(name: str, config: str = "") -> HttpFilter:
-    """The module's filter `name`, with its settings as text."""
+    """Returns the module's filter `name`, with its settings as text."""
     return HttpFilter(
         name=f"trunkline.{name}",
         typed_config=pack(
@@ -41,7 +41,7 @@ def module_filter(name: str, config: str = "") -> HttpFilter:
 
 @dataclass(eq=False, repr=False)
 class DynamicModuleClusterSpecifier(betterproto2.Message):
-    """Envoy's message of that name, as far as it is used: the generated classes do not have it yet."""
+    """Envoy's message of that name, with the fields in use: the generated classes do not have it yet."""
 
     dynamic_module_config: DynamicModuleConfig | None = betterproto2.field(  # noqa: RUF009  # describes the field
         1, betterproto2.TYPE_MESSAGE, optional=True
@@ -53,12 +53,12 @@ class DynamicModuleClusterSpecifier(betterproto2.Message):
 
 @dataclass(eq=False, repr=False)
 class DynamicModuleEarlyHeaderMutation(betterproto2.Message):
-    """The same."""
+    """Envoy's message of that name, with the fields in use: the generated classes do not have it yet."""
 
     dynamic_module_config: DynamicModuleConfig | None = betterproto2.field(  # noqa: RUF009  # likewise
         1, betterproto2.TYPE_MESSAGE, optional=True
     )
-    early_header_mutation_name: str = betterproto2.field(2, betterproto2.TYPE_STRING)  # likewise
+    early_header_mutation_name: str = betterproto2.field(2, betterproto2.TYPE_STRING)  # named by both
 
 
 _SPECIFIER_PACKAGE = "envoy.extensions.router.cluster_specifiers.dynamic_modules.v3"
@@ -71,8 +71,8 @@ for _package, _message in (
 
 
 def module_ingress() -> TypedExtensionConfig:
-    """Takes the headers that only the gateway may set off every request of a client, before anything else looks at
-    them: its own, Envoy's, and `x-request-id`. Clients keep `x-trunkline-tag` and `x-trunkline-max-price`.
+    """Removes the headers that only the gateway may set from every client request, before anything else sees them:
+    its own, Envoy's, and `x-request-id`. Clients may set `x-trunkline-tag` and `x-trunkline-max-price`.
     """
     return extension(
         "trunkline.ingress",
@@ -82,7 +82,7 @@ def module_ingress() -> TypedExtensionConfig:
 
 
 def module_specifier(plan: str) -> TypedExtensionConfig:
-    """The module's cluster specifier, with the lines of a route's plan."""
+    """Returns the module's cluster specifier, with the lines of a route's plan."""
     return extension(
         "trunkline.specifier",
         f"{_SPECIFIER_PACKAGE}.{DynamicModuleClusterSpecifier.__name__}",
@@ -91,7 +91,7 @@ def module_specifier(plan: str) -> TypedExtensionConfig:
 
 
 def module_balancer(name: str) -> LoadBalancingPolicy:
-    """The module's load balancing policy `name`."""
+    """Returns the module's load balancing policy `name`."""
     return LoadBalancingPolicy(
         policies=[
             LoadBalancingPolicyPolicy(
@@ -106,7 +106,7 @@ def module_balancer(name: str) -> LoadBalancingPolicy:
 
 
 def _library() -> DynamicModuleConfig:
-    # It has a thread of its own, so it stays loaded.
+    # The module has a thread of its own, so it stays loaded.
     return DynamicModuleConfig(name=MODULE, do_not_close=True)
 
 

@@ -7,16 +7,17 @@ from xds_server.model import Target
 OPENAI_LISTENER = "openai"
 ADMIN_LISTENER = "admin"
 ROUTE_CONFIGURATION = "openai"
-#: Where nodes call; where their tunnels are taken over; and the way from pools into those.
+#: The listener that nodes call, the one where their tunnels are handed over, and the one that leads from pools
+#: into tunnels.
 TUNNEL_LISTENER = "tunnel"
 TUNNEL_HANDSHAKE_LISTENER = "tunnel-handshake"
 TUNNEL_EGRESS_LISTENER = "tunnel-egress"
 
-#: What is the clients' listener for the console's playground; and the cluster that leads there.
+#: The copy of the clients' listener for the console's playground, and the cluster that leads there.
 PLAYGROUND_LISTENER = "playground"
 PLAYGROUND_CLUSTER = "playground"
 
-#: Clusters of nodes: the handshake's listener, and the tunnels themselves, by NODE_HEADER.
+#: Clusters of nodes: the handshake's listener, and the tunnels themselves, selected by NODE_HEADER.
 TUNNEL_HANDSHAKE_CLUSTER = "tunnel-handshake"
 TUNNELS_CLUSTER = "tunnels"
 
@@ -35,21 +36,23 @@ ENVOY_ADMIN_CLUSTER = "envoy_admin"
 
 #: Set by the translator on every request that it lets through; the value is a `route_key`.
 ROUTE_HEADER = "x-trunkline-route"
-#: What every value begins with that is a `route_key`, and no other does.
+#: The prefix of every value that is a `route_key`, and of no other value.
 ROUTE_ID_PREFIX = "rt_"
-#: Set by the module on attempts that go to a node: its id.
+#: Set by the module on attempts that go to a node: the node's id.
 NODE_HEADER = "x-trunkline-node"
-#: The value of ROUTE_HEADER for what the translator answers itself (`/v1/models`).
+#: The value of ROUTE_HEADER for requests that the translator answers itself (`/v1/models`).
 TRANSLATOR_ROUTE = "translator"
 #: Namespace of the endpoint metadata that the module and the access log read.
 METADATA = "trunkline"
 
 
 def target_cluster(target: Target, credential: int = 0) -> str:
-    """The cluster of one target; a provider's second credential makes a second cluster, `…#2`."""
+    """Returns the cluster of one target; a provider's second credential has a cluster of its own, `…#2`."""
     return target.id if credential == 0 else f"{target.id}#{credential + 1}"
 
 
 def route_key(route_id: str, audience: str = "", *, stream: bool = False) -> str:
-    """The value of ROUTE_HEADER: the route's id, `@` and the audience if it is one's, `:stream` for streams."""
+    """Returns the value of ROUTE_HEADER: the route's id, `@` and the audience if it has one, `:stream` for
+    streams.
+    """
     return route_id + (f"@{audience}" if audience else "") + (":stream" if stream else "")

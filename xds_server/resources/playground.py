@@ -1,7 +1,8 @@
-"""The way from the console to the clients' API, inside Envoy: the playground asks models as any client does, with
-an API key, and needs neither another origin (CORS) nor the clients' address, certificate or TLS.
+"""Connects the console to the clients' API inside Envoy: the playground calls models like any client, with an API
+key, and needs neither another origin (CORS) nor the clients' address, certificate or TLS.
 
-A path below PREFIX of the admin listener goes to an internal listener that is the clients' in all but its address.
+A path below PREFIX of the admin listener goes to an internal listener that equals the clients' in all but its
+address.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from xds_server.resources.targets import UNLIMITED
 PREFIX = "/console/v1/"
 #: The answer's id in the ledger; `x-request-id` is the admin listener's own.
 REQUEST_ID = "x-trunkline-request-id"
-#: Whatever a target answers, a browser that opens it as a page runs nothing of it.
+#: Whatever a target answers, a browser that opens the answer as a page runs none of it.
 _HARMLESS = {
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -40,7 +41,7 @@ _HARMLESS = {
 
 
 def route() -> Route:
-    """Of the admin listener. The session of the console is nothing that a target should see."""
+    """Returns the route of the admin listener. It removes the console's session, which no target should see."""
     return Route(
         match=RouteMatch(prefix=PREFIX),
         route=RouteAction(
@@ -59,7 +60,7 @@ def route() -> Route:
 
 
 def cluster() -> Cluster:
-    """One endpoint: the internal listener."""
+    """Returns a cluster with one endpoint: the internal listener."""
     internal = EnvoyInternalAddress(server_listener_name=names.PLAYGROUND_LISTENER)
     endpoint = LbEndpoint(endpoint=Endpoint(address=Address(envoy_internal_address=internal)))
     return Cluster(

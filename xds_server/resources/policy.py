@@ -1,4 +1,4 @@
-"""Policy resources for translators: what `trunkline.policy.v1` says, from the desired state."""
+"""Builds policy resources (`trunkline.policy.v1`) for translators from the desired state."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from xds_server.model import (
     price_in_force,
 )
 
-#: A request is priced by when it began, and its line may be read this many seconds later.
+#: A request is priced by when it began, and its log line may be read this many seconds later.
 _LATE = 86_400
 
 _AFFINITY = policy_pb2.Affinity.DESCRIPTOR
 _PROMPT_CACHE_KEY = policy_pb2.PromptCacheKey.DESCRIPTOR
-#: Who manages what is the control plane's business: another manager is no new resource.
+#: The manager of an object concerns only the control plane: another manager makes no new resource.
 _PARTS = {Limit: Encoder(Limit, policy_pb2.Limit, given=["managed_by"])}
 _ORGANISATION = Encoder(
     Organisation, policy_pb2.Organisation, given=["defaults"], omitted=["version", "managed_by"], parts=_PARTS
@@ -39,7 +39,7 @@ _ORGANISATION = Encoder(
 _DEFAULT_MODEL = Encoder(DefaultModel, policy_pb2.DefaultModel)
 _KEY = Encoder(Key, policy_pb2.Key, omitted=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
 _PRICE = Encoder(TargetPrice, policy_pb2.Price)
-#: Envoy acts upon what is omitted here, or nothing does yet.
+#: The fields omitted here are used by Envoy, or by nothing yet.
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
@@ -50,7 +50,7 @@ _ROUTE = Encoder(
 
 
 def organisation(value: Organisation, defaults: tuple[DefaultModel, ...] = ()) -> bytes:
-    """With the gateway's default models."""
+    """Encodes an organisation, with the gateway's default models."""
     return _encode(_ORGANISATION(value, defaults=map(_DEFAULT_MODEL, defaults)))
 
 
@@ -65,10 +65,11 @@ def route(
     cache: SharedCache | None = None,
     slots: Sequence[policy_pb2.PoolSlots] = (),
 ) -> bytes:
-    """With the prices of requests that began in the day before `at` (Unix seconds), or begin later.
+    """Encodes a route with the prices of requests that began in the day before `at` (Unix seconds), or begin
+    later.
 
-    `audiences` are those with a variant of their own. `cache` is the gateway's, for a route that caches.
-    `slots` are its machines', for a route whose requests wait for them.
+    `audiences` are those with a variant of their own. `cache` is the gateway's, for a route that caches. `slots`
+    are its machines', for a route whose requests wait for them.
     """
     targets = [
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
@@ -90,7 +91,9 @@ def route(
 
 
 def shared_cache(gateway: Gateway) -> SharedCache:
-    """Where answers are kept, as translators are told: the address has the password in it, and whom to trust."""
+    """Returns where answers are cached, for translators: the address includes the password, and the CA to
+    trust.
+    """
     cache = gateway.cache
     parts = urlsplit(cache.store)
     netloc, query = parts.netloc, f"ssl_ca_certs={quote(cache.ca_file)}" if cache.ca_file else ""
@@ -101,13 +104,15 @@ def shared_cache(gateway: Gateway) -> SharedCache:
 
 
 def _prompt_cache_key(value: Route) -> int:
-    """UNSPECIFIED for none."""
+    """Returns UNSPECIFIED for none."""
     none = value.prompt_cache_key is PromptCacheKey.NONE
     return number(_PROMPT_CACHE_KEY, None if none else value.prompt_cache_key)
 
 
 def _affinity(value: Route) -> int:
-    """UNSPECIFIED for none, and where a route that keeps machines has no pools: then translators hash nothing."""
+    """Returns UNSPECIFIED for none, and for a route with affinity to machines but no pools: then translators hash
+    nothing.
+    """
     pools = any(isinstance(target, NodesTarget) for target in value.targets)
     none = value.affinity is Affinity.NONE or (value.affinity is Affinity.POOL and not pools)
     return number(_AFFINITY, None if none else value.affinity)
@@ -119,5 +124,5 @@ def _current(prices: tuple[TargetPrice, ...], at: float) -> tuple[TargetPrice, .
 
 
 def _encode(message: Message) -> bytes:
-    # Deterministic: the version of a resource is a hash of these bytes.
+    # Deterministic because the version of a resource is a hash of these bytes.
     return message.SerializeToString(deterministic=True)

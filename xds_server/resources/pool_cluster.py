@@ -41,23 +41,24 @@ from xds_server.resources.targets import (
 )
 from xds_server.resources.template import Template, text_placeholder
 
-#: Metadata of endpoints behind a tunnel, which runs through a connection with TLS. All others get TLS here.
+#: Metadata of endpoints behind a tunnel, which already runs through a connection with TLS. All others get TLS
+#: here.
 THROUGH_TUNNEL = metadata("envoy.transport_socket_match", {"through": "tunnel"})
 
-#: Shorter than a provider's: a node's own reports take it out of its pools for as long as it is not well.
+#: Shorter than a provider's: a node's own reports remove it from its pools for as long as it is unhealthy.
 MAX_EJECTION = timedelta(seconds=15)
 
-#: What one answer may have under way while its client does not read, and all those of a connection together:
-#: 256 such answers before they hold up the others.
+#: Bytes that one answer may have in flight while its client does not read, and all answers of a connection
+#: together: 256 such answers before they delay the others.
 STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 64 * 1024 * 1024
 
 
 def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
-    """The cluster `name`: its endpoints come over EDS. `connect_ms` 0 is the default.
+    """Returns the cluster `name`: its endpoints come over EDS. `connect_ms` 0 is the default.
 
-    With `direct`, endpoints may be reached without a tunnel: a node is who it is by a certificate of the nodes' CA
-    that has its id, which is the endpoint's hostname, and sees the gateway's.
+    With `direct`, endpoints may be reached without a tunnel. A node proves who it is by a certificate of the
+    nodes' CA with its id, which is the endpoint's hostname, and the gateway presents its own certificate.
     """
     tunnelled = ClusterTransportSocketMatch(
         name="tunnel",
@@ -77,7 +78,7 @@ def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
         transport_socket=_tls() if direct else None,
         transport_socket_matches=[tunnelled] if direct else [],
         outlier_detection=_ejection(),
-        # Envoy's default would hold back health changes for a second.
+        # By default, Envoy would hold back changes of health for a second.
         common_lb_config=ClusterCommonLbConfig(
             healthy_panic_threshold=Percent(value=0.0), update_merge_window=timedelta()
         ),
@@ -87,7 +88,7 @@ def pool_cluster(name: str, connect_ms: int, *, direct: bool) -> Cluster:
 
 
 def encoded_pool_cluster(name: str, connect_ms: int, *, direct: bool) -> bytes:
-    """As `pool_cluster`."""
+    """Encodes the cluster that `pool_cluster` returns."""
     return _template(connect_ms, direct=direct).fill({"name": name})
 
 
@@ -97,7 +98,7 @@ def _template(connect_ms: int, *, direct: bool) -> Template:
 
 
 def http2(*, idle_timeout: timedelta) -> Any:
-    """A cluster's protocol options: HTTP/2 without negotiation. A node that froze is found out within 8 s."""
+    """Returns a cluster's protocol options: HTTP/2 without negotiation. A frozen node is detected within 8 s."""
     ping = KeepaliveSettings(interval=timedelta(seconds=3), timeout=timedelta(seconds=5))
     options = HttpProtocolOptions(
         common_http_protocol_options=CommonHttpProtocolOptions(idle_timeout=idle_timeout),
@@ -113,10 +114,10 @@ def http2(*, idle_timeout: timedelta) -> Any:
 
 
 def _ejection() -> OutlierDetection:
-    """A machine is ejected for 5 s, longer each time; then live traffic probes it.
+    """Ejects a machine for 5 s, longer each time; then live traffic probes it.
 
-    The module decides when (envoy/module/hosts.h): the one status from 500 on that Envoy sees of a machine is its
-    word for it. What Envoy counts by itself, of connections and time limits, ejects nobody.
+    The module decides when (envoy/module/hosts.h): the one status from 500 on that Envoy sees from a machine is
+    the module's signal. What Envoy itself counts, of connections and time limits, ejects nothing.
     """
     return OutlierDetection(
         consecutive_5xx=1,
@@ -136,7 +137,7 @@ def _tls() -> TransportSocket:
     context = UpstreamTlsContext(
         auto_host_sni=True,
         auto_sni_san_validation=True,
-        # A resumed session would be one whose certificate was not looked at again.
+        # The certificate of a resumed session would not be checked again.
         max_session_keys=0,
         common_tls_context=between_gateway_and_nodes("h2"),
     )

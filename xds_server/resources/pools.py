@@ -1,4 +1,4 @@
-"""Endpoint assignments of node pools, assembled from encoded endpoints: one flip encodes one endpoint."""
+"""Assembles endpoint assignments of node pools from encoded endpoints: one flip encodes one endpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xds_server.resources.template import Template, number_placeholder, text_pla
 _ASSIGNMENT_CLUSTER_NAME, _ASSIGNMENT_ENDPOINTS, _ASSIGNMENT_POLICY = 1, 2, 4
 _LOCALITY, _LOCALITY_LB_ENDPOINTS = 1, 2
 _SUB_ZONE = 3
-#: What Envoy takes as the sum of a pool's weights.
+#: The largest sum of a pool's weights that Envoy accepts.
 _MAX_SUM = 2**32 - 1
 
 HEALTH: dict[Health, HealthStatus] = {
@@ -38,7 +38,7 @@ HEALTH: dict[Health, HealthStatus] = {
 
 
 class EndpointEntry(NamedTuple):
-    """What an encoded endpoint says: `words` are its metadata, `direct` as of a model.Endpoint."""
+    """The content of an encoded endpoint: `words` are its metadata, `direct` is as in pool.Endpoint."""
 
     node: str
     direct: tuple[str, int] | None
@@ -48,7 +48,7 @@ class EndpointEntry(NamedTuple):
 
 
 def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
-    """One encoded LbEndpoint, with what the module and the access log need to know of it."""
+    """Encodes one LbEndpoint, with what the module and the access log need to know about it."""
     entry = endpoint_entry(model, endpoint)
     host, port = entry.direct or ("", 0)
     values: dict[str, str | int] = {"id": entry.node, "host": host, "port": port, "weight": entry.weight}
@@ -57,7 +57,7 @@ def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
 
 
 def endpoint_entry(model: str, endpoint: Endpoint) -> EndpointEntry:
-    """`endpoint` in the pools of `model`."""
+    """Returns the entry of `endpoint` in the pools of `model`."""
     attempt = attempt_metadata(
         NodesTarget(model).id,
         prefix="/v1",
@@ -80,7 +80,7 @@ def _template(health: Health, *, direct: bool) -> Template:
 
 
 def lb_endpoint_message(entry: EndpointEntry) -> LbEndpoint:
-    """What `lb_endpoint` encodes, in the generated classes."""
+    """Returns what `lb_endpoint` encodes, in the generated classes."""
     known = metadata(METADATA, entry.words)
     if entry.direct is None:
         internal = EnvoyInternalAddress(server_listener_name=TUNNEL_EGRESS_LISTENER, endpoint_id=entry.node)
@@ -104,7 +104,7 @@ class _Assigned:
 
 
 class Assignments:
-    """Builds assignments and keeps what they were built of: per pool, its encoded endpoints.
+    """Builds assignments and caches what they were built from: per pool, its encoded endpoints.
 
     Without `direct`, endpoints that are reached directly are left out.
     """
@@ -115,10 +115,10 @@ class Assignments:
         self._assigned: dict[str, _Assigned] = {}
 
     def of(self, pools: Mapping[str, Pool], live: Mapping[str, Pool]) -> dict[str, Resource]:
-        """The assignments of all `pools` (empty ones, by name), as far as they are `live`.
+        """Returns the assignments of all `pools` (by name, without endpoints), filled from the `live` ones.
 
-        A pool that is the same object as last time costs nothing. A node is in several pools of its model: what is
-        new of it is encoded once.
+        A pool that is the same object as last time costs nothing. A node is in several pools of its model; a
+        changed node is encoded once for all of them.
         """
         fresh: dict[str, dict[Endpoint, bytes]] = {}
         self._assigned = {
@@ -135,17 +135,17 @@ class Assignments:
         kept = known.encoded if known else {}
         encoded: dict[Endpoint, bytes] = {}
         for each in _within_bounds(pool.endpoints):
-            # A pool of what its audience owns holds nothing else, whatever it is filled with.
+            # The pool of an audience holds only what the audience owns, whatever fills it.
             if (self._direct or each.direct is None) and (each.own or not empty.audience):
                 body = kept.get(each) or fresh.get(each)
                 encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
     def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
-        """An empty pool has an assignment without endpoints.
+        """Builds the assignment of a pool; an empty pool has an assignment without endpoints.
 
-        An endpoint that came back stands in another locality, which means nothing but that Envoy takes it for a
-        new one: otherwise Envoy would hold against it for seconds what failed while it was away.
+        An endpoint that came back stands in another locality. The locality's only effect is that Envoy treats the
+        endpoint as a new one; otherwise Envoy would hold failures during its absence against it for seconds.
         """
         by_return: dict[int, list[bytes]] = {}
         for each, encoded_endpoint in encoded.items():
@@ -159,14 +159,14 @@ class Assignments:
 
 
 def _locality(lb_endpoints: Iterable[bytes], returns: int) -> bytes:
-    """An encoded field of the assignment."""
+    """Returns an encoded field of the assignment."""
     body = length_delimited(_LOCALITY, text(_SUB_ZONE, f"return {returns}")) if returns else b""
     body += b"".join(length_delimited(_LOCALITY_LB_ENDPOINTS, each) for each in lb_endpoints)
     return length_delimited(_ASSIGNMENT_ENDPOINTS, body)
 
 
 def _within_bounds(endpoints: tuple[Endpoint, ...]) -> Iterable[Endpoint]:
-    """With weights whose sum Envoy takes."""
+    """Scales the weights so that Envoy accepts their sum."""
     scale = sum(each.weight for each in endpoints) // _MAX_SUM + 1
     if scale == 1:
         return endpoints

@@ -1,7 +1,8 @@
-"""The RouteConfiguration, assembled from the encoded entries of its routes.
+"""Assembles the RouteConfiguration from the encoded entries of its routes.
 
-One resource carries every route, and encoding 500 of them anew for one weight would cost half a second; so each
-entry is encoded once and the whole is joined from bytes. The tests hold the result against the generated classes.
+One resource carries every route, and re-encoding 500 of them because one weight changed would take half a second.
+Each entry is therefore encoded once, and the whole is joined from bytes. The tests compare the result with the
+generated classes.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _TREE_INPUT, _TREE_EXACT_MATCH_MAP, _TREE_PREFIX_MATCH_MAP = 1, 2, 3
 _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
 _ON_MATCH_MATCHER = 1
 
-#: Taken off every request once it is routed: the client's credentials in every form that an SDK may send them, and
-#: what only concerns the gateway. (`authorization` is overwritten or removed by the module.) A compressed answer
-#: would hide its usage.
+#: Removed from every request once it is routed: the client's credentials in every form that an SDK may send them,
+#: and headers that concern only the gateway. (`authorization` is overwritten or removed by the module.) A
+#: compressed answer would hide its usage.
 REMOVED_FROM_REQUESTS = (
     "accept-encoding",
     "api-key",
@@ -54,7 +55,7 @@ REMOVED_FROM_REQUESTS = (
 
 
 def entry(key: str, route: EnvoyRoute) -> bytes:
-    """One encoded entry of the matcher map: requests whose ROUTE_HEADER is `key` take `route`."""
+    """Encodes one entry of the matcher map: requests whose ROUTE_HEADER is `key` take `route`."""
     return _joined_entry(key, on_match_of(route))
 
 
@@ -63,7 +64,7 @@ def _joined_entry(key: str, on_match: bytes) -> bytes:
 
 
 def model_entries(variant: RouteVariant, edge: EdgeSettings) -> bytes:
-    """The two encoded entries of one variant of a model's route: for plain answers, and for streams."""
+    """Encodes the two entries of one variant of a model's route: for plain answers, and for streams."""
     return b"".join(
         _joined_entry(
             route_key(variant.route.id, variant.audience, stream=stream), _action(variant, edge, stream=stream)
@@ -73,7 +74,8 @@ def model_entries(variant: RouteVariant, edge: EdgeSettings) -> bytes:
 
 
 def fallback_entry(variant: RouteVariant, edge: EdgeSettings) -> bytes:
-    """One encoded entry for `prefixes` of `route_configuration`: everybody's variant, for audiences without one.
+    """Encodes one entry for `prefixes` of `route_configuration`: everybody's variant, for audiences without their
+    own.
 
     The translator may learn of an audience before Envoy does, and forget it later.
     """
@@ -94,13 +96,13 @@ def _template(limits: Attempts, edge: EdgeSettings) -> Template:
 
 
 def on_match_of(route: EnvoyRoute) -> bytes:
-    """The encoded matcher action that selects `route`."""
+    """Encodes the matcher action that selects `route`."""
     action = TypedExtensionConfig(name="route", typed_config=pack("envoy.config.route.v3.Route", route))
     return bytes(MatcherOnMatch(action=action))
 
 
 def header_input() -> bytes:
-    """The encoded matcher input: the value of ROUTE_HEADER."""
+    """Encodes the matcher input: the value of ROUTE_HEADER."""
     header = HttpRequestHeaderMatchInput(header_name=ROUTE_HEADER)
     return bytes(
         TypedExtensionConfig(
@@ -117,10 +119,10 @@ def route_configuration(
     no_match: bytes,
     virtual_host_fields: bytes = b"",
 ) -> bytes:
-    """The encoded RouteConfiguration: one virtual host whose matcher looks ROUTE_HEADER up among `entries`, and
-    what is not there among `prefixes`, where the longest that it begins with counts.
+    """Encodes the RouteConfiguration: one virtual host whose matcher looks up ROUTE_HEADER among `entries`. A
+    value that is not there is looked up among `prefixes`, where the longest matching prefix counts.
 
-    `key_input` is `header_input()` and `no_match` an `on_match_of(…)`, both kept by the caller.
+    `key_input` is `header_input()` and `no_match` an `on_match_of(…)`, both cached by the caller.
     `virtual_host_fields` are further encoded fields of the virtual host.
     """
     if by_prefix := b"".join(prefixes):

@@ -1,4 +1,6 @@
-"""The route configuration: from `x-trunkline-route` to the targets of a plan, with retries and time limits."""
+"""The route configuration: leads from `x-trunkline-route` to the targets of a plan, with retries and time
+limits.
+"""
 
 from __future__ import annotations
 
@@ -40,40 +42,41 @@ from xds_server.resources.strategy import PlannedHop
 DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
 DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
 DEFAULT_IDLE_MS = 60_000
-#: Where machines that are busy go on being asked: when they say.
+#: Busy machines are asked again when their answers say so.
 _RETRY_AFTER = RetryPolicyRateLimitedRetryBackOff(
     reset_headers=[RetryPolicyResetHeader(name="retry-after", format=RetryPolicyResetHeaderFormat.SECONDS)],
     max_interval=timedelta(seconds=2),
 )
 
 RETRY_ON = "connect-failure,refused-stream,reset,5xx,retriable-status-codes"
-#: What the module shows Envoy in place of an answer that another target may better (envoy/module/outcome.h).
+#: The status that the module shows Envoy in place of an answer that another target may better
+#: (envoy/module/outcome.h).
 RETRIABLE_STATUS_CODES = [497]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """How often a request is tried again, and how long one attempt may be silent, in milliseconds."""
+    """How often a request is retried, and how long one attempt may be silent, in milliseconds."""
 
     retries: int
     first_byte_ms: int
     idle_ms: int
-    #: Whether machines that are busy go on being asked.
+    #: Whether busy machines are asked again.
     waits: bool = False
 
     @classmethod
     def of(cls, timeouts: Timeouts, plan: Sequence[PlannedHop], *, stream: bool) -> Attempts:
-        """As often as the plan's targets may be tried, before the first byte only.
+        """Allows as many retries as the plan's targets may be tried, before the first byte only.
 
-        Envoy's idle limit counts from the end of the request, so on streams it bounds the wait for the first byte
-        too. A plain answer is silent until it is complete, so there it is never shorter than that wait.
+        Envoy's idle limit counts from the end of the request, so on streams it also bounds the wait for the first
+        byte. A plain answer is silent until it is complete, so its idle limit is never shorter than that wait.
         """
         default = DEFAULT_STREAM_FIRST_BYTE_MS if stream else DEFAULT_PLAIN_FIRST_BYTE_MS
         first_byte = timeouts.first_byte_ms or default
         idle = timeouts.idle_ms or DEFAULT_IDLE_MS
         waits = max((place.waits for place in plan), default=0)
         return cls(
-            # A machine says that it is busy for a second.
+            # A busy machine says so after a second.
             retries=max(1, sum(place.tries for place in plan) - 1) + waits,
             first_byte_ms=first_byte,
             idle_ms=idle if stream else max(idle, first_byte),
@@ -82,7 +85,7 @@ class Attempts:
 
 
 def model_route(name: str, plan: str, limits: Attempts, edge: EdgeSettings) -> EnvoyRoute:
-    """The Envoy route `name`: the module chooses each attempt's cluster by the lines of `plan`."""
+    """Returns the Envoy route `name`: the module chooses each attempt's cluster by the lines of `plan`."""
     return EnvoyRoute(
         name=name,
         match=RouteMatch(prefix="/"),
@@ -104,11 +107,11 @@ def model_route(name: str, plan: str, limits: Attempts, edge: EdgeSettings) -> E
 
 
 def translator_route() -> EnvoyRoute:
-    """The route to what the translator answers itself."""
+    """Returns the route to the translator, for requests that it answers itself."""
     return EnvoyRoute(
         name=TRANSLATOR_ROUTE,
         match=RouteMatch(prefix="/"),
-        # While a translator is replaced, its connections end, and the next ones wait in its socket.
+        # While a translator is replaced, its connections end, and new ones wait in its socket.
         route=RouteAction(
             cluster=TRANSLATOR_CLUSTER,
             timeout=timedelta(seconds=10),
@@ -119,14 +122,18 @@ def translator_route() -> EnvoyRoute:
 
 
 def no_route() -> EnvoyRoute:
-    """What a request meets before it is authorised, and after it where the route is not in place yet."""
+    """Returns the route of a request before it is authorised, and after that if its own route is not in place
+    yet.
+    """
     message = "This model's route is not in place at this gateway yet. Send the request again."
     again = {"retry-after": "1", "retry-after-ms": "1000", "x-should-retry": "true"}
     return _unavailable("none", message, "route_not_ready", again)
 
 
 def no_own_nodes(name: str) -> EnvoyRoute:
-    """The Envoy route `name` of a model that never leaves its users' own machines, for those who have none."""
+    """Returns the Envoy route `name` of a model that never leaves its users' own machines, for those who have
+    none.
+    """
     message = "This model is served by your organisation's own machines alone, and none has joined this gateway."
     return _unavailable(name, message, "no_own_nodes", {"x-should-retry": "false"})
 
@@ -154,7 +161,7 @@ def _retries(limits: Attempts) -> RetryPolicy:
         per_try_timeout=timedelta(milliseconds=limits.first_byte_ms),
         per_try_idle_timeout=timedelta(milliseconds=limits.idle_ms),
         refresh_cluster_on_retry=True,
-        # Of a pool's machines, another one.
+        # Retries choose another machine of the pool.
         retry_host_predicate=[
             RetryPolicyRetryHostPredicate(
                 name="envoy.retry_host_predicates.previous_hosts",
@@ -165,7 +172,7 @@ def _retries(limits: Attempts) -> RetryPolicy:
             )
         ],
         host_selection_retry_max_attempts=5,
-        # The next attempt goes elsewhere, so there is nobody to spare by waiting.
+        # The next attempt goes elsewhere, so waiting would spare nothing.
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=2), max_interval=timedelta(milliseconds=20)
         ),

@@ -1,4 +1,6 @@
-"""Certificates over SDS: a renewed one is pushed as a secret, and no listener or cluster changes for it."""
+"""Certificates over SDS: a renewed certificate is pushed as a secret, and no listener or cluster changes for
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from xds_server.resources.targets import ADS
 
 
 def secrets(tls: GatewayTls) -> dict[str, Resource]:
-    """The gateway's certificate for nodes and their CA, by name. The bodies hold a private key."""
+    """Returns the gateway's certificate for nodes and their CA, by name. The bodies hold a private key."""
     return _by_name(
         _certificate(GATEWAY_SECRET, tls.certificate_chain_pem, tls.key_pem),
         _authority(NODES_CA_SECRET, tls.ca_pem),
@@ -26,7 +28,9 @@ def secrets(tls: GatewayTls) -> dict[str, Resource]:
 
 
 def listener_secrets(tls: ListenerTls) -> dict[str, Resource]:
-    """The operator's certificate, and its clients' CA if there is one, by name. The bodies hold a private key."""
+    """Returns the operator's certificate, and its clients' CA if there is one, by name. The bodies hold a private
+    key.
+    """
     certificate = _certificate(LISTENERS_SECRET, tls.certificate_chain_pem, tls.key_pem)
     if not tls.client_ca_pem:
         return _by_name(certificate)
@@ -34,7 +38,7 @@ def listener_secrets(tls: ListenerTls) -> dict[str, Resource]:
 
 
 def for_listeners(tls: ListenerTls, *protocols: str) -> CommonTlsContext:
-    """Shows the operator's certificate; verifies what clients show where there is a CA for it."""
+    """Presents the operator's certificate; verifies clients' certificates if there is a CA for them."""
     context = CommonTlsContext(
         tls_certificate_sds_secret_configs=[SdsSecretConfig(name=LISTENERS_SECRET, sds_config=ADS)],
         alpn_protocols=list(protocols),
@@ -45,7 +49,7 @@ def for_listeners(tls: ListenerTls, *protocols: str) -> CommonTlsContext:
 
 
 def between_gateway_and_nodes(*protocols: str) -> CommonTlsContext:
-    """Shows the gateway's certificate, trusts the nodes' CA alone. `protocols` are for ALPN."""
+    """Presents the gateway's certificate and trusts only the nodes' CA. `protocols` are for ALPN."""
     return CommonTlsContext(
         tls_certificate_sds_secret_configs=[SdsSecretConfig(name=GATEWAY_SECRET, sds_config=ADS)],
         validation_context_sds_secret_config=SdsSecretConfig(name=NODES_CA_SECRET, sds_config=ADS),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class GatewayTls:
-    """Who this gateway is to its nodes, as PEM texts: the CA that it issues from, and its own certificate.
+    """The gateway's identity towards its nodes, as PEM texts: the CA that it issues from, and its own certificate.
 
     The certificate's DNS name is `gateway.trunkline.internal`; the CA is public.
     """
@@ -19,9 +19,9 @@ class GatewayTls:
 
 @dataclass(frozen=True, slots=True)
 class ListenerTls:
-    """What the clients' and the admin listener show, as PEM texts: the operator's own certificate.
+    """What the clients' and the admin listener present, as PEM texts: the operator's own certificate.
 
-    With `client_ca_pem` callers need a certificate that one of these CAs has issued.
+    With `client_ca_pem`, callers need a certificate that one of these CAs has issued.
     """
 
     certificate_chain_pem: str
@@ -31,31 +31,32 @@ class ListenerTls:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
-    """The listeners and limits of every Envoy this control plane serves.
+    """The listeners and limits of every Envoy that this control plane serves.
 
     Addresses are `(host, port)`; sizes are bytes; paths are paths as Envoy sees them.
     """
 
     openai_listen: tuple[str, int] = ("127.0.0.1", 8080)
     admin_listen: tuple[str, int] = ("127.0.0.1", 8081)
-    #: A larger request body is refused with 413; it is also what Envoy keeps of a body to send it again.
+    #: A larger request body is refused with 413. This is also how much of a body Envoy keeps to send it again.
     max_body_bytes: int = 32 * 1024 * 1024
     #: Bytes of request bodies that one Envoy holds: of all requests whose key is not checked yet, of one API key,
-    #: and of all keys. What is over is refused: 503, 429, 503.
+    #: and of all keys. What exceeds them is refused with 503, 429 and 503.
     max_unchecked_bytes: int = 32 * 1024 * 1024
     max_key_bytes: int = 256 * 1024 * 1024
     max_total_bytes: int = 1024 * 1024 * 1024
     #: PEM file with the CAs to trust for https providers that name no `ca_file` of their own.
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
-    #: Where Envoy writes the write-ahead ledger; empty: nowhere.
+    #: The file to which Envoy writes the write-ahead ledger; empty: none.
     access_log: str = ""
-    #: Where nodes call; None: there are no nodes. It takes `tls` to be there.
+    #: The address that nodes call; None: there are no nodes. Requires `tls`.
     tunnel_listen: tuple[str, int] | None = None
-    #: On loopback, where Envoy hands the tunnels that nodes opened over to itself, and the word by which it knows
-    #: itself there: any other program of the machine could call too.
+    #: The loopback address where Envoy hands the tunnels that nodes opened over to itself, and the secret by which
+    #: it recognises itself there: any other program of the machine could call too.
     tunnel_handshake_listen: tuple[str, int] = ("127.0.0.1", 8444)
     tunnel_secret: str = field(default="", repr=False)
-    #: At the start; `Builder.renew` has what follows.
+    #: The certificate at the start; `Builder.renew` receives its successors.
     tls: GatewayTls | None = None
-    #: At the start; `Builder.renew_listeners` has what follows. None: both listeners speak plain HTTP.
+    #: The certificate at the start; `Builder.renew_listeners` receives its successors. None: both listeners speak
+    #: plain HTTP.
     listener_tls: ListenerTls | None = None

@@ -1,4 +1,4 @@
-"""How many requests the machines of a route run at once, for translators to let others wait."""
+"""Reports how many requests the machines of a route run at once, so that translators can queue the others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from trunkline_proto.policy.v1 import policy_pb2
 from xds_server.model import NodesTarget, Privacy, Route
 from xds_server.pool import Endpoint, Pool, pool_name
 
-#: Of a machine without a limit, and the most that a pool has.
+#: The slots of a machine without a limit, and the most that a pool has.
 UNLIMITED = 2**32 - 1
 
 
 def waits_for_machines(route: Route) -> bool:
-    """Whether its requests wait while all its machines are busy: it has a queue, and nowhere else to go."""
+    """Returns whether a route's requests wait while all its machines are busy: it has a queue, and no other
+    targets.
+    """
     return bool(route.queue_longest_ms) and all(isinstance(target, NodesTarget) for target in route.targets)
 
 
 def slots(route: Route, pools: Iterable[Pool], live: Mapping[str, Pool]) -> tuple[policy_pb2.PoolSlots, ...]:
-    """By model and audience, of those of `pools` that the route may use, as they are `live`.
+    """Returns the slots by model and audience, of those of `pools` that the route may use, as they are `live`.
 
-    A machine that everybody may use counts there alone, also where its owner's audience has it as its own: unless
-    the route goes to own machines only.
+    A machine that everybody may use counts only there, even if its owner's audience has it as its own, unless the
+    route goes to own machines only.
     """
     found: Counter[tuple[str, str]] = Counter()
     models = {target.model for target in route.targets if isinstance(target, NodesTarget)}

@@ -1,4 +1,4 @@
-"""From a route's targets to its plan: which targets share the load, and who stands in for whom."""
+"""Turns a route's targets into its plan: which targets share the load, and which ones are fallbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 
 #: As the module reads them (envoy/module/quota.h).
 _METRICS = {Metric.REQUESTS: "r", Metric.TOKENS: "t"}
-#: Stands for machines for which requests wait, in the place of a credential, which they have not.
+#: Marks machines for which requests wait; it takes the place of a credential, which machines do not have.
 _WAITS = "w"
 
 
@@ -23,8 +23,9 @@ _WAITS = "w"
 class Hop:
     """One target cluster: the target, and which of its provider's credentials it uses, or whose pool of nodes.
 
-    `mark` stands for that credential in the module's table of what rests, which every target with it shares.
-    `quota` is what it may be used for; `checked`: Envoy's health checks tell whether the target lives.
+    `mark` stands for that credential in the module's table of resting credentials, which every target with it
+    shares. `quota` is what the credential may be used for. `checked`: Envoy's health checks determine whether the
+    target lives.
     """
 
     target: Target
@@ -43,9 +44,9 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class PlannedHop:
-    """A hop's place in a plan. Lower tiers serve first; `weight` is its share of its tier; one request tries it at
-    most `tries` times. Hops of one target have the same `group`: credentials split its share, and of pools the
-    first that lives has it. A request goes on asking machines that are busy for `waits` seconds, about.
+    """A hop's entry in a plan. Lower tiers serve first; `weight` is the hop's share of its tier; one request tries
+    it at most `tries` times. Hops of one target have the same `group`: credentials split its share, and of several
+    pools the first live one has it. A request keeps trying busy machines for about `waits` seconds.
     """
 
     hop: Hop
@@ -57,7 +58,7 @@ class PlannedHop:
 
     @property
     def line(self) -> str:
-        """As the module reads it (envoy/module/plan.h)."""
+        """Returns the entry as the module reads it (envoy/module/plan.h)."""
         hop = self.hop
         kind = "m" if isinstance(hop.target, NodesTarget) else "h" if hop.checked else "t"
         mark = _WAITS if self.waits else hop.mark
@@ -72,11 +73,12 @@ def plan(
     owners: Sequence[str] = (),
     rankings: Rankings = NO_RANKINGS,
 ) -> tuple[PlannedHop, ...]:
-    """Every hop of the route in failover order: tier by tier, in a tier as xds_server.routing.tiers orders it.
+    """Returns every hop of the route in failover order: tier by tier, in a tier as xds_server.routing.tiers orders
+    it.
 
-    `owners` are the audiences whose own machines serve first, the closest in front: a key's, its organisation's.
-    `at` (Unix seconds) is when prices are compared. A target of weight 0 serves as a fallback only. Without any
-    target that is allowed the plan is empty: a route with privacy has nothing for those who own nothing.
+    `owners` are the audiences whose own machines serve first, the closest in front: a key's, then its
+    organisation's. `at` (Unix seconds) is when prices are compared. A target of weight 0 serves as a fallback
+    only. If no target is allowed the plan is empty: a route with privacy has nothing for those who own nothing.
     """
     private = route.privacy is Privacy.OWN_NODES
     waits = ceil(route.queue_longest_ms / 1_000) if waits_for_machines(route) else 0
@@ -91,21 +93,21 @@ def plan(
                 places.append(PlannedHop(hop, number, group, each.weight * scale // _sharing(hops), tries, waits))
             group += 1
     if len(places) == 1 and places[0].tries:
-        # Nobody stands in for it: it is asked twice.
+        # It has no fallback, so it is tried twice.
         (place,) = places
         return (replace(place, tries=2),)
     return tuple(places)
 
 
 def _sharing(hops: Sequence[Hop]) -> int:
-    """How many of one target's hops split its weight."""
+    """Returns how many of one target's hops split its weight."""
     return 1 if isinstance(hops[0].target, NodesTarget) else len(hops)
 
 
 def _hops_of(
     target: Target, providers: Mapping[str, Provider], owners: Sequence[str], *, private: bool
 ) -> list[Hop]:
-    """A target's hops: one per credential of its provider, or one per pool of machines."""
+    """Returns a target's hops: one per credential of its provider, or one per pool of machines."""
     if isinstance(target, NodesTarget):
         return [Hop(target, audience=owner) for owner in (*owners, *(() if private else ("",)))]
     provider = providers[target.provider]
@@ -116,6 +118,8 @@ def _hops_of(
 
 
 def mark(provider: Provider, credential: str) -> str:
-    """Returns what stands for a credential: it says nothing of it, and differs as soon as the credential does."""
+    """Returns what stands for a credential: it reveals nothing about it, and changes whenever the credential
+    does.
+    """
     text = f"{provider.name}\n{provider.base_url}\n{credential}"
     return hashlib.blake2b(text.encode(), digest_size=8, person=b"credential").hexdigest()

@@ -86,11 +86,10 @@ def provider_cluster(  # noqa: PLR0917 - what a cluster is made of
     check: Check | None = None,
     authorized: str = "",
 ) -> Cluster:
-    """The cluster `name`: one logical host by DNS or address, with `attempt` as its metadata.
+    """Returns the cluster `name`: one logical host by DNS or address, with `attempt` as its metadata.
 
-    Envoy never ejects its host: the module knows which targets rest. `ca_file` is what https is verified with;
-    `connect_ms` 0 is the default. `check` is how Envoy finds out whether it lives, with `authorized` as the
-    header's value.
+    Envoy never ejects its host: the module knows which targets rest. `ca_file` verifies https; `connect_ms` 0 is
+    the default. `check` is how Envoy finds out whether the host lives, with `authorized` as the header's value.
     """
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
@@ -117,7 +116,7 @@ def provider_cluster(  # noqa: PLR0917 - what a cluster is made of
 def encoded_provider_cluster(
     target: ProviderTarget, provider: Provider, credential: int, connect_ms: int, edge: EdgeSettings
 ) -> bytes:
-    """The cluster `provider/model` (`#2` for the second credential)."""
+    """Encodes the cluster `provider/model` (`#2` for the second credential)."""
     secret = provider.credentials[credential] if provider.credentials else ""
     attempt = attempt_metadata(
         target.id,
@@ -160,13 +159,13 @@ def attempt_metadata(
     stream_usage: bool,
     flags: str = "",
 ) -> dict[str, str]:
-    """Endpoint metadata: the target's id, and what the module needs to prepare a request for it.
+    """Returns endpoint metadata: the target's id, and what the module needs to prepare a request for it.
 
-    `prefix` stands before the path there; `model` is the model's name there; `flags` are more of the module's.
-    Logs call a target's second credential by `#2` after the target's id, and by `credential: "2"`.
+    `prefix` precedes the path there; `model` is the model's name there; `flags` are more of the module's. Logs
+    name a target's second credential by `#2` after the target's id, and by `credential: "2"`.
     """
     every_flag = "-" + ("u" if stream_usage else "") + flags
-    name = json.dumps(model, ensure_ascii=False)  # for a form, the module takes off the quotes and backslashes
+    name = json.dumps(model, ensure_ascii=False)  # for a form, the module removes the quotes and backslashes
     number = str(credential_index + 1) if credential_index else ""
     id_ = quote(target, safe="/:") + (f"#{number}" if number else "")
     words = (every_flag, prefix or "-", credential or "-", id_, name)
@@ -198,7 +197,7 @@ def _tls(ca_file: str, host: str) -> TransportSocket:
 
 
 def _protocol(*, negotiate: bool) -> Any:
-    """HTTP/2 or HTTP/1.1 by ALPN where there is TLS, else HTTP/1.1."""
+    """Uses HTTP/2 or HTTP/1.1 by ALPN with TLS, otherwise HTTP/1.1."""
     common = CommonHttpProtocolOptions(idle_timeout=IDLE)
     if negotiate:
         ping = KeepaliveSettings(interval=timedelta(seconds=30), timeout=timedelta(seconds=5))

@@ -1,8 +1,7 @@
-"""Encoded messages with placeholders: one encoding by the generated classes serves every message of the same
-shape.
+"""Encoded messages with placeholders: one encoding by the generated classes serves all messages of the same shape.
 
 A prototype is built like any other message, but with `text_placeholder(…)` and `number_placeholder(…)` where
-values differ, and encoded once. Filling it joins bytes and writes anew the lengths of the messages around the
+values differ, and is encoded once. Filling it joins bytes and rewrites the lengths of the messages around the
 placeholders. A small cluster takes 1-2 ms to encode and some 10 µs to fill.
 https://protobuf.dev/programming-guides/encoding/
 """
@@ -47,8 +46,7 @@ _Part = bytes | _Placeholder | _Message
 
 
 class Template:
-    """`encoded` is the prototype; `numbers` names its number placeholders, text placeholders are found by
-    themselves.
+    """An encoded prototype; `numbers` names its number placeholders, and text placeholders are found without help.
 
     Raises:
         ValueError: a named number placeholder is not there, or a placeholder is not a whole field.
@@ -66,7 +64,9 @@ class Template:
             raise ValueError("a placeholder must be a whole field")
 
     def fill(self, values: Mapping[str, str | int]) -> bytes:
-        """The message with a value in every placeholder. Raises KeyError for a placeholder without one."""
+        """Returns the message with a value in every placeholder. Raises KeyError for a placeholder without a
+        value.
+        """
         return _join(
             self._parts,
             {name: value.encode() if isinstance(value, str) else varint(value) for name, value in values.items()},
@@ -95,7 +95,7 @@ class Template:
             return field.encoded
         if whole := _TEXT.fullmatch(field.value):
             return _Placeholder(field.number, whole[1].decode(), field.wire_type)
-        # Not a whole placeholder, so a message around one; text around one does not read as fields.
+        # Not a whole placeholder, so a message around one: text around a placeholder does not read as fields.
         return _Message(field.number, self._read(field.value))
 
     def _has_placeholder(self, value: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The one port that nodes call: enrolment, reports over gRPC, and the tunnels that they open. See docs/nodes.md.
 
-Who a node is, its certificate says. Everything that a request claims about that is taken off at the door, and what
-goes on to the control plane or to the tunnels is what Envoy has read from the certificate itself.
+A node's certificate says which node it is. Everything that a request claims about that is removed on arrival, and
+what goes on to the control plane or to the tunnels is what Envoy has read from the certificate itself.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ REGISTRY = "/trunkline.node.v1.NodeRegistry/"
 CA_PATH = "/ca.pem"
 #: The DNS name in a node's certificate, which is its id.
 NODE_ID = r"nd-[a-z2-7]{16}"
-#: As Envoy reads them from a handshake: whoever names a node there receives its traffic.
+#: As Envoy reads them from a handshake: a caller that names a node there receives the node's traffic.
 _IDENTITY = tuple(f"x-envoy-reverse-tunnel-{part}-id" for part in ("node", "cluster", "tenant"))
-#: Tells the handshake's listener that Envoy itself is calling.
+#: Shows the handshake's listener that Envoy itself is calling.
 _SECRET = "x-envoy-reverse-tunnel-upstream-cluster-name"  # noqa: S105  # a name
 _CLAIMS = r"x-envoy-.*|x-trunkline-.*|x-forwarded-.*"
 
-#: Some thousands of nodes with a few connections each.
+#: Room for some thousands of nodes with a few connections each.
 _MAX_CONNECTIONS = 20_000
-#: What a stranger may take before it has said what it wants.
+#: How long a stranger may take before it has said what it wants.
 _HURRY = timedelta(seconds=10)
 _NOT_A_NODE = (
     "This needs a certificate that this gateway has issued to a node, and that is still valid. "
@@ -92,11 +92,11 @@ _NOT_A_NODE = (
 
 
 def tunnel_listener(edge: EdgeSettings, listen: tuple[str, int], tls: GatewayTls) -> Listener:
-    """Listens at `listen`. Of `tls` only the CA is part of it; the certificates come as secrets."""
+    """Returns the listener at `listen`. Of `tls` only the CA is part of it; the certificates arrive as secrets."""
     context = DownstreamTlsContext(
         common_tls_context=between_gateway_and_nodes("h2", "http/1.1"),
         require_client_certificate=False,
-        # A resumed session would be one whose certificate was not looked at again.
+        # The certificate of a resumed session would not be checked again.
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
     )
@@ -119,9 +119,9 @@ def tunnel_listener(edge: EdgeSettings, listen: tuple[str, int], tls: GatewayTls
         name=names.TUNNEL_LISTENER,
         address=tcp(*listen),
         filter_chains=[chain],
-        # Of a node that does not read, no more than this is kept for it.
+        # The most that is buffered for a node that does not read.
         per_connection_buffer_limit_bytes=256 * 1024,
-        # It has a limit of its own.
+        # The listener has a limit of its own.
         ignore_global_conn_limit=True,
     )
 
@@ -137,13 +137,13 @@ def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
         merge_slashes=True,
         path_with_escaped_slashes_action=EscapedSlashes.REJECT_REQUEST,
         max_request_headers_kb=16,
-        # Of connections on which nothing runs; a tunnel and a report run for as long as they like.
+        # Of connections on which nothing runs; a tunnel or a report runs for as long as it likes.
         common_http_protocol_options=HttpProtocolOptions(idle_timeout=timedelta(seconds=60)),
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=64,
             initial_stream_window_size=STREAM_WINDOW,
             initial_connection_window_size=CONNECTION_WINDOW,
-            # Finds a frozen sidecar's reports; its tunnels have pings of their own.
+            # Detects a frozen sidecar's reports; its tunnels have pings of their own.
             connection_keepalive=KeepaliveSettings(interval=timedelta(seconds=10), timeout=timedelta(seconds=10)),
         ),
         request_headers_timeout=_HURRY,
@@ -157,7 +157,7 @@ def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
             virtual_hosts=[VirtualHost(name=names.TUNNEL_LISTENER, domains=["*"], routes=_routes(edge, tls))],
         ),
         http_filters=[
-            # Asks nothing by itself; the routes that need a certificate have rules.
+            # Requires nothing by itself; the routes that need a certificate have rules.
             HttpFilter(name=_RBAC, typed_config=pack("envoy.extensions.filters.http.rbac.v3.RBAC", RbacFilter())),
             router(),
         ],
@@ -168,7 +168,9 @@ def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
 
 
 def _routes(edge: EdgeSettings, tls: GatewayTls) -> list[Route]:
-    """No other path may ever lead to the control plane: on its socket Envoy may do everything."""
+    """Returns the routes. No other path may ever lead to the control plane: on its socket Envoy may do
+    everything.
+    """
     only_nodes = {_RBAC: pack("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", _only_nodes())}
     return [
         Route(
@@ -212,7 +214,7 @@ _RBAC = "envoy.filters.http.rbac"
 
 
 def _only_nodes() -> RbacPerRoute:
-    """Callers whose certificate was verified and is a node's: the gateway's own has another name."""
+    """Admits callers whose verified certificate is a node's: the gateway's own has another name."""
     name = SubjectAltNameMatcher(
         san_type=SubjectAltNameMatcherSanType.DNS, matcher=StringMatcher(safe_regex=RegexMatcher(regex=NODE_ID))
     )
@@ -228,7 +230,7 @@ def _only_nodes() -> RbacPerRoute:
 
 
 def _refused() -> AccessLogFilter:
-    # The runtime key is required by Envoy; nothing sets it.
+    # Envoy requires the runtime key; nothing sets it.
     status = RuntimeUInt32(default_value=403, runtime_key="trunkline.none")
     return AccessLogFilter(
         status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=ComparisonFilterOp.EQ, value=status))

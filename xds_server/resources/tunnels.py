@@ -1,9 +1,9 @@
 """Behind the tunnel listener: where Envoy takes tunnels over, keeps them, and sends requests through them.
 
-A node's upgraded connection goes to a listener on loopback, whose filter keeps it as an idle tunnel of the
-node that the listener in front has named. A pool's endpoint is the internal listener `tunnel-egress` with the
-node's id; from there a request takes the tunnel that NODE_HEADER names. (An aggregate cluster never chose one of
-tunnels by itself, hence the detour.)
+A node's upgraded connection goes to a listener on loopback, whose filter keeps it as an idle tunnel of the node
+that the listener in front has named. A pool's endpoint is the internal listener `tunnel-egress` with the node's
+id; from there a request takes the tunnel that NODE_HEADER names. (The detour is needed because an aggregate
+cluster never chose one of the tunnels by itself.)
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ from xds_server.resources.pool_cluster import CONNECTION_WINDOW, STREAM_WINDOW, 
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.targets import PROTOCOL_OPTIONS, UNLIMITED
 
-#: While nothing has gone through a tunnel yet; three unanswered ones end it.
+#: Interval of pings while nothing has gone through a tunnel yet; three unanswered ones end it.
 IDLE_PING = timedelta(seconds=2)
 
 
 def handshake_cluster(edge: EdgeSettings) -> Cluster:
-    """From the tunnel listener to the handshake's: one connection for each tunnel."""
+    """Returns the cluster from the tunnel listener to the handshake's listener: one connection for each tunnel."""
     endpoint = LbEndpoint(endpoint=Endpoint(address=tcp(*edge.tunnel_handshake_listen)))
     return Cluster(
         name=names.TUNNEL_HANDSHAKE_CLUSTER,
@@ -73,10 +73,11 @@ def handshake_cluster(edge: EdgeSettings) -> Cluster:
 
 
 def handshake_listener(edge: EdgeSettings) -> Listener:
-    """Believes whom it is told that a tunnel belongs to, so nobody but Envoy itself is listened to.
+    """Returns the listener that believes which node a tunnel belongs to, and therefore accepts only Envoy itself.
 
-    A Unix socket would be the place for it, but Envoy aborts where it uses one as a tunnel (TCP_NODELAY; 1.40.0).
-    The secret goes where a dialling Envoy would name its cluster, the one word that the filter demands as it is.
+    A Unix socket would be the natural place for it, but Envoy aborts if it uses one as a tunnel (TCP_NODELAY;
+    1.40.0). The secret stands where a dialling Envoy would name its cluster, the only word for which the filter
+    demands an exact value.
     """
     tunnel = ReverseTunnel(
         ping_interval=IDLE_PING, use_http_upgrade=True, required_cluster_name=edge.tunnel_secret
@@ -84,7 +85,7 @@ def handshake_listener(edge: EdgeSettings) -> Listener:
     return Listener(
         name=names.TUNNEL_HANDSHAKE_LISTENER,
         address=tcp(*edge.tunnel_handshake_listen),
-        # The connections that come here have been counted where they came from.
+        # The connections that arrive here have been counted where they came from.
         ignore_global_conn_limit=True,
         filter_chains=[
             FilterChain(
@@ -102,7 +103,7 @@ def handshake_listener(edge: EdgeSettings) -> Listener:
 
 
 def tunnels_cluster() -> Cluster:
-    """Every tunnel that nodes hold open here; requests name the node."""
+    """Returns the cluster of every tunnel that nodes hold open here; requests name the node."""
     config = ReverseConnectionClusterConfig(host_id_format=f"%REQ({names.NODE_HEADER})%")
     return Cluster(
         name=names.TUNNELS_CLUSTER,
@@ -114,14 +115,15 @@ def tunnels_cluster() -> Cluster:
                 "envoy.extensions.clusters.reverse_connection.v3.ReverseConnectionClusterConfig", config
             ),
         ),
-        # A tunnel is not to be closed for being idle: the node would only open another.
+        # A tunnel must not be closed for being idle: the node would only open another.
         typed_extension_protocol_options={PROTOCOL_OPTIONS: http2(idle_timeout=timedelta())},
         circuit_breakers=UNLIMITED,
     )
 
 
 def egress_listener(edge: EdgeSettings) -> Listener:
-    """From pools into tunnels. What is wrong in a tunnel is told as on the clients' listener.
+    """Returns the listener from pools into tunnels. It reports what is wrong in a tunnel as the clients' listener
+    does.
 
     Time limits are those of the client's route: here they would cut long streams.
     """

@@ -1,4 +1,4 @@
-"""The upstream HTTP filters: they dress every attempt for the target that Envoy chose for it.
+"""The upstream HTTP filters, which prepare every attempt for the target that Envoy chose for it.
 
 They sit on the router, once for all clusters; what differs between targets is their endpoints' metadata.
 """
@@ -13,7 +13,9 @@ from xds_server.resources.module import module_filter
 
 
 def upstream_filters() -> list[HttpFilter]:
-    """Put the target's credential on, edit path and body, clean the answer's headers, and see what it used."""
+    """Returns the filters: they add the target's credential, edit path and body, clean the answer's headers, and
+    read its usage.
+    """
     return [
         module_filter("dress"),
         HttpFilter(

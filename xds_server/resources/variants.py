@@ -14,7 +14,7 @@ from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 @dataclass(frozen=True, slots=True)
 class RouteVariant:
-    """What a route is for `audience` (empty: for everybody else). With an empty plan it serves nothing."""
+    """What a route is for `audience` (empty: for everybody else). A variant with an empty plan serves nothing."""
 
     route: Route
     audience: str
@@ -26,12 +26,12 @@ class RouteVariant:
 
     @property
     def lines(self) -> str:
-        """The plan as the module reads it."""
+        """Returns the plan as the module reads it."""
         return "".join(place.line for place in self.plan)
 
 
 def variants(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[RouteVariant]:
-    """Of all routes; `at` (Unix seconds) says which prices are in force."""
+    """Returns the variants of all routes; `at` (Unix seconds) determines which prices are in force."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     return [
         RouteVariant(route, audience, plan(route, state.providers, at, audiences.owners(audience), rankings))
@@ -41,7 +41,9 @@ def variants(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[
 
 
 def hops(every_variant: Iterable[RouteVariant]) -> dict[Hop, int]:
-    """Every target cluster in use, with the shortest connect limit (ms) a route asks of it; 0: the default."""
+    """Returns every target cluster in use, with the shortest connect limit (ms) that a route wants for it; 0: the
+    default.
+    """
     result: dict[Hop, int] = {}
     seen: dict[str, Hop] = {}
     for variant in every_variant:
