@@ -1,4 +1,4 @@
-"""The part of the Admin service that is about people."""
+"""The part of the Admin service that deals with people."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from xds_server.admin.users import UserMethods
 
 
 class AccountMethods(UserMethods, OidcMethods, PersonalTokenMethods):
-    """Signing in, users, what they belong to, and their tokens."""
+    """Methods for signing in, users, their memberships, and their tokens."""

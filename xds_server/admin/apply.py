@@ -1,4 +1,4 @@
-"""Making the state what a document says, in one transaction: the store's own events are the difference."""
+"""Makes the state match a document in one transaction; the store's own events are the difference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """For which manager a document is applied, and how far it may go. `sections` are those it has in full."""
+    """The manager for which a document is applied, and how far it may go. `sections` are those that the document
+    has in full.
+    """
 
     manager: str = DEFAULT_FILE
     take_over: bool = False
@@ -35,8 +37,10 @@ class Mode:
 
 
 class Applied(NamedTuple):
-    """`conflicts` are what was left as it is because another manager has it, or because the mode does not prune;
-    `notes` what the operator should know besides, one sentence each.
+    """The result of applying a document.
+
+    `conflicts` are the objects that were left unchanged because another manager has them, or because the mode does
+    not prune. `notes` are further remarks for the operator, one sentence each.
     """
 
     conflicts: list[Conflict]
@@ -46,8 +50,10 @@ class Applied(NamedTuple):
 def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -> Applied:
     """Changes what the document's manager may change.
 
-    Raises InvalidFieldError for the document, StaleWriteError for an object that carries an old version; and
-    ManagedError instead of returning conflicts where the API is the manager.
+    Raises:
+        InvalidFieldError: the document is not valid.
+        StaleWriteError: an object carries an old version.
+        ManagedError: a conflict, if the API is the manager; a file's conflicts are returned.
     """
     management = transaction.management = Management(mode.manager, mode.take_over)
     state = transaction.state()
@@ -63,7 +69,8 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
         _check_kept_keys(transaction, document, stored, problems)
     problems.raise_if_any()
 
-    # Whatever the document's order: first what leaves, then what others refer to, then what refers to it.
+    # The order does not follow the document: first the objects that leave, then those that others refer to, then
+    # those that refer to them.
     leaving = prune.without_moved(
         transaction, prune.leaving(document, state, mode.manager, mode.sections), document, state
     )
@@ -83,8 +90,10 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
 
 
 def _of_left_routes(message: pb.Document, state: State, management: Management) -> set[str]:
-    """The providers of routes that stay as they are because another manager has them. That manager may have
-    removed a provider that the document still names there, which is no mistake of the document.
+    """Returns the providers of routes that stay as they are because another manager has them.
+
+    That manager may have removed a provider that the document still names there; this is no mistake in the
+    document.
     """
     owners = state.owners
     left = {
@@ -115,7 +124,7 @@ def _apply_providers(transaction: Transaction, document: ParsedDocument) -> None
 
 
 def _apply_organisation(transaction: Transaction, parsed: ParsedOrganisation) -> bool:
-    """Returns whether it is there."""
+    """Returns whether the organisation exists."""
     if parsed.name not in transaction.organisation_ids and writing.management.left_removed(
         transaction, ObjectType.ORGANISATION, parsed.name
     ):
@@ -150,7 +159,9 @@ def _apply_routes(transaction: Transaction, document: ParsedDocument) -> None:
 
 
 def _removed_references(transaction: Transaction, organisation: str, providers: Collection[str]) -> str:
-    """What the document names and the API removed, of what a route refers to; empty for nothing."""
+    """Names the objects that a route in the document refers to and that the API removed; empty if there are
+    none.
+    """
     if organisation and organisation not in transaction.organisation_ids:
         return f"organisation {organisation}"
     return ", ".join(f"provider {each}" for each in sorted(providers))
@@ -159,7 +170,7 @@ def _removed_references(transaction: Transaction, organisation: str, providers: 
 def _apply_keys(
     transaction: Transaction, organisations: list[ParsedOrganisation], stored: dict[str, dict[str, Key]]
 ) -> list[str]:
-    """Returns what the operator is to know."""
+    """Returns notes for the operator."""
     management = transaction.management
     notes: list[str] = []
     claimed = {hash_of(key.value) for owner in organisations for key in owner.keys if key.value}
@@ -186,7 +197,7 @@ def _apply_keys(
                     )
                     continue
                 elif current.hash in claimed or not transaction.keys().is_free(hash_of(key.value)):
-                    # The value that it has or gets goes from one key to another.
+                    # The key's value moves from one key to another.
                     settings = writing.keys.replaced(transaction, name, current, key.settings)
                     missing.append((owner.name, replace(key, settings=settings)))
                     continue
@@ -195,20 +206,20 @@ def _apply_keys(
                     writing.rotation.rotate(transaction, current.id, Rotation(grace=0, value=key.value))
             if not _is_in_force(key.settings, current, management.manager):
                 writing.keys.update(transaction, owner.name, key.name, key.settings)
-    # After every revocation: a value may have moved to another name or organisation.
+    # Created after every revocation: a value may have moved to another name or organisation.
     for organisation, key in missing:
         writing.keys.create(transaction, organisation, key.name, key.settings, value=key.value)
     return notes
 
 
 def _is_in_force(settings: KeySettings, current: Key, manager: str) -> bool:
-    """Without asking the database: most of thousands of keys did not change."""
+    """Decides without asking the database: most of thousands of keys did not change."""
     limits = tuple(replace(each, managed_by=manager) for each in settings.limits)
     return current.managed_by == manager and replace(settings, limits=limits) == KeySettings.in_force(current)
 
 
 def _stays_revoked(transaction: Transaction, organisation: str, key: ParsedKey) -> bool:
-    """Whether the document's key was revoked or renamed through the API. Another value is another key."""
+    """Returns whether the document's key was revoked or renamed through the API. Another value is another key."""
     name = writing.keys.display_name(organisation, key.name)
     if not transaction.removed().has(ObjectType.KEY, name):
         return False
@@ -238,7 +249,7 @@ def _check_kept_keys(
 
 
 def _keys_by_name(state: State) -> dict[str, dict[str, Key]]:
-    """Organisation's name → key's name → key."""
+    """Maps an organisation's name → a key's name → the key."""
     found: dict[str, dict[str, Key]] = {each.name: {} for each in state.organisations.values()}
     for key in state.keys.values():
         found[state.organisations[key.organisation_id].name][key.name] = key

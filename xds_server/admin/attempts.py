@@ -1,4 +1,4 @@
-"""A request's attempts in order, each with how it ended; and what it would have cost elsewhere."""
+"""Lists a request's attempts in order, each with its outcome, and what the request would have cost elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xds_server.usage.records import Row
 
 _LIMITED = HTTPStatus.TOO_MANY_REQUESTS
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
-#: Envoy's response flags that say how a request ended, with the code of what they mean to an operator.
+#: Envoy's response flags that say how a request ended, with the error code that they mean to an operator.
 _FLAGS = {
     "DC": "attempt.left",
     "UT": "attempt.timeout",
@@ -27,7 +27,9 @@ _FLAGS = {
 
 
 def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
-    """Those before the last one, as Envoy's module noted them; the last one, as the record has it."""
+    """Yields the attempts before the last one, as Envoy's module recorded them; then the last one, from the usage
+    record.
+    """
     left = row.duration_us
     for target, status, _, index, us in row.failed_attempts:
         left -= us
@@ -53,9 +55,10 @@ def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
 
 
 def costs(row: Row, route: Route | None) -> Iterator[pb.RequestCost]:
-    """Yields what a request that used something was billed, and what it would have cost at each other target.
+    """Yields what a request was billed, and what it would have cost at each other target.
 
-    Prices are those in force when it began; nothing of its prompt is taken to be in another target's cache.
+    Prices are those in force when the request began. Nothing of its prompt is assumed to be in another target's
+    cache.
     """
     if not row.prompt_tokens and not row.completion_tokens and not row.cost_nano_usd:
         return
@@ -90,14 +93,14 @@ def _used_elsewhere(row: Row) -> RequestUsage:
 
 
 def of_running(running: pb.RunningRequest) -> Iterator[pb.RequestAttempt]:
-    """The attempt that is being made."""
+    """Yields the attempt in progress."""
     if running.target_id:
         outcome = Reason.of("attempt.running")
         yield pb.RequestAttempt(target_id=running.target_id, outcome=outcome, outcome_code=outcome.coded)
 
 
 def _credential(target_id: str, index: int) -> int:
-    """Its number, from 1; 0 for machines, which have none."""
+    """Returns a credential's number, from 1; 0 for machines, which have no credentials."""
     return 0 if target_id.startswith("nodes/") else index + 1
 
 

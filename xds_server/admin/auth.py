@@ -1,5 +1,5 @@
-"""Guards every call to a `/trunkline.*` service: who calls, and whether their role allows it. Other services on
-the server pass.
+"""Guards every call to a `/trunkline.*` service: identifies the caller and checks that their role allows the call.
+Other services on the server pass.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from xds_server.store import AsyncStore
 
 _GUARDED = "/trunkline."
 _SERVICES = (admin_pb2.DESCRIPTOR.services_by_name["Admin"], console_pb2.DESCRIPTOR.services_by_name["Console"])
-#: Methods that users may call too.
+#: Services whose methods users may call too.
 _BY_ROLE = tuple(f"/{each.full_name}/" for each in _SERVICES)
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Refuses with UNAUTHENTICATED callers without a valid `authorization: Bearer <token>`, and with
-    PERMISSION_DENIED those whose role does not allow the call.
+    """Refuses callers without a valid `authorization: Bearer <token>` with UNAUTHENTICATED, and callers whose role
+    does not allow the call with PERMISSION_DENIED.
 
-    The Admin and Console services take the admin token and, with a store, users' sessions and personal tokens; the
-    other services take the admin token alone. `but` are services, by their full names, that decide by themselves
-    who may call: an interceptor does not learn on which socket a call came.
+    The Admin and Console services accept the admin token and, with a store, users' sessions and personal tokens.
+    The other services accept only the admin token. `but` are services, by their full names, that decide for
+    themselves who may call, because an interceptor does not learn on which socket a call came.
     """
 
     def __init__(
@@ -73,13 +73,14 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return permissions.rule_of(method).need is Need.ANYBODY
 
     async def is_reached_by_https(self) -> bool:
-        """Returns whether browsers reach the console by https, whatever speaks to Envoy."""
+        """Returns whether browsers reach the console over https, whichever proxy stands before Envoy."""
         if self._store is None:
             return False
         return (await self._store.load()).gateway.accounts.console_url.startswith("https:")
 
     async def authenticate(self, method: str, metadata: Any) -> Caller:
-        """Returns who calls; NOBODY is enough where anybody may call. `method` is empty for none that exists.
+        """Returns the caller; NOBODY is enough for a method that anybody may call. `method` is empty for one that
+        does not exist.
 
         Raises UnauthenticatedError.
         """
@@ -88,7 +89,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return await self._authenticator.caller(metadata)
 
     def _checking(self, handler: Any, method: str, caller: Caller) -> _Handler:
-        """`handler`, for a caller whose role allows this very request."""
+        """Returns `handler` for a caller whose role allows this very request."""
         rule = permissions.rule_of(method)
 
         async def check(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -116,14 +117,14 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> _Handler:
-    """A handler of the same shape, so that the caller gets the status and not a broken stream."""
+    """Returns a handler of the same kind, so that the caller gets the status and not a broken stream."""
 
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await context.abort(code, message)
 
     async def refuse_stream(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         await context.abort(code, message)
-        yield  # makes it the generator that a streaming method is
+        yield  # makes this a generator, as a streaming method must be
 
     return _like(handler, refuse_stream if handler.response_streaming else refuse)
 

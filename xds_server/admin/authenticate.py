@@ -1,4 +1,4 @@
-"""The value that a caller sends → who calls."""
+"""Identifies a caller by the value that it sends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MIN_TOKEN = 16
 
 
 class Authenticator:
-    """Knows the admin token, and, with a store, users' sessions and personal tokens."""
+    """Knows the admin token and, with a store, users' sessions and personal tokens."""
 
     def __init__(self, token: str, store: AsyncStore | None = None, lifetime: Lifetime = DEFAULT) -> None:
         if len(token) < _MIN_TOKEN:
@@ -37,12 +37,14 @@ class Authenticator:
         self._noting: set[asyncio.Task[Any]] = set()
 
     def require_admin_token(self, metadata: Any) -> None:
-        """Raises UnauthenticatedError. The time it takes says nothing about the token."""
+        """Raises UnauthenticatedError for another token. The time that this takes reveals nothing about the
+        token.
+        """
         if not self._is_admin_token(_bearer(metadata)):
             raise _WRONG_TOKEN
 
     async def caller(self, metadata: Any) -> Caller:
-        """Returns who calls. Raises UnauthenticatedError."""
+        """Returns the caller. Raises UnauthenticatedError."""
         value = _bearer(metadata)
         if self._is_admin_token(value):
             return MACHINE
@@ -54,7 +56,9 @@ class Authenticator:
         raise _WRONG_TOKEN
 
     async def caller_if_any(self, metadata: Any) -> Caller:
-        """As `caller`, for calls that anybody may make: NOBODY where a value is missing, wrong or over."""
+        """Returns the caller, or NOBODY if the value is missing, wrong or expired: for calls that anybody may
+        make.
+        """
         try:
             return await self.caller(metadata)
         except UnauthenticatedError:
@@ -103,7 +107,7 @@ class Authenticator:
         )
 
     def _note(self, store: AsyncStore, work: Callable[[Transaction], None]) -> None:
-        """Beside the call, which need not wait for the disk."""
+        """Records the use in the background, so that the call does not wait for the disk."""
         task = asyncio.create_task(store.write("use", work))
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
@@ -115,7 +119,7 @@ _WRONG_TOKEN = UnauthenticatedError(
 
 
 def _bearer(metadata: Any) -> str:
-    """Raises UnauthenticatedError unless there is exactly one."""
+    """Returns the bearer token. Raises UnauthenticatedError unless there is exactly one."""
     values = [value for name, value in metadata or () if name == "authorization"]
     if len(values) != 1 or not isinstance(values[0], str) or not values[0].lower().startswith(_SCHEME):
         raise UnauthenticatedError(

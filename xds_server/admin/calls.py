@@ -1,4 +1,4 @@
-"""What every call of the Admin service shares: who calls, how a failure is told, and what follows a change."""
+"""What the calls of the Admin service share: the actor in the audit log, and the steps that follow a change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long a change waits for the clients' answers unless the request says otherwise, seconds.
+#: Seconds that a change waits for the clients' answers unless the request gives another time.
 SETTLE_SECONDS = 5.0
 
 _ACTOR_HEADER = "x-trunkline-actor"
@@ -31,8 +31,9 @@ _log = structlog.get_logger(__name__)
 
 
 def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:
-    """The user, or, with the admin token, `admin` or who that says it acts for; and whether it takes over what
-    files manage.
+    """Returns the actor for the audit log, and whether the call takes over what files manage.
+
+    The actor is the user, or, with the admin token, `admin` or the name for which its holder says that it acts.
 
     Raises InvalidFieldError.
     """
@@ -42,7 +43,7 @@ def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:
         if name == _ACTOR_HEADER:
             if not isinstance(value, str) or not 1 <= len(value) <= 100 or not value.isprintable():
                 raise InvalidFieldError([f"metadata {_ACTOR_HEADER}: accepted: 1 to 100 printable characters"])
-            if caller.user is None:  # nobody else acts for others
+            if caller.user is None:  # only the admin token acts for others
                 actor = value
         elif name == _TAKE_OVER_HEADER:
             if value not in {"true", "false"}:
@@ -52,7 +53,7 @@ def actor_of(context: grpc.aio.ServicerContext[Any, Any]) -> Actor:
 
 
 class Changes:
-    """Writes, publishes, and waits for the clients."""
+    """Writes a change, publishes it, and waits for the clients."""
 
     def __init__(self, store: AsyncStore, publisher: Publisher, clients: Clients) -> None:
         self._store = store
@@ -61,14 +62,14 @@ class Changes:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def write(self, actor: Actor, work: Callable[[Transaction], T]) -> Committed[T]:
-        """Stores and publishes; a caller that goes away in between stops neither."""
+        """Stores and publishes a change; a caller that disconnects in between stops neither."""
         task = asyncio.create_task(self._store_and_publish(actor, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
     async def settled(self, revision: int, timeout: float = SETTLE_SECONDS) -> pb.Propagation:
-        """What became of `revision`, at most `timeout` seconds later."""
+        """Returns how far `revision` has got, after at most `timeout` seconds."""
         return status.propagation(await self._clients.wait_settled(revision, timeout))
 
     async def _store_and_publish(self, actor: Actor, work: Callable[[Transaction], T]) -> Committed[T]:

@@ -1,4 +1,4 @@
-"""Events and conflicts as messages."""
+"""Renders events and conflicts as messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LIMIT = Encoder(Limit, policy_pb2.Limit)
 
 
 def changes(events: Iterable[Event]) -> list[pb.Change]:
-    """By kind of object and name; of one name, what leaves comes first."""
+    """Returns the changes by kind of object and name; for one name, removals come first."""
     ordered = sorted(
         events,
         key=lambda event: (
@@ -58,7 +58,7 @@ def changes(events: Iterable[Event]) -> list[pb.Change]:
 
 
 def conflicts(found: Iterable[Conflict]) -> list[pb.Conflict]:
-    """In the order of `changes`."""
+    """Returns the conflicts in the order of `changes`."""
     ordered = sorted(found, key=lambda each: (_TYPE_ORDER.index(each.object_type), each.object_name))
     return [
         pb.Conflict(

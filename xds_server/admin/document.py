@@ -1,4 +1,4 @@
-"""A whole document: its parts parsed, and what only shows when they are seen together."""
+"""Parses a whole document, and checks what only shows when its parts are seen together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from xds_server.store.settings import KeySettings
 
 @dataclass(frozen=True, slots=True)
 class ParsedKey:
-    """`value` is empty where the stored key stays; `path` is for a problem that shows later."""
+    """A key in a document. `value` is empty if the stored key stays; `path` locates problems that are found
+    later.
+    """
 
     name: str
     settings: KeySettings
@@ -37,19 +39,21 @@ class ParsedOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """Everything that is to be."""
+    """The state that a document describes."""
 
     providers: tuple[parse.ParsedProvider, ...]
     routes: tuple[parse.ParsedRoute, ...]
     organisations: tuple[ParsedOrganisation, ...]
-    #: None: stays as it is.
+    #: None: the gateway's settings stay as they are.
     gateway: ParsedGateway | None
 
 
 def parse_document(
     message: pb.Document, problems: Problems, *, providers: Collection[str], organisations: Collection[str]
 ) -> ParsedDocument:
-    """References are to the document itself, and to the `providers` and `organisations` that are stored."""
+    """Parses a document. Its references may point into the document itself, or to the stored `providers` and
+    `organisations`.
+    """
     parsed_providers = tuple(
         parse.provider(each, problems.at("providers", index)) for index, each in enumerate(message.providers)
     )

@@ -1,4 +1,4 @@
-"""Enumerations of requests → the model's."""
+"""Reads enumerations of requests as the model's enumerations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def read(enum: type[E], message: Message, field: str, default: E, problems: Problems) -> E:
-    """Returns the member that a field of `message` names, `default` where it is UNSPECIFIED.
+    """Returns the member that a field of `message` names, `default` for UNSPECIFIED.
 
-    A number that is not known is noted; `problems` is at the message.
+    An unknown number is noted; `problems` is at the message.
     """
     number = getattr(message, field)
     if number == 0:
@@ -28,5 +28,5 @@ def read(enum: type[E], message: Message, field: str, default: E, problems: Prob
 
 
 def optional(enum: type[E], message: Message, field: str) -> E | None:
-    """As `read`, without a default and without a note."""
+    """Does the same as `read`, without a default and without noting a problem."""
     return member(enum, message.DESCRIPTOR.fields_by_name[field].enum_type, getattr(message, field))

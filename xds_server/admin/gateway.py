@@ -1,4 +1,4 @@
-"""The Admin service's methods about the gateway as a whole, and how a document has it."""
+"""The Admin service's methods for the gateway as a whole, and the gateway's section of a document."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -41,21 +41,23 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 @dataclass(frozen=True, slots=True)
 class ParsedGateway:
-    """`keep_password`: the value has none, and the stored one stays. `path` is for a problem that shows later."""
+    """A gateway as a document describes it. `keep_password`: the value has no password, and the stored one stays.
+    `path` locates problems that are found later.
+    """
 
     value: Gateway
     keep_password: bool
     path: str
 
     def put(self, transaction: Transaction, *, expected: int | None) -> Gateway:
-        """Raises what `writing.gateway.put` does."""
+        """Stores the gateway's settings. Raises what `writing.gateway.put` raises."""
         return writing.gateway.put(
             transaction, self.value, expected=expected, keep_password=self.keep_password, path=self.path
         )
 
 
 class GatewayMethods(admin_pb2_grpc.AdminServicer):
-    """The part of the service that is about the gateway as a whole."""
+    """The part of the service that deals with the gateway as a whole."""
 
     _store: AsyncStore
     _changes: Changes
@@ -67,7 +69,7 @@ class GatewayMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def PutGateway(self, request: pb.PutGatewayRequest, context: Context) -> pb.PutGatewayResponse:
         with checking() as problems:
-            if not request.HasField("gateway"):  # an empty one has to be said: it removes everything
+            if not request.HasField("gateway"):  # an empty gateway must be sent explicitly: it removes everything
                 problems.at("gateway").note("missing")
             wanted = parsed(request.gateway, problems.at("gateway"))
 
@@ -82,7 +84,7 @@ class GatewayMethods(admin_pb2_grpc.AdminServicer):
 
 
 def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
-    """Without a version; what is not accepted is noted."""
+    """Returns the value without a version; notes what is not accepted."""
     cors, defaults = problems.at("cors"), problems.at("defaults")
     values.at_most(message.cors.origins, _ORIGINS, cors.at("origins"))
     values.number(message.cors.max_age_seconds, 0, _MAX_AGE, "seconds (0 = 7,200)", cors.at("max_age_seconds"))
@@ -116,7 +118,7 @@ def _cache(message: pb.SharedCache, problems: Problems) -> SharedCache:
     values.number(message.most_bytes, 0, _MAX_MEMORY, "bytes (0 = 256 MiB)", problems.at("most_bytes"))
     store = message.store or MEMORY
     if store != MEMORY and not _STORE.fullmatch(store):
-        # A password would be in exports and in the audit log, so that it is not quoted either.
+        # A password here would end up in exports and in the audit log, so the value is not quoted either.
         problems.at("store").note(
             "not the address of a store; accepted: memory, or redis://[USER@]HOST:PORT/NUMBER (rediss:// with "
             "TLS), with the password in `password`"
@@ -149,7 +151,7 @@ def _ca_file(path: str, store: str, problems: Problems) -> None:
 
 def _alerts(message: pb.Alerting, problems: Problems) -> Alerting:
     if message.webhook and (wrong := addresses.problem(message.webhook)):
-        # It may have a token in it, so that it is not quoted.
+        # The URL may contain a token, so it is not quoted.
         problems.at("webhook").note(f"{wrong}; accepted: https://HOST[:PORT]/PATH, or http:// to localhost")
     if message.secret and not _MIN_SECRET <= len(message.secret) <= _MAX_SECRET:
         problems.at("secret").note(f"{len(message.secret)} characters; accepted: {_MIN_SECRET} to {_MAX_SECRET}")
@@ -159,7 +161,7 @@ def _alerts(message: pb.Alerting, problems: Problems) -> Alerting:
 
 
 def _origin(text: str, problems: Problems) -> str:
-    """As browsers send it."""
+    """Returns the origin as browsers send it."""
     origin = text.lower()
     scheme, separator, rest = origin.partition("://")
     if not _ORIGIN.fullmatch(origin):
@@ -171,5 +173,5 @@ def _origin(text: str, problems: Problems) -> str:
         else:
             problems.note(f"{values.quoted(text)} is not an origin; {_RULE}")
         return origin
-    # Browsers leave it out.
+    # Browsers leave the default port out.
     return origin.removesuffix(f":{_DEFAULT_PORTS.get(scheme, '')}") if separator else origin

@@ -1,4 +1,4 @@
-"""How people sign in, as a document has it → the model's values."""
+"""Parses a document's sign-in settings into the model's values."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63
 
 
 def accounts(message: pb.Accounts, problems: Problems) -> Accounts:
-    """The value; what is not accepted is noted."""
+    """Returns the value; notes what is not accepted."""
     return Accounts(_url(message.console_url, problems.at("console_url"), path=False), message.sso_only)
 
 
 def parsed(messages: Sequence[pb.IdentityProvider], problems: Problems) -> tuple[IdentityProvider, ...]:
-    """The values; what is not accepted is noted. `problems` is at what has them."""
+    """Returns the values; notes what is not accepted. `problems` is at the message that has them."""
     values.at_most(messages, _PROVIDERS, problems.at("oidc"))
     names = [each.name for each in messages]
     found = []
@@ -101,7 +101,7 @@ def _role(message: pb.GroupRole | pb.SignUp, problems: Problems) -> Role | None:
 
 
 def _url(text: str, problems: Problems, *, path: bool) -> str:
-    """https, or http on this machine alone: what passes there is worth a password."""
+    """Accepts https, or http on this machine only: what passes there is worth a password."""
     if not text:
         return ""
     rule = f"accepted: https://HOST[:PORT]{'[/PATH]' if path else ''}, or http:// on localhost"

@@ -1,4 +1,4 @@
-"""The Admin service's methods about API keys."""
+"""The Admin service's methods for API keys."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -32,7 +32,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class KeyMethods(admin_pb2_grpc.AdminServicer):
-    """The part of the service that is about API keys."""
+    """The part of the service that deals with API keys."""
 
     _store: AsyncStore
     _changes: Changes

@@ -1,4 +1,4 @@
-"""The Admin service's method about what limits have counted, and alerts as `status` shows them."""
+"""The Admin service's method for what limits have counted, and the alerts that `status` shows."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -36,7 +36,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class LimitMethods(admin_pb2_grpc.AdminServicer):
-    """The part of the service that is about what limits have counted."""
+    """The part of the service that deals with what limits have counted."""
 
     _store: AsyncStore
     _limit_counts: LimitCounts
@@ -48,7 +48,7 @@ class LimitMethods(admin_pb2_grpc.AdminServicer):
 
 
 async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
-    """Those of windows that have not ended, newest first. Raises DatabaseUnavailableError."""
+    """Returns the alerts of windows that have not ended, newest first. Raises DatabaseUnavailableError."""
     now = int(time.time())
     found: Sequence[StoredAlert] = await ledger.read(lambda snapshot: table.current(snapshot, now, _SHOWN))
     return [

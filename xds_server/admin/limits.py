@@ -1,4 +1,4 @@
-"""Limits of the Admin API → the model's, with everything that is wrong noted under its field's path."""
+"""Parses limits of the Admin API into the model's; notes every problem under its field's path."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from xds_server.model import Calendar, Each, Limit, Metric
 
 _MAX = 32
 _MAX_WINDOW = 366 * 86_400
-#: Of one limit. A soft limit may be exceeded ten times, and its operator may want to know.
+#: Bounds of one limit. A soft limit may be exceeded ten times, and its operator may want to know.
 _MAX_ALERTS, _MAX_ALERT = 10, 10_000
 
 
 def limits(
     messages: Iterable[policy_pb2.Limit], problems: Problems, *, of_route: bool = False
 ) -> tuple[Limit, ...]:
-    """`problems` is at the message that has the field `limits`."""
+    """Parses the field `limits` of the message that `problems` is at."""
     parsed = tuple(
         _limit(message, problems.at("limits", index), of_route=of_route) for index, message in enumerate(messages)
     )
@@ -65,7 +65,7 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
         per_seconds=message.per_seconds,
         amount=message.amount,
         calendar=calendar,
-        # One name for it, or the same window could be limited twice.
+        # UTC has one name, or the same window could be limited twice.
         time_zone="" if message.time_zone == "UTC" else message.time_zone,
         model=message.model,
         each=each,

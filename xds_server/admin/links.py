@@ -1,4 +1,4 @@
-"""The Admin service's methods about links for joining and for a new password."""
+"""The Admin service's methods for invitations and password resets."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -36,7 +36,7 @@ _INVITATION = Encoder(
 
 
 class LinkMethods(SignInMethods):
-    """Invitations, and links for a new password."""
+    """Methods for invitations, and for links to set a new password."""
 
     @reporting
     async def InviteUser(self, request: pb.InviteUserRequest, context: Context) -> pb.InviteUserResponse:
@@ -128,7 +128,8 @@ class LinkMethods(SignInMethods):
             people.check_name(request.name, problems.at("name"))
             if known is None:
                 people.check_password(request.password, link.email, problems.at("password"))
-        # Whoever has an account and no password signs in through the identity provider, which accepts it.
+        # A user who has an account but no password signs in through the identity provider to accept the
+        # invitation.
         hashed = "" if known is not None else await self._passwords.hash(request.password)
         if known is not None:
             known = await self.check_password(link.email, request.password, context)
@@ -180,7 +181,8 @@ class LinkMethods(SignInMethods):
         return await self._signed_in(user, value, context)
 
     async def _link(self, purpose: Purpose, value: str) -> Link:
-        """What a value opens; it is not used yet. Without a link, nobody has the gateway hash passwords.
+        """Returns the link that a value opens; it is not used up yet. Without a valid link, nobody makes the
+        gateway hash passwords.
 
         Raises LinkError.
         """

@@ -1,4 +1,4 @@
-"""The Admin service's methods about nodes."""
+"""The Admin service's methods for nodes."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -40,7 +40,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class NodeMethods(admin_pb2_grpc.AdminServicer):
-    """The part of the service that is about nodes."""
+    """The part of the service that deals with nodes."""
 
     _store: AsyncStore
     _ledger: LedgerReader
@@ -145,7 +145,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         return pb.ReportContributionsResponse(rows=map(_contribution, lines))
 
     async def _rendered(self, node: Node) -> pb.Node:
-        """As it was written, whatever became of it since."""
+        """Renders the node as it was written, whatever has become of it since."""
         state = await self._store.load()
         owner, key = state.organisations.get(node.organisation_id), state.keys.get(node.owner_key_id)
         return render.node(
@@ -153,7 +153,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         )
 
     async def _owner(self, name: str) -> str:
-        """The id of the organisation; one that was deleted has only its id left."""
+        """Returns the id of the organisation; a deleted organisation can only be named by its id."""
         names = await self._ledger.organisation_names()
         for id_, known_name in names.items():
             if name == known_name:

@@ -1,4 +1,4 @@
-"""The Admin service's methods about signing in through identity providers."""
+"""The Admin service's methods for signing in through identity providers."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -29,7 +29,7 @@ from xds_server.store.records import Actor
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-#: Metadata between the REST server and this: what the browser keeps of a flow, and what it is to keep.
+#: Metadata between the REST server and this service: what the browser keeps of a flow, and what it should keep.
 FLOW, SET_FLOW = "x-trunkline-flow", "x-trunkline-set-flow"
 _DEFAULT_SCOPES = ("profile", "email")
 _MAX_LENGTH = 4_096
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OidcMethods(SignInMethods):
-    """Begins and ends sign-ins through identity providers."""
+    """Begins and finishes sign-ins through identity providers."""
 
     _oidc: OidcClient
 
@@ -104,14 +104,16 @@ class OidcMethods(SignInMethods):
         return pb.FinishOidcResponse(user=answer.user, expires_at=answer.expires_at, next=flow.next)
 
     async def _provider(self, name: str) -> IdentityProvider:
-        """Raises NotFoundError."""
+        """Returns the provider. Raises NotFoundError."""
         for each in (await self._store.load()).gateway.oidc:
             if each.name == name:
                 return each
         raise NotFoundError(f"no identity provider {quoted(name)}")
 
     async def _redirect_uri(self, provider: IdentityProvider) -> str:
-        """One for each provider, so that none can pass its answers off as another's."""
+        """Returns a redirect URI of the provider's own, so that no provider can pass its answers off as
+        another's.
+        """
         return f"{await self.console()}/admin/v1/oidc/{provider.name}:callback"
 
     async def _flow_key(self) -> bytes:
@@ -119,6 +121,6 @@ class OidcMethods(SignInMethods):
 
 
 def _check_issuer(named: str, provider: IdentityProvider, known: Metadata) -> None:
-    """RFC 9207: another provider's answer, brought here. Raises SignInError."""
+    """Checks that the answer is from this provider (RFC 9207). Raises SignInError."""
     if named != provider.issuer and (named or known.names_itself):
         raise SignInError("this is the answer of another identity provider")

@@ -1,4 +1,4 @@
-"""Messages of the Admin API → values of the model, with everything that is wrong noted under its field's path."""
+"""Parses messages of the Admin API into values of the model; notes every problem under its field's path."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TARGETS, _CREDENTIALS, _PATTERNS = 64, 32, 1000
 _HOUR_MS = 3_600_000
 #: Envoy ends a stream on which nothing moves for five minutes.
 _MAX_WAIT_MS = 240_000
-#: Accepted numbers by field: least, most and unit.
+#: Accepted numbers by field: minimum, maximum and unit.
 _ROUTE: values.Ranges = {
     "cache_ttl_seconds": (0, 30 * 86_400, "seconds (0 = no caching)"),
     "cache_most_bytes": (0, 2**40, "bytes (0 = as much as all answers)"),
@@ -51,15 +51,17 @@ _TIMEOUTS: values.Ranges = {
     "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
     "connect_ms": (0, 60_000, "milliseconds (0 = the default)"),
 }
-#: What the names of pools and of targets begin with where other targets have their provider.
+#: What the names of pools, and of targets at own machines, begin with in place of a provider.
 _OWN_MACHINES = "nodes"
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedProvider:
-    """`keep_credentials`: the value has none, and the stored ones stay. `version` is as sent; `path` is for a
-    problem that shows later.
+    """A provider in a document.
+
+    `keep_credentials`: the value has none, and the stored ones stay. `version` is as sent; `path` locates problems
+    that are found later.
     """
 
     provider: Provider
@@ -70,9 +72,10 @@ class ParsedProvider:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRoute:
-    """`organisation` is a name, empty for a route that everybody sees; `path` is for a problem that shows later.
+    """A route in a document.
 
-    A target has the price that is wanted, if any, with `valid_from` 0 for from now on.
+    `organisation` is a name, empty for a route that everybody sees; `path` locates problems that are found later.
+    A target has the wanted price, if any, with `valid_from` 0 for from now on.
     """
 
     route: Route
@@ -82,7 +85,7 @@ class ParsedRoute:
 
     @property
     def providers(self) -> frozenset[str]:
-        """Names of those that its targets are at."""
+        """Returns the names of the providers of its targets."""
         targets = self.route.targets
         return frozenset(each.provider for each in targets if isinstance(each, ProviderTarget))
 
@@ -128,7 +131,7 @@ def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
 def route(
     message: pb.Route, problems: Problems, *, providers: Collection[str], organisations: Collection[str]
 ) -> ParsedRoute:
-    """`providers` and `organisations` are the names that may be referred to."""
+    """Parses a route. `providers` and `organisations` are the names that it may refer to."""
     values.model(message.model, problems.at("model"))
     if message.organisation and message.organisation not in organisations:
         shown = values.quoted(message.organisation)
@@ -164,7 +167,7 @@ def route(
 
 
 def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
-    """Of a key; its name is checked too."""
+    """Parses a key's settings; its name is checked too."""
     values.name(message.name, problems.at("name"))
     models = patterns(message.models, problems)
     values.expiry(message.expires_at, problems.at("expires_at"))
@@ -184,7 +187,7 @@ def weight(message: pb.Organisation, problems: Problems) -> int:
 
 
 def patterns(models: Collection[str], problems: Problems) -> tuple[str, ...]:
-    """Of a key. `problems` is at the message that has the field `models`."""
+    """Parses a key's model patterns. `problems` is at the message that has the field `models`."""
     values.at_most(models, _PATTERNS, problems.at("models"))
     for index, pattern in enumerate(models):
         values.model(pattern, problems.at("models", index))

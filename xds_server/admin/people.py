@@ -1,4 +1,4 @@
-"""Rules for what people say about themselves, and how they are shown."""
+"""Rules for what people enter about themselves, and how people are rendered."""
 
 from __future__ import annotations
 
@@ -27,45 +27,49 @@ _USER = Encoder(User, pb.User, given=["has_password", "memberships"], omitted=["
 
 
 def user(value: User, memberships: Iterable[Membership]) -> pb.User:
-    """Without the password."""
+    """Renders a user without the password."""
     return _USER(value, has_password=bool(value.password_hash), memberships=map(_MEMBERSHIP, memberships))
 
 
 def role(word: str) -> pb.Role.ValueType:
-    """The number of a role's word; UNSPECIFIED for an empty one."""
+    """Returns the number of a role's word; UNSPECIFIED for an empty one."""
     return pb.Role.ValueType(number(pb.Role.DESCRIPTOR, Role(word) if word else None))
 
 
 def email(text: str) -> str:
-    """As addresses are compared and stored. Some characters that are not ASCII become ASCII in lower case."""
+    """Returns an address as addresses are compared and stored. Some non-ASCII characters become ASCII in lower
+    case.
+    """
     return text.strip().lower() if text.isascii() else text
 
 
 def is_email(text: str) -> bool:
-    """Of one in lower case."""
+    """Returns whether `text`, in lower case, is an e-mail address."""
     return _EMAIL.fullmatch(text) is not None and ".." not in text
 
 
 def check_email(text: str, problems: Problems) -> None:
-    """Of one in lower case. Only ASCII: two addresses that look alike would be two people."""
+    """Checks an address in lower case. Only ASCII is accepted: two addresses that look alike would be two
+    people.
+    """
     if not is_email(text):
         problems.note(f"{quoted(text)} is not an e-mail address; accepted: name@example.com, in ASCII")
 
 
 def check_password(password: str, email: str, problems: Problems) -> None:
-    """Of a new one, for the user with this address."""
+    """Checks a new password for the user with this address."""
     if not passwords.is_accepted(password, email):
         problems.note(f"this password is not accepted (not shown); accepted: {passwords.RULE}")
 
 
 def check_name(text: str, problems: Problems) -> None:
-    """A person's; may be empty."""
+    """Checks a person's name, which may be empty."""
     if len(text) > _MAX_NAME or not text.isprintable() or text != text.strip():
         problems.note(f"accepted: at most {_MAX_NAME} printable characters without blanks around them")
 
 
 def address_of(context: Context) -> str:
-    """The client's address. Envoy, which is on our Unix socket, says it in a header; others are the peer."""
+    """Returns the client's address. Envoy, on our Unix socket, gives it in a header; otherwise it is the peer."""
     peer = unquote(context.peer() or "")
     if peer.startswith("unix:"):
         for name, value in context.invocation_metadata() or ():

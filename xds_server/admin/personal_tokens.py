@@ -1,4 +1,4 @@
-"""The Admin service's methods about personal tokens, and how a program on another machine gets one."""
+"""The Admin service's methods for personal tokens, and for programs on other machines that need one."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -35,7 +35,7 @@ _TOKEN = Encoder(PersonalToken, pb.PersonalToken, omitted=["user_id"])
 
 
 class PersonalTokenMethods(SignInMethods):
-    """The part of the service that is about personal tokens."""
+    """The part of the service that deals with personal tokens."""
 
     @reporting
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
@@ -137,7 +137,7 @@ class PersonalTokenMethods(SignInMethods):
 
 
 def _user() -> User:
-    """Who calls. Raises UnauthenticatedError for the admin token."""
+    """Returns the calling user. Raises UnauthenticatedError for the admin token."""
     user = current().user
     if user is None:
         raise UnauthenticatedError("this needs a user: the admin token has no personal tokens")

@@ -1,4 +1,4 @@
-"""What the Admin service needs from others."""
+"""What the Admin service needs from other parts of the control plane."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ class Publisher(Protocol):
     """Brings a changed state to the clients."""
 
     async def state_changed(self, revision: int) -> None:
-        """The store is at `revision`, or past it."""
+        """Announces that the store is at `revision` or later."""
         ...
 
 
 class Clients(Protocol):
-    """Who is connected, and what became of what was pushed."""
+    """Knows which clients are connected, and what became of pushed content."""
 
     async def wait_settled(self, revision: int, timeout: float) -> Propagation:
-        """Until every client connected now took or refused `revision`; at most `timeout` seconds."""
+        """Waits until every client connected now accepted or refused `revision`, at most `timeout` seconds."""
         ...
 
     def clients(self) -> tuple[ClientStatus, ...]: ...
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
-        """Newest first."""
+        """Returns rejections, newest first."""
         ...
 
     def refused_peers(self) -> tuple[RefusedPeer, ...]:
-        """Newest first."""
+        """Returns refused peers, newest first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Where nodes join: `https://host:port` as they reach it, and the SHA-256 of the CA that they pin, hex."""
+    """Where nodes join: `https://host:port` as they reach it, and the SHA-256 of the CA that they pin, in hex."""
 
     url: str
     fingerprint: str
@@ -55,21 +55,21 @@ class ListenerCertificate(Protocol):
 
     @property
     def expires_at(self) -> int:
-        """Unix seconds."""
+        """Returns Unix seconds."""
         ...
 
     @property
     def problem(self) -> str:
-        """What an operator has to mend; empty if nothing."""
+        """Returns what an operator has to fix; empty if nothing."""
         ...
 
 
 class LiveNode(Protocol):
-    """What a node reports, beside what is decided about it."""
+    """What a node reports, beside what the desired state says about it."""
 
     @property
     def state(self) -> str:
-        """As in trunkline.admin.v1.Node."""
+        """Returns the state, as in trunkline.admin.v1.Node."""
         ...
 
     @property
@@ -77,7 +77,7 @@ class LiveNode(Protocol):
 
     @property
     def last_seen(self) -> int:
-        """Unix seconds; 0 = never."""
+        """Returns Unix seconds; 0: never."""
         ...
 
     @property
@@ -91,17 +91,17 @@ class LiveNode(Protocol):
 
 
 class LiveNodes(Protocol):
-    """Who reports at the moment."""
+    """Knows which nodes report at the moment."""
 
     def describe(self, node_id: str) -> LiveNode | None:
-        """None for a node that has not reported."""
+        """Returns the live state of a node; None for a node that has not reported."""
         ...
 
 
 class NoLiveNodes:
-    """For a control plane that nodes cannot reach."""
+    """Stands in on a control plane that nodes cannot reach."""
 
-    def describe(self, node_id: str) -> LiveNode | None:  # it is the same for all
+    def describe(self, node_id: str) -> LiveNode | None:  # the same for all nodes
         return None
 
 
@@ -113,11 +113,11 @@ class RunningRequests(Protocol):
     ) -> admin_pb.ListRequestsResponse: ...
 
     async def find(self, id_prefix: str) -> admin_pb.RunningRequest | None:
-        """Raises InvalidFieldError where several ids begin so."""
+        """Finds a request. Raises InvalidFieldError if several ids begin with `id_prefix`."""
         ...
 
     async def cancel(self, request_id: str) -> admin_pb.RunningRequest | None:
-        """Ends one and returns what it was; None where there is none."""
+        """Cancels a request and returns it; None if there is none with this id."""
         ...
 
 
@@ -125,14 +125,14 @@ class Resting(Protocol):
     """What rests at the gateways of all translators that are connected here."""
 
     async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
-        """Returns what is left of each quota of a provider; of all where the name is empty."""
+        """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
         ...
 
     async def alerts(self) -> Sequence[admin_pb.RestAlert]: ...
 
 
 class NoTranslators:
-    """For a control plane without translators."""
+    """Stands in on a control plane without translators."""
 
     async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
         return admin_pb.ListQuotasResponse()

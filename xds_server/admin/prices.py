@@ -1,4 +1,4 @@
-"""Prices of the Admin API → the model's, with everything that is wrong noted under its field's path."""
+"""Parses prices of the Admin API into the model's; notes every problem under its field's path."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PRICE: values.Ranges = {
 
 
 def price(message: policy_pb2.Price, problems: Problems) -> TargetPrice:
-    """`problems` is at the message."""
+    """Parses a price. `problems` is at the message."""
     for given, missing in (("input", "output"), ("output", "input")):
         if message.HasField(given) and not message.HasField(missing):  # type: ignore[arg-type]
             problems.at(missing).note(
@@ -110,7 +110,7 @@ def _rates(message: policy_pb2.Rates, problems: Problems) -> Rates:
 
 
 def _stated(numbers: dict[str, Any]) -> dict[str, Any]:
-    """These two have no fallback."""
+    """Returns the two rates that have no fallback."""
     return {name: 0 if value is None and name in {"input", "output"} else value for name, value in numbers.items()}
 
 

@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a request, each problem under its field's path."""
+"""Collects the problems of a request, each under its field's path."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NAMES_SHOWN = 20
 
 
 class Problems:
-    """`at` moves to a field inside this one; both note into the same list.
+    """A list of problems. `at` moves to a field inside this one; both note into the same list.
 
-    Callers quote a value only where it cannot be a secret.
+    Callers quote a value only if it cannot be a secret.
     """
 
     def __init__(self, path: str = "", found: list[str] | None = None) -> None:
@@ -33,7 +33,7 @@ class Problems:
         return bool(self.found)
 
     def raise_if_any(self) -> None:
-        """Raises InvalidFieldError with the first twenty."""
+        """Raises InvalidFieldError with the first twenty problems, if there are any."""
         if self.found:
             hidden = len(self.found) - _MAX
             rest = [f"and {hidden} more"] if hidden > 0 else []
@@ -42,14 +42,14 @@ class Problems:
 
 @contextmanager
 def checking(path: str = "") -> Iterator[Problems]:
-    """Gives a Problems and raises at the end what was noted."""
+    """Yields a Problems, and raises InvalidFieldError at the end if any were noted."""
     problems = Problems(path)
     yield problems
     problems.raise_if_any()
 
 
 def known(names: Collection[str], meant: str = "") -> str:
-    """`known: a, b`, for a name that is not among them; with the one of them that was `meant`, if any is close."""
+    """Returns `known: a, b`, for a name that is not among them, with the one that was probably `meant`."""
     if not names:
         return "there are none yet"
     close = difflib.get_close_matches(meant[:200], names, n=1) if meant else []
@@ -57,7 +57,7 @@ def known(names: Collection[str], meant: str = "") -> str:
 
 
 def some(names: Collection[str]) -> str:
-    """In order, and of many only the first and how many there are besides."""
+    """Lists names in order; of many, only the first and how many there are besides."""
     shown = sorted(names)[:_NAMES_SHOWN]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{', '.join(shown)}{more}"

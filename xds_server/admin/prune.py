@@ -1,4 +1,4 @@
-"""What a file manages and no longer names: it stays, and is told, unless the file prunes."""
+"""Handles what a file manages and no longer names: it stays and is reported, unless the file prunes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from xds_server.store.records import ObjectType
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-#: Of trunkline.yaml.
+#: The sections of trunkline.yaml.
 SECTIONS = frozenset({"providers", "routes", "organisations"})
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Names; routes are (organisation, model), and keys (organisation, name, id)."""
+    """The names of objects that leave; routes are (organisation, model), and keys (organisation, name, id)."""
 
     providers: tuple[str, ...]
     routes: tuple[tuple[str, str], ...]
@@ -33,7 +33,9 @@ class Leaving:
 
 
 def leaving(document: ParsedDocument, state: State, manager: str, sections: frozenset[str]) -> Leaving:
-    """What `manager` has of `sections` and the document does not name. The first start's organisation stays."""
+    """Returns what `manager` has of `sections` and the document does not name. The first start's organisation
+    stays.
+    """
     owners = state.owners
     providers = {name for name, each in state.providers.items() if each.managed_by == manager}
     routes = {
@@ -62,7 +64,7 @@ def leaving(document: ParsedDocument, state: State, manager: str, sections: froz
 
 
 def without_moved(transaction: Transaction, found: Leaving, document: ParsedDocument, state: State) -> Leaving:
-    """Revokes keys of which the document gives the value to another name: the value goes on, under that one."""
+    """Revokes keys whose value the document gives to another name: the value lives on under that name."""
     given = {hash_of(key.value) for owner in document.organisations for key in owner.keys if key.value}
     moved = {id_ for _, _, id_ in found.keys if state.keys[id_].hash in given}
     for id_ in sorted(moved):
@@ -71,7 +73,7 @@ def without_moved(transaction: Transaction, found: Leaving, document: ParsedDocu
 
 
 def kept(found: Leaving, manager: str) -> Iterator[Conflict]:
-    """One for each object that stays because the file does not prune."""
+    """Yields a conflict for each object that stays because the file does not prune."""
     names = [
         *((ObjectType.PROVIDER, name) for name in found.providers),
         *((ObjectType.ROUTE, writing.routes.display_name(model, owner)) for owner, model in found.routes),
@@ -97,7 +99,9 @@ def dependents(transaction: Transaction, found: Leaving) -> None:
 
 
 def providers(transaction: Transaction, found: Leaving) -> None:
-    """Removes them once no route of the document needs them. One that another manager's route uses stays."""
+    """Removes providers once no route of the document needs them. A provider that another manager's route uses
+    stays.
+    """
     for name in found.providers:
         try:
             writing.providers.delete(transaction, name)
@@ -106,7 +110,7 @@ def providers(transaction: Transaction, found: Leaving) -> None:
 
 
 def _held(state: State, organisation_id: str, manager: str) -> str:
-    """What an organisation has that `manager` does not manage, in words; empty for nothing."""
+    """Describes what an organisation has that `manager` does not manage; empty if nothing."""
     parts = (
         ("nodes", [each.name for each in state.nodes.values() if each.organisation_id == organisation_id]),
         ("keys", [each.name for each in state.keys.values() if each.organisation_id == organisation_id]),

@@ -1,4 +1,4 @@
-"""Quotas of the Admin API → the model's, with everything that is wrong noted under its field's path."""
+"""Parses quotas of the Admin API into the model's; notes every problem under its field's path."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from xds_server.admin import enums, values
 from xds_server.admin.problems import Problems
 from xds_server.model import CredentialQuota, Metric, Quota
 
-#: What Envoy's module counts for each credential.
+#: The metrics that Envoy's module counts for each credential.
 METRICS = (Metric.REQUESTS, Metric.TOKENS)
-#: Of one credential, as in envoy/module/quota.h.
+#: Quotas of one credential, as in envoy/module/quota.h.
 _MAX = 8
 _MAX_WINDOW = 31 * 86_400
 
@@ -32,7 +32,7 @@ def quota(messages: Iterable[quota_pb2.Quota], problems: Problems) -> tuple[Quot
 
 
 def credential_quotas(message: pb.Provider, problems: Problems) -> tuple[CredentialQuota, ...]:
-    """Returns the quotas that credentials have of their own, by position. `problems` is at the provider."""
+    """Returns the quotas that single credentials have, by position. `problems` is at the provider."""
     found: dict[int, CredentialQuota] = {}
     for index, each in enumerate(message.credential_quotas):
         here = problems.at("credential_quotas", index)

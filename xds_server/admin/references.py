@@ -1,6 +1,6 @@
-"""Keys and nodes that a request refers to, among those that its caller may change.
+"""Resolves the keys and nodes that a request refers to, among those that its caller may change.
 
-What others have is answered as if it did not exist, so that nobody learns its name.
+An object of others is reported as nonexistent, so that nobody learns its name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Object(NamedTuple):
     id: str
     name: str
     organisation: str
-    #: Of the key that it is or belongs to; empty for none.
+    #: The key that the object is or belongs to; empty for none.
     key: str
 
 
@@ -37,7 +37,7 @@ class Resolver:
         self._store = store
 
     async def resolve(self, rule: Rule, caller: Caller, request: Message) -> None:
-        """Raises NotFoundError, InvalidFieldError, ForbiddenError."""
+        """Resolves the request's references. Raises NotFoundError, InvalidFieldError, ForbiddenError."""
         if self._store is None or caller.is_admin or not (rule.key or rule.node):
             return
         state = await self._store.load()
@@ -53,7 +53,7 @@ class Resolver:
             _check_fields(rule, caller, key.organisation, request)
 
     def _check_owner_key(self, rule: Rule, caller: Caller, request: Message, state: State) -> None:
-        """A member's node belongs to a key of their own."""
+        """Checks that a member's node belongs to a key of their own."""
         organisation, name = getattr(request, rule.organisation), getattr(request, rule.key)
         if caller.role_in(organisation) in _OPERATING:
             return

@@ -1,4 +1,4 @@
-"""Values of the model → messages of the Admin API. Credentials and hashes have no way through here."""
+"""Renders values of the model as messages of the Admin API. Credentials and hashes cannot pass here."""
 
 from __future__ import annotations
 
@@ -99,13 +99,15 @@ def gateway(value: Gateway) -> pb.Gateway:
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0, *, owner: str = "") -> pb.Key:
-    """A grace time that is over is none."""
+    """Renders a key. A grace time that is over is left out."""
     former_until = value.former_until if value.former_until > time.time() and not revoked_at else 0
     return _KEY(value, organisation=organisation, revoked_at=revoked_at, former_until=former_until, owner=owner)
 
 
 def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) -> pb.Node:
-    """`organisation` and `owner_key` are names; a node without `live` is `offline`, or `pending`."""
+    """Renders a node. `organisation` and `owner_key` are names; a node without `live` is `offline`, or
+    `pending`.
+    """
     state, code = ("offline", "node.silent") if value.approved else ("pending", "node.pending")
     reason = live.state_reason if live else Reason.of(code)
     return _NODE(
@@ -124,7 +126,7 @@ def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) 
 
 
 def nodes(state: State, live: LiveNodes, organisation: str = "") -> list[pb.Node]:
-    """By organisation and name; `organisation` is a name, empty for all."""
+    """Renders nodes by organisation and name; `organisation` is a name, empty for all."""
     owners = state.owners
     keys = {each.id: each.name for each in state.keys.values()}
     found = [
@@ -140,18 +142,18 @@ def audit_event(value: AuditEvent) -> pb.AuditEvent:
 
 
 def routes(state: State) -> list[pb.Route]:
-    """By organisation and model, those that everybody sees first."""
+    """Renders routes by organisation and model, those that everybody sees first."""
     names = state.owners
     named = [(names[each.organisation_id], each.model, each) for each in state.routes.values()]
     return [route(each, name) for name, _, each in sorted(named, key=lambda item: item[:2])]
 
 
 def document(state: State, managed_by: str = "") -> pb.Document:
-    """What `Apply` accepts and finds nothing to change in. No versions and no past prices: a document says what is
-    wanted, not what was.
+    """Renders the state as a document that `Apply` accepts without changing anything. It has no versions and no
+    past prices: a document says what is wanted, not what was.
 
-    With `managed_by`, see ExportRequest, it has only what that manager has. An organisation is there for its keys
-    and limits too.
+    With `managed_by` (see ExportRequest), the document has only what that manager has. An organisation is also
+    there for its keys and limits.
     """
     if managed_by:
         state = managers.part_of(state, managed_by)
@@ -190,7 +192,7 @@ def document(state: State, managed_by: str = "") -> pb.Document:
 
 
 def _target(value: Target) -> pb.RouteTarget:
-    """Its price is the newest: the one in force, or the last one to come."""
+    """Renders a target with its newest price: the one in force, or the last one to come."""
     history = list(map(_PRICE, value.prices))
     price = history[-1] if history else None
     match value:

@@ -1,4 +1,4 @@
-"""The part of the Admin service about single requests: those that run or wait, and those that have ended."""
+"""The part of the Admin service for single requests: those that run or wait, and those that have ended."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -42,7 +42,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class RequestMethods(UsageMethods):
-    """Asks translators for what runs, and the ledger for what has ended."""
+    """Asks translators for running requests, and the ledger for those that have ended."""
 
     _changes: Changes
     _running: RunningRequests
@@ -149,7 +149,7 @@ class RequestMethods(UsageMethods):
 
 
 def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
-    """An audit event, and nothing else: requests are no part of the desired state."""
+    """Writes an audit event and nothing else: requests are not part of the desired state."""
     state = pb.RequestState.Name(cancelled.state).removeprefix("REQUEST_STATE_").lower()
     before: View = {
         "state": state,
@@ -177,7 +177,7 @@ def _cursor(token: str, problems: Problems) -> Cursor:
 
 
 def _ended(word: str, problems: Problems) -> search.Ended:
-    """What `status` asks for."""
+    """Parses the `status` filter."""
     if not word:
         return search.anyhow
     if word == "failed":

@@ -27,20 +27,20 @@ _MICRO = 1e6
 
 
 class Explains(Protocol):
-    """Knows what was measured."""
+    """Explains rankings by measurements."""
 
     async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]: ...
 
 
 class NothingMeasured:
-    """Knows prices and what is written alone."""
+    """Explains rankings by prices and configuration alone."""
 
     async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
         return explain(route, Measurements(), NO_RANKINGS, time.time())
 
 
 class RoutingMethods(admin_pb2_grpc.AdminServicer):
-    """What would be chosen, and why."""
+    """Methods that show which target would be chosen, and why."""
 
     _store: AsyncStore
     _ranker: Explains
@@ -62,7 +62,7 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
 
 
 def _find(state: State, model: str, organisation: str) -> Route:
-    """The organisation's own route, or everybody's. Raises NotFoundError."""
+    """Returns the organisation's own route, or everybody's. Raises NotFoundError."""
     owners = state.owners
     if organisation not in owners.values():
         known = ", ".join(sorted(filter(None, owners.values())))
@@ -75,7 +75,7 @@ def _find(state: State, model: str, organisation: str) -> Route:
 
 
 def _target(value: TargetExplanation, credentials: Mapping[str, int]) -> pb.ExplainedTarget:
-    """`credentials` are how many each provider has, by its name."""
+    """Renders a target. `credentials` maps a provider's name to its number of credentials."""
     scored, measured = value.scored, value.scored.measured
     target = scored.target
     number = credentials.get(target.provider, 0) if isinstance(target, ProviderTarget) else 0
@@ -114,5 +114,5 @@ def _credential(index: int, measured: Measured) -> routing_pb.ExplainedCredentia
 
 
 def _millitokens_per_second(measured: Measured) -> int:
-    """0 where it was not measured."""
+    """Returns the speed; 0 if it was not measured."""
     return round(1_000 * _MICRO / measured.token_us.value) if measured.token_us.samples else 0

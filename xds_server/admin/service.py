@@ -1,4 +1,4 @@
-"""trunkline.admin.v1.Admin: each method parses, changes or reads, and renders."""
+"""Implements trunkline.admin.v1.Admin: each method parses, changes or reads, and renders."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -69,7 +69,9 @@ class AdminService(
     RoutingMethods,
     SimulationMethods,
 ):
-    """Stateless apart from what it is given; one per server. Without `tunnel`, no node can be invited."""
+    """Implements the service; one per server, stateless apart from what it is given. Without `tunnel`, no node can
+    be invited.
+    """
 
     def __init__(
         self,
@@ -109,7 +111,8 @@ class AdminService(
     @reporting
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         with checking() as problems:
-            if not request.HasField("document"):  # an empty one has to be said: it removes everything
+            # an empty document must be sent explicitly: it removes everything
+            if not request.HasField("document"):
                 problems.at("document").note("missing")
             values.number(request.wait_ms, 0, _MAX_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
             mode = _mode(request, problems)
@@ -302,7 +305,7 @@ class AdminService(
 
 
 def _mode(request: pb.ApplyRequest, problems: Problems) -> Mode:
-    """How an Apply goes about; sections that are not named are those with entries."""
+    """Returns the mode of an Apply; without named sections, those with entries count."""
     if request.managed_by not in {"", managers.API}:
         _manager(request.managed_by, problems.at("managed_by"))
     for index, section in enumerate(request.sections):

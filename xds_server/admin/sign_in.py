@@ -1,4 +1,4 @@
-"""The Admin service's methods about signing in and out."""
+"""The Admin service's methods for signing in and out."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -35,7 +35,7 @@ SET_SESSION = "x-trunkline-set-session"
 
 
 class SignInMethods(admin_pb2_grpc.AdminServicer):
-    """The part of the service that is about signing in and out."""
+    """The part of the service that deals with signing in and out."""
 
     _store: AsyncStore
     _changes: Changes
@@ -81,7 +81,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
             people.check_email(email, problems.at("email"))
             people.check_name(request.name, problems.at("name"))
             people.check_password(request.password, email, problems.at("password"))
-        # Whoever has no link makes the gateway hash nothing.
+        # A caller without a link does not make the gateway hash anything.
         await self._store.write("setup", lambda tx: writing.account_links.find(tx, Purpose.SETUP, request.token))
         hashed = await self._passwords.hash(request.password)
 
@@ -157,8 +157,8 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         return pb.ChangePasswordResponse(ended=ended)
 
     async def check_password(self, email: str, password: str, context: Context) -> User:
-        """Returns the user. The same, and as slow, for an account that is not there, is disabled or has no
-        password.
+        """Returns the user. An account that does not exist, is disabled or has no password fails in the same way
+        and as slowly.
 
         Raises SignInError, TooManyGuessesError.
         """
@@ -184,17 +184,17 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         return user
 
     async def console(self) -> str:
-        """Where people reach the console, without a slash at its end."""
+        """Returns the console's URL as people reach it, without a trailing slash."""
         return (await self._store.load()).gateway.accounts.console_url or self._console.rstrip("/")
 
     def _begin(self, transaction: Transaction, user: User) -> str:
-        """Returns the value of a new session, in place of the one that the browser had."""
+        """Returns the value of a new session, which replaces the one that the browser had."""
         return writing.sessions.begin(transaction, user, self._lifetime, instead_of=current().session_hash)
 
     async def _signed_in(
         self, user: User, value: str, context: Context, *more: tuple[str, str]
     ) -> pb.SignInResponse:
-        """The answer to everything that begins a session. `more` are trailing metadata beside it."""
+        """Returns the answer to every call that begins a session. `more` are further trailing metadata."""
         set_session(context, value, self._lifetime.absolute, *more)
         memberships = await self._store.read(lambda snapshot: accounts.memberships(snapshot, user.id))
         expires_at = int(time.time()) + self._lifetime.absolute
@@ -205,13 +205,14 @@ _WRONG = SignInError("the e-mail address or the password is wrong")
 
 
 def set_session(context: Context, value: str, seconds: int, *more: tuple[str, str]) -> None:
-    """Has the REST server set the browser's cookie; an empty value ends it."""
+    """Has the REST server set the browser's cookie; an empty value ends the session."""
     context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"), *more))
 
 
 def require_session(caller: Caller) -> tuple[User, bytes]:
-    """Returns the user and the hash of their session. Raises UnauthenticatedError for a token: one that leaked
-    must not become more than it is.
+    """Returns the user and the hash of their session.
+
+    Raises UnauthenticatedError for a token: a leaked token must not become more than it is.
     """
     if caller.user is None or not caller.session_hash:
         raise UnauthenticatedError("this needs a user who is signed in; no token is enough")

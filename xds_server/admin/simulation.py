@@ -38,7 +38,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class SimulationMethods(admin_pb2_grpc.AdminServicer):
-    """What proposed routes would have done."""
+    """Methods that show what proposed routes would have done."""
 
     _store: AsyncStore
     _ledger: LedgerReader
@@ -66,7 +66,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
         wanted = Filter(since=request.since or until - _DAY, until=until)
         simulation = Simulation(_proposals(request, current, proposed), wanted.times_us, now)
         coverage = await self._ledger.sample(wanted, simulation.add)
-        # In a thread: of many routes it takes a while, and other calls get through meanwhile.
+        # Runs in a thread because many routes take a while, and other calls must get through meanwhile.
         results = await asyncio.to_thread(simulation.result)
         return pb.SimulateRoutesResponse(
             routes=[_route(each, coverage, proposed.owners) for each in results],
@@ -78,7 +78,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
 
 
 def _proposals(request: pb.SimulateRoutesRequest, current: State, proposed: State) -> list[Proposal]:
-    """The routes of the document that are asked for. Raises NotFoundError."""
+    """Returns the document's routes that the request selects. Raises NotFoundError."""
     names = set(proposed.owners.values())
     if request.organisation not in names:
         shown = values.quoted(request.organisation)
@@ -101,7 +101,7 @@ def _asked_for(request: pb.SimulateRoutesRequest, current: State, proposed: Stat
         is_hidden = bool(asked) and not owner and (asked, model) in after
         if (request.model and model != request.model) or (asked and owner not in {"", asked}) or is_hidden:
             continue
-        # With an own route, those who had none until now came by everybody's.
+        # An organisation that gets its own route has used everybody's until now.
         current_route = before.get((owner or asked, model)) or before.get(("", model))
         others = {ids[name] for name, named in (*before, *after) if name and named == model and name in ids}
         scope = Scope(
@@ -113,7 +113,7 @@ def _asked_for(request: pb.SimulateRoutesRequest, current: State, proposed: Stat
 
 
 def _by_owner(state: State) -> Mapping[tuple[str, str], Route]:
-    """By the owner's name, empty for everybody's, and model."""
+    """Maps the owner's name (empty for everybody's) and the model to a route."""
     owners = state.owners
     return {(owners[each.organisation_id], each.model): each for each in state.routes.values()}
 

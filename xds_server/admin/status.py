@@ -1,4 +1,4 @@
-"""Clients and what they refused, as the Admin API shows them."""
+"""Renders clients and what they refused."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     async def ExportUsage(
         self, request: pb.ExportUsageRequest, context: Context
     ) -> AsyncIterator[pb.ExportUsageResponse]:
-        # gRPC asks for the next message when the last one is on its way: a slow reader holds up only itself.
+        # gRPC asks for the next message when the last one is on its way: a slow reader delays only itself.
         async for rows in self._ledger.export(await self._filter(request.filter)):
             yield pb.ExportUsageResponse(records=map(records.record, rows))
 
@@ -98,7 +98,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         )
 
     async def _filter(self, message: pb.UsageFilter) -> Filter:
-        """Raises InvalidFieldError, NotFoundError."""
+        """Parses a filter. Raises InvalidFieldError, NotFoundError."""
         with checking("filter") as problems:
             for field in ("since", "until"):
                 values.number(getattr(message, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
@@ -119,7 +119,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         )
 
     async def _organisation(self, name: str) -> str:
-        """The id of the organisation; one that was deleted has only its id left."""
+        """Returns the id of the organisation; a deleted organisation can only be named by its id."""
         names = await self._ledger.organisation_names()
         for id_, known_name in names.items():
             if name == known_name:
@@ -146,7 +146,7 @@ def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:
 
 
 def _row(of: Group) -> pb.UsageRow:
-    """A roll-up's sums stand under their own names; some are for comparisons alone."""
+    """Renders a row. A roll-up's sums have their own names; some are only for comparisons."""
     fields = pb.UsageRow.DESCRIPTOR.fields_by_name
     sums = {name: value for name, value in zip(SUMS, of.sums, strict=True) if name in fields}
     return pb.UsageRow(
@@ -165,11 +165,11 @@ def _comparison(of: Comparison) -> pb.TargetComparison:
         first_byte_p95_us=of.first_byte_p95_us,
         millitokens_per_second=_ratio(sums["answer_tokens"] * 1_000_000_000, sums["answer_us"]),
         error_permille=_ratio(sums["errors"] * 1_000, sums["requests"]),
-        # Of all that was tried at this target, what failed there and went on to another.
+        # Of all attempts at this target, the share that failed there and went on to another.
         retry_permille=_ratio(sums["failed_attempts"] * 1_000, sums["requests"] + sums["failed_attempts"]),
     )
 
 
 def _ratio(part: int, whole: int) -> int:
-    """Rounded half up; 0 of nothing."""
+    """Rounds half up; returns 0 if `whole` is 0."""
     return (2 * part + whole) // (2 * whole) if whole else 0

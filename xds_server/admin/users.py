@@ -1,4 +1,4 @@
-"""The Admin service's methods about users and what they belong to."""
+"""The Admin service's methods for users and their memberships."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class UserMethods(LinkMethods):
-    """Who there is, and as what."""
+    """Methods that manage users and their memberships."""
 
     @reporting
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
@@ -103,12 +103,13 @@ class UserMethods(LinkMethods):
 
 
 def _decided(caller: Caller, memberships: tuple[Membership, ...]) -> list[Membership]:
-    """Those in organisations in which the caller decides who is a member."""
+    """Returns the memberships in organisations in which the caller decides who is a member."""
     return [each for each in memberships if caller.role_in(each.organisation) is Role.OWNER]
 
 
 def _member(transaction: Transaction, caller: Caller, organisation: str, reference: str) -> User:
-    """The user; for an owner, a member of the organisation: others are answered as if they did not exist.
+    """Returns the user. For an owner, it must be a member of the organisation: other users are reported as
+    nonexistent.
 
     Raises NotFoundError, ForbiddenError.
     """
@@ -127,7 +128,7 @@ def _member(transaction: Transaction, caller: Caller, organisation: str, referen
 
 
 def _require_owner(transaction: Transaction, organisation_id: str, caller: Caller) -> None:
-    """Once more inside of the transaction: of two owners who remove each other, one is too late."""
+    """Checks again inside the transaction: of two owners who remove each other, one is too late."""
     user = caller.user
     if user is None or writing.members.role_in(transaction, organisation_id, user) is not Role.OWNER:
         raise ForbiddenError("your role does not allow this any more; it needs the role owner")

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from xds_server import quoting
 from xds_server.admin.problems import Problems
 
-#: For those who check values.
+#: Re-exported for modules that check values.
 quoted = quoting.quoted
 
 NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`"
@@ -27,7 +27,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 _KEY = re.compile(r"[!-~]{16,512}")
 
-#: Field → least, most and unit.
+#: Field → minimum, maximum and unit.
 Ranges: TypeAlias = Mapping[str, tuple[int, int, str]]
 
 #: Fits a signed 64-bit column with room for sums.
@@ -45,13 +45,15 @@ def name(text: str, problems: Problems) -> None:
 
 
 def model(text: str, problems: Problems) -> None:
-    # Of white space only the plain blank counts as printable.
+    # Of white space, only the plain blank counts as printable.
     if text != text.strip() or not text.isprintable() or not 1 <= len(text) <= 200:
         problems.note(f"{quoted(text)} is not accepted; accepted: {MODEL_RULE}")
 
 
 def base_url(text: str, problems: Problems) -> str:
-    """Its canonical form, without a trailing slash. Problems never quote the URL: it may hold a password."""
+    """Returns the URL's canonical form, without a trailing slash. Problems never quote the URL: it may hold a
+    password.
+    """
     rule = "accepted: http(s)://host[:port][/path], without user, query and fragment"
     try:
         parts = urlsplit(text)
@@ -75,7 +77,7 @@ def base_url(text: str, problems: Problems) -> str:
 
 
 def path(text: str, problems: Problems) -> None:
-    """Of a URL, below another one; empty for none."""
+    """Checks a path that is appended to a URL; empty for none."""
     if len(text) > 1024 or not _PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
         problems.note(
             f"{quoted(text)} is not accepted; accepted: a path such as /models, without query and fragment"
@@ -124,5 +126,5 @@ def moment(value: int, problems: Problems) -> None:
 def time_zone(text: str, problems: Problems) -> None:
     try:
         ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # also for what is a path, or a folder of zones
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # also raised for a path, or a folder of zones
         problems.note(f"{quoted(text)} is not a time zone; accepted: an IANA name such as Europe/Berlin, or UTC")

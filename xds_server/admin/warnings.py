@@ -1,4 +1,4 @@
-"""What is stored and does nothing, one sentence each, under the field's path."""
+"""Warns of settings that are stored but have no effect, one sentence each, under the field's path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def of_document(message: pb.Document) -> Iterator[str]:
 def of_route(message: pb.Route, path: str) -> Iterator[str]:
     if message.cache_ttl_seconds:
         return
-    # `organisation` is what a file says that says nothing.
+    # `organisation` is the default, so it is not worth a warning.
     if message.cache_scope > policy.CACHE_SCOPE_ORGANISATION:
         yield f"{path}cache_scope: stored, and nothing is cached without a cache_ttl_seconds"
     if message.cache_most_bytes:

@@ -1,1 +1,1 @@
-"""Nodes: who they are, whether they live, and what they offer."""
+"""Nodes: their identity, their health, and what they offer."""

@@ -1,6 +1,6 @@
 """The gateway's CA: signs the certificates of nodes and the gateway's own.
 
-Its key and certificate lie in the store, sealed as credentials are; whichever replica starts first makes them.
+Its key and certificate are in the store, sealed like credentials; the replica that starts first makes them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _SECRET = "nodes_ca"  # noqa: S105  # the name, not the key
 _CA_LIFE = timedelta(days=3_652)
 _GATEWAY_LIFE = timedelta(days=365)
 _NODE_LIFE = timedelta(hours=24)
-#: Certificates begin that long ago: clocks of nodes go wrong by some minutes.
+#: Certificates begin this long ago, because nodes' clocks may be some minutes off.
 _SKEW = timedelta(minutes=5)
-#: Seconds between two looks at the gateway certificate's age; a machine that slept looks soon after it wakes.
+#: Seconds between two checks of the gateway certificate's age; a machine that slept checks soon after it wakes.
 _INTERVAL = 3_600.0
 _NODE_ID = re.compile(r"nd-[a-z0-9-]{1,60}")
 
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Authority:
-    """Thread-safe apart from `run`. `clock` gives Unix seconds."""
+    """Issues certificates. Thread-safe apart from `run`. `clock` gives Unix seconds."""
 
     def __init__(
         self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, clock: Callable[[], float]
@@ -55,33 +55,35 @@ class Authority:
         self._key = key
         self._certificate = certificate
         self._clock = clock
-        #: What nodes pin: PEM, and the SHA-256 of its DER in hex.
+        #: What nodes pin: the CA as PEM, and the SHA-256 of its DER in hex.
         self.ca_pem = certificate.public_bytes(Encoding.PEM)
         self.fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
         self._gateway, self._renew_at = self._issue_gateway()
 
     @classmethod
     def open(cls, store: Store, *, clock: Callable[[], float] = time.time) -> Authority:
-        """The database's CA, made if there is none yet. Raises DatabaseUnavailableError, SecretKeyError."""
+        """Returns the database's CA, which is made if there is none yet. Raises DatabaseUnavailableError,
+        SecretKeyError.
+        """
         pem = store.secret(_SECRET, lambda: _make_ca(_moment(clock)))
         key = load_pem_private_key(pem, password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101  # _make_ca makes no other
         return cls(key, x509.load_pem_x509_certificate(pem), clock)
 
     def key_hash(self, csr_pem: bytes) -> bytes:
-        """The SHA-256 of the public key that the request is for, as DER. Raises CsrError."""
+        """Returns the SHA-256 of the public key in the request, as DER. Raises CsrError."""
         key = public_key_of(csr_pem)
         return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
     def issue(self, node_id: str, csr_pem: bytes) -> bytes:
-        """A certificate for 24 hours whose only DNS name is `node_id`, PEM. Raises CsrError."""
+        """Issues a PEM certificate for 24 hours whose only DNS name is `node_id`. Raises CsrError."""
         if not _NODE_ID.fullmatch(node_id):
             raise ValueError(f"{node_id!r} is not a node's id")
         certificate, _ = self._issue(node_id, public_key_of(csr_pem), _NODE_LIFE)
         return certificate
 
     def gateway_tls(self) -> GatewayTls:
-        """What the tunnel listener shows, and the pools to direct nodes."""
+        """Returns what the tunnel listener presents, and the pools to direct nodes."""
         return self._gateway
 
     async def run(self, on_renewed: Callable[[GatewayTls], None]) -> None:
@@ -94,7 +96,7 @@ class Authority:
                 on_renewed(self._gateway)
 
     def _issue_gateway(self) -> tuple[GatewayTls, float]:
-        """With a new key, and when to renew it, in Unix seconds."""
+        """Issues a certificate for a new key; returns it and when to renew it, in Unix seconds."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate, ends = self._issue(GATEWAY_NAME, key.public_key(), _GATEWAY_LIFE)
         now = self._clock()
@@ -102,7 +104,7 @@ class Authority:
         return tls, now + (ends.timestamp() - now) / 2
 
     def _issue(self, name: str, public_key: PublicKey, life: timedelta) -> tuple[bytes, datetime]:
-        """For clients and servers: gateway and direct nodes are either to each other."""
+        """Issues a certificate for client and server use: gateway and direct nodes are either to each other."""
         now = _moment(self._clock)
         ends = min(now + life, self._certificate.not_valid_after_utc)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
@@ -121,7 +123,7 @@ class Authority:
 
 
 def _make_ca(now: datetime) -> bytes:
-    """Key and certificate, PEM."""
+    """Returns key and certificate as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = "Trunkline nodes CA"
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,4 +1,4 @@
-"""The system's clocks, for what is around the core."""
+"""The system's clocks, for the code around the core."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from xds_server.nodes.moment import Moment
 
 
 def system_clock() -> Moment:
-    """Now."""
+    """Returns the current time of both clocks."""
     return Moment(time.monotonic(), time.time())

@@ -1,4 +1,4 @@
-"""Certificate signing requests: may a node have a certificate for this key? Nothing else in them counts."""
+"""Checks certificate signing requests: may a node have a certificate for this key? Nothing else in them counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ACCEPTED = "accepted: a key on P-256 or P-384, an Ed25519 key, or an RSA key of
 
 
 def public_key_of(csr_pem: bytes) -> PublicKey:
-    """The key that the request asks a certificate for, and whose private part its sender has.
+    """Returns the key that the request asks a certificate for, and whose private part its sender has.
 
     Raises CsrError.
     """
@@ -27,7 +27,7 @@ def public_key_of(csr_pem: bytes) -> PublicKey:
         key = request.public_key()
     except Exception:  # noqa: BLE001  # anybody can send this, and x509 has more errors than it lists
         raise CsrError(f"csr_pem: not a certificate signing request in PEM; {_ACCEPTED}") from None
-    # Before its signature: verifying one by an enormous key would take long.
+    # Checked before its signature: verifying a signature with an enormous key would take long.
     accepted = _accepted(key)
     try:
         signed = request.is_signature_valid

@@ -1,4 +1,6 @@
-"""Which direct addresses nodes may have: a node could point Envoy at what only the gateway should reach."""
+"""Decides which direct addresses nodes may have: a node could point Envoy at what only the gateway should
+reach.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from typing import TypeAlias
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: No machine of an operator answers there, or one that no node may name. The first that holds an address names it.
+#: Networks where no machine of an operator answers, or one that no node may name. The first match names the
+#: reason.
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     (ipaddress.ip_network(network), kind)
     for kind, networks in (
@@ -45,7 +48,7 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     )
     for network in networks
 )
-#: NAT64 (RFC 6052, RFC 8215), whose last 32 bits are an IPv4 address.
+#: NAT64 (RFC 6052, RFC 8215): the last 32 bits are an IPv4 address.
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 #: The middle of an ISATAP address (RFC 5214), whose last 32 bits are an IPv4 address.
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
@@ -53,9 +56,9 @@ _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
 def parse(text: str) -> tuple[str, int] | None:
-    """`10.0.0.5:8443` or `[fd00::5]:8443`, as IP address and port; None for anything else.
+    """Parses `10.0.0.5:8443` or `[fd00::5]:8443` into IP address and port; returns None for anything else.
 
-    An IPv4-mapped address comes back as the IPv4 address that it stands for.
+    An IPv4-mapped address becomes the IPv4 address that it stands for.
     """
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -71,7 +74,7 @@ def parse(text: str) -> tuple[str, int] | None:
 
 
 def is_local(address: str) -> bool:
-    """Whether this machine has the address. Sends nothing: the kernel answers from its routes."""
+    """Returns whether this machine has the address. Sends nothing: the kernel answers from its routes."""
     if ipaddress.ip_address(address).is_loopback:
         return True
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -87,7 +90,8 @@ def is_local(address: str) -> bool:
 class DirectAddresses:
     """The operator's rule. `allowed` networks lift what is refused by default, but not the gateway's `listeners`.
 
-    A listener is (host, port); a host that is no IP address, or every address, means any address of this machine.
+    A listener is (host, port); a host that is not an IP address, or is every address, means any address of this
+    machine.
     """
 
     allowed: Collection[Network] = ()
@@ -95,7 +99,7 @@ class DirectAddresses:
     is_local: Callable[[str], bool] = field(default=is_local)
 
     def problem(self, host: str, port: int) -> str:
-        """Why a node may not be reached at this IP address and port, and what to do; empty if it may."""
+        """Returns why a node may not be reached at this IP address and port, and what to do; empty if it may."""
         address = ipaddress.ip_address(host)
         embedded = [address, *_embedded(address)]
         if any(self._listens(each, port) for each in embedded):
@@ -128,7 +132,7 @@ class DirectAddresses:
 
 
 def _embedded(address: Address) -> Iterator[Address]:
-    """The IPv4 addresses that a router or tunnel would reach for an IPv6 one."""
+    """Yields the IPv4 addresses that a router or tunnel would reach for an IPv6 address."""
     if isinstance(address, ipaddress.IPv4Address):
         return
     if address.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""Joining and leaving: the calls that change the desired state."""
+"""Joining and leaving: the calls of nodes that change the desired state."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Refused tokens, and repeated ones, per second, and at once, after which nobody joins for a moment. The secret in
-#: a token cannot be guessed; this keeps those who try from the store's write lock.
+#: Refused or repeated tokens per second, and at once, after which nobody joins for a moment. The secret in a token
+#: cannot be guessed; this keeps callers that try from taking the store's write lock.
 _REFUSALS_PER_SECOND, _BURST = 2.0, 50
-#: Enrolments that wait for the store; the others are told to come again.
+#: Enrolments that wait for the store; further ones are asked to come again.
 _MAX_WAITING = 64
 _TOKEN_PREFIX, _MAX_TOKEN = "tlj_", 512
 
@@ -33,27 +33,27 @@ _log = structlog.get_logger(__name__)
 
 
 class EnrolmentChanges(Protocol):
-    """`store.writing.nodes`."""
+    """The part of `store.writing.nodes` that is needed here."""
 
     def enrol(self, transaction: Transaction, token: str, proposed_name: str, key_hash: bytes) -> Node:
-        """Raises JoinTokenError."""
+        """Enrols a node. Raises JoinTokenError."""
         ...
 
     def leave(self, transaction: Transaction, node_id: str) -> Any:
-        """Raises NotFoundError."""
+        """Removes a node. Raises NotFoundError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """`certificate` is PEM."""
+    """A node that has joined. `certificate` is PEM."""
 
     node: Node
     certificate: bytes
 
 
 class Enrolment:
-    """`changes` gives the module when it is first needed: it takes long to import."""
+    """Enrols nodes. `changes` returns the module when it is first needed, because it takes long to import."""
 
     def __init__(
         self,
@@ -74,9 +74,10 @@ class Enrolment:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
-        """The same token with the same key is answered again for a while: the first answer may have been lost.
+        """Enrols a node. The same token with the same key is answered again for a while: the first answer may have
+        been lost.
 
-        Raises JoinTokenError, CsrError (the token is then still good), TooManyAttemptsError.
+        Raises JoinTokenError, CsrError (the token is then still valid), TooManyAttemptsError.
         """
         if not token.startswith(_TOKEN_PREFIX) or len(token) > _MAX_TOKEN:
             raise JoinTokenError("this is not a join token; make one with `trunkline nodes invite`")
@@ -95,12 +96,12 @@ class Enrolment:
             self._waiting -= 1
 
     async def leave(self, node_id: str) -> None:
-        """Raises NotFoundError."""
+        """Removes the node from the desired state. Raises NotFoundError."""
         await self._write(node_id, lambda transaction: self._changes().leave(transaction, node_id))
         _log.info("node left", node=node_id)
 
     async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
-        # Before the transaction: a request that nothing is issued for takes no lock and uses up no token.
+        # Before the transaction: a request that cannot be granted takes no lock and uses up no token.
         key_hash = await asyncio.to_thread(self._issuer.key_hash, csr_pem)
 
         def work(transaction: Transaction) -> Enrolled:
@@ -117,7 +118,7 @@ class Enrolment:
         return enrolled
 
     async def _write(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
-        """Stores and publishes; a caller that goes away in between stops neither."""
+        """Stores and publishes a change; a caller that disconnects in between stops neither."""
         task = asyncio.create_task(self._store_and_publish(actor, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

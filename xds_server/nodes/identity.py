@@ -1,8 +1,8 @@
-"""Which node calls: Envoy says so by the client certificate that it verified.
+"""Identifies the calling node by the client certificate that Envoy verified.
 
-Envoy's tunnel listener overwrites `x-forwarded-client-cert` (SANITIZE_SET, `dns: true`), so one element is there
-(`Hash=…;DNS=nd-…`), or none. Whoever can open the control plane's Unix socket is believed, as with ADS; on TCP the
-header is anybody's claim.
+Envoy's tunnel listener overwrites `x-forwarded-client-cert` (SANITIZE_SET, `dns: true`), so the header has one
+element (`Hash=…;DNS=nd-…`) or none. A caller that can open the control plane's Unix socket is believed, as with
+ADS. Over TCP anybody can send the header, so it proves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from xds_server.errors import UnauthenticatedError
 HEADER = "x-forwarded-client-cert"
 
 _NODE_ID = re.compile(r"nd-[a-z2-7]{16}")
-#: What Envoy sends under this configuration. Quotes and commas, which would need a parser, are in none of them.
+#: The keys that Envoy sends under this configuration. None of their values has quotes or commas, which would need
+#: a parser.
 _KEYS = frozenset({"By", "Hash", "DNS"})
 
 _ELSEWHERE = "nodes reach their registry through the gateway's tunnel listener, and nowhere else"
@@ -28,7 +29,7 @@ def require_tunnel(peer: str) -> None:
 
 
 def node_id(metadata: Iterable[tuple[str, str | bytes]], peer: str) -> str:
-    """The calling node.
+    """Returns the calling node.
 
     Raises UnauthenticatedError for anything but exactly one certificate of exactly one node.
     """
@@ -43,7 +44,7 @@ def node_id(metadata: Iterable[tuple[str, str | bytes]], peer: str) -> str:
 
 
 def _dns_names(element: str) -> list[str]:
-    """Empty for what is not one element of known, unquoted pairs."""
+    """Returns the DNS names; empty for anything but one element of known, unquoted pairs."""
     pairs = [pair.partition("=") for pair in element.split(";")]
     if any(key not in _KEYS or not separator for key, separator, _ in pairs) or set(element) & set(',"\\'):
         return []

@@ -1,4 +1,6 @@
-"""Leases as a heap: a renewal costs a dictionary's entry, an expiry a heap's pop, whatever the number of nodes."""
+"""Keeps leases in a heap: a renewal updates a dictionary entry, and an expiry pops the heap, whatever the number
+of nodes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import heapq
 class Leases:
     """Deadlines by node, in seconds of one monotonic clock.
 
-    A renewal leaves a node's entry in the heap where it is, and the entry is moved on when it comes up. A deadline
-    before the entry's, as after a drop, takes an entry of its own; the older one is passed over.
+    A renewal leaves the node's heap entry where it is; the entry is moved on when it comes up. A deadline before
+    the entry's, as after a drop, gets an entry of its own; the older one is skipped.
     """
 
     def __init__(self) -> None:
@@ -24,13 +26,13 @@ class Leases:
         return len(self._deadlines)
 
     def grant(self, node_id: str, deadline: float) -> None:
-        """Begins or renews."""
+        """Begins or renews a lease."""
         self._deadlines[node_id] = deadline
         if node_id not in self._queued or deadline < self._queued[node_id]:
             self._queue(node_id, deadline)
 
     def drop(self, node_id: str) -> None:
-        """Ends it without an expiry."""
+        """Ends a lease without an expiry."""
         self._deadlines.pop(node_id, None)
 
     def extend_all(self, deadline: float) -> None:
@@ -38,7 +40,7 @@ class Leases:
         self._deadlines = {node_id: max(deadline, until) for node_id, until in self._deadlines.items()}
 
     def expired(self, now: float) -> list[str]:
-        """The nodes whose leases ended by `now`; they are told once."""
+        """Returns the nodes whose leases ended by `now`, each once."""
         ended: list[str] = []
         while self._heap and self._heap[0][0] <= now:
             at, node_id = heapq.heappop(self._heap)

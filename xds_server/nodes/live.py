@@ -1,7 +1,7 @@
-"""The nodes' live state: reports and leases in, pools that differ out. No I/O and no clock.
+"""The nodes' live state: takes reports and leases, gives the pools that change. No I/O and no clock.
 
-Every method that may change a pool only marks its model; `take_changes` then gives the pools that differ. A health
-change is given at once. Weights are given once a second and model at most: see weights.py.
+Every method that may change a pool only marks its model; `take_changes` then returns the pools that differ. A
+change of health is returned at once. Weights are returned at most once a second per model: see weights.py.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from xds_server.pool import Endpoint, Health, Pool
 
 #: Seconds between two changes of weights in a model's pools.
 WEIGHTS_INTERVAL = 1.0
-#: Characters of a refusal that are shown.
+#: Characters that are shown of a refusal.
 _MAX_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds. `departure`: how long after its lease ended a node stays in its pools, as unhealthy.
+    """Times in seconds. `departure`: how long after the end of its lease a node stays in its pools, as unhealthy.
 
-    `stall`: when nobody asked for expiries for that long, the control plane itself was away (stopped, or busy),
-    and the reports of that time lie unread: every lease begins anew.
+    `stall`: if nobody asked for expiries for that long, the control plane itself was away (stopped, or busy), and
+    the reports of that time are unread: every lease begins anew.
     """
 
     heartbeat: float = 2.0
@@ -45,20 +45,20 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """The nodes whose leases ended just now, and those that left their pools."""
+    """The nodes whose leases have just ended, and those that left their pools."""
 
     lapsed: Sequence[str]
     departed: Sequence[str]
 
 
 class LiveNodes:
-    """Not thread-safe. All `now` are of one clock."""
+    """The live state of all nodes. Not thread-safe. All `now` are of one clock."""
 
     def __init__(self, times: LeaseTimes | None = None, addresses: DirectAddresses | None = None) -> None:
         self.times = times or LeaseTimes()
         self._permitted = addresses or DirectAddresses()
         self.uptime = Uptime()
-        #: Of the desired state that is known here.
+        #: The revision of the desired state that is known here.
         self.revision = 0
         self._nodes: Mapping[str, Node] = {}
         self._routed: frozenset[str] = frozenset()
@@ -80,28 +80,30 @@ class LiveNodes:
 
     @property
     def nodes(self) -> Mapping[str, Node]:
-        """The desired nodes, by id."""
+        """Returns the desired nodes, by id."""
         return self._nodes
 
     @property
     def leased(self) -> int:
-        """How many nodes have a lease."""
+        """Returns how many nodes have a lease."""
         return len(self._leases)
 
     @property
     def has_changes(self) -> bool:
-        """May `take_changes` have something, now or within WEIGHTS_INTERVAL?"""
+        """Returns whether `take_changes` may have something, now or within WEIGHTS_INTERVAL."""
         return bool(self._changed or self._reweighed)
 
     def has_lease(self, node_id: str) -> bool:
         return node_id in self._leases
 
     def departed(self, node_id: str) -> bool:
-        """Is it known, and in no pool because it has not reported for so long?"""
+        """Returns whether the node is known but in no pool because it has not reported for so long."""
         return node_id in self._states and node_id not in self._leases and node_id not in self._departures
 
     def may_measure(self, node_id: str, now: Moment) -> bool:
-        """Whether the node gets no new requests for a while, to measure its owner's use (see measuring.py)."""
+        """Returns whether the node gets no new requests for a while, to measure its owner's use (see
+        measuring.py).
+        """
         node_state = self._states.get(node_id)
         if node_state is None:
             return False
@@ -116,7 +118,7 @@ class LiveNodes:
         )
 
     def describe(self, node_id: str) -> LiveNode | None:
-        """None for a node that never reported."""
+        """Returns the node's live state; None for a node that never reported."""
         node_state, refused = self._states.get(node_id), self._refused.get(node_id, "")
         if node_state is None and not refused:
             return None
@@ -129,12 +131,13 @@ class LiveNodes:
         )
 
     def saved(self, node_id: str) -> bytes | None:
-        """What `restore` takes; None for a node that never reported."""
+        """Returns what `restore` accepts; None for a node that never reported."""
         node_state = self._states.get(node_id)
         return node_state.saved() if node_state is not None else None
 
     def restore(self, node_id: str, saved: bytes, last_seen: float, now: Moment, *, departed: bool) -> None:
-        """What a node said before the control plane's restart; unless it had departed, with a fresh lease.
+        """Restores what a node reported before the control plane's restart, with a fresh lease unless it had
+        departed.
 
         Raises google.protobuf.message.DecodeError.
         """
@@ -149,7 +152,7 @@ class LiveNodes:
             self._touch(node_id, node_state.offers)
 
     def report(self, node_id: str, report: pb.NodeReport, now: Moment) -> bool:
-        """A checked report of a node that exists. True if what is worth saving differs.
+        """Takes a checked report of a node that exists. Returns True if what is worth saving differs.
 
         Raises InvalidFieldError.
         """
@@ -177,11 +180,11 @@ class LiveNodes:
         return difference.kept
 
     def refuse(self, node_id: str, reason: str) -> None:
-        """Shows why the node's last report was refused, until one is taken."""
+        """Shows why the node's last report was refused, until one is accepted."""
         self._refused[node_id] = reason[:_MAX_REASON]
 
     def desired(self, state: State) -> list[str]:
-        """The desired state is another. Gives the known nodes that are not part of it: they may be forgotten."""
+        """Takes another desired state. Returns the known nodes that are not part of it, which may be forgotten."""
         nodes = state.nodes
         self.revision = state.revision
         if nodes is not self._nodes:
@@ -204,7 +207,7 @@ class LiveNodes:
         return [node_id for node_id in self._states if node_id not in nodes]
 
     def forget(self, node_id: str, now: Moment) -> None:
-        """A node that was removed."""
+        """Forgets a node that was removed."""
         node_state = self._states.pop(node_id, None)
         self._refused.pop(node_id, None)
         self._measurements.forget(node_id)
@@ -234,7 +237,9 @@ class LiveNodes:
         return Expired(lapsed, departed)
 
     def take_changes(self, now: Moment) -> dict[str, Pool]:
-        """The pools that differ since the last time, by name; one that ended is there without endpoints."""
+        """Returns the pools that differ since the last time, by name; a pool that ended is there without
+        endpoints.
+        """
         due = self._changed
         if self._reweighed:
             due = due | {
@@ -279,14 +284,14 @@ class LiveNodes:
         ]
 
     def _kept_member(self, node_id: str, model: str) -> pools.Member | None:
-        """`_member`, kept until `_touch`: of ten thousand members of a pool, one change makes one anew."""
+        """Caches `_member` until `_touch`: one change in a pool of ten thousand members makes one of them anew."""
         kept = self._members.setdefault(node_id, {})
         if model not in kept:
             kept[model] = self._member(node_id, model)
         return kept[model]
 
     def _member(self, node_id: str, model: str) -> pools.Member | None:
-        """None if the node is to be in no pool."""
+        """Returns the node's entry in the pool; None if it should be in no pool."""
         node, node_state = self._nodes.get(node_id), self._states[node_id]
         if node is None or not node.approved or node_state.availability == pb.AVAILABILITY_CLOSED:
             return None
@@ -316,7 +321,7 @@ class LiveNodes:
         return "draining" if node.drained or node_state.draining else "healthy"
 
     def _touch(self, node_id: str, models: Iterable[str]) -> None:
-        """The node's place in the pools of `models` may be another."""
+        """Records that the node's entries in the pools of `models` may have changed."""
         self._members.pop(node_id, None)
         self._changed.update(models)
 
@@ -327,7 +332,7 @@ class LiveNodes:
         self._leases.grant(node_id, now.monotonic + self.times.lease)
 
     def _index(self, node_id: str, before: Iterable[str], node_state: NodeState | None) -> None:
-        """Keeps `_offering`."""
+        """Keeps `_offering` up to date."""
         offered: Collection[str] = node_state.offers if node_state is not None else ()
         for model in before:
             if model not in offered:
@@ -338,7 +343,7 @@ class LiveNodes:
             self._offering.setdefault(model, set()).add(node_id)
 
     def _refused_address(self, node_state: NodeState | None) -> str:
-        """Why the node's address is refused, or empty. A restored one may date from a time with another rule."""
+        """Returns why the node's address is refused, or empty. A restored address may predate the current rule."""
         if node_state is None or node_state.direct is None:
             return ""
         problem = self._permitted.problem(*node_state.direct)
@@ -347,7 +352,7 @@ class LiveNodes:
     def _require_usable(self, node_id: str, text: str) -> None:
         """Raises InvalidFieldError if the rule refuses the address, or another node with a lease holds it.
 
-        Of one address Envoy takes the first endpoint and drops the others, whoever owns them.
+        Of several endpoints with one address Envoy takes the first and drops the others, whoever owns them.
         """
         address = direct.parse(text)
         problem = self._permitted.problem(*address) if address is not None else ""
@@ -360,7 +365,7 @@ class LiveNodes:
             )
 
     def _claim(self, node_id: str, address: tuple[str, int] | None) -> None:
-        """The address is the node's, unless it is that of another node with a lease."""
+        """Assigns the address to the node, unless another node with a lease has it."""
         if address is None:
             return
         holder = self._addresses.get(address)

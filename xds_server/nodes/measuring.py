@@ -1,8 +1,9 @@
-"""When a node may stop taking requests to measure its owner's use: one of a pool at a time. No I/O and no clock.
+"""Decides when a node may stop taking requests to measure its owner's use: one of a pool at a time. No I/O and no
+clock.
 
-A node that can tell its owner's use of the GPU only while no request runs asks for such a time in its reports. It
-is granted where every pool that the node is in has another healthy node, or a route of the model goes to providers
-too. Until then the node serves on.
+Some nodes can determine their owner's use of the GPU only while no request runs; they ask for such a time in their
+reports. A node gets it if every pool that it is in has another healthy node, or if the routes of the model also go
+to providers. Until then the node keeps serving.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from xds_server.pool import Pool
 
 #: Seconds for which a grant holds: the sidecar gives up after 30 s, and its reports take a moment.
 GRANT = 40.0
-#: Seconds until the same node is granted another one, so that each of a pool has its turn.
+#: Seconds until the same node gets another grant, so that each node of a pool has its turn.
 _PAUSE = 60.0
 
 
@@ -38,9 +39,10 @@ class MeasurementGrants:
         backed: Collection[str],
         now: float,
     ) -> bool:
-        """Whether the node is to measure now.
+        """Returns whether the node should measure now.
 
-        `pools` are those that it is in, `rivals` the nodes with one of its models, `backed` as of `backed_models`.
+        `pools` are those that it is in, `rivals` the nodes with one of its models, `backed` the result of
+        `backed_models`.
         """
         if not wanted:
             self._granted.pop(node_id, None)
@@ -55,7 +57,7 @@ class MeasurementGrants:
         return True
 
     def forget(self, node_id: str) -> None:
-        """The node was removed."""
+        """Forgets a node that was removed."""
         self._granted.pop(node_id, None)
         self._not_before.pop(node_id, None)
 
@@ -65,7 +67,7 @@ def _has_another(pool: Pool, node_id: str) -> bool:
 
 
 def backed_models(state: State) -> frozenset[str]:
-    """The nodes' models whose every route has a provider that serves when no node does."""
+    """Returns the nodes' models whose every route has a provider that serves when no node does."""
     backed: dict[str, bool] = {}
     for route in state.routes.values():
         models = [target.model for target in route.targets if isinstance(target, NodesTarget)]

@@ -1,4 +1,4 @@
-"""A moment on both clocks: the core has none of its own."""
+"""A point in time on both clocks: the core has no clock of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one node said last, merged from its reports."""
+"""The state of one node, merged from its reports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a report changed. `models`: those whose endpoint is another now; `capacity`: the shown one moved.
+    """What a report changed. `models`: those whose endpoint changed; `capacity`: whether the shown capacity
+    changed.
 
-    `kept`: something that is stored differs, which the load never is.
+    `kept`: whether something that is stored differs, which the load never is.
     """
 
     models: frozenset[str] = frozenset()
@@ -30,7 +31,8 @@ _CAPACITY = Difference(capacity=True)
 
 @dataclass(slots=True)
 class NodeState:
-    """Of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane started.
+    """The state of one node. `last_seen` is in Unix seconds, 0 if it has not reported since the control plane
+    started.
 
     `returns`: how often it has reported again after its lease had ended.
     """
@@ -46,12 +48,12 @@ class NodeState:
     capacity: float | None = None
     direct: tuple[str, int] | None = None
     measurement_wanted: bool = False
-    #: Reports since an operator began to drain the node. The first may have been under way by then.
+    #: Reports since an operator began to drain the node. The first may have been sent before that.
     reports_in_drain: int = 0
 
     @classmethod
     def restored(cls, saved: bytes, last_seen: float) -> NodeState:
-        """From what `saved` gave. Raises google.protobuf.message.DecodeError."""
+        """Restores the state from what `saved` returned. Raises google.protobuf.message.DecodeError."""
         report = pb.NodeReport.FromString(saved)
         state = cls()
         state.apply(report)
@@ -59,7 +61,7 @@ class NodeState:
         return state
 
     def saved(self) -> bytes:
-        """All of it as one report."""
+        """Returns the whole state as one report."""
         return pb.NodeReport(
             facts=self.facts,
             offers=self.offers.values(),
@@ -71,7 +73,7 @@ class NodeState:
         ).SerializeToString()
 
     def apply(self, report: pb.NodeReport) -> Difference:
-        """Merges a report that was checked. Raises InvalidFieldError, and is as before then."""
+        """Merges a report that was checked. Raises InvalidFieldError, and then leaves the state unchanged."""
         offers = self._offers(report)
         moved = False
         self.measurement_wanted = report.measurement_wanted
@@ -106,12 +108,12 @@ class NodeState:
         return Difference(changed, moved, kept)
 
     def slots(self, model: str) -> int:
-        """Returns how many requests for a model that it offers it runs at once; 0: no limit."""
+        """Returns how many requests the node runs at once for a model that it offers; 0: no limit."""
         limits = (self.load.concurrency_limit, self.offers[model].concurrency_limit)
         return min(filter(None, limits), default=0)
 
     def _offers(self, report: pb.NodeReport) -> dict[str, pb.Offer] | None:
-        """All offers as they are now, None if the report has none of them."""
+        """Returns all current offers, or None if the report has none of them."""
         if not report.offers and not report.offers_complete:
             return None
         offers = {} if report.offers_complete else dict(self.offers)

@@ -1,8 +1,8 @@
-"""Who may use which node: the pools of one model, as docs/nodes.md states them.
+"""Decides who may use which node: the pools of one model, as docs/nodes.md states them.
 
-An *audience* is who asks: an organisation that owns nodes, or a key that owns nodes. Each node is in its owner's
-pool (its owner's key's while it is private to that, else its organisation's), and a community node in everybody's
-too. A route's plan goes through the pools of its audience one after another.
+An *audience* is the side that asks: an organisation that owns nodes, or a key that owns nodes. Each node is in its
+owner's pool: its owner's key's while the node is private to that key, otherwise its organisation's. A community
+node is in everybody's pool too. A route's plan goes through the pools of its audience one after another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from xds_server.pool import Endpoint, Pool, pool_name
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """`key_id` is empty for the organisation's own audience."""
+    """Who asks. `key_id` is empty for the organisation's own audience."""
 
     organisation_id: str
     key_id: str = ""
@@ -29,7 +29,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An approved node that offers the model, with the visibility that is in force for the moment.
+    """An approved node that offers the model, with the visibility in force at the moment.
 
     `endpoint` is as everybody sees it: not own.
     """
@@ -41,17 +41,19 @@ class Member:
 
     @property
     def own(self) -> Endpoint:
-        """The endpoint as its owner sees it; the same object each time, so that equal pools compare fast."""
+        """Returns the endpoint as its owner sees it; the same object each time, so that equal pools compare
+        fast.
+        """
         if not self._own:
             self._own.append(replace(self.endpoint, own=True))
         return self._own[0]
 
 
 def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
-    """Every organisation and every key that owns a node, approved or not, whatever its visibility.
+    """Returns every organisation and every key that owns a node, approved or not, whatever its visibility.
 
-    A node that any audience may use today can be its owner's alone tomorrow, by its own report: so this depends on
-    the desired state alone, and so do the routes' shapes.
+    A node that any audience may use today can be its owner's alone tomorrow, by its own report. Audiences
+    therefore depend on the desired state alone, and so do the routes' variants.
     """
     organisations = {Audience(node.organisation_id) for node in nodes}
     return frozenset(organisations | {Audience(node.organisation_id, node.owner_key_id) for node in nodes})
@@ -60,7 +62,9 @@ def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
 def pools(
     model: str, members: Collection[Member], of: Iterable[Audience], before: Mapping[str, Pool]
 ) -> dict[str, Pool]:
-    """The pools of `model` that hold something, by name; what equals the one in `before` is that object."""
+    """Returns the pools of `model` that hold something, by name. A pool that equals the one in `before` is that
+    object.
+    """
     mine: dict[str, list[Member]] = {}
     for each in members:
         mine.setdefault(each.node.organisation_id, []).append(each)
@@ -82,7 +86,9 @@ def pools(
 
 
 def owns(member: Member, audience: Audience) -> bool:
-    """Is the node in this audience's own pool? What is private to a key is in that key's alone."""
+    """Returns whether the node is in this audience's own pool. A node private to a key is in that key's pool
+    alone.
+    """
     node = member.node
     if node.organisation_id != audience.organisation_id:
         return False

@@ -1,4 +1,4 @@
-"""What the node registry needs from others."""
+"""What the node registry needs from other parts of the control plane."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Issuer(Protocol):
     def ca_pem(self) -> bytes: ...
 
     def key_hash(self, csr_pem: bytes) -> bytes:
-        """The SHA-256 of the public key that the request is for, as DER. Raises CsrError."""
+        """Returns the SHA-256 of the public key in the request, as DER. Raises CsrError."""
         ...
 
     def issue(self, node_id: str, csr_pem: bytes) -> bytes:
-        """A node's certificate, PEM, leaf first. Raises CsrError."""
+        """Issues a node's certificate as PEM, leaf first. Raises CsrError."""
         ...
 
 
 class NodeStore(Protocol):
-    """The desired state: where nodes are entered and removed."""
+    """The desired state, to which nodes are added and from which they are removed."""
 
     async def load(self) -> State:
-        """The state now. Raises DatabaseUnavailableError."""
+        """Returns the current state. Raises DatabaseUnavailableError."""
         ...
 
     async def write(self, actor: str, work: Callable[[Transaction], T]) -> Committed[T]:
-        """Raises what `work` raises, and DatabaseUnavailableError."""
+        """Runs `work` in a transaction. Raises what `work` raises, and DatabaseUnavailableError."""
         ...
 
 
@@ -47,17 +47,17 @@ class Publisher(Protocol):
     """Brings changes to the clients."""
 
     async def state_changed(self, revision: int) -> None:
-        """The store is at `revision`, or past it."""
+        """Announces that the store is at `revision` or later."""
         ...
 
     def pools_changed(self, pools: Mapping[str, Pool]) -> None:
-        """The pools that differ now, by name."""
+        """Takes the pools that have changed, by name."""
         ...
 
 
 class LiveTables(Protocol):
-    """Short transactions on the tables of live state, beside those of the desired state."""
+    """Runs short transactions on the tables of live state, beside those of the desired state."""
 
     async def write(self, work: Callable[[LedgerTransaction], T]) -> T:
-        """Raises DatabaseUnavailableError."""
+        """Runs `work` in a transaction. Raises DatabaseUnavailableError."""
         ...

@@ -1,10 +1,10 @@
-"""How often something may happen, without a clock."""
+"""Limits how often something may happen, without a clock."""
 
 from __future__ import annotations
 
 
 class RateLimit:
-    """A bucket of `burst` tokens that fills at `per_second`. Times are monotonic seconds."""
+    """A bucket of `burst` tokens that refills at `per_second`. Times are monotonic seconds."""
 
     def __init__(self, *, per_second: float, burst: int) -> None:
         self._interval = 1 / per_second
@@ -12,9 +12,9 @@ class RateLimit:
         self._full_at = float("-inf")
 
     def wait(self, now: float) -> float:
-        """Seconds until there is a token; 0: there is one."""
+        """Returns the seconds until there is a token; 0: there is one."""
         return max(0.0, self._full_at - now - self._depth + self._interval)
 
     def take(self, now: float) -> None:
-        """One token, even where there is none: then it is owed."""
+        """Takes one token, even from an empty bucket: then it is owed."""
         self._full_at = max(self._full_at, now) + self._interval

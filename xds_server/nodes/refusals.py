@@ -1,4 +1,4 @@
-"""What nodes are refused, in the control plane's log: so that an operator finds what its owner was told."""
+"""Logs what nodes are refused, so that an operator finds the reasons that nodes' owners saw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import structlog
 from xds_server.nodes.moment import Clock
 from xds_server.nodes.rate_limit import RateLimit
 
-#: Lines per second, and at once: whoever is refused again and again must not fill the disk.
+#: Lines per second, and at once: a node that is refused again and again must not fill the disk.
 _PER_SECOND, _BURST = 1.0, 20
 _SHOWN = 500
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Refusals:
-    """`clock` is asked at each refusal."""
+    """Logs refusals. `clock` is read at each refusal."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Refusals:
         self._unlogged = 0
 
     def log(self, call: str, node_id: str, reason: Exception) -> None:
-        """`node_id` is empty for a caller without a certificate."""
+        """Logs a refusal. `node_id` is empty for a caller without a certificate."""
         now = self._clock().monotonic
         if self._rate_limit.wait(now):
             self._unlogged += 1

@@ -1,4 +1,4 @@
-"""The live nodes in time: the core, with a clock, streams, the database and the publisher around it."""
+"""Runs the live state of nodes: the core, with a clock, streams, the database and the publisher around it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from xds_server.nodes.streams import ReportStream, Streams
 from xds_server.nodes.uptime_log import UptimeLog
 from xds_server.pool import Pool
 
-#: Seconds between two looks at the leases, and how late one may be found to have ended.
+#: Seconds between two checks of the leases, and how late the end of one may be noticed.
 _TICK = 0.1
-#: Seconds after which a stream that says nothing is ended. Its lease ended long before.
+#: Seconds after which a silent stream is ended. Its lease ended long before.
 _SILENCE = 60.0
 #: Seconds that pools wait for further changes, so that many nodes' changes cost one snapshot.
 _QUIET, _MAX_DELAY = 0.005, 0.020
@@ -40,12 +40,14 @@ _log = structlog.get_logger(__name__)
 
 
 def removed(node_id: str) -> NotFoundError:
-    """What a node is told that is not part of the desired state."""
+    """Returns the error for a node that is not part of the desired state."""
     return NotFoundError(f'no node "{node_id}": it was removed; join again with a new token')
 
 
 class NodeRegistry:
-    """One per control plane, of one event loop. `tunnels` is how many each node is asked to keep open."""
+    """Tracks the nodes; one per control plane, for one event loop. `tunnels` is how many each node should keep
+    open.
+    """
 
     def __init__(
         self,
@@ -67,7 +69,9 @@ class NodeRegistry:
         self._looked_for_silence = 0.0
 
     async def restore(self) -> None:
-        """What nodes said before the restart, each with a fresh lease. Raises DatabaseUnavailableError."""
+        """Restores what nodes reported before the restart, each with a fresh lease. Raises
+        DatabaseUnavailableError.
+        """
         now = self._clock()
         rows = await self._stored.load()
         for row in rows:
@@ -79,7 +83,7 @@ class NodeRegistry:
             _log.info("nodes restored", nodes=len(rows), leases=self.live.leased)
 
     def desired(self, state: State) -> Mapping[str, Pool]:
-        """The desired state is another: gives the pools that differ by it, for the snapshot that has it."""
+        """Takes another desired state. Returns the pools that change with it, for the snapshot of that state."""
         for node_id in self.live.desired(state):
             stream = self._streams.get(node_id)
             # A stream may know of a newer state, in which its node has just joined.
@@ -95,19 +99,19 @@ class NodeRegistry:
         return self.live.take_changes(self._clock())
 
     def open(self, node: Node, revision: int) -> ReportStream:
-        """A new stream of a node that the desired state has at `revision`; an older one of the node ends."""
+        """Opens a stream of a node that the desired state has at `revision`; an older one of the node ends."""
         stream = ReportStream(node.id, revision, self._clock().monotonic)
         self._streams.open(stream)
         stream.instruct(self._instruction(self.live.nodes.get(node.id, node)))
         return stream
 
     def close(self, stream: ReportStream) -> None:
-        """The stream ended; the lease goes on until it is over."""
+        """Records that the stream ended; the lease goes on until it is over."""
         stream.close()
         self._streams.close(stream)
 
     async def report(self, stream: ReportStream, report: pb.NodeReport) -> None:
-        """Takes a report of the stream. Returns late to one that sends too fast.
+        """Takes a report of the stream. Returns late if the stream sends too fast.
 
         Raises InvalidFieldError, ProtocolVersionError, SupersededError.
         """
@@ -135,7 +139,7 @@ class NodeRegistry:
             await asyncio.sleep(wait)
 
     async def run(self) -> None:
-        """Ends leases when they are over, and stores what is to be kept, until cancelled."""
+        """Ends leases when they are over, and stores what must be kept, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stored.run(), name="stored-reports")
             tasks.create_task(self._uptime.run(), name="nodes-uptime")
@@ -144,7 +148,7 @@ class NodeRegistry:
                 self.look(self._clock())
 
     async def flush(self) -> None:
-        """Stores what is to be kept, now: for the end."""
+        """Stores at once what must be kept: for the shutdown."""
         for part in (self._stored, self._uptime):
             try:
                 await part.flush()
@@ -152,7 +156,7 @@ class NodeRegistry:
                 _log.warning("nodes' live state was not stored at the end", reason=str(error))
 
     def look(self, now: Moment) -> None:
-        """What time changes."""
+        """Applies what the passing of time changes."""
         expired = self.live.expire(now)
         if expired.lapsed:
             _log.info("leases ended", nodes=len(expired.lapsed), some=expired.lapsed[:_SHOWN])

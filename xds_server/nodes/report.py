@@ -1,4 +1,6 @@
-"""What a report may contain. A sidecar is a stranger's program: what it says is bounded before it is kept."""
+"""Checks what a report may contain. A sidecar is a stranger's program: its reports are bounded before they are
+kept.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,16 @@ MAX_CAPABILITIES = 16
 MAX_GPUS = 64
 #: Micro-USD per million tokens: a million USD.
 MAX_PRICE = 10**12
-#: `Load.kv_cache_permille` of a node that does not know.
+#: `Load.kv_cache_permille` of a node that does not know its value.
 UNKNOWN_KV_CACHE = 1001
 
 _AVAILABILITIES = frozenset(pb.Availability.values())
-#: A report with a million mistakes is told the first few.
+#: Problems that are listed of a report with many.
 _MAX_PROBLEMS = 10
 
 
 def check_protocol(protocol: int) -> None:
-    """Raises ProtocolVersionError."""
+    """Raises ProtocolVersionError for a version that is not spoken here."""
     if protocol != PROTOCOL:
         behind = "trunkline-node" if protocol < PROTOCOL else "the gateway"
         raise ProtocolVersionError(
@@ -40,13 +42,13 @@ def check_protocol(protocol: int) -> None:
 
 
 def check_size(size: int) -> None:
-    """Of a whole message, in bytes. Raises InvalidFieldError."""
+    """Checks the size of a whole message in bytes. Raises InvalidFieldError."""
     if size > MAX_MESSAGE_BYTES:
         raise InvalidFieldError([f"message: {size:,} bytes; accepted: at most {MAX_MESSAGE_BYTES:,}"])
 
 
 class ReportChecker:
-    """Of one stream: its first report is complete, and the sequence has no gap."""
+    """Checks the reports of one stream: its first report is complete, and the sequence has no gap."""
 
     def __init__(self) -> None:
         self._sequence: int | None = None
@@ -77,7 +79,7 @@ class ReportChecker:
 
 
 def text_problems(path: str, value: str) -> list[str]:
-    """Of a name that people will see."""
+    """Returns the problems of a name that people will see."""
     return list(_text(path, value))
 
 
@@ -101,7 +103,7 @@ def _facts(facts: pb.NodeFacts) -> Iterator[str]:
         for index, gpu in enumerate(facts.gpus):
             yield from _text(f"facts.gpus[{index}].name", gpu.name)
     if facts.direct_address and direct.parse(facts.direct_address) is None:
-        # Envoy resolves no names in endpoint assignments, and refuses the whole pool for one.
+        # Envoy resolves no names in endpoint assignments, and refuses the whole pool because of one.
         yield (
             f"facts.direct_address: {_shown(facts.direct_address)} is not an IP address and port, "
             "such as 10.0.0.5:8443"
@@ -144,7 +146,9 @@ def _offers(report: pb.NodeReport) -> Iterator[str]:
 
 
 def _text(path: str, value: str) -> Iterator[str]:
-    """Bounded, and without control characters, which a terminal would obey."""
+    """Yields the problems of a text: it is bounded, and free of control characters, which a terminal would
+    obey.
+    """
     size = len(value.encode())
     if size > MAX_TEXT_BYTES:
         yield f"{path}: {size:,} bytes; accepted: at most {MAX_TEXT_BYTES}"

@@ -1,4 +1,4 @@
-"""trunkline.node.v1.NodeRegistry over grpc.aio, for nodes that come through Envoy's tunnel listener."""
+"""Serves trunkline.node.v1.NodeRegistry over grpc.aio, for nodes that come through Envoy's tunnel listener."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -34,7 +34,8 @@ SERVICE = pb.DESCRIPTOR.services_by_name["NodeRegistry"].full_name
 #: Bytes, as registry.proto says.
 _MAX_CSR_BYTES = 16 * 1024
 
-#: Seconds for the message that is being sent when a stream is to end. Envoy takes it, whatever the node does.
+#: Seconds to finish the message that is being sent when a stream should end. Envoy takes it, whatever the node
+#: does.
 _LAST_WRITE = 5.0
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -43,14 +44,14 @@ Method = Callable[[Any, Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[T]
 
 
 def _logs_refusals(method: Method[T]) -> Method[T]:
-    """What `method` refuses is told in the log."""
+    """Decorates `method` so that its refusals are logged."""
 
     @functools.wraps(method)
     async def call(service: NodeService, request: Any, context: Context) -> T:
         try:
             return await method(service, request, context)
         except JoinTokenError:
-            raise  # the enrolment has told it
+            raise  # the enrolment has logged it
         except XdsServerError as error:
             service.refusals.log(method.__name__, _name(context), error)
             raise
@@ -59,7 +60,7 @@ def _logs_refusals(method: Method[T]) -> Method[T]:
 
 
 class NodeService(registry_pb2_grpc.NodeRegistryServicer):
-    """Says who calls, and leaves what follows to the registry and the enrolment."""
+    """Identifies the caller, and leaves the rest to the registry and the enrolment."""
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         finally:
             self._registry.close(stream)
             reading.cancel()
-            # gRPC sends no status while a message is under way, and cannot take one back.
+            # gRPC sends no status while a message is in flight, and cannot take one back.
             await asyncio.wait({reading, writing}, timeout=_LAST_WRITE)
             writing.cancel()
         if stream.ended.done():
@@ -145,7 +146,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
             raise InvalidFieldError(["message: these bytes are no NodeReport"]) from error
 
     async def _caller(self, context: Context) -> tuple[Node, int]:
-        """The calling node, and the revision of a state that has it.
+        """Returns the calling node, and the revision of a state that has it.
 
         Raises UnauthenticatedError, NotFoundError, DatabaseUnavailableError.
         """
@@ -154,7 +155,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
         node = live.nodes.get(node_id)
         if node is not None:
             return node, live.revision
-        # It may have joined this moment, or through another replica.
+        # The node may have joined at this moment, or through another replica.
         state = await self._store.load()
         node = state.nodes.get(node_id)
         if node is None:
@@ -164,14 +165,14 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
 
 
 async def _write(stream: ReportStream, context: Context) -> None:
-    # InternalError is what a write to a call that has gone raises.
+    # A write to a call that has ended raises InternalError.
     with suppress(grpc.aio.InternalError):
         while (instruction := await stream.next_instruction()) is not None:
             await context.write(instruction)
 
 
 def _name(context: Context) -> str:
-    """The calling node's id; empty for whoever has no certificate."""
+    """Returns the calling node's id; empty for a caller without a certificate."""
     try:
         return identity.node_id(context.invocation_metadata() or (), context.peer())
     except UnauthenticatedError:

@@ -1,4 +1,4 @@
-"""What a node is doing, in the words of trunkline.admin.v1.Node."""
+"""Describes a node's state in the words of trunkline.admin.v1.Node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from xds_server.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class LiveNode:
-    """`state` as in admin.v1.Node; `last_seen` in Unix seconds, 0 if not since the control plane started."""
+    """A node as `status` shows it. `state` is as in admin.v1.Node; `last_seen` is in Unix seconds, 0 if it has not
+    reported since the control plane started.
+    """
 
     state: str
     state_reason: Reason
@@ -27,7 +29,9 @@ class LiveNode:
 def live_node(
     node: Node | None, node_state: NodeState, *, leased: bool, departed: bool, refused: str = ""
 ) -> LiveNode:
-    """`leased`: it reports; `departed`: it has not for so long that it is in no pool; `refused`: why not."""
+    """Returns a node's status. `leased`: it reports. `departed`: it has not reported for so long that it is in no
+    pool. `refused`: the reason, if its last report was refused.
+    """
     if refused:
         state, reason = "refused", Reason.quoted(refused)
     else:
@@ -63,8 +67,8 @@ def _state(node: Node | None, node_state: NodeState, *, leased: bool, departed: 
 
 
 def _drain(node_state: NodeState, who: str, *, leased: bool, heard: bool) -> tuple[str, Reason]:
-    """`who` ends the reason's code. `heard`: the load was reported since. A sidecar that its owner drains ends
-    once nothing runs.
+    """Returns the state of a draining node. `who` ends the reason's code. `heard`: the load was reported since
+    then. A sidecar that its owner drains ends once nothing runs.
     """
     if leased and (node_state.load.in_flight or not heard):
         return "draining", Reason.of(f"node.draining{who}", node_state.load.in_flight)

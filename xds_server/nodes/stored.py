@@ -1,8 +1,8 @@
-"""What nodes said last, in the database: a control plane that restarts has its pools at once.
+"""Keeps the nodes' last reports in the database, so that a control plane that restarts has its pools at once.
 
-A node's row is written when what it says changes, a moment later and together with others', never for a
-heartbeat. Killed in between, the control plane comes back with the row before, and the node says it all again when
-it connects.
+A node's row is written when its content changes, a moment later and together with others', never for a heartbeat.
+If the control plane is killed in between, it restarts with the previous row, and the node reports everything again
+when it connects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredReport:
-    """`report` is what LiveNodes.saved gave; `updated` is in Unix seconds.
+    """A node's row. `report` is what LiveNodes.saved returned; `updated` is in Unix seconds.
 
     `departed`: it had not reported for so long that it was in no pool.
     """
@@ -41,7 +41,7 @@ class StoredReport:
 
 
 class StoredReports:
-    """`row` gives a node's row as it is to be now, None where there is to be none."""
+    """Writes rows. `row` returns a node's row as it should be now, None for none."""
 
     def __init__(self, tables: LiveTables, row: Callable[[str], StoredReport | None]) -> None:
         self._tables = tables
@@ -50,16 +50,16 @@ class StoredReports:
         self._wake = asyncio.Event()
 
     async def load(self) -> list[StoredReport]:
-        """Every row. Raises DatabaseUnavailableError."""
+        """Returns every row. Raises DatabaseUnavailableError."""
         return await self._tables.write(_rows)
 
     def changed(self, node_id: str) -> None:
-        """The node's row is to be another."""
+        """Records that the node's row should change."""
         self._changed[node_id] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Writes what changed, until cancelled."""
+        """Writes changed rows until cancelled."""
         while True:
             await self._wake.wait()
             await asyncio.sleep(_GATHER)
@@ -70,7 +70,7 @@ class StoredReports:
                 await asyncio.sleep(_RETRY)
 
     async def flush(self) -> None:
-        """Writes what changed now. Raises DatabaseUnavailableError; nothing is lost then."""
+        """Writes changed rows now. Raises DatabaseUnavailableError; nothing is lost then."""
         while self._changed:
             batch = list(self._changed)[:_BATCH]
             rows = {node_id: self._row(node_id) for node_id in batch}

@@ -1,8 +1,8 @@
-"""Storing nodes' uptime.
+"""Stores nodes' uptime.
 
-Seconds are added to what is stored every minute and at the end, in one transaction: a control plane that is killed
-loses a minute at most. Where a database goes away just as it commits, that minute may be counted twice; no hour
-ever has more than 3,600 seconds.
+Seconds are added to the stored ones every minute and at shutdown, in one transaction: a control plane that is
+killed loses a minute at most. If a database goes away just as it commits, that minute may be counted twice; no
+hour ever has more than 3,600 seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class UptimeLog:
-    """Adds what `uptime` counted to the table."""
+    """Adds what `uptime` has counted to the table."""
 
     def __init__(self, uptime: Uptime, tables: LiveTables, clock: Clock) -> None:
         self._uptime = uptime
@@ -37,7 +37,7 @@ class UptimeLog:
         self._clock = clock
 
     async def run(self) -> None:
-        """Every minute, until cancelled."""
+        """Adds every minute, until cancelled."""
         while True:
             await asyncio.sleep(_INTERVAL)
             try:
@@ -46,7 +46,7 @@ class UptimeLog:
                 _log.warning("nodes' uptime waits for the database", reason=str(error))
 
     async def flush(self) -> None:
-        """Now. Raises DatabaseUnavailableError; nothing is lost then."""
+        """Adds now. Raises DatabaseUnavailableError; nothing is lost then."""
         taken = self._uptime.take(self._clock())
         if not taken:
             return
