@@ -1,1 +1,1 @@
-"""Alerts of limits: taken in from translators, kept, and sent to a webhook once."""
+"""Limit alerts: received from translators, stored, and sent to a webhook once."""

@@ -1,5 +1,7 @@
-"""Which addresses a webhook may have. An operator names it; all the same it must not reach what nobody means: a
-cloud's metadata service (link-local), or what else listens on this machine (loopback, unless it is named so).
+"""Decides which addresses a webhook may have.
+
+An operator chooses the address. All the same it must not reach a target that nobody intends: a cloud's metadata
+service (link-local), or other servers on this machine (loopback, unless the URL names it explicitly).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ _LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
 def problem(url: str) -> str:
-    """Why `url` is no webhook; empty if it is one."""
+    """Returns why `url` cannot be a webhook; empty if it can."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -33,7 +35,7 @@ def problem(url: str) -> str:
 
 
 def names_this_machine(host: str) -> bool:
-    """Whether a URL says outright that it means this machine."""
+    """Returns whether a URL explicitly names this machine."""
     return host.lower() in _LOCAL_NAMES or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -46,7 +48,9 @@ def is_address(host: str) -> bool:
 
 
 def is_forbidden(address: str, *, local: bool) -> bool:
-    """Whether nothing may be sent to an address that a name stands for. `local`: the name means this machine."""
+    """Returns whether nothing may be sent to an address to which a name resolves. `local`: the name means this
+    machine.
+    """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped

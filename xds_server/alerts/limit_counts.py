@@ -1,4 +1,4 @@
-"""What translators say that limits have counted. In memory: they say it again after a restart."""
+"""Holds what translators report that limits have counted. In memory only: they report it again after a restart."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import NamedTuple
 from trunkline_proto.limits.v1 import limits_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-#: Seconds after which a translator that is silent does not count any more.
+#: Seconds after which a silent translator no longer counts.
 _SILENT = 60.0
 
-#: Whose a limit is, the id of that, and the limit without its amount.
+#: The kind of the limit's holder, the holder's id, and the limit without its amount.
 LimitKey = tuple[int, str, bytes]
 
 
 class LimitCount(NamedTuple):
-    """What is taken of a limit, and of how many values apart."""
+    """The amount that a limit has counted, and for how many values separately."""
 
     taken: int
     values: int
 
 
 class LimitCounts:
-    """By translator. `clock` gives seconds that never go back."""
+    """The counts by translator. `clock` gives seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class LimitCounts:
         self._epochs: dict[str, str] = {}
 
     def report(self, source: str, standings: Iterable[pb.Standing]) -> str:
-        """Takes in what has changed. Returns the epoch: another one after the translator was forgotten."""
+        """Takes changed counts. Returns the epoch, which changes when the translator was forgotten."""
         self._forget()
         held = self._of.setdefault(source, {})
         for each in standings:
@@ -47,7 +47,7 @@ class LimitCounts:
         return self._epochs.setdefault(source, secrets.token_hex(8))
 
     def of(self, holder: int, holder_id: str, limit: policy.Limit) -> LimitCount | None:
-        """Returns the largest of the translators' counts; None where nothing is counted."""
+        """Returns the largest of the translators' counts; None if nothing is counted."""
         self._forget()
         key = _key(holder, holder_id, limit)
         return max((held[key] for held in self._of.values() if key in held), default=None)

@@ -1,4 +1,6 @@
-"""Limits and their holders as operators write them: `key:acme/ci`, `cost_usd/month/Europe/Berlin:user@gpt-4.1`."""
+"""Names limits and their holders as operators write them: `key:acme/ci`,
+`cost_usd/month/Europe/Berlin:user@gpt-4.1`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _MICRO = 1_000_000
 
 
 def holder(state: State, kind: int, holder_id: str) -> str:
-    """With the id where there is no such object any more."""
+    """Names a holder; by its id if the object no longer exists."""
     owners = state.owners
     if kind == pb.HOLDER_ORGANISATION:
         return f"org:{owners.get(holder_id, holder_id)}"
@@ -30,7 +32,7 @@ def holder(state: State, kind: int, holder_id: str) -> str:
 
 
 def limit(message: policy.Limit) -> str:
-    """Without its amount."""
+    """Names a limit without its amount."""
     return Limit(
         member(Metric, _FIELDS["metric"].enum_type, message.metric) or Metric.REQUESTS,
         message.per_seconds,
@@ -43,17 +45,17 @@ def limit(message: policy.Limit) -> str:
 
 
 def amount(message: policy.Limit, number: int) -> str:
-    """A number of the limit's unit: USD for cost."""
+    """Formats a number of the limit's unit: USD for cost."""
     if message.metric == policy.METRIC_COST_USD:
         return f"{(Decimal(number) / _MICRO).normalize():f}"
     return str(number)
 
 
 def unit(message: policy.Limit) -> str:
-    """What is counted: `usd`, `tokens` or `requests`."""
+    """Returns what is counted: `usd`, `tokens` or `requests`."""
     return {policy.METRIC_COST_USD: "usd", policy.METRIC_TOKENS: "tokens"}.get(message.metric, "requests")
 
 
 def each(message: policy.Limit) -> str:
-    """`end_user` or `tag`, as usage records call it."""
+    """Returns `end_user` or `tag`, as usage records call it."""
     return "end_user" if message.each == policy.EACH_USER else "tag"

@@ -1,6 +1,6 @@
-"""Names to addresses for the webhook, without those that it must not reach.
+"""Resolves names for the webhook, without the addresses that it must not reach.
 
-Apart from the rest because aiohttp takes long to load.
+A module of its own because aiohttp takes long to load.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from xds_server.alerts import addresses
 
 
 def guarded(*, local: bool) -> AbstractResolver:
-    """`local`: the name means this machine."""
+    """Returns a resolver. `local`: the name means this machine."""
     return _Guarded(local=local)
 
 
 class _Guarded(AbstractResolver):
-    """What is checked is what is connected to: nobody asks for the name again in between."""
+    """Returns only checked addresses, and connections go to exactly these: no second lookup happens in between."""
 
     def __init__(self, *, local: bool) -> None:
         self._local = local

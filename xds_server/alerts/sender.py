@@ -1,7 +1,7 @@
-"""Takes in alerts, and has those that are new sent: once each, whichever replica does it, again until it works.
+"""Stores alerts and has new ones sent: each once, by one of the replicas, again until it works.
 
-A replica that ends while it sends leaves alerts claimed: another attempt follows when the claim ends. So an alert
-may come twice, with the same id.
+A replica that ends while it sends leaves its alerts claimed; another attempt follows when the claim ends. An alert
+may therefore arrive twice, with the same id.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from xds_server.errors import DatabaseUnavailableError, SecretKeyError
 from xds_server.ledger.ledger import Ledger
 from xds_server.model import Alerting, State
 
-#: Of one POST. Seconds for which they are this replica's, of the longest pause between two attempts, and between
-#: two looks.
+#: Alerts of one POST; seconds for which they belong to this replica, of the longest pause between two attempts,
+#: and between two checks.
 _BATCH, _LEASE, _MAX_PAUSE, _LOOK = 100, 60, 600, 5.0
-#: Two hours of attempts.
+#: Attempts for about two hours.
 _ATTEMPTS = 20
 _REMOVE_EVERY = 600.0
 
@@ -37,18 +37,18 @@ class Configuration(Protocol):
 
     async def load(self) -> State: ...
     async def webhook_secret(self, alerts: Alerting) -> bytes:
-        """Raises SecretKeyError."""
+        """Returns the webhook's secret. Raises SecretKeyError."""
 
 
 class Post(Protocol):
     """Sends to a webhook."""
 
     async def post(self, url: str, secret: bytes, content: bytes) -> str:
-        """Returns why it was not taken; empty if it was."""
+        """Sends `content`. Returns why it was not accepted; empty if it was."""
 
 
 class AlertSender:
-    """`clock` gives Unix seconds."""
+    """Sends alerts. `clock` gives Unix seconds."""
 
     def __init__(
         self, ledger: Ledger, configuration: Configuration, webhook: Post, clock: Callable[[], float] = time.time
@@ -58,11 +58,11 @@ class AlertSender:
         self._webhook = webhook
         self._clock = clock
         self._new = asyncio.Event()
-        #: What became of alerts in this process.
+        #: Outcomes of alerts in this process.
         self.counts = {"new": 0, "known": 0, "sent": 0, "retried": 0, "failed": 0}
 
     async def take(self, alerts: Sequence[pb.Alert]) -> None:
-        """Keeps those that are new. Raises DatabaseUnavailableError."""
+        """Stores the alerts that are new. Raises DatabaseUnavailableError."""
         if not alerts:
             return
         webhook = (await self._configuration.load()).gateway.alerts.webhook
@@ -93,7 +93,7 @@ class AlertSender:
                 pass
 
     async def send(self) -> bool:
-        """Sends what is due, up to a hundred. Returns whether there may be more.
+        """Sends the alerts that are due, up to a hundred. Returns whether there may be more.
 
         Raises DatabaseUnavailableError, SecretKeyError.
         """

@@ -1,4 +1,4 @@
-"""trunkline.limits.v1.Limits: takes what limits have counted, and alerts, from translators."""
+"""Serves trunkline.limits.v1.Limits: takes what limits have counted, and alerts, from translators."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -15,7 +15,7 @@ from xds_server.errors import InvalidFieldError, UnauthenticatedError
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting
 
-#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+#: For TokenInterceptor: this service checks the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Limits"].full_name
 _MAX = 1_000
 _MAX_TEXT = 1_000
@@ -24,7 +24,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class LimitsService(limits_pb2_grpc.LimitsServicer):
-    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+    """Implements the service. `authorise` is called for every call, as for every xDS stream: a translator needs
+    the same for both.
+    """
 
     def __init__(self, counts: LimitCounts, sender: AlertSender, *, authorise: Authorise = anyone) -> None:
         self._limit_counts = counts

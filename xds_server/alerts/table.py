@@ -1,4 +1,4 @@
-"""Alerts in the database: each is there once, whichever translator or replica it came from."""
+"""Stores alerts in the database: each once, whichever translator or replica it came from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
-#: Alerts that are kept, those of windows that have ended among them, and how many of the oldest make room.
+#: Alerts that are stored, including those of windows that have ended, and how many of the oldest make room.
 MAX_ALERTS, ROOM = 20_000, 1_000
-#: Seconds for which an alert is kept after its window.
+#: Seconds for which an alert is stored after its window.
 _RETENTION_SECONDS = 7 * 86_400
 _MAX_ERROR = 300
 
@@ -28,7 +28,7 @@ _COLUMNS = {
     "next_at": "bigint",
     "error": "text",
 }
-#: The same limit and share in a later window.
+#: The same limit and share in a later window replaces the row.
 _NEXT_WINDOW = (
     "ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
@@ -37,7 +37,7 @@ _NEXT_WINDOW = (
 
 
 class Delivery(StrEnum):
-    """What became of an alert."""
+    """Whether and how an alert was delivered."""
 
     NONE = "none"
     WAITING = "waiting"
@@ -56,7 +56,7 @@ class StoredAlert(NamedTuple):
 
 
 def identity(alert: pb.Alert) -> str:
-    """Stands for the limit, its value and its share, in whatever window."""
+    """Returns what identifies the limit, its value and its share, whatever the window."""
     limit = type(alert.limit)()
     limit.CopyFrom(alert.limit)
     limit.soft = False
@@ -65,7 +65,7 @@ def identity(alert: pb.Alert) -> str:
 
 
 def add(writing: LedgerTransaction, alerts: Iterable[pb.Alert], delivery: Delivery) -> list[pb.Alert]:
-    """Keeps alerts that are new; the oldest make room. Returns the new ones."""
+    """Stores alerts that are new; the oldest make room. Returns the new ones."""
     ((count,),) = writing.rows("SELECT COUNT(*) FROM limit_alert")
     if count >= MAX_ALERTS:
         writing.run(
@@ -82,7 +82,7 @@ def add(writing: LedgerTransaction, alerts: Iterable[pb.Alert], delivery: Delive
 
 
 def claim(writing: LedgerTransaction, now: int, lease: int, most: int) -> list[StoredAlert]:
-    """Takes alerts that are due: for `lease` seconds nobody else gets them."""
+    """Claims alerts that are due: for `lease` seconds no other replica gets them."""
     due = _stored(
         writing,
         "WHERE delivery = ? AND next_at <= ? ORDER BY next_at LIMIT ?",
@@ -98,7 +98,7 @@ def claim(writing: LedgerTransaction, now: int, lease: int, most: int) -> list[S
 def settle(
     writing: LedgerTransaction, sent: Sequence[StoredAlert], delivery: Delivery, *, next_at: int, error: str
 ) -> None:
-    """Notes what became of alerts, unless another window has begun meanwhile."""
+    """Records the outcome of alerts, unless another window has begun meanwhile."""
     for each in sent:
         writing.run(
             "UPDATE limit_alert SET delivery = ?, attempts = ?, next_at = ?, error = ? "
@@ -113,12 +113,12 @@ def settle(
 
 
 def current(snapshot: DatabaseSnapshot, now: int, most: int) -> list[StoredAlert]:
-    """Those of windows that have not ended, newest first."""
+    """Returns the alerts of windows that have not ended, newest first."""
     return _stored(snapshot, "WHERE until > ? ORDER BY reached_at DESC, id LIMIT ?", now, most)
 
 
 def remove(writing: LedgerTransaction, now: int) -> int:
-    """Removes what is old. Returns how many."""
+    """Removes old alerts. Returns how many."""
     return writing.run("DELETE FROM limit_alert WHERE until < ?", now - _RETENTION_SECONDS)
 
 

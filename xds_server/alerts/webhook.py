@@ -1,4 +1,4 @@
-"""Sends alerts to a webhook: one POST of JSON, signed. Answers are not read, and redirects not followed."""
+"""Sends alerts to a webhook: one signed POST of JSON. Answers are not read, and redirects are not followed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _OVERFLOW = "%"
 
 
 def body(alerts: Sequence[StoredAlert], state: State) -> bytes:
-    """Returns what is sent; see docs/limits.md. No secret, no prompt; names of end users as clients sent them."""
+    """Returns the body; see docs/limits.md. It has no secret and no prompt; end users' names are as clients sent
+    them.
+    """
     return json.dumps(
         {"version": 1, "alerts": [_shown(each, state) for each in alerts]}, separators=(",", ":")
     ).encode()
@@ -39,15 +41,15 @@ def signature(secret: bytes, at: int, content: bytes) -> str:
 
 
 class Webhook:
-    """`ca_file` has the CAs that are trusted; `clock` gives Unix seconds."""
+    """Posts to a webhook. `ca_file` has the trusted CAs; `clock` gives Unix seconds."""
 
     def __init__(self, ca_file: str, clock: Callable[[], float] = time.time) -> None:
         self._ca_file = ca_file
         self._clock = clock
 
     async def post(self, url: str, secret: bytes, content: bytes) -> str:
-        """Returns why it was not taken; empty if it was."""
-        # It takes some tenths of a second to import, and most gateways have no webhook.
+        """Sends `content`. Returns why it was not accepted; empty if it was."""
+        # aiohttp takes some tenths of a second to import, and most gateways have no webhook.
         await asyncio.to_thread(importlib.import_module, "aiohttp")
         import aiohttp  # noqa: PLC0415
 
@@ -75,7 +77,7 @@ class Webhook:
         except TimeoutError:
             return f"the webhook did not answer within {_TIMEOUT:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Not its text: it may quote the URL, in which there may be a token.
+            # Not the error's text: it may quote the URL, which may contain a token.
             reason = getattr(error, "strerror", None) or type(error).__name__
             return f"the webhook cannot be reached: {reason}"
 
@@ -104,7 +106,7 @@ def _shown(kept: StoredAlert, state: State) -> dict[str, Any]:
 
 
 def value(alert: pb.Alert) -> str | None:
-    """The end user or tag of an alert as the client sent it; None for those that are not counted apart."""
+    """Returns the end user or tag of an alert as the client sent it; None for a limit without separate counts."""
     if alert.value == _OVERFLOW:
         return None
     of = alert.value.partition("/")[2] if alert.holder == pb.HOLDER_ROUTE else alert.value

@@ -1,1 +1,1 @@
-"""The requests that run or wait: the translators' calls, and what is asked through them."""
+"""Running and waiting requests: the translators' calls, and the inquiries through them."""

@@ -1,4 +1,4 @@
-"""The translators that hold a call open, and the inquiries that go to all of them. No gRPC."""
+"""Keeps the translators that hold a call open, and sends inquiries to all of them. No gRPC."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-#: Seconds for a translator to answer. It waits for its Envoys for one second at most.
+#: Seconds for a translator to answer. It waits for its Envoys for at most one second.
 PATIENCE = 3.0
 
 
 class Attending:
-    """One translator's call: what is to be sent, and who waits for its answers."""
+    """One translator's call: the inquiries to send, and the callers that wait for answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -22,7 +22,7 @@ class Attending:
         self._awaited: dict[int, asyncio.Future[pb.AttendRequest | None]] = {}
 
     async def ask(self, inquiry: pb.AttendResponse) -> pb.AttendRequest | None:
-        """Returns the answer; None where the translator leaves first."""
+        """Sends an inquiry and returns the answer; None if the translator leaves first."""
         asked = pb.AttendResponse()
         asked.CopyFrom(inquiry)
         asked.number = next(self._numbers)
@@ -35,45 +35,45 @@ class Attending:
             del self._awaited[asked.number]
 
     def answered(self, answer: pb.AttendRequest) -> None:
-        """Takes in an answer. Nobody may wait for it any more."""
+        """Takes an answer. It may be that nobody waits for it any more."""
         awaited = self._awaited.get(answer.number)
         if awaited is not None and not awaited.done():
             awaited.set_result(answer)
 
     def left(self) -> None:
-        """Ends what waits for this translator."""
+        """Ends the inquiries that wait for this translator."""
         for awaited in self._awaited.values():
             if not awaited.done():
                 awaited.set_result(None)
 
 
 class Answers(NamedTuple):
-    """What translators answered, with their names, and the names of those that did not in time."""
+    """The translators' answers with their names, and the names of translators that did not answer in time."""
 
     given: list[tuple[str, pb.AttendRequest]]
     silent: list[str]
 
 
 class Translators:
-    """Those that are connected to this control plane. `patience` is in seconds."""
+    """The translators that are connected to this control plane. `patience` is in seconds."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._attending: dict[Attending, None] = {}
 
     def joined(self, name: str) -> Attending:
-        """Takes in a translator's call; `left` ends it."""
+        """Adds a translator's call; `left` ends it."""
         attending = Attending(name)
         self._attending[attending] = None
         return attending
 
     def left(self, attending: Attending) -> None:
-        """The call is over."""
+        """Removes a call that is over."""
         del self._attending[attending]
         attending.left()
 
     async def ask(self, inquiry: pb.AttendResponse) -> Answers:
-        """Asks all of them at once."""
+        """Sends an inquiry to all of them at once."""
         asked = {asyncio.create_task(each.ask(inquiry)): each.name for each in self._attending}
         if not asked:
             return Answers([], [])

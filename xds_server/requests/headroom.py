@@ -1,4 +1,6 @@
-"""What is left of quotas, and why a target or credential rests: from translators' reports to operators' rows."""
+"""Turns translators' reports into operators' rows: what is left of quotas, and why a target or credential
+rests.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,16 @@ from xds_server.model import State
 from xds_server.reasons import Reason
 from xds_server.requests.hosts import Host, credentials
 
-#: Where a row comes from.
+#: The sources of a row.
 CONFIGURED, _REPORTED, _REST = "quota", "headers", "rest"
 _REFUSED = frozenset({401, 402, 403, 498})
-#: Causes that are no statuses, as in envoy/module/rest.h.
+#: Causes that are not statuses, as in envoy/module/rest.h.
 _FAILURES, _HEALTH, _QUOTA = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class HeadroomReport:
-    """What one translator reported at a moment (Unix seconds)."""
+    """What one translator reported at one time (`now`, Unix seconds)."""
 
     hosts: Mapping[int, Host]
     translator: str
@@ -42,7 +44,7 @@ class HeadroomReport:
         )
 
     def until(self, left_ms: int) -> int:
-        """Returns Unix seconds; 0 for 0."""
+        """Converts milliseconds from now to Unix seconds; returns 0 for 0."""
         return round(self.now + left_ms / 1000) if left_ms else 0
 
     def row(self, host: Host, source: str, rest: pb.Rest | None) -> admin.CredentialHeadroom:
@@ -62,7 +64,7 @@ class HeadroomReport:
 def rows(
     hosts: Mapping[int, Host], translator: str, remaining: pb.Standing, now: float
 ) -> Iterator[admin.CredentialHeadroom]:
-    """Yields one row for each quota, and one for each target or credential that rests and has none."""
+    """Yields one row for each quota, and one for each target or credential that rests without a quota."""
     report = HeadroomReport(hosts, translator, now)
     rests = {each.host: each for each in remaining.rests if each.host in hosts}
     shown = set()
@@ -83,7 +85,7 @@ def rows(
 
 
 def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
-    """Yields the configured quotas, as they are while nobody uses their credentials."""
+    """Yields the configured quotas as they are while nobody uses their credentials."""
     for host in credentials(state):
         for quota in state.providers[host.provider].quota_of(host.credential - 1):
             yield admin.CredentialHeadroom(
@@ -99,17 +101,17 @@ def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
 
 
 def is_refused(rest: pb.Rest) -> bool:
-    """Whether the provider refuses the credential."""
+    """Returns whether the provider refuses the credential."""
     return rest.cause in _REFUSED
 
 
 def is_used_up(rest: pb.Rest) -> bool:
-    """Whether the provider's answers say that nothing is left of a quota."""
+    """Returns whether the provider's answers say that nothing is left of a quota."""
     return rest.cause == _QUOTA
 
 
 def reason(rest: pb.Rest) -> Reason:
-    """Returns why it rests."""
+    """Returns why a target or credential rests."""
     if is_refused(rest):
         return Reason.of("rest.refused" if rest.for_all else "rest.refused_one", rest.cause)
     known = {_FAILURES: "rest.failures", _HEALTH: "rest.health", _QUOTA: "rest.quota"}.get(rest.cause)
@@ -117,7 +119,7 @@ def reason(rest: pb.Rest) -> Reason:
 
 
 def used_up(counted: pb.CountedQuota) -> Reason:
-    """Returns that a configured quota is used up."""
+    """Returns the sentence that a configured quota is used up."""
     metric = QUOTA_METRICS.word(counted.metric)
     return Reason.of("rest.used_up", f"{counted.amount:,}", metric, counted.per_seconds)
 

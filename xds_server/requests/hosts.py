@@ -1,4 +1,4 @@
-"""The targets and credentials of a state by their numbers in Envoy's module (envoy/module/hosts.c)."""
+"""Maps the numbers that Envoy's module gives to targets and credentials (envoy/module/hosts.c) to these."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _FNV_BASIS, _FNV_PRIME, _FNV_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A credential of a provider, or one model with it. `credential` is its position, from 1, and `digest` stands
-    for it. `target_id` is empty for the credential itself.
+    """A credential of a provider, or one model with that credential. `credential` is its position, from 1, and
+    `digest` stands for its value. `target_id` is empty for the credential itself.
     """
 
     provider: str
@@ -25,7 +25,7 @@ class Host:
 
     @property
     def subject(self) -> str:
-        """As an alert names it."""
+        """Returns the subject as an alert names it."""
         return (self.target_id or self.provider) + (f"#{self.credential}" if self.credential > 1 else "")
 
 
@@ -60,7 +60,7 @@ def _of_credential(digest: str) -> int:
 
 
 def _fnv(text: bytes, number: int = _FNV_BASIS) -> int:
-    """Returns the FNV-1a hash, with 1 for 0."""
+    """Returns the FNV-1a hash, with 1 in place of 0."""
     for byte in text:
         number = ((number ^ byte) * _FNV_PRIME) & _FNV_MASK
     return number or 1

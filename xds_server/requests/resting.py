@@ -1,4 +1,4 @@
-"""What rests at the gateways that are connected here, and what is left of their credentials' quotas."""
+"""Reports what rests at the gateways that are connected here, and what is left of their credentials' quotas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xds_server.store import AsyncStore
 
 _log = structlog.get_logger()
 
-#: Seconds between two looks for the log and for metrics.
+#: Seconds between two checks for the log and for metrics.
 _EVERY = 5.0
 _WORDS = {
     admin.REST_ALERT_KIND_CREDENTIAL_REFUSED: "credential_refused",
@@ -40,11 +40,11 @@ class RestingTargets:
         self._clock = clock
         self._state: State | None = None
         self._hosts_by_number: Mapping[int, Host] = {}
-        #: How many alerts there were of each kind, at the last look.
+        #: The number of alerts of each kind at the last check.
         self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
 
     async def headroom(self, provider: str) -> admin.ListQuotasResponse:
-        """Returns what is left of each quota of a provider; of all where the name is empty."""
+        """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
         state, answers = await self._store.load(), await self._ask()
         by_number, now = self._hosts(state), self._clock()
         rows = [
@@ -70,12 +70,12 @@ class RestingTargets:
         return sorted(alerts, key=lambda alert: alert.since)
 
     async def run(self) -> None:
-        """Counts alerts, and logs each that is new, until it is cancelled."""
+        """Counts alerts and logs new ones, until it is cancelled."""
         known: set[tuple[int, str, str]] = set()
         while True:
             try:
                 alerts = await self.alerts()
-            except StoreError:  # told elsewhere
+            except StoreError:  # reported elsewhere
                 alerts = []
             counted = Counter(_WORDS[alert.kind] for alert in alerts)
             self.counts = {kind: counted[kind] for kind in _WORDS.values()}

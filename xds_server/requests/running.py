@@ -1,4 +1,4 @@
-"""What all connected translators say about the requests that run or wait, as the Admin service gives it out."""
+"""Collects what all connected translators report about running and waiting requests, for the Admin service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunningRequests:
     async def listed(
         self, wanted: admin.RequestFilter, state: admin.RequestState.ValueType, limit: int
     ) -> admin.ListRequestsResponse:
-        """Raises NotFoundError: no such organisation."""
+        """Returns the requests. Raises NotFoundError for an unknown organisation."""
         known = await self._store.load()
         listing = pb.Listing(filter=wanted, state=state, limit=limit)
         if wanted.organisation:
@@ -38,7 +38,7 @@ class RunningRequests:
         )
 
     async def find(self, id_prefix: str) -> admin.RunningRequest | None:
-        """The one whose id begins so. Raises InvalidFieldError where several do."""
+        """Returns the request whose id begins with `id_prefix`. Raises InvalidFieldError if there are several."""
         listing = pb.Listing(id_prefix=id_prefix, limit=2)
         found = _oldest(await self._translators.ask(pb.AttendResponse(list=listing)), 2)
         if len({each.id for each in found}) > 1:
@@ -46,7 +46,7 @@ class RunningRequests:
         return next(iter(_named(await self._store.load(), found)), None)
 
     async def cancel(self, request_id: str) -> admin.RunningRequest | None:
-        """Ends one and returns what it was; None where no translator has it."""
+        """Cancels a request and returns it; None if no translator has it."""
         answers = await self._translators.ask(pb.AttendResponse(cancel=request_id))
         return next(iter(_named(await self._store.load(), _oldest(answers, 1))), None)
 
@@ -57,7 +57,7 @@ def _oldest(answers: Answers, limit: int) -> list[admin.RunningRequest]:
 
 
 def _named(known: State, requests: Iterable[admin.RunningRequest]) -> list[admin.RunningRequest]:
-    """With the names of organisations and keys in the place of their ids."""
+    """Returns the requests with the names of organisations and keys in place of their ids."""
     named = list(requests)
     for each in named:
         organisation, key = known.organisations.get(each.organisation), known.keys.get(each.key_id)

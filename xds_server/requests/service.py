@@ -1,4 +1,4 @@
-"""trunkline.requests.v1.Requests: translators keep a call open, through which they are asked."""
+"""Serves trunkline.requests.v1.Requests: translators keep a call open, which carries inquiries to them."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -16,7 +16,7 @@ from xds_server.requests.attending import Attending, Translators
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting_stream
 
-#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+#: For TokenInterceptor: this service checks the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Requests"].full_name
 
 _MAX_NAME = 128
@@ -25,7 +25,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class RequestsService(requests_pb2_grpc.RequestsServicer):
-    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+    """Implements the service. `authorise` is called for every call, as for every xDS stream: a translator needs
+    the same for both.
+    """
 
     def __init__(self, translators: Translators, *, authorise: Authorise = anyone) -> None:
         self._translators = translators

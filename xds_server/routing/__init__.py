@@ -1,5 +1,5 @@
-"""The rules of routing: from usage records to measurements, from these to the order of a route's targets.
+"""The rules of routing: from usage records to measurements, and from these to the order of a route's targets.
 
-Nothing here does I/O or reads a clock. Every replica of the control plane that sees the same slots and the same
-previous ranking computes the same ranking.
+Nothing here does I/O or reads a clock. All replicas of the control plane that see the same slots and the same
+previous ranking compute the same ranking.
 """

@@ -16,8 +16,8 @@ from xds_server.routing.tiers import Rankings, Weighted, grouped, tiers
 
 @dataclass(frozen=True, slots=True)
 class TargetExplanation:
-    """One target. `share` is its part of the requests that begin in its tier, 0 to 1. `credentials` has the
-    measurements of those of its provider's credentials that were used, by index.
+    """The explanation for one target. `share` is its part of the requests that begin in its tier, 0 to 1.
+    `credentials` has the measurements of its provider's credentials that were used, by index.
     """
 
     tier: int
@@ -73,7 +73,7 @@ def _reason(
 
 
 def _why_hardly_tried(scored: ScoredTarget) -> Reason | None:
-    """Returns None for a target that is tried as its strategy wants."""
+    """Returns the reason; None for a target that gets the requests that its strategy intends."""
     if scored.target.paused:
         return Reason.of("target.paused")
     if scored.measured.is_down:

@@ -1,4 +1,4 @@
-"""Measurements of routes' targets and of their credentials, computed from slots."""
+"""Computes measurements of routes' targets and of their credentials from slots."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from xds_server.routing.window import KEPT_SLOTS, UNKNOWN, Median, TokenCounts, 
 
 #: Pairs of a route and a target that are remembered. Those that were used longest ago are forgotten first.
 MAX_SERVED = 20_000
-#: Credentials of one target that are told apart; those with a higher index count for the target alone.
+#: Credentials of one target that are measured separately; those with a higher index count only for the target.
 MAX_CREDENTIALS = 32
-#: Seconds after which a failure counts half.
+#: Half-life of a failure, in seconds.
 _FAILURE_HALF_LIFE = 15.0
-#: Seconds after which tokens count half: what a route is used for changes slowly.
+#: Half-life of tokens, in seconds: what a route is used for changes slowly.
 _MIX_HALF_LIFE = 300.0
-#: So many failures without a served request after them mean that a target fails.
+#: This many failures without a served request after them mean that a target fails.
 ENOUGH_FAILURES = 3
 #: Seconds for which a failing target gets no requests. After that, a small share finds out whether it serves.
 DOWN_SECONDS = 20
@@ -26,13 +26,13 @@ DOWN_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One target of one route, or one of its credentials. Times are in microseconds, the rates are shares of the
-    attempts, 0 to 1.
+    """The measurements of one target of one route, or of one of its credentials. Times are in microseconds; rates
+    are shares of the attempts, 0 to 1.
 
-    `cached_share` is the part of the prompt tokens that was read from the target's cache, None without any, and
-    `cached_error` its standard error.
-    `failures_in_a_row` are those of requests that began after the last one that was served. `is_failing`: there
-    are several. `is_down`: and one of them began within the last DOWN_SECONDS.
+    `cached_share` is the share of the prompt tokens that was read from the target's cache, None without prompt
+    tokens, and `cached_error` its standard error. `failures_in_a_row` counts the failures of requests that began
+    after the last served one. `is_failing`: there are several of these. `is_down`: in addition, one of them began
+    within the last DOWN_SECONDS.
     """
 
     first_us: Median = UNKNOWN
@@ -50,7 +50,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The route's typical request, as means; the shares are 0 to 1. Without any requests: a short chat."""
+    """The route's typical request, as means; shares are 0 to 1. Without any requests, a short chat is assumed."""
 
     prompt_tokens: float = 1_000.0
     completion_tokens: float = 250.0
@@ -61,7 +61,7 @@ class Mix:
     def of(
         cls, prompt: float, cached: float, completion: float, *, reported: float, streams: float, served: float
     ) -> Mix:
-        """From sums: tokens of the `reported` answers, and `streams` of the `served` ones."""
+        """Computes the mix from sums: tokens of the `reported` answers, and `streams` of the `served` ones."""
         if not reported:
             return cls(stream_share=streams / served) if served else cls()
         return cls(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
@@ -74,7 +74,7 @@ class _History:
     slots: deque[tuple[int, Slot]] = field(default_factory=deque)
 
     def add(self, number: int, slot: Slot) -> None:
-        """Adds to the slot `number`. Slots may come late, and in parts."""
+        """Adds to the slot `number`. Slots may arrive late and in parts."""
         later: list[tuple[int, Slot]] = []
         while self.slots and self.slots[-1][0] > number:
             later.append(self.slots.pop())
@@ -99,7 +99,9 @@ class _History:
 
 @dataclass(slots=True)
 class _Target:
-    """The history of a target, and those of its credentials by index; without any, only the first one was used."""
+    """The history of a target, and of its credentials by index; without the latter, only the first credential was
+    used.
+    """
 
     history: _History = field(default_factory=_History)
     credentials: dict[int, _History] = field(default_factory=dict)
@@ -122,7 +124,7 @@ class _Target:
 
 
 class Measurements:
-    """The slots of the last KEPT_SLOTS, of at most MAX_SERVED targets of routes."""
+    """The slots of the last KEPT_SLOTS, of at most MAX_SERVED pairs of a route and a target."""
 
     def __init__(self) -> None:
         self._targets: dict[RouteTarget, _Target] = {}
@@ -131,25 +133,25 @@ class Measurements:
         """Adds what happened in slot `number`, or a part of it."""
         for asked, slot in slots.items():
             target = self._targets.pop(asked.served, None) or _Target()
-            self._targets[asked.served] = target  # moves to the end: used last
+            self._targets[asked.served] = target  # moves the target to the end: used last
             target.add(number, slot, asked.credential_index)
         while len(self._targets) > MAX_SERVED:
             del self._targets[next(iter(self._targets))]
 
     def forget(self, now: int) -> None:
-        """Drops what is too old in slot `now`."""
+        """Drops slots that are too old in slot `now`."""
         for served, target in list(self._targets.items()):
             target.forget(now - KEPT_SLOTS)
             if not target.history.slots:
                 del self._targets[served]
 
     def of(self, served: RouteTarget, now: int) -> Measured:
-        """The measurements of a target in slot `now`, over all its credentials."""
+        """Returns the measurements of a target in slot `now`, over all its credentials."""
         target = self._targets.get(served)
         return _measured(target.history, now) if target is not None else Measured()
 
     def credentials(self, served: RouteTarget, now: int) -> Mapping[int, Measured]:
-        """The measurements of a target's credentials, by index; those that were not used are absent."""
+        """Returns the measurements of a target's credentials by index, without those that were not used."""
         target = self._targets.get(served)
         if target is None:
             return {}
@@ -157,7 +159,7 @@ class Measurements:
         return {index: _measured(history, now) for index, history in histories.items()}
 
     def mix(self, route_id: str, target_ids: Iterable[str], now: int) -> Mix:
-        """The route's typical request in slot `now`."""
+        """Returns the route's typical request in slot `now`."""
         prompt = cached = completion = reported = streams = served = 0.0
         for target_id in target_ids:
             target = self._targets.get(RouteTarget(route_id, target_id))
@@ -196,12 +198,12 @@ def _measured(history: _History, now: int) -> Measured:
 
 
 def _decayed(slots: int, half_life: float) -> float:
-    """What a slot of this age still counts."""
+    """Returns the weight that a slot of this age still has."""
     return math.pow(0.5, slots * SLOT_SECONDS / half_life)
 
 
 def _by_age(recent: list[tuple[int, Slot]], name: str) -> list[Mapping[int, int]]:
-    """One histogram of each age in slots, the youngest first; ages without a slot have an empty one."""
+    """Returns one histogram for each age in slots, youngest first; an age without a slot has an empty one."""
     histories: list[Mapping[int, int]] = [{}] * (recent[0][0] + 1) if recent else []
     for age, slot in recent:
         histories[age] = getattr(slot, name)
@@ -209,7 +211,9 @@ def _by_age(recent: list[tuple[int, Slot]], name: str) -> list[Mapping[int, int]
 
 
 def _rate(recent: list[tuple[int, Slot]], name: str) -> float:
-    """The decayed share of attempts that ended so, as if one had succeeded before all others."""
+    """Returns the decayed share of attempts with this outcome, as if one attempt had succeeded before all
+    others.
+    """
     counted = 0.0
     attempts = 1.0
     for age, slot in recent:
@@ -220,7 +224,7 @@ def _rate(recent: list[tuple[int, Slot]], name: str) -> float:
 
 
 def _failures_in_a_row(recent: list[tuple[int, Slot]]) -> Counter[int]:
-    """The failures of requests that began after the last one that was served, by the slots in which they began.
+    """Counts the failures of requests that began after the last served one, by the slots in which they began.
 
     Their ends do not matter: a long answer that ends now says nothing about what would begin now.
     """

@@ -1,4 +1,4 @@
-"""Computes what becomes of replayed requests with one variant of their route."""
+"""Computes the outcome of replayed requests with one variant of their route."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from xds_server.routing.tiers import Weighted, grouped, tiers
 from xds_server.routing.window import MIN_SAMPLES, median
 from xds_server.usage import histogram
 
-#: Weights of fractions of requests in a histogram, which counts whole ones.
+#: The weight of a whole request in a histogram, which counts whole numbers.
 _FINE = 1_000
 
 
 @dataclass(slots=True)
 class TargetOutcome:
-    """What one target serves: requests (or fractions of them), nano-USD, and of `timed` requests the seconds; the
+    """What one target serves: requests (or fractions of them), nano-USD, and the seconds of `timed` requests. The
     first bytes of streams are a histogram of microseconds with weights.
     """
 
@@ -43,11 +43,11 @@ class TargetOutcome:
 
     @property
     def mean_seconds(self) -> float | None:
-        """None where nothing was timed."""
+        """Returns the mean; None if nothing was timed."""
         return self.seconds / self.timed if self.timed else None
 
     def first_byte_us(self, share: float) -> int:
-        """The time that `share` of the streams do not exceed; 0 where nothing is known."""
+        """Returns the time that `share` of the streams do not exceed; 0 if nothing is known."""
         counts = {index: round(weight * _FINE) for index, weight in self.first_us.items()}
         return histogram.percentile({index: count for index, count in counts.items() if count}, share)
 
@@ -56,7 +56,7 @@ Outcome = Mapping[str, TargetOutcome]
 
 
 def total(outcome: Outcome) -> TargetOutcome:
-    """The sum over all targets."""
+    """Returns the sum over all targets."""
     found = TargetOutcome()
     for each in outcome.values():
         found.add(each)
@@ -64,7 +64,7 @@ def total(outcome: Outcome) -> TargetOutcome:
 
 
 def recorded(replay: Replay) -> dict[str, TargetOutcome]:
-    """What really became of the replayed requests."""
+    """Returns the real outcome of the replayed requests, by target."""
     return {
         target_id: TargetOutcome(
             each.requests,
@@ -78,10 +78,10 @@ def recorded(replay: Replay) -> dict[str, TargetOutcome]:
 
 
 def replayed(replay: Replay, route: Route, elsewhere: Mapping[str, Slot], at: float) -> dict[str, TargetOutcome]:
-    """What would have become of them with `route` at the prices in force at `at`.
+    """Returns their outcome with `route`, at the prices in force at `at`.
 
-    A target that served too few requests of a period goes by what was measured of it in all of them, and one that
-    served none at all by what was measured of it `elsewhere`, in the requests of any route.
+    A target that served too few requests of a period goes by its measurements in all periods. A target that served
+    none at all goes by its measurements `elsewhere`, in the requests of any route.
     """
     route = _at_prices_of(route, at)
     always = replay.targets
@@ -144,10 +144,11 @@ def _of_period(
 def divide(
     weighted: Sequence[Sequence[Weighted]], failures: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Which share of all requests each target serves, and which share of them it fails before another one serves.
+    """Returns the share of all requests that each target serves, and the share that it fails before another one
+    serves.
 
     Requests begin in the first tier by weight, and go on in failover order. `failures` are the shares of attempts
-    that fail. What fails everywhere is divided as the rest.
+    that fail. Requests that fail everywhere are divided like the rest.
     """
     order = [each.target.id for tier in weighted for each in tier]
     served, failed = dict.fromkeys(order, 0.0), dict.fromkeys(order, 0.0)
@@ -166,7 +167,7 @@ def divide(
 
 
 def measured_of(slot: Slot) -> Measured:
-    """The measurements of a slot of any length."""
+    """Returns the measurements of a slot of any length."""
     attempts = _attempts(slot)
     return Measured(
         first_us=median(slot.first_us),
@@ -180,7 +181,7 @@ def measured_of(slot: Slot) -> Measured:
 
 
 def mix_of(slots: Iterable[Slot]) -> Mix:
-    """The typical request of slots of any length."""
+    """Returns the typical request of slots of any length."""
     whole = Slot()
     for slot in slots:
         whole.add(slot)
@@ -195,14 +196,16 @@ def mix_of(slots: Iterable[Slot]) -> Mix:
 
 
 class _MeasuredTimes(NamedTuple):
-    """A slot that tells a target's times, and the target's measurements."""
+    """A slot with a target's times, and the target's measurements."""
 
     slot: Slot
     measured: Measured
 
 
 def _measured_times(now: Slot, *otherwise: Slot | None) -> _MeasuredTimes:
-    """Times and failures by the first slot with enough samples of each, otherwise by the last one with any."""
+    """Takes times and failures from the first slot with enough samples of each, otherwise from the last one with
+    any.
+    """
     slots = [now, *(slot for slot in otherwise if slot is not None)]
     times = _sufficient(slots, lambda slot: slot.served)
     rates = measured_of(_sufficient(slots, _attempts))
@@ -227,7 +230,7 @@ def _attempts(slot: Slot) -> int:
 
 
 def _at_prices_of(route: Route, at: float) -> Route:
-    """With the prices in force at `at` alone."""
+    """Returns the route with only the prices in force at `at`."""
     prices = [price_in_force(target.prices, at) for target in route.targets]
     targets = (
         replace(target, prices=() if price is None else (price,))

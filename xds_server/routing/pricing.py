@@ -1,4 +1,4 @@
-"""What a request costs at a price, by what it used: as translators bill it (trunkline.policy.v1.Price)."""
+"""Computes what a request costs at a price from its usage, as translators bill it (trunkline.policy.v1.Price)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from xds_server.model import ContextTier, Rates, TargetPrice
 
-#: Micro-USD per million tokens times tokens are this many units to a nano-USD.
+#: Micro-USD per million tokens times tokens gives this many units per nano-USD.
 _PER_NANO = 1_000
-#: Nano-USD of a micro-USD.
+#: Nano-USD per micro-USD.
 _MICRO = 1_000
-#: Milliseconds of a second.
+#: Milliseconds per second.
 _MILLI = 1_000
 #: The most that a translator bills for one request, in nano-USD: 10,000 USD.
 _MAX = 10_000 * 10**9
@@ -21,7 +21,7 @@ class RequestUsage(NamedTuple):
     """What a request used, in the units of a usage record; means of several requests may be fractions.
 
     `cached`, `cache_write`, `cache_write_1h` and `audio_prompt` are parts of the prompt, `reasoning` and
-    `audio_completion` of the completion; none overlaps another.
+    `audio_completion` of the completion; they do not overlap.
     """
 
     prompt: float = 0
@@ -52,7 +52,7 @@ class Tariff:
     def nano_usd(self, used: RequestUsage) -> float:
         """Returns the cost of one request, unrounded, and at most 10,000 USD as translators bill.
 
-        Images cost the price's default because a record does not tell their size.
+        Images cost the price's default because a record does not have their size.
         """
         price, rates = self._price, self._in_force(used)
         units, left = 0.0, used.prompt
@@ -75,7 +75,9 @@ class Tariff:
         return min((units + seconds / _MILLI) / _PER_NANO + each * _MICRO, _MAX)
 
     def _in_force(self, used: RequestUsage) -> _ResolvedRates:
-        """A service tier that has no rates of its own is charged as any other request."""
+        """Returns the rates of a request. A service tier without rates of its own is charged like any other
+        request.
+        """
         ladder = self._of_service_tiers.get(used.service_tier, self._rates)
         return next(rates for above, rates in ladder if used.prompt > above)
 
@@ -94,7 +96,7 @@ class _ResolvedRates(NamedTuple):
 
 
 def _by_prompt(rates: TargetPrice | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _ResolvedRates]]:
-    """Rates with the prompt tokens that a request must exceed, the highest first."""
+    """Returns rates with the prompt tokens that a request must exceed, highest first."""
     ladder = [(-1.0, _resolved(rates)), *((float(each.above), _resolved(each.rates)) for each in tiers)]
     return sorted(ladder, key=lambda each: -each[0])
 

@@ -1,17 +1,19 @@
-"""From the scores of a route's targets to their order and shares, with hysteresis and a small explored share."""
+"""Turns the scores of a route's targets into their order and shares, with hysteresis and a small explored
+share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Of a tier's requests, those that go to other targets than the best, so that these stay measured.
+#: The share of a tier's requests that goes to targets other than the best, so that these stay measured.
 EXPLORED = 0.02
-#: A tier's weights add up to this.
+#: The sum of a tier's weights.
 WHOLE = 1_000
-#: A challenger must be better by this factor, beyond the error of what was measured.
+#: The factor by which a challenger must be better, beyond the error of the measurements.
 _MARGIN = 1.1
-#: Until the best has been the best for HOLD_SECONDS, by this one.
+#: The same factor until the best has been the best for HOLD_SECONDS.
 _MARGIN_AFTER_A_CHANGE = 1.5
 HOLD_SECONDS = 30
 
@@ -20,7 +22,7 @@ HOLD_SECONDS = 30
 class Candidate:
     """A target of one tier. Lower scores are better; None: nothing is known. `error` is relative.
 
-    `weight` is its share beside others that are exactly as good; a target with 0 only stands in, or is paused.
+    `weight` is its share beside others that are exactly as good; a target with 0 is only a fallback, or paused.
     `at_best` is the score that it might have if more were known.
     """
 
@@ -35,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class WeightedTarget:
-    """A target and its weight in its tier, 0 for one that only stands in."""
+    """A target and its weight in its tier, 0 for a fallback."""
 
     target_id: str
     weight: int
@@ -43,17 +45,18 @@ class WeightedTarget:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One tier's targets, the best first; `since` (Unix seconds) is when the first became the best."""
+    """One tier's targets, best first; `since` (Unix seconds) is when the first became the best."""
 
     shares: tuple[WeightedTarget, ...]
     since: float
 
 
 def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) -> Ranking | None:
-    """The ranking of a tier at `now`; None while nothing is known of any candidate: the weights as written hold.
+    """Returns the ranking of a tier at `now`, or None while nothing is known of any candidate: then the configured
+    weights hold.
 
     `previous` keeps its best until another one is clearly better. A small share of the requests goes to targets
-    that might turn out to be better, and to those that fail, until they serve; none goes to a target that is down.
+    that might turn out to be better, and to those that fail, until they serve. A target that is down gets none.
     """
     known = [each for each in candidates if each.score is not None and not each.is_failing and each.weight]
     if not known:
@@ -81,7 +84,7 @@ def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) 
 
 
 def _divided(whole: int, equals: Sequence[Candidate]) -> dict[str, int]:
-    """By weight."""
+    """Divides `whole` by weight."""
     weights = sum(each.weight for each in equals)
     return {each.target_id: whole * each.weight // weights for each in equals}
 

@@ -1,4 +1,4 @@
-"""The rankings of the routes whose strategy follows measurements."""
+"""Computes the rankings of the routes whose strategy follows measurements."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Replays recorded requests against a route: which targets would have served them, how fast, at which price.
 
-Time is divided into periods. In each of them the route's strategy ranks its targets by what was measured in that
-period, and the period's requests go to them by the weights that follow, on to the next target where one fails.
-Batches of records may come in any order, and may be a sample.
+Time is divided into periods. In each period the route's strategy ranks its targets by the measurements of that
+period. The period's requests go to the targets by the resulting weights, and on to the next target if one fails.
+Batches of records may arrive in any order, and may be a sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xds_server.routing.slots import Slot, summarise
 from xds_server.usage import histogram
 from xds_server.usage.records import Columns, chosen
 
-#: Periods of a replay, whatever its time: more would have too few requests each.
+#: Periods of a replay, whatever its time range: more periods would have too few requests each.
 MAX_PERIODS = 96
 _MIN_PERIOD_US = 300_000_000
 _USED = (
@@ -35,7 +35,7 @@ class Scope:
     but: frozenset[str] = frozenset()
 
     def matching(self, requests: Columns) -> list[int]:
-        """Which of `requests` are in it."""
+        """Returns the indices of the `requests` in this scope."""
         owners = requests["organisation_id"]
         return [
             index
@@ -48,8 +48,9 @@ class Scope:
 
 @dataclass(slots=True)
 class Costs:
-    """Nano-USD of a period's requests at one target and price. `own` is of those that the target served; of the
-    others, `cold` is what they cost if nothing of their prompts is read from its cache, and `warm` if all is.
+    """Nano-USD of a period's requests at one target and price. `own` is of the requests that the target served.
+    For the others, `cold` is their cost if nothing of their prompts is read from the target's cache, and `warm` if
+    everything is.
     """
 
     own: float = 0.0
@@ -69,7 +70,9 @@ class Recorded:
 
 @dataclass(slots=True)
 class Period:
-    """The requests of a stretch of time; what was measured of targets then, by id; costs by target and price."""
+    """The requests of a stretch of time, the measurements of targets in it by id, and costs by target and
+    price.
+    """
 
     requests: int = 0
     targets: dict[str, Slot] = field(default_factory=dict)
@@ -77,7 +80,9 @@ class Period:
 
 
 class Replay:
-    """The records of one route, in `scope`, for several variants of it; prices are those in force at `at`."""
+    """The records of one route, in `scope`, for several variants of the route; prices are those in force at
+    `at`.
+    """
 
     def __init__(self, scope: Scope, variants: Sequence[Route], times_us: range, at: float) -> None:
         self._scope = scope
@@ -93,11 +98,11 @@ class Replay:
         self.recorded: dict[str, Recorded] = {}
         #: Requests that no target answered, and those that the gateway answered from its cache.
         self.failed = self.cached = 0
-        #: Of the replayed requests, those that made images, whose price goes by a size that no record has.
+        #: The replayed requests that made images, whose price depends on a size that no record has.
         self.with_images = 0
 
     def add(self, batch: Columns) -> None:
-        """Adds records, of which those outside the scope and the time are left out."""
+        """Adds records; those outside the scope and the time range are left out."""
         by_period: dict[int, list[int]] = {}
         for index in self._scope.matching(batch):
             started = batch["started_at_us"][index]
@@ -114,7 +119,7 @@ class Replay:
 
     @property
     def targets(self) -> dict[str, Slot]:
-        """What was measured of targets in all periods, by id."""
+        """Returns the measurements of targets in all periods, by id."""
         found: dict[str, Slot] = {}
         for period in self.periods.values():
             for target_id, slot in period.targets.items():
@@ -122,7 +127,7 @@ class Replay:
         return found
 
     def start_of(self, number: int) -> float:
-        """When a period begins, Unix seconds."""
+        """Returns when a period begins, in Unix seconds."""
         return (self._times.start + number * self._length) / 1e6
 
     def _add(self, period: Period, requests: Columns) -> None:
@@ -163,7 +168,7 @@ class Replay:
 
 
 class AllRoutes:
-    """What was measured of targets in the requests of all routes."""
+    """Measures targets in the requests of all routes."""
 
     def __init__(self, target_ids: Collection[str]) -> None:
         self._ids = frozenset(target_ids)
@@ -180,6 +185,6 @@ class AllRoutes:
 
 
 def add_slots(to: dict[str, Slot], requests: Columns) -> None:
-    """Adds what `requests` say about targets to slots by the targets' ids."""
+    """Adds what `requests` say about targets to the slots of the targets' ids."""
     for asked, slot in summarise(requests).items():
         to.setdefault(asked.served.target_id, Slot()).add(slot)

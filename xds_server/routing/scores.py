@@ -1,4 +1,4 @@
-"""What a route's typical request would cost at a target, in seconds and in money."""
+"""Computes what a route's typical request would cost at a target, in seconds and in money."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xds_server.routing.measured import Measured, Mix
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median
 
-#: An attempt that fails costs at least this many seconds before the next one begins.
+#: A failed attempt costs at least this many seconds before the next one begins.
 _MIN_LOST_SECONDS = 0.05
 #: A target that fails more often than this is scored as if it failed this often: it would serve nothing anyway.
 MAX_FAILURES = 0.95
@@ -18,7 +18,7 @@ _MICRO, _NANO = 1e-6, 1e-9
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTime:
-    """Of the typical request. `error` is the relative standard error of `seconds`."""
+    """The expected time of the typical request. `error` is the relative standard error of `seconds`."""
 
     seconds: float
     error: float
@@ -31,7 +31,8 @@ def expected_time(measured: Measured, mix: Mix) -> ExpectedTime | None:
     plain = [(1.0, measured.whole_us)] if measured.whole_us.samples else []
     if not streamed and not plain:
         return None
-    # A target that was measured in one way only is expected to take as long in the other.
+    # A target that was measured with only streams or only plain answers is expected to take as long for the other
+    # kind.
     parts += [(share * mix.stream_share, median) for share, median in streamed or plain]
     parts += [(share * (1 - mix.stream_share), median) for share, median in plain or streamed]
     seconds = sum(share * median.value for share, median in parts) * _MICRO
@@ -41,7 +42,7 @@ def expected_time(measured: Measured, mix: Mix) -> ExpectedTime | None:
 
 
 def attempt_seconds(measured: Measured) -> float:
-    """What a failed attempt costs before the next one begins."""
+    """Returns the seconds that a failed attempt costs before the next one begins."""
     return max(measured.first_us.value * _MICRO, _MIN_LOST_SECONDS)
 
 
@@ -54,8 +55,8 @@ def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePrice:
-    """Of the typical request, in USD. `error` is the relative standard error of `usd`; `least` is what the request
-    would cost if all of its prompt were read from the target's cache.
+    """The price of the typical request in USD. `error` is the relative standard error of `usd`; `least` is the
+    cost of the request if its whole prompt were read from the target's cache.
     """
 
     usd: float = 0.0
@@ -64,9 +65,9 @@ class EffectivePrice:
 
 
 def effective_price(price: TargetPrice | None, measured: Measured, mix: Mix) -> EffectivePrice:
-    """What the typical request costs; nothing at a target without a price.
+    """Returns the price of the typical request; nothing for a target without a price.
 
-    The target's own share of cached prompt tokens counts, or the route's if it has not served yet.
+    The target's own share of cached prompt tokens counts, or the route's if the target has not served yet.
     """
     if price is None:
         return EffectivePrice()

@@ -1,4 +1,4 @@
-"""Compares a proposed route with the one there is, by the requests of the past."""
+"""Compares a proposed route with the current one, by past requests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import MEASURED
 from xds_server.usage.records import Columns
 
-#: Requests below which figures of a target are called uncertain.
+#: With fewer requests, a target's figures are called uncertain.
 _FEW = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A route as it would be, the one there is if any, and whose requests are replayed."""
+    """A proposed route, the current one if there is any, and whose requests are replayed."""
 
     proposed: Route
     current: Route | None
@@ -29,10 +29,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """The replayed requests, by target: as recorded, with the current route, and with the proposed one.
+    """The replayed requests by target: as recorded, with the current route, and with the proposed one.
 
-    `failed` were answered by no target and `cached` by the gateway: neither is replayed. `measured` is what is
-    known of each target. `notes` say what the figures do not know.
+    `failed` were answered by no target and `cached` by the gateway: neither is replayed. `measured` has the
+    measurements of each target. `notes` say what the figures leave out.
     """
 
     proposal: Proposal
@@ -47,7 +47,7 @@ class SimulationResult:
 
 
 class Simulation:
-    """Takes in records, in any order, and says what they would have become. Prices are those in force at `at`."""
+    """Takes records in any order and computes their outcome. Prices are those in force at `at`."""
 
     def __init__(self, proposals: Sequence[Proposal], times_us: range, at: float) -> None:
         self._at = at
@@ -66,7 +66,7 @@ class Simulation:
             replay.add(batch)
 
     def result(self) -> list[SimulationResult]:
-        """One for each proposal, in their order."""
+        """Returns one result for each proposal, in their order."""
         return [self._simulated(proposal, replay) for proposal, replay in self._replays]
 
     def _simulated(self, proposal: Proposal, replay: Replay) -> SimulationResult:

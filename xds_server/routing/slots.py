@@ -1,6 +1,6 @@
-"""What targets did for a route's requests, credential by credential, in slots of a few seconds.
+"""Counts how targets handled a route's requests, credential by credential, in slots of a few seconds.
 
-Slots add up in any order.
+Slots can be added in any order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SLOT_SECONDS = 2
 
 #: A stream that ended before its second token says nothing about speed.
 _MIN_TOKENS = 2
-#: What is read of each record: whose it is, its figures, and what most records do not have.
+#: The columns that are read of each record: whose it is, its figures, and values that most records lack.
 _WHOSE = ("route_id", "target_id", "credential_index", "stream")
 _FIGURES = (
     "started_at_us", "first_byte_us", "duration_us", "prompt_tokens", "cached_tokens", "completion_tokens",
@@ -30,14 +30,16 @@ _READ = (*_WHOSE, "status", *_FIGURES, *_SELDOM)
 
 
 class RouteTarget(NamedTuple):
-    """A route's target, by their ids."""
+    """A route and one of its targets, by their ids."""
 
     route_id: str
     target_id: str
 
 
 class RouteCredential(NamedTuple):
-    """A route's target, and the index of the credential that it was asked with; 0 for machines: they have none."""
+    """A route's target, and the index of the credential that was used; 0 for machines, which have no
+    credentials.
+    """
 
     served: RouteTarget
     credential_index: int = 0
@@ -49,8 +51,8 @@ class Slot:
 
     `first_us`: a stream's request to its first byte. `token_us`: a stream's time per completion token after that.
     `whole_us`: a plain request to the end of its answer. `reported` counts the answers whose tokens the target
-    reported itself; only these count in the three sums of tokens. `served_from` is the slot in which the latest
-    request began that was served, and `failed_from` has how many began in each slot that failed.
+    itself reported; only these count in the three sums of tokens. `served_from` is the slot in which the latest
+    served request began. `failed_from` has the number of failed requests by the slot in which they began.
     """
 
     served: int = 0
@@ -68,7 +70,7 @@ class Slot:
     whole_us: dict[int, int] = field(default_factory=dict)
 
     def add(self, other: Slot) -> None:
-        """Adds what another slot counted."""
+        """Adds the counts of another slot."""
         self.served += other.served
         self.failed += other.failed
         self.limited += other.limited
@@ -88,26 +90,26 @@ class Slot:
 
 
 def slot_of(at: float) -> int:
-    """The number of the slot that a moment (Unix seconds) falls into."""
+    """Returns the number of the slot at a time (Unix seconds)."""
     return int(at // SLOT_SECONDS)
 
 
 def sample(batch: Columns, most: int) -> Columns:
-    """Returns what `summarise` reads of a batch: of all its records, or of at most `most` of them."""
+    """Returns the columns that `summarise` reads: of all records of a batch, or of at most `most` of them."""
     step = -(-len(batch["id"]) // most)
     return {name: batch[name][::step] for name in _READ}
 
 
 def summarise(batch: Columns) -> dict[RouteCredential, Slot]:
-    """What a batch of usage records says about each target and credential that was tried.
+    """Summarises what a batch of usage records says about each target and credential that was tried.
 
-    Answers from the gateway's cache, reservations that expired and requests that an operator ended say nothing. A
-    failure counts only where another target or credential served the same request: what fails everywhere may be
-    the request's own fault, and must not turn others' traffic away from a target. A 429 counts as limited, any
-    other failure as failed. An answer that its target broke off is a failure.
+    Answers from the gateway's cache, reservations that expired and requests that an operator ended do not count. A
+    failure counts only if another target or credential served the same request: what fails everywhere may be the
+    request's own fault, and must not turn others' traffic away from a target. A 429 counts as limited, any other
+    failure as failed. An answer that its target broke off is a failure.
     """
     found: dict[RouteCredential, Slot] = {}
-    # Answers of one target are counted together: one by one they cost six times as much.
+    # Answers of one target are counted together: counting them one by one takes six times as long.
     answers: defaultdict[tuple[str, str, int, bool], list[tuple[Any, ...]]] = defaultdict(list)
     for whose, status, figures, seldom in zip(
         zip(*(batch[name] for name in _WHOSE), strict=True),
@@ -131,7 +133,7 @@ def _is_answer(
     started_at_us: int,
     seldom: tuple[Sequence[tuple[str, int, str, int, int]], str, bool, bool, bool],
 ) -> bool:
-    """Counts what failed of a request that was served; returns whether its answer counts as one."""
+    """Counts the failed attempts of a request that was served; returns whether its answer counts as one."""
     failed_attempts, flags, cache_hit, expired, cancelled = seldom
     if cache_hit or expired or cancelled:
         return False
@@ -157,7 +159,7 @@ def _count_failure(slot: Slot, status: int, started_at_us: int) -> None:
 
 
 def _count_answers(slot: Slot, figures: Columns, *, is_stream: bool) -> None:
-    """Counts answers of one target, all of them streams or none."""
+    """Counts answers of one target, which are either all streams or all plain."""
     slot.served += len(figures["estimated"])
     slot.served_from = max(slot.served_from, slot_of(max(figures["started_at_us"]) / 1e6))
     reported = [not each for each in figures["estimated"]]

@@ -1,4 +1,4 @@
-"""The strategies that follow measurements: a route's tiers, ranked by expected time, by price, or by both."""
+"""The strategies that follow measurements: they rank a route's tiers by expected time, by price, or by both."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from xds_server.routing.scores import EffectivePrice, ExpectedTime, effective_pr
 
 #: Percent: money and time count alike.
 DEFAULT_BALANCE = 50
-#: Strategies whose order depends on what was measured.
+#: Strategies whose order depends on measurements.
 MEASURED = frozenset({Strategy.FASTEST, Strategy.BALANCED, Strategy.CHEAPEST})
 
 
 class Score(NamedTuple):
-    """Lower is better: seconds, USD, or, of both, a ratio to the best. `error` is relative."""
+    """A score; lower is better. It is in seconds, in USD, or, for both, a ratio to the best. `error` is
+    relative.
+    """
 
     value: float
     error: float
@@ -26,7 +28,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScoredTarget:
-    """A target with what its score was made of; the score is None where nothing is known."""
+    """A target with the values from which its score was made; the score is None if nothing is known."""
 
     target: Target
     measured: Measured
@@ -35,8 +37,8 @@ class ScoredTarget:
     score: Score | None
 
     def candidate(self, strategy: Strategy) -> Candidate:
-        """As it is ranked. Requests are spent on measuring a target only if the result could make it the best: its
-        price is known but for its cache hits.
+        """Returns the target as it is ranked. Requests are spent on measuring a target only if the result could
+        make it the best: its price is known except for its cache hits.
         """
         return Candidate(
             self.target.id,
@@ -64,7 +66,7 @@ def score_targets(
 
 
 def ranked(scored: Sequence[ScoredTarget], route: Route, previous: Ranking | None, at: float) -> Ranking | None:
-    """The order of a tier's targets at `at`; None where the weights as written hold."""
+    """Returns the ranking of a tier's targets at `at`; None if the configured weights hold."""
     return rank([each.candidate(route.strategy) for each in scored], previous, at)
 
 
@@ -87,7 +89,7 @@ def _scores(
 def _balanced(
     times: Sequence[ExpectedTime | None], prices: Sequence[EffectivePrice], balance: int
 ) -> Sequence[Score | None]:
-    """How much dearer and slower than the best of each, by `balance` (percent of time)."""
+    """Scores how much more expensive and slower each target is than the best, by `balance` (percent of time)."""
     fastest = min((each.seconds for each in times if each is not None), default=1.0)
     cheapest = min((price.usd for price in prices if price.usd), default=1.0)
     scores: list[Score | None] = []

@@ -1,4 +1,6 @@
-"""Groups a route's targets into tiers: which targets share the load, and in which order they stand in."""
+"""Groups a route's targets into tiers: which targets share the load, and in which order the others are
+fallbacks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from xds_server.routing.measured import Mix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.strategies import ranked, score_targets
 
-#: By route id and tier; what has none goes by weights as written, or by its list prices.
+#: Rankings by route id and tier; a tier without one goes by its configured weights, or by its list prices.
 Rankings: TypeAlias = Mapping[tuple[str, int], Ranking]
 NO_RANKINGS: Rankings = MappingProxyType({})
 
@@ -26,7 +28,7 @@ class Weighted:
 
 
 def grouped(route: Route) -> list[tuple[int, list[Target]]]:
-    """The route's targets by tier, the tier that serves first in front; with privacy, own nodes alone."""
+    """Returns the route's targets by tier, the tier that serves first in front; with privacy, only own nodes."""
     groups: dict[int, list[Target]] = {}
     for index, target in enumerate(route.targets):
         if _admits(route, target):
@@ -35,9 +37,9 @@ def grouped(route: Route) -> list[tuple[int, list[Target]]]:
 
 
 def tiers(route: Route, at: float, rankings: Rankings = NO_RANKINGS) -> list[list[Weighted]]:
-    """The route's targets with their weights, tier by tier, each tier in failover order.
+    """Returns the route's targets with their weights, tier by tier, each tier in failover order.
 
-    Without a ranking, prices in force at `at` (Unix seconds) decide where the strategy goes by them.
+    Without a ranking, prices in force at `at` (Unix seconds) decide if the strategy goes by them.
     """
     found: list[list[Weighted]] = []
     for tier, targets in grouped(route):
@@ -49,14 +51,14 @@ def tiers(route: Route, at: float, rankings: Rankings = NO_RANKINGS) -> list[lis
 
 
 def _as_written(targets: Sequence[Target]) -> list[Weighted]:
-    """Orders targets by weight. Where privacy leaves only targets without any, they share alike."""
+    """Orders targets by weight. If privacy leaves only targets without weights, they share equally."""
     has_weight = any(target.weight for target in targets)
     weighted = [Weighted(target, target.weight if has_weight else 1) for target in targets]
     return sorted(weighted, key=lambda each: -each.weight)
 
 
 def _as_ranked(targets: Sequence[Target], ranking: Ranking) -> list[Weighted]:
-    """Orders targets as ranked. Targets that the ranking does not know yet stand in last."""
+    """Orders targets as ranked. Targets that the ranking does not have yet are fallbacks, at the end."""
     left = {target.id: target for target in targets}
     found = [
         Weighted(left.pop(share.target_id), share.weight) for share in ranking.shares if share.target_id in left
@@ -77,7 +79,7 @@ def _admits(route: Route, target: Target) -> bool:
 
 
 def _tier(strategy: Strategy, index: int, target: Target) -> int:
-    """Lower tiers serve first."""
+    """Returns the tier of a target; lower tiers serve first."""
     match strategy:
         case Strategy.PRIORITY:
             return index
@@ -91,5 +93,5 @@ def _tier(strategy: Strategy, index: int, target: Target) -> int:
             assert_never(strategy)
 
 
-#: Above all tiers that may be written.
+#: Above all tiers that can be configured.
 _AFTER_OWN = 1_000

@@ -1,8 +1,8 @@
-"""Medians and shares of what is true now: a window over the past that ends where the past was different.
+"""Computes current medians and shares: over a window of the past that ends where the past was different.
 
-A fixed window is either too short for a quiet route or too long for one that changes. This one grows backwards
-from now, and stops at the first stretch of time that does not fit what came after it. Medians, because one request
-that took ten minutes must not move what a thousand others say.
+A fixed window is either too short for a quiet route or too long for one that changes. This window grows backwards
+from now, and stops at the first stretch of time that does not fit what came after it. Medians are used because one
+request that took ten minutes must not outweigh a thousand others.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from xds_server.usage import histogram
 
 #: Slots of the past that count.
 KEPT_SLOTS = 256
-#: Fewer samples than these are not told apart from older ones.
+#: Fewer samples than these are not compared with older ones.
 MIN_SAMPLES = 5
-#: The window grows by this share between two comparisons: each can go wrong, so there should not be too many.
+#: Growth of the window between two comparisons: each comparison can go wrong, so there should not be too many.
 _GROWTH = 1.25
-#: It is compared with so many times as many samples before it, since few stand out against many only, but with no
-#: more than are enough.
+#: The window is compared with this many times as many samples before it, because a few stand out only against
+#: many; but never with more than this number, which is enough.
 _BEFORE, _ENOUGH = 4, 400
-#: Standard deviations of the rank sum by which a stretch must differ to be another state of things.
+#: Standard deviations of the rank sum by which a stretch must differ to count as another state.
 _DISTINCT = 3.8
-#: And at least so many buckets of the histogram, each a tenth, lie between the medians.
+#: In addition, at least this many buckets of the histogram, of a tenth each, must lie between the medians.
 _APART = 2
-#: As much two shares must differ.
+#: The least difference between two shares that counts.
 _SHARES_APART = 0.1
 _ONE_SIGMA = 0.6745  # half of the middle half of a normal distribution, in standard deviations
 
@@ -43,7 +43,7 @@ UNKNOWN = Median(0.0, 0, math.inf)
 
 
 class TokenCounts(NamedTuple):
-    """Of some requests: how many there are, their tokens, and those tokens among them that are looked for."""
+    """Some requests: their number, their tokens, and how many of these tokens are of the counted kind."""
 
     requests: int
     tokens: int
@@ -58,7 +58,9 @@ class TokenShare(NamedTuple):
 
 
 def token_share(history: Iterable[TokenCounts]) -> TokenShare | None:
-    """The present share of tokens that are found, given each slot's part, newest first; None without tokens."""
+    """Returns the current share of the counted tokens, given each slot's part, newest first; None without
+    tokens.
+    """
     slots = [slot for slot in history if slot.tokens]
     current, compared = TokenCounts(0, 0, 0), MIN_SAMPLES
     for at, slot in enumerate(slots):
@@ -74,7 +76,7 @@ def token_share(history: Iterable[TokenCounts]) -> TokenShare | None:
 
 
 def _parts_before(slots: Sequence[TokenCounts], at: int, wanted: int) -> TokenCounts:
-    """The sum of the slots from `at` on that hold so many requests."""
+    """Returns the sum of the slots from `at` on that hold this many requests."""
     found = TokenCounts(0, 0, 0)
     while at < len(slots) and found.requests < wanted:
         found = _added(found, slots[at])
@@ -87,8 +89,8 @@ def _added(one: TokenCounts, other: TokenCounts) -> TokenCounts:
 
 
 def _is_another_share(newer: TokenCounts, older: TokenCounts) -> bool:
-    """Whether two shares differ, by the test of two proportions. Requests count instead of tokens: of one request,
-    nearly all tokens are found or none.
+    """Returns whether two shares differ, by the test of two proportions. Requests are counted instead of tokens:
+    in a single request, nearly all tokens are of the kind or none.
     """
     apart = abs(newer.found / newer.tokens - older.found / older.tokens)
     pooled = (newer.found + older.found) / (newer.tokens + older.tokens)
@@ -97,7 +99,9 @@ def _is_another_share(newer: TokenCounts, older: TokenCounts) -> bool:
 
 
 def median_now(history: Iterable[Mapping[int, int]]) -> Median:
-    """The present median of samples, given as a histogram of each slot, newest first; UNKNOWN without samples."""
+    """Returns the current median of samples, given as a histogram of each slot, newest first; UNKNOWN without
+    samples.
+    """
     slots = [slot for slot in history if slot]
     sizes = [sum(slot.values()) for slot in slots]
     current: dict[int, int] = {}
@@ -115,7 +119,7 @@ def median_now(history: Iterable[Mapping[int, int]]) -> Median:
 def _before(
     slots: Sequence[Mapping[int, int]], sizes: Sequence[int], at: int, wanted: int
 ) -> tuple[dict[int, int], int]:
-    """The sum of the slots from `at` on that hold so many samples, and how many those are."""
+    """Returns the sum of the slots from `at` on that hold this many samples, and the number of samples."""
     counts: dict[int, int] = {}
     number = 0
     while at < len(slots) and number < wanted:
@@ -126,11 +130,11 @@ def _before(
 
 
 def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int, int], older_number: int) -> bool:
-    """Whether the older samples come from another distribution: the rank-sum test of Mann and Whitney."""
+    """Returns whether the older samples come from another distribution: the rank-sum test of Mann and Whitney."""
     apart = histogram.quantile(older, 0.5) - histogram.quantile(newer, 0.5)
     if abs(apart) < _APART:
         return False
-    below, larger = 0, 0.0  # newer samples so far, and pairs of which the older one is the larger
+    below, larger = 0, 0.0  # newer samples so far, and pairs in which the older sample is the larger
     for index in sorted(newer.keys() | older.keys()):
         equal = newer.get(index, 0)
         larger += older.get(index, 0) * (below + equal / 2)
@@ -141,11 +145,11 @@ def _is_distinct(newer: Mapping[int, int], newer_number: int, older: Mapping[int
 
 
 def median(counts: Mapping[int, int]) -> Median:
-    """The median of a histogram; UNKNOWN without samples."""
+    """Returns the median of a histogram; UNKNOWN without samples."""
     number = sum(counts.values())
     if not number:
         return UNKNOWN
     quarter, middle, three_quarters = (histogram.quantile(counts, share) for share in (0.25, 0.5, 0.75))
     spread = max(three_quarters - quarter, 1) * math.log(histogram.RATIO) / (2 * _ONE_SIGMA)
-    # Of a median, the standard error is sqrt(pi / 2) times that of a mean.
+    # The standard error of a median is sqrt(pi / 2) times that of a mean.
     return Median(histogram.middle(middle), number, math.sqrt(math.pi / 2 / number) * spread)

@@ -1,1 +1,1 @@
-"""The operator's certificate for the clients' and the admin listener: read from files, checked, read again."""
+"""The operator's certificate for the clients' and the admin listener: read from files, checked, and read again."""

@@ -1,7 +1,7 @@
-"""PEM files → a certificate that Envoy will take, or a sentence that says which file to mend.
+"""Turns PEM files into a certificate that Envoy will accept, or into a sentence that names the file to fix.
 
-Envoy refuses a bad certificate only when it is asked to use it. Everything it would refuse is refused here first,
-so that the certificate in use stays.
+Envoy refuses a bad certificate only when it is asked to use it. Everything that Envoy would refuse is refused here
+first, so that the certificate in use stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xds_server.errors import TlsFilesError
 from xds_server.resources.settings import ListenerTls
 
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
-#: More is not a certificate: a mistaken path must not be read for ever.
+#: A larger file is not a certificate: a mistaken path must not be read for ever.
 _MAX_BYTES = 1024 * 1024
 _MIN_RSA_BITS = 2048
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -33,7 +33,7 @@ class TlsFiles:
     client_ca: Path | None = None
 
     def read(self) -> Contents:
-        """The files' bytes at this moment. Raises TlsFilesError for one that cannot be read."""
+        """Returns the files' current bytes. Raises TlsFilesError for a file that cannot be read."""
         return Contents(
             _bytes_of(self.certificate, "--tls-cert"),
             _bytes_of(self.key, "--tls-key"),
@@ -41,7 +41,9 @@ class TlsFiles:
         )
 
     def check(self, contents: Contents) -> Certificate:
-        """What `contents` are. Raises TlsFilesError if Envoy could not use them; names the flag and the file."""
+        """Returns the certificate in `contents`. Raises TlsFilesError if Envoy could not use it; the error names
+        the flag and the file.
+        """
         chain = _certificates(contents.certificate, f"--tls-cert {self.certificate}")
         _check_key(chain[0], contents.key, self)
         client_ca = ""
@@ -72,7 +74,7 @@ class Contents:
 class Certificate:
     """A usable certificate. `names` are those of its leaf.
 
-    Times are Unix seconds; `expires_at` is the end of the chain's first certificate to expire.
+    Times are Unix seconds; `expires_at` is when the first certificate of the chain expires.
     """
 
     tls: ListenerTls
@@ -97,7 +99,7 @@ def _certificates(pem: bytes, where: str) -> list[x509.Certificate]:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise TlsFilesError(f"{where} holds no PEM certificate, or half of one") from error
-    # The parser passes over a block whose end is missing.
+    # The parser skips a block whose end is missing.
     if len(found) != pem.count(_BEGIN_CERTIFICATE):
         raise TlsFilesError(f"{where} ends within a certificate: it was not written to its end")
     return found
@@ -131,7 +133,7 @@ def _accepted(key: PrivateKeyTypes) -> bool:
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
-    """DNS names and addresses that clients may verify; the subject where there are none."""
+    """Returns the DNS names and addresses that clients may verify; the subject if there are none."""
     try:
         alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -1,7 +1,7 @@
-"""Reads the certificate's files again and again, and tells when a usable one has replaced the one in use.
+"""Rereads the certificate's files, and reports when a usable certificate has replaced the one in use.
 
-Contents are compared, not times: a symlink that is replaced (Kubernetes, cert-manager), a rename and a file
-written in place all look the same. No notification of the file system covers these and network file systems alike.
+Contents are compared, not times: a replaced symlink (Kubernetes, cert-manager), a rename and a file written in
+place all look the same. No file system notification covers these and network file systems alike.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from xds_server.errors import TlsFilesError
 from xds_server.resources.settings import ListenerTls
 from xds_server.tls.files import Certificate, Contents, TlsFiles
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 INTERVAL = 1.0
-#: Seconds before its end from which a certificate is a problem: what should renew it has failed for days.
+#: Seconds before expiry from which a certificate is a problem: whatever should renew it has failed for days.
 _SOON = 7 * 86_400.0
 
 _log = structlog.get_logger(__name__)
 
 
 class CertificateWatch:
-    """The certificate in use, and why its files are not if they are not. `clock` gives Unix seconds."""
+    """The certificate in use, and the problem of its files, if they have one. `clock` gives Unix seconds."""
 
     def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.time) -> None:
-        """Reads the files once. Raises TlsFilesError: there is nothing to serve with."""
+        """Reads the files once. Raises TlsFilesError if there is nothing to serve with."""
         self._files = files
         self._clock = clock
         self._seen: Contents | None = files.read()
@@ -39,35 +39,37 @@ class CertificateWatch:
 
     @property
     def tls(self) -> ListenerTls:
-        """What the listeners show."""
+        """Returns what the listeners present."""
         return self._current.tls
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Whom the certificate in use is for."""
+        """Returns the names that the certificate in use is for."""
         return self._current.names
 
     @property
     def expires_at(self) -> int:
-        """Unix seconds."""
+        """Returns Unix seconds."""
         return self._current.expires_at
 
     @property
     def problem(self) -> str:
-        """What an operator has to mend; empty if nothing."""
+        """Returns what an operator has to fix; empty if nothing."""
         return "; ".join(each for each in (self._refused, _age(self._current, self._clock())) if each)
 
     async def run(self, on_renewed: Callable[[ListenerTls], None]) -> None:
-        """Looks every second, until cancelled."""
+        """Checks every second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
-            # In a thread: a network file system may hang.
+            # Runs in a thread because a network file system may hang.
             renewed = await asyncio.to_thread(self.look)
             if renewed is not None:
                 on_renewed(renewed)
 
     def look(self) -> ListenerTls | None:
-        """What replaces the certificate in use; None if nothing does. Never raises for what is in the files."""
+        """Returns what replaces the certificate in use; None if nothing does. Never raises because of the files'
+        contents.
+        """
         before, self._seen = self._seen, None
         try:
             self._seen = contents = self._files.read()
@@ -87,7 +89,7 @@ class CertificateWatch:
         return found.tls
 
     def _check_successor(self, found: Certificate) -> None:
-        """Raises TlsFilesError for a certificate that clients would refuse while they accept the one in use."""
+        """Raises TlsFilesError for a certificate that clients would refuse although they accept the one in use."""
         now = self._clock()
         if _age(found, now, soon=0.0) and not _age(self._current, now, soon=0.0):
             raise TlsFilesError(f"--tls-cert {self._files.certificate}: {_age(found, now, soon=0.0)}")
@@ -98,7 +100,7 @@ class CertificateWatch:
         self._refused = reason
 
     def _complain(self) -> None:
-        """Logs what is refused once it has been so for two looks: between two files of a pair it is normal."""
+        """Logs a refusal once it has lasted for two checks: between the two files of a pair it is normal."""
         if self._refused and self._refused != self._complained:
             self._complained = self._refused
             _log.error("certificate not taken, the one before stays", reason=self._refused)
@@ -110,7 +112,7 @@ class CertificateWatch:
 
 
 def _age(certificate: Certificate, now: float, *, soon: float = _SOON) -> str:
-    """What is wrong with the certificate's dates; empty if nothing."""
+    """Returns what is wrong with the certificate's dates; empty if nothing."""
     if now < certificate.begins_at:
         return f"the certificate is not valid before {_moment(certificate.begins_at)}"
     if now >= certificate.expires_at:
