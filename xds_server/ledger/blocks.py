@@ -1,8 +1,9 @@
-"""Raw records, in blocks: of each batch there is one row for every hour in which its requests began.
+"""Stores raw records in blocks: each batch has one row for every hour in which its requests began.
 
-Beside them lies a row for each record: its start and id, and the block that has the rest. By it a record that
-comes again is known, and records are read in order. These rows come nearly in the order in which they lie, so a
-batch touches few pages of the database; with a key of ids alone every record would touch a page of its own.
+Beside the blocks there is a row for each record: its start and id, and the block that has the rest. These rows
+show whether a record was stored before, and give records their order. They arrive nearly in the order in which
+they are stored, so a batch touches few pages of the database; with a key of ids alone every record would touch a
+page of its own.
 """
 
 from __future__ import annotations
@@ -18,21 +19,22 @@ from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import records
 from xds_server.usage.records import HOUR_US, Columns
 
-#: What the heaviest requests are found by. A block's row has the highest of each, so that few blocks are opened.
+#: The orders for finding the heaviest requests. A block's row has the highest value of each, so that few blocks
+#: are opened.
 ORDERS = ("cost_nano_usd", "tokens", "duration_us")
 
-#: Of `encode`. Format 1 named none, had every column, and counted money in micro-USD. Up to format 2, failed
-#: attempts had no credential.
+#: The format of `encode`. Format 1 named none, had every column, and counted money in micro-USD. Up to format 2,
+#: failed attempts had no credential.
 FORMAT = 4
 #: Columns with their types.
 _REQUEST = {"started_at_us": "bigint", "id": "text", "block": "bigint"}
 _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), "data": "bytea"}
-#: The fastest: the others take up to four times as long, and save a twentieth.
+#: The fastest level: the others take up to four times as long, and save a twentieth.
 _LEVEL = 1
 
 
 def append(writing: LedgerTransaction, batch: Columns) -> Columns:
-    """Stores those records of `batch` that are new, and gives them back."""
+    """Stores the records of `batch` that are new, and returns them."""
     ((last,),) = writing.rows("SELECT COALESCE(MAX(id), 0) FROM usage_block")
     hours = [at // HOUR_US for at in batch["started_at_us"]]
     blocks = {hour: last + number for number, hour in enumerate(sorted(set(hours)), start=1)}
@@ -50,24 +52,26 @@ def append(writing: LedgerTransaction, batch: Columns) -> Columns:
 
 
 def opened(snapshot: DatabaseSnapshot, block: int) -> Columns:
-    """What a block has; the block is there."""
+    """Returns the content of a block, which must exist."""
     ((data,),) = snapshot.rows("SELECT data FROM usage_block WHERE id = ?", block)
     return decode(data)
 
 
 def order(of: Columns, by: str) -> Sequence[int]:
-    """What the requests of a block are ordered by, one of ORDERS."""
+    """Returns the values that order a block's requests; `by` is one of ORDERS."""
     return records.tokens(of) if by == "tokens" else of[by]
 
 
 def encode(block: Columns) -> bytes:
-    """As stored: JSON, which names its columns, compressed. A column in which nothing stands is left out."""
+    """Encodes a block for storage: compressed JSON, which names its columns. A column of empty values is left
+    out.
+    """
     filled = {name: column for name, column in block.items() if any(column)}
     return zlib.compress(orjson.dumps({"format": FORMAT, **filled}), _LEVEL)
 
 
 def decode(data: bytes) -> Columns:
-    """What `encode` made, also that of an earlier version, with every column of today."""
+    """Decodes the output of `encode`, including that of earlier versions, into every current column."""
     found: dict[str, Any] = orjson.loads(zlib.decompress(data))
     written = found.pop("format", 1)
     if written == 1:
@@ -83,7 +87,7 @@ def decode(data: bytes) -> Columns:
 
 
 def _stored_after(writing: LedgerTransaction, last: int, keys: Sequence[tuple[int, str, int]]) -> list[int]:
-    """Which of `keys` are in a block after `last`; of those that are there twice, the first."""
+    """Returns which of `keys` are in a block after `last`; of duplicates, the first."""
     starts = {at for at, _, _ in keys}
     found = set(
         writing.rows(

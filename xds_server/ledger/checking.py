@@ -1,4 +1,4 @@
-"""Which records can be stored: all of a batch at once where nothing is unusual, one by one where something is."""
+"""Checks which records can be stored: a whole batch at once if nothing is unusual, otherwise record by record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xds_server.usage.records import EMPTY, FORMAT, MICRO, Columns
 
 MAX_RECORDS = 1_000
 
-#: Field → most characters. What the client wrote is cut instead.
+#: Field → maximum number of characters. The client's own texts are cut instead.
 _TEXTS = {
     **{name: 512 for name, empty in EMPTY.items() if empty == "" and name not in {"end_user", "tag"}},
     **dict.fromkeys(("id", "organisation_id", "key_id", "route_id", "provider", "node_id"), 128),
@@ -22,8 +22,8 @@ _TEXTS = {
     "service_tier": 64,
 }
 _REQUIRED = ("id", "organisation_id")
-#: What 900,000 requests of one hour have together, at most, fits a signed 64-bit column. Translators send no more:
-#: their bounds are these or lower ones.
+#: The sum over 900,000 requests of one hour must fit a signed 64-bit column. Translators send no more: their
+#: bounds are these or lower ones.
 _MAX = 10**13
 _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
 _MAX_CREDENTIALS = 1_000
@@ -42,7 +42,7 @@ _format_of = attrgetter("format")
 
 
 class RecordRefusal(NamedTuple):
-    """A record that cannot be stored. `field` is empty where it is not for one field."""
+    """A record that cannot be stored. `field` is empty if the reason is not a single field."""
 
     record: ledger.UsageRecord
     field: str
@@ -50,7 +50,9 @@ class RecordRefusal(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A batch, sorted out: `messages` and, empty without any, their `columns`; and those that cannot be stored."""
+    """A sorted batch: the good `messages`, their `columns` (empty without messages), and the records that cannot
+    be stored.
+    """
 
     messages: Sequence[ledger.UsageRecord]
     columns: Columns
@@ -58,7 +60,7 @@ class Checked(NamedTuple):
 
 
 def check_request(request: ledger.AppendRequest) -> None:
-    """Raises InvalidFieldError for what is wrong with the call rather than with a record."""
+    """Raises InvalidFieldError for a problem of the call rather than of a record."""
     if len(request.records) > MAX_RECORDS:
         raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MAX_RECORDS:,}"])
     if len(request.source) > 128:
@@ -66,7 +68,7 @@ def check_request(request: ledger.AppendRequest) -> None:
 
 
 def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
-    """Of at least one message."""
+    """Sorts a batch of at least one message."""
     found = records.columns(messages)
     suspect: Iterable[int] = range(len(messages))
     if _are_ordinary(messages, found):
@@ -84,7 +86,7 @@ def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
 
 
 def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:
-    """Within all bounds, as nearly every batch is; failed attempts are not looked at."""
+    """Returns whether everything is within bounds, as in nearly every batch; failed attempts are not examined."""
     return bool(
         set(map(_format_of, messages)) == {FORMAT}
         and all(all(of[name]) for name in _REQUIRED)
@@ -100,7 +102,7 @@ def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:
 
 
 def _problems(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
-    """Fields and what is wrong with each."""
+    """Yields fields and what is wrong with each."""
     if record.format != FORMAT:
         yield "format", f"{record.format} is not known; accepted: {FORMAT}"
     for name in _REQUIRED:
@@ -115,7 +117,7 @@ def _problems(record: ledger.UsageRecord) -> Iterator[tuple[str, str]]:
         if value > largest:
             yield name, f"{value} is out of range; accepted: at most {largest:,}"
     for name in ("cost_micro_usd", "earned_micro_usd"):
-        # As an older translator sends it, alone.
+        # Set alone by an older translator.
         value = getattr(record, name)
         if value * MICRO > _MAX + MICRO:
             yield name, f"{value} is out of range; accepted: at most {_MAX // MICRO:,}"

@@ -1,4 +1,4 @@
-"""The ledger's writing connection: one short transaction after the other, beside the Admin API's."""
+"""The ledger's writing connection: short transactions, one after the other, beside those of the Admin API."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from xds_server.store.connection import DatabaseSnapshot, connect_postgresql, co
 from xds_server.store.same_file import SameFile
 from xds_server.store.url import DatabaseUrl
 
-#: "ledge" as a number: of several control planes, one at a time writes to the ledger. So it is known which records
-#: are new and how many tags an hour has, and no two transactions wait for each other's rows.
+#: "ledge" as a number: only one of several control planes writes to the ledger at a time. A transaction therefore
+#: knows which records are new and how many tags an hour has, and no two transactions wait for each other's rows.
 _ADVISORY_LOCK = 0x6C65646765
 
 
 class LedgerTransaction(DatabaseSnapshot):
-    """An open transaction that writes."""
+    """An open transaction that can write."""
 
     def run(self, statement: str, *parameters: object) -> int:
-        """How many rows it changed."""
+        """Runs a statement. Returns how many rows it changed."""
         self._cursor.execute(statement.replace("?", self._placeholder), parameters)
         return int(self._cursor.rowcount)
 
     def many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Once for each of `rows`."""
+        """Runs a statement once for each of `rows`."""
         if rows:
             self._cursor.executemany(statement.replace("?", self._placeholder), rows)
 
     def insert(
         self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]], on_conflict: str = ""
     ) -> int:
-        """How many of `rows` it put in or changed. `columns` are with PostgreSQL's types: there, a statement for
-        each row costs ten times as much as one with arrays, and in SQLite it is the fastest.
+        """Inserts rows. Returns how many were inserted or changed.
+
+        `columns` come with PostgreSQL's types. In PostgreSQL, a statement for each row would cost ten times as
+        much as one with arrays; in SQLite it is the fastest.
         """
         if not rows:
             return 0
@@ -50,7 +52,7 @@ class LedgerTransaction(DatabaseSnapshot):
 
 
 def on_conflict_add(table: str, key: Iterable[str], sums: Iterable[str]) -> str:
-    """For `insert`: adds to the row with the same key, if there is one."""
+    """Returns an `on_conflict` for `insert` that adds to the row with the same key, if there is one."""
     added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
     return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {added}"
 
@@ -60,7 +62,7 @@ class Writer(Protocol):
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
-        """Committed at the end, rolled back for what is raised.
+        """Opens a transaction that commits at the end and rolls back on an exception.
 
         Raises DatabaseUnavailableError, UnstorableError.
         """
@@ -70,12 +72,14 @@ class Writer(Protocol):
 
 
 def open_writer(url: DatabaseUrl, lock: threading.Lock) -> Writer:
-    """`lock` is held by whoever writes in this process: SQLite has one writer, and its own queue is unfair."""
+    """Opens the writer. Every writer in this process holds `lock`: SQLite has one writer, and its own queue is
+    unfair.
+    """
     return PostgresqlWriter(url.conninfo) if url.path is None else SqliteWriter(url, lock)
 
 
 class SqliteWriter:
-    """Connects when first used."""
+    """Writes to SQLite. Connects when first used."""
 
     def __init__(self, url: DatabaseUrl, lock: threading.Lock) -> None:
         assert url.path is not None  # noqa: S101  # open_writer asks
@@ -113,7 +117,7 @@ class SqliteWriter:
 
 
 class PostgresqlWriter:
-    """One connection, made when first used and again when it was lost."""
+    """Writes to PostgreSQL over one connection, made when first used and again after it was lost."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo

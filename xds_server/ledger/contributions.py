@@ -1,4 +1,4 @@
-"""What nodes contributed: requests, tokens and earnings per node, model and hour, and how long they were there."""
+"""Counts what nodes contributed: requests, tokens and earnings per node, model and hour, and their uptime."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POOL = pool_name("")
 
 
 class By(StrEnum):
-    """What contributions are summed by."""
+    """The dimensions of contributions."""
 
     NODE = "node"
     OWNER = "owner"
@@ -44,7 +44,7 @@ _COLUMNS = {
     By.MODEL: ("u.model",),
     By.DAY: ("u.hour / 24",),
 }
-#: The same of node_uptime u and, where there still is one, node n.
+#: The same columns of node_uptime u and, if the node still exists, node n.
 _UPTIME_COLUMNS = {
     **_COLUMNS,
     By.OWNER: ("COALESCE(n.organisation_id, '')", "COALESCE(n.owner_key_id, '')"),
@@ -52,7 +52,7 @@ _UPTIME_COLUMNS = {
 
 
 class NodeHour(NamedTuple):
-    """What is added up. `model` is the one that the node offers; `hour` is hours since 1970."""
+    """The key of a sum. `model` is the one that the node offers; `hour` is hours since 1970."""
 
     hour: int
     node_id: str
@@ -61,9 +61,10 @@ class NodeHour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One line of a report: what it is not summed by is empty, `day` is days since 1970 or -1.
+    """One line of a report. Dimensions that it does not have are empty; `day` is days since 1970 or -1.
 
-    `sums` are in the order of SUMS; `uptime_seconds` is 0 where lines are by model, or neither by node nor owner.
+    `sums` are in the order of SUMS; `uptime_seconds` is 0 for lines by model, and for lines by neither node nor
+    owner.
     """
 
     node_id: str
@@ -76,7 +77,7 @@ class Contribution:
 
 
 def append(writing: LedgerTransaction, batch: Columns) -> None:
-    """Adds records that are new, in the transaction that stores them. The owner is the node's at this moment."""
+    """Adds new records in the transaction that stores them. The owner is the node's owner at this moment."""
     hours = roll_up(batch) if any(batch["node_id"]) else {}
     ids = sorted({at.node_id for at in hours})
     if not ids:
@@ -93,12 +94,12 @@ def append(writing: LedgerTransaction, batch: Columns) -> None:
 
 
 def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
-    """Sums of those that a node answered, in the order of SUMS."""
+    """Sums the records that a node answered, in the order of SUMS."""
     found: dict[NodeHour, list[int]] = {}
     for row, error in zip(records.rows(batch), errors(batch), strict=True):
         if not row.node_id:
             continue
-        # What the node offers, not the public name that some route has for it.
+        # The model that the node offers, not the public name that some route gives it.
         model = row.target_id.removeprefix(_POOL) if row.target_id.startswith(_POOL) else row.model
         sums = found.setdefault(NodeHour(row.started_at_us // HOUR_US, row.node_id, model), [0] * len(SUMS))
         added = (1, error, row.prompt_tokens, row.completion_tokens, row.earned_nano_usd)
@@ -108,9 +109,9 @@ def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
 
 
 def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
-    """By day where `by` has it, then by what was earned, the most first.
+    """Returns the lines by day if `by` has it, then by earnings, highest first.
 
-    Of `wanted`, the times (rounded outward to hours) and the organisation count, which is the nodes' owner.
+    Of `wanted`, only the times (rounded outward to hours) and the organisation count, which is the nodes' owner.
 
     Raises InvalidFieldError for too many lines.
     """
@@ -128,7 +129,7 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list
 
 
 class _Names:
-    """What lines are called, of nodes, keys and organisations that are no more too."""
+    """Names nodes, keys and organisations in lines, including those that no longer exist."""
 
     def __init__(self, snapshot: DatabaseSnapshot, by: Sequence[By]) -> None:
         self._nodes: dict[str, str] = dict(snapshot.rows("SELECT id, name FROM node")) if By.NODE in by else {}
@@ -136,7 +137,7 @@ class _Names:
         self._keys = key_names(snapshot) if By.OWNER in by else {}
 
     def line(self, by: Sequence[By], key: tuple[object, ...], sums: tuple[int, ...], uptime: int) -> Contribution:
-        """`key` has the columns of each of `by`, one after the other."""
+        """Returns a line. `key` has the columns of each of `by`, one after the other."""
         values = dict(zip((column for each in by for column in _COLUMNS[each]), key, strict=True))
         node_id = str(values.get("u.node_id", ""))
         organisation_id, key_id = (
@@ -184,7 +185,7 @@ def _uptimes(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> di
 
 
 def _owned_by(table: str, wanted: Filter) -> Condition:
-    """By the owners as the table has them."""
+    """Returns a condition on the owners as the table has them."""
     organisation, key = f"{table}.organisation_id", f"{table}.owner_key_id"
     given = (
         Condition(f" AND {organisation} = ?", (wanted.organisation_id,))

@@ -1,4 +1,6 @@
-"""The ledger's write side for asyncio: its own thread and connection, so that nothing else waits for it."""
+"""The ledger's write side for asyncio, with a thread and connection of its own, so that nothing else waits for
+it.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +26,26 @@ _log = structlog.get_logger(__name__)
 
 
 class Appended(NamedTuple):
-    """Ids that are durable now, and what is not in the books and will not be."""
+    """The ids that are durable now, and what the ledger does not have and will not have."""
 
     acknowledged: list[str]
     refused: list[RecordRefusal]
 
 
 class Ledger:
-    """Transactions follow one another. `lock` as in connection.open_writer."""
+    """Runs transactions one after the other. `lock` is as in connection.open_writer."""
 
     def __init__(self, url: DatabaseUrl, lock: threading.Lock) -> None:
         self._writer = open_writer(url, lock)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        #: Records stored, and records that were stored before and came again.
+        #: Records stored, and records that arrived again after they were stored.
         self.stored = 0
         self.repeated = 0
         #: Records set aside.
         self.refused = 0
 
     async def append(self, request: ledger.AppendRequest) -> Appended:
-        """Stores what can be stored. Raises InvalidFieldError, DatabaseUnavailableError."""
+        """Stores the records that can be stored. Raises InvalidFieldError, DatabaseUnavailableError."""
         return await self._run(lambda: self._append(request))
 
     async def write(self, work: Callable[[LedgerTransaction], T]) -> T:
@@ -51,7 +53,7 @@ class Ledger:
         return await self._run(lambda: self._write(work))
 
     def close(self) -> None:
-        """Waits for what was begun."""
+        """Waits for the transaction that has begun."""
         self._thread.shutdown()
         self._writer.close()
 
@@ -70,8 +72,8 @@ class Ledger:
         return Appended([each.id for each in request.records if each.id not in unkept], turned_down)
 
     def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[RecordRefusal]:
-        """Stores a batch. Where one record of it is bad in a way that nobody foresaw, halves it until that one is
-        found: the others do not wait.
+        """Stores a batch. If the database refuses one record for an unforeseen reason, halves the batch until that
+        record is found, so that the others do not wait.
         """
         if not messages:
             return []
@@ -92,7 +94,7 @@ class Ledger:
         return []
 
     def _set_aside(self, request: ledger.AppendRequest, turned_down: Sequence[RecordRefusal]) -> set[str]:
-        """Keeps what was turned down; the ids of what there is no room for and the sender keeps."""
+        """Stores rejected records. Returns the ids of those for which there is no room, which the sender keeps."""
         left = self._write(lambda transaction: refused.keep(transaction, request.source, turned_down))
         self.refused += len(turned_down)
         first = turned_down[0]

@@ -1,4 +1,4 @@
-"""Which usage a report is about, as conditions in SQL."""
+"""Describes the usage that a report is about, as conditions in SQL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Every empty field matches all. `since` and `until` are Unix seconds, inclusive and exclusive."""
+    """Selects usage. An empty field matches all. `since` and `until` are Unix seconds, inclusive and exclusive."""
 
     since: int = 0
     until: int = 0
@@ -51,12 +51,12 @@ class Filter:
     model: str = ""
     target_id: str = ""
     tag: str = ""
-    #: None: nothing is hidden.
+    #: None: nothing is hidden from the caller.
     within: Within | None = None
 
     @property
     def first_hour(self) -> int:
-        """Hours since 1970, as `last_hour`: the roll-ups' grain, so the range is rounded outward."""
+        """Returns hours since 1970, like `last_hour`: the roll-ups' grain, so the range is rounded outward."""
         return self.since // _HOUR
 
     @property
@@ -64,7 +64,7 @@ class Filter:
         return (self.until - 1) // _HOUR if self.until else _LAST_HOUR
 
     def of_columns(self, prefix: str) -> Condition:
-        """On usage_series' columns; begins with AND unless it is empty."""
+        """Returns a condition on the columns of usage_series, which begins with AND unless it is empty."""
         given = Condition("".join(f" AND {prefix}{name} = ?" for name in self._given), tuple(self._given.values()))
         if self.within is None:
             return given
@@ -73,11 +73,11 @@ class Filter:
 
     @property
     def times_us(self) -> range:
-        """In which a request begins, to the second: Unix microseconds."""
+        """Returns the range, to the second, in which a request begins, in Unix microseconds."""
         return range(self.since * 1_000_000, self.until * 1_000_000 if self.until else _LAST_US + 1)
 
     def matching(self, requests: Columns) -> list[int]:
-        """Which of `requests` it is about."""
+        """Returns the indices of the `requests` that match."""
         times = self.times_us
         found = [index for index, at in enumerate(requests["started_at_us"]) if at in times]
         for name, value in self._given.items():

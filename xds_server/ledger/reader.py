@@ -1,4 +1,6 @@
-"""The ledger's read side for asyncio: own thread, own connection, so that a long report holds nothing up."""
+"""The ledger's read side for asyncio, with a thread and connection of its own, so that a long report delays
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,43 +24,44 @@ from xds_server.usage.records import Columns, Row
 
 T = TypeVar("T")
 
-#: Records of one page of an export, before those that are not wanted are left out.
+#: Records of one page of an export, before those that do not match are left out.
 PAGE = 1_000
 
 
 class LedgerReader:
-    """Reports follow one another. All methods raise DatabaseUnavailableError."""
+    """Runs reports one after the other. All methods raise DatabaseUnavailableError."""
 
     def __init__(self, url: DatabaseUrl) -> None:
         self._reader = open_reader(url)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reports")
 
     async def report(self, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
-        """As reports.report."""
+        """See reports.report."""
         return await self._read(lambda snapshot: reports.report(snapshot, wanted, by))
 
     async def compare(self, wanted: Filter) -> list[Comparison]:
-        """As reports.compare."""
+        """See reports.compare."""
         return await self._read(lambda snapshot: reports.compare(snapshot, wanted))
 
     async def contributions(self, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
-        """As contributions.report."""
+        """See contributions.report."""
         return await self._read(lambda snapshot: contributions.report(snapshot, wanted, by))
 
     async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
-        """As requests.top."""
+        """See requests.top."""
         return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
 
     async def refused(self, limit: int) -> tuple[list[RefusedRecord], int]:
-        """The newest records that were set aside, and how many there are in all."""
+        """Returns the newest records that were set aside, and how many there are in all."""
         return await self._read(lambda snapshot: (refused.newest(snapshot, limit), refused.count(snapshot)))
 
     async def search(
         self, wanted: Search, before: Cursor, size: int, seconds: float
     ) -> tuple[list[Row], Cursor | None]:
-        """Up to `size` requests from `before` on down, and where the search goes on; None where it is complete.
+        """Returns up to `size` requests from `before` on down, and where the search continues; None if it is
+        complete.
 
-        It stops after `seconds`, whatever was found. Reports may run between its steps.
+        The search stops after `seconds`, whatever was found. Reports may run between its steps.
         """
         until = time.monotonic() + seconds
         found: list[Row] = []
@@ -74,17 +77,19 @@ class LedgerReader:
         return found, after
 
     async def names(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The names of organisations and of keys, by their ids."""
+        """Returns the names of organisations and of keys, by their ids."""
         return await self._read(
             lambda snapshot: (reports.organisation_names(snapshot), reports.key_names(snapshot))
         )
 
     async def organisation_names(self) -> dict[str, str]:
-        """By id."""
+        """Returns the names of organisations by id."""
         return await self._read(reports.organisation_names)
 
     async def export(self, wanted: Filter) -> AsyncIterator[list[Row]]:
-        """Pages, oldest records first; the next one is read when it is asked for, in a view of its own."""
+        """Yields pages, oldest records first. The next page is read when it is asked for, in a snapshot of its
+        own.
+        """
         after: Cursor | None = Cursor()
         while after is not None:
             found, after = await self._read(
@@ -94,18 +99,18 @@ class LedgerReader:
                 yield found
 
     async def read(self, work: Callable[[DatabaseSnapshot], T]) -> T:
-        """What `work` finds in what the ledger holds."""
+        """Runs `work` on a snapshot of the ledger."""
         return await self._read(work)
 
     async def sample(self, wanted: Filter, take: Callable[[Columns], None]) -> Coverage:
-        """Hands the records of the hours of `wanted` to `take`, in the reader's thread, or a sample of them."""
+        """Passes the records of the hours of `wanted`, or a sample of them, to `take` in the reader's thread."""
         reading = Reading(await self._read(lambda snapshot: sampling.choose(snapshot, wanted)), take)
         while not reading.is_done:
             await self._read(reading.step)
         return reading.coverage
 
     def close(self) -> None:
-        """Waits for the report that was begun."""
+        """Waits for the report that has begun."""
         self._thread.shutdown(cancel_futures=True)
         self._reader.close()
 

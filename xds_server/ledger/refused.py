@@ -1,4 +1,4 @@
-"""Records that could not be stored, set aside in full: who sent them when, and what was wrong with each."""
+"""Stores records that could not enter the ledger, in full: who sent them when, and what was wrong with each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xds_server.ledger.checking import RecordRefusal
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
-#: Records that are kept, and bytes of one; others stay where they come from.
+#: Records that are stored, and bytes of one; further ones stay at their sender.
 MAX_REFUSED = 5_000
 _MAX = 65_536
 _REASON = 500
@@ -27,7 +27,9 @@ _COLUMNS = {
 
 
 class RefusedRecord(NamedTuple):
-    """`refused_at_us` is Unix microseconds; `field` is empty where it was not for one field."""
+    """A refused record. `refused_at_us` is Unix microseconds; `field` is empty if the reason is not a single
+    field.
+    """
 
     refused_at_us: int
     source: str
@@ -37,7 +39,7 @@ class RefusedRecord(NamedTuple):
 
 
 def keep(writing: LedgerTransaction, source: str, refusals: Sequence[RecordRefusal]) -> Sequence[RecordRefusal]:
-    """Stores each once, and gives back those that there is no room for."""
+    """Stores each record once, and returns those for which there is no room."""
     room = MAX_REFUSED - count(writing)
     now = time.time_ns() // 1_000
     rows: list[tuple[object, ...]] = []
@@ -54,13 +56,13 @@ def keep(writing: LedgerTransaction, source: str, refusals: Sequence[RecordRefus
 
 
 def count(snapshot: DatabaseSnapshot) -> int:
-    """How many there are."""
+    """Returns how many there are."""
     ((number,),) = snapshot.rows("SELECT COUNT(*) FROM usage_refused")
     return int(number)
 
 
 def newest(snapshot: DatabaseSnapshot, limit: int) -> list[RefusedRecord]:
-    """The newest first."""
+    """Returns the newest first."""
     rows = snapshot.rows(
         "SELECT refused_at_us, source, field, reason, data FROM usage_refused "
         "ORDER BY refused_at_us DESC, digest LIMIT ?",
@@ -73,7 +75,7 @@ def newest(snapshot: DatabaseSnapshot, limit: int) -> list[RefusedRecord]:
 
 
 def remove(writing: LedgerTransaction, before_us: int, batch: int) -> int:
-    """Removes up to `batch` that came before (Unix microseconds); how many."""
+    """Removes up to `batch` that arrived before `before_us` (Unix microseconds). Returns how many."""
     return writing.run(
         "DELETE FROM usage_refused WHERE digest IN ("
         "SELECT digest FROM usage_refused WHERE refused_at_us < ? ORDER BY refused_at_us LIMIT ?)",
@@ -83,5 +85,5 @@ def remove(writing: LedgerTransaction, before_us: int, batch: int) -> int:
 
 
 def _text(text: str) -> str:
-    """As every database takes it."""
+    """Makes a text that every database accepts."""
     return text[:_REASON].replace("\x00", "\ufffd")

@@ -1,4 +1,4 @@
-"""Sums of usage from the roll-ups, and the comparison of targets."""
+"""Sums usage from the roll-ups, and compares targets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from xds_server.usage.scope import Condition
 #: Rows of one report.
 MAX_ROWS = 50_000
 
-#: In the order of usage_hour's key: column, seconds, how a value is written.
+#: In the order of usage_hour's key: column, seconds, and the format of a value.
 _PERIODS = {Dimension.DAY: ("day", 86_400, "%Y-%m-%d"), Dimension.HOUR: ("hour", 3_600, "%Y-%m-%dT%H:00:00Z")}
 
 
 class Group(NamedTuple):
-    """One line of a report: a value for each dimension, the sums in the order of rollup.SUMS, and those of
-    rollup.UNITS that there are.
+    """One line of a report: a value for each dimension, the sums in the order of rollup.SUMS, and the sums of
+    rollup.UNITS that are not zero.
     """
 
     values: tuple[str, ...]
@@ -40,9 +40,10 @@ class Comparison(NamedTuple):
 
 
 def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]) -> list[Group]:
-    """By time where `by` has one, otherwise by cost, the highest first; one group of totals where it is empty.
+    """Returns groups by time if `by` has one, otherwise by cost, highest first. With an empty `by`, returns one
+    group of totals.
 
-    Raises InvalidFieldError for too many.
+    Raises InvalidFieldError for too many groups.
     """
     found = _sums(snapshot, wanted, by)
     units = _units(snapshot, wanted, by)
@@ -63,7 +64,7 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]) 
 
 
 def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
-    """By target id; targets that only failed are there too."""
+    """Returns comparisons by target id, including targets that only failed."""
     found = _sums(snapshot, wanted, (Dimension.TARGET,), failed_too=True)
     encoded: dict[str, list[bytes]] = {}
     series = wanted.of_columns("s.")
@@ -84,12 +85,12 @@ def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
 
 
 def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
-    """By id; deleted ones are not there."""
+    """Returns the names of existing organisations by id."""
     return dict(snapshot.rows("SELECT id, name FROM organisation"))
 
 
 def key_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
-    """By id; of revoked keys there may be several of a name, so theirs has the id too."""
+    """Returns the names of keys by id. Several revoked keys may have one name, so their names include the id."""
     rows = snapshot.rows(
         "SELECT k.id, o.name, k.name, k.revoked_at FROM api_key k JOIN organisation o ON o.id = k.organisation_id"
     )
@@ -102,9 +103,10 @@ def key_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
 def _sums(
     snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension], *, failed_too: bool = False
 ) -> list[tuple[tuple[object, ...], tuple[int, ...]]]:
-    """First by series (and period), in the order in which the rows lie, then by what was asked for.
+    """Groups first by series (and period), in the order in which the rows lie, then by the wanted dimensions.
 
-    SQLite sees that order only if the inner grouping begins with the series' own id; else it sorts every row.
+    SQLite recognises that order only if the inner grouping begins with the series' own id; otherwise it sorts
+    every row.
     """
     periods = [_PERIODS[dimension][0] for dimension in _PERIODS if dimension in by]
     columns = _columns(by)
@@ -130,7 +132,7 @@ def _sums(
 def _units(
     snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]
 ) -> Mapping[tuple[object, ...], Mapping[str, int]]:
-    """By the values of `by`."""
+    """Returns the units by the values of `by`."""
     columns = _columns(by)
     conditions = _hours(wanted)
     found: dict[tuple[object, ...], dict[str, int]] = {}
@@ -153,7 +155,7 @@ def _summed(prefix: str, names: Sequence[str]) -> str:
 
 
 def _hours(wanted: Filter) -> Condition:
-    """On usage_series s and usage_hour h; days too, by which the rows are found."""
+    """Returns a condition on usage_series s and usage_hour h. It includes days, by which the rows are found."""
     first, last = wanted.first_hour, wanted.last_hour
     series = wanted.of_columns("s.")
     return Condition(

@@ -1,4 +1,4 @@
-"""Single requests from the raw records: the heaviest ones, and all of them in order."""
+"""Finds single requests in the raw records: the heaviest ones, and all of them in order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from xds_server.usage.records import Row
 
 #: Blocks that are read at a time, at first and at most: often the first few are enough.
 _FEW, _MANY = 8, 256
-#: More than any value is.
+#: Above every value.
 _ABOVE = 1 << 62
 
 
 class Cursor(NamedTuple):
-    """Where a page ended."""
+    """The point where a page ended."""
 
     started_at_us: int = 0
     id: str = ""
 
 
 class _Heavy(NamedTuple):
-    """A request's value, and where it lies."""
+    """A request's value, and where the request is stored."""
 
     value: int
     block: int
@@ -35,10 +35,10 @@ class _Heavy(NamedTuple):
 
 
 def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
-    """The `limit` highest by one of blocks.ORDERS.
+    """Returns the `limit` highest by one of blocks.ORDERS.
 
-    Hour by hour, each from the block with the highest on down to what can still be among the highest of all: the
-    others need not be opened. (With a filter that few match, they are.)
+    Each hour is read from the block with the highest value down to values that can still be among the highest of
+    all; the other blocks are not opened. (With a filter that few requests match, they are.)
     """
     found: list[_Heavy] = []
     hour = _hour_up_to(snapshot, wanted.last_hour)
@@ -57,8 +57,8 @@ def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int) -> list
 
 
 def page(snapshot: DatabaseSnapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor | None]:
-    """Those that match of the next `size` records, in the order of their starts; and where they end, None if there
-    are no more.
+    """Returns the matches among the next `size` records, in the order of their starts, and where they end; None if
+    there are no more.
     """
     times = wanted.times_us
     listed = snapshot.rows(
@@ -84,8 +84,8 @@ def page(snapshot: DatabaseSnapshot, wanted: Filter, after: Cursor, size: int) -
 def _by_their_highest(
     snapshot: DatabaseSnapshot, hour: int, by: str, least: int
 ) -> Iterator[tuple[int, int, bytes]]:
-    """The highest value, the id and the data of each of an hour's blocks that have more than `least`, from the
-    highest on down.
+    """Yields the highest value, the id and the data of each of an hour's blocks that exceed `least`, highest
+    first.
     """
     after, size = (_ABOVE, 0), _FEW
     while True:
@@ -104,6 +104,6 @@ def _by_their_highest(
 
 
 def _hour_up_to(snapshot: DatabaseSnapshot, last: int) -> int | None:
-    """The newest hour up to `last` that has records: a request with a wrong clock may lie decades away."""
+    """Returns the newest hour up to `last` that has records: a request with a wrong clock may be decades away."""
     found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_block WHERE hour <= ?", last)[0][0]
     return found

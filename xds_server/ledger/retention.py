@@ -1,4 +1,4 @@
-"""Removing what is older than it is kept: raw records, and, much later, roll-ups."""
+"""Removes usage that is past its retention: raw records, and, much later, roll-ups."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from xds_server.routing.slots import slot_of
 from xds_server.routing.window import KEPT_SLOTS
 from xds_server.usage.records import HOUR_US
 
-#: Seconds between two looks. Every look removes all that is due, batch by batch.
+#: Seconds between two rounds. Every round removes all that is due, batch by batch.
 _INTERVAL = 300.0
 _HOUR = 3_600
 #: Records, blocks, series or rows of one transaction: it holds the write lock for some ten milliseconds.
 BATCH = 500
-#: Of its own time, what removing leaves to others: as much again.
+#: Pause after each transaction, as a multiple of its duration, in which others can write.
 _REST = 1.0
 
-#: What lies by the hour, with its key.
+#: Tables that are stored by the hour, with their keys.
 _BY_HOUR = {
     "usage_tag": "hour, organisation_id, tag",
     "usage_node": "hour, node_id, model, organisation_id, owner_key_id",
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Retention:
-    """`clock` gives Unix seconds."""
+    """Removes old usage. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Retention:
         self._rolled_up_to = -1
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Removes what is due, round after round, until cancelled."""
         while True:
             try:
                 removed = await self.remove()
@@ -66,7 +66,9 @@ class Retention:
             await asyncio.sleep(_INTERVAL)
 
     async def remove(self) -> int:
-        """Everything that is due now. Returns how many raw records it was. Raises DatabaseUnavailableError."""
+        """Removes everything that is due now. Returns how many raw records it was. Raises
+        DatabaseUnavailableError.
+        """
         now, removed = int(self._clock()), 0
         await self._ledger.write(lambda writing: slots.remove(writing, slot_of(now) - KEPT_SLOTS))
         if self._periods.records:
@@ -78,14 +80,16 @@ class Retention:
         return removed
 
     async def _records(self, hour: int) -> int:
-        """Of the hours before `hour`. The blocks go last: what is listed can be read at any time."""
+        """Removes the hours before `hour`. The blocks go last, so that whatever is listed can be read at any
+        time.
+        """
         removed = await self._repeat(partial(_requests, before_us=hour * HOUR_US, batch=self._batch))
         await self._repeat(partial(_hours, table="usage_block", key="id", hour=hour, batch=self._batch))
         await self._repeat(partial(refused.remove, before_us=hour * HOUR_US, batch=self._batch))
         return removed
 
     async def _rollups(self, day: int) -> None:
-        """Of the days before `day`. Series by series: their rows lie together."""
+        """Removes the days before `day`, series by series, because the rows of a series lie together."""
         for table, key in _BY_HOUR.items():
             await self._repeat(partial(_hours, table=table, key=key, hour=day * 24, batch=self._batch))
         last = 0
@@ -97,7 +101,7 @@ class Retention:
                 return
 
     async def _repeat(self, work: Callable[[LedgerTransaction], int]) -> int:
-        """Until a batch is not full."""
+        """Repeats `work` until a batch is not full."""
         removed = 0
         while True:
             began = time.monotonic()
@@ -126,7 +130,9 @@ def _hours(writing: LedgerTransaction, table: str, key: str, hour: int, batch: i
 
 
 def _series(writing: LedgerTransaction, after: int, day: int, batch: int) -> int:
-    """The rows of the next `batch` series, and those series that have none left. The last id, 0 at the end."""
+    """Removes the rows of the next `batch` series, and the series that have none left. Returns the last id, 0 at
+    the end.
+    """
     ids = [
         id_
         for (id_,) in writing.rows("SELECT id FROM usage_series WHERE id > ? ORDER BY id LIMIT ?", after, batch)

@@ -1,4 +1,4 @@
-"""How long usage is kept; apart from what removes it, so that reading the settings imports nothing else."""
+"""How long usage is kept; a module of its own, so that reading the settings imports nothing else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class RetentionPeriods:
-    """Seconds; 0 keeps for ever. Records go by whole hours, roll-ups by whole days (UTC).
+    """Retention in seconds; 0 keeps for ever. Records go by whole hours, roll-ups by whole days (UTC).
 
-    A record that comes again after its first copy was removed is counted twice: keep records for longer than a
+    A record that arrives again after its first copy was removed is counted twice: keep records for longer than a
     translator may be cut off from the control plane.
     """
 

@@ -1,4 +1,4 @@
-"""Records summed per hour and series. No I/O: what a batch adds to the roll-ups."""
+"""Sums records per hour and series: what a batch adds to the roll-ups. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from xds_server.usage import histogram
 from xds_server.usage.records import HOUR_US, Columns, is_broken
 
-#: Distinct tags of one organisation in one hour; those after them are summed as OTHER.
+#: Distinct tags of one organisation in one hour; further ones are summed as OTHER.
 MAX_TAGS = 1_000
 OTHER = "(other)"
 
@@ -31,24 +31,24 @@ class Series(NamedTuple):
 
     @lru_cache(10_000)  # noqa: B019 - of values, which are small and for the most part the same ones again
     def digest(self) -> bytes:
-        """Identifies it, in 16 bytes."""
+        """Returns 16 bytes that identify the series."""
         parts = [each.encode() for each in self]
         lengths = ",".join(str(len(part)) for part in parts)
         return hashlib.blake2b(b"\x00".join([lengths.encode(), *parts]), digest_size=16).digest()
 
 
 class Hour(NamedTuple):
-    """`hour` is hours since 1970."""
+    """A series in one hour. `hour` is hours since 1970."""
 
     hour: int
     series: Series
 
 
-#: What a report has beside its dimensions: all but another sum in another unit.
+#: A report's fields beside its dimensions, without those that are another sum in another unit.
 _REPORTED = [each for each in admin.UsageRow.DESCRIPTOR.fields if each.name not in {"values", "cost_micro_usd"}]
-#: Those that most requests add nothing to, each summed in rows of its own. `capped` counts requests.
+#: Sums to which most requests add nothing; each has rows of its own. `capped` counts requests.
 UNITS = tuple(each.name for each in _REPORTED if each.number >= admin.UsageRow.CAPPED_FIELD_NUMBER)
-#: The columns of usage_hour that are sums: all others that a report has, and what targets are compared by.
+#: The columns of usage_hour that are sums: all others that a report has, and those by which targets are compared.
 SUMS = (
     *(each.name for each in _REPORTED if each.name not in UNITS),
     "failed_attempts",
@@ -57,13 +57,13 @@ SUMS = (
 )
 _NONE: Mapping[str, int] = {}
 _TAG = Series._fields.index("tag")
-#: What a failed attempt adds at its target: to the sums, and no time to the first byte.
+#: What a failed attempt adds at its target: to the sums, but no time to the first byte.
 _FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
 
 
 class Totals(NamedTuple):
     """`sums` are in the order of SUMS, `first_bytes` is a histogram of microseconds; `units` has those of UNITS
-    that there are.
+    that are not zero.
     """
 
     sums: list[int]
@@ -72,7 +72,9 @@ class Totals(NamedTuple):
 
 
 def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> dict[Hour, Totals]:
-    """The sums of a batch. `tags` are those that an hour (of an organisation, by id) may have beside none."""
+    """Returns the sums of a batch. `tags` are those that an hour (of an organisation, by id) may have, besides
+    none.
+    """
     hours = [at // HOUR_US for at in batch["started_at_us"]]
     dimensions = [batch[name] for name in Series._fields]
     if any(batch["tag"]):
@@ -98,7 +100,9 @@ def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> 
 
 
 def errors(batch: Columns) -> list[bool]:
-    """Refused, failed, or broken after the first byte; an expired record's request was cut by Envoy's end."""
+    """Marks requests that were refused, failed, or broke off after the first byte. Envoy's end cut the request of
+    an expired record.
+    """
     if max(batch["status"]) < 400 and not any(batch["expired"]) and not any(batch["response_flags"]):
         return [False] * len(batch["status"])
     return [
@@ -123,7 +127,7 @@ def _totals(values: Iterable[tuple[int, ...]], units: Mapping[str, int]) -> Tota
 
 
 def _values(batch: Columns) -> list[Sequence[int]]:
-    """Columns in the order of SUMS."""
+    """Returns the columns in the order of SUMS."""
     answer_tokens, answer_us = _answers(batch)
     number = len(batch["id"])
     attempts = batch["attempts"]
@@ -141,9 +145,9 @@ def _values(batch: Columns) -> list[Sequence[int]]:
 
 
 def _answers(batch: Columns) -> tuple[list[int], list[int]]:
-    """Completion tokens and the microseconds of making them; zeros where there is no such speed.
+    """Returns completion tokens and the microseconds of generating them; zeros if there is no such speed.
 
-    A stream is made from its first byte on; a plain answer arrives whole, so its time is all of the request's.
+    A stream is generated from its first byte on. A plain answer arrives whole, so its time is that of the request.
     """
     tokens, first_bytes, durations = batch["completion_tokens"], batch["first_byte_us"], batch["duration_us"]
     exceptions = batch["stream"], batch["cache_hit"], batch["expired"]

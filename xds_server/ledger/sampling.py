@@ -1,7 +1,7 @@
-"""Reads the records of a time for rules that look at all of them, or at a sample where they are many.
+"""Reads the records of a time range for rules that look at all of them, or at a sample if there are many.
 
-Blocks are read in an order that has nothing to do with time, load or sender: the first ones are a fair sample, and
-the same whenever they are read again.
+Blocks are read in an order that has nothing to do with time, load or sender. The first ones are therefore a fair
+sample, and the same whenever they are read again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xds_server.ledger.query import Filter
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage.records import Columns
 
-#: Blocks that are chosen of any time. Reading ends after so many records, or seconds.
+#: Blocks that are chosen of any time range. Reading ends after this many records, or seconds.
 MAX_BLOCKS = 20_000
 MAX_RECORDS = 200_000
 _SECONDS = 10.0
@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """What was read: records, and blocks of those that there are."""
+    """How much was read: records, and blocks out of those that exist."""
 
     records: int
     blocks: int
@@ -42,12 +42,12 @@ class Coverage(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """What a sum over all records is to one over those that were read."""
+        """Returns the ratio of a sum over all records to the sum over those that were read."""
         return self.total / self.blocks if self.blocks else 1.0
 
 
 def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> Chosen:
-    """The blocks of the hours of `wanted`, at most about MAX_BLOCKS."""
+    """Chooses the blocks of the hours of `wanted`, at most about MAX_BLOCKS."""
     hours = (wanted.first_hour, wanted.last_hour)
     ((total,),) = snapshot.rows("SELECT COUNT(*) FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
     if total <= MAX_BLOCKS:
@@ -65,7 +65,7 @@ def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> Chosen:
 
 
 class Reading:
-    """The progress of reading chosen blocks, which are handed to `take`."""
+    """The progress of reading chosen blocks, which are passed to `take`."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Reading:
         return Coverage(self._records, self._blocks, self._total)
 
     def step(self, snapshot: DatabaseSnapshot) -> None:
-        """Reads some blocks more. One that was removed meanwhile counts as empty."""
+        """Reads some more blocks. A block that was removed meanwhile counts as empty."""
         ids = [self._left.pop() for _ in range(min(STEP, len(self._left)))]
         for block in _decoded(snapshot, ids):
             self._records += len(block["id"])

@@ -1,4 +1,4 @@
-"""Single requests, newest first, by what an operator remembers of one: id, key, tag, model, status."""
+"""Finds single requests, newest first, by what an operator remembers of one: id, key, tag, model, status."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import records
 from xds_server.usage.records import HOUR_US, Columns, Row
 
-#: Requests that one step looks at, and hours where only ids are compared.
+#: Requests that one step examines, and hours if only ids are compared.
 _STEP, _STEP_HOURS = 1_000, 6
-#: Behind every request.
+#: After every request.
 NEWEST = Cursor(1 << 62, "")
 
-#: Whether a request ended in the way that is looked for, by the columns of its block and its place in them.
+#: Returns whether a request ended in the wanted way, from the columns of its block and its index in them.
 Ended = Callable[[Columns, int], bool]
 
 
@@ -29,7 +29,7 @@ def anyhow(of: Columns, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which requests. `id_prefix` and `end_user` match all where they are empty."""
+    """Selects requests. An empty `id_prefix` or `end_user` matches all."""
 
     filter: Filter = field(default_factory=Filter)
     id_prefix: str = ""
@@ -37,7 +37,7 @@ class Search:
     ended: Ended = anyhow
 
     def matching(self, requests: Columns) -> Iterator[int]:
-        """Which of `requests` it is about."""
+        """Yields the indices of the `requests` that match."""
         ids, users = requests["id"], requests["end_user"]
         for index in self.filter.matching(requests):
             if self.end_user and users[index] != self.end_user:
@@ -47,8 +47,8 @@ class Search:
 
 
 def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
-    """Looks at some requests from `before` on down. Returns those that match, newest first, and where the next
-    step begins; None where nothing is left.
+    """Examines some requests from `before` on down. Returns those that match, newest first, and where the next
+    step begins; None if nothing is left.
     """
     times = wanted.filter.times_us
     before = min(before, Cursor(times.stop))
@@ -58,7 +58,7 @@ def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[li
     since, condition = first, ""
     arguments: tuple[object, ...] = ()
     if wanted.id_prefix:
-        # No index has ids alone: a stretch of time is searched for it, and opens no block where it is not.
+        # No index has ids alone: a stretch of time is searched for the id, and blocks without it are not opened.
         since = max(first, min(before.started_at_us, _newest(snapshot)) - _STEP_HOURS * HOUR_US)
         condition, arguments = " AND substr(id, 1, ?) = ?", (len(wanted.id_prefix), wanted.id_prefix)
     listed = snapshot.rows(
@@ -87,7 +87,7 @@ def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, 
 
 
 def _first(snapshot: DatabaseSnapshot, start: int) -> int | None:
-    """When the oldest request from `start` on began."""
+    """Returns when the oldest request from `start` on began."""
     ((found,),) = snapshot.rows("SELECT MIN(started_at_us) FROM usage_request WHERE started_at_us >= ?", start)
     return cast("int | None", found)
 

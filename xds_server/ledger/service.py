@@ -1,4 +1,4 @@
-"""trunkline.ledger.v1.Ledger: takes usage records from translators."""
+"""Serves trunkline.ledger.v1.Ledger: takes usage records from translators."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -14,14 +14,16 @@ from xds_server.ledger.ledger import Ledger
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting
 
-#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+#: For TokenInterceptor: this service checks the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Ledger"].full_name
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class LedgerService(ledger_pb2_grpc.LedgerServicer):
-    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+    """Implements the service. `authorise` is called for every call, as for every xDS stream: a translator needs
+    the same for both.
+    """
 
     def __init__(self, ledger: Ledger, *, authorise: Authorise = anyone) -> None:
         self._ledger = ledger

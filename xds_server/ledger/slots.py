@@ -1,4 +1,4 @@
-"""Stores what records say about targets' speed and failures beside them, for the ranking of targets.
+"""Stores what records say about targets' speed and failures beside the records, for the ranking of targets.
 
 Every replica reads what all of them wrote, and after a restart what was written before it.
 """
@@ -31,12 +31,12 @@ _LATER = (
     "WHERE excluded.since > routing_best.since"
 )
 _FIELDS = tuple(each.name for each in fields(Slot))
-#: Of one batch, records that are looked at. Medians and shares of so many are as good as those of all.
+#: Records of one batch that are examined. Medians and shares of this many are as good as those of all.
 _SAMPLED = 250
 
 
 class StoredSlot(NamedTuple):
-    """What one batch of records said about a target and credential; `id` rises with every one that is stored."""
+    """What one batch of records said about a target and credential; `id` rises with every slot that is stored."""
 
     id: int
     slot: int
@@ -45,7 +45,7 @@ class StoredSlot(NamedTuple):
 
 
 def append(writing: LedgerTransaction, new: Columns, at: float) -> None:
-    """Stores what new records say, in the transaction that stores them; `at` is now, in Unix seconds."""
+    """Stores what new records say, in the transaction that stores the records; `at` is now, in Unix seconds."""
     slot = slot_of(at)
     rows = [
         (slot, *asked.served, asked.credential_index, _encode(content))
@@ -74,7 +74,7 @@ def remove(writing: LedgerTransaction, before: int) -> int:
 
 
 def best(snapshot: DatabaseSnapshot) -> Rankings:
-    """Returns each tier's best target and since when it is the best; the same for all replicas."""
+    """Returns each tier's best target and since when it is the best; all replicas get the same."""
     rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
     return {
         (route_id, tier): Ranking((WeightedTarget(target, 0),), since) for route_id, tier, target, since in rows

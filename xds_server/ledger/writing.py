@@ -1,4 +1,4 @@
-"""Appending records and what they add to the roll-ups, in one transaction."""
+"""Appends records and what they add to the roll-ups, in one transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PUT_FIRST_BYTE = "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = exclu
 
 
 def append(writing: LedgerTransaction, batch: Columns) -> int:
-    """Stores those records of a batch that are new, and counts only them. Returns how many they were."""
+    """Stores the records of a batch that are new, and counts only these. Returns how many they were."""
     new = blocks.append(writing, batch)
     if not new["id"]:
         return 0
@@ -48,7 +48,7 @@ def append(writing: LedgerTransaction, batch: Columns) -> int:
 
 
 def _where_in(writing: LedgerTransaction, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
-    """In parts: databases take so many parameters, and no more."""
+    """Runs a query in parts: databases accept a limited number of parameters."""
     found, rest = [], list(values)
     while rest:
         part, rest = rest[:_PARAMETERS], rest[_PARAMETERS:]
@@ -57,7 +57,7 @@ def _where_in(writing: LedgerTransaction, statement: str, values: Collection[obj
 
 
 def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, str], set[str]]:
-    """The tags that each hour of each organisation may have, with those of `batch` that still fit."""
+    """Returns the tags that each hour of each organisation may have, including those of `batch` that still fit."""
     if not any(batch["tag"]):
         return {}
     admitted: dict[tuple[int, str], set[str]] = {}
@@ -79,7 +79,7 @@ def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, s
 
 
 def _series(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, int]:
-    """The ids, made where there was none; raises `last_hour` where it is passed."""
+    """Returns the ids, creating missing series; raises `last_hour` if the batch is later."""
     newest: dict[Series, int] = {}
     for at in hours:
         newest[at.series] = max(at.hour, newest.get(at.series, at.hour))
@@ -98,11 +98,11 @@ def _series(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, i
 
 
 def _add_first_bytes(writing: LedgerTransaction, counted: Mapping[tuple[int, int], Totals]) -> None:
-    """`counted` by series id and hour."""
+    """Adds histograms; `counted` is by series id and hour."""
     wanted = sorted(at for at, totals in counted.items() if totals.first_bytes)
     if not wanted:
         return
-    # Not `(series_id, hour) IN (VALUES …)`: for that SQLite reads the whole table.
+    # Not `(series_id, hour) IN (VALUES …)`: SQLite would read the whole table for it.
     stored = writing.rows(
         f"WITH wanted (series_id, hour) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))}) "  # noqa: S608
         "SELECT f.series_id, f.hour, f.histogram FROM wanted w CROSS JOIN usage_first_byte f "

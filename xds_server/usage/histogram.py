@@ -1,4 +1,4 @@
-"""Times as counts on a log scale: they add up, whatever they were grouped by, and give percentiles.
+"""Times as counts on a log scale: they can be added, whatever they were grouped by, and give percentiles.
 
 Neighbouring bounds differ by `RATIO`, so a percentile is at most `ERROR` away from a time that was really counted.
 """
@@ -11,21 +11,23 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 RATIO = 1.1
-#: Relative, of every percentile: half a bucket.
+#: Relative error of every percentile: half a bucket.
 ERROR = (RATIO - 1) / (RATIO + 1)
 
 _LOG_RATIO = math.log(RATIO)
-#: bucket, count; only buckets that hold something.
+#: Bucket and count; only buckets that hold something.
 _PAIR = struct.Struct("<HI")
 
 
 def bucket(value: int) -> int:
-    """The bucket of `value`, a whole number from 1 up: that with RATIO**(bucket - 1) < value <= RATIO**bucket."""
+    """Returns the bucket of `value`, a whole number of at least 1: RATIO**(bucket - 1) < value <=
+    RATIO**bucket.
+    """
     return math.ceil(math.log(value) / _LOG_RATIO)
 
 
 def count(values: Iterable[int]) -> dict[int, int]:
-    """How many of `values` each bucket holds; zeros are not counted."""
+    """Returns how many of `values` each bucket holds; zeros are not counted."""
     counts: dict[int, int] = {}
     for index in map(bucket, filter(None, values)):
         counts[index] = counts.get(index, 0) + 1
@@ -39,31 +41,33 @@ def add(counts: dict[int, int], more: Iterable[tuple[int, int]]) -> None:
 
 
 def middle(index: int) -> float:
-    """The value that is at most `ERROR` away from everything in the bucket."""
+    """Returns the value that is at most `ERROR` away from everything in the bucket."""
     return 2 * RATIO**index / (RATIO + 1)
 
 
 def encode(counts: Mapping[int, int]) -> bytes:
-    """As stored: six bytes for each bucket that holds something."""
+    """Encodes counts for storage: six bytes for each bucket that holds something."""
     return struct.pack("<" + "HI" * len(counts), *chain.from_iterable(counts.items()))
 
 
 def added(encoded: bytes, counts: Mapping[int, int]) -> bytes:
-    """`counts` on top of what was stored."""
+    """Adds `counts` to an encoded histogram."""
     found = dict(_PAIR.iter_unpack(encoded))
     add(found, counts.items())
     return encode(found)
 
 
 def merge(encoded: Iterable[bytes]) -> dict[int, int]:
-    """The sum of several."""
+    """Returns the sum of several encoded histograms."""
     counts: dict[int, int] = {}
     add(counts, _PAIR.iter_unpack(b"".join(encoded)))
     return counts
 
 
 def quantile(counts: Mapping[int, int], share: float) -> int:
-    """The bucket of the value that `share` (0 to 1) of those counted do not exceed; something must be counted."""
+    """Returns the bucket of the value that `share` (0 to 1) of the counted ones do not exceed; `counts` must not
+    be empty.
+    """
     rank = max(1, math.ceil(share * sum(counts.values())))
     for index in sorted(counts):
         rank -= counts[index]
@@ -73,5 +77,5 @@ def quantile(counts: Mapping[int, int], share: float) -> int:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> int:
-    """The value that `share` (0 to 1) of those counted do not exceed; 0 if nothing was counted."""
+    """Returns the value that `share` (0 to 1) of the counted ones do not exceed; 0 if nothing was counted."""
     return round(middle(quantile(counts, share))) if counts else 0

@@ -1,4 +1,4 @@
-"""Usage records as they arrive, and as they are stored: a batch as columns, one request as a row."""
+"""Usage records as they arrive and as they are stored: a batch as columns, one request as a row."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 FORMAT = 1
 HOUR_US = 3_600_000_000
 
-#: Nano-USD of a micro-USD.
+#: Nano-USD per micro-USD.
 MICRO = 1_000
-#: What the client wrote is made to fit: a record that is refused is a request that nobody pays for.
+#: Characters to which the client's texts are cut: a refused record would be a request that nobody pays for.
 _CLIENT_TEXT = 256
-#: Envoy's flags of an answer that the upstream or a time limit broke off: the status was sent already. `DC` is not
-#: among them: a client that leaves is no error of the target's.
+#: Envoy's flags of an answer that the upstream or a time limit broke off after the status was sent. `DC` is not
+#: among them: a client that disconnects is no error of the target's.
 _BROKEN = frozenset({"UC", "UT", "UR", "LR", "SI", "UPE", "UMSDR", "DT", "OM", "DPE"})
 
 
 class Row(NamedTuple):
-    """One request. `failed_attempts` are target, status, reason, credential's index and microseconds of each
+    """One request. `failed_attempts` has the target, status, reason, credential's index and microseconds of each
     attempt before the last one.
     """
 
@@ -74,16 +74,16 @@ class Row(NamedTuple):
     cancelled: bool
 
 
-#: By the names of Row's fields, what stands for nothing.
+#: The empty value of each of Row's fields.
 EMPTY: Mapping[str, Any] = {
     name: ledger.UsageRecord.DESCRIPTOR.fields_by_name[name].default_value for name in Row._fields
 }
 
-#: By the names of Row's fields, the values of several requests, in one order. Nearly all work is done on these: on
-#: a whole column it costs a tenth of what it costs record by record.
+#: The values of several requests by the names of Row's fields, in one order. Nearly all work is done on columns:
+#: on a whole column it costs a tenth of what it costs record by record.
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
-#: What `UsageRecord.plain` says is not set.
+#: Fields that are unset according to `UsageRecord.plain`.
 _SELDOM = tuple(
     each.name for each in ledger.UsageRecord.DESCRIPTOR.fields if each.number >= 35 and each.name != "plain"
 )
@@ -93,8 +93,8 @@ _usual_of, _seldom_of, _is_plain = attrgetter(*_USUAL), attrgetter(*_SELDOM), at
 
 
 def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
-    """Of at least one message, unchecked."""
-    # Each field of a message is asked for once, all in one call: asking is what is slow.
+    """Returns the columns of at least one message, unchecked."""
+    # Each field of a message is read once, all in one call, because reading is what is slow.
     found: Columns = dict(zip(_USUAL, zip(*map(_usual_of, messages), strict=True), strict=True))
     if all(map(_is_plain, messages)):
         found |= {name: (EMPTY[name],) * len(messages) for name in _SELDOM}
@@ -112,22 +112,22 @@ def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
 
 
 def chosen(of: Columns, indices: Sequence[int]) -> Columns:
-    """Of each column, only these."""
+    """Returns the columns with only these indices."""
     return {name: [column[index] for index in indices] for name, column in of.items()}
 
 
 def tokens(of: Columns) -> list[int]:
-    """Of each request, prompt and completion."""
+    """Returns the prompt and completion tokens of each request."""
     return list(map(add, of["prompt_tokens"], of["completion_tokens"]))
 
 
 def rows(of: Columns) -> list[Row]:
-    """One by one."""
+    """Returns the requests one by one."""
     return list(map(Row._make, zip(*map(of.__getitem__, Row._fields), strict=True)))
 
 
 def record(row: Row) -> ledger.UsageRecord:
-    """As it arrived, with its money in micro-USD too."""
+    """Returns the record as it arrived, with its money in micro-USD too."""
     fields = row._asdict()
     for name in ("cost", "earned"):
         fields[f"{name}_micro_usd"] = micro_usd(fields[f"{name}_nano_usd"])
@@ -141,17 +141,17 @@ def record(row: Row) -> ledger.UsageRecord:
 
 
 def is_broken(flags: str) -> bool:
-    """Whether Envoy's flags say that the answer broke off, other than by a client that left."""
+    """Returns whether Envoy's flags say that the answer broke off, other than by a client that disconnected."""
     return not _BROKEN.isdisjoint(flags.split(","))
 
 
 def micro_usd(nano: int) -> int:
-    """Rounded half up."""
+    """Converts to micro-USD, rounded half up."""
     return (2 * nano + MICRO) // (2 * MICRO)
 
 
 def _as_nano_usd(records: Sequence[ledger.UsageRecord], of: Columns) -> None:
-    """What an older translator has sent in micro-USD alone."""
+    """Converts the amounts that an older translator has sent only in micro-USD."""
     if not all(of["cost_nano_usd"]):
         of["cost_nano_usd"] = [
             nano or record.cost_micro_usd * MICRO

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Condition(NamedTuple):
-    """A piece of SQL and what its `?` stand for."""
+    """A piece of SQL and the values of its `?`."""
 
     sql: str
     arguments: tuple[object, ...]
@@ -15,13 +15,13 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What somebody may read: all of some organisations, and of some keys. By ids."""
+    """What a caller may read: all usage of some organisations, and of some keys, by their ids."""
 
     organisation_ids: tuple[str, ...]
     key_ids: tuple[str, ...]
 
     def of_columns(self, organisation: str, key: str) -> Condition:
-        """On the columns of these names; begins with AND."""
+        """Returns a condition on the columns of these names; it begins with AND."""
         parts = [
             f"{column} IN ({', '.join('?' * len(ids))})"
             for column, ids in ((organisation, self.organisation_ids), (key, self.key_ids))
