@@ -5,6 +5,7 @@ Envoy's module asks before every request, and may ask again about the same one.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -41,7 +42,8 @@ TRANSLATOR_ROUTE = "translator"
 _VERSION = len("/v1")
 #: Prefix of the paths of responses that were created before.
 _STORED = b"/v1/responses/"
-_LONGEST_ID = 128
+#: Visible ASCII, not too long.
+_USABLE_ID = re.compile(rb"[!-~]{1,128}").fullmatch
 #: The byte that ends a path.
 _QUERY = ord("?")
 _SERVED_BELOW = "/v1/"
@@ -215,7 +217,7 @@ class Authoriser:
         If the body was read elsewhere because it takes long, `body` is empty and `values`, the members of a JSON
         body, is None.
         """
-        grant = self._grant(key, endpoint, facts)
+        grant = self._policy.grant(key, facts.model) or self._grant(key, endpoint, facts)
         route = grant.route
         if route.plain:
             return self._forward(request, key, facts, grant)
@@ -441,9 +443,8 @@ def _check_content(request: Request, endpoint: Endpoint) -> None:
 
 def _id(headers: Mapping[bytes, bytes]) -> str:
     """Returns Envoy's id of the request, which no client can choose, or a new id if Envoy's cannot be logged."""
-    sent = headers.get(b"x-request-id", b"").decode("latin-1")
-    usable = 0 < len(sent) <= _LONGEST_ID and sent.isascii() and sent.isprintable() and " " not in sent
-    return sent if usable else secrets.token_hex(16)
+    sent = headers.get(b"x-request-id", b"")
+    return sent.decode() if _USABLE_ID(sent) else secrets.token_hex(16)
 
 
 def model_not_found(model: str) -> Refusal:

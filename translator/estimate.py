@@ -11,6 +11,7 @@ import math
 import re
 from binascii import Error as Base64Error, a2b_base64
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -58,6 +59,8 @@ _PLACES: dict[str, tuple[tuple[str, str | None], ...]] = {
     "/v1/embeddings": (("input", None), ("messages", "content")),
     "/v1/moderations": (("input", None), ("input", "content"), ("messages", "content")),
 }
+_CHAT = "/v1/chat/completions"
+_content_of, _ONLY_TEXT = itemgetter("content"), {str}
 #: Members of the top level that hold images.
 _IMAGES = {"/v1/images/generations": ("image", "images", "image_url", "mask")}
 #: Types of parts, the members that hold their medium, and what it is.
@@ -130,10 +133,13 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
         """Tokens of all answers; `default`, or `DEFAULT_OUTPUT` where that is 0, for each without a maximum."""
         # Comparisons, because the calls of built-in functions take three times as long as all of it.
         stated, least = self.stated, self.least
-        each = stated if stated > least else least  # noqa: FURB136
-        if not stated or self.loose:
-            default = default or DEFAULT_OUTPUT
-            each = default if default > each else each  # noqa: FURB136
+        if not stated and not least:
+            each = default or DEFAULT_OUTPUT
+        else:
+            each = stated if stated > least else least  # noqa: FURB136
+            if not stated or self.loose:
+                default = default or DEFAULT_OUTPUT
+                each = default if default > each else each  # noqa: FURB136
         total = each * self.answers
         return total if total < MOST_TOKENS else MOST_TOKENS  # noqa: FURB136
 
@@ -254,7 +260,9 @@ def _repeated_query(values: Mapping[str, Any]) -> int:
 
 def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What stands where a medium may stand: what it is said to be, and its content or address."""
-    found = []
+    found: list[tuple[str, str]] = []
+    if path == _CHAT and _is_text(values.get("messages")):
+        return found
     for member in _IMAGES.get(path, ()):
         value = values.get(member)
         for each in value[:_MOST_VALUES] if type(value) is list else (value,):
@@ -266,6 +274,14 @@ def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
             contents = [content for name in _HOLDERS for content in _contents(part.get(name), _INNER)]
             found += [(kind, content) for content in contents or ("",)]
     return found
+
+
+def _is_text(messages: object) -> bool:
+    """Whether the content of every message is text; asked of all at once, for a conversation has many."""
+    try:
+        return set(map(type, map(_content_of, messages))) == _ONLY_TEXT  # type: ignore[call-overload]
+    except (KeyError, TypeError):
+        return False  # some have no content, or are no objects
 
 
 def _contents(value: object, names: Sequence[str]) -> list[str]:

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from translator import guards, log_context
 from translator.checks.frames import Allowed, Answered
-from translator.errors import NoPlace
+from translator.errors import NoPlace, Refusal
 from translator.estimate import NO_TOKENS
 from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
-from translator.limits import Limit, Limiter, Reservation, wire
+from translator.limits import Limit, Limiter, Refused, Reservation, wire
 from translator.limits.limit import POOL
 from translator.policy.grant import Grant
 from translator.policy.index import Key, Route
@@ -118,28 +118,25 @@ class Meter:
                 units,
                 saved,
             )
-            try:
-                self._take(reservation, limits, shown, watched=watched)
-            except NoPlace as full:
-                _tell_places(full, key, route)
-                raise
+            refused = self._limiter.reserve(reservation, limits)
+            if watched:
+                self._limiter.watch(limits, refused)
+            if refused is not None:
+                raise self._refusal(refused, shown, key, route, at)
+            if self._journal is not None:
+                self._journal.reserved(reservation)
         if shown:
             answer.headers.update(wire.headers(self._limiter, shown, at))
         if concurrent and type(answer) is Allowed:
             answer.end = request_id
         answer.log_context = log_context.written(reservation, grant.parties)
 
-    def _take(
-        self, reservation: Reservation, limits: Sequence[Limit], shown: Sequence[Limit], *, watched: bool
-    ) -> None:
-        """Takes the reservation from its limits. Raises Refusal (429) if one of them has too little left."""
-        refused = self._limiter.reserve(reservation, limits)
-        if watched:
-            self._limiter.watch(limits, refused)
-        if refused is not None:
-            raise wire.refusal(refused, wire.headers(self._limiter, shown, reservation.at), reservation.at)
-        if self._journal is not None:
-            self._journal.reserved(reservation)
+    def _refusal(self, refused: Refused, shown: Sequence[Limit], key: Key, route: Route, at: float) -> Refusal:
+        """Returns 429: a limit has too little left."""
+        refusal = wire.refusal(refused, wire.headers(self._limiter, shown, at), at)
+        if isinstance(refusal, NoPlace):
+            _tell_places(refusal, key, route)
+        return refusal
 
     def reservation(self, request_id: str) -> Reservation | None:
         """Returns the outstanding reservation of a request."""

@@ -381,3 +381,20 @@ def test_whether_the_prompt_has_more_than_the_requests_bytes(
     path: str, values: dict[str, Any], *, outside: bool
 ) -> None:
     assert of(body_of(**values), path).outside is outside
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"content": None}, {"content": [{"type": "image_url", "image_url": "http://x/y"}]}, [], "text", 1]
+)
+def test_one_message_that_is_not_text_has_all_looked_at(more: Any) -> None:
+    """Messages of text alone are told by all of them at once."""
+    text = {"role": "user", "content": "hello"}
+    media = isinstance(more, dict) and isinstance(more.get("content"), list)
+    for messages in ([more, text], [text, more], [more]):
+        estimated = of(json.dumps({"model": "m", "messages": messages}).encode())
+        assert bool(estimated.media) is media
+
+
+@pytest.mark.parametrize("messages", [None, 5, "text", {"content": "x"}, [], {}])
+def test_what_are_no_messages_has_no_media(messages: Any) -> None:
+    assert of(json.dumps({"model": "m", "messages": messages}).encode()).media == 0

@@ -219,8 +219,10 @@ class Allowed(msgspec.Struct):
             *(self.end, self.account, self.copy, self.route, self.key, self.log_context, self.path, self.usage),
             *(self.model, self.affinity, self.excluded, _lines(self.headers)),
         )
-        beginning = b"" if self.replaced is None else _SIZE_OF_BEGINNING.pack(self.replaced[0]) + self.replaced[1]
-        return _answer(number, 200, "\n".join(lines), beginning)
+        if self.replaced is None:
+            return _answer(number, 200, "\n".join(lines))
+        size, beginning = self.replaced
+        return _answer(number, 200, "\n".join(lines), _SIZE_OF_BEGINNING.pack(size) + beginning)
 
 
 @dataclass(slots=True)
@@ -245,10 +247,11 @@ def _lines(headers: Mapping[str, str]) -> str:
     return "\n".join(map(_HEADER, headers.items()))
 
 
-def _answer(number: int, status: int, head: str, body: bytes) -> bytes:
+def _answer(number: int, status: int, head: str, body: bytes = b"") -> bytes:
     encoded = head.encode("latin-1")
     size = len(encoded)
-    return _ANSWER.pack(_ANSWER_COUNTED + size + len(body), number, status, size) + encoded + body
+    whole = _ANSWER.pack(_ANSWER_COUNTED + size + len(body), number, status, size) + encoded
+    return whole + body if body else whole
 
 
 class _Long:

@@ -25,10 +25,10 @@ _MOST_EXPIRED = 20_000
 
 
 class _Waiting(msgspec.Struct, gc=False):
-    """`start` is where the record's line begins."""
+    """`start` is where the record's line begins, file and offset as in `Position`."""
 
     record: ledger.UsageRecord
-    start: Position
+    start: tuple[int, int]
     done: bool = False
 
 
@@ -57,9 +57,9 @@ class Outbox:
     @property
     def acknowledged(self) -> Position:
         """Every record whose line begins before it is with the control plane."""
-        return self._waiting[0].start if self._waiting else self.next
+        return Position(*self._waiting[0].start) if self._waiting else self.next
 
-    def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: Position) -> None:
+    def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: tuple[int, int]) -> None:
         """The line at `start`, which is `next`."""
         self._waiting.append(_Waiting(records.record(line, reservation, billed), start))
 
@@ -86,12 +86,15 @@ class Outbox:
         for each in known.intersection(self.expired):
             del self.expired[each]
             self.shipped += 1
-        for waiting in self._waiting:
-            if not known:
-                break
+        held = self._waiting
+        # Nearly always, those of a batch, which are the oldest, and all of them.
+        while known and held and held[0].record.id in known:
+            known.discard(held.popleft().record.id)
+            self.shipped += 1
+        for waiting in held if known else ():
             if not waiting.done and waiting.record.id in known:
                 known.discard(waiting.record.id)
                 waiting.done = True
                 self.shipped += 1
-        while self._waiting and self._waiting[0].done:
-            self._waiting.popleft()
+        while held and held[0].done:
+            held.popleft()

@@ -51,7 +51,8 @@ def record(line: RequestLine, reservation: Reservation, billed: Bill) -> ledger.
         )
     )
     made.id = reservation.id
-    made.started_at_us = _started(reservation)
+    started = round(reservation.at * 1e6)
+    made.started_at_us = started if 0 < started <= bounds.LAST_US else _started(reservation)
     if reservation.stream or reservation.user or reservation.tag:
         _add_words(made, reservation)
     made.request_bytes = line.bytes_in

@@ -146,7 +146,7 @@ class Tail:
             if line is None:
                 self._skip(len(raw))
             elif line.reservation is not None:
-                self._account(raw, line, line.reservation, Position(file, start) if follows else None)
+                self._account(raw, line, line.reservation, (file, start) if follows else None)
             else:
                 self._observer.observe_unbilled(line)
         if follows or outbox.next == (file, offset):
@@ -169,7 +169,7 @@ class Tail:
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)
             if line is not None and line.reservation is not None:
-                self._account(raw, line, line.reservation, Position(file, start), _settled_before)
+                self._account(raw, line, line.reservation, (file, start), _settled_before)
         outbox.next = found.end
         return found.end != found.start
 
@@ -178,7 +178,7 @@ class Tail:
         raw: bytes,
         line: RequestLine,
         reservation: Reservation,
-        start: Position | None,
+        start: tuple[int, int] | None,
         settle: Settle | None = None,
     ) -> None:
         """Settles a line, and gives it to the outbox if that is at its `start`.

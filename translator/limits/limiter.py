@@ -217,6 +217,8 @@ class Limiter:
         if entry is None:
             return False
         reservation, places = entry
+        if not places and not self._watching:
+            return True
         if self._snapshot is not None:
             self._snapshot.keep(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
