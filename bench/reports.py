@@ -1,9 +1,10 @@
 """`python -m bench.reports`: how long reports take on a year of 100 requests a second.
 
 The year is generated as roll-ups (20 keys, 10 models and 2 targets, all active in every hour: 3.5 million rows
-and as many histograms), written hour by hour as appending does it, and one day of raw records scaled down. Then
-the ledger's own reader is timed, on SQLite and PostgreSQL or on the empty database given. Prints a table and
-writes JSON to bench/results/.
+and as many histograms), written hour by hour as appending does it, and one day of raw records scaled down. The
+control plane sums them up by day, as after an upgrade. Then the ledger's own reader and the console's usage view
+are timed, on SQLite and PostgreSQL or on the empty database given. Prints a table and writes JSON to
+bench/results/.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import psycopg
 from trunkline_proto.ledger.v1 import ledger_pb2
 
+from bench import usage_view
 from tests.postgres import start_server
 from xds_server.ledger import blocks
 from xds_server.ledger.connection import open_writer
@@ -33,6 +35,7 @@ from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.rollup import SUMS, Series
+from xds_server.ledger.summing import DailySums
 from xds_server.store import DatabaseUrl, Store
 from xds_server.store.connection import connect_postgresql
 from xds_server.usage import histogram
@@ -41,6 +44,8 @@ from xds_server.usage.records import EMPTY, Row
 RESULTS = Path(__file__).parent / "results" / "reports.json"
 KEYS, MODELS, TARGETS = 20, 10, 2
 SERIES = KEYS * MODELS * TARGETS
+ORGANISATIONS = 5
+GROUPS = ORGANISATIONS * MODELS
 RATE = 100
 #: 2026-01-01T00:00:00Z, in hours since 1970.
 FIRST_HOUR = 490_896
@@ -90,7 +95,8 @@ def run(url: DatabaseUrl, directory: Path, scale: Scale) -> dict[str, Any]:
     store = Store.open(url, key_file=directory / ("s.key" if url.is_sqlite else "p.key"))
     load = load_sqlite if url.is_sqlite else load_postgresql
     began = time.monotonic()
-    load(url, "usage_series", ("id", "digest", *Series._fields, "last_hour"), series_rows(scale))
+    columns = ("id", "digest", *Series._fields, "last_hour", "group_id")
+    load(url, "usage_series", columns, itertools.chain(group_rows(), series_rows(scale)))
     load(url, "usage_hour", HOUR_COLUMNS, hour_rows(scale))
     load(url, "usage_first_byte", ("series_id", "hour", "histogram"), first_byte_rows(scale))
     load_records(url, scale)
@@ -99,9 +105,23 @@ def run(url: DatabaseUrl, directory: Path, scale: Scale) -> dict[str, Any]:
             connection.execute("ANALYZE")
             connection.execute("SELECT setval('usage_series_id_seq', 1000)")
     loaded = time.monotonic() - began
+    summed = asyncio.run(sum_up(store, scale))
+    if not url.is_sqlite:
+        with connect_postgresql(url.conninfo) as connection:
+            connection.execute("ANALYZE")
     measured = asyncio.run(measure(store, scale))
     store.close()
-    return {"generated_seconds": round(loaded, 1), "bytes": sizes(url), **measured}
+    return {"generated_seconds": round(loaded, 1), "summing": summed, "bytes": sizes(url), **measured}
+
+
+async def sum_up(store: Store, scale: Scale) -> dict[str, float]:
+    """Seconds until every day has its sums, and of the control plane's processor."""
+    ledger = Ledger(store.url, store.write_lock)
+    began, cpu = time.monotonic(), time.process_time()
+    await DailySums(ledger, clock=lambda: scale.until_hour * HOUR).catch_up()
+    took = {"seconds": round(time.monotonic() - began, 1), "python_cpu": round(time.process_time() - cpu, 1)}
+    ledger.close()
+    return took
 
 
 async def measure(store: Store, scale: Scale) -> dict[str, Any]:
@@ -133,6 +153,7 @@ async def measure(store: Store, scale: Scale) -> dict[str, Any]:
             rows = await case()
             seconds.append(round(time.monotonic() - began, 3))
         timed[name] = {"first": seconds[0], "second": seconds[1], "rows": len(rows)}
+    timed |= await usage_view.measure(store, reader, until)
     reader.close()
     return {"reports": timed, "append": await append(store, scale)}
 
@@ -168,11 +189,17 @@ async def append(store: Store, scale: Scale) -> dict[str, float]:
     return {"records_per_second": round(20_000 / seconds), "python_us_per_record": round(used / 20_000 * 1e6, 1)}
 
 
+def group_rows() -> Iterator[tuple[Any, ...]]:
+    for number in range(GROUPS):
+        group = Series(f"org_{number % ORGANISATIONS}", "", "", f"model-{number // ORGANISATIONS}", "", "", "")
+        yield (SERIES + number + 1, group.group_digest(), *group, 2**31 - 1, None)
+
+
 def series_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
     for number in range(SERIES):
         key, model, target = number % KEYS, number // KEYS % MODELS, number // (KEYS * MODELS)
         series = Series(
-            f"org_{key % 5}",
+            f"org_{key % ORGANISATIONS}",
             f"key-{key}",
             f"rt_{model}",
             f"model-{model}",
@@ -180,7 +207,8 @@ def series_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
             f"p{target}",
             "",
         )
-        yield (number + 1, series.digest(), *series, scale.until_hour - 1)
+        group = SERIES + model * ORGANISATIONS + key % ORGANISATIONS + 1
+        yield (number + 1, series.digest(), *series, scale.until_hour - 1, group)
 
 
 def hour_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
@@ -270,7 +298,14 @@ def load_postgresql(url: DatabaseUrl, table: str, columns: Sequence[str], rows: 
 
 def sizes(url: DatabaseUrl) -> dict[str, int]:
     """Per table, indices included."""
-    tables = ("usage_block", "usage_request", "usage_hour", "usage_first_byte")
+    tables = (
+        "usage_block",
+        "usage_request",
+        "usage_hour",
+        "usage_first_byte",
+        "usage_day",
+        "usage_day_first_byte",
+    )
     if url.path is not None:
         return {"database": sum(path.stat().st_size for path in url.path.parent.glob(url.path.name + "*"))}
     with psycopg.connect(url.conninfo) as connection:
@@ -287,6 +322,7 @@ def show(results: dict[str, Any], scale: Scale) -> None:
     print(f" (of {RATE * DAY:,} at {RATE} requests/s)\n")
     for database, found in results.items():
         print(f"{database}: generated in {found['generated_seconds']} s; bytes {found['bytes']}")
+        print(f"  summed by day in {found['summing']['seconds']} s ({found['summing']['python_cpu']} s of Python)")
         for name, took in found["reports"].items():
             print(f"  {name:46} {took['first']:8.3f} s, again {took['second']:8.3f} s  {took['rows']:>6} rows")
         print(f"  append {found['append']}\n")

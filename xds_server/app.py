@@ -10,6 +10,7 @@ import socket
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +32,7 @@ from xds_server.alerts import service as alert_service
 from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.sender import AlertSender
 from xds_server.alerts.webhook import Webhook
+from xds_server.background import BackgroundTasks
 from xds_server.clients import ClientRegistry
 from xds_server.console.service import ConsoleService
 from xds_server.control_plane import ControlPlane
@@ -40,6 +42,7 @@ from xds_server.ledger import service as ledger_service
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
+from xds_server.ledger.summing import DailySums
 from xds_server.nodes import service as node_service
 from xds_server.nodes.authority import Authority
 from xds_server.nodes.enrolment import Enrolment
@@ -152,6 +155,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
         resting=(resting := RestingTargets(async_store, translators)),
         console=settings.console_url,
         limit_counts=counts,
+        background=(working := BackgroundTasks()),
     )
     _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
     requests_pb2_grpc.add_RequestsServicer_to_server(
@@ -180,6 +184,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tasks.create_task(resting.run(), name="resting targets"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
+            tasks.create_task(DailySums(ledger, partial(working.report, "sums by day")).run(), name="sums by day"),
             tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:

@@ -84,13 +84,23 @@ class Listings:
         return answer
 
     async def _list(self, wanted: pb.Listing) -> pb.AttendRequest:
-        answer = pb.AttendRequest()
+        answer = pb.AttendRequest(is_within=wanted.HasField("within"))
+        seen = _seen(wanted)
         if wanted.state != _QUEUED:
-            running = [each for each in await self._running() if _is_wanted(wanted, each)]
+            running = [
+                each
+                for each in await self._running()
+                if seen(each.reservation.organisation, each.reservation.key) and _is_wanted(wanted, each)
+            ]
             answer.running = len(running)
+            running.sort(key=lambda each: each.reservation.at)  # Envoys tell of theirs one after the other
             answer.requests.extend(map(self._shown, running[: wanted.limit]))
         if wanted.state != _RUNNING:
-            waiting = [each for each in self._room.positions() if _waits_wanted(wanted, each[0])]
+            waiting = [
+                each
+                for each in self._room.positions()
+                if seen(each[0].flow.organisation, each[0].flow.key) and _waits_wanted(wanted, each[0])
+            ]
             answer.queued = len(waiting)
             waiting.sort(key=lambda each: each[1], reverse=True)
             answer.requests.extend(self._shown_waiting(*each) for each in islice(waiting, wanted.limit))
@@ -160,6 +170,14 @@ class Listings:
             expected_wait_us=round((forecast.seconds or 0.0) * _MICRO),
             translator=self._name,
         )
+
+
+def _seen(wanted: pb.Listing) -> Callable[[str, str], bool]:
+    """Returns whether the caller may see a request, by the ids of its organisation and key."""
+    if not wanted.HasField("within"):
+        return lambda organisation, key: True
+    organisations, keys = set(wanted.within.organisation_ids), set(wanted.within.key_ids)
+    return lambda organisation, key: organisation in organisations or key in keys
 
 
 def _is_wanted(wanted: pb.Listing, running: _Running) -> bool:

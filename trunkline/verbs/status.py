@@ -69,6 +69,10 @@ def status(*, control: Control, output: str) -> None:
             "refused_records": found.refused_records,
             "certificate": _certificate(found),
             "rests": [rest_alerts.row(each) for each in found.rests],
+            "tasks": [
+                {"description": each.description, "done": each.done, "total": each.total, "unit": each.unit}
+                for each in found.tasks
+            ],
             "nodes": nodes,
         }
         say(as_json(shown), lines=True)
@@ -76,8 +80,8 @@ def status(*, control: Control, output: str) -> None:
     say(render(rows, _COLUMNS, output, right=_NUMBERS, important=_IMPORTANT), lines=True)
     if output == "table":
         say(f"\ncontrol plane: revision {found.revision}", lines=True)
-        for problem in found.problems:
-            say(f"control plane: {problem}")
+        for line in (*found.problems, *map(_task, found.tasks)):
+            say(f"control plane: {line}")
         if found.HasField("certificate"):
             names = ", ".join(found.certificate.names)
             say(f"certificate: {names}, expires {when(found.certificate.expires_at)}")
@@ -125,6 +129,10 @@ def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
         }
         for each in client.types
     ]
+
+
+def _task(task: admin.BackgroundTask) -> str:
+    return f"{task.description} ({task.done:,} of {task.total:,} {task.unit})"
 
 
 def _certificate(found: admin.GetStatusResponse) -> dict[str, Any] | None:

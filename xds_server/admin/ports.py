@@ -11,6 +11,7 @@ from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection
 from xds_server.reasons import Reason
+from xds_server.usage.scope import Within
 
 
 class Publisher(Protocol):
@@ -109,10 +110,14 @@ class RunningRequests(Protocol):
     """The requests of all translators that are connected here."""
 
     async def listed(
-        self, wanted: admin_pb.RequestFilter, state: admin_pb.RequestState.ValueType, limit: int
+        self,
+        wanted: admin_pb.RequestFilter,
+        state: admin_pb.RequestState.ValueType,
+        limit: int,
+        within: Within | None = None,
     ) -> admin_pb.ListRequestsResponse: ...
 
-    async def find(self, id_prefix: str) -> admin_pb.RunningRequest | None:
+    async def find(self, id_prefix: str, within: Within | None = None) -> admin_pb.RunningRequest | None:
         """Finds a request. Raises InvalidFieldError if several ids begin with `id_prefix`."""
         ...
 
@@ -141,11 +146,15 @@ class NoTranslators:
         return ()
 
     async def listed(
-        self, wanted: admin_pb.RequestFilter, state: admin_pb.RequestState.ValueType, limit: int
+        self,
+        wanted: admin_pb.RequestFilter,
+        state: admin_pb.RequestState.ValueType,
+        limit: int,
+        within: Within | None = None,
     ) -> admin_pb.ListRequestsResponse:
         return admin_pb.ListRequestsResponse()
 
-    async def find(self, id_prefix: str) -> admin_pb.RunningRequest | None:
+    async def find(self, id_prefix: str, within: Within | None = None) -> admin_pb.RunningRequest | None:
         return None
 
     async def cancel(self, request_id: str) -> admin_pb.RunningRequest | None:

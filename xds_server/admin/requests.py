@@ -53,15 +53,7 @@ class RequestMethods(UsageMethods):
             values.number(request.limit, 0, _MAX_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
             if request.state not in pb.RequestState.values():
                 problems.at("state").note("accepted: REQUEST_STATE_QUEUED, REQUEST_STATE_RUNNING")
-        limit, caller = request.limit or _LISTED, current()
-        if caller.is_admin:
-            return await self._running.listed(request.filter, request.state, limit)
-        answer = await self._running.listed(request.filter, request.state, _MAX_LISTED)
-        seen = [each for each in answer.requests if caller.sees(each.organisation, each.key_id)]
-        queued = sum(each.state == pb.REQUEST_STATE_QUEUED for each in seen)
-        return pb.ListRequestsResponse(
-            requests=seen[:limit], running=len(seen) - queued, queued=queued, silent=answer.silent
-        )
+        return await self._running.listed(request.filter, request.state, request.limit or _LISTED, current().reads)
 
     @reporting
     async def SearchRequests(
@@ -98,8 +90,8 @@ class RequestMethods(UsageMethods):
     async def GetRequest(self, request: pb.GetRequestRequest, context: Context) -> pb.GetRequestResponse:
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
-        running = await self._running.find(request.id)
         caller = current()
+        running = await self._running.find(request.id, caller.reads)
         if running is not None and caller.sees(running.organisation, running.key_id):
             return pb.GetRequestResponse(running=running, attempts=attempts.of_running(running))
         found, _ = await self._ledger.search(
@@ -128,7 +120,7 @@ class RequestMethods(UsageMethods):
             _check_id(request.id, problems.at("id"))
         actor = actor_of(context)
         caller = current()
-        running = await self._running.find(request.id) if not caller.is_admin else None
+        running = await self._running.find(request.id, caller.reads) if not caller.is_admin else None
         is_hidden = running is None or not caller.changes(running.organisation, running.key_id)
         cancelled = None if is_hidden and not caller.is_admin else await self._running.cancel(request.id)
         if cancelled is None:

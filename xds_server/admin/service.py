@@ -40,6 +40,7 @@ from xds_server.admin.requests import RequestMethods
 from xds_server.admin.routing import Explains, NothingMeasured, RoutingMethods
 from xds_server.admin.simulation import SimulationMethods
 from xds_server.alerts.limit_counts import LimitCounts
+from xds_server.background import BackgroundTasks
 from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.reader import LedgerReader
 from xds_server.rpc.reporting import reporting
@@ -90,6 +91,7 @@ class AdminService(
         console: str = "http://127.0.0.1:8081",
         lifetime: Lifetime = DEFAULT,
         limit_counts: LimitCounts | None = None,
+        background: BackgroundTasks | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -105,6 +107,7 @@ class AdminService(
         self._ranker = ranker if ranker is not None else NothingMeasured()
         self._running = running if running is not None else NoTranslators()
         self._limit_counts = limit_counts if limit_counts is not None else LimitCounts()
+        self._background = background if background is not None else BackgroundTasks()
         self._resting = resting if resting is not None else NoTranslators()
         self._live = live if live is not None else NoLiveNodes()
 
@@ -301,6 +304,7 @@ class AdminService(
             problems=problems,
             alerts=alerts,
             rests=rests,
+            tasks=self._background.running,
         )
 
 

@@ -8,6 +8,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server import clients
 from xds_server.admin.ports import Clients, ListenerCertificate
+from xds_server.background import BackgroundTask
 
 _RECENT_REJECTIONS = 50
 
@@ -41,6 +42,7 @@ def status(
     problems: Sequence[str] = (),
     alerts: Sequence[pb.LimitAlert] = (),
     rests: Sequence[pb.RestAlert] = (),
+    tasks: Sequence[BackgroundTask] = (),
 ) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
@@ -54,6 +56,10 @@ def status(
         problems=problems,
         alerts=alerts,
         rests=rests,
+        tasks=[
+            pb.BackgroundTask(description=each.description, done=each.done, total=each.total, unit=each.unit)
+            for each in tasks
+        ],
         certificate=None
         if certificate is None
         else pb.ListenerCertificate(

@@ -68,8 +68,13 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
             if request.order not in _ORDERS:
                 problems.at("order").note("not a known value; accepted: ORDER_COST, ORDER_TOKENS, ORDER_DURATION")
         wanted = await self._filter(request.filter)
-        rows = await self._ledger.top(wanted, _ORDERS[request.order], request.limit or _TOP)
-        return pb.TopRequestsResponse(records=map(records.record, rows))
+        order, limit = _ORDERS[request.order], request.limit or _TOP
+        if not request.most_records:
+            return pb.TopRequestsResponse(
+                records=map(records.record, await self._ledger.top(wanted, order, limit))
+            )
+        found = await self._ledger.newest_top(wanted, order, limit, request.most_records)
+        return pb.TopRequestsResponse(records=map(records.record, found.rows), complete_since=found.complete_since)
 
     @reporting
     async def CompareTargets(

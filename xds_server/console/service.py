@@ -37,7 +37,9 @@ _MONTH = 30 * _DAY
 #: Up to here a view of usage is by hour.
 _HOURLY = 3 * _DAY
 _MAX_GROUPS = 200
-_MAX = 10
+_HEAVIEST = 10
+#: Records that are looked at for the heaviest requests: a tenth of a second.
+_MAX_RECORDS = 100_000
 _MAX_DIMENSIONS = 2
 
 
@@ -178,7 +180,9 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         values = {tuple(each.values) for each in shown}
         lately = pb.UsageFilter()
         lately.CopyFrom(now)
-        lately.since = max(now.since, now.until - _MONTH)  # targets change, and a year takes seconds to go through
+        # Targets change. From the beginning of a day on, because days are summed up and hours are not.
+        lately.since = max(now.since, -((_MONTH - now.until) // _DAY) * _DAY)
+        heaviest = await ask(pb.TopRequestsRequest(filter=now, limit=_HEAVIEST, most_records=_MAX_RECORDS))
         by_time = await ask(pb.ReportUsageRequest(filter=now, by=[moment]))
         times_before = await rows(before, moment)
         return views.GetUsageViewResponse(
@@ -189,7 +193,8 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             groups=len(groups),
             times=by_time.rows,
             times_before=times_before,
-            heaviest=(await ask(pb.TopRequestsRequest(filter=now, limit=_MAX))).records,
+            heaviest=heaviest.records,
+            heaviest_since=heaviest.complete_since,
             targets=(await ask(pb.CompareTargetsRequest(filter=lately))).targets,
             refused_records=by_time.refused_records,
             since=now.since,

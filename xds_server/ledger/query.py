@@ -72,6 +72,12 @@ class Filter:
         return Condition(given.sql + within.sql, (*given.arguments, *within.arguments))
 
     @property
+    def is_of_groups(self) -> bool:
+        """Whether it asks for nothing finer than organisation and model."""
+        within = self.within is not None and bool(self.within.key_ids)
+        return not (self.key_id or self.target_id or self.tag or within)
+
+    @property
     def times_us(self) -> range:
         """Returns the range, to the second, in which a request begins, in Unix microseconds."""
         return range(self.since * 1_000_000, self.until * 1_000_000 if self.until else _LAST_US + 1)

@@ -15,7 +15,7 @@ from xds_server.ledger.contributions import By, Contribution
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.refused import RefusedRecord
 from xds_server.ledger.reports import Comparison, Group
-from xds_server.ledger.requests import Cursor
+from xds_server.ledger.requests import Cursor, Heaviest
 from xds_server.ledger.sampling import Coverage, Reading
 from xds_server.ledger.search import Search
 from xds_server.store.connection import DatabaseSnapshot, open_reader
@@ -48,8 +48,17 @@ class LedgerReader:
         return await self._read(lambda snapshot: contributions.report(snapshot, wanted, by))
 
     async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
+<<<<<<< HEAD
         """See requests.top."""
         return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
+=======
+        """As requests.top, of all requests."""
+        return (await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))).rows
+
+    async def newest_top(self, wanted: Filter, column: str, limit: int, most: int) -> Heaviest:
+        """As requests.top."""
+        return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit, most))
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
 
     async def refused(self, limit: int) -> tuple[list[RefusedRecord], int]:
         """Returns the newest records that were set aside, and how many there are in all."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from xds_server.errors import InvalidFieldError
 from xds_server.ledger.query import COLUMNS, Dimension, Filter
 from xds_server.ledger.rollup import SUMS
+from xds_server.ledger.spans import spans
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import histogram
 from xds_server.usage.scope import Condition
@@ -64,17 +65,18 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]) 
 
 
 def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
+<<<<<<< HEAD
     """Returns comparisons by target id, including targets that only failed."""
     found = _sums(snapshot, wanted, (Dimension.TARGET,), failed_too=True)
+=======
+    """By target id; targets that only failed are there too."""
+    by = (Dimension.TARGET,)
+    found = _sums(snapshot, wanted, by, failed_too=True)
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     encoded: dict[str, list[bytes]] = {}
-    series = wanted.of_columns("s.")
-    for target, times in snapshot.rows(
-        "SELECT s.target_id, f.histogram FROM usage_series s CROSS JOIN usage_first_byte f "  # noqa: S608
-        f"WHERE f.series_id = s.id AND s.last_hour >= ? AND f.hour BETWEEN ? AND ?{series.sql}",
-        *(wanted.first_hour, wanted.first_hour, wanted.last_hour),
-        *series.arguments,
-    ):
-        encoded.setdefault(target, []).append(times)
+    for source in _sources(snapshot, wanted, by, "usage_first_byte", "usage_day_first_byte"):
+        for target, times in snapshot.rows(f"SELECT s.target_id, h.histogram {source.sql}", *source.arguments):
+            encoded.setdefault(target, []).append(times)
     compared = []
     for (target,), sums in sorted(found):
         if target:
@@ -111,15 +113,16 @@ def _sums(
     periods = [_PERIODS[dimension][0] for dimension in _PERIODS if dimension in by]
     columns = _columns(by)
     inner = ", ".join(["s.id", *(f"h.{period}" for period in periods)])
-    conditions = _hours(wanted)
+    sources = _sources(snapshot, wanted, by, "usage_hour", "usage_day")
+    sums = " UNION ALL ".join(
+        f"SELECT {inner}, {_summed('h.', SUMS)} {source.sql} GROUP BY {inner}" for source in sources
+    )
     some = f"SUM(requests) > 0{' OR SUM(failed_attempts) > 0' if failed_too else ''}"
     grouping = f"GROUP BY {', '.join(columns)} HAVING {some} " if columns else ""
     rows = snapshot.rows(
-        f"SELECT {''.join(f'{column}, ' for column in columns)}{_summed('', SUMS)} FROM ("  # noqa: S608
-        f"SELECT {inner}, {_summed('h.', SUMS)} FROM usage_series s CROSS JOIN usage_hour h "
-        f"WHERE h.series_id = s.id AND {conditions.sql} GROUP BY {inner}"
+        f"SELECT {''.join(f'{column}, ' for column in columns)}{_summed('', SUMS)} FROM ({sums}"  # noqa: S608
         f") AS sums JOIN usage_series s ON s.id = sums.id {grouping}LIMIT {MAX_ROWS + 1}",
-        *conditions.arguments,
+        *(argument for source in sources for argument in source.arguments),
     )
     if len(rows) > MAX_ROWS:
         raise InvalidFieldError(
@@ -132,17 +135,52 @@ def _sums(
 def _units(
     snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]
 ) -> Mapping[tuple[object, ...], Mapping[str, int]]:
+<<<<<<< HEAD
     """Returns the units by the values of `by`."""
     columns = _columns(by)
     conditions = _hours(wanted)
+=======
+    """By the values of `by`."""
+    columns = "".join(f"{column}, " for column in _columns(by))
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     found: dict[tuple[object, ...], dict[str, int]] = {}
-    for *key, unit, amount in snapshot.rows(
-        f"SELECT {''.join(f'{column}, ' for column in columns)}unit, SUM(amount) "  # noqa: S608
-        f"FROM usage_series s CROSS JOIN usage_unit h WHERE h.series_id = s.id AND {conditions.sql} "
-        f"GROUP BY {''.join(f'{column}, ' for column in columns)}unit",
-        *conditions.arguments,
-    ):
-        found.setdefault(tuple(key), {})[str(unit)] = int(amount)
+    for source in _sources(snapshot, wanted, by, "usage_unit", "usage_day_unit"):
+        for *key, unit, amount in snapshot.rows(
+            f"SELECT {columns}unit, SUM(amount) {source.sql} GROUP BY {columns}unit",
+            *source.arguments,
+        ):
+            sums = found.setdefault(tuple(key), {})
+            sums[str(unit)] = sums.get(str(unit), 0) + int(amount)
+    return found
+
+
+def _sources(
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension], hourly: str, daily: str
+) -> list[Condition]:
+    """FROM and WHERE for each part of the time, on usage_series `s` and a table of sums `h`."""
+    parts = spans(snapshot, wanted, by)
+    series = wanted.of_columns("s.")
+    common = f"h.series_id = s.id AND s.last_hour >= ?{series.sql}"
+    of_day = "" if hourly == "usage_first_byte" else "h.day BETWEEN ? AND ? AND "
+    found = [
+        Condition(
+            f"FROM usage_series s CROSS JOIN {hourly} h WHERE {common} AND {of_day}h.hour BETWEEN ? AND ?",
+            (
+                *(wanted.first_hour, *series.arguments),
+                *((hours.start // 24, hours[-1] // 24) if of_day else ()),
+                *(hours.start, hours[-1]),
+            ),
+        )
+        for hours in parts.hours
+    ]
+    if parts.days:
+        days = parts.of_days
+        found.append(
+            Condition(
+                f"FROM usage_series s CROSS JOIN {daily} h WHERE {common} AND {days.sql}",
+                (wanted.first_hour, *series.arguments, *days.arguments),
+            )
+        )
     return found
 
 
@@ -154,6 +192,7 @@ def _summed(prefix: str, names: Sequence[str]) -> str:
     return ", ".join(f"SUM({prefix}{name}) AS {name}" for name in names)
 
 
+<<<<<<< HEAD
 def _hours(wanted: Filter) -> Condition:
     """Returns a condition on usage_series s and usage_hour h. It includes days, by which the rows are found."""
     first, last = wanted.first_hour, wanted.last_hour
@@ -164,6 +203,8 @@ def _hours(wanted: Filter) -> Condition:
     )
 
 
+=======
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
 def _shown(dimension: Dimension, key: object, names: dict[str, str]) -> str:
     if dimension in _PERIODS:
         _, seconds, form = _PERIODS[dimension]

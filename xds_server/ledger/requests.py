@@ -17,6 +17,7 @@ from xds_server.usage.records import Row
 _FEW, _MANY = 8, 256
 #: Above every value.
 _ABOVE = 1 << 62
+_HOUR = 3_600
 
 
 class Cursor(NamedTuple):
@@ -34,26 +35,44 @@ class _Heavy(NamedTuple):
     position: int
 
 
+<<<<<<< HEAD
 def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
     """Returns the `limit` highest by one of blocks.ORDERS.
 
     Each hour is read from the block with the highest value down to values that can still be among the highest of
     all; the other blocks are not opened. (With a filter that few requests match, they are.)
+=======
+class Heaviest(NamedTuple):
+    """The heaviest first. `complete_since` is Unix seconds: what began before was not looked at; 0: all was."""
+
+    rows: list[Row]
+    complete_since: int
+
+
+def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int, most: int = _ABOVE) -> Heaviest:
+    """The `limit` highest by one of blocks.ORDERS. Ends when more than `most` records were opened.
+
+    Hour by hour, the newest first, each from the block with the highest on down to what can still be among the
+    highest of all: the others need not be opened. (With a filter that few match, they are.)
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     """
     found: list[_Heavy] = []
-    hour = _hour_up_to(snapshot, wanted.last_hour)
-    while hour is not None and hour >= wanted.first_hour:
+    opened = 0
+    for hour, of_hour in _hours(snapshot, wanted, by):
         least = found[-1].value if len(found) == limit else -1
+        if of_hour <= least:
+            continue
         for highest, block, data in _by_their_highest(snapshot, hour, by, least):
             if len(found) == limit and highest <= found[-1].value:
                 break
+            if opened > most:
+                return Heaviest(_rows(snapshot, found), (hour + 1) * _HOUR)
             requests = blocks.decode(data)
+            opened += len(requests["id"])
             values = blocks.order(requests, by)
             matching = (_Heavy(values[index], block, index) for index in wanted.matching(requests))
             found = heapq.nlargest(limit, [*found, *matching])
-        hour = _hour_up_to(snapshot, hour - 1)
-    rows = {block: records.rows(blocks.opened(snapshot, block)) for block in {each.block for each in found}}
-    return [rows[each.block][each.position] for each in found]
+    return Heaviest(_rows(snapshot, found), 0)
 
 
 def page(snapshot: DatabaseSnapshot, wanted: Filter, after: Cursor, size: int) -> tuple[list[Row], Cursor | None]:
@@ -81,6 +100,11 @@ def page(snapshot: DatabaseSnapshot, wanted: Filter, after: Cursor, size: int) -
     return [found[place] for place in sorted(found)], Cursor(*listed[-1][:2]) if len(listed) == size else None
 
 
+def _rows(snapshot: DatabaseSnapshot, found: list[_Heavy]) -> list[Row]:
+    rows = {block: records.rows(blocks.opened(snapshot, block)) for block in {each.block for each in found}}
+    return [rows[each.block][each.position] for each in found]
+
+
 def _by_their_highest(
     snapshot: DatabaseSnapshot, hour: int, by: str, least: int
 ) -> Iterator[tuple[int, int, bytes]]:
@@ -103,7 +127,25 @@ def _by_their_highest(
         after, size = (found[-1][0], found[-1][1]), min(2 * size, _MANY)
 
 
+<<<<<<< HEAD
 def _hour_up_to(snapshot: DatabaseSnapshot, last: int) -> int | None:
     """Returns the newest hour up to `last` that has records: a request with a wrong clock may be decades away."""
     found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_block WHERE hour <= ?", last)[0][0]
     return found
+=======
+def _hours(snapshot: DatabaseSnapshot, wanted: Filter, by: str) -> list[tuple[int, int]]:
+    """The hours that have records, the newest first, with the highest value of each. One step leads from hour to
+    hour: a request with a wrong clock may lie decades away.
+    """
+    found = snapshot.rows(
+        "WITH RECURSIVE hours (hour) AS ("  # noqa: S608 - one of blocks.ORDERS
+        "SELECT MAX(hour) FROM usage_block WHERE hour <= ? UNION ALL "
+        "SELECT (SELECT MAX(b.hour) FROM usage_block b WHERE b.hour < hours.hour) FROM hours WHERE hour >= ?) "
+        f"SELECT hour, (SELECT MAX(b.{by}) FROM usage_block b WHERE b.hour = hours.hour) FROM hours "
+        "WHERE hour >= ?",
+        wanted.last_hour,
+        wanted.first_hour,
+        wanted.first_hour,
+    )
+    return sorted(found, reverse=True)
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)

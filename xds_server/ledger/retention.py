@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger import refused, slots
+from xds_server.ledger import daily, refused, slots
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention_periods import DAY, RetentionPeriods
@@ -142,5 +142,6 @@ def _series(writing: LedgerTransaction, after: int, day: int, batch: int) -> int
     writing.many("DELETE FROM usage_hour WHERE series_id = ? AND day < ?", [(id_, day) for id_ in ids])
     writing.many("DELETE FROM usage_unit WHERE series_id = ? AND day < ?", [(id_, day) for id_ in ids])
     writing.many("DELETE FROM usage_first_byte WHERE series_id = ? AND hour < ?", [(id_, day * 24) for id_ in ids])
+    daily.remove(writing, ids, day)
     writing.run("DELETE FROM usage_series WHERE id > ? AND id <= ? AND last_hour < ?", after, ids[-1], day * 24)
     return int(ids[-1])

@@ -6,8 +6,9 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from xds_server.ledger import blocks, contributions, slots
+from xds_server.ledger import blocks, contributions, daily, slots
 from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
+from xds_server.ledger.daily import Ids
 from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
 from xds_server.usage import histogram
 from xds_server.usage.records import HOUR_US, Columns
@@ -16,7 +17,14 @@ from xds_server.usage.records import HOUR_US, Columns
 _PARAMETERS = 5_000
 #: Columns with their types.
 _TAG = {"hour": "integer", "organisation_id": "text", "tag": "text"}
-_SERIES = {"digest": "bytea", **dict.fromkeys(Series._fields, "text"), "last_hour": "integer"}
+_SERIES = {
+    "digest": "bytea",
+    **dict.fromkeys(Series._fields, "text"),
+    "last_hour": "integer",
+    "group_id": "bigint",
+}
+#: The last hour of a group, which is none.
+_ALWAYS = 2**31 - 1
 _HOUR_KEY = {"series_id": "bigint", "day": "integer", "hour": "integer"}
 _HOUR = {**_HOUR_KEY, **dict.fromkeys(SUMS, "bigint")}
 _UNIT = {**_HOUR_KEY, "unit": "text", "amount": "bigint"}
@@ -32,7 +40,8 @@ def append(writing: LedgerTransaction, batch: Columns) -> int:
     if not new["id"]:
         return 0
     hours = roll_up(new, _admit_tags(writing, new))
-    series = _series(writing, hours)
+    ids = _ids(writing, hours)
+    series = {each: found.series for each, found in ids.items()}
     sums = [(series[at.series], at.hour // 24, at.hour, *totals.sums) for at, totals in hours.items()]
     writing.insert("usage_hour", _HOUR, sorted(sums), _ADD_HOUR)
     units = [
@@ -42,6 +51,7 @@ def append(writing: LedgerTransaction, batch: Columns) -> int:
     ]
     writing.insert("usage_unit", _UNIT, sorted(units), _ADD_UNIT)
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
+    daily.add_late(writing, {(ids[at.series], at.hour): totals for at, totals in hours.items()})
     contributions.append(writing, new)
     slots.append(writing, new, time.time())
     return len(new["id"])
@@ -78,23 +88,45 @@ def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, s
     return admitted
 
 
+<<<<<<< HEAD
 def _series(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, int]:
     """Returns the ids, creating missing series; raises `last_hour` if the batch is later."""
+=======
+def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]:
+    """The ids, made where there was none; raises `last_hour` where it is passed."""
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     newest: dict[Series, int] = {}
     for at in hours:
         newest[at.series] = max(at.hour, newest.get(at.series, at.hour))
     digests = {series.digest(): series for series in newest}
-    select = "SELECT digest, id, last_hour FROM usage_series WHERE digest"
-    found = {bytes(digest): (id_, last) for digest, id_, last in _where_in(writing, select, digests)}
+    select = "SELECT digest, id, group_id, last_hour FROM usage_series WHERE digest"
+    found = {bytes(digest): (Ids(*ids), last) for digest, *ids, last in _where_in(writing, select, digests)}
     missing = [digest for digest in digests if digest not in found]
-    made = [(digest, *digests[digest], newest[digests[digest]]) for digest in missing]
+    groups = _groups(writing, {digests[digest].group for digest in missing})
+    made = [
+        (digest, *series, newest[series], groups[series.group])
+        for digest, series in ((each, digests[each]) for each in missing)
+    ]
     writing.insert("usage_series", _SERIES, made)
     late = [
-        (newest[digests[digest]], id_) for digest, (id_, last) in found.items() if last < newest[digests[digest]]
+        (newest[digests[digest]], ids.series)
+        for digest, (ids, last) in found.items()
+        if last < newest[digests[digest]]
     ]
     writing.many("UPDATE usage_series SET last_hour = ? WHERE id = ?", late)
-    found |= {bytes(digest): (id_, last) for digest, id_, last in _where_in(writing, select, missing)}
+    found |= {bytes(digest): (Ids(*ids), last) for digest, *ids, last in _where_in(writing, select, missing)}
     return {series: found[digest][0] for digest, series in digests.items()}
+
+
+def _groups(writing: LedgerTransaction, wanted: Collection[Series]) -> dict[Series, int]:
+    """The ids of groups, made where there was none. They are kept for ever, and hide from nothing by their age."""
+    digests = {group.group_digest(): group for group in wanted}
+    select = "SELECT digest, id FROM usage_series WHERE digest"
+    found = {bytes(digest): id_ for digest, id_ in _where_in(writing, select, digests)}
+    missing = [digest for digest in digests if digest not in found]
+    writing.insert("usage_series", _SERIES, [(digest, *digests[digest], _ALWAYS, None) for digest in missing])
+    found |= {bytes(digest): id_ for digest, id_ in _where_in(writing, select, missing)}
+    return {group: found[digest] for digest, group in digests.items()}
 
 
 def _add_first_bytes(writing: LedgerTransaction, counted: Mapping[tuple[int, int], Totals]) -> None:

@@ -12,6 +12,7 @@ from xds_server.errors import InvalidFieldError, NotFoundError
 from xds_server.model import State
 from xds_server.requests.attending import Answers, Translators
 from xds_server.store import AsyncStore
+from xds_server.usage.scope import Within
 
 
 class RunningRequests:
@@ -22,14 +23,22 @@ class RunningRequests:
         self._translators = translators
 
     async def listed(
-        self, wanted: admin.RequestFilter, state: admin.RequestState.ValueType, limit: int
+        self,
+        wanted: admin.RequestFilter,
+        state: admin.RequestState.ValueType,
+        limit: int,
+        within: Within | None = None,
     ) -> admin.ListRequestsResponse:
+<<<<<<< HEAD
         """Returns the requests. Raises NotFoundError for an unknown organisation."""
+=======
+        """`within` is what the caller may see; None: everything. Raises NotFoundError: no such organisation."""
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
         known = await self._store.load()
         listing = pb.Listing(filter=wanted, state=state, limit=limit)
         if wanted.organisation:
             listing.filter.organisation = _organisation_id(known, wanted.organisation)
-        answers = await self._translators.ask(pb.AttendResponse(list=listing))
+        answers = await self._list(listing, within)
         return admin.ListRequestsResponse(
             requests=_named(known, _oldest(answers, limit)),
             running=sum(answer.running for _, answer in answers.given),
@@ -37,10 +46,16 @@ class RunningRequests:
             silent=answers.silent,
         )
 
+<<<<<<< HEAD
     async def find(self, id_prefix: str) -> admin.RunningRequest | None:
         """Returns the request whose id begins with `id_prefix`. Raises InvalidFieldError if there are several."""
         listing = pb.Listing(id_prefix=id_prefix, limit=2)
         found = _oldest(await self._translators.ask(pb.AttendResponse(list=listing)), 2)
+=======
+    async def find(self, id_prefix: str, within: Within | None = None) -> admin.RunningRequest | None:
+        """The one whose id begins so, of those that are `within`. Raises InvalidFieldError where several do."""
+        found = _oldest(await self._list(pb.Listing(id_prefix=id_prefix, limit=2), within), 2)
+>>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
         if len({each.id for each in found}) > 1:
             raise InvalidFieldError([f'id: several requests begin with "{id_prefix}"; send more of it'])
         return next(iter(_named(await self._store.load(), found)), None)
@@ -49,6 +64,22 @@ class RunningRequests:
         """Cancels a request and returns it; None if no translator has it."""
         answers = await self._translators.ask(pb.AttendResponse(cancel=request_id))
         return next(iter(_named(await self._store.load(), _oldest(answers, 1))), None)
+
+    async def _list(self, listing: pb.Listing, within: Within | None) -> Answers:
+        if within is None:
+            return await self._translators.ask(pb.AttendResponse(list=listing))
+        listing.within.CopyFrom(pb.Within(organisation_ids=within.organisation_ids, key_ids=within.key_ids))
+        answers = await self._translators.ask(pb.AttendResponse(list=listing))
+        return Answers([(name, _narrowed(each, within)) for name, each in answers.given], answers.silent)
+
+
+def _narrowed(answer: pb.AttendRequest, within: Within) -> pb.AttendRequest:
+    """What the caller may see of an answer. A translator of an earlier version leaves that to us."""
+    if answer.is_within:
+        return answer
+    seen = [each for each in answer.requests if within.has(each.organisation, each.key_id)]
+    queued = sum(each.state == admin.REQUEST_STATE_QUEUED for each in seen)
+    return pb.AttendRequest(requests=seen, running=len(seen) - queued, queued=queued)
 
 
 def _oldest(answers: Answers, limit: int) -> list[admin.RunningRequest]:

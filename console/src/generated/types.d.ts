@@ -86,6 +86,13 @@ export interface AuditEvent {
   revision?: string;
 }
 
+export interface BackgroundTask {
+  description?: string;
+  done?: string;
+  total?: string;
+  unit?: string;
+}
+
 export interface BeginDeviceLoginRequest {
   client?: string;
 }
@@ -497,6 +504,7 @@ export interface GetStatusResponse {
   problems?: string[];
   alerts?: LimitAlert[];
   rests?: RestAlert[];
+  tasks?: BackgroundTask[];
 }
 
 export interface GetUsageViewRequest {
@@ -517,6 +525,7 @@ export interface GetUsageViewResponse {
   refused_records?: string;
   since?: string;
   until?: string;
+  heaviest_since?: string;
 }
 
 export interface GroupRole {
@@ -1246,10 +1255,12 @@ export interface TopRequestsRequest {
   filter?: UsageFilter;
   order?: TopRequestsRequest_Order;
   limit?: number;
+  most_records?: number;
 }
 
 export interface TopRequestsResponse {
   records?: UsageRecord[];
+  complete_since?: string;
 }
 
 export interface TypeStatus {

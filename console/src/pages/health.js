@@ -28,6 +28,7 @@ function Shown({ status }) {
   const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
   return html`
     ${status.problems?.map((each) => html`<${Notice} tone="bad" title=${t("health.problem")}>${each}<//>`)}
+    ${status.tasks?.map((each) => html`<${Notice} tone="info" title=${t("health.task")}>${each.description}: ${count(each.done)} / ${count(each.total)}<//>`)}
     ${isWell && html`<${Notice} tone="ok">${t("health.well")}<//>`}
     <${Card} class="after">
       <dl class="figures">

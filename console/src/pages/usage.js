@@ -67,7 +67,10 @@ function Shown({ data, by }) {
     <//>
     <${Card} title=${t("usage.groups")}><${Groups} data=${data} by=${by} /><//>
     <${Card} title=${t("usage.targets")}><${Targets} targets=${data.targets ?? []} /><//>
-    <${Card} title=${t("usage.heaviest")}><${Heaviest} records=${data.heaviest ?? []} /><//>
+    <${Card} title=${t("usage.heaviest")}>
+      <${Heaviest} records=${data.heaviest ?? []} />
+      ${num(data.heaviest_since) > 0 && html`<p class="hint after">${t("usage.heaviest_since", { when: day(num(data.heaviest_since) * 1000) })}</p>`}
+    <//>
   `;
 }
 

@@ -118,6 +118,9 @@ async def test_where_envoy_is_silent_what_was_let_through_is_listed() -> None:
         ({"filter": {"target_id": "a/gpt"}}, ["one"]),
         ({"filter": {"end_user": "else"}}, ["two"]),
         ({"filter": {"tag": ""}}, ["one", "two", "w1", "w2"]),
+        ({"within": {"organisation_ids": ["org_b"], "key_ids": ["key2"]}}, ["two"]),
+        ({"within": {"organisation_ids": ["org_a"]}}, ["one", "two", "w1", "w2"]),
+        ({"within": {}}, []),
     ],
 )
 async def test_filters(wanted: dict[str, Any], found: list[str]) -> None:
@@ -126,8 +129,16 @@ async def test_filters(wanted: dict[str, Any], found: list[str]) -> None:
     gateway.waiting = [("w2", 1.0, Forecast(2, 4.5)), ("w1", 2.0, Forecast(1, None))]
     answer = await gateway.list(**wanted)
     assert [each.id for each in answer.requests] == found
+    assert answer.is_within == ("within" in wanted)
     if "limit" in wanted:
         assert (answer.running, answer.queued) == (2, 2)
+
+
+async def test_the_oldest_of_several_envoys_are_listed() -> None:
+    ages = {"a": 5, "b": 1, "c": 9, "d": 3}
+    held = [reservation(name, NOW - age) for name, age in ages.items()]
+    answer = await Gateway(*held, envoy=[running(each) for each in held]).list(limit=2)
+    assert ([each.id for each in answer.requests], answer.running) == (["c", "a"], 4)
 
 
 async def test_those_that_wait_have_a_position() -> None:

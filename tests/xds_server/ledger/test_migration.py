@@ -114,7 +114,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
         },
         "usage_request": {"started_at_us": row.started_at_us, "id": row.id, "block": 1},
         "usage_series": {
-            "id": 1, "digest": identified.digest(), "last_hour": hour, **identified._asdict(),
+            "digest": identified.digest(), "last_hour": hour, **identified._asdict(),
         },
         "usage_hour": {"series_id": 1, "day": hour // 24, "hour": hour, "cost_micro_usd": 600, **sums},
         "usage_node": {  # it claimed more than there is

@@ -91,3 +91,19 @@ async def test_an_order_that_runs_over_many_blocks(ledger: Ledger, reader: Ledge
         await ledger.append(batch(usage(cost_nano_usd=1_000 - cost, model="rare" if cost > 246 else "m")))
     found = await reader.top(Filter(model="rare"), "cost_nano_usd", 2)
     assert [row.cost_nano_usd for row in found] == [753, 752]
+
+
+async def test_a_search_for_the_heaviest_ends_after_so_many_records(ledger: Ledger, reader: LedgerReader) -> None:
+    """It says from which hour on it saw everything; hours whose highest would not do cost nothing."""
+    for hour in range(4):
+        made = [usage(at=MONDAY_10 + hour * HOUR, cost_nano_usd=1_000 - hour * 10 - each) for each in range(4)]
+        await ledger.append(batch(*made))
+    found = await reader.newest_top(Filter(), "cost_nano_usd", 2, 4)
+    assert [row.cost_nano_usd for row in found.rows] == [980, 979]
+    assert found.complete_since == MONDAY_10 + 2 * HOUR
+    found = await reader.newest_top(Filter(until=MONDAY_10 + HOUR), "cost_nano_usd", 2, 4)
+    assert ([row.cost_nano_usd for row in found.rows], found.complete_since) == ([1_000, 999], 0)
+    rising = [usage(at=MONDAY_10 - hour * HOUR, cost_nano_usd=900 - hour, model="m") for hour in range(1, 9)]
+    await ledger.append(batch(*rising))
+    found = await reader.newest_top(Filter(model="m"), "cost_nano_usd", 1, 1_000)
+    assert ([row.cost_nano_usd for row in found.rows], found.complete_since) == ([899], 0)

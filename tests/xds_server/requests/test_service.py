@@ -18,12 +18,13 @@ from translator.policy.ads import ControlPlane
 from translator.running.attend import attend
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.ledger.reader import LedgerReader
-from xds_server.requests.attending import Translators
+from xds_server.requests.attending import Attending, Translators
 from xds_server.requests.running import RunningRequests
 from xds_server.requests.service import SERVICE, RequestsService
 from xds_server.rpc.authorise import bearer_token
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.settings import KeySettings
+from xds_server.usage.scope import Within
 
 __all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
 
@@ -78,6 +79,9 @@ async def server(store: Store) -> AsyncIterator[Server]:
     ledger.close()
 
 
+RUNNING = admin.REQUEST_STATE_RUNNING
+
+
 def answering(*requests: admin.RunningRequest, running: int = 0, queued: int = 0) -> Any:
     """A translator with these requests. It lists all of them, and cancels the one that is asked for."""
     asked: list[pb.AttendResponse] = []
@@ -128,6 +132,35 @@ async def test_names_stand_for_ids_and_ids_for_names(server: Server) -> None:
         await server.stub.ListRequests(
             admin.ListRequestsRequest(filter=admin.RequestFilter(organisation="nobody"))
         )
+
+
+async def test_translators_list_only_what_a_caller_may_see(store: Store) -> None:
+    """Of one of an earlier version, which does not know of callers, the others are left out here."""
+    translators = Translators()
+    running = RunningRequests(AsyncStore(store), translators)
+    asked: list[pb.Within] = []
+
+    async def answer(attending: Attending, reply: pb.AttendRequest) -> None:
+        inquiry = await attending.inquiries.get()
+        asked.append(inquiry.list.within)
+        reply.number = inquiry.number
+        attending.answered(reply)
+
+    mine, other = (
+        request("mine", 2, organisation="org_b", key_id="key1"),
+        request("other", 1, organisation="org_a"),
+    )
+    new, old = translators.joined("new"), translators.joined("old")
+    narrowed = pb.AttendRequest(is_within=True, requests=[request("new", 3, organisation="org_c")], running=7)
+    answers = [
+        asyncio.create_task(answer(new, narrowed)),
+        asyncio.create_task(answer(old, pb.AttendRequest(requests=[other, mine], running=2, queued=9))),
+    ]
+    found = await running.listed(admin.RequestFilter(), RUNNING, 10, Within(("org_c",), ("key1",)))
+    await asyncio.gather(*answers)
+    assert [each.id for each in found.requests] == ["mine", "new"]
+    assert (found.running, found.queued) == (8, 0)
+    assert asked == [pb.Within(organisation_ids=["org_c"], key_ids=["key1"])] * 2
 
 
 async def test_one_that_does_not_answer_is_named(server: Server) -> None:

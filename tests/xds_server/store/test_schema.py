@@ -20,7 +20,7 @@ from sqlmodel import SQLModel
 from tests.xds_server.store.databases import OpenStore
 from xds_server.errors import DatabaseUnavailableError, SchemaError
 from xds_server.model import Limit, Metric, TargetPrice
-from xds_server.store import AuditQuery, DatabaseUrl, Store, account_tables, schema, writing
+from xds_server.store import AuditQuery, DatabaseUrl, Store, account_tables, schema, usage_tables, writing
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
 
@@ -30,7 +30,8 @@ def test_head_is_the_newest_migration() -> None:
 
 
 def test_the_migrations_make_what_the_tables_say(store: Store, database: DatabaseUrl) -> None:
-    assert account_tables.UserRow.metadata is SQLModel.metadata
+    for row in (account_tables.UserRow, usage_tables.UsageHourRow):
+        assert row.metadata is SQLModel.metadata
     assert store.load().revision == 0
     engine = make_engine(database)
     with engine.connect() as connection:

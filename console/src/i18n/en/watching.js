@@ -16,6 +16,7 @@ export default {
   "usage.refused": { one: "{n} usage record could not be stored, and is in no sum. See: trunkline usage refused", other: "{n} usage records could not be stored, and are in no sum. See: trunkline usage refused" },
   "usage.groups": "Where it went",
   "usage.heaviest": "Heaviest requests",
+  "usage.heaviest_since": "All requests since {when} were looked at, and of earlier ones a part.",
   "usage.targets": "Targets on the same work, 30 days at most",
   "usage.tokens": "Tokens",
   "usage.saved": "Saved by caches",
@@ -34,6 +35,7 @@ export default {
   "usage.per_million": "Paid per 1M tokens",
 
   "health.problem": "The control plane has a problem",
+  "health.task": "The control plane works at something",
   "health.lead": "Who runs what, who refused what, and what needs you.",
   "health.well": "Everything that is connected runs the newest configuration.",
   "health.envoys": "Envoys",

@@ -16,6 +16,7 @@ export default {
   "usage.refused": { one: "{n} запись расхода не сохранена и не входит в суммы. Смотрите: trunkline usage refused", few: "{n} записи расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused", many: "{n} записей расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused", other: "{n} записи расхода не сохранены и не входят в суммы. Смотрите: trunkline usage refused" },
   "usage.groups": "На что ушло",
   "usage.heaviest": "Самые дорогие запросы",
+  "usage.heaviest_since": "Просмотрены все запросы с {when}, более ранние – частично.",
   "usage.targets": "Места на одной и той же работе, не больше 30 дней",
   "usage.tokens": "Токены",
   "usage.saved": "Сэкономил кэш",
@@ -34,6 +35,7 @@ export default {
   "usage.per_million": "Уплачено за 1 млн токенов",
 
   "health.problem": "Неполадка управляющего сервера",
+  "health.task": "Управляющий сервер выполняет задачу",
   "health.lead": "Что где работает, кто от чего отказался и что требует внимания.",
   "health.well": "Все подключённые работают с новейшей конфигурацией.",
   "health.envoys": "Envoy",

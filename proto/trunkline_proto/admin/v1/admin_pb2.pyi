@@ -2387,9 +2387,12 @@ class TopRequestsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    MOST_RECORDS_FIELD_NUMBER: _builtins.int
     order: Global___TopRequestsRequest.Order.ValueType
     limit: _builtins.int
     """0: 20; at most 1,000."""
+    most_records: _builtins.int
+    """The search, which begins with the newest requests, ends when it has looked at about so many; 0: at all."""
     @_builtins.property
     def filter(self) -> Global___UsageFilter: ...
     def __init__(
@@ -2398,10 +2401,11 @@ class TopRequestsRequest(_message.Message):
         filter: Global___UsageFilter | None = ...,
         order: Global___TopRequestsRequest.Order.ValueType = ...,
         limit: _builtins.int = ...,
+        most_records: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit", "most_records", b"most_records", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2412,16 +2416,20 @@ class TopRequestsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORDS_FIELD_NUMBER: _builtins.int
+    COMPLETE_SINCE_FIELD_NUMBER: _builtins.int
+    complete_since: _builtins.int
+    """Where `most_records` ended the search: Unix seconds, of what began earlier not all was looked at. Otherwise 0."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.UsageRecord]: ...
     def __init__(
         self,
         *,
         records: _abc.Iterable[_ledger_pb2.UsageRecord] | None = ...,
+        complete_since: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_since", b"complete_since", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2666,6 +2674,7 @@ class GetStatusResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     ALERTS_FIELD_NUMBER: _builtins.int
     RESTS_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -2698,6 +2707,10 @@ class GetStatusResponse(_message.Message):
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.RestAlert]:
         """What rests at connected gateways, and why; the longest known first."""
 
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackgroundTask]:
+        """What the control plane works at in the background that takes long, such as what follows an upgrade."""
+
     def __init__(
         self,
         *,
@@ -2710,14 +2723,44 @@ class GetStatusResponse(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         alerts: _abc.Iterable[_limits_pb2.LimitAlert] | None = ...,
         rests: _abc.Iterable[_quota_pb2.RestAlert] | None = ...,
+        tasks: _abc.Iterable[Global___BackgroundTask] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class BackgroundTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    done: _builtins.int
+    total: _builtins.int
+    unit: _builtins.str
+    """What `done` and `total` count, such as `days`."""
+    def __init__(
+        self,
+        *,
+        description: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        unit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "done", b"done", "total", b"total", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackgroundTask: _TypeAlias = BackgroundTask  # noqa: Y015
 
 @_typing.final
 class ListenerCertificate(_message.Message):

@@ -493,6 +493,7 @@ class GetUsageViewResponse(_message.Message):
     REFUSED_RECORDS_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    HEAVIEST_SINCE_FIELD_NUMBER: _builtins.int
     groups: _builtins.int
     """How many groups there are."""
     refused_records: _builtins.int
@@ -500,6 +501,8 @@ class GetUsageViewResponse(_message.Message):
     since: _builtins.int
     """Unix seconds."""
     until: _builtins.int
+    heaviest_since: _builtins.int
+    """Unix seconds; of what began earlier not all was looked at. 0: all was."""
     @_builtins.property
     def total(self) -> _admin_pb2.UsageRow:
         """One row of totals each."""
@@ -520,11 +523,11 @@ class GetUsageViewResponse(_message.Message):
     def times_before(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]: ...
     @_builtins.property
     def heaviest(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.UsageRecord]:
-        """The ten most expensive requests."""
+        """The ten most expensive requests, of those since `heaviest_since`."""
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.TargetComparison]:
-        """Of the last thirty days of the time, at most."""
+        """Of the last thirty days of the time, at most, from the beginning of a day on."""
 
     def __init__(
         self,
@@ -541,10 +544,11 @@ class GetUsageViewResponse(_message.Message):
         refused_records: _builtins.int = ...,
         since: _builtins.int = ...,
         until: _builtins.int = ...,
+        heaviest_since: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "total_before", b"total_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "heaviest", b"heaviest", "refused_records", b"refused_records", "rows", b"rows", "rows_before", b"rows_before", "since", b"since", "targets", b"targets", "times", b"times", "times_before", b"times_before", "total", b"total", "total_before", b"total_before", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "heaviest", b"heaviest", "heaviest_since", b"heaviest_since", "refused_records", b"refused_records", "rows", b"rows", "rows_before", b"rows_before", "since", b"since", "targets", b"targets", "times", b"times", "times_before", b"times_before", "total", b"total", "total_before", b"total_before", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,6 +32,7 @@ class AttendRequest(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     QUEUED_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    IS_WITHIN_FIELD_NUMBER: _builtins.int
     translator: _builtins.str
     """Of the first message: the translator, such as `translator-edge-1`."""
     number: _builtins.int
@@ -39,6 +40,8 @@ class AttendRequest(_message.Message):
     running: _builtins.int
     """All that match, listed or not."""
     queued: _builtins.int
+    is_within: _builtins.bool
+    """Of a list: its `within` was heeded. A translator of an earlier version does not know it."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[_requests_pb2.RunningRequest]:
         """The requests found; organisations and keys are their ids. Of an inquiry to cancel: the one that was cancelled."""
@@ -56,10 +59,11 @@ class AttendRequest(_message.Message):
         running: _builtins.int = ...,
         queued: _builtins.int = ...,
         standing: Global___Standing | None = ...,
+        is_within: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "queued", b"queued", "requests", b"requests", "running", b"running", "standing", b"standing", "translator", b"translator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_within", b"is_within", "number", b"number", "queued", b"queued", "requests", b"requests", "running", b"running", "standing", b"standing", "translator", b"translator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -258,6 +262,7 @@ class Listing(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
+    WITHIN_FIELD_NUMBER: _builtins.int
     state: _requests_pb2.RequestState.ValueType
     """REQUEST_STATE_UNSPECIFIED: both."""
     limit: _builtins.int
@@ -267,6 +272,10 @@ class Listing(_message.Message):
     def filter(self) -> _requests_pb2.RequestFilter:
         """`organisation` is an id."""
 
+    @_builtins.property
+    def within(self) -> Global___Within:
+        """What the caller may see; absent: everything."""
+
     def __init__(
         self,
         *,
@@ -274,11 +283,38 @@ class Listing(_message.Message):
         state: _requests_pb2.RequestState.ValueType = ...,
         limit: _builtins.int = ...,
         id_prefix: _builtins.str = ...,
+        within: Global___Within | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "within", b"within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "id_prefix", b"id_prefix", "limit", b"limit", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "id_prefix", b"id_prefix", "limit", b"limit", "state", b"state", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Listing: _TypeAlias = Listing  # noqa: Y015
+
+@_typing.final
+class Within(_message.Message):
+    """The requests of some organisations, and of some keys, by their ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_IDS_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        organisation_ids: _abc.Iterable[_builtins.str] | None = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_ids", b"key_ids", "organisation_ids", b"organisation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Within: _TypeAlias = Within  # noqa: Y015

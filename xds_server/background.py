@@ -1,0 +1,34 @@
+"""Work in the background that takes long, for `status`: what follows an upgrade of a large database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundTask:
+    """`done` of `total` are counted in `unit`, such as days."""
+
+    description: str
+    done: int
+    total: int
+    unit: str
+
+
+class BackgroundTasks:
+    """One task for each part of the control plane that has any."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, BackgroundTask] = {}
+
+    @property
+    def running(self) -> tuple[BackgroundTask, ...]:
+        """In the order in which they began."""
+        return tuple(self._tasks.values())
+
+    def report(self, part: str, task: BackgroundTask | None) -> None:
+        """Shows how far a part's task is; None: it is done."""
+        if task is None:
+            self._tasks.pop(part, None)
+        else:
+            self._tasks[part] = task

@@ -1,0 +1,80 @@
+"""Makes the sums by day as days end, and those of earlier years after an upgrade, in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from xds_server.background import BackgroundTask
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.ledger import daily
+from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.retention_periods import DAY
+
+#: Seconds between two looks whether a day has ended.
+_INTERVAL = 60.0
+#: Series of one transaction: it holds the write lock for some ten milliseconds.
+BATCH = 200
+#: Of its own time, what summing leaves to others.
+_REST = 0.5
+#: Days that are left when it is worth telling: after an upgrade, or a long time without a control plane.
+_MANY = 3
+_DESCRIPTION = "sums usage by day; reports on long times take longer until it is done"
+
+_log = structlog.get_logger(__name__)
+
+
+class DailySums:
+    """`clock` gives Unix seconds; `report` gets how far it is while that takes long, and None afterwards."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        report: Callable[[BackgroundTask | None], object] = lambda task: None,
+        *,
+        batch: int = BATCH,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._report = report
+        self._batch = batch
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                days = await self.catch_up()
+            except DatabaseUnavailableError as error:
+                _log.warning("sums by day wait for the database", reason=str(error))
+            else:
+                if days > 1:
+                    _log.info("usage is summed by day", days=days)
+            await asyncio.sleep(_INTERVAL)
+
+    async def catch_up(self) -> int:
+        """Sums all days that have ended. Returns how many. Raises DatabaseUnavailableError.
+
+        Where it is broken off, the next call goes on, in this process or another.
+        """
+        today = int(self._clock()) // DAY
+        first = await self._ledger.write(daily.first_missing)
+        last, days = first - 1, 0
+        try:
+            while True:
+                if today - first > _MANY:
+                    done = max(0, last - first)
+                    self._report(BackgroundTask(_DESCRIPTION, done, today - first, "days"))
+                began = time.monotonic()
+                reached = await self._ledger.write(partial(daily.advance, today=today, batch=self._batch))
+                if reached is None:
+                    return days
+                days += reached.day > last
+                last = reached.day
+                await asyncio.sleep(_REST * (time.monotonic() - began))
+        finally:
+            self._report(None)

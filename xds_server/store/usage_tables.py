@@ -1,0 +1,207 @@
+"""The ledger's part of the SQL schema as SQLModel tables, beside `tables`. No code reads or writes through them:
+they hold the migrations to what the statements of the ledger expect.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary
+from sqlmodel import Field, SQLModel
+
+_AutoId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row id
+
+
+class UsageBlockRow(SQLModel, table=True):
+    """Usage records that came together and began in one Unix hour, see ledger.blocks. Beside them the highest
+    value of each order in which the heaviest requests are asked for.
+    """
+
+    __tablename__ = "usage_block"
+    __table_args__: ClassVar = (
+        Index("usage_block_cost", "hour", "cost_nano_usd"),
+        Index("usage_block_tokens", "hour", "tokens"),
+        Index("usage_block_duration", "hour", "duration_us"),
+    )
+    id: int = Field(primary_key=True, sa_type=_AutoId)
+    hour: int
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    tokens: int = Field(sa_type=BigInteger)
+    duration_us: int = Field(sa_type=BigInteger)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageRequestRow(SQLModel, table=True):
+    """Which usage records there are, in the order in which they began, and the block that each is in."""
+
+    __tablename__ = "usage_request"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    started_at_us: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str = Field(primary_key=True)
+    block: int = Field(sa_type=BigInteger)
+
+
+class UsageRefusedRow(SQLModel, table=True):
+    """Usage records that could not be stored, as they arrived, see ledger.refused. `refused_at_us` is Unix
+    microseconds; `digest` identifies a record, which may come again.
+    """
+
+    __tablename__ = "usage_refused"
+    digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    refused_at_us: int = Field(sa_type=BigInteger, index=True)
+    source: str
+    field: str
+    reason: str
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageSeriesRow(SQLModel, table=True):
+    """What roll-ups are kept for: one combination of all dimensions but time. Their rows hold its number.
+
+    `digest` identifies it; `last_hour` is the newest hour that has a roll-up of it. Beside these series there is
+    one for each organisation and model, the `group_id` of those that it sums; it has none itself, and sums by day
+    alone.
+    """
+
+    __tablename__ = "usage_series"
+    id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
+    digest: bytes = Field(sa_type=LargeBinary, unique=True)
+    organisation_id: str
+    key_id: str
+    route_id: str
+    model: str
+    target_id: str
+    provider: str
+    tag: str
+    last_hour: int
+    group_id: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class UsageHourRow(SQLModel, table=True):
+    """Sums over one series in one Unix hour. `failed_attempts` are those at this target that went on to another.
+
+    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one. The rows lie in
+    the order in which reports add them up: SQLite would sort them otherwise.
+    """
+
+    __tablename__ = "usage_hour"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    retries: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    estimated: int = Field(sa_type=BigInteger)
+    cache_hits: int = Field(sa_type=BigInteger)
+    failed_attempts: int = Field(sa_type=BigInteger)
+    answer_tokens: int = Field(sa_type=BigInteger)
+    answer_us: int = Field(sa_type=BigInteger)
+
+
+class UsageUnitRow(SQLModel, table=True):
+    """A sum as those of UsageHourRow, of one of rollup.UNITS. Few requests have any, so only they have a row."""
+
+    __tablename__ = "usage_unit"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    amount: int = Field(sa_type=BigInteger)
+
+
+class UsageFirstByteRow(SQLModel, table=True):
+    """Microseconds to the first byte as a histogram; beside the sums, so that reports without it don't read it."""
+
+    __tablename__ = "usage_first_byte"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    hour: int = Field(primary_key=True)
+    histogram: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageDayRow(SQLModel, table=True):
+    """Sums over one series in one day of UTC, for the days and series up to UsageDayPositionRow's."""
+
+    __tablename__ = "usage_day"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    retries: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    cached_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    reasoning_tokens: int = Field(sa_type=BigInteger)
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    estimated: int = Field(sa_type=BigInteger)
+    cache_hits: int = Field(sa_type=BigInteger)
+    failed_attempts: int = Field(sa_type=BigInteger)
+    answer_tokens: int = Field(sa_type=BigInteger)
+    answer_us: int = Field(sa_type=BigInteger)
+
+
+class UsageDayUnitRow(SQLModel, table=True):
+    """Sums by day of UsageUnitRow."""
+
+    __tablename__ = "usage_day_unit"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    amount: int = Field(sa_type=BigInteger)
+
+
+class UsageDayFirstByteRow(SQLModel, table=True):
+    """Sums by day of UsageFirstByteRow; groups have none."""
+
+    __tablename__ = "usage_day_first_byte"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    histogram: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageDayPositionRow(SQLModel, table=True):
+    """Up to which day, and of that day up to which series, the sums by day are complete."""
+
+    __tablename__ = "usage_day_position"
+    id: int = Field(primary_key=True)
+    day: int
+    series_id: int = Field(sa_type=BigInteger)
+
+
+class UsageTagRow(SQLModel, table=True):
+    """The tags in an organisation's roll-ups of one hour: clients choose them, so their number is bounded."""
+
+    __tablename__ = "usage_tag"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    hour: int = Field(primary_key=True)
+    organisation_id: str = Field(primary_key=True)
+    tag: str = Field(primary_key=True)
+
+
+class UsageNodeRow(SQLModel, table=True):
+    """What a node served of one model in one Unix hour, and earned by it. Whose it was when the records came is
+    part of the key: another owner later takes over nothing.
+    """
+
+    __tablename__ = "usage_node"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    hour: int = Field(primary_key=True)
+    node_id: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    organisation_id: str = Field(primary_key=True)
+    owner_key_id: str = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    earned_nano_usd: int = Field(sa_type=BigInteger)
