@@ -48,17 +48,12 @@ class LedgerReader:
         return await self._read(lambda snapshot: contributions.report(snapshot, wanted, by))
 
     async def top(self, wanted: Filter, column: str, limit: int) -> list[Row]:
-<<<<<<< HEAD
-        """See requests.top."""
-        return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))
-=======
-        """As requests.top, of all requests."""
+        """Returns the heaviest of all requests; see requests.top."""
         return (await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit))).rows
 
     async def newest_top(self, wanted: Filter, column: str, limit: int, most: int) -> Heaviest:
-        """As requests.top."""
+        """See requests.top."""
         return await self._read(lambda snapshot: requests.top(snapshot, wanted, column, limit, most))
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
 
     async def refused(self, limit: int) -> tuple[list[RefusedRecord], int]:
         """Returns the newest records that were set aside, and how many there are in all."""

@@ -65,14 +65,9 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]) 
 
 
 def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
-<<<<<<< HEAD
     """Returns comparisons by target id, including targets that only failed."""
-    found = _sums(snapshot, wanted, (Dimension.TARGET,), failed_too=True)
-=======
-    """By target id; targets that only failed are there too."""
     by = (Dimension.TARGET,)
     found = _sums(snapshot, wanted, by, failed_too=True)
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     encoded: dict[str, list[bytes]] = {}
     for source in _sources(snapshot, wanted, by, "usage_first_byte", "usage_day_first_byte"):
         for target, times in snapshot.rows(f"SELECT s.target_id, h.histogram {source.sql}", *source.arguments):
@@ -135,14 +130,8 @@ def _sums(
 def _units(
     snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension]
 ) -> Mapping[tuple[object, ...], Mapping[str, int]]:
-<<<<<<< HEAD
     """Returns the units by the values of `by`."""
-    columns = _columns(by)
-    conditions = _hours(wanted)
-=======
-    """By the values of `by`."""
     columns = "".join(f"{column}, " for column in _columns(by))
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
     found: dict[tuple[object, ...], dict[str, int]] = {}
     for source in _sources(snapshot, wanted, by, "usage_unit", "usage_day_unit"):
         for *key, unit, amount in snapshot.rows(
@@ -192,19 +181,6 @@ def _summed(prefix: str, names: Sequence[str]) -> str:
     return ", ".join(f"SUM({prefix}{name}) AS {name}" for name in names)
 
 
-<<<<<<< HEAD
-def _hours(wanted: Filter) -> Condition:
-    """Returns a condition on usage_series s and usage_hour h. It includes days, by which the rows are found."""
-    first, last = wanted.first_hour, wanted.last_hour
-    series = wanted.of_columns("s.")
-    return Condition(
-        f"s.last_hour >= ? AND h.day BETWEEN ? AND ? AND h.hour BETWEEN ? AND ?{series.sql}",
-        (first, first // 24, last // 24, first, last, *series.arguments),
-    )
-
-
-=======
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
 def _shown(dimension: Dimension, key: object, names: dict[str, str]) -> str:
     if dimension in _PERIODS:
         _, seconds, form = _PERIODS[dimension]

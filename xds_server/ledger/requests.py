@@ -35,26 +35,21 @@ class _Heavy(NamedTuple):
     position: int
 
 
-<<<<<<< HEAD
-def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int) -> list[Row]:
-    """Returns the `limit` highest by one of blocks.ORDERS.
-
-    Each hour is read from the block with the highest value down to values that can still be among the highest of
-    all; the other blocks are not opened. (With a filter that few requests match, they are.)
-=======
 class Heaviest(NamedTuple):
-    """The heaviest first. `complete_since` is Unix seconds: what began before was not looked at; 0: all was."""
+    """The heaviest requests, heaviest first. The search covered all requests since `complete_since` (Unix
+    seconds); 0 if it covered all.
+    """
 
     rows: list[Row]
     complete_since: int
 
 
 def top(snapshot: DatabaseSnapshot, wanted: Filter, by: str, limit: int, most: int = _ABOVE) -> Heaviest:
-    """The `limit` highest by one of blocks.ORDERS. Ends when more than `most` records were opened.
+    """Returns the `limit` highest by one of blocks.ORDERS. The search ends after it has opened `most` records.
 
-    Hour by hour, the newest first, each from the block with the highest on down to what can still be among the
-    highest of all: the others need not be opened. (With a filter that few match, they are.)
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
+    It goes from the newest hour to the oldest. Each hour is read from the block with the highest value down to
+    values that can still be among the highest of all; the other blocks are not opened. (With a filter that few
+    requests match, they are.)
     """
     found: list[_Heavy] = []
     opened = 0
@@ -127,15 +122,9 @@ def _by_their_highest(
         after, size = (found[-1][0], found[-1][1]), min(2 * size, _MANY)
 
 
-<<<<<<< HEAD
-def _hour_up_to(snapshot: DatabaseSnapshot, last: int) -> int | None:
-    """Returns the newest hour up to `last` that has records: a request with a wrong clock may be decades away."""
-    found: int | None = snapshot.rows("SELECT MAX(hour) FROM usage_block WHERE hour <= ?", last)[0][0]
-    return found
-=======
 def _hours(snapshot: DatabaseSnapshot, wanted: Filter, by: str) -> list[tuple[int, int]]:
-    """The hours that have records, the newest first, with the highest value of each. One step leads from hour to
-    hour: a request with a wrong clock may lie decades away.
+    """Returns the hours that have records, newest first, with the highest value of each. It steps from one such
+    hour to the next: a request with a wrong clock may be decades away.
     """
     found = snapshot.rows(
         "WITH RECURSIVE hours (hour) AS ("  # noqa: S608 - one of blocks.ORDERS
@@ -148,4 +137,3 @@ def _hours(snapshot: DatabaseSnapshot, wanted: Filter, by: str) -> list[tuple[in
         wanted.first_hour,
     )
     return sorted(found, reverse=True)
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)

@@ -31,10 +31,7 @@ class Series(NamedTuple):
 
     @lru_cache(10_000)  # noqa: B019 - of values, which are small and for the most part the same ones again
     def digest(self) -> bytes:
-<<<<<<< HEAD
         """Returns 16 bytes that identify the series."""
-=======
-        """Identifies it, in 16 bytes."""
         return self._hash(b"")
 
     @property
@@ -47,7 +44,6 @@ class Series(NamedTuple):
         return self._hash(b"group")
 
     def _hash(self, kind: bytes) -> bytes:
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
         parts = [each.encode() for each in self]
         lengths = ",".join(str(len(part)) for part in parts)
         joined = b"\x00".join([lengths.encode(), *parts])

@@ -88,13 +88,8 @@ def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, s
     return admitted
 
 
-<<<<<<< HEAD
-def _series(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, int]:
-    """Returns the ids, creating missing series; raises `last_hour` if the batch is later."""
-=======
 def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]:
-    """The ids, made where there was none; raises `last_hour` where it is passed."""
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
+    """Returns the ids, creating missing series; raises `last_hour` if the batch is later."""
     newest: dict[Series, int] = {}
     for at in hours:
         newest[at.series] = max(at.hour, newest.get(at.series, at.hour))
@@ -119,7 +114,7 @@ def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]
 
 
 def _groups(writing: LedgerTransaction, wanted: Collection[Series]) -> dict[Series, int]:
-    """The ids of groups, made where there was none. They are kept for ever, and hide from nothing by their age."""
+    """Returns the ids of groups, creating missing ones. Groups are kept for ever, and never look too old."""
     digests = {group.group_digest(): group for group in wanted}
     select = "SELECT digest, id FROM usage_series WHERE digest"
     found = {bytes(digest): id_ for digest, id_ in _where_in(writing, select, digests)}

@@ -29,11 +29,10 @@ class RunningRequests:
         limit: int,
         within: Within | None = None,
     ) -> admin.ListRequestsResponse:
-<<<<<<< HEAD
-        """Returns the requests. Raises NotFoundError for an unknown organisation."""
-=======
-        """`within` is what the caller may see; None: everything. Raises NotFoundError: no such organisation."""
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
+        """Returns the requests that the caller may see: those of `within`, or all if it is None.
+
+        Raises NotFoundError for an unknown organisation.
+        """
         known = await self._store.load()
         listing = pb.Listing(filter=wanted, state=state, limit=limit)
         if wanted.organisation:
@@ -46,16 +45,12 @@ class RunningRequests:
             silent=answers.silent,
         )
 
-<<<<<<< HEAD
-    async def find(self, id_prefix: str) -> admin.RunningRequest | None:
-        """Returns the request whose id begins with `id_prefix`. Raises InvalidFieldError if there are several."""
-        listing = pb.Listing(id_prefix=id_prefix, limit=2)
-        found = _oldest(await self._translators.ask(pb.AttendResponse(list=listing)), 2)
-=======
     async def find(self, id_prefix: str, within: Within | None = None) -> admin.RunningRequest | None:
-        """The one whose id begins so, of those that are `within`. Raises InvalidFieldError where several do."""
+        """Returns the request of `within` whose id begins with `id_prefix`.
+
+        Raises InvalidFieldError if there are several.
+        """
         found = _oldest(await self._list(pb.Listing(id_prefix=id_prefix, limit=2), within), 2)
->>>>>>> 2793abdb (Sum usage by day, because a report on a year went through every hour of it)
         if len({each.id for each in found}) > 1:
             raise InvalidFieldError([f'id: several requests begin with "{id_prefix}"; send more of it'])
         return next(iter(_named(await self._store.load(), found)), None)
@@ -74,7 +69,7 @@ class RunningRequests:
 
 
 def _narrowed(answer: pb.AttendRequest, within: Within) -> pb.AttendRequest:
-    """What the caller may see of an answer. A translator of an earlier version leaves that to us."""
+    """Returns what the caller may see of an answer: translators of an earlier version do not select it."""
     if answer.is_within:
         return answer
     seen = [each for each in answer.requests if within.has(each.organisation, each.key_id)]
