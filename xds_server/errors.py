@@ -1,16 +1,16 @@
-"""Every error the control plane raises on purpose.
+"""Every error that the control plane raises on purpose.
 
 XdsServerError
 ├── InvalidFieldError          a request names a value that is not accepted
 ├── PastPriceError             a price would change what has been charged
 ├── UnauthenticatedError       no admin token, or the wrong one
-├── ProtocolVersionError       a sidecar speaks a version of the node protocol that is not spoken here
+├── ProtocolVersionError       a sidecar speaks a version of the node protocol that this control plane does not
 ├── SupersededError            a newer stream of the same node took over
-├── TooManyAttemptsError       too many join tokens were refused lately
-├── SilentError                a node's stream is open and says nothing
+├── TooManyAttemptsError       too many join tokens were refused recently
+├── SilentError                a node's stream is open but sends nothing
 ├── ListenError                an address cannot be listened on
 ├── TlsFilesError              the files of the listeners' certificate cannot be used
-├── CsrError                   a certificate signing request that nothing is issued for
+├── CsrError                   a certificate signing request is refused
 ├── TunnelError                no node can join: the control plane has no tunnel listener
 └── StoreError
     ├── NotFoundError          the object does not exist
@@ -19,14 +19,14 @@ XdsServerError
     ├── InUseError             another object depends on it
     ├── GraceTimeError         a rotation would leave a key with more than two secrets
     ├── ManagedError           a file manages the object that the API would change
-    ├── JoinTokenError         a join token admits nobody: unknown, used or expired
-    ├── SecretKeyError         the key that protects credentials is missing, malformed or another one
-    ├── SchemaError            the database's schema is not one this version can use
-    ├── UnstorableError        the database does not take a value
+    ├── JoinTokenError         a join token is unknown, used or expired
+    ├── SecretKeyError         the key that protects credentials is missing, malformed or not this database's
+    ├── SchemaError            this version cannot use the database's schema
+    ├── UnstorableError        the database does not accept a value
     └── DatabaseUnavailableError  the database does not answer, or is locked
         └── DatabaseReplacedError the database's file is not the one that was opened
 
-Messages say what to do next and never contain a key, a token or a credential.
+Messages say what to do next. They never contain a key, a token or a credential.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Who may do what: users, roles, sessions and tokens."""
+"""Accounts and permissions: users, roles, sessions and tokens."""

@@ -1,4 +1,4 @@
-"""Who makes the running call. The guard of the server sets it; everything below reads it."""
+"""The caller of the running call. The server's guard sets it; everything below reads it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xds_server.usage.scope import Within
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The admin token (`machine`), a user, or nobody.
+    """A caller: the admin token (`machine`), a user, or nobody.
 
-    `session_hash` is that of the browser's session, empty for a personal token. `expires_at` is Unix seconds, 0
-    for never.
+    `session_hash` is the hash of the browser's session, empty for a personal token. `expires_at` is Unix seconds,
+    0 for never.
     """
 
     machine: bool = False
@@ -29,7 +29,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Whether every organisation is open to it."""
+        """Returns whether every organisation is open to the caller."""
         return self.machine or (self.user is not None and self.user.admin)
 
     @property
@@ -37,23 +37,27 @@ class Caller:
         return self.machine or self.user is not None
 
     def role_in(self, organisation: str) -> Role | None:
-        """By the organisation's name; an admin's is that of an owner."""
+        """Returns the role in an organisation, given by name; an admin has the role of an owner."""
         if self.is_admin:
             return Role.OWNER
         return next((each.role for each in self.memberships if each.organisation == organisation), None)
 
     def sees(self, organisation: str, key_id: str) -> bool:
-        """Returns whether it may read what belongs to a key (empty: to none) of an organisation, given by name."""
+        """Returns whether the caller may read what belongs to a key (empty: to no key) of an organisation, given
+        by name.
+        """
         role = self.role_in(organisation)
         return role is not None and (role is not Role.MEMBER or key_id in self.own_keys)
 
     def changes(self, organisation: str, key_id: str) -> bool:
-        """Returns whether it may change what belongs to a key of an organisation, as of `sees`."""
+        """Returns whether the caller may change what belongs to a key of an organisation; the arguments are those
+        of `sees`.
+        """
         return self.role_in(organisation) is not Role.VIEWER and self.sees(organisation, key_id)
 
     @property
     def reads(self) -> Within | None:
-        """Returns what of the ledger it may read; None: all."""
+        """Returns what the caller may read of the ledger; None: everything."""
         if self.is_admin:
             return None
         whole = [each.organisation_id for each in self.memberships if each.role is not Role.MEMBER]
@@ -62,7 +66,7 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """As the audit log shows it."""
+        """Returns the caller as the audit log shows it."""
         return f"user:{self.user.email}" if self.user is not None else "admin"
 
 
@@ -73,13 +77,13 @@ _current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
 
 
 def current() -> Caller:
-    """Returns who makes the running call; NOBODY outside of one."""
+    """Returns the caller of the running call; NOBODY outside a call."""
     return _current.get()
 
 
 @contextmanager
 def calling(caller: Caller) -> Iterator[None]:
-    """Makes `caller` the current one inside of the block."""
+    """Makes `caller` the current one inside the block."""
     token = _current.set(caller)
     try:
         yield

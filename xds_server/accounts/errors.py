@@ -1,8 +1,8 @@
-"""Why an account may not do something.
+"""The errors of accounts and sign-in.
 
 XdsServerError
-├── ForbiddenError          the caller's role does not allow it
-├── TooManyGuessesError     too many wrong passwords lately; says when to try again
+├── ForbiddenError          the caller's role does not allow the call
+├── TooManyGuessesError     too many wrong passwords recently; says when to try again
 ├── ProviderError           an identity provider does not answer, or not as it should
 └── UnauthenticatedError
     ├── SignInError         the e-mail address or the password is wrong
@@ -15,7 +15,7 @@ from xds_server.errors import UnauthenticatedError, XdsServerError
 
 
 class ForbiddenError(XdsServerError):
-    """The caller's role does not allow the call; names the role that is needed."""
+    """The caller's role does not allow the call. The text names the role that is needed."""
 
 
 class TooManyGuessesError(XdsServerError):
@@ -27,12 +27,14 @@ class TooManyGuessesError(XdsServerError):
 
 
 class ProviderError(XdsServerError):
-    """An identity provider does not answer, or not as it should; for its operator more than for the user."""
+    """An identity provider does not answer, or not as it should. The text is for its operator more than for the
+    user.
+    """
 
 
 class SignInError(UnauthenticatedError):
-    """Nobody is signed in. Never says whether the account exists."""
+    """A sign-in failed. The text never reveals whether the account exists."""
 
 
 class LinkError(UnauthenticatedError):
-    """A link for setting up, joining or a new password opens nothing."""
+    """A link for setup, an invitation or a new password is not valid."""

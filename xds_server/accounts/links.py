@@ -1,4 +1,4 @@
-"""Links of one use: for setting up a gateway, for joining, for a new password."""
+"""Single-use links: for setting up a gateway, for an invitation, for a new password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DAY = 86_400
 
 
 class Purpose(StrEnum):
-    """What a link is for; the word also begins the fragment of its URL."""
+    """The purpose of a link; the word also begins the fragment of its URL."""
 
     SETUP = "setup"
     INVITE = "invite"
@@ -18,7 +18,7 @@ class Purpose(StrEnum):
 
     @property
     def another(self) -> str:
-        """Where one gets another link."""
+        """Says where to get another link."""
         return {
             Purpose.SETUP: "`trunkline users setup-link` prints another",
             Purpose.INVITE: "ask whoever invited you for another",
@@ -26,7 +26,7 @@ class Purpose(StrEnum):
         }[self]
 
 
-#: Seconds: the default, and the longest.
+#: Seconds: the default, and the maximum.
 LIFETIMES = {
     Purpose.SETUP: (_DAY, 7 * _DAY),
     Purpose.INVITE: (7 * _DAY, 30 * _DAY),
@@ -36,9 +36,10 @@ LIFETIMES = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`email`, `organisation_id`, `role` and `admin` are of an invitation; `user_id` is whose password it renews.
+    """A link. `email`, `organisation_id`, `role` and `admin` belong to an invitation; `user_id` is the user whose
+    password a reset replaces.
 
-    Times are Unix seconds; empty is none.
+    Times are Unix seconds; empty means none.
     """
 
     purpose: Purpose
@@ -52,7 +53,7 @@ class Link:
     expires_at: int = 0
 
     def made(self, id_: str, created_at: int, expires_at: int) -> Link:
-        """Returns it as it is stored."""
+        """Returns the link as it is stored."""
         return replace(self, id=id_, created_at=created_at, expires_at=expires_at)
 
 

@@ -1,4 +1,4 @@
-"""Users and what they belong to, as plain values."""
+"""Users and their memberships, as plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`password_hash` is argon2id's, empty for a user who signs in through an identity provider alone.
+    """A person. `password_hash` is argon2id's, empty for a user who signs in only through an identity provider.
 
     `created_at` is Unix seconds. `admin`: of the installation.
     """
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """In one organisation, which is there by id and by name."""
+    """A membership in one organisation, which is given by id and by name."""
 
     organisation_id: str
     organisation: str
@@ -43,7 +43,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser's. `hash` is the SHA-256 of its value; times are Unix seconds.
+    """The session of one browser. `hash` is the SHA-256 of its value; times are Unix seconds.
 
     It ends at `expires_at`, or when it is not used for a while after `seen_at`.
     """
@@ -57,7 +57,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class PersonalToken:
-    """What a user's programs call with. Times are Unix seconds; `used_at` 0: never."""
+    """A token for a user's programs. Times are Unix seconds; `used_at` 0: never."""
 
     id: str
     user_id: str
@@ -69,9 +69,10 @@ class PersonalToken:
 
 @dataclass(frozen=True, slots=True)
 class DeviceLogin:
-    """A program that waits for a personal token. `client` and `address` are what it says and where it is.
+    """A program that waits for a personal token. `client` and `address` are its name, as it states it, and its
+    address.
 
-    `user_id` is who approved it; empty: nobody has decided.
+    `user_id` is the user who approved it; empty: nobody has decided.
     """
 
     user_code: str

@@ -1,1 +1,1 @@
-"""The console: its files, and the calls that answer a view in one."""
+"""The console: its files, and the calls that each answer one view."""

@@ -1,4 +1,4 @@
-"""Answers to requests for the console's files."""
+"""Answers requests for the console's files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from xds_server.console import documentation
 from xds_server.console.files import File, Files, directory, load, reference
 
-#: The page takes scripts, styles and data from its own origin alone, runs no text as code, makes no element of
+#: The page loads scripts, styles and data only from its own origin, runs no text as code, makes no element of
 #: text, and is shown inside no other page. Images are those that a user puts into the playground.
 _POLICY = "; ".join(
     (
@@ -26,7 +26,7 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-#: Of everything that browsers get as a page, a script or a style.
+#: Headers of everything that browsers get as a page, a script or a style.
 HEADERS = {
     "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
@@ -40,7 +40,7 @@ HEADERS = {
 
 
 class Console:
-    """Reads the files when the first one is asked for."""
+    """Serves the console's files, and reads them when the first one is requested."""
 
     def __init__(self) -> None:
         self._files: asyncio.Task[Files] | None = None
@@ -48,7 +48,9 @@ class Console:
         self._reference: File | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.Response | None:
-        """Returns None for what is no GET or HEAD of one of the files. A query changes nothing."""
+        """Returns the answer; None for a request other than GET or HEAD of one of the files. A query changes
+        nothing.
+        """
         path = request.raw_path.partition("?")[0]
         if request.method not in {"GET", "HEAD"}:
             return None
@@ -93,7 +95,7 @@ def _answer(file: File, request: web.BaseRequest, *, status: int = 200) -> web.R
 
 
 def _takes_gzip(accepted: str) -> bool:
-    """Whether the header `accept-encoding` has gzip, with another weight than 0 (RFC 9110 section 12.5.3)."""
+    """Returns whether the header `accept-encoding` has gzip with a weight above 0 (RFC 9110 section 12.5.3)."""
     for each in accepted.lower().split(","):
         coding, _, weight = each.replace(" ", "").partition(";q=")
         if coding == "gzip":
@@ -102,6 +104,8 @@ def _takes_gzip(accepted: str) -> bool:
 
 
 def _is_known(etag: str, given: str) -> bool:
-    """Whether `if-none-match` has the tag, by the weak comparison that it asks for (RFC 9110 section 13.1.2)."""
+    """Returns whether `if-none-match` has the tag, by the weak comparison that it requires (RFC 9110 section
+    13.1.2).
+    """
     tags = {each.strip().removeprefix("W/") for each in given.split(",")}
     return etag in tags or "*" in tags

@@ -1,8 +1,8 @@
 """The console's files as they are served: read once, compressed once, addressed by their content.
 
-Everything but the page itself is below `/console/<version>/`, where the version is a digest of all files: a
-browser keeps what it has for a year and still never mixes two versions. The page, `/`, names the version and is
-asked for anew on every visit.
+Everything but the page itself is below `/console/<version>/`, where the version is a digest of all files. A
+browser can therefore cache files for a year and still never mixes two versions. The page, `/`, names the version
+and is requested again on every visit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What is served, by the end of its name.
+#: Served types, by file name suffix.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -24,7 +24,7 @@ _TYPES = {
 }
 _REFERENCE = Path(__file__).parents[1] / "rest" / "openapi.json"
 _PAGE = "index.html"
-#: In the page, where the files are.
+#: The placeholder in the page for the files' location.
 _PLACE = b"{{files}}"
 _ONE_YEAR = 31_536_000
 _DIGITS = 16
@@ -47,7 +47,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What is served, by path."""
+    """The served files by path."""
 
     by_path: Mapping[str, File]
     version: str
@@ -85,7 +85,7 @@ def reference() -> File:
 
 
 def file(name: str, content: bytes, cache_control: str) -> File:
-    """Returns a file as it is served; its type is by the end of its name."""
+    """Returns a file as it is served; its name's suffix determines its type."""
     return File(
         content=content,
         compressed=gzip.compress(content, 9, mtime=0),

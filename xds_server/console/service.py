@@ -1,5 +1,5 @@
-"""trunkline.admin.v1.Console: each view in one call, made of calls of the Admin service in the caller's name, and
-only of those that the caller's role allows.
+"""Implements trunkline.admin.v1.Console: each view is one call, made of calls of the Admin service in the caller's
+name, and only of those that the caller's role allows.
 """
 
 # ruff: noqa: N802  # the methods' names are the protocol's
@@ -34,7 +34,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _DAY = 86_400
 _OVERVIEW_DAYS = 14
 _MONTH = 30 * _DAY
-#: Up to here a view of usage is by hour.
+#: Up to this length a view of usage is by hour.
 _HOURLY = 3 * _DAY
 _MAX_GROUPS = 200
 _HEAVIEST = 10
@@ -44,7 +44,7 @@ _MAX_DIMENSIONS = 2
 
 
 class ConsoleService(console_pb2_grpc.ConsoleServicer):
-    """Reads what `admin` gives this caller; `edge` says where clients call."""
+    """Reads what `admin` gives this caller; `edge` has the address that clients call."""
 
     def __init__(self, admin: admin_pb2_grpc.AdminServicer, edge: EdgeSettings, *, nodes: bool) -> None:
         self._admin = admin
@@ -208,14 +208,14 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
 
 class _Asking:
-    """Calls methods of the Admin service by their requests, as the caller of the view might."""
+    """Calls methods of the Admin service by their requests, as the view's caller."""
 
     def __init__(self, admin: admin_pb2_grpc.AdminServicer, context: Context) -> None:
         self._admin = admin
         self._context = context
 
     async def __call__(self, request: Message) -> Any:
-        """Returns the answer. Raises as permissions.require does, and what ends the call."""
+        """Returns the answer. Raises what permissions.require raises, and the abort of the inner call."""
         method = request.DESCRIPTOR.name.removesuffix("Request")
         permissions.require(permissions.rule_of(method), current(), request)
         return await getattr(self._admin, method)(request, self._context)
@@ -226,7 +226,7 @@ def _lately(seconds: int, by: pb.Dimension.ValueType) -> pb.ReportUsageRequest:
 
 
 def _sum(rows: Iterable[pb.UsageRow]) -> pb.UsageRow:
-    """One row of totals: the ledger need not go through the time once more."""
+    """Returns one row of totals, so that the ledger need not go through the time range again."""
     total = pb.UsageRow()
     for row in rows:
         for field, value in row.ListFields():
@@ -237,7 +237,7 @@ def _sum(rows: Iterable[pb.UsageRow]) -> pb.UsageRow:
 
 
 def _periods(wanted: pb.UsageFilter) -> tuple[pb.UsageFilter, pb.UsageFilter]:
-    """The time that is asked for, with its end, and the time of the same length before it."""
+    """Returns the requested time range, with its end, and the range of the same length before it."""
     now, before = pb.UsageFilter(), pb.UsageFilter()
     now.CopyFrom(wanted)
     now.until = now.until or int(time.time())

@@ -1,6 +1,6 @@
-"""Which method and path stand for which call, by `google.api.http` of the service's descriptors.
+"""Maps methods and paths to calls, by `google.api.http` of the service's descriptors.
 
-Only what the Admin API uses is understood: one binding for a method, variables of one segment, `body: "*"`.
+Only what the Admin API uses is supported: one binding for a method, variables of one segment, `body: "*"`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from google.api import annotations_pb2
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-#: Protobuf has two implementations of these, and its stubs know only parts of the second.
+#: Protobuf has two implementations of these types, and its stubs know only parts of the second.
 ServiceDescriptor: TypeAlias = Any
 MethodDescriptor: TypeAlias = Any
 
 _VERBS = ("get", "put", "post", "delete", "patch")
 _VARIABLE = re.compile(r"\{([a-z_.]+)\}")
-#: A colon that is not escaped begins a custom verb, as in `keys/abc:rotate`.
+#: An unescaped colon begins a custom verb, as in `keys/abc:rotate`.
 _SEGMENT = "([^/:]+)"
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One call. `variables` are paths of fields, in the order in which the template has them."""
+    """One call. `variables` are paths of fields, in the order of the template."""
 
     verb: str
     template: str
@@ -42,7 +42,7 @@ class Binding:
 
     @property
     def full_name(self) -> str:
-        """As gRPC calls it: `/package.Service/Method`."""
+        """Returns the name that gRPC uses: `/package.Service/Method`."""
         return f"/{self.method.containing_service.full_name}/{self.method.name}"
 
     @cached_property
@@ -61,20 +61,20 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class PathMatch:
-    """What is served at a path, by verb, and the values of the path's variables, still percent-encoded."""
+    """The bindings at a path, by verb, and the values of the path's variables, still percent-encoded."""
 
     bindings: dict[str, Binding]
     values: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> list[str]:
-        """The methods, for the header `allow`."""
+        """Returns the methods for the header `allow`."""
         head = ["HEAD"] if "GET" in self.bindings else []
         return sorted([*self.bindings, *head, "OPTIONS"])
 
 
 class Table:
-    """All bindings of some services. `others` are paths that somebody else serves to GET and HEAD."""
+    """All bindings of some services. `others` are paths that other handlers serve to GET and HEAD."""
 
     def __init__(self, services: Sequence[ServiceDescriptor], others: Sequence[str] = ()) -> None:
         self.bindings = tuple(each for service in services for each in _bindings(service))
@@ -84,7 +84,7 @@ class Table:
             self._paths.setdefault(_VARIABLE.sub("{}", each.template), {})[each.verb] = each
 
     def find(self, path: str) -> PathMatch | None:
-        """None for a path at which nothing is served, whatever the method."""
+        """Returns the match of a path; None if nothing is served there, whatever the method."""
         if path in self._others:
             return PathMatch({})
         for of_path in self._paths.values():
@@ -95,11 +95,11 @@ class Table:
         return None
 
     def is_other(self, path: str) -> bool:
-        """Whether the path is one of `others`."""
+        """Returns whether the path is one of `others`."""
         return path in self._others
 
     def nearest(self, path: str) -> str:
-        """The path that was probably meant; empty if none looks like it."""
+        """Returns the path that was probably meant; empty if none looks like it."""
         trimmed = re.sub("/+", "/", unquote(path)).rstrip("/")
         if self.find(trimmed) is not None:
             return trimmed
@@ -108,12 +108,12 @@ class Table:
 
 
 def _bindings(service: ServiceDescriptor) -> Iterator[Binding]:
-    """Raises TypeError for a binding that this module does not understand."""
+    """Yields a service's bindings. Raises TypeError for a binding that this module does not support."""
     for method in service.methods:
         rule = method.GetOptions().Extensions[annotations_pb2.http]
         verb = rule.WhichOneof("pattern")
         if verb is None:
-            continue  # gRPC alone
+            continue  # gRPC only
         understood = verb in _VERBS and rule.body in {"", "*"} and not rule.additional_bindings
         if not understood or method.server_streaming or method.client_streaming:
             raise TypeError(f"{method.full_name}: a binding that is not understood")

@@ -1,4 +1,4 @@
-"""A JSON body → a message: every member is known, of its field's type, and there once."""
+"""Parses a JSON body into a message: every member must be known, have its field's type, and occur once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xds_server.rest.errors import MalformedBodyError
 
 
 class _Object(dict[str, Any]):
-    """With the names that it has more than once."""
+    """An object, with the names that it has more than once."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -24,7 +24,9 @@ class _Object(dict[str, Any]):
 
 
 def parse(content: bytes) -> Any:
-    """The JSON value. An empty body is an empty object. Raises MalformedBodyError saying where it is none."""
+    """Returns the JSON value. An empty body is an empty object. Raises MalformedBodyError with the position of the
+    mistake.
+    """
     if not content.strip():
         return _Object([])
     try:

@@ -1,7 +1,8 @@
-"""What is special about browsers: their cookie, and that other sites' pages make them send it.
+"""Handles what is special about browsers: their cookie, and that other sites' pages make them send it.
 
-A call that comes without `authorization`, with a cookie or not, changes something only where our own page sent it:
-with the header `x-trunkline-csrf`, which other sites' pages cannot set without our leave, from our own origin.
+A call without `authorization`, with a cookie or not, may change something only if our own page sent it. Such a
+call has the header `x-trunkline-csrf`, which other sites' pages cannot set without our permission, and comes from
+our own origin.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from xds_server.admin.oidc import FLOW, SET_FLOW
 from xds_server.admin.sign_in import SET_SESSION
 from xds_server.rest.errors import RestError
 
-#: Browsers take a cookie of the first name from https alone, for this host alone, and let no subdomain set it.
+#: Browsers take a cookie with the first prefix only over https and only for this host, and let no subdomain set
+#: it.
 _SESSION, _FLOW = "trunkline_session", "trunkline_flow"
 _SECURE = "__Host-"
 CSRF_HEADER = "x-trunkline-csrf"
@@ -30,7 +32,7 @@ def is_secure(request: web.BaseRequest, *, always: bool) -> bool:
 
 
 def credentials(request: web.BaseRequest, *, is_open: bool, secure: bool) -> list[tuple[str, str]]:
-    """Returns the metadata that stands for the browser's cookie; none without one.
+    """Returns the metadata that stands for the browser's cookie; empty without a cookie.
 
     `is_open`: anybody may make this call. Raises RestError for a call that another site's page may have caused.
     """
@@ -40,8 +42,8 @@ def credentials(request: web.BaseRequest, *, is_open: bool, secure: bool) -> lis
 
 
 def credentials_of_return(request: web.BaseRequest, *, secure: bool) -> list[tuple[str, str]]:
-    """As `credentials`, for a browser that an identity provider sends back, from another site as it has to be. The
-    sign-in that this browser has begun protects it.
+    """Does the same as `credentials` for a browser that an identity provider sends back, necessarily from another
+    site. The sign-in that this browser has begun protects it.
     """
     found = []
     value = request.cookies.get(_name(_SESSION, secure), "")
@@ -54,7 +56,7 @@ def credentials_of_return(request: web.BaseRequest, *, secure: bool) -> list[tup
 
 
 def keep(response: web.StreamResponse, metadata: Any, *, secure: bool) -> None:
-    """Sets or ends cookies as a call's trailing metadata say."""
+    """Sets or ends cookies according to a call's trailing metadata."""
     for cookie, name in ((_SESSION, SET_SESSION), (_FLOW, SET_FLOW)):
         said = metadatum(metadata, name)
         if said is None:
@@ -98,8 +100,8 @@ def _require_own_page(request: web.BaseRequest) -> None:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Returns whether `origin`, which may be `null`, has the host and port that the browser asked for. What ends
-    TLS before us may have changed the scheme alone.
+    """Returns whether `origin`, which may be `null`, has the host and port that the browser requested. A proxy
+    that ends TLS before us may have changed only the scheme.
     """
     scheme = origin.partition("://")[0]
     found, own = _host_and_port(origin), _host_and_port(f"{scheme}://{host}")

@@ -1,4 +1,4 @@
-"""Why a REST call is refused before it is made, and the one shape in which callers are told.
+"""The errors of REST calls that are refused before they are made, and their one shape on the wire.
 
 RestError
 └── MalformedBodyError  the body is not JSON
@@ -43,13 +43,13 @@ class RestError(XdsServerError):
 
     @classmethod
     def of(cls, code: grpc.StatusCode, message: str) -> RestError:
-        """For a status of gRPC."""
+        """Returns the error for a gRPC status."""
         status, word = _STATUS.get(code, (_SERVER_ERROR, "internal"))
         headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status)
         return cls(status, word, message, headers)
 
     def body(self) -> bytes:
-        """`{"error": {"message", "type", "param", "code"}}`, as everywhere in the gateway."""
+        """Returns `{"error": {"message", "type", "param", "code"}}`, as everywhere in the gateway."""
         message = str(self)
         found = _PARAM.match(message) if self.code == "invalid_argument" else None
         error = {
@@ -62,7 +62,7 @@ class RestError(XdsServerError):
 
 
 class MalformedBodyError(RestError):
-    """The body is not JSON; says where, and repeats nothing of it."""
+    """The body is not JSON. The text gives the position, and repeats nothing of the body."""
 
     def __init__(self, message: str) -> None:
         super().__init__(400, "malformed_json", message)

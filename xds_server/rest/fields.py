@@ -1,4 +1,4 @@
-"""Fields of messages by the names that JSON may give them, and paths to fields inside."""
+"""Finds fields of messages by the names that JSON may give them, and by paths to fields inside."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from google.protobuf.message import Message
 from xds_server.admin.values import quoted
 from xds_server.rest.values import Field
 
-#: Protobuf has two implementations of it, and its stubs know only parts of the second.
+#: Protobuf has two implementations of this type, and its stubs know only parts of the second.
 Descriptor: TypeAlias = Any
 
 
 @lru_cache(maxsize=256)
 def by_name(descriptor: Descriptor) -> dict[str, Field]:
-    """Every field by both of its names, `base_url` and `baseUrl`."""
+    """Returns every field by both of its names, `base_url` and `baseUrl`."""
     return {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
 
 
 def is_required(field: Field) -> bool:
-    """Whether the API marks it so (`google.api.field_behavior`)."""
+    """Returns whether the API marks the field as required (`google.api.field_behavior`)."""
     behaviours = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return field_behavior_pb2.REQUIRED in behaviours
 
 
 def leaves(descriptor: Descriptor, before: str = "") -> Iterator[tuple[str, Field]]:
-    """The fields that a query can give, by their paths: `filter.since`."""
+    """Yields the fields that a query can give, with their paths: `filter.since`."""
     for field in descriptor.fields:
         if field.message_type is None:
             yield f"{before}{field.name}", field
@@ -39,7 +39,9 @@ def leaves(descriptor: Descriptor, before: str = "") -> Iterator[tuple[str, Fiel
 
 
 def canonical(descriptor: Descriptor, path: str) -> str:
-    """The path in the names of the proto, `filter.key_id` for `filter.keyId`; empty if there is no such field."""
+    """Returns the path in the names of the proto, `filter.key_id` for `filter.keyId`; empty if there is no such
+    field.
+    """
     names = []
     for part in path.split("."):
         field = by_name(descriptor).get(part) if descriptor is not None else None
@@ -51,7 +53,7 @@ def canonical(descriptor: Descriptor, path: str) -> str:
 
 
 def holder(message: Message, path: str) -> tuple[Any, str]:
-    """The message that has the last field of a path, and that field's name."""
+    """Returns the message that has the last field of a path, and that field's name."""
     *inner, name = path.split(".")
     for each in inner:
         message = getattr(message, each)
@@ -59,7 +61,7 @@ def holder(message: Message, path: str) -> tuple[Any, str]:
 
 
 def unknown(name: str, accepted: list[str]) -> str:
-    """What is said of a name that no field has."""
+    """Returns the problem of a name that no field has."""
     if not accepted:
         return f"{quoted(name)} is not known; accepted: none"
     near = get_close_matches(name, accepted, n=1, cutoff=0.7)

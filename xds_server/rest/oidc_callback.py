@@ -1,7 +1,8 @@
-"""Where identity providers send browsers back: `GET /admin/v1/oidc/{provider}:callback`, no call of the API.
+"""The address to which identity providers send browsers back: `GET /admin/v1/oidc/{provider}:callback`. It is not
+a call of the API.
 
-It makes the call FinishOidc, sets the cookie, and sends the browser on to the console, with the outcome in the
-fragment where it is none: `/#sign-in-error=denied`, `refused` or `failed`.
+The handler makes the call FinishOidc, sets the cookie, and sends the browser on to the console. After a failure,
+the fragment has the outcome: `/#sign-in-error=denied`, `refused` or `failed`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def provider_of(request: web.BaseRequest) -> str:
 
 
 async def finish(request: web.BaseRequest, provider: str, call: Finish) -> tuple[web.Response, Any]:
-    """Returns the answer, and the trailing metadata of the call; empty where nobody was signed in."""
+    """Returns the answer, and the trailing metadata of the call, which is empty if nobody was signed in."""
     query = request.query
     given = {name: query.getall(name, []) for name in ("state", "code", "iss", "error")}
     if given["error"]:

@@ -1,4 +1,4 @@
-"""A request's path, query and body → the message of its call."""
+"""Turns a request's path, query and body into the message of its call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def message(binding: Binding, path_values: tuple[str, ...], query: str, content: bytes) -> Message:
-    """The message of the call. Raises InvalidFieldError, MalformedBodyError."""
+    """Returns the message of the call. Raises InvalidFieldError, MalformedBodyError."""
     found = binding.request()
     with checking() as problems:
         if binding.has_body:
@@ -69,7 +69,7 @@ def _variable(message: Message, path: str, raw: str, problems: Problems) -> None
 
 
 def _unquoted(text: str, *, plus: bool = False) -> str | None:
-    """None for what is no percent-encoding of UTF-8."""
+    """Decodes percent-encoded UTF-8; returns None for anything else."""
     if _BAD_ESCAPE.search(text):
         return None
     try:

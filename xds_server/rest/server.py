@@ -27,25 +27,25 @@ from xds_server.rest.errors import RestError
 
 #: Bytes of a body; as many as a message may have.
 MAX_BODY_BYTES = 16 * 1024 * 1024
-#: Bytes of a body that is too large, up to which it is read to its end: clients that are still sending when the
-#: answer comes lose it.
+#: Bytes up to which a body that is too large is read to its end: a client that is still sending when the answer
+#: arrives loses the answer.
 _MAX_DISCARDED = 256 * 1024 * 1024
-#: Served to GET and HEAD without a token; the first is the console's page, whose other files are below /console/,
+#: Served to GET and HEAD without a token. The first is the console's page, whose other files are below /console/;
 #: the last is served here, and the others by Envoy and the translator.
 OTHER_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/metrics/translator", "/metrics/control")
 _METRICS = "/metrics/control"
-#: The document of everything that is served, for those who have a token.
+#: The document of everything that is served, for callers with a token.
 OPENAPI = "/admin/v1/openapi.json"
-#: Whose methods are served.
+#: Services whose methods are served.
 SERVICES = (
     admin_pb2.DESCRIPTOR.services_by_name["Admin"],
     console_pb2.DESCRIPTOR.services_by_name["Console"],
 )
 #: Bytes of the request's line and of its headers, of which Envoy passes on 60 KiB in all.
 _MAX_HEADERS = 128 * 1024
-#: Seconds; longer than Envoy keeps an idle connection, so that it never sends into one that closes.
+#: Seconds; longer than Envoy keeps an idle connection, so that Envoy never sends into a closing one.
 _KEEP_ALIVE = 7_200
-#: Bytes of a body, or of a message, that are read and written on the loop.
+#: Bytes of a body, or of a message, that are read and written on the event loop.
 _LIGHT = 64 * 1024
 _CLIENT_ADDRESS = "x-trunkline-client-address"
 _PASSED_ON = ("authorization", "x-trunkline-actor", "x-trunkline-take-over", _CLIENT_ADDRESS)
@@ -57,23 +57,23 @@ _log = structlog.get_logger(__name__)
 
 
 class Guard(Protocol):
-    """Who may call; the gRPC server asks it too."""
+    """Decides who may call; the gRPC server uses it too."""
 
     def is_open(self, method: str) -> bool:
         """Returns whether anybody may call a method, given by its full name."""
         ...
 
     async def is_reached_by_https(self) -> bool:
-        """Returns whether browsers reach the console by https, whatever speaks to Envoy."""
+        """Returns whether browsers reach the console over https, whichever proxy stands before Envoy."""
         ...
 
     async def authenticate(self, method: str, metadata: Any) -> object:
-        """Raises UnauthenticatedError. `method` is empty for what is not served."""
+        """Returns the caller. Raises UnauthenticatedError. `method` is empty for a path that is not served."""
         ...
 
 
 class RestServer:
-    """gRPC is served at `target`."""
+    """Serves REST. gRPC is served at `target`."""
 
     def __init__(self, guard: Guard, target: str) -> None:
         self._guard = guard
@@ -97,7 +97,7 @@ class RestServer:
         self._runner: web.ServerRunner | None = None
 
     async def run(self, listening: socket.socket) -> None:
-        """Serves on a socket that listens, until it is cancelled; what runs then may take half a second more."""
+        """Serves on a listening socket until it is cancelled; running calls may then take half a second more."""
         await self.start(listening)
         try:
             await asyncio.Event().wait()
@@ -105,7 +105,7 @@ class RestServer:
             await self.stop()
 
     async def start(self, listening: socket.socket) -> None:
-        """Serves on a socket that listens."""
+        """Serves on a listening socket."""
         server = web.Server(
             self._answer,
             access_log=None,
@@ -119,7 +119,7 @@ class RestServer:
         await web.SockSite(self._runner, listening).start()
 
     async def stop(self) -> None:
-        """Ends what runs after half a second."""
+        """Ends running calls after half a second."""
         if self._runner is not None:
             await self._runner.cleanup()
         await self._channel.close(None)
@@ -144,7 +144,9 @@ class RestServer:
             return _refusal(RestError.of(grpc.StatusCode.INTERNAL, what))
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
-        """Whoever has no token learns nothing but that, and what is measured."""
+        """Answers a request. A caller without a token learns only that it needs one, and is counted in the
+        metrics.
+        """
         if request.raw_path == _METRICS and request.method in {"GET", "HEAD"}:
             page = await self._scrape(metrics_pb2.ScrapeRequest())
             return web.Response(body=page.data, headers={**_HEADERS, "content-type": page.content_type})
@@ -163,7 +165,7 @@ class RestServer:
             metadata += browser.credentials(request, is_open=self._guard.is_open(method), secure=secure)
         await self._guard.authenticate(method, metadata)
         for name, value in metadata:
-            if not (value.isascii() and value.isprintable()):  # gRPC takes no other
+            if not (value.isascii() and value.isprintable()):  # gRPC accepts no other values
                 raise RestError(400, "invalid_argument", f"header {name}: accepted: printable ASCII")
         if found is None:
             raise self._nothing_at(path)
@@ -204,7 +206,7 @@ class RestServer:
 
 
 async def _content(request: web.BaseRequest, binding: Binding) -> bytes:
-    """The body, read up to the bound. Raises RestError."""
+    """Returns the body, read up to the bound. Raises RestError."""
     if binding.has_body and request.body_exists:
         _check_type(request.headers)
     content, size = bytearray(), 0
@@ -220,7 +222,7 @@ async def _content(request: web.BaseRequest, binding: Binding) -> bytes:
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
-    """Of a body. One that is said to be nothing is JSON."""
+    """Checks the type of a body. A body without a type counts as JSON."""
     given = headers.get("content-type", _JSON)
     kind, _, parameters = (part.strip().lower() for part in given.partition(";"))
     charset = parameters.replace(" ", "").replace('"', "")
@@ -234,7 +236,7 @@ def _check_type(headers: Mapping[str, str]) -> None:
 
 
 async def _apart(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What takes long keeps no other call waiting."""
+    """Runs long work in a thread, so that no other call waits for it."""
     return await asyncio.to_thread(work, *arguments) if size > _LIGHT else work(*arguments)
 
 

@@ -1,4 +1,4 @@
-"""Single values of JSON, of a query or of a path → values of a message's field, strictly."""
+"""Parses single values of JSON, of a query or of a path into values of a message's field, strictly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from xds_server.admin.problems import Problems
 from xds_server.admin.values import quoted
 
-#: Protobuf has two implementations of it, and its stubs know only parts of the second.
+#: Protobuf has two implementations of this type, and its stubs know only parts of the second.
 Field: TypeAlias = Any
 
 _MAX_NUMBER = 11
@@ -27,8 +27,8 @@ _JSON_TYPES = {dict: "an object", list: "an array", str: "a string", bool: "true
 
 
 def of_json(value: Any, field: Field, problems: Problems) -> Any:
-    """Returns what `field` holds, which is no message; None after a problem, which repeats no text that may be a
-    secret.
+    """Returns the value of `field`, which is not a message; None after a problem, which repeats no text that may
+    be a secret.
     """
     if field.enum_type is not None:
         return _member(value, field, problems)
@@ -42,7 +42,7 @@ def of_json(value: Any, field: Field, problems: Problems) -> Any:
 
 
 def of_text(text: str, field: Field, problems: Problems) -> Any:
-    """As `of_json`, of a value that is text whatever the field is."""
+    """Does the same as `of_json` for a value that is text whatever the field's type."""
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         if text not in {"true", "false"}:
             problems.note(f"{quoted(text)} is not accepted; accepted: true or false")
@@ -54,7 +54,7 @@ def of_text(text: str, field: Field, problems: Problems) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What a value of JSON is, in words."""
+    """Returns the kind of a JSON value, in words."""
     return _JSON_TYPES.get(type(value), "a number")
 
 
@@ -106,6 +106,6 @@ def _is_unicode(value: str) -> bool:
 
 
 def _wrong(value: Any, accepted: str, problems: Problems) -> Any:
-    """Returns None, after saying so."""
+    """Notes the problem and returns None."""
     problems.note(f"{kind(value)} is not accepted; accepted: {accepted}")
     return None
